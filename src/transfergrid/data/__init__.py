@@ -1,0 +1,1 @@
+"""Domains, splits and label budgets; knows NumPy and Pillow, no torch."""

@@ -1,0 +1,135 @@
+"""Arrays as people save them, brought to uint8 images and class indices.
+
+Errors name the array ("y_train"); the caller adds the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+
+Array = NDArray[Any]
+
+CHANNELS = (1, 3)
+BRIGHTEST = 255
+
+
+def as_images(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.uint8]]:
+    """Return each array of images as (n, H, W, C) in 0 to 255.
+
+    All are brought to one scale: values up to 1 are taken for shares of full brightness only if
+    no array goes beyond 1.
+
+    Raises:
+        BadInputError: an array has another shape, kind or range, or the images' shapes differ.
+    """
+    shaped = {key: _channels_last(key, array) for key, array in arrays.items()}
+    _check_one_shape(shaped)
+    top = max(_brightest(key, array) for key, array in shaped.items())
+    factor = BRIGHTEST if top <= 1 else 1
+    return {key: _scaled(array, factor) for key, array in shaped.items()}
+
+
+def _channels_last(key: str, array: Array) -> Array:
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.size == 0:
+        raise BadInputError(f"{key} must hold images (n, H, W) or (n, H, W, C), not {array.shape}")
+    if array.shape[3] not in CHANNELS and array.shape[1] in CHANNELS:
+        array = np.moveaxis(array, 1, 3)
+    if array.shape[3] not in CHANNELS:
+        raise BadInputError(f"{key} must have 1 or 3 channels, but its shape is {array.shape}")
+    return array
+
+
+def _check_one_shape(arrays: Mapping[str, Array]) -> None:
+    (first, like), *others = arrays.items()
+    for key, array in others:
+        if array.shape[1:] != like.shape[1:]:
+            raise BadInputError(
+                f"{key} has images of shape {array.shape[1:]}, but {first} of {like.shape[1:]}"
+            )
+
+
+def _brightest(key: str, array: Array) -> float:
+    if array.dtype == np.uint8 or array.dtype == np.bool_:
+        return float(array.max())
+    if array.dtype.kind not in "iuf":
+        raise BadInputError(f"{key} must hold numbers, not {array.dtype}")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= BRIGHTEST):  # written so that NaN fails too
+        raise BadInputError(f"{key} must lie in 0 to 255 or 0 to 1, not in {low:g} to {high:g}")
+    return high
+
+
+def _scaled(array: Array, factor: int) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8 and factor == 1:
+        return np.ascontiguousarray(array)
+    # float32 is exact here and keeps a large data set's copy small
+    return np.rint(array.astype(np.float32) * factor).astype(np.uint8)
+
+
+def as_labels(key: str, array: Array) -> Array:
+    """Return labels (n,) as whole numbers or as text.
+
+    Raises:
+        BadInputError: they are neither, or there is not one per example.
+    """
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise BadInputError(f"{key} must hold one label per image, but its shape is {array.shape}")
+    if array.dtype.kind == "f" and np.all(np.isfinite(array)) and np.all(array == np.rint(array)):
+        return array.astype(np.int64)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    if array.dtype.kind in "US":
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+    found = f": {array[array != np.rint(array)][0]}" if array.dtype.kind == "f" else ""
+    raise BadInputError(f"{key} must hold whole numbers or text, not {array.dtype}{found}")
+
+
+def class_names(pool: Mapping[str, Array], given: Array | None) -> tuple[tuple[str, ...], Array]:
+    """Return the classes' names in order, and the values (n_classes,) that stand for them.
+
+    Args:
+        pool: labels of the pool's parts, from `as_labels`.
+        given: the archive's `class_names`, if any.
+
+    Raises:
+        BadInputError: names and labels do not fit, or there is only one class.
+    """
+    if len({labels.dtype.kind for labels in pool.values()}) > 1:
+        raise BadInputError(f"{' and '.join(pool)} must both hold numbers or both text")
+    values = np.unique(np.concatenate(list(pool.values())))
+    if len(values) < 2:
+        raise BadInputError(f"{' and '.join(pool)} have only one class: {values[0]}")
+    if given is None:
+        return tuple(str(value) for value in values), values
+    names = as_labels("class_names", given).astype(str)
+    if len(set(names)) < len(names):
+        raise BadInputError("class_names has the same name twice")
+    return tuple(str(n) for n in names), names if values.dtype.kind == "U" else np.arange(
+        len(names)
+    )
+
+
+def as_indices(key: str, labels: Array, values: Array) -> NDArray[np.int64]:
+    """Return where in `values` (n_classes,) each label (n,) stands.
+
+    Raises:
+        BadInputError: a label is none of them.
+    """
+    if labels.dtype.kind != values.dtype.kind:
+        raise BadInputError(f"{key} must hold {'text' if values.dtype.kind == 'U' else 'numbers'}")
+    unknown = np.setdiff1d(labels, values)
+    if len(unknown):
+        shown = ", ".join(str(value) for value in unknown[:3])
+        raise BadInputError(f"{key} has labels that are no class: {shown}")
+    order = np.argsort(values)
+    return order[np.searchsorted(values, labels, sorter=order)].astype(np.int64)

@@ -1,0 +1,194 @@
+"""Images and labels in one NumPy archive (.npz)."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
+from transfergrid.data.budgets import stratified_split
+from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.errors import BadInputError
+from transfergrid.fingerprints import existing, file_facts
+
+SOUND = "sound"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arrays(Domain):
+    """An archive with `x_train, y_train, x_test, y_test`, or with `x, y` and a share to test on.
+
+    `x_val, y_val` join the pool; `class_names` is optional. Images are (n, H, W), (n, H, W, C) or
+    (n, C, H, W), in 0 to 255 or all in 0 to 1. Labels are whole numbers or text.
+
+    Attributes:
+        file: the archive.
+        test_split: share of each class to test on, where there is no `x_test`.
+    """
+
+    file: str
+    test_split: float | None = None
+
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names as the archive gives them, else its sorted labels as text."""
+        return self._of(lambda archive: _classes(archive, self._parts(archive))[0])
+
+    def check(self) -> None:
+        """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
+        super().check()
+        file = existing(self.file)
+        if file.is_dir():
+            raise BadInputError(f"{self.file} is a folder, not an npz file")
+        kind = f"arrays/{self.version}/{self.test_split!r}"
+        verdict = file_facts(file, [""], kind, self._verdict)[""]
+        if verdict != SOUND:
+            raise BadInputError(f"{self.file}: {verdict}")
+
+    def load(self) -> LoadedDomain:
+        """Return images (n, H, W, C) in memory."""
+        return self._of(self._loaded)
+
+    def _verdict(self, file: Path) -> str:
+        try:
+            self._loaded(Archive(file))
+        except BadInputError as error:
+            return str(error)
+        return SOUND
+
+    def _of(self, use: Callable[[Archive], T]) -> T:
+        """Return `use` of the opened archive; errors name the file as it was spelled."""
+        file = existing(self.file)
+        try:
+            return use(Archive(file))
+        except BadInputError as error:
+            raise BadInputError(f"{self.file}: {error}") from error
+
+    def _parts(self, archive: Archive) -> Parts:
+        return find_parts(archive.keys, self.test_split)
+
+    def _loaded(self, archive: Archive) -> LoadedDomain:
+        parts = self._parts(archive)
+        classes, values = _classes(archive, parts)
+        images = as_images({f"x{part}": archive.read(f"x{part}") for part in parts.all})
+        labels = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
+        for part in parts.all:
+            _check_pairs(part, images[f"x{part}"], labels[part])
+        x = np.concatenate([images[f"x{part}"] for part in parts.pool])
+        y = np.concatenate([labels[part] for part in parts.pool])
+        notes = {"unused_arrays": sorted(archive.keys - parts.keys - {"class_names"})}
+        if parts.test is not None:
+            test = ArrayExamples(images[f"x{parts.test}"], labels[parts.test])
+            _check_seen(f"y{parts.test}", test.labels, y, classes)
+            return LoadedDomain(ArrayExamples(x, y), test, classes, notes)
+        is_test = self._share(y)
+        pool = ArrayExamples(x[~is_test], y[~is_test])
+        return LoadedDomain(pool, ArrayExamples(x[is_test], y[is_test]), classes, notes)
+
+    def _share(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        share = self.test_split or 0.0
+        return stratified_split(labels, max(1, round(share * len(labels))), 0, "arrays", "test")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Name endings of the arrays that make the pool, and of those that make the test split."""
+
+    pool: tuple[str, ...]
+    test: str | None
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The pool's parts, then the test part if it is one of its own."""
+        return self.pool if self.test is None else (*self.pool, self.test)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The arrays that must be there."""
+        return frozenset(letter + part for part in self.all for letter in "xy")
+
+
+def find_parts(keys: frozenset[str], test_split: object) -> Parts:
+    """Tell from an archive's array names what its splits are.
+
+    Raises:
+        BadInputError: arrays are missing, or there is nothing to test on, or two things.
+    """
+    if test_split is not None and not (isinstance(test_split, float) and 0 < test_split < 1):
+        raise BadInputError(f"test_split must be a share between 0 and 1, not {test_split!r}")
+    has = {part: bool(keys & {f"x{part}", f"y{part}"}) for part in ("", "_train", "_val", "_test")}
+    whole = has[""] and not (has["_train"] or has["_test"])
+    if has["_test"] and test_split is not None:
+        raise BadInputError("x_test is there already: leave out test_split")
+    if whole and test_split is None:
+        raise BadInputError("no test part: add x_test and y_test, or give a share: test_split=0.2")
+    train = ("_train", "_val") if has["_val"] else ("_train",)
+    parts = Parts(("",) if whole else train, "_test" if test_split is None else None)
+    missing = sorted(parts.keys - keys)
+    if missing:
+        raise BadInputError(f"lacks {', '.join(missing)}; it has {', '.join(sorted(keys))}")
+    return parts
+
+
+class Archive:
+    """An npz file whose arrays are read one by one, never unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        """Open it; `keys` are the names of its arrays."""
+        if not zipfile.is_zipfile(file):
+            raise BadInputError("is no npz archive")
+        self._file = file
+        with zipfile.ZipFile(file) as archive:
+            self.keys = frozenset(name.removesuffix(".npy") for name in archive.namelist())
+
+    def read(self, key: str) -> NDArray[Any]:
+        """Return one array.
+
+        Raises:
+            BadInputError: it is damaged, or holds Python objects.
+        """
+        try:
+            with np.load(self._file, allow_pickle=False) as archive:
+                array = archive[key]
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            if "allow_pickle" in str(error):
+                told = "holds pickled Python objects; save plain numbers or text"
+                raise BadInputError(f"{key} {told}") from error
+            raise BadInputError(f"{key} cannot be read: {error}") from error
+        if not isinstance(array, np.ndarray):  # a member that is no .npy file comes as bytes
+            raise BadInputError(f"{key} is no array")
+        return array
+
+    def labels(self, part: str) -> NDArray[Any]:
+        """Return the labels (n,) of a part, numbers or text."""
+        return as_labels(f"y{part}", self.read(f"y{part}"))
+
+
+def _classes(archive: Archive, parts: Parts) -> tuple[tuple[str, ...], NDArray[Any]]:
+    given = archive.read("class_names") if "class_names" in archive.keys else None
+    return class_names({f"y{part}": archive.labels(part) for part in parts.pool}, given)
+
+
+def _check_pairs(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    if len(images) != len(labels):
+        raise BadInputError(f"x{part} has {len(images)} images, but y{part} {len(labels)} labels")
+
+
+def _check_seen(
+    key: str, test: NDArray[np.int64], pool: NDArray[np.int64], classes: tuple[str, ...]
+) -> None:
+    new = np.setdiff1d(test, pool)
+    if len(new):
+        names = ", ".join(classes[c] for c in new)
+        raise BadInputError(f"{key} has classes that the training labels lack: {names}")

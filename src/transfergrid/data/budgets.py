@@ -1,0 +1,157 @@
+"""Which labels of a pool a seed block may see: nested, balanced or natural, with validation.
+
+The rules are those under "small budgets" of the project's science notes: under ten labels a class
+nothing validates; otherwise a stratified fifth *of the labels that were given* does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.domain import SAMPLINGS
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.seeds import generator
+
+Indices = NDArray[np.int64]
+
+VALIDATION_FROM = 10
+"""Labels a class from which on a part of them validates."""
+VALIDATION_EVERY = 5
+"""Of each class, every fifth label in the seeded order validates."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The parts of a pool that one seed block uses, as sorted indices into the pool.
+
+    Attributes:
+        train: labelled examples to learn from.
+        validation: labelled examples to choose by; disjoint from `train`.
+        unlabelled: everything but `validation`, for strategies that learn without labels.
+        per_class: class index (as text, for JSON) to the labels drawn, both parts together.
+        short: what there was too little of: class index, or "all" under natural sampling, to
+            (asked, got).
+    """
+
+    train: Indices
+    validation: Indices
+    unlabelled: Indices
+    per_class: dict[str, int]
+    short: dict[str, tuple[int, int]]
+
+
+def draw(
+    labels: NDArray[np.int64],
+    n_classes: int,
+    budget: int | Literal["all"],
+    seed: int,
+    sampling: str = "balanced",
+) -> Draw:
+    """Draw a label budget from a pool; for one seed a smaller budget is part of a larger one.
+
+    Args:
+        labels: (n,) class index of every pool example.
+        n_classes: how many classes there are, drawn from or not.
+        budget: labels a class, or "all" for the whole pool at its natural frequencies.
+        seed: the seed block's.
+        sampling: "balanced" takes `budget` of each class, "natural" takes `budget * n_classes`
+            examples as they come.
+
+    Raises:
+        BadInputError: the budget or the sampling is none of these.
+    """
+    check_budget(budget)
+    check_known("sampling", sampling, SAMPLINGS)
+    rank = _ranks(labels, n_classes, seed, sampling)
+    chosen, short = _chosen(labels, n_classes, budget, rank, sampling)
+    position = _positions_in_class(labels, n_classes, rank)
+    validates = chosen & (position % VALIDATION_EVERY == VALIDATION_EVERY - 1)
+    if not _validates(len(labels), n_classes, budget):
+        validates[:] = False
+    return Draw(
+        train=np.flatnonzero(chosen & ~validates),
+        validation=np.flatnonzero(validates),
+        unlabelled=np.flatnonzero(~validates),
+        per_class={str(c): int(np.sum(chosen & (labels == c))) for c in range(n_classes)},
+        short=short,
+    )
+
+
+def check_budget(budget: object) -> None:
+    """Raise `BadInputError` unless this is "all" or a whole number of labels a class."""
+    whole = isinstance(budget, (int, np.integer)) and not isinstance(budget, bool)
+    if not (budget == "all" or (whole and int(budget) >= 0)):  # type: ignore[call-overload]
+        raise BadInputError(f"labels must be 0, a number of labels a class, or all, not {budget!r}")
+
+
+def _ranks(labels: Indices, n_classes: int, seed: int, sampling: str) -> Indices:
+    """Return each example's place (n,) in the seeded order; comparable within a class.
+
+    Balanced sampling has a stream per class, so that one class's size does not move another's
+    choice. Natural sampling needs one order over all.
+    """
+    if sampling == "natural":
+        return generator(seed, "labels", "natural").permutation(len(labels))
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for c in range(n_classes):
+        members = np.flatnonzero(labels == c)
+        rank[members] = generator(seed, "labels", "balanced", c).permutation(len(members))
+    return rank
+
+
+def _chosen(
+    labels: Indices, n_classes: int, budget: int | Literal["all"], rank: Indices, sampling: str
+) -> tuple[NDArray[np.bool_], dict[str, tuple[int, int]]]:
+    """Return which examples (n,) are labelled, and what there was too little of."""
+    if budget == "all":
+        return np.ones(len(labels), dtype=bool), {}
+    if sampling == "natural":
+        asked = budget * n_classes
+        short = {"all": (asked, len(labels))} if asked > len(labels) else {}
+        return rank < asked, short
+    sizes = np.bincount(labels, minlength=n_classes)
+    short = {str(c): (int(budget), int(n)) for c, n in enumerate(sizes) if n < budget}
+    return rank < budget, short
+
+
+def _positions_in_class(labels: Indices, n_classes: int, rank: Indices) -> Indices:
+    """Return how many of the same class come before each example (n,) in the seeded order."""
+    position = np.zeros(len(labels), dtype=np.int64)
+    for c in range(n_classes):
+        members = np.flatnonzero(labels == c)
+        position[members[np.argsort(rank[members])]] = np.arange(len(members))
+    return position
+
+
+def _validates(n: int, n_classes: int, budget: int | Literal["all"]) -> bool:
+    """Tell whether there are labels enough to spare a fifth.
+
+    Asked of the pool's size as well, so that for one pool all budgets from ten on answer alike:
+    their training and validation parts are nested too.
+    """
+    enough = n >= VALIDATION_FROM * n_classes
+    return enough and (budget == "all" or budget >= VALIDATION_FROM)
+
+
+def stratified_split(
+    labels: NDArray[np.int64], n_second: int, seed: int, *names: str
+) -> NDArray[np.bool_]:
+    """Return which examples (n,) go to the second part, each class in proportion.
+
+    Exactly `n_second` do: what rounding leaves over goes to the classes with the largest
+    remainders, the first ones among equals.
+    """
+    sizes = np.bincount(labels)
+    exact = sizes * n_second / len(labels)
+    take = np.floor(exact).astype(np.int64)
+    order = np.argsort(take - exact, kind="stable")
+    take[order[: n_second - take.sum()]] += 1
+    second = np.zeros(len(labels), dtype=bool)
+    for c, count in enumerate(take):
+        members = np.flatnonzero(labels == c)
+        second[generator(seed, *names, c).permutation(members)[:count]] = True
+    return second

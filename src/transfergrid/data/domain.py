@@ -1,0 +1,114 @@
+"""What a domain is: a labelled dataset with a pool to choose from and a test split.
+
+A target's label subset and validation part are drawn from `pool` (see `budgets`); `test` is the
+same for all seeds. A new kind of data is one subclass of `Domain`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.component import Component
+from transfergrid.errors import BadInputError, check_known
+
+Raw: TypeAlias = Sequence[Any] | NDArray[Any]
+"""One array or a list; an image is uint8 (H, W, C), C 1 or 3, and sizes may differ in a list."""
+
+METRICS = ("accuracy", "macro_f1", "auroc", "ece")
+SAMPLINGS = ("balanced", "natural")
+
+
+class Examples(ABC):
+    """The examples of one split, in a fixed order."""
+
+    labels: NDArray[np.int64]
+    """(n,) indices into the domain's classes."""
+
+    def __len__(self) -> int:
+        """Return how many examples there are."""
+        return len(self.labels)
+
+    @abstractmethod
+    def read(self, indices: NDArray[np.int64]) -> Raw:
+        """Return these examples and no others, in this order."""
+
+
+class ArrayExamples(Examples):
+    """Images that lie in memory as one array."""
+
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Keep images (n, H, W, C) in 0 to 255 and labels (n,) as they are."""
+        if len(images) != len(labels):
+            raise ValueError(f"{len(images)} images but {len(labels)} labels")
+        self.images = images
+        self.labels = labels
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return images (len(indices), H, W, C)."""
+        return self.images[indices]
+
+
+@dataclass(frozen=True)
+class LoadedDomain:
+    """A domain's two splits, ready to be read."""
+
+    pool: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
+    """Plain values for a cell's record: files left out, copies found, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain(Component, ABC):
+    """A dataset by its description; nothing is read before it is asked for.
+
+    Attributes:
+        metric: the score that decides when this domain is a target.
+        sampling: how `k` labels a class are drawn: "balanced", or "natural" frequencies.
+    """
+
+    metric: str = "accuracy"
+    sampling: str = "balanced"
+
+    modality: ClassVar[str] = "image"
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names in label order; cheap, nothing is decoded or drawn."""
+
+    @abstractmethod
+    def load(self) -> LoadedDomain:
+        """Return the splits; the same ones every time."""
+
+    def check(self) -> None:
+        """Look for everything that would make `load` or `read` fail later.
+
+        Raises:
+            BadInputError: something about this domain cannot be.
+        """
+        check_known("metric", self.metric, METRICS)
+        check_known("sampling", self.sampling, SAMPLINGS)
+
+    def featuriser(self) -> Any:
+        """Return an unfitted scikit-learn transformer from `Raw` to features (n, d).
+
+        It prepares examples for the classical learner that is shown beside every strategy.
+        """
+        from transfergrid.data.features import ImageFeatures
+
+        return ImageFeatures()
+
+
+def check_at_least(least: int, **values: object) -> None:
+    """Raise `BadInputError` unless each value is a whole number of at least `least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise BadInputError(f"{name} must be a whole number from {least} on, not {value!r}")

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transfergrid.data.budgets import draw, stratified_split
+from transfergrid.errors import BadInputError
+
+seeds = st.integers(0, 1000)
+budgets = st.one_of(st.integers(0, 60), st.just("all"))
+samplings = st.sampled_from(["balanced", "natural"])
+sizes = st.lists(st.integers(1, 60), min_size=2, max_size=5)
+
+
+def pool(class_sizes, seed=0):
+    labels = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    return np.random.default_rng(seed).permutation(labels)
+
+
+def labelled(found):
+    return set(found.train) | set(found.validation)
+
+
+def more(budget):
+    return float("inf") if budget == "all" else budget
+
+
+@given(sizes, budgets, seeds, samplings)
+def test_parts_are_disjoint_and_unlabelled_is_all_but_validation(counts, budget, seed, sampling):
+    labels = pool(counts)
+    found = draw(labels, len(counts), budget, seed, sampling)
+    assert not set(found.train) & set(found.validation)
+    everything = set(range(len(labels)))
+    assert set(found.unlabelled) == everything - set(found.validation)
+    assert list(found.unlabelled) == sorted(found.unlabelled)
+    assert sum(found.per_class.values()) == len(found.train) + len(found.validation)
+
+
+@given(sizes, st.tuples(budgets, budgets), seeds, samplings)
+def test_smaller_budgets_are_part_of_larger_ones(counts, two, seed, sampling):
+    labels = pool(counts)
+    small, large = (draw(labels, len(counts), b, seed, sampling) for b in sorted(two, key=more))
+    assert labelled(small) <= labelled(large)
+
+
+@given(sizes, st.tuples(budgets, budgets), seeds, samplings)
+def test_training_and_validation_are_nested_from_ten_labels_on(counts, two, seed, sampling):
+    labels = pool(counts)
+    two = [b if b == "all" else b + 10 for b in two]
+    small, large = (draw(labels, len(counts), b, seed, sampling) for b in sorted(two, key=more))
+    assert set(small.train) <= set(large.train)
+    assert set(small.validation) <= set(large.validation)
+
+
+@given(sizes, st.integers(0, 60), seeds)
+def test_balanced_takes_as_many_of_each_class_or_records_what_there_was(counts, budget, seed):
+    found = draw(pool(counts), len(counts), budget, seed, "balanced")
+    assert found.per_class == {str(c): min(budget, n) for c, n in enumerate(counts)}
+    short = {str(c): (budget, n) for c, n in enumerate(counts) if n < budget}
+    assert found.short == short
+
+
+@given(st.integers(1, 9), seeds, samplings)
+def test_nothing_validates_under_ten_labels_a_class(budget, seed, sampling):
+    assert len(draw(pool([50, 50]), 2, budget, seed, sampling).validation) == 0
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), budgets, seeds, samplings)
+def test_nothing_validates_in_a_pool_of_under_ten_a_class(counts, budget, seed, sampling):
+    assert len(draw(pool(counts), len(counts), budget, seed, sampling).validation) == 0
+
+
+@given(st.integers(10, 60), seeds)
+def test_a_fifth_of_each_class_validates(budget, seed):
+    labels = pool([60, 60, 60])
+    found = draw(labels, 3, budget, seed, "balanced")
+    assert np.bincount(labels[found.validation]).tolist() == [budget // 5] * 3
+    assert np.bincount(labels[found.train]).tolist() == [budget - budget // 5] * 3
+
+
+@given(st.lists(st.integers(10, 60), min_size=2, max_size=4), seeds, samplings)
+def test_all_is_the_whole_pool_with_a_stratified_fifth_validating(counts, seed, sampling):
+    labels = pool(counts)
+    found = draw(labels, len(counts), "all", seed, sampling)
+    assert labelled(found) == set(range(len(labels)))
+    assert np.bincount(labels[found.validation]).tolist() == [n // 5 for n in counts]
+    assert found.short == {}
+
+
+@given(budgets, seeds, samplings)
+def test_the_same_seed_draws_the_same(budget, seed, sampling):
+    labels = pool([30, 40])
+    first, second = (draw(labels, 2, budget, seed, sampling) for _ in range(2))
+    for part in ("train", "validation", "unlabelled"):
+        np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
+
+
+@pytest.mark.parametrize("sampling", ["balanced", "natural"])
+def test_seeds_draw_differently_and_every_example_can_be_drawn(sampling):
+    labels = pool([25, 25])
+    draws = [tuple(draw(labels, 2, 5, seed, sampling).train) for seed in range(60)]
+    assert len(set(draws)) == 60
+    assert {i for chosen in draws for i in chosen} == set(range(50))
+
+
+def test_natural_sampling_keeps_the_frequencies_of_the_pool():
+    labels = pool([900, 100])
+    shares = [draw(labels, 2, 20, seed, "natural").per_class["1"] / 40 for seed in range(200)]
+    assert np.mean(shares) == pytest.approx(0.1, abs=0.015)
+    assert np.std(shares) > 0.02  # counts fluctuate, as those of a random sample do
+
+
+def test_natural_sampling_records_a_pool_that_is_too_small():
+    found = draw(pool([30, 10]), 2, 25, 0, "natural")
+    assert found.short == {"all": (50, 40)}
+    assert len(labelled(found)) == 40
+
+
+def test_one_class_growing_leaves_the_choice_in_another_alone():
+    before, after = np.repeat([0, 1], [30, 30]), np.repeat([0, 1], [30, 50])
+    first, second = (draw(labels, 2, 5, 3, "balanced").train for labels in (before, after))
+    assert [i for i in first if i < 30] == [i for i in second if i < 30]
+
+
+def test_no_labels_leave_everything_unlabelled():
+    found = draw(pool([12, 12]), 2, 0, 0, "balanced")
+    assert (len(found.train), len(found.validation), len(found.unlabelled)) == (0, 0, 24)
+
+
+@pytest.mark.parametrize("budget", [-1, 1.5, "some", True, None])
+def test_budgets_that_make_no_sense_are_refused(budget):
+    with pytest.raises(BadInputError, match="labels must be 0"):
+        draw(pool([5, 5]), 2, budget, 0, "balanced")
+
+
+def test_unknown_sampling_is_refused():
+    with pytest.raises(BadInputError, match="did you mean balanced"):
+        draw(pool([5, 5]), 2, 1, 0, "ballanced")
+
+
+@settings(max_examples=50)
+@given(sizes, st.floats(0.05, 0.95), seeds)
+def test_stratified_split_has_the_size_asked_and_each_class_in_proportion(counts, share, seed):
+    labels = pool(counts)
+    n_second = round(share * len(labels))
+    second = stratified_split(labels, n_second, seed, "test")
+    assert second.sum() == n_second
+    exact = np.array(counts) * n_second / len(labels)
+    assert np.all(np.abs(np.bincount(labels[second], minlength=len(counts)) - exact) < 1)
