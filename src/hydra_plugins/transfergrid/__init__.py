@@ -1,0 +1,48 @@
+"""Hydra's side of transfergrid: the sweeper decides which cells there are, the launcher how they run.
+
+Both only hand over to `transfergrid.sweep`, so that every other Hydra app of this environment pays
+nothing for finding them.
+"""
+
+from typing import Any, Dict, List, Optional, Sequence  # noqa: UP035 (Hydra reads annotations)
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Plans the grid of cells that the command line and the study's `params` ask for."""
+
+    def __init__(self, params: Optional[Dict[str, Any]] = None) -> None:  # noqa: UP006, UP045
+        self.params = dict(params or {})
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra composed."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
+        """Plan, run, print the table, and leave with the exit code."""
+        from transfergrid.sweep import sweep
+
+        loader = self.hydra_context.config_loader
+        raise SystemExit(sweep(arguments, self.params, self.config, loader))
+
+
+class LocalLauncher(Launcher):
+    """Stands for worker processes on this machine (`transfergrid.launching`)."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Need nothing from Hydra."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Refuse: cells come from the grid sweeper, not as lists of overrides."""
+        raise RuntimeError("this launcher runs under hydra/sweeper=grid only")

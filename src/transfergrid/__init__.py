@@ -1,0 +1,1 @@
+"""Which source model and which transfer strategy help, which hurt, and how sure we are."""

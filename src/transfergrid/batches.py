@@ -1,0 +1,218 @@
+"""From examples to the batch of one step.
+
+A step's batch is a pure function of the seed and the step: every arm of a seed block sees the same
+target examples in the same order under the same augmentation, and a run can be cut anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transfergrid.data.domain import Examples
+from transfergrid.seeds import generator, stream_seed
+from transfergrid.sources.backbone import Inputs, Preprocess
+
+CACHE_BYTES = 512 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
+
+
+@dataclass
+class Labelled:
+    """Inputs of a batch with their labels, (batch,) int64."""
+
+    inputs: Inputs
+    labels: Tensor
+
+
+@dataclass
+class Batch:
+    """What one step learns from; absent parts are None."""
+
+    target: Labelled | None = None
+    unlabelled: Inputs | None = None
+    source: Labelled | None = None
+    index: Tensor | None = None
+    """Positions of the target examples in the training part, (batch,) int64."""
+
+
+def take(inputs: Inputs, rows: Tensor) -> Inputs:
+    """Select rows of inputs."""
+    if isinstance(inputs, dict):
+        return {name: value[rows] for name, value in inputs.items()}
+    return inputs[rows]
+
+
+def join(first: Labelled, second: Labelled) -> Labelled:
+    """Concatenate two labelled batches."""
+    labels = torch.cat([first.labels, second.labels])
+    if isinstance(first.inputs, dict) and isinstance(second.inputs, dict):
+        names = first.inputs.keys()
+        both = {name: torch.cat([first.inputs[name], second.inputs[name]]) for name in names}
+        return Labelled(both, labels)
+    assert isinstance(first.inputs, Tensor)
+    assert isinstance(second.inputs, Tensor)
+    return Labelled(torch.cat([first.inputs, second.inputs]), labels)
+
+
+def size_of(inputs: Inputs) -> int:
+    """Return the number of examples in inputs."""
+    return len(next(iter(inputs.values()))) if isinstance(inputs, dict) else len(inputs)
+
+
+def byte_size(inputs: Inputs) -> int:
+    """Return the bytes that inputs take in memory."""
+    parts = inputs.values() if isinstance(inputs, dict) else [inputs]
+    return sum(part.numel() * part.element_size() for part in parts)
+
+
+class Prepared:
+    """One split as a backbone's preprocessing sees it, kept in memory where it fits."""
+
+    def __init__(self, examples: Examples, preprocess: Preprocess) -> None:
+        self.examples = examples
+        self.preprocess = preprocess
+        self._cache: Inputs | None = None
+        self._small: bool | None = None
+
+    def rows(self, indices: NDArray[np.int64]) -> Inputs:
+        """Return the prepared inputs of these examples."""
+        if self._cache is None and self._fits():
+            everything = np.arange(len(self.examples), dtype=np.int64)
+            self._cache = self.preprocess.prepare(self.examples.read(everything))
+        if self._cache is not None:
+            return take(self._cache, torch.from_numpy(indices))
+        return self.preprocess.prepare(self.examples.read(indices))
+
+    def _fits(self) -> bool:
+        if self._small is None:
+            one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
+            self._small = byte_size(one) * len(self.examples) <= CACHE_BYTES
+        return self._small
+
+
+@dataclass
+class View:
+    """Chosen examples of a split, with the labels that their reader may see."""
+
+    prepared: Prepared
+    indices: NDArray[np.int64]
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The numbers of all rows, (n,)."""
+        return np.arange(len(self), dtype=np.int64)
+
+    def inputs(
+        self, rows: NDArray[np.int64], augmentation: str = "none", rng: torch.Generator | None = None
+    ) -> Inputs:
+        """Return model inputs of these rows of the view, augmented if `rng` is given."""
+        prepared = self.prepared.rows(self.indices[rows])
+        return self.prepared.preprocess.finish(prepared, augmentation, rng)
+
+
+class ViewBatches(Dataset[Labelled]):
+    """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`."""
+
+    def __init__(self, view: View, size: int) -> None:
+        self.view, self.size = view, size
+
+    def __len__(self) -> int:
+        return -(-len(self.view) // self.size)
+
+    def __getitem__(self, number: int) -> Labelled:
+        if number >= len(self):
+            raise IndexError(number)
+        rows = self.view.rows[number * self.size : (number + 1) * self.size]
+        return Labelled(self.view.inputs(rows), torch.from_numpy(self.view.labels[rows]))
+
+
+class Stream:
+    """An endless seeded order over a view: one fresh permutation after another.
+
+    Every batch has the same size, min(batch size, len(view)), so no step trains on a leftover of
+    one; a batch may cross from one permutation to the next.
+    """
+
+    def __init__(self, view: View, name: str, seed: int, batch_size: int, augmentation: str) -> None:
+        self.view, self.name, self.seed = view, name, seed
+        self.size = min(batch_size, len(view))
+        self.augmentation = augmentation
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            rng = generator(self.seed, "order", self.name, epoch)
+            self._orders[epoch] = rng.permutation(len(self.view)).astype(np.int64)
+        return self._orders[epoch]
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the rows of the view that this step uses, (size,)."""
+        positions = np.arange(step * self.size, (step + 1) * self.size)
+        epochs, offsets = np.divmod(positions, len(self.view))
+        parts = [self._order(int(e))[offsets[epochs == e]] for e in np.unique(epochs)]
+        return np.concatenate(parts)
+
+    def inputs(self, step: int) -> tuple[Inputs, NDArray[np.int64]]:
+        """Return this step's inputs and their rows."""
+        rows = self.rows(step)
+        rng = torch.Generator().manual_seed(stream_seed(self.seed, "augment", self.name, step))
+        return self.view.inputs(rows, self.augmentation, rng), rows
+
+
+@dataclass
+class CellData:
+    """All that a strategy may learn from. The test split is not in it."""
+
+    classes: tuple[str, ...]
+    train: View | None
+    validation: View | None
+    unlabelled: View | None = None
+    source: View | None = None
+    """The labelled source domain."""
+    source_classes: tuple[str, ...] = ()
+
+
+class StepBatches(Dataset[Batch]):
+    """The batch of every step, as a map from step number to batch."""
+
+    def __init__(
+        self, data: CellData, seed: int, steps: int, batch_size: int, augmentation: str
+    ) -> None:
+        self.steps = steps
+
+        def stream(view: View | None, name: str) -> Stream | None:
+            return Stream(view, name, seed, batch_size, augmentation) if view is not None else None
+
+        self.target = stream(data.train, "target")
+        self.unlabelled = stream(data.unlabelled, "unlabelled")
+        self.source = stream(data.source, "source")
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        if step >= self.steps:
+            raise IndexError(step)
+        batch = Batch()
+        if self.target is not None:
+            batch.target, batch.index = _labelled(self.target, step)
+        if self.source is not None:
+            batch.source, _ = _labelled(self.source, step)
+        if self.unlabelled is not None:
+            batch.unlabelled, _ = self.unlabelled.inputs(step)
+        return batch
+
+
+def _labelled(stream: Stream, step: int) -> tuple[Labelled, Tensor]:
+    inputs, rows = stream.inputs(step)
+    return Labelled(inputs, torch.from_numpy(stream.view.labels[rows])), torch.from_numpy(rows)

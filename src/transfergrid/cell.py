@@ -1,0 +1,155 @@
+"""Run one cell, start to finish. Read this file from top to bottom and you know the program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transfergrid import recording
+from transfergrid.arrays import Predictions
+from transfergrid.batches import CellData, View
+from transfergrid.cell_config import CellConfig
+from transfergrid.cost import Stopwatch, forward_flops, reset_peak_memory
+from transfergrid.data.budgets import Draw, draw
+from transfergrid.factory import build
+from transfergrid.fitting import Fit, Log, Machine, fit, probabilities, quiet
+from transfergrid.ledger import Ledger
+from transfergrid.materials import (
+    OpenDomain,
+    add_source_domain,
+    plain_features,
+    start_backbone,
+    target_data,
+)
+from transfergrid.pretraining import SourceMaker
+from transfergrid.record import Record
+from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.strategies.base import Strategy
+from transfergrid.tracking import NoTracker, Tracker
+from transfergrid.training import Training
+
+LARGEST_TRAIN_SCORE = 2000
+"""So many training examples at most are scored again after training."""
+
+
+@dataclass
+class Setup:
+    """A cell's parts, built and joined; nothing is trained yet."""
+
+    target: OpenDomain
+    drawn: Draw
+    data: CellData
+    strategy: Strategy
+    backbone: Backbone | None
+    preprocess: Preprocess
+    taught: Backbone | None
+    """The source's backbone, where it is to become a teacher."""
+    maker: SourceMaker
+
+
+@dataclass
+class Outcome:
+    """What a trained strategy says of the cell's examples: (probabilities, labels) by part."""
+
+    train: tuple[Tensor, Tensor] | None
+    validation: tuple[Tensor, Tensor] | None
+    test: tuple[Tensor, Tensor]
+    flops: int
+
+
+def run_cell(
+    cell: CellConfig, ledger: Ledger, machine: Machine, tracker: Tracker | None = None
+) -> Record:
+    """Run a cell, write its record and return it.
+
+    Raises:
+        BadInputError: something that was asked for cannot be.
+        FloatingPointError: training diverged.
+    """
+    quiet()
+    torch.set_num_threads(machine.threads)
+    reset_peak_memory()
+    tracker, clock = tracker or NoTracker(), Stopwatch()
+
+    with clock.measure("load"):
+        setup = set_up(cell, SourceMaker(ledger.root / "sources", machine, tracker, clock))
+    tracker.start(recording.run_card(cell))
+    with clock.measure("teacher"):
+        teacher = teach(setup, cell.seed, machine)
+    with clock.measure("train"):
+        fitted = learn(setup.strategy, setup, cell.seed, machine, tracker.log)
+    with clock.measure("evaluate"):
+        outcome = judge(setup, machine)
+
+    record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
+    predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy())
+    ledger.write(record, predictions, fitted.curves)
+    tracker.finish(recording.summary_of(record, ledger))
+    return record
+
+
+def set_up(cell: CellConfig, maker: SourceMaker) -> Setup:
+    """Load the target, draw the labels, get the source, join both in the strategy."""
+    target, strategy = OpenDomain(cell.target), build(cell.strategy)
+    training: Training = build(cell.training) if cell.training else Training()
+    pool, needs = target.loaded.pool.labels, strategy.needs
+    drawn = draw(pool, len(target.classes), cell.labels, cell.seed, target.domain.sampling)
+
+    backbone: Backbone | None = None
+    taught: Backbone | None = None
+    preprocess: Preprocess
+    if needs.source == "none":
+        preprocess = plain_features(target, drawn)
+    else:
+        assert cell.source is not None
+        student = strategy.hparams.get("student")
+        backbone, taught = start_backbone(cell.source, needs, student, maker, cell.seed)
+        preprocess = backbone.preprocess
+
+    data = target_data(target, drawn, needs, preprocess)
+    if needs.source_domain:
+        assert cell.source is not None
+        add_source_domain(data, cell.source["domain"], needs.same_classes, preprocess)
+    strategy.attach(backbone, target.classes, training, cell.seed)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, maker)
+
+
+def teach(setup: Setup, seed: int, machine: Machine) -> Fit:
+    """Adapt the source to the target, where the strategy wants it as its teacher."""
+    if setup.taught is None:
+        return Fit()
+    teacher: Strategy = setup.strategy.hparams["teacher"]
+    teacher.attach(setup.taught, setup.target.classes, setup.strategy.training_plan, seed)
+    return learn(teacher, setup, seed, machine, lambda values, step: None)
+
+
+def learn(strategy: Strategy, setup: Setup, seed: int, machine: Machine, log: Log) -> Fit:
+    """Let the strategy compute what it needs and train it; the test split is out of reach."""
+    strategy.prepare(setup.data)
+    return fit(strategy, setup.data, seed, machine, setup.target.domain.metric, log)
+
+
+def judge(setup: Setup, machine: Machine) -> Outcome:
+    """Apply the trained strategy to its own labels and, after every choice, once to `test`."""
+    strategy, data = setup.strategy, setup.data
+
+    def say(view: View | None) -> tuple[Tensor, Tensor] | None:
+        if view is None:
+            return None
+        return probabilities(strategy, view, machine), torch.from_numpy(view.labels)
+
+    train, validation = say(_some(data.train)), say(data.validation)
+    sealed = setup.target.whole("test", setup.preprocess)
+    test = say(sealed)
+    assert test is not None
+    return Outcome(train, validation, test, forward_flops(strategy, sealed.inputs(sealed.rows[:1])))
+
+
+def _some(view: View | None) -> View | None:
+    """Return the first examples of a large view."""
+    if view is None or len(view) <= LARGEST_TRAIN_SCORE:
+        return view
+    few = slice(LARGEST_TRAIN_SCORE)
+    return View(view.prepared, view.indices[few], view.labels[few])

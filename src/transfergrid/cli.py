@@ -1,0 +1,107 @@
+"""The command `transfergrid`: a verb, or Hydra overrides that ask for a grid of cells."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfergrid.composing import GROUPS, KEYS
+from transfergrid.errors import BadInputError, check_known, did_you_mean
+
+VERBS = {
+    "table": "transfergrid.report.closing",
+    "list": "transfergrid.listing",
+}
+"""Verb to the module whose `command(arguments)` obeys it."""
+
+
+def conf_dir() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or the checkout's."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; leaves with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.path.insert(0, os.getcwd())  # a user's own `_target_: mymodule.X`
+    try:
+        sys.exit(_verb(words) if _is_verb(words) else _hydra(words))
+    except BadInputError as error:
+        print(f"transfergrid: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(1)
+
+
+def _is_verb(words: Sequence[str]) -> bool:
+    """Is the first word neither an override nor an option?"""
+    return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
+
+
+def _verb(words: Sequence[str]) -> int:
+    check_known("verb", words[0], VERBS)
+    from importlib import import_module
+
+    command = import_module(VERBS[words[0]]).command
+    code: int = command(words[1:])
+    return code
+
+
+def _hydra(words: list[str]) -> int:
+    """Hand the overrides to Hydra, whose sweeper is ours and leaves with the exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    sys.argv = ["transfergrid", *(prepared(word) for word in words)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
+    decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    try:
+        decorate(_never)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInputError(told(error)) from error
+    return 0
+
+
+def _never(config: object) -> None:
+    """Stand for a job: the sweeper never starts one."""
+
+
+def prepared(word: str) -> str:
+    """Return an override as Hydra's first composition takes it.
+
+    That composition knows one option of each group only, while a key may belong to another one
+    that is swept over: so keys inside groups are forced here, and checked option by option later.
+
+    Raises:
+        BadInputError: the key is none of ours.
+    """
+    match = re.match(r"^([A-Za-z_]\w*)([.@/][^=]*)?=", word)
+    if match is None:
+        return word
+    key, rest = match.group(1), match.group(2) or ""
+    check_known("key", key, KEYS)
+    return f"++{word}" if key in GROUPS and rest.startswith(".") else word
+
+
+def told(error: Exception) -> str:
+    """Return a Hydra error as one line, with the nearest known word where one is unknown."""
+    text = " ".join(str(error).split())
+    unknown = re.search(r"Could not find '(?:\w+/)?(\w+)/([^']+)'", text)
+    options = re.search(r"Available options in '[^']*': (.*?)(?: Config search path|$)", text)
+    if unknown and options:
+        group, name = unknown.groups()
+        return f"unknown {group} {name!r}{did_you_mean(name, options.group(1).split())}"
+    key = re.search(r"Key '(\w+)' is not in struct full_key: ([\w.]+)", text)
+    if key:
+        return f"there is no key {key.group(2)}"
+    cause = error.__cause__ or error.__context__
+    detail = " ".join(str(cause).split()) if cause is not None and str(cause) not in text else ""
+    return f"{text}{f' ({detail})' if detail else ''}"[:300]

@@ -1,0 +1,239 @@
+"""Hydra configs as options: each choice of a group is composed once, cells are assembled from them.
+
+Composing every cell would take 0.1 s each. A group file refers to nothing outside itself, so a
+cell is exactly the sum of its fragments (a test holds the two against each other).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from transfergrid.errors import BadInputError, check_known, did_you_mean
+from transfergrid.factory import Config
+from transfergrid.grid import Option
+
+GROUPS = ("source", "strategy", "target", "training")
+SETTINGS = ("trainer", "tracking", "study", "results", "references", "debug", "hydra")
+KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
+
+
+@dataclass
+class Axis:
+    """What was asked of one group: its options, and the values of keys inside it."""
+
+    names: list[str]
+    inside: dict[str, list[str]] = field(default_factory=dict)
+    """Override key, such as `source.model` or `target@source.domain`, to its values as typed."""
+
+    def choices(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield every (option, overrides) of this axis."""
+        pairs = [[f"{key}={value}" for value in values] for key, values in self.inside.items()]
+        for name, *overrides in product(self.names, *pairs):
+            yield name, tuple(overrides)
+
+
+@dataclass
+class Request:
+    """A parsed command line: group axes, the two plain axes, and what belongs to no axis."""
+
+    axes: dict[str, Axis]
+    labels: list[str]
+    seeds: list[str]
+    settings: list[str]
+
+
+def read_request(
+    arguments: Sequence[str], params: Mapping[str, Any], defaults: Mapping[str, str]
+) -> Request:
+    """Sort overrides into axes; the command line wins over a study's `params` key by key.
+
+    Args:
+        arguments: overrides as typed.
+        params: `hydra.sweeper.params`, key to comma-separated values or a sweep expression.
+        defaults: the option of each group, and `labels` and `seed`, where nothing was asked.
+
+    Raises:
+        BadInputError: an override cannot be read, or sweeps what is no axis.
+    """
+    asked: dict[str, list[str]] = {}
+    settings: list[str] = []
+    typed = parse(arguments)
+    given = {override_key(o) for o in typed}
+    from_study = [f"{key}={value}" for key, value in params.items() if key not in given]
+    for override in [*parse(from_study), *typed]:
+        group = group_of(override)
+        if group is None:
+            settings.append(_single(override))
+        elif override.is_delete():
+            raise BadInputError(f"{override.input_line}: no part of a cell can be left out")
+        else:
+            asked[override_key(override)] = values_of(override)
+    labels = asked.pop("labels", [defaults["labels"]])
+    seeds = asked.pop("seed", [defaults["seed"]])
+    axes = {group: Axis(asked.pop(group, [defaults[group]])) for group in GROUPS}
+    for key, values in asked.items():
+        axes[key.partition("@")[2].partition(".")[0] or key.partition(".")[0]].inside[key] = values
+    return Request(axes, labels, seeds, settings)
+
+
+def parse(lines: Sequence[str]) -> list[Override]:
+    """Parse overrides by Hydra's grammar."""
+    try:
+        parsed: list[Override] = OverridesParser.create().parse_overrides(list(lines))
+    except HydraException as error:
+        raise BadInputError(f"cannot read this override: {_first_line(error)}") from error
+    return parsed
+
+
+def override_key(override: Override) -> str:
+    """Return the key without `+`; groups inside a package are `group@package`."""
+    key = override.key_or_group
+    return f"{key}@{override.package}" if override.package else key
+
+
+def group_of(override: Override) -> str | None:
+    """Return the axis that an override belongs to, or None for a setting."""
+    place = override.package or override.key_or_group
+    first = place.partition(".")[0]
+    return first if first in (*GROUPS, "labels", "seed") else None
+
+
+def values_of(override: Override) -> list[str]:
+    """Return an override's values as they would be typed one by one."""
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.is_interval_sweep():
+        raise BadInputError(f"{override.input_line}: list the values or give a range")
+    return [str(value) for value in override.sweep_iterator(transformer=Transformer.encode)]
+
+
+def _single(override: Override) -> str:
+    if override.is_sweep_override():
+        raise BadInputError(
+            f"{override.input_line}: {override_key(override)} is the same for all cells; "
+            f"axes are {', '.join((*GROUPS, 'labels', 'seed'))}"
+        )
+    return str(override.input_line)
+
+
+class Composer:
+    """Composes the options of the config groups.
+
+    Args:
+        loader: Hydra's.
+        config_name: of the primary config.
+        settings: overrides that hold for everything, the study among them.
+    """
+
+    def __init__(self, loader: ConfigLoader, config_name: str, settings: Sequence[str]) -> None:
+        self.loader, self.config_name, self.settings = loader, config_name, list(settings)
+        self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
+
+    def names(self, group: str) -> list[str]:
+        """Return the options that a group has."""
+        return self.loader.get_group_options(group)
+
+    def options(self, group: str, axis: Axis) -> list[Option]:
+        """Return the options that were asked of a group.
+
+        Raises:
+            BadInputError: an unknown option or key, or a value is missing.
+        """
+        for name in axis.names:
+            check_known(group, name, self.names(group))
+        return [self.option(group, name, overrides) for name, overrides in axis.choices()]
+
+    def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
+        """Return one option with these overrides inside it."""
+        key = (group, name, overrides)
+        if key not in self._options:
+            self._options[key] = self._make(group, name, overrides)
+        return self._options[key]
+
+    def _make(self, group: str, name: str, overrides: tuple[str, ...]) -> Option:
+        parts = [o for o in overrides if "@" in o.partition("=")[0]]
+        inside = [o for o in overrides if o not in parts]
+        choice = [f"{group}={name}", *parts]
+        if inside:
+            known = self._compose(group, choice, missing=True)
+            for override in inside:
+                check_key(override.partition("=")[0].split(".")[1:], known, f"{group}={name}")
+        forced = [f"++{override}" for override in inside]
+        config = self._compose(group, [*choice, *forced])
+        return Option(display_name(name, config, overrides), finished(config))
+
+    def _compose(self, group: str, overrides: Sequence[str], missing: bool = False) -> Config:
+        try:
+            whole = self.loader.load_configuration(
+                self.config_name, [*self.settings, *overrides], RunMode.RUN
+            )
+            node = OmegaConf.to_container(
+                whole[group], resolve=not missing, throw_on_missing=not missing
+            )
+        except MissingMandatoryValue as error:
+            key = str(error.full_key or _first_line(error))
+            raise BadInputError(f"{overrides[0]} also needs {key}=...") from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise BadInputError(f"{' '.join(overrides)}: {_first_line(error)}") from error
+        assert isinstance(node, dict)
+        return node  # type: ignore[return-value]
+
+
+def check_key(path: Sequence[str], node: Any, where: str) -> None:
+    """Raise unless a path leads to a key that its component takes.
+
+    A node with `_target_` takes the keys it has; a node without one, such as `options`, any.
+    """
+    for depth, key in enumerate(path):
+        if not isinstance(node, dict):
+            return
+        if key not in node and "_target_" in node:
+            known = [name for name in node if name not in ("_target_", "about")]
+            place = ".".join([where.partition("=")[0], *path[:depth], key])
+            raise BadInputError(f"{where} has no key {place}{did_you_mean(key, known)}")
+        node = node.get(key)
+
+
+def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
+    """Return what tables call an option: its name, with the overrides that make it another one.
+
+    `about.named_by` names a key whose value (of a path, the last part) says more than the option.
+    """
+    about = config.get("about") or {}
+    by = about.get("named_by")
+    if by and config.get(by):
+        name = Path(str(config[by])).stem
+    rest = [o.partition(".")[2] if "@" not in o else o.partition(".")[2] for o in overrides]
+    told = [text for text in rest if text.partition("=")[0] != by]
+    return f"{name}({','.join(told)})" if told else name
+
+
+def finished(config: Any) -> Any:
+    """Return a resolved fragment as constructor arguments: no shortcuts, absolute paths."""
+    if isinstance(config, list):
+        return [finished(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    about = config.get("about") or {}
+    kept = {k: finished(v) for k, v in config.items() if k not in about.get("shortcuts", ())}
+    for key in about.get("paths", ()):
+        if kept.get(key):
+            kept[key] = str(Path(kept[key]).expanduser().absolute())
+    return kept
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,26 @@
+"""What a person did wrong, told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BadInputError(Exception):
+    """A request that cannot be met as it was typed; printed as one line, exit code 2."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean X?"`` for the nearest known word, else the choices there are."""
+    choices = sorted(known)
+    near = get_close_matches(word, choices, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there is {', '.join(choices)}" if choices else ""
+
+
+def check_known(kind: str, word: str, known: Iterable[str]) -> None:
+    """Raise `BadInputError` unless `word` is one of the `known` names of this `kind`."""
+    choices = list(known)
+    if word not in choices:
+        raise BadInputError(f"unknown {kind} {word!r}{did_you_mean(word, choices)}")

@@ -1,0 +1,95 @@
+"""Plain configs to objects and back.
+
+A *config* is a dict of JSON values. A node with `_target_` names a class and holds its constructor
+arguments; a node's `about` describes it to readers and planners and never reaches the constructor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transfergrid.errors import BadInputError, did_you_mean
+
+Config = dict[str, Any]
+
+
+def locate(target: str) -> Any:
+    """Import the object that a dotted path names.
+
+    Raises:
+        BadInputError: there is no such module, or no such name in it.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        missing = error.name or ""
+        if module_name != missing and not module_name.startswith(missing + "."):
+            raise  # the module is there, what it imports is not
+        raise BadInputError(f"cannot import {target}: {error}") from error
+    except ValueError as error:
+        raise BadInputError(f"{target!r} is no dotted path to a class") from error
+    if not hasattr(module, name):
+        raise BadInputError(f"{module_name} has no {name}{did_you_mean(name, dir(module))}")
+    return getattr(module, name)
+
+
+def build(config: Any) -> Any:
+    """Build the object that a config describes, its parts first.
+
+    Raises:
+        BadInputError: the class cannot be found or does not take these arguments.
+    """
+    if isinstance(config, Mapping):
+        parts = {key: build(value) for key, value in config.items() if key != "about"}
+        target = parts.pop("_target_", None)
+        return _construct(target, parts) if target else parts
+    if isinstance(config, (list, tuple)):
+        return [build(item) for item in config]
+    return config
+
+
+def _construct(target: str, arguments: Config) -> Any:
+    cls = locate(target)
+    known = inspect.signature(cls).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        for key in arguments:
+            if key not in known:
+                raise BadInputError(f"{target} takes no {key!r}{did_you_mean(key, known)}")
+    missing = [p.name for p in known.values() if p.default is p.empty and p.name not in arguments]
+    missing = [name for name in missing if known[name].kind not in (2, 4)]  # *args, **kwargs
+    if missing:
+        raise BadInputError(f"{target} also needs {', '.join(missing)}")
+    return cls(**arguments)
+
+
+def target_of(cls: type) -> str:
+    """Return the dotted path under which `build` finds this class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def config_of(component: Any) -> Any:
+    """Describe a component as the plain config that `build` turns back into it.
+
+    Dataclasses are described by their fields, other components by their `hparams`.
+    """
+    if isinstance(component, Path):
+        return str(component)
+    if isinstance(component, Mapping):
+        return {str(key): config_of(value) for key, value in component.items()}
+    if isinstance(component, (list, tuple)):
+        return [config_of(item) for item in component]
+    if component is None or isinstance(component, (bool, int, float, str)):
+        return component
+    if dataclasses.is_dataclass(component):
+        values = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
+    else:
+        values = dict(component.hparams)
+    described = {"_target_": target_of(type(component)), **config_of(values)}
+    about = getattr(type(component), "about", None)
+    return {**described, "about": about()} if about else described

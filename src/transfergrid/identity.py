@@ -1,0 +1,120 @@
+"""The identity of a cell: a hash of everything that can move its score, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.factory import Config
+from transfergrid.fingerprints import fingerprint
+from transfergrid.strategies.needs import Needs
+
+PROTOCOL = 1
+"""Raised whenever drawing labels, training, choosing or scoring changes for all cells alike."""
+
+Labels = int | str
+
+
+def canonical(config: Any) -> Any:
+    """Return a config as what it amounts to: no descriptions, contents for paths, 2 for 2.0."""
+    if isinstance(config, Mapping):
+        return _canonical_node(config)
+    if isinstance(config, (list, tuple)):
+        return [canonical(item) for item in config]
+    if isinstance(config, float) and config.is_integer():
+        return int(config)
+    return config
+
+
+def _canonical_node(node: Mapping[str, Any]) -> Config:
+    about = node.get("about") or {}
+    values = {key: canonical(value) for key, value in node.items() if key != "about"}
+    for key in about.get("paths", ()):
+        if values.get(key) is not None:
+            values[key] = fingerprint(values[key])
+    if "version" in about:
+        values["version"] = about["version"]
+    return values
+
+
+def digest(value: Any) -> str:
+    """Return 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_digest(config: Any) -> str:
+    """Return the digest of a config in canonical form."""
+    return digest(canonical(config))
+
+
+def start_of(source: Config) -> Config | None:
+    """Return the config of the weights before the source domain; None for random ones."""
+    key = (source.get("about") or {}).get("start")
+    if key is None:
+        return {name: value for name, value in source.items() if name != "domain"}
+    start: Config | None = source.get(key)
+    return start
+
+
+def source_part(source: Config | None, needs: Needs) -> Any:
+    """Return what a strategy with these needs takes from a source, in canonical form."""
+    if source is None or needs.source == "none":
+        return None
+    if needs.source == "architecture":
+        return {"architecture": canonical(source["architecture"])}
+    if needs.source == "start":
+        part = {"architecture": canonical(source["architecture"])}
+        part["start"] = canonical(start_of(source))
+    else:
+        part = canonical(source)
+        if not (source.get("about") or {}).get("start"):
+            part.pop("domain", None)  # the weights do not come from it
+    if needs.source_domain:
+        part["domain"] = canonical(source.get("domain"))
+    return part
+
+
+def read_labels(value: Any) -> Labels:
+    """Normalise a label budget: `0`, a whole number per class, or `all`.
+
+    Raises:
+        BadInputError: it is none of these.
+    """
+    if str(value) == "all":
+        return "all"
+    number = _whole(value)
+    if number is None:
+        raise BadInputError(f"labels={value}: give 0, a whole number per class, or all")
+    return number
+
+
+def read_seed(value: Any) -> int:
+    """Normalise a seed.
+
+    Raises:
+        BadInputError: it is no whole number from 0.
+    """
+    number = _whole(value)
+    if number is None:
+        raise BadInputError(f"seed={value}: give a whole number from 0")
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if number.is_integer() and number >= 0 else None
+
+
+def cell_id(parts: Mapping[str, str | None], labels: Labels, seed: int) -> str:
+    """Return the identity of the cell with these part digests, label budget and seed."""
+    keys = ("source", "strategy", "target", "training")
+    return digest([PROTOCOL, *(parts[key] for key in keys), labels, seed])

@@ -1,0 +1,60 @@
+"""The verb `list`: what there is to choose from, one line of help each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from transfergrid.cli import conf_dir
+from transfergrid.errors import check_known
+
+KINDS = {
+    "strategies": "strategy",
+    "sources": "source",
+    "targets": "target",
+    "training": "training",
+    "studies": "study",
+    "tracking": "tracking",
+}
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid list KIND [--config-dir DIR]`."""
+    parser = argparse.ArgumentParser(
+        prog="transfergrid list", description="List what there is to choose from."
+    )
+    parser.add_argument("kind", nargs="?", help=", ".join(KINDS))
+    parser.add_argument("--config-dir", help="a folder with configs of your own")
+    chosen = parser.parse_args(arguments)
+    kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
+    for kind in kinds:
+        check_known("kind of thing to list", kind, KINDS)
+    folders = [conf_dir(), *([Path(chosen.config_dir)] if chosen.config_dir else [])]
+    for kind in kinds:
+        if chosen.kind is None:
+            print(f"{kind}:")
+        for name, help_line in sorted(options(KINDS[kind], folders).items()):
+            print(f"{name:<20} {help_line}")
+    return 0
+
+
+def options(group: str, folders: Sequence[Path]) -> dict[str, str]:
+    """Return a group's options with their line of help; later folders win."""
+    found = {}
+    for folder in folders:
+        for path in sorted((folder / group).glob("*.yaml")):
+            found[path.stem] = _help(path)
+    return found
+
+
+def _help(path: Path) -> str:
+    config: Any = OmegaConf.load(path)
+    told = OmegaConf.select(config, "about.help") or OmegaConf.select(config, "hydra.help.header")
+    if told:
+        return str(told)
+    first = path.read_text().splitlines()[:1]
+    return first[0].lstrip("# ") if first and first[0].startswith("#") else ""

@@ -1,0 +1,144 @@
+"""What a cell is made from: its domain's splits as views, its source's weights as a backbone."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.batches import CellData, Prepared, View
+from transfergrid.data.budgets import Draw
+from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
+from transfergrid.factory import Config, build
+from transfergrid.seeds import stream_seed
+from transfergrid.sources.backbone import Backbone, Inputs, Preprocess
+from transfergrid.sources.source import Maker, Source
+from transfergrid.strategies.needs import Needs
+
+
+@lru_cache(maxsize=6)
+def _opened(config: str) -> tuple[Domain, LoadedDomain]:
+    domain: Domain = build(json.loads(config))
+    return domain, domain.load()
+
+
+@lru_cache(maxsize=8)
+def _prepared(config: str, split: str, preprocess: Preprocess) -> Prepared:
+    loaded = _opened(config)[1]
+    return Prepared(loaded.pool if split == "pool" else loaded.test, preprocess)
+
+
+class OpenDomain:
+    """A domain with its splits loaded; a worker keeps the last few for its next cells."""
+
+    def __init__(self, config: Config) -> None:
+        self.key = json.dumps(config, sort_keys=True)
+        self.domain, self.loaded = _opened(self.key)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.loaded.classes
+
+    def view(
+        self,
+        split: str,
+        preprocess: Preprocess,
+        indices: NDArray[np.int64],
+        labels: NDArray[np.int64] | None = None,
+    ) -> View:
+        """Return examples of `pool` or `test` with their labels; pass others to replace them."""
+        if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared
+            prepared = Prepared(self.examples(split), preprocess)
+        else:
+            prepared = _prepared(self.key, split, preprocess)
+        own = self.examples(split).labels[indices]
+        return View(prepared, indices, own if labels is None else labels)
+
+    def examples(self, split: str) -> Examples:
+        """Return the examples of `pool` or `test`."""
+        return self.loaded.pool if split == "pool" else self.loaded.test
+
+    def whole(self, split: str, preprocess: Preprocess) -> View:
+        """Return all examples of a split."""
+        return self.view(split, preprocess, np.arange(len(self.examples(split)), dtype=np.int64))
+
+
+class PlainFeatures:
+    """Preprocessing of the arms without a backbone: the domain's plain features, (n, d)."""
+
+    def __init__(self, featuriser: Any, train: Raw) -> None:
+        self.featuriser = featuriser.fit(train)
+
+    def prepare(self, raw: Raw) -> Tensor:
+        """Return features as a dense float32 tensor."""
+        features = self.featuriser.transform(raw)
+        dense = features.toarray() if hasattr(features, "toarray") else features
+        return torch.from_numpy(np.asarray(dense, dtype=np.float32))
+
+    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
+        """Return them as they are."""
+        return prepared
+
+
+
+
+def start_backbone(
+    source: Config, needs: Needs, student: Any, maker: Maker, seed: int
+) -> tuple[Backbone, Backbone | None]:
+    """Return the backbone that the strategy trains and, for a teacher's sake, the source's own.
+
+    Random weights depend on the seed alone, so all arms of a seed block share them.
+    """
+    torch.manual_seed(stream_seed(seed, "backbone"))
+    if needs.source == "architecture":
+        return build(source["architecture"]).build(), None
+    made: Source = build(source)
+    if needs.source == "start":
+        return made.initial(), None
+    if not needs.teacher:
+        return made.load(maker, seed), None
+    taught = made.load(maker, seed)
+    torch.manual_seed(stream_seed(seed, "backbone"))
+    return (student or build(source["architecture"])).build(), taught
+
+
+def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
+    """Return what of the target a strategy with these needs may see."""
+
+    def part(indices: NDArray[np.int64]) -> View | None:
+        return target.view("pool", preprocess, indices) if len(indices) else None
+
+    data = CellData(target.classes, part(drawn.train), part(drawn.validation))
+    if needs.target_labels == "unused":
+        data.train = data.validation = None
+    if needs.unlabelled:
+        hidden = np.empty(0, dtype=np.int64)
+        indices = drawn.unlabelled
+        data.unlabelled = View(target.view("pool", preprocess, indices).prepared, indices, hidden)
+    return data
+
+
+def add_source_domain(data: CellData, domain: Config, same: bool, preprocess: Preprocess) -> None:
+    """Give the strategy the labelled source domain; with `same`, its labels in the target's order."""
+    source = OpenDomain(domain)
+    view = source.whole("pool", preprocess)
+    data.source_classes = source.classes
+    if same:
+        order = np.array([data.classes.index(name) for name in source.classes])
+        view.labels = order[view.labels]
+        data.source_classes = data.classes
+    data.source = view
+
+
+def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
+    """Return the preprocessing for a classical learner, fitted on the training examples alone."""
+    raw = target.loaded.pool.read(drawn.train)
+    return PlainFeatures(target.domain.featuriser(), raw)
+
+

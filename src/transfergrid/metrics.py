@@ -1,0 +1,76 @@
+"""Scores of predictions, by torchmetrics; a target's config says which one decides."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics.functional import classification as tm
+
+from transfergrid.errors import check_known
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of probabilities (n, classes) against labels (n,)."""
+
+    compute: Callable[[Tensor, Tensor, int], Tensor]
+    higher_is_better: bool = True
+
+
+METRICS = {
+    "accuracy": Metric(lambda p, y, c: tm.multiclass_accuracy(p, y, c, average="micro")),
+    "macro_f1": Metric(lambda p, y, c: tm.multiclass_f1_score(p, y, c, average="macro")),
+    "auroc": Metric(lambda p, y, c: tm.multiclass_auroc(p, y, c, average="macro")),
+    "ece": Metric(lambda p, y, c: tm.multiclass_calibration_error(p, y, c, n_bins=15), False),
+    "loss": Metric(
+        lambda p, y, c: torch.nn.functional.nll_loss(p.clamp_min(1e-12).log(), y), False
+    ),
+}
+
+
+def metric(name: str) -> Metric:
+    """Return the metric of that name.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    check_known("metric", name, METRICS)
+    return METRICS[name]
+
+
+def score(name: str, probabilities: Tensor, labels: Tensor) -> float:
+    """Return one metric, in its own unit (shares from 0 to 1, the loss in nats)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes without examples
+        return float(metric(name).compute(probabilities, labels, probabilities.shape[1]))
+
+
+def scores(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return every metric."""
+    return {name: score(name, probabilities, labels) for name in METRICS}
+
+
+def better(name: str, one: float, other: float) -> bool:
+    """Is `one` strictly the better value? NaN is never better."""
+    if math.isnan(one):
+        return False
+    if math.isnan(other):
+        return True
+    return one > other if metric(name).higher_is_better else one < other
+
+
+def collapsed(probabilities: Tensor) -> bool:
+    """Is one class predicted for every example?"""
+    return bool(probabilities.argmax(dim=1).unique().numel() == 1)
+
+
+def underfit(probabilities: Tensor, labels: Tensor) -> bool:
+    """Is the accuracy on its own training examples less than halfway from majority to perfect?"""
+    accuracy = score("accuracy", probabilities, labels)
+    majority = labels.bincount().max().item() / len(labels)
+    return accuracy < 0.5 * (1.0 + majority)

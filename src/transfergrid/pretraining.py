@@ -1,0 +1,127 @@
+"""Sources trained by this program: once per content, found again by every later cell."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from transfergrid.cost import Stopwatch
+from transfergrid.data.budgets import draw
+from transfergrid.errors import BadInputError
+from transfergrid.factory import config_of
+from transfergrid.fitting import Machine, fit, probabilities
+from transfergrid.identity import config_digest
+from transfergrid.materials import OpenDomain, target_data
+from transfergrid.metrics import scores
+from transfergrid.seeds import generator, stream_seed
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.strategies.scratch import Scratch
+from transfergrid.tracking import RunCard, Tracker
+
+KEPT_IN_MEMORY = 4
+
+
+class SourceMaker:
+    """Trains sources on their own domains and keeps them under `<results>/sources/<content>/`.
+
+    Two processes that ask for the same source at the same moment train it once: the second waits
+    for the first at a lock, which the system releases if its holder dies.
+
+    Args:
+        folder: where trained sources are kept.
+        machine: what to train on.
+        tracker: is told of a training that happens.
+        clock: gets the seconds spent training under `source`.
+    """
+
+    _memory: OrderedDict[Path, dict[str, Tensor]] = OrderedDict()
+
+    def __init__(self, folder: Path, machine: Machine, tracker: Tracker, clock: Stopwatch) -> None:
+        self.folder, self.machine, self.tracker, self.clock = folder, machine, tracker, clock
+        self.card: dict[str, Any] = {}
+
+    def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
+        """Return the state dict of the source's backbone, trained under this seed.
+
+        Raises:
+            BadInputError: the folder cannot be written to.
+        """
+        content = config_digest({**config_of(source), "seed": seed})
+        place = self.folder / content
+        if not (place / "card.json").exists():
+            self._train_once(source, seed, place)
+        self.card = json.loads((place / "card.json").read_text())
+        if place not in self._memory:
+            self._memory[place] = load_file(place / "weights.safetensors")
+            while len(self._memory) > KEPT_IN_MEMORY:
+                self._memory.popitem(last=False)
+        return self._memory[place]
+
+    def _train_once(self, source: TrainedHere, seed: int, place: Path) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInputError(f"cannot write trained sources to {self.folder}: {error}") from error
+        with FileLock(f"{place}.lock"), self.clock.measure("source"):
+            if not (place / "card.json").exists():
+                backbone, card = self._train(source, seed, place.name)
+                _keep(backbone, card, place)
+
+    def _train(self, source: TrainedHere, seed: int, content: str) -> tuple[Backbone, dict[str, Any]]:
+        clock = Stopwatch()
+        domain = OpenDomain(config_of(source.domain))
+        torch.manual_seed(stream_seed(seed, "backbone"))
+        backbone = source.initial()
+        strategy = Scratch()
+        drawn = draw(domain.loaded.pool.labels, len(domain.classes), "all", seed)
+        data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
+        assert data.train is not None
+        if source.shuffle_labels:
+            data.train.labels = generator(seed, "shuffle").permutation(data.train.labels)
+            data.validation = None
+        strategy.attach(backbone, domain.classes, source.training, seed)
+        self.tracker.start(_card(source, seed, content))
+        fitted = fit(strategy, data, seed, self.machine, domain.domain.metric, self.tracker.log)
+        test = domain.whole("test", backbone.preprocess)
+        own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
+        card = {
+            "content": content,
+            "seed": seed,
+            "domain": config_of(source.domain),
+            "steps": fitted.steps,
+            "chosen_step": fitted.chosen_step,
+            "train_examples": len(data.train),
+            "own_test": own,
+            "own_test_examples": len(test),
+            "chance": float(np.bincount(test.labels).max() / len(test)),
+            "seconds": clock.total(),
+            "fingerprint": backbone.fingerprint(),
+        }
+        self.tracker.finish({f"test/{name}": value for name, value in own.items()})
+        return backbone, card
+
+
+def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
+    """Write weights first and the card last: a source is there once its card is."""
+    place.mkdir(exist_ok=True)
+    state = {name: value.cpu().contiguous() for name, value in backbone.state_dict().items()}
+    save_file(state, place / "weights.safetensors")
+    draft = place / "card.json.tmp"
+    draft.write_text(json.dumps(card, indent=1))
+    draft.rename(place / "card.json")
+
+
+def _card(source: TrainedHere, seed: int, content: str) -> RunCard:
+    name = f"pretrain {source.architecture.name} {content[:6]}"
+    config = {"source": config_of(source), "seed": seed}
+    return RunCard(f"pretrain-{content}", name, name, "pretrain", ("pretrain",), config)

@@ -1,0 +1,158 @@
+"""What is written down of a cell that has run: its record, and its card and summary in a tracker."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from transfergrid.cell_config import CellConfig, identified
+from transfergrid.cost import Stopwatch, count_parameters, peak_memory
+from transfergrid.errors import BadInputError
+from transfergrid.fitting import Fit
+from transfergrid.fitting import Machine as RunsOn
+from transfergrid.ledger import Ledger
+from transfergrid.metrics import collapsed, metric, scores, underfit
+from transfergrid.provenance import processor
+from transfergrid.record import (
+    Budget,
+    Chosen,
+    Cost,
+    Data,
+    Flags,
+    Machine,
+    Metric,
+    Record,
+    Scores,
+    Seconds,
+    Status,
+)
+from transfergrid.tracking import RunCard
+
+if TYPE_CHECKING:
+    from transfergrid.cell import Outcome, Setup
+
+
+def record_of(
+    cell: CellConfig,
+    setup: Setup,
+    fitted: Fit,
+    teacher: Fit,
+    outcome: Outcome,
+    clock: Stopwatch,
+    machine: RunsOn,
+) -> Record:
+    """Return the record of a cell that is done."""
+    decides = setup.target.domain.metric
+    parameters, trained = count_parameters(setup.strategy)
+    return identified(
+        cell,
+        Status.DONE,
+        metric=Metric(name=decides, higher_is_better=metric(decides).higher_is_better),
+        scores=Scores(
+            train=outcome.train and scores(*outcome.train),
+            validation=outcome.validation and scores(*outcome.validation),
+            test=scores(*outcome.test),
+        ),
+        flags=Flags(
+            collapsed=collapsed(outcome.test[0]),
+            underfit=outcome.train is not None and underfit(*outcome.train),
+        ),
+        chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
+        budget=_budget(cell, setup, fitted, teacher),
+        data=_data(setup, len(outcome.test[1])),
+        cost=Cost(
+            seconds=Seconds(**clock.seconds, total=clock.total()),
+            peak_memory_bytes=peak_memory(),
+            parameters=parameters,
+            parameters_trained=trained if fitted.steps else 0,
+            flops_forward=outcome.flops,
+        ),
+        source=_source(setup) if cell.names["source"] else None,
+        machine=_machine(machine, setup),
+    )
+
+
+def _budget(cell: CellConfig, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:
+    data, steps = setup.data, fitted.steps
+    return Budget(
+        steps=steps,
+        target_batches=steps if data.train is not None else 0,
+        unlabelled_batches=steps if data.unlabelled is not None else 0,
+        source_batches=steps if data.source is not None else 0,
+        teacher_steps=teacher.steps,
+        validation_checks=fitted.validation_checks,
+        tuning_trials=cell.strategy.get("about", {}).get("tuning_trials", 0),
+    )
+
+
+def _data(setup: Setup, test: int) -> Data:
+    classes, data = setup.target.classes, setup.data
+
+    def named(by_index: dict[str, Any]) -> dict[str, Any]:
+        return {classes[int(k)] if k.isdigit() else k: value for k, value in by_index.items()}
+
+    return Data(
+        train=len(data.train) if data.train is not None else 0,
+        validation=len(data.validation) if data.validation is not None else 0,
+        unlabelled=len(data.unlabelled) if data.unlabelled is not None else 0,
+        test=test,
+        classes=classes,
+        per_class=named(setup.drawn.per_class),
+        short=named(setup.drawn.short),
+        notes=setup.target.loaded.notes,
+    )
+
+
+def _source(setup: Setup) -> dict[str, Any]:
+    backbone = setup.taught or setup.backbone
+    notes = backbone.notes if backbone is not None else {}
+    return {**setup.maker.card, "notes": notes}
+
+
+def _machine(machine: RunsOn, setup: Setup) -> Machine:
+    gpu = torch.cuda.is_available() and machine.accelerator in ("auto", "gpu", "cuda")
+    return Machine(
+        device=torch.cuda.get_device_name() if gpu else processor(),
+        threads=machine.threads,
+        precision=setup.strategy.training_plan.precision,
+        platform=platform.platform(),
+    )
+
+
+def run_card(cell: CellConfig) -> RunCard:
+    """Return what a tracker is told of a cell before it runs."""
+    names = [cell.names["source"] or cell.names["architecture"], cell.names["strategy"]]
+    group = " ".join([*filter(None, names), str(cell.names["target"]), f"labels={cell.labels}"])
+    tags = (cell.study, cell.names["strategy"], cell.names["source"], cell.names["target"])
+    known = tuple(tag for tag in tags if tag)
+    return RunCard(cell.id, f"{group} seed={cell.seed}", group, "adapt", known, cell.plain)
+
+
+def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
+    """Return a done cell's numbers by tracker key, with its gain once its baseline is known.
+
+    The gain is of this seed alone, in points, higher being better.
+    """
+    parts = {"train": record.scores.train, "validation": record.scores.validation}
+    summary: dict[str, Any] = {"cell": record.id, "seconds": record.cost.seconds.total}
+    for part, values in {**parts, "test": record.scores.test}.items():
+        summary |= {f"{part}/{name}": value for name, value in (values or {}).items()}
+    gain = _gain_this_seed(record, ledger)
+    if gain is not None:
+        summary |= {"gain_this_seed": gain, "below_baseline": gain < 0}
+    return summary
+
+
+def _gain_this_seed(record: Record, ledger: Ledger) -> float | None:
+    if record.baseline is None:
+        return None
+    try:
+        baseline = ledger.read(record.baseline.id)
+    except BadInputError:  # not done yet
+        return None
+    if record.score is None or baseline.score is None:
+        return None
+    sign = 1 if record.metric.higher_is_better else -1
+    return 100.0 * sign * (record.score - baseline.score)

@@ -1,0 +1,1 @@
+"""One file per strategy; `base.py` holds what they share."""

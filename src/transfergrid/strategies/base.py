@@ -1,0 +1,180 @@
+"""What all strategies share: the head, the optimiser and its rates, and that frozen means frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.batches import Batch, CellData, Labelled
+from transfergrid.component import Component
+from transfergrid.seeds import stream_seed
+from transfergrid.sources.backbone import Backbone, Inputs
+from transfergrid.strategies.needs import Baselines, Needs, describe
+from transfergrid.training import SCHEDULES, Training
+
+
+@dataclass
+class ParamGroup:
+    """Parameters that learn at `factor` times the strategy's rate."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    factor: float = 1.0
+
+
+class Strategy(pl.LightningModule, Component):
+    """How a source's knowledge reaches the target.
+
+    A subclass takes its hyperparameters as constructor arguments (plain values, the keys of its
+    YAML), states its `needs`, and overrides what differs: `build`, `prepare`, `trainable`, `loss`,
+    `predict`. `attach` gives it the backbone and the task before any of these is called.
+
+    Args:
+        lr_factor: multiplies the shared learning rate of `Training`.
+        schedule: replaces the shared schedule where the method brings its own; None keeps it.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    baselines: ClassVar[Baselines] = Baselines()
+
+    backbone: Backbone
+    head: nn.Module
+    classes: tuple[str, ...]
+    training_plan: Training
+
+    def __init__(self, lr_factor: float = 1.0, schedule: str | None = None) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.lr_factor, self.schedule = lr_factor, schedule
+
+    @classmethod
+    @override
+    def about(cls) -> dict[str, Any]:
+        return {**super().about(), **describe(cls.needs, cls.baselines)}
+
+    # What a subclass overrides -----------------------------------------------------------------
+
+    def build(self) -> None:
+        """Create further modules (discriminator, adapter, student); backbone and head exist."""
+
+    def prepare(self, data: CellData) -> None:
+        """Compute what the method needs before its first step."""
+
+    def trainable(self) -> list[ParamGroup]:
+        """Return the groups that learn; everything else is frozen. `[]`: no training at all."""
+        return [
+            ParamGroup("head", list(self.head.parameters())),
+            ParamGroup("backbone", list(self.backbone.parameters())),
+        ]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Return the scalar that this step minimises; `progress` runs from 0 to 1."""
+        assert batch.target is not None
+        logits = self.predict(batch.target.inputs)
+        return nn.functional.cross_entropy(logits, batch.target.labels)
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Return logits, (batch, classes)."""
+        logits: Tensor = self.head(self.backbone.embed(inputs))
+        return logits
+
+    def step_limit(self, steps: int) -> int:
+        """Return how many steps at most, given the shared budget."""
+        return steps
+
+    def rate(self, step: int, limit: int) -> float:
+        """Return the schedule's multiple of the learning rate at this step."""
+        return SCHEDULES[self.schedule or self.training_plan.schedule](step / limit)
+
+    # What is the same for all ------------------------------------------------------------------
+
+    def attach(
+        self, backbone: Backbone | None, classes: Sequence[str], training: Training, seed: int
+    ) -> None:
+        """Give the strategy its backbone and task; the head depends on seed, width and classes.
+
+        The backbone is None where `needs.source` is `none`; there is no head then.
+        """
+        self.classes, self.training_plan = tuple(classes), training
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(seed, "head"))
+            if backbone is not None:
+                self.backbone = backbone
+                self.head = nn.Linear(backbone.dim, len(classes))
+            self.build()
+        self._freeze()
+
+    def _freeze(self) -> None:
+        learning = {id(p) for group in self.trainable() for p in group.parameters}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in learning)
+        self.train(self.training)
+
+    @override
+    def train(self, mode: bool = True) -> Strategy:
+        super().train(mode)
+        if mode:
+            _still(self)
+        return self
+
+    @property
+    def limit(self) -> int:
+        """The number of steps that this run may take."""
+        return self.step_limit(self.training_plan.steps)
+
+    @override
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.predict(inputs)
+
+    @override
+    def on_fit_start(self) -> None:
+        self.train()  # Trainer.fit leaves the mode as it found it
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        base = self.training_plan.lr * self.lr_factor * self.rate(batch_idx, self.limit)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = base * group["factor"]
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.loss(batch, batch_idx / self.limit)
+
+    @override
+    def validation_step(self, batch: Labelled, batch_idx: int) -> Tensor:
+        return self.predict(batch.inputs)
+
+    @override
+    def predict_step(self, batch: Labelled, batch_idx: int) -> Tensor:
+        return self.predict(batch.inputs)
+
+    @override
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        plan = self.training_plan
+        groups = [
+            {"params": group.parameters, "factor": group.factor, "name": group.name}
+            for group in self.trainable()
+            if group.parameters
+        ]
+        if plan.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups, plan.lr, plan.momentum, weight_decay=plan.weight_decay, nesterov=True
+            )
+        return torch.optim.AdamW(groups, plan.lr, weight_decay=plan.weight_decay)
+
+
+def _still(module: nn.Module) -> None:
+    """Put every part in which nothing learns into eval mode: no dropout, no moving statistics."""
+    for child in module.children():
+        parameters = list(child.parameters())
+        stateful = bool(parameters) or next(child.buffers(), None) is not None
+        if stateful and not any(p.requires_grad for p in parameters):
+            child.eval()
+        else:
+            _still(child)

@@ -1,0 +1,20 @@
+"""A linear classifier on the frozen source."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.needs import Baselines
+
+
+class FeatureExtraction(Strategy):
+    """Linear probe: the backbone keeps weights and statistics, only the new head learns."""
+
+    baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
+
+    @override
+    def trainable(self) -> list[ParamGroup]:
+        return [ParamGroup("head", list(self.head.parameters()))]

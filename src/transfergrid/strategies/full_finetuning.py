@@ -1,0 +1,16 @@
+"""Start from the source's weights and train all of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.needs import Baselines
+
+
+class FullFinetuning(Strategy):
+    """Every weight learns at one rate, backbone and new head alike (Yosinski et al. 2014)."""
+
+    baselines: ClassVar[Baselines] = Baselines(
+        exploratory=["scratch_converged", "feature_extraction"]
+    )

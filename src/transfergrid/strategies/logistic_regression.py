@@ -1,0 +1,60 @@
+"""A plain classical learner on the target labels alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from transfergrid.batches import CellData
+from transfergrid.sources.backbone import Inputs
+from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.needs import Baselines, Needs
+
+
+class LogisticRegression(Strategy):
+    """scikit-learn's logistic regression on plain features (pixels, or tf-idf for text).
+
+    Args:
+        c: inverse strength of the L2 penalty.
+        max_iter: largest number of solver iterations.
+    """
+
+    needs: ClassVar[Needs] = Needs(source="none")
+    baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    coefficients: Tensor
+    intercepts: Tensor
+
+    def __init__(self, c: float = 1.0, max_iter: int = 1000) -> None:
+        super().__init__()
+        self.c, self.max_iter = c, max_iter
+
+    @override
+    def prepare(self, data: CellData) -> None:
+        from sklearn.linear_model import LogisticRegression as Solver
+
+        assert data.train is not None
+        inputs = data.train.inputs(np.arange(len(data.train)))
+        assert isinstance(inputs, Tensor)
+        solver = Solver(C=self.c, max_iter=self.max_iter)
+        solver.fit(inputs.numpy(), data.train.labels)
+        weights, biases = solver.coef_, solver.intercept_
+        if len(solver.classes_) == 2:  # scikit-learn keeps one row for two classes
+            weights, biases = np.vstack([-weights, weights]) / 2, np.r_[-biases, biases] / 2
+        full = np.zeros((len(data.classes), weights.shape[1]), dtype=np.float32)
+        offset = np.full(len(data.classes), -30.0, dtype=np.float32)  # a class without examples
+        full[solver.classes_], offset[solver.classes_] = weights, biases
+        self.register_buffer("coefficients", torch.from_numpy(full))
+        self.register_buffer("intercepts", torch.from_numpy(offset))
+
+    @override
+    def trainable(self) -> list[ParamGroup]:
+        return []
+
+    @override
+    def predict(self, inputs: Inputs) -> Tensor:
+        assert isinstance(inputs, Tensor)
+        return inputs @ self.coefficients.T + self.intercepts

@@ -1,0 +1,15 @@
+"""The source's architecture with random weights: what there is without any transfer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.needs import Baselines, Needs
+
+
+class Scratch(Strategy):
+    """Train all weights from random ones; the primary baseline of every source with labels."""
+
+    needs: ClassVar[Needs] = Needs(source="architecture")
+    baselines: ClassVar[Baselines] = Baselines(labelled=None)

@@ -1,0 +1,142 @@
+"""From a command line to the closing table: plan the grid, run what is missing, show the gains."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+
+from transfergrid.cell_config import CellConfig
+from transfergrid.composing import GROUPS, Composer, Request, read_request
+from transfergrid.errors import BadInputError
+from transfergrid.factory import Config, build
+from transfergrid.grid import Asked, Plan, Planner
+from transfergrid.identity import read_labels, read_seed
+from transfergrid.launching import Settings, run_grid, run_here
+from transfergrid.ledger import Ledger
+from transfergrid.report.closing import show_grid
+
+INTERRUPTED = 130
+
+
+def sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    """Run the grid that was asked for; return the exit code.
+
+    0: every cell is done. 1: cells failed. 2: the request cannot be met. 130: interrupted.
+    """
+    try:
+        return _sweep(arguments, params, config, loader)
+    except BadInputError as error:
+        print(f"transfergrid: {error}", file=sys.stderr)
+        return 2
+
+
+def _sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    settings = _settings(config)
+    request = read_request(arguments, params, _defaults(config))
+    composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
+    asked = ask(request, composer)
+    ledger = Ledger(str(config.results))
+    ledger.check_writable()
+    plan = make_plan(asked, composer, list(config.references))
+    cells = [CellConfig(**cell.to_json(), study=settings.study) for cell in plan.cells]
+    if config.debug:
+        return _debug(cells, plan, ledger, settings)
+    done = ledger.done(cell.id for cell in cells)
+    ledger.write_grid(_grid(plan, cells, settings))
+    _announce(plan, cells, done)
+    left = [cell for cell in cells if cell.id not in done]
+    outcome = run_grid(left, plan.first_wave, ledger, settings, done=len(done))
+    ledger.compact()
+    show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
+    if outcome.interrupted:
+        print(f"stopped: {outcome.left} cells left; the same command goes on from here")
+        return INTERRUPTED
+    return outcome.exit_code
+
+
+def ask(request: Request, composer: Composer) -> Asked:
+    """Compose every option that was asked for.
+
+    Raises:
+        BadInputError: a name, key or value is wrong.
+    """
+    labels = list(dict.fromkeys(read_labels(value) for value in request.labels))
+    seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
+    options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
+    return Asked(
+        options["source"], options["strategy"], options["target"], options["training"], labels, seeds
+    )
+
+
+def make_plan(asked: Asked, composer: Composer, references: Sequence[str]) -> Plan:
+    """Check the parts and plan the grid.
+
+    Raises:
+        BadInputError: a part cannot be used, or nothing that was asked is possible.
+    """
+    library: Callable[[str], Any] = lambda name: composer.option("strategy", name)  # noqa: E731
+    planner = Planner(library, references)
+    for training in asked.trainings:
+        build(training.config)
+    for target in asked.targets:
+        planner.classes(target.config)
+    for source in asked.sources:
+        build(source.config).check()
+    return planner.plan(asked)
+
+
+def _defaults(config: DictConfig) -> dict[str, str]:
+    choices = config.hydra.runtime.choices
+    groups = {group: str(choices[group]) for group in GROUPS}
+    return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
+
+
+def _settings(config: DictConfig) -> Settings:
+    trainer = _plain(config.trainer)
+    study = config.hydra.runtime.choices.get("study")
+    tracking = _plain(config.tracking)
+    return Settings.read(trainer, tracking, None if study in (None, "null") else str(study))
+
+
+def _plain(node: Any) -> Config:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    plain.pop("about", None)
+    return plain  # type: ignore[return-value]
+
+
+def _grid(plan: Plan, cells: Sequence[CellConfig], settings: Settings) -> Config:
+    return {
+        "id": plan.id,
+        "study": settings.study,
+        "cells": [cell.id for cell in cells],
+        "wanted": sorted(plan.wanted),
+        "left_out": [{"cell": skipped.label, "reason": skipped.reason} for skipped in plan.skipped],
+    }
+
+
+def _announce(plan: Plan, cells: Sequence[CellConfig], done: set[str]) -> None:
+    added = len(cells) - len(plan.wanted)
+    words = [f"{len(plan.wanted)} cells asked for"]
+    if added:
+        words.append(f"{added} baselines and reference arms added")
+    if plan.skipped:
+        words.append(f"{len(plan.skipped)} combinations left out")
+    words.append(f"{len(done)} done before" if done else "none done before")
+    print("; ".join(words), flush=True)
+
+
+def _debug(cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings) -> int:
+    cell = next(cell for cell in cells if cell.id in plan.wanted)
+    print(f"debug: {cell.label}, alone and in this process", flush=True)
+    run_here(cell, ledger, settings)
+    show_grid(ledger, {cell.id}, [])
+    return 0

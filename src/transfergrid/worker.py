@@ -1,0 +1,96 @@
+"""What every worker process starts.
+
+    python -m transfergrid.worker cell.json    runs one cell and prints its record's place
+    python -m transfergrid.worker -            takes one order a line, answers one line each
+
+An order holds `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder),
+`machine` (arguments of `fitting.Machine`) and `tracking` (config of a tracker).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from transfergrid.cell_config import CellConfig, identified
+from transfergrid.errors import BadInputError
+from transfergrid.factory import Config, build
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record, Status
+
+
+def run(cell: CellConfig, ledger: Ledger, machine: Config, tracking: Config | None) -> Record:
+    """Run a cell with a tracker of its own."""
+    from transfergrid.cell import run_cell
+    from transfergrid.fitting import Machine
+
+    tracker = build(tracking) if tracking else None
+    return run_cell(cell, ledger, Machine(**machine), tracker)
+
+
+def obey(order: dict[str, Any]) -> Record:
+    """Run the cell of an order."""
+    ledger = Ledger(order.get("results", "results"))
+    cell = CellConfig(**order["cell"])
+    return run(cell, ledger, order.get("machine", {}), order.get("tracking"))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error as one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BadInputError) else f"{type(error).__name__}: {text}"
+
+
+def serve() -> None:
+    """Obey one order a line until input ends; whatever else is printed goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        reason = None
+        try:
+            obey(json.loads(line))
+        except Exception as error:  # a failing cell must not take the worker along
+            traceback.print_exc()
+            reason = reason_of(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        print(json.dumps({"reason": reason}), file=answers, flush=True)
+
+
+def run_file(path: str) -> int:
+    """Run the cell in a file; return the exit code."""
+    try:
+        order = json.loads(Path(path).read_text())
+        cell = CellConfig(**order["cell"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
+        return 2
+    ledger = Ledger(order.get("results", "results"))
+    try:
+        record = obey(order)
+    except Exception as error:
+        log = traceback.format_exc()
+        ledger.fail(identified(cell, Status.FAILED, reason=reason_of(error)), log)
+        print(log if not isinstance(error, BadInputError) else f"transfergrid: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadInputError) else 1
+    print(f"{record.id} {cell.label}: {record.metric.name} {record.score}")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run as a program."""
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if arguments[0] == "-":
+        serve()
+        return 0
+    return run_file(arguments[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
