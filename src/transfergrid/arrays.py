@@ -1,0 +1,71 @@
+"""The arrays beside a record: per-example predictions and curves, as npz without pickles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+
+PREDICTIONS = {
+    "probabilities": "(n, classes) float32, in the order of `data.classes`; rows sum to 1",
+    "labels": "(n,) int64, the true classes, in the order of the test split",
+}
+CURVES = {
+    "train_step": "(t,) batches seen",
+    "train_loss": "(t,) training loss at these steps",
+    "examples_seen": "(t,) labelled target examples seen by these steps",
+    "validation_step": "(v,) batches seen when the validation part was scored",
+    "validation_score": "(v,) the deciding metric there",
+    "validation_loss": "(v,) the loss there",
+}
+
+
+class Predictions(NamedTuple):
+    """What a cell said of each test example, in the order of the target's test split."""
+
+    probabilities: NDArray[np.float32]
+    """(n, classes); each row sums to 1."""
+    labels: NDArray[np.int64]
+    """(n,), the true classes."""
+
+    def checked(self) -> Predictions:
+        """Return them in the types that are kept on disk.
+
+        Raises:
+            ValueError: the shapes do not fit together.
+        """
+        probabilities = np.asarray(self.probabilities, dtype=np.float32)
+        labels = np.asarray(self.labels, dtype=np.int64)
+        if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+            raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape}")
+        return Predictions(probabilities, labels)
+
+    def correct(self) -> NDArray[np.bool_]:
+        """Return, for each test example, whether its most probable class is the true one."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name."""
+    np.savez_compressed(path, **cast(Any, dict(arrays)))
+
+
+def load(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays by name.
+
+    Raises:
+        BadInputError: there is no such file, or it is damaged or holds pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        raise BadInputError(f"{path} was not kept") from None
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise BadInputError(f"{path} is unreadable: {error}") from None

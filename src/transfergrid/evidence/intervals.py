@@ -1,0 +1,80 @@
+"""Intervals for a mean gain, when the same seed blocks and the same test items cross.
+
+Seeds cannot average out the luck of a test set: every block is tested on the same items, so the
+error of a gain has a part from blocks and a part from items, as in an analysis with two crossed
+random effects (degrees of freedom after Satterthwaite 1946).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEEDS_AND_ITEMS = "seeds and test items"
+THIS_TEST_SET = "this test set"
+THIS_MODEL = "this model"
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its standard error, in the units of what was averaged.
+
+    `se` and `df` are None where the data cannot tell: one number, or no variation at all.
+    """
+
+    mean: float
+    se: float | None
+    df: float | None
+    scope: str
+    """What the error covers: `SEEDS_AND_ITEMS`, `THIS_TEST_SET` (seeds) or `THIS_MODEL` (items)."""
+
+    def interval(self, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
+        """Return the ends of the two-sided t interval, not corrected for any other comparison."""
+        if self.se is None or self.df is None:
+            return None, None
+        from scipy.stats import t  # half a second that commands which show no gain do not pay
+
+        reach = float(t.ppf(0.5 + confidence / 2, self.df)) * self.se
+        return self.mean - reach, self.mean + reach
+
+
+def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
+    """Estimate the mean of `gains` (blocks, items) for new seeds and new test items alike.
+
+    With n blocks and N items, SE² = A + B − C, not under B, where A, B and C are the variances of
+    the block means over n, of the item means over N and of what is left over nN; its degrees of
+    freedom are SE⁴ / (A²/(n−1) + B²/(N−1) + C²/((n−1)(N−1))). A single block has the items' part
+    only, and speaks of one model; a single item has the blocks' part only.
+    """
+    n, items = gains.shape
+    if items == 1:
+        return over_blocks(gains[:, 0])
+    mean, block_means, item_means = float(gains.mean()), gains.mean(axis=1), gains.mean(axis=0)
+    b = float(item_means.var(ddof=1)) / items
+    if n == 1:
+        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL)
+    left = gains - block_means[:, None] - item_means + mean
+    free = (n - 1) * (items - 1)
+    a = float(block_means.var(ddof=1)) / n
+    c = float((left**2).sum()) / free / (n * items)
+    spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / free
+    return _estimate(mean, max(a + b - c, b), spread, SEEDS_AND_ITEMS)
+
+
+def over_blocks(gains: NDArray[np.float64]) -> Estimate:
+    """Estimate the mean of `gains` (blocks,) for new seeds on the same test items."""
+    n = len(gains)
+    if n == 1:
+        return Estimate(float(gains[0]), None, None, THIS_MODEL)
+    a = float(gains.var(ddof=1)) / n
+    return _estimate(float(gains.mean()), a, a**2 / (n - 1), THIS_TEST_SET)
+
+
+def _estimate(mean: float, variance: float, spread: float, scope: str) -> Estimate:
+    """Make an estimate; without variation, up to rounding, there is no error to speak of."""
+    if variance <= 1e-20:
+        return Estimate(mean, None, None, scope)
+    return Estimate(mean, variance**0.5, variance**2 / spread, scope)

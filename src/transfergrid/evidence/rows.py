@@ -1,0 +1,248 @@
+"""Rows of the closing table: one per source, architecture, strategy, target and label budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from transfergrid.evidence.gains import Gain, Read, gain, points, unit
+from transfergrid.record import Labels, Parts, Record
+
+CLASSICAL = "logistic_regression"
+"""The strategy whose arm shows what the target's labels give without any deep learning."""
+
+Key = tuple[Parts, Labels]
+Name = tuple[str, str | None]  # kind of part, digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One arm over its seeds. Scores, their spread and gains are in points (0 to 1 reads as 100).
+
+    The fields up to `seconds` are the columns of the JSON and CSV output.
+    """
+
+    source: str | None
+    architecture: str | None
+    strategy: str
+    target: str
+    labels: Labels
+    baseline: str | None
+    """What `gain` is measured against; None for an arm that is compared with nothing."""
+    n: int
+    """Seeds with a valid score."""
+    mean: float | None
+    sd: float | None
+    """Over seeds; None for fewer than two."""
+    gain: float | None
+    """Mean over paired seeds, more is better whatever the metric."""
+    low: float | None
+    """Lower end of the gain's *uncorrected* 95 % interval."""
+    high: float | None
+    seconds: float
+    """Mean wall-clock time of a cell."""
+    metric: str = "accuracy"
+    unit: str = "%"
+    scope: str | None = None
+    """What the interval covers."""
+    paired: int = 0
+    """Seeds that the gain is made of."""
+    unpaired: int = 0
+    """Cells whose baseline is missing or failed."""
+    failed: int = 0
+    """Cells of this arm that failed and are not in `n`."""
+    collapsed: int = 0
+    underfit: int = 0
+    is_baseline: bool = False
+    """Whether another row's gain is measured against this one, or it has no baseline itself."""
+    weak_baseline: bool = False
+    """Whether the baseline scores below the classical learner: little is gained over little."""
+    short: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Classes with fewer labels than asked for: (asked, fewest got)."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row by field name."""
+        return dataclasses.asdict(self)
+
+
+def table_rows(
+    records: Iterable[Record], failures: Iterable[Record] = (), read: Read | None = None
+) -> list[Row]:
+    """Group done cells into rows, ordered by target, labels, baseline (none first) and gain.
+
+    Args:
+        records: done cells, of any number of studies.
+        failures: failed cells, counted in the rows that they would have joined.
+        read: gives a cell's per-example predictions, for intervals that cover the test items.
+    """
+    table = _Table(list(records), list(failures), read)
+    return sorted((table.row(key) for key in table.groups), key=_order)
+
+
+def labels_order(labels: Labels) -> float:
+    """Return a sort key under which 0, 2, 20 and all stand in this order."""
+    return float("inf") if labels == "all" else labels
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    compared = row.baseline is not None
+    best = -(row.gain or 0.0) if compared else row.mean or 0.0
+    group = (row.architecture or "", row.baseline or "", row.weak_baseline)
+    arm = (row.gain is None, best)
+    return (
+        row.target,
+        labels_order(row.labels),
+        compared,
+        *group,
+        *arm,
+        row.source or "",
+        row.strategy,
+    )
+
+
+class _Table:
+    """The cells of one table, grouped and found by identity."""
+
+    def __init__(self, records: list[Record], failures: list[Record], read: Read | None) -> None:
+        self.by_id = {cell.id: cell for cell in records}
+        self.groups = _grouped(self.by_id.values())
+        self.failed = _grouped(failures)
+        self.read = lru_cache(maxsize=256)(read) if read else None  # a baseline serves many arms
+        self.names = _display_names(self.groups)
+        self.baselines = {cell.baseline.id for cell in records if cell.baseline}
+        self.classical = {
+            (parts.target, labels): mean
+            for (parts, labels), cells in self.groups.items()
+            if cells[0].names.strategy == CLASSICAL and (mean := _mean(cells)) is not None
+        }
+
+    def row(self, key: Key) -> Row:
+        cells = self.groups[key]
+        first = cells[0]
+        scores = [points(first.metric) * cell.score for cell in cells if cell.score is not None]
+        source, architecture, strategy, target = self.names[key]
+        against, found = self._gain(cells)
+        return Row(
+            source=source,
+            architecture=architecture,
+            strategy=strategy,
+            target=target,
+            labels=first.labels,
+            baseline=against,
+            n=len(scores),
+            mean=statistics.fmean(scores) if scores else None,
+            sd=statistics.stdev(scores) if len(scores) > 1 else None,
+            gain=found.mean,
+            low=found.low,
+            high=found.high,
+            seconds=statistics.fmean(cell.cost.seconds.total for cell in cells),
+            metric=first.metric.name,
+            unit=unit(first.metric),
+            scope=found.scope if found.n else None,
+            paired=found.n,
+            unpaired=found.unpaired,
+            failed=len(self.failed.get(key, ())),
+            collapsed=sum(cell.flags.collapsed for cell in cells),
+            underfit=sum(cell.flags.underfit for cell in cells),
+            is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
+            weak_baseline=self._is_weak(key),
+            short=_shortest(cells),
+        )
+
+    def _gain(self, cells: list[Record]) -> tuple[str | None, Gain]:
+        """Return the primary baseline's name and the gain over it."""
+        named = [cell.baseline for cell in cells if cell.baseline]
+        there = [self.by_id[other.id] for other in named if other.id in self.by_id]
+        found = gain([cell for cell in cells if cell.baseline], there, self.read)
+        if there:
+            return self.names[_key(there[0])][2], found
+        return (named[0].name if named else None), found
+
+    def _is_weak(self, key: Key) -> bool:
+        cells = self.groups[key]
+        metric = cells[0].metric
+        named = {cell.baseline.id for cell in cells if cell.baseline}
+        baseline = _mean([self.by_id[name] for name in named if name in self.by_id])
+        classical = self.classical.get((key[0].target, key[1]))
+        if classical is None or baseline is None:
+            return False
+        return baseline < classical if metric.higher_is_better else baseline > classical
+
+
+def _key(cell: Record) -> Key:
+    return cell.parts, cell.labels
+
+
+def _grouped(cells: Iterable[Record]) -> dict[Key, list[Record]]:
+    groups: defaultdict[Key, list[Record]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: (cell.seed, cell.id)):
+        groups[_key(cell)].append(cell)
+    return dict(groups)
+
+
+def _mean(cells: list[Record]) -> float | None:
+    scores = [cell.score for cell in cells if cell.score is not None]
+    return statistics.fmean(scores) if scores else None
+
+
+def _shortest(cells: list[Record]) -> dict[str, tuple[int, int]]:
+    short: dict[str, tuple[int, int]] = {}
+    for cell in cells:
+        for name, (asked, got) in cell.data.short.items():
+            short[name] = (asked, min(got, short.get(name, (asked, got))[1]))
+    return short
+
+
+Shown = tuple[str | None, str | None, str, str]  # source, architecture, strategy, target
+
+
+def _display_names(groups: dict[Key, list[Record]]) -> dict[Key, Shown]:
+    """Return what each row is called: names, told apart by a digest where two parts share one."""
+    used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
+    for (parts, _), cells in groups.items():
+        for label, digest in _labelled(parts, cells[0]):
+            used[label].add(digest)
+
+    def mark(label: tuple[Any, ...], digest: str | None) -> str:
+        return f"#{digest[:4]}" if digest and len(used[label]) > 1 else ""
+
+    shown: dict[Key, Shown] = {}
+    for key, cells in groups.items():
+        names = cells[0].names
+        marks = [mark(label, digest) for label, digest in _labelled(key[0], cells[0])]
+        source = names.source and names.source + marks[0]
+        architecture = names.architecture and names.architecture + ("" if source else marks[0])
+        shown[key] = source, architecture, names.strategy + marks[1], names.target + marks[2]
+    return _told_apart_by_training(shown)
+
+
+def _labelled(parts: Parts, cell: Record) -> list[tuple[tuple[Any, ...], str | None]]:
+    names = cell.names
+    return [
+        (("source", names.source, names.architecture), parts.source),
+        (("strategy", names.strategy), parts.strategy),
+        (("target", names.target), parts.target),
+    ]
+
+
+def _told_apart_by_training(shown: dict[Key, Shown]) -> dict[Key, Shown]:
+    """Add the training's digest to the strategy where rows would differ in nothing else shown."""
+    alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
+    for key, names in shown.items():
+        alike[(*names, key[1])].append(key)
+    for keys in alike.values():
+        for key in keys if len(keys) > 1 else ():
+            source, architecture, strategy, target = shown[key]
+            digest = key[0].training
+            shown[key] = (
+                source,
+                architecture,
+                strategy + (f"#{digest[:4]}" if digest else ""),
+                target,
+            )
+    return shown

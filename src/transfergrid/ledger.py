@@ -1,0 +1,297 @@
+"""Records on disk, written by many processes on many machines at once, with no server and no lock.
+
+    cells/ab/<id>/       record.json, predictions.npz, curves.npz: a cell that is done
+    attempts/<id>/<n>/   record.json, log.txt: a try that failed
+    grids/<id>.json      what was asked for
+    index/*.parquet      copies of records, so that many of them open at once
+    tmp/                 what is being written; no reader looks here
+
+Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from transfergrid import arrays, folders, index
+from transfergrid.arrays import Predictions
+from transfergrid.errors import BadInputError
+from transfergrid.record import Record, Status, from_json, is_newer
+
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
+
+
+class Ledger:
+    """The records under one folder.
+
+    Args:
+        root: the folder; made by the first write.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.warnings: list[str] = []
+        """What reading left out and why, one line each."""
+
+    def check_writable(self) -> None:
+        """Make sure that results can be written here, and leave no trace of having tried.
+
+        Raises:
+            BadInputError: the folder, or the nearest one above that exists, takes no new files.
+        """
+        place = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadInputError(f"cannot write results to '{self.root}': {why}") from None
+
+    def write(
+        self,
+        record: Record,
+        predictions: Predictions | None = None,
+        curves: Mapping[str, NDArray[Any]] | None = None,
+    ) -> bool:
+        """Keep a done cell; return False if another process had finished it first."""
+        if record.status is not Status.DONE:
+            raise ValueError(f"a cell that is {record.status} is no result")
+        with self._draft() as draft:
+            (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
+            if predictions is not None:
+                arrays.save(draft / "predictions.npz", predictions.checked()._asdict())
+            arrays.save(draft / "curves.npz", curves or {})
+            final = self._folder(record.id)
+            if folders.rename_whole(draft, final):
+                return True
+            if _is_done(final):
+                return False
+            self._set_aside(final)  # a folder without a readable record would block its cell
+            return folders.rename_whole(draft, final)
+
+    def fail(self, record: Record, log: str) -> Path:
+        """Keep a failed attempt and its log; return its folder."""
+        with self._draft() as draft:
+            (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
+            (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
+            return self._number(draft, _identity(record.id))
+
+    def write_grid(self, grid: Mapping[str, Any]) -> str:
+        """Keep what was asked for, under `grid["id"]` or a digest of it; return that id."""
+        text = json.dumps(dict(grid), indent=1, sort_keys=True)
+        name = str(grid.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
+        with self._draft() as draft:
+            (draft / "grid.json").write_text(text, encoding="utf-8")
+            (self.root / "grids").mkdir(exist_ok=True)
+            (draft / "grid.json").replace(self.root / "grids" / f"{name}.json")
+        return name
+
+    def compact(self) -> Path | None:
+        """Copy the records that no index segment holds into a new one; return it, if any.
+
+        Two processes that do so at once write the same records twice, which readers bear.
+        """
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("id",), self._warn)
+        new = [row for row in self._unindexed(found, known) if row[0].status is Status.DONE]
+        folders.clear_abandoned(self.root / "tmp")
+        if not new:
+            return None
+        name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
+        with self._draft() as draft:
+            index.save(draft / name, new)
+            (self.root / "index").mkdir(exist_ok=True)
+            return (draft / name).replace(self.root / "index" / name)
+
+    def done(self, ids: Iterable[str]) -> set[str]:
+        """Return those of the cells that are done; cheap for a hundred thousand."""
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("id",), self._warn)
+        wanted = found.keys() & set(ids)
+        return {name for name in wanted if name in known or _is_done(self._folder(name))}
+
+    def records(self) -> list[Record]:
+        """Return all done cells, ordered by id; unreadable ones are left out with a warning.
+
+        Raises:
+            BadInputError: there is no ledger here.
+        """
+        self._check_exists()
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("id", "record"), self._warn)
+        records = [record for record, _ in self._unindexed(found, known)]
+        with _no_garbage_collection():
+            records += self._indexed(known)
+        return sorted(records, key=lambda record: record.id)
+
+    def read(self, identity: str) -> Record:
+        """Return one done cell's record.
+
+        Raises:
+            BadInputError: the cell is not done, or its record is unreadable.
+        """
+        path = self._folder(identity) / "record.json"
+        try:
+            return from_json(path.read_bytes())
+        except OSError:
+            raise BadInputError(f"no results of cell {identity} in '{self.root}'") from None
+        except BadInputError as error:
+            raise BadInputError(f"{path}: {error}") from None
+
+    def predictions(self, identity: str) -> Predictions:
+        """Return what a done cell said of each test example.
+
+        Raises:
+            BadInputError: they were not kept, or are unreadable.
+        """
+        path = self._folder(identity) / "predictions.npz"
+        kept = arrays.load(path)
+        if kept.keys() != arrays.PREDICTIONS.keys():
+            raise BadInputError(f"{path} holds {', '.join(kept)}, not probabilities and labels")
+        return Predictions(**kept)
+
+    def curves(self, identity: str) -> dict[str, NDArray[Any]]:
+        """Return a done cell's curves by name.
+
+        Raises:
+            BadInputError: they were not kept, or are unreadable.
+        """
+        return arrays.load(self._folder(identity) / "curves.npz")
+
+    def failures(self) -> list[Record]:
+        """Return the newest failed attempt of each cell that is not done, ordered by id."""
+        tried = folders.names(self.root / "attempts")
+        open_cells = sorted(set(tried) - self.done(tried))
+        newest = (self._newest_attempt(name) for name in open_cells)
+        return [record for record in newest if record is not None]
+
+    def grids(self) -> list[dict[str, Any]]:
+        """Return what was asked for, grid by grid; unreadable files are left out with a warning."""
+        found = []
+        for path in sorted((self.root / "grids").glob("*.json")):
+            try:
+                found.append(json.loads(path.read_bytes()))
+            except (OSError, ValueError) as error:
+                self._warn(path, error)
+        return found
+
+    def _check_exists(self) -> None:
+        if not self.root.is_dir():
+            raise BadInputError(f"no results in '{self.root}': there is no such folder")
+        if not (self.root / "cells").is_dir() and not (self.root / "attempts").is_dir():
+            raise BadInputError(f"no results in '{self.root}': it holds no cells")
+
+    def _folder(self, identity: str) -> Path:
+        return self.root / "cells" / _identity(identity)[:2] / identity
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        """Give a folder on the ledger's own file system, and remove what is left of it."""
+        draft = self.root / "tmp" / folders.unique_name()
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _listed(self) -> dict[str, int]:
+        """Return every cell folder's id and time of change in ns: one stat each, nothing opened.
+
+        The time tells a folder from another that was deleted and written anew since it was indexed.
+        """
+        found = {}
+        for shelf in folders.names(self.root / "cells"):
+            with os.scandir(self.root / "cells" / shelf) as entries:
+                for folder in entries:
+                    if _IDENTITY.fullmatch(folder.name):
+                        with contextlib.suppress(FileNotFoundError):  # set aside meanwhile
+                            found[folder.name] = folder.stat().st_mtime_ns
+        return found
+
+    def _unindexed(
+        self, found: Mapping[str, int], known: Mapping[str, Any]
+    ) -> Iterator[tuple[Record, int]]:
+        for name in sorted(found.keys() - known.keys()):
+            try:
+                yield self.read(name), found[name]
+            except BadInputError as error:
+                self._warn(self._folder(name), error)
+
+    def _indexed(self, known: Mapping[str, Mapping[str, Any]]) -> Iterator[Record]:
+        for name, row in known.items():
+            try:
+                yield from_json(row["record"])
+            except BadInputError as error:  # indexed by a newer program
+                self._warn(self._folder(name), error)
+
+    def _newest_attempt(self, identity: str) -> Record | None:
+        for number in self._attempts(identity)[::-1]:
+            path = self.root / "attempts" / identity / str(number) / "record.json"
+            try:
+                return from_json(path.read_bytes())
+            except (OSError, BadInputError) as error:
+                self._warn(path, error)
+        return None
+
+    def _attempts(self, identity: str) -> list[int]:
+        names = folders.names(self.root / "attempts" / identity)
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _number(self, draft: Path, identity: str) -> Path:
+        """Move a folder to the next free number of the cell's attempts; a race costs a number."""
+        number = max(self._attempts(identity), default=0) + 1
+        while not folders.rename_whole(draft, self.root / "attempts" / identity / str(number)):
+            number += 1
+        return self.root / "attempts" / identity / str(number)
+
+    def _set_aside(self, folder: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another process did it
+            self._warn(self._number(folder, folder.name), "was in the place of a done cell")
+
+    def _warn(self, path: Path, why: object) -> None:
+        line = f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}"
+        if line not in self.warnings:
+            self.warnings.append(line)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Hold the collector off: it doubles the time to read many records and finds nothing there."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _identity(text: str) -> str:
+    if not _IDENTITY.fullmatch(text):
+        raise BadInputError(f"{text!r} is no cell's id: 16 hex digits")
+    return text
+
+
+def _is_done(folder: Path) -> bool:
+    """Return whether the folder holds a done cell, be it one that only a newer program reads."""
+    try:
+        text = (folder / "record.json").read_bytes()
+        return from_json(text).status is Status.DONE
+    except OSError:
+        return False
+    except BadInputError:
+        return is_newer(text)

@@ -1,0 +1,211 @@
+"""How numbers, arms and warnings are put into words, the same in every output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from string import ascii_lowercase
+
+from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
+from transfergrid.evidence.rows import CLASSICAL, Row
+from transfergrid.record import Labels, Record
+
+Told = tuple[str, str]
+"""A cell in words, and the reason why it has no result."""
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The few characters beyond letters and digits."""
+
+    up: str = "▲"
+    down: str = "▼"
+    covers: str = "·"
+    plus_minus: str = "±"
+    nothing: str = "–"
+    cut: str = "…"
+    dot: str = "·"
+    times: str = "×"
+    line: str = "─"
+
+
+UNICODE = Symbols()
+ASCII = Symbols("+", "-", ".", "+-", "-", "~", "|", "x", "-")
+
+
+def number(value: float, unit: str, signed: bool = False) -> str:
+    """Write a score or gain: points with one decimal, others with three; never a negative zero."""
+    if abs(value) >= 10_000:
+        return f"{value:{'+' if signed else ''}.0e}"  # an interval that says nothing, told in short
+    digits = 1 if unit == "%" else 3
+    return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
+
+
+def score(row: Row, symbols: Symbols = UNICODE) -> str:
+    """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
+    if row.mean is None:
+        return symbols.nothing
+    spread = symbols.nothing if row.sd is None else number(row.sd, row.unit)
+    return f"{number(row.mean, row.unit)} {symbols.plus_minus} {spread}"
+
+
+def interval(row: Row, symbols: Symbols = UNICODE) -> str:
+    """Write the gain's interval, as in "[+0.3, +3.9]"."""
+    if row.low is None or row.high is None:
+        return f"[{symbols.nothing}]"
+    return f"[{number(row.low, row.unit, True)}, {number(row.high, row.unit, True)}]"
+
+
+def mark(row: Row, symbols: Symbols = UNICODE) -> str:
+    """Return where the *uncorrected* interval lies: above zero, under it, or over it."""
+    if row.low is None or row.high is None:
+        return " "
+    if row.low > 0:
+        return symbols.up
+    return symbols.down if row.high < 0 else symbols.covers
+
+
+def seconds(value: float) -> str:
+    """Write a cost in seconds with two or more digits."""
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+def budget(labels: Labels) -> str:
+    """Write a label budget."""
+    if labels == "all":
+        return "all target labels"
+    if labels == 0:
+        return "no target labels"
+    return f"{labels} label{'s' if labels > 1 else ''} a class"
+
+
+def seeds(rows: Sequence[Row]) -> str:
+    """Write how many seeds the rows are over; empty if they differ."""
+    counts = {row.n for row in rows}
+    return f"{rows[0].n} seed{'s' if rows[0].n != 1 else ''}" if len(counts) == 1 else ""
+
+
+def metric(row: Row) -> str:
+    """Write the metric with its unit."""
+    return f"{row.metric.replace('_', ' ')} in {row.unit}" if row.unit else row.metric
+
+
+def shortened(names: Iterable[str], width: int, cut: str = "…") -> dict[str, str]:
+    """Leave out the middle of names that are too long, where that keeps them apart."""
+    known = sorted(set(names))
+    kept = max(width - len(cut), 1)
+    heads = sorted(range(kept + 1), key=lambda head: abs(2 * head - kept - 1))
+    ways = [{name: _without_middle(name, width, head, cut) for name in known} for head in heads]
+    return next((way for way in ways if len(set(way.values())) == len(known)), ways[0])
+
+
+def _without_middle(name: str, width: int, head: int, cut: str) -> str:
+    if len(name) <= width:
+        return name
+    tail = max(width - len(cut), 1) - head
+    return name[:head] + cut + name[len(name) - tail :]
+
+
+def cell(record: Record) -> str:
+    """Name a cell in a line."""
+    source = record.names.source or record.names.architecture
+    arm = f"{source} {record.names.strategy}" if source else record.names.strategy
+    return f"{arm} on {record.names.target}, labels={record.labels}, seed={record.seed}"
+
+
+def coverage(rows: Sequence[Row]) -> str:
+    """Say what the intervals cover, in the words that fit most of the rows."""
+    scope = common_scope(rows)
+    words = {
+        SEEDS_AND_ITEMS: "cover new seeds and new test items",
+        THIS_TEST_SET: "cover new seeds on this test set only",
+        THIS_MODEL: "cover new test items for these single models only",
+    }
+    return words.get(scope or "", "need more than one number")
+
+
+def common_scope(rows: Sequence[Row]) -> str | None:
+    """Return the scope that most intervals have."""
+    scopes = Counter(row.scope for row in rows if row.low is not None)
+    return scopes.most_common(1)[0][0] if scopes else None
+
+
+class Notes:
+    """The warnings that any of the rows needs, each under a letter."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        needed = [(text, on) for text, on in _warnings(rows) if any(on(row) for row in rows)]
+        self._lettered = list(zip(ascii_lowercase, needed, strict=False))
+
+    def legend(self) -> list[str]:
+        """Return what each letter means, a line each."""
+        return [f"{letter}: {text}" for letter, (text, _) in self._lettered]
+
+    def letters(self, row: Row) -> str:
+        """Return the letters that this row bears."""
+        return "".join(letter for letter, (_, applies) in self._lettered if applies(row))
+
+
+def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
+    usual = common_scope(rows)
+
+    def narrower(scope: str) -> Callable[[Row], bool]:
+        return lambda row: row.low is not None and row.scope == scope != usual
+
+    def count(field: str) -> str:
+        total = sum(getattr(row, field) for row in rows)
+        return f"{total} cell{'s' if total != 1 else ''}"
+
+    return [
+        ("interval for new seeds on this test set only", narrower(THIS_TEST_SET)),
+        ("interval for new test items and this single model only", narrower(THIS_MODEL)),
+        (
+            f"{count('unpaired')} without a baseline, which failed or is missing",
+            lambda row: row.unpaired > 0,
+        ),
+        (f"{count('failed')} failed and left out", lambda row: row.failed > 0),
+        (f"{count('collapsed')} collapsed: one class predicted", lambda row: row.collapsed > 0),
+        (
+            f"{count('underfit')} underfit: training examples not learned",
+            lambda row: row.underfit > 0,
+        ),
+    ]
+
+
+def over(row: Row) -> str:
+    """Name what the gain is measured against, and say if little learning beats that."""
+    weak = f"{row.baseline}, which scores below {CLASSICAL}"
+    return weak if row.weak_baseline else row.baseline or ""
+
+
+def short_labels(rows: Sequence[Row], most: int = 4) -> str:
+    """Say which classes have fewer labels than asked for; empty if none has."""
+    short = {name: counts for row in rows for name, counts in row.short.items()}
+    told = [f"{name} {got} of {asked}" for name, (asked, got) in list(short.items())[:most]]
+    more = [f"{len(short) - most} more"] if len(short) > most else []
+    return f"fewer labels than asked for: {', '.join(told + more)}" if short else ""
+
+
+def sections(rows: Iterable[Row]) -> list[list[Row]]:
+    """Split rows, as `table_rows` orders them, by target and label budget."""
+    return [list(part) for _, part in groupby(rows, key=lambda row: (row.target, row.labels))]
+
+
+def told(failures: Iterable[Record]) -> list[Told]:
+    """Put failed cells into words."""
+    return [(cell(record), record.reason or "no reason recorded") for record in failures]
+
+
+def grouped_reasons(cells: Iterable[Told], symbols: Symbols = UNICODE, most: int = 5) -> list[str]:
+    """Count cells by reason, the commonest first, and name the first cell of each."""
+    listed = list(cells)
+    counts = Counter(reason for _, reason in listed)
+    first = {reason: name for name, reason in reversed(listed)}
+    lines = [
+        f"  {count} {symbols.times} {reason} ({'first: ' if count > 1 else ''}{first[reason]})"
+        for reason, count in counts.most_common(most)
+    ]
+    left = sum(count for _, count in counts.most_common()[most:])
+    return lines + ([f"  {left} {symbols.times} other reasons"] if left else [])

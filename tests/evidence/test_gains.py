@@ -1,0 +1,121 @@
+"""Gains pair cells by the baseline they name, and say what they could not pair."""
+
+import numpy as np
+import pytest
+
+from ledger_factory import made, predicted
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.gains import gain
+from transfergrid.evidence.intervals import (
+    SEEDS_AND_ITEMS,
+    THIS_MODEL,
+    THIS_TEST_SET,
+    over_blocks_and_items,
+)
+from transfergrid.record import Metric, Reference, Scores
+
+RIGHT = np.random.default_rng(0).random((2, 4, 50)) < 0.7
+
+
+def study(n=4, right=RIGHT, **fields):
+    """Return an arm, its baseline and the predictions of both."""
+    base = [made(seed=s, score=right[0, s].mean(), **fields) for s in range(n)]
+    arm = [
+        made("full_finetuning", "glyphs", seed=s, score=right[1, s].mean(), baseline=base[s])
+        for s in range(n)
+    ]
+    kept = {cell.id: predicted(right[0, s]) for s, cell in enumerate(base)}
+    kept |= {cell.id: predicted(right[1, s]) for s, cell in enumerate(arm)}
+    return arm, base, kept
+
+
+def missing(identity):
+    raise BadInputError(f"{identity} was not kept")
+
+
+def test_a_gain_is_in_points_and_covers_seeds_and_items():
+    arm, base, kept = study()
+    found = gain(arm, base, kept.__getitem__)
+    expected = over_blocks_and_items(100 * (RIGHT[1].astype(float) - RIGHT[0]))
+    assert (found.n, found.unpaired, found.scope) == (4, 0, SEEDS_AND_ITEMS)
+    assert found.mean == pytest.approx(expected.mean)
+    assert (found.low, found.high) == pytest.approx(expected.interval())
+    assert found.mean == pytest.approx(gain(arm, base).mean)  # what the records say of themselves
+
+
+@pytest.mark.parametrize("read", [None, missing])
+def test_without_predictions_it_speaks_of_this_test_set(read):
+    arm, base, _ = study()
+    assert gain(arm, base, read).scope == THIS_TEST_SET
+
+
+def test_predictions_of_one_block_missing_leave_seeds_only():
+    arm, base, kept = study()
+    del kept[base[2].id]
+    read = lambda name: kept[name] if name in kept else missing(name)  # noqa: E731
+    assert gain(arm, base, read).scope == THIS_TEST_SET
+
+
+def test_blocks_tested_on_other_items_do_not_cross():
+    arm, base, kept = study()
+    turned = kept[arm[1].id]
+    kept[arm[1].id] = turned._replace(labels=1 - turned.labels)
+    assert gain(arm, base, kept.__getitem__).scope == THIS_TEST_SET
+
+
+def test_one_seed_speaks_of_this_model():
+    arm, base, kept = study(1)
+    found = gain(arm, base, kept.__getitem__)
+    assert (found.n, found.scope, found.df) == (1, THIS_MODEL, 49)
+    assert gain(arm, base).low is None
+
+
+def test_missing_and_failed_partners_are_counted_not_paired():
+    arm, base, kept = study()
+    no_score = made(seed=1, score=None)
+    found = gain(arm, [base[0], no_score, base[3]], kept.__getitem__)
+    assert (found.n, found.unpaired) == (2, 2)
+    none = gain(arm, [], kept.__getitem__)
+    assert (none.n, none.unpaired, none.mean, none.low) == (0, 4, None, None)
+
+
+def test_pairing_is_by_the_named_cell_whatever_the_order():
+    arm, base, kept = study()
+    read = kept.__getitem__
+    assert gain(arm[::-1], base[::-1], read) == gain(arm, base, read)
+
+
+def test_an_exploratory_baseline_is_found_by_its_id():
+    arm, _, _ = study()
+    other = [made("scratch_converged", seed=s, score=0.5) for s in range(4)]
+    named = [
+        made(
+            "full_finetuning",
+            "glyphs",
+            seed=s,
+            score=0.6,
+            exploratory=(Reference(name="scratch_converged", id=other[s].id),),
+        )
+        for s in range(4)
+    ]
+    assert gain(named, other).mean == pytest.approx(10)
+    assert gain(arm, other).n == 0
+
+
+def test_swapping_the_arms_turns_the_gain():
+    arm, base, kept = study()
+    back = [made(seed=s, score=base[s].score, baseline=arm[s]) for s in range(4)]
+    there, again = gain(arm, base, kept.__getitem__), gain(back, arm, kept.__getitem__)
+    assert (again.mean, again.low, again.high) == pytest.approx(
+        (-there.mean, -there.high, -there.low)
+    )
+
+
+def test_less_loss_is_a_gain_and_is_no_percentage():
+    lower = Metric(name="loss", higher_is_better=False)
+    base = [made(seed=s, scores=Scores(test={"loss": 1.0 + s}), metric=lower) for s in range(2)]
+    arm = [
+        made("x", seed=s, scores=Scores(test={"loss": 0.5 + s}), metric=lower, baseline=base[s])
+        for s in range(2)
+    ]
+    assert gain(arm, base).mean == pytest.approx(0.5)

@@ -1,0 +1,112 @@
+"""Rows: one per arm, told apart by what was run and never by what it is called."""
+
+from dataclasses import replace
+
+import pytest
+
+from ledger_factory import made
+from transfergrid.evidence.rows import table_rows
+from transfergrid.record import Cost, Data, Flags, Seconds, Status
+
+
+def seeds(n, *args, scores=None, base=None, **fields):
+    return [
+        made(*args, seed=s, score=scores[s] if scores else 0.8, baseline=base and base[s], **fields)
+        for s in range(n)
+    ]
+
+
+def test_a_row_is_the_mean_and_spread_over_seeds_in_points():
+    (row,) = table_rows(seeds(3, scores=[0.7, 0.8, 0.9]))
+    assert (row.source, row.architecture, row.strategy) == (None, "small_cnn", "scratch")
+    assert (row.n, row.mean, row.sd) == pytest.approx((3, 80, 10))
+    assert (row.baseline, row.gain, row.low, row.scope) == (None, None, None, None)
+
+
+def test_one_seed_has_no_spread():
+    assert table_rows(seeds(1))[0].sd is None
+
+
+def test_rows_are_ordered_by_target_labels_baseline_and_gain():
+    records = []
+    for labels in ("all", 20, 0, 2):
+        base = seeds(2, labels=labels)
+        records += base
+        for strategy, score in (("worse", 0.7), ("better", 0.9)):
+            records += seeds(2, strategy, "glyphs", labels=labels, scores=[score] * 2, base=base)
+    rows = table_rows(records)
+    assert [row.labels for row in rows[::3]] == [0, 2, 20, "all"]
+    assert [row.strategy for row in rows[:3]] == ["scratch", "better", "worse"]
+    assert [row.gain for row in rows[:3]] == [None, pytest.approx(10), pytest.approx(-10)]
+    assert rows[1].baseline == "scratch"
+
+
+def test_parts_that_share_a_name_keep_rows_of_their_own_under_a_digest():
+    one, other = seeds(2), seeds(2)
+    other = [
+        replace(c, id=f"{c.seed:016x}", parts=replace(c.parts, strategy="beef00")) for c in other
+    ]
+    rows = table_rows(one + other)
+    assert [row.n for row in rows] == [2, 2]
+    assert {row.strategy for row in rows} == {
+        "scratch#beef",
+        f"scratch#{one[0].parts.strategy[:4]}",
+    }
+
+
+def test_rows_that_differ_in_training_alone_are_told_apart():
+    one = seeds(1)
+    other = [replace(one[0], id="0" * 16, parts=replace(one[0].parts, training="feed00"))]
+    assert "scratch#feed" in {row.strategy for row in table_rows(one + other)}
+
+
+def test_the_same_source_with_two_architectures_is_no_clash():
+    rows = table_rows(seeds(1, "x", "s", architecture="a") + seeds(1, "x", "s", architecture="b"))
+    assert [(row.source, row.architecture) for row in rows] == [("s", "a"), ("s", "b")]
+
+
+def test_a_baseline_is_named_as_its_row_is():
+    base = seeds(2)
+    twin = [replace(base[0], id="0" * 16, parts=replace(base[0].parts, strategy="beef00"))]
+    rows = table_rows(base + twin + seeds(2, "x", "s", base=base))
+    assert rows[-1].baseline in {row.strategy for row in rows[:-1]}
+
+
+def test_flags_failures_cost_and_short_classes_are_counted():
+    base = seeds(3)
+    arm = seeds(3, "x", "s", base=base)
+    arm[0] = replace(arm[0], flags=Flags(collapsed=True), cost=Cost(seconds=Seconds(total=8.0)))
+    arm[1] = replace(arm[1], data=Data(short={"b": (20, 3)}))
+    arm[2] = replace(arm[2], data=Data(short={"b": (20, 2)}), flags=Flags(underfit=True))
+    failed = replace(made("x", "s", seed=9, score=None), status=Status.FAILED)
+    row = table_rows(base[:2] + arm, [failed])[-1]
+    assert (row.collapsed, row.underfit, row.failed, row.unpaired) == (1, 1, 1, 1)
+    assert (row.n, row.paired, row.seconds, row.short) == (3, 2, 4.0, {"b": (20, 2)})
+
+
+def test_a_done_cell_without_a_valid_score_counts_for_nothing():
+    (row,) = table_rows(seeds(2, scores=[0.5, None]))
+    assert (row.n, row.mean, row.sd) == (1, 50, None)
+
+
+@pytest.mark.parametrize(("classical", "weak"), [(0.85, True), (0.75, False)])
+def test_a_baseline_that_little_learning_beats_is_marked(classical, weak):
+    base = seeds(2)
+    plain = seeds(2, "logistic_regression", architecture=None, scores=[classical] * 2)
+    rows = table_rows(base + plain + seeds(2, "x", "s", scores=[0.9, 0.9], base=base))
+    assert [row.weak_baseline for row in rows if row.strategy == "x"] == [weak]
+
+
+def test_a_baseline_is_read_once_for_all_its_arms():
+    base = seeds(2)
+    arms = [cell for name in "abcd" for cell in seeds(2, name, "s", base=base)]
+    asked = []
+
+    def read(identity):
+        from ledger_factory import predicted
+
+        asked.append(identity)
+        return predicted([True, False, True])
+
+    table_rows(base + arms, read=read)
+    assert len(asked) == len(set(asked)) == 10

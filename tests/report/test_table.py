@@ -1,0 +1,251 @@
+"""The closing table never shows a bare mean, and fits the terminal."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from ledger_factory import made, predicted
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.rows import Row, table_rows
+from transfergrid.record import Data, Flags, Status
+from transfergrid.report import words
+from transfergrid.report.table import render, show
+
+COLUMNS = [
+    *("source", "architecture", "strategy", "target", "labels", "baseline"),
+    *("n", "mean", "sd", "gain", "low", "high", "seconds"),
+]
+ROW = Row(
+    source="glyphs",
+    architecture="cnn",
+    strategy="full_finetuning",
+    target="digits",
+    labels=20,
+    baseline="scratch",
+    n=5,
+    mean=93.42,
+    sd=1.21,
+    gain=2.14,
+    low=0.31,
+    high=3.94,
+    seconds=3.2,
+    scope="seeds and test items",
+    paired=5,
+)
+
+
+def row(**fields):
+    return replace(ROW, **fields)
+
+
+SCRATCH = row(
+    source=None, strategy="scratch", baseline=None, gain=None, low=None, high=None, scope=None
+)
+
+
+def line_of(text, word):
+    return next(line for line in text.splitlines() if word in line)
+
+
+def test_a_row_reads_as_score_with_spread_and_gain_with_interval():
+    text = render([SCRATCH, row()])
+    assert line_of(text, "full_finetuning").split() == (
+        ["glyphs", "full_finetuning", "93.4", "±", "1.2", "▲", "+2.1", "[+0.3,", "+3.9]", "3.2"]
+    )
+    assert "gain over scratch" in text
+    assert "over 5 seeds" in text
+    assert "accuracy in %" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mark"),
+    [(0.1, 3.0, "▲"), (-3.0, -0.1, "▼"), (-0.1, 3.0, "·"), (0.0, 1.0, "·")],
+)
+def test_marks_say_where_the_interval_lies_and_are_titled_uncorrected(low, high, mark):
+    text = render([row(low=low, high=high)])
+    assert mark in line_of(text, "full_finetuning")
+    assert "gain, uncorrected" in text
+    assert "no verdicts" in text
+
+
+def test_one_seed_shows_that_it_has_no_spread_and_whom_it_speaks_of():
+    text = render([row(n=1, sd=None, scope="this model")])
+    assert "93.4 ± –" in text
+    assert "over 1 seed" in text
+    assert "single models only" in " ".join(text.split())
+
+
+def test_seeds_are_counted_per_row_where_they_differ():
+    text = render([row(), row(strategy="distillation", n=4)])
+    assert "over 5 seeds" not in text
+    assert " 4 " in line_of(text, "distillation")
+
+
+def test_sections_follow_targets_and_budgets():
+    rows = table_rows([made(labels=labels) for labels in ("all", 0, 1, 20)])
+    titles = [line for line in render(rows).splitlines() if line.startswith("digits")]
+    told = ["no target labels", "1 label a class", "20 labels a class", "all target labels"]
+    assert [title.split(" · ")[1] for title in titles] == told
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_no_line_is_wider_than_the_terminal_and_no_arm_takes_two(width, ascii_only):
+    rows = [
+        row(source=f"a_very_long_name_of_a_source_{i}", strategy=f"and_of_a_strategy_{i}_too")
+        for i in range(3)
+    ]
+    rows.append(row(gain=-12.14, low=-22.22, high=-10.01, mean=100.0, sd=12.3, collapsed=2))
+    failed = [("some cell", "a reason " * 40)]
+    text = render(rows, failed=failed, width=width, ascii_only=ascii_only)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert sum("[+0.3, +3.9]" in line for line in text.splitlines()) == 3
+    assert text.isascii() == ascii_only
+
+
+def test_names_are_cut_in_the_middle_and_stay_apart():
+    cut = words.shortened(["resnet_imagenet_a_end", "resnet_imagenet_b_end", "short"], 12)
+    assert cut["short"] == "short"
+    assert all(len(name) <= 12 for name in cut.values())
+    assert words.shortened(["abcdefghij"], 5) == {"abcdefghij": "ab…ij"}
+    near = ["placebo_glyph_digits_x", "placebo_noise_digits_x"]
+    assert len(set(words.shortened(near, 12).values())) == 2
+
+
+def test_no_color_unless_asked_and_the_same_text_with_it():
+    plain, colored = render([row()]), render([row()], color=True)
+    assert "\x1b" not in plain
+    assert "\x1b[32m" in colored
+
+
+def test_the_footer_counts_what_has_no_result_and_why():
+    failed = replace(made("x", "s"), status=Status.FAILED, reason="out of memory")
+    skipped = [(f"cell {i}", "needs a labelled source domain") for i in range(3)]
+    skipped.append(("cell 9", "no same classes"))
+    text = render([row()], failed=words.told([failed]), skipped=skipped)
+    assert "1 cell failed:\n  1 × out of memory (s x on digits, labels=20, seed=0)" in text
+    assert "4 cells left out:" in text
+    assert "3 × needs a labelled source domain (first: cell 0)" in text
+
+
+def test_many_reasons_are_summed_up():
+    text = render([row()], skipped=[("cell", f"reason {i}") for i in range(9)])
+    assert "4 × other reasons" in text
+
+
+def test_rows_bear_letters_for_what_weakens_them():
+    rows = [
+        row(collapsed=2),
+        row(strategy="b", collapsed=1, underfit=1),
+        row(strategy="c", unpaired=1, scope="this test set"),
+        row(strategy="d"),
+    ]
+    text = render(rows)
+    legend = {line[0]: line[3:] for line in text.splitlines() if line[1:3] == ": "}
+    letters = line_of(text, " b ").split("]")[1].split()[0]
+    told = [legend[letter] for letter in letters]
+    assert told[0].startswith("3 cells collapsed")
+    assert told[1].startswith("1 cell underfit")
+    assert any("1 cell without a baseline" in line for line in legend.values())
+    assert any("this test set only" in line for line in legend.values())
+    assert line_of(text, " d ").split("]")[1].split() == ["3.2"]
+
+
+def test_short_budgets_and_weak_baselines_are_told_where_they_count():
+    text = render([row(short={"b": (20, 3)}, weak_baseline=True)])
+    assert "fewer labels than asked for: b 3 of 20" in text
+    assert "gain over scratch, which scores below logistic_regression" in text
+
+
+def test_an_arm_whose_baselines_all_failed_shows_no_gain():
+    text = render([row(gain=None, low=None, high=None, scope=None, paired=0, unpaired=5)])
+    assert line_of(text, "full_finetuning").split()[5:7] == ["–", "a"]
+
+
+def test_architectures_are_named_where_there_are_several():
+    text = render([SCRATCH, row(), row(architecture="vit")])
+    assert "gain over scratch (cnn)" in text
+    assert "gain over scratch (vit)" in text
+
+
+def test_an_interval_that_says_nothing_still_fits():
+    text = render([row(low=-9.4e149, high=9.4e149)])
+    assert "[-9e+149, +9e+149]" in text
+
+
+def test_no_verdict_is_ever_spoken():
+    assert "negative transfer" not in render([row(low=-3.0, high=-1.0)]).lower()
+
+
+def test_json_is_a_list_of_rows_with_the_promised_fields_first():
+    rows = json.loads(render([SCRATCH, row()], format="json"))
+    assert list(rows[0])[: len(COLUMNS)] == COLUMNS
+    assert rows[0]["gain"] is None
+    assert (rows[1]["baseline"], rows[1]["mean"], rows[1]["labels"]) == ("scratch", 93.42, 20)
+    assert json.loads(render([], format="json")) == []
+
+
+def test_csv_holds_what_json_holds():
+    rows = [SCRATCH, row(labels="all")]
+    read = list(csv.DictReader(io.StringIO(render(rows, format="csv"))))
+    listed = json.loads(render(rows, format="json"))
+    told = [{k: "" if v is None else str(v) for k, v in one.items()} for one in listed]
+    assert read == told
+
+
+def test_markdown_has_equal_columns_and_names_the_baseline():
+    text = render([SCRATCH, row(source="a|b")], format="markdown", skipped=[("c", "why")])
+    table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+    assert "| 93.4 ± 1.2 | 5 | scratch | ▲ +2.1 [+0.3, +3.9] |" in text
+    assert "uncorrected" in text
+    assert "1 × why (c)" in text
+
+
+def test_an_unknown_format_is_told_with_the_nearest():
+    with pytest.raises(BadInputError, match="did you mean markdown"):
+        render([row()], format="markdwon")
+
+
+@pytest.mark.parametrize("format", ["table", "markdown"])
+def test_nothing_yet_is_said_with_the_reasons(format):
+    text = render([], format=format, failed=[("cell", "why")])
+    assert "No results yet" in text
+    assert "1 cell failed" in text
+
+
+def test_show_keeps_to_the_encoding_and_width_of_where_it_writes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="latin-1")
+    show([SCRATCH, row(source="κόσμος")], file=out)
+    out.flush()
+    text = raw.getvalue().decode("latin-1")
+    assert "+ +2.1 [+0.3, +3.9]" in text
+    assert "▲" not in text
+
+
+def test_from_records_to_text():
+    right = {0: [1, 1, 0, 1, 1, 0], 1: [1, 1, 1, 1, 0, 1]}
+    base = [made(seed=s, score=sum(right[s]) / 6) for s in right]
+    arm = [
+        made(
+            "x",
+            "s",
+            seed=s,
+            score=1.0,
+            baseline=base[s],
+            flags=Flags(),
+            data=Data(short={"b": (20, 7)}),
+        )
+        for s in right
+    ]
+    kept = {cell.id: predicted(right[cell.seed]) for cell in base}
+    kept |= {cell.id: predicted([1] * 6) for cell in arm}
+    text = render(table_rows(base + arm, read=kept.__getitem__))
+    assert "100.0 ± 0.0" in text
+    assert "+25.0" in text
+    assert "cover new seeds and new test items" in " ".join(text.split())
