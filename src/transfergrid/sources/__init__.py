@@ -1,0 +1,1 @@
+"""Backbones with weights, and where the weights came from."""

@@ -1,0 +1,139 @@
+"""What every backbone offers, whatever library it is from."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.errors import BadInputError
+from transfergrid.sources.source import Architecture as Architecture
+
+if TYPE_CHECKING:
+    from transfergrid.data.domain import Raw
+
+Inputs: TypeAlias = Tensor | dict[str, Tensor]
+Granularity: TypeAlias = Literal["fine", "coarse"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of layers, by the names that the backbone gives its parameters and buffers."""
+
+    name: str
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
+class Preprocess(Protocol):
+    """Makes a backbone's inputs out of raw examples, in two steps."""
+
+    def prepare(self, raw: Raw) -> Inputs:
+        """Return what can be kept: the same for an example every time it is asked for."""
+
+    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
+        """Return the backbone's inputs: augmented (never without `rng`), then normalised."""
+
+
+class Backbone(nn.Module, ABC):
+    """Layers that turn inputs into embeddings.
+
+    Attributes:
+        network: the library's own module, without a head; weight files bear its names.
+        head_names: submodules of `network` that would be its classifier, had it one.
+        architecture: canonical text of everything about it that is not weights.
+        preprocess: makes its inputs.
+        notes: plain values for a cell's record, such as which weights were left out.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self,
+        network: nn.Module,
+        architecture: str,
+        preprocess: Preprocess,
+        head_names: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.architecture = architecture
+        self.preprocess = preprocess
+        self.head_names = head_names
+        self.notes: dict[str, Any] = {}
+        self._dim: int | None = None
+
+    @abstractmethod
+    def embed(self, inputs: Inputs) -> Tensor:
+        """Return embeddings (batch, dim)."""
+
+    @abstractmethod
+    def example(self, batch: int = 1) -> Inputs:
+        """Return inputs of the right shape, all zero, on the weights' device."""
+
+    @abstractmethod
+    def blocks(self, granularity: Granularity = "fine") -> list[Block]:
+        """Return its layers from input to output; each parameter and buffer is in one of them."""
+
+    @abstractmethod
+    def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """Return the part before block `k`: from inputs to the boundary, a tuple of tensors.
+
+        Its parameters are the backbone's own. At `k` = 0 the boundary is the inputs.
+        """
+
+    @abstractmethod
+    def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """Return the part from block `k` on: from the boundary to embeddings (batch, dim).
+
+        `suffix(k)(prefix(k)(inputs))` equals `embed(inputs)` exactly.
+        """
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return `embed(inputs)`."""
+        return self.embed(inputs)
+
+    @property
+    def dim(self) -> int:
+        """The embeddings' width, measured by a forward pass when first asked for.
+
+        Raises:
+            BadInputError: it gives anything but one vector per example.
+        """
+        if self._dim is None:
+            with evaluating(self), torch.no_grad():
+                shape = tuple(self.embed(self.example()).shape)
+            if len(shape) != 2:
+                raise BadInputError(
+                    f"{self.architecture} gives outputs of shape {shape} for one example; "
+                    "a backbone must give (1, dim)"
+                )
+            self._dim = shape[1]
+        return self._dim
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that stand for architecture and weights."""
+        digest = hashlib.sha256(self.architecture.encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            plain = tensor.detach().cpu().contiguous()
+            digest.update(f"\n{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+
+@contextmanager
+def evaluating(module: nn.Module, training: bool = False) -> Iterator[None]:
+    """Put a module in eval mode (or train mode) and each of its parts back as it was."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.train(training)
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

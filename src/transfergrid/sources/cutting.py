@@ -1,0 +1,242 @@
+"""Cutting a backbone before any of its blocks.
+
+The forward pass is traced once. Every node of the trace has a *level*, the highest block among its
+inputs and its own parameters; a cut before block k copies the nodes under level k into one graph
+and the others into another. Both call the backbone's own modules, so parameters are shared.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from transfergrid.errors import BadInputError
+from transfergrid.sources.backbone import Backbone, Block, evaluating
+
+BEFORE_ALL = -1
+"""Level of the input: it lies before block 0."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A backbone's forward pass, node by node."""
+
+    graph: fx.Graph
+    n_blocks: int
+    levels: dict[fx.Node, int]
+    tensors: set[fx.Node]
+    """Nodes whose value is one tensor."""
+    carriers: set[fx.Node]
+    """Nodes whose value depends on what the input holds. The others (shapes, parameters, what is
+    made of those) are computed on both sides of a cut: a boundary has examples in rows only."""
+    overwritten: set[fx.Node]
+    """Nodes whose tensor a later node changes in place."""
+
+
+def trace(backbone: Backbone, blocks: list[Block]) -> Trace:
+    """Trace a backbone, and run it once to see what kind of value each node has.
+
+    Raises:
+        BadInputError: its forward pass cannot be traced.
+    """
+    block_of = {name: i for i, b in enumerate(blocks) for name in (*b.parameters, *b.buffers)}
+    graph = _graph(backbone, block_of)
+    values = _Values(backbone, graph)
+    try:
+        with evaluating(backbone), torch.inference_mode(False), torch.no_grad():
+            values.run(backbone.example())
+    except Exception as error:  # a module may change a list that it was handed
+        raise _uncut(backbone, error) from error
+    levels: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        below = [levels[n] for n in node.all_input_nodes]
+        levels[node] = max([*below, _own_level(backbone, node, block_of)])
+    tensors = {node for node, value in values.seen.items() if isinstance(value, Tensor)}
+    return Trace(graph, len(blocks), levels, tensors, _carriers(values), values.overwritten())
+
+
+def prefix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
+    """Return the part before block `k`; its output is a tuple of tensors."""
+    boundary = _boundary(trace, k)
+    inputs = {node for node in trace.graph.nodes if node.op == "placeholder"}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    _copy(trace, _ancestors(boundary) | inputs, graph, copies)
+    graph.output(tuple(copies[node] for node in boundary))
+    return _module(root, graph, "Prefix")
+
+
+def suffix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
+    """Return the part from block `k` on; its one argument is the boundary's tuple."""
+    boundary = _boundary(trace, k)
+    graph = fx.Graph()
+    given = graph.placeholder("boundary")
+    copies = {n: graph.call_function(_item, (given, i)) for i, n in enumerate(boundary)}
+    for node in boundary:
+        if node in trace.overwritten:  # a cached boundary must stay as it is
+            copies[node] = graph.call_method("clone", (copies[node],))
+    result = _result(trace)
+    _copy(trace, _ancestors([result], stop=set(boundary)) - set(boundary), graph, copies)
+    graph.output(copies[result])
+    return _module(root, graph, "Suffix")
+
+
+def _item(boundary: tuple[Tensor, ...], i: int) -> Tensor:
+    return boundary[i]
+
+
+def _module(root: Backbone, graph: fx.Graph, name: str) -> fx.GraphModule:
+    graph.lint()
+    module = fx.GraphModule(root, graph, class_name=name)
+    module.training = root.training
+    return module
+
+
+def _result(trace: Trace) -> fx.Node:
+    (output,) = (node for node in trace.graph.nodes if node.op == "output")
+    result = output.args[0]
+    assert isinstance(result, fx.Node)
+    return result
+
+
+def _boundary(trace: Trace, k: int) -> list[fx.Node]:
+    """Return the nodes before block `k` whose tensors are used from block `k` on, in order."""
+    if not 0 <= k <= trace.n_blocks:
+        raise BadInputError(f"cannot cut before block {k}: there are {trace.n_blocks}")
+    before = {node for node in trace.carriers if trace.levels[node] < k}
+    met = _ancestors([_result(trace)], stop=before) & before
+    if not met <= trace.tensors:
+        raise BadInputError(f"cannot cut before block {k}: lists of tensors cross that line")
+    return [node for node in trace.graph.nodes if node in met]
+
+
+def _ancestors(nodes: Iterable[fx.Node], stop: set[fx.Node] | None = None) -> set[fx.Node]:
+    """Return these nodes and all that they are computed from, going no further than `stop`."""
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            if stop is None or node not in stop:
+                waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _copy(
+    trace: Trace, nodes: set[fx.Node], graph: fx.Graph, copies: dict[fx.Node, fx.Node]
+) -> None:
+    for node in trace.graph.nodes:
+        if node in nodes:
+            copies[node] = graph.node_copy(node, lambda n: copies[n])
+
+
+class _Tracer(fx.Tracer):
+    """Keeps whole what lies within one block, and else what timm says cannot be traced."""
+
+    def __init__(self, block_of: dict[str, int], whole_blocks: bool) -> None:
+        from timm.layers import get_notrace_functions, get_notrace_modules
+
+        functions = [f for f in get_notrace_functions() if isinstance(f, types.FunctionType)]
+        super().__init__(autowrap_functions=tuple(functions))
+        self.untraced = tuple(get_notrace_modules())
+        self.block_of = block_of
+        self.whole_blocks = whole_blocks
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, self.untraced) or super().is_leaf_module(m, module_qualified_name):
+            return True
+        # What is called whole keeps its own train and eval behaviour and its own control flow.
+        return self.whole_blocks and len(_blocks_in(m, module_qualified_name, self.block_of)) <= 1
+
+
+def _blocks_in(module: nn.Module, path: str, block_of: dict[str, int]) -> set[int]:
+    names = [name for name, _ in module.named_parameters(path, remove_duplicate=False)]
+    names += [name for name, _ in module.named_buffers(path, remove_duplicate=False)]
+    return {block_of[name] for name in names if name in block_of}
+
+
+def _own_level(backbone: Backbone, node: fx.Node, block_of: dict[str, int]) -> int:
+    if node.op == "placeholder":
+        return BEFORE_ALL
+    if node.op == "get_attr":
+        return block_of.get(str(node.target), BEFORE_ALL)
+    if node.op == "call_module":
+        path = str(node.target)
+        return max(_blocks_in(backbone.get_submodule(path), path, block_of), default=0)
+    return 0
+
+
+def _graph(backbone: Backbone, block_of: dict[str, int]) -> fx.Graph:
+    """Trace with large leaves, or with small ones where a large one's output is taken apart."""
+    try:
+        return _graph_of_both_modes(backbone, _Tracer(block_of, whole_blocks=True))
+    except BadInputError:
+        raise
+    except Exception:  # whatever the model's own code does with a proxy
+        try:
+            return _graph_of_both_modes(backbone, _Tracer(block_of, whole_blocks=False))
+        except Exception as error:
+            raise _uncut(backbone, error) from error
+
+
+def _uncut(backbone: Backbone, error: Exception) -> BadInputError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return BadInputError(f"{backbone.architecture} cannot be cut: {reason}")
+
+
+def _graph_of_both_modes(backbone: Backbone, tracer: _Tracer) -> fx.Graph:
+    """Trace, and make sure that a part in train mode would do what the whole does."""
+    with evaluating(backbone, training=True):
+        training = str(tracer.trace(backbone))
+    with evaluating(backbone):
+        graph = tracer.trace(backbone)
+    if str(graph) != training:
+        raise BadInputError(
+            f"{backbone.architecture} cannot be cut: outside of its blocks it does in training "
+            "what it does not in evaluation (drop_rate?)"
+        )
+    return graph
+
+
+class _Values(fx.Interpreter):
+    """Runs a graph and keeps every node's value, with how often it had been written to."""
+
+    def __init__(self, backbone: Backbone, graph: fx.Graph) -> None:
+        whole = fx.GraphModule(backbone, graph)
+        super().__init__(whole, garbage_collect_values=False)
+        self.seen: dict[fx.Node, Any] = {}
+        self.versions: dict[fx.Node, int] = {}
+        self.original = dict(zip(whole.graph.nodes, graph.nodes, strict=True))
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        self.seen[self.original[n]] = value
+        if isinstance(value, Tensor):
+            self.versions[self.original[n]] = value._version
+        return value
+
+    def overwritten(self) -> set[fx.Node]:
+        return {n for n, version in self.versions.items() if self.seen[n]._version != version}
+
+
+def _carriers(values: _Values) -> set[fx.Node]:
+    carriers: set[fx.Node] = set()
+    for node, value in values.seen.items():
+        inherits = node.op == "placeholder" or any(n in carriers for n in node.all_input_nodes)
+        if inherits and _holds_tensor(value):
+            carriers.add(node)
+    return carriers
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_tensor(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_holds_tensor(item) for item in value)
+    return isinstance(value, Tensor)

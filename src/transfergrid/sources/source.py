@@ -1,0 +1,92 @@
+"""What an architecture and a source are: descriptions from which a backbone is built.
+
+Nothing here needs torch, so that a plan can be made and checked without importing it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from transfergrid.component import Component
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfergrid.data.domain import Domain
+    from transfergrid.sources.backbone import Backbone
+    from transfergrid.sources.trained_here import TrainedHere
+
+
+class Architecture(Component, ABC):
+    """A backbone without its weights."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for tables."""
+
+    @abstractmethod
+    def build(self) -> Backbone:
+        """Return it with random weights, drawn from torch's current random state.
+
+        Raises:
+            BadInputError: there is no such architecture, or not with these options.
+        """
+
+    def check(self) -> None:
+        """Raise what `build` would raise for a wrong name; imports the library that it is from.
+
+        Raises:
+            BadInputError: there is no such architecture.
+        """
+
+
+class Maker(Protocol):
+    """Whoever trains a source once and finds its weights again for every later cell."""
+
+    def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
+        """Return the state dict of the source's backbone, trained under this seed."""
+
+
+class Source(Component, ABC):
+    """An architecture with weights and, where it is known, the domain they were learned on."""
+
+    made_here: ClassVar[bool] = False
+    """Whether its weights may come out of a training of our own, so that `load` needs a maker."""
+
+    if TYPE_CHECKING:  # for subclasses to have as fields; a dataclass would take them as defaults
+
+        @property
+        def architecture(self) -> Architecture:
+            """What the weights are for."""
+
+        @property
+        def domain(self) -> Domain | None:
+            """Its labelled source domain."""
+
+    @abstractmethod
+    def initial(self) -> Backbone:
+        """Return the backbone as it was before it was trained on its source domain."""
+
+    @abstractmethod
+    def load(self, maker: Maker, block_seed: int) -> Backbone:
+        """Return the backbone with its weights.
+
+        Args:
+            maker: trains, or finds again, what is trained by this program.
+            block_seed: of the seed block, for sources that are made anew in each.
+
+        Raises:
+            BadInputError: the weights cannot be had or do not fit.
+        """
+
+    def check(self) -> None:
+        """Look for what would make `load` fail, as far as that needs neither torch nor network.
+
+        Raises:
+            BadInputError: a file is missing or holds no weights, or the parts do not go together.
+        """
+        if self.domain is not None:
+            self.domain.check()

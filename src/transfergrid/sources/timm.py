@@ -1,0 +1,149 @@
+"""Any model of timm (pytorch-image-models), without its classifier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.sources.source import Architecture, Maker, Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfergrid.data.domain import Domain
+    from transfergrid.sources.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class TimmArchitecture(Architecture):
+    """A timm model by name.
+
+    Attributes:
+        model: its name, with or without a pretrained tag ("resnet18", "resnet18.a1_in1k").
+        size: of the square inputs in pixels; by default what timm says the model is for.
+        options: further arguments of `timm.create_model`, such as `in_chans` or `pad_type`.
+    """
+
+    model: str
+    size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model
+
+    def check(self) -> None:
+        """See `Architecture.check`; imports timm, which takes seconds."""
+        import timm
+
+        if not isinstance(self.model, str) or not timm.is_model(self.model):
+            near = get_close_matches(str(self.model), timm.list_models(), n=1)
+            hint = did_you_mean(str(self.model), near) or "; timm.list_models() has them all"
+            raise BadInputError(f"timm has no model {self.model!r}{hint}")
+        try:
+            timm.get_pretrained_cfg(self.model)
+        except RuntimeError as error:
+            tagged = timm.list_pretrained(f"{self.model.partition('.')[0]}.*")
+            hint = did_you_mean(self.model, tagged)
+            raise BadInputError(f"timm has no weights tagged {self.model!r}{hint}") from error
+        size = self.size
+        if size is not None and (type(size) is not int or size < 1):
+            raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
+
+    def build(self) -> Backbone:
+        """See `Architecture.build`."""
+        return self.with_weights(pretrained=False)
+
+    def with_weights(
+        self, pretrained: bool, state_dict: Mapping[str, Any] | None = None
+    ) -> Backbone:
+        """Return the backbone, with timm's weights for it or with random ones.
+
+        Args:
+            pretrained: load weights: `state_dict`, or else what timm downloads.
+            state_dict: weights as timm publishes them; timm adapts names and channels.
+
+        Raises:
+            BadInputError: there is no such model, or it does not take the options.
+        """
+        from transfergrid.sources.timm_backbone import TimmBackbone
+
+        self.check()
+        network = self._network(pretrained, state_dict)
+        size = self.size if self.size is not None else self.options.get("img_size")
+        square = (size, size) if isinstance(size, int) else size
+        return TimmBackbone(network, self._text(), square, self.options.get("in_chans"))
+
+    def _network(self, pretrained: bool, state_dict: Mapping[str, Any] | None) -> nn.Module:
+        import timm
+
+        overlay = {"state_dict": dict(state_dict)} if state_dict is not None else None
+        arguments = {**self._size_option(), **self.options, "num_classes": 0}
+        try:
+            network: nn.Module = timm.create_model(
+                self.model, pretrained=pretrained, pretrained_cfg_overlay=overlay, **arguments
+            )
+        except OSError:  # of the hub, some of which are ValueErrors too
+            raise
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadInputError(f"timm cannot make {self.model} with {given}: {reason}") from error
+        return network
+
+    def _size_option(self) -> dict[str, int]:
+        """Tell the size to models that must know it when they are made, such as ViT."""
+        import timm
+
+        config = timm.get_pretrained_cfg(self.model)
+        fixed = config is not None and config.fixed_input_size
+        return {"img_size": self.size} if fixed and self.size is not None else {}
+
+    def _text(self) -> str:
+        parts = {"size": self.size, **self.options}
+        given = {key: value for key, value in parts.items() if value is not None}
+        options = json.dumps(given, sort_keys=True, default=str) if given else ""
+        return f"timm {self.model} {options}".strip()
+
+
+@dataclass(frozen=True)
+class TimmSource(Source):
+    """A timm model with the weights that timm knows for it, or with a file's.
+
+    Attributes:
+        architecture: the model; its tag chooses among several pretrained weights.
+        file: weights on this disk instead of those from the hub.
+        domain: the labelled domain that they were learned on, if it is at hand.
+    """
+
+    architecture: TimmArchitecture
+    file: str | None = None
+    domain: Domain | None = None
+
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+
+    def initial(self) -> Backbone:
+        """Return the backbone with its pretrained weights."""
+        from transfergrid.sources import hub, weights
+
+        if self.file is not None:
+            return weights.load(self.architecture.build(), self.file)
+        self.architecture.check()
+        return hub.pretrained(self.architecture)
+
+    def load(self, maker: Maker, block_seed: int) -> Backbone:  # noqa: ARG002
+        """See `Source.load`; every block gets the same weights."""
+        return self.initial()
+
+    def check(self) -> None:
+        """See `Source.check`."""
+        from transfergrid.sources import weights
+
+        super().check()
+        if self.file is not None:
+            weights.check_file(self.file)

@@ -1,0 +1,67 @@
+"""Weights that this program trains itself, on a named source domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from transfergrid.component import Component
+from transfergrid.errors import BadInputError
+from transfergrid.sources.source import Architecture, Maker, Source
+
+if TYPE_CHECKING:
+    from transfergrid.data.domain import Domain
+    from transfergrid.sources.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class TrainedHere(Source):
+    """An architecture trained on a source domain, once for all cells that ask for the same.
+
+    Attributes:
+        architecture: what is trained.
+        domain: what it is trained on.
+        training: how.
+        start: pretrained weights to start from; by default they are random.
+        seed: of the training; "block" makes a source anew for each seed block.
+        shuffle_labels: train on the domain's labels in random order, as a placebo.
+    """
+
+    architecture: Architecture
+    domain: Domain
+    training: Component
+    start: Source | None = None
+    seed: int | Literal["block"] = 0
+    shuffle_labels: bool = False
+
+    made_here: ClassVar[bool] = True
+
+    def initial(self) -> Backbone:
+        """Return the backbone that the training begins with; random weights by torch's state."""
+        return self.architecture.build() if self.start is None else self.start.initial()
+
+    def load(self, maker: Maker, block_seed: int) -> Backbone:
+        """See `Source.load`."""
+        seed = block_seed if self.seed == "block" else self.seed
+        backbone = self.architecture.build()
+        backbone.load_state_dict(maker.trained(self, seed))
+        return backbone
+
+    def check(self) -> None:
+        """See `Source.check`."""
+        if self.domain is None:
+            raise BadInputError("a source that is trained here needs a domain to be trained on")
+        super().check()
+        known = self.seed == "block" or (type(self.seed) is int and self.seed >= 0)
+        if not known:
+            raise BadInputError(f"source.seed must be a whole number or block, not {self.seed!r}")
+        if self.start is not None:
+            self._check_start(self.start)
+
+    def _check_start(self, start: Source) -> None:
+        start.check()
+        if start.made_here:
+            raise BadInputError("source.start must be weights from elsewhere, not trained here")
+        if start.architecture != self.architecture:
+            ours, theirs = self.architecture.name, start.architecture.name
+            raise BadInputError(f"source.start is for another architecture ({theirs}) than {ours}")

@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transfergrid.errors import BadInputError
+from transfergrid.sources.images import ImagePreprocess
+
+
+def preprocess(size=(16, 16), channels=1, interpolation="bilinear") -> ImagePreprocess:
+    return ImagePreprocess(size, channels, (0.5,) * channels, (0.25,) * channels, interpolation)
+
+
+def random_images(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    raw_shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+    size=st.tuples(st.integers(1, 32), st.integers(1, 32)),
+    channels=st.sampled_from([1, 3]),
+    interpolation=st.sampled_from(["nearest", "bilinear", "bicubic"]),
+)
+def test_inputs_have_the_networks_shape_and_range(raw_shape, size, channels, interpolation):
+    prepared = preprocess(size, channels, interpolation).prepare(random_images(2, *raw_shape))
+    assert prepared.shape == (2, channels, *size)
+    assert prepared.dtype == torch.float32
+    assert prepared.min() >= 0
+    assert prepared.max() <= 1
+
+
+def test_an_image_of_the_right_size_keeps_its_pixels():
+    raw = random_images(3, 16, 16, 1)
+    prepared = preprocess().prepare(raw)
+    assert torch.equal(
+        (prepared * 255).round().to(torch.uint8)[:, 0], torch.from_numpy(raw[..., 0])
+    )
+
+
+def test_images_of_unequal_sizes_are_prepared_as_each_alone():
+    raw = [random_images(20, 30, 3), random_images(16, 16, 3), random_images(9, 5, 1)]
+    together = preprocess(channels=3).prepare(raw)
+    alone = [preprocess(channels=3).prepare(image[None]) for image in raw]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_list_and_an_array_give_the_same():
+    raw = random_images(4, 20, 20, 1)
+    assert torch.equal(preprocess().prepare(list(raw)), preprocess().prepare(raw))
+
+
+def test_nothing_gives_no_inputs():
+    assert preprocess(channels=3).prepare([]).shape == (0, 3, 16, 16)
+
+
+def test_the_middle_of_a_wide_image_is_kept():
+    raw = np.zeros((1, 16, 48, 1), dtype=np.uint8)
+    raw[:, :, 16:32] = 255
+    assert preprocess().prepare(raw).min() == 1
+
+
+def test_grey_is_the_luma_of_colours():
+    raw = np.zeros((3, 16, 16, 3), dtype=np.uint8)
+    for channel in range(3):
+        raw[channel, :, :, channel] = 255
+    grey = preprocess().prepare(raw).mean(dim=(1, 2, 3))
+    torch.testing.assert_close(grey, torch.tensor([0.299, 0.587, 0.114]))
+
+
+def test_grey_images_are_repeated_for_colour_networks():
+    prepared = preprocess(channels=3).prepare(random_images(2, 16, 16, 1))
+    assert torch.equal(prepared[:, 0], prepared[:, 1])
+    assert torch.equal(prepared[:, 0], prepared[:, 2])
+
+
+def test_shrinking_averages_all_pixels():
+    """One bright column in eight, between those that plain interpolation would look at."""
+    raw = np.zeros((1, 64, 64, 1), dtype=np.uint8)
+    raw[:, :, ::8] = 255
+    prepared = preprocess((8, 8)).prepare(raw)
+    assert abs(prepared.mean() - 1 / 8) < 0.02
+
+
+def test_read_only_arrays_are_taken_without_a_warning(recwarn):
+    raw = random_images(2, 16, 16, 1)
+    raw.flags.writeable = False
+    preprocess().prepare(raw)
+    assert not recwarn.list
+
+
+def test_images_that_do_not_fit_are_refused():
+    with pytest.raises(BadInputError, match="3 channels do not fit a network for 4"):
+        preprocess(channels=4).prepare(random_images(1, 16, 16, 3))
+    with pytest.raises(BadInputError, match="uint8"):
+        preprocess().prepare(np.zeros((1, 16, 16, 1)))
+    with pytest.raises(BadInputError, match=r"\(H, W, C\)"):
+        preprocess().prepare([random_images(16, 16)])
+
+
+def test_no_augmentation_only_normalises():
+    prepared = torch.rand(4, 1, 16, 16)
+    assert torch.equal(preprocess().finish(prepared, "none", rng()), (prepared - 0.5) / 0.25)
+
+
+def test_without_a_generator_nothing_is_augmented():
+    prepared = torch.rand(4, 1, 16, 16)
+    plain = preprocess().finish(prepared, "none", None)
+    assert torch.equal(preprocess().finish(prepared, "light", None), plain)
+
+
+def test_augmentation_is_a_function_of_the_generator():
+    prepared = torch.rand(4, 1, 16, 16)
+    kept = prepared.clone()
+    first, again, other = (preprocess().finish(prepared, "light", rng(s)) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(prepared, kept)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 32)])
+def test_augmentation_is_light(size):
+    """A dot stays within 10 degrees, 10 % and 6 % of where it was, and images differ."""
+    prepared = torch.zeros(200, 1, *size)
+    top, left = 3, 2
+    prepared[:, :, top : top + 2, left : left + 2] = 1
+    moved = preprocess(size).finish(prepared, "light", rng()) * 0.25 + 0.5
+    rows, columns = torch.meshgrid(*(torch.arange(s) + 0.5 for s in size), indexing="ij")
+    mass = moved.sum(dim=(1, 2, 3))
+    y = (moved[:, 0] * rows).sum(dim=(1, 2)) / mass
+    x = (moved[:, 0] * columns).sum(dim=(1, 2)) / mass
+    travelled = torch.hypot(y - (top + 1), x - (left + 1))
+    radius = np.hypot(size[0] / 2 - top - 1, size[1] / 2 - left - 1)
+    bound = radius * (1.12 * np.hypot(1, np.tan(np.radians(10))) - 1 + 0.18) + 0.07 * sum(size)
+    assert torch.isfinite(moved).all()
+    assert 0.3 < travelled.mean() < bound
+    assert travelled.max() < bound
+    assert travelled.std() > 0.1
+
+
+def test_augmentation_turns_a_wide_image_without_skewing_it():
+    """Angles are in pixels: the two arms of a cross stay at right angles."""
+    prepared = torch.zeros(1, 1, 33, 65)
+    prepared[:, :, 16, 20:45] = 1
+    prepared[:, :, 4:29, 32] = 1
+    for seed in range(5):
+        moved = (preprocess((33, 65)).finish(prepared, "light", rng(seed)) * 0.25 + 0.5)[0, 0]
+        rows, columns = torch.meshgrid(torch.arange(33.0), torch.arange(65.0), indexing="ij")
+        y, x = ((moved * c).sum() / moved.sum() for c in (rows, columns))
+        spread = (moved * (rows - y) * (columns - x)).sum() / moved.sum()
+        assert spread.abs() < 1.5  # a skewed cross of this size has ten times as much
+
+
+def test_an_unknown_augmentation_is_named():
+    with pytest.raises(BadInputError, match="did you mean light"):
+        preprocess().finish(torch.rand(1, 1, 16, 16), "ligth", None)
