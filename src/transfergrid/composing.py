@@ -214,7 +214,8 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
     about = config.get("about") or {}
     by = about.get("named_by")
     if by and config.get(by):
-        name = Path(str(config[by])).stem
+        value = str(config[by])
+        name = Path(value).stem if by in about.get("paths", ()) else value
     rest = [o.partition(".")[2] if "@" not in o else o.partition(".")[2] for o in overrides]
     told = [text for text in rest if text.partition("=")[0] != by]
     return f"{name}({','.join(told)})" if told else name

@@ -78,7 +78,7 @@ class Curves(pl.Callback):
     """Collect the training loss and the validation score; remember the best weights."""
 
     def __init__(self, metric: str, validation: View | None, every: int, log: Log) -> None:
-        self.metric, self.every, self.log = metric, every, log
+        self.metric, self.every, self.tell = metric, every, log  # Lightning owns `log`
         self.labels = torch.from_numpy(validation.labels) if validation is not None else None
         self.losses: list[Tensor] = []
         self.train: list[tuple[int, int, float]] = []
@@ -107,7 +107,7 @@ class Curves(pl.Callback):
         if not math.isfinite(loss):
             raise FloatingPointError(f"the training loss is {loss} at step {self.step}")
         self.train.append((self.step, self.seen, loss))
-        self.log({"train/loss": loss, "examples_seen": self.seen}, self.step)
+        self.tell({"train/loss": loss, "examples_seen": self.seen}, self.step)
 
     @override
     def on_validation_batch_end(
@@ -123,7 +123,7 @@ class Curves(pl.Callback):
         value = score(self.metric, probabilities, self.labels)
         loss = score("loss", probabilities, self.labels)
         self.validation.append((self.step, value, loss))
-        self.log({f"validation/{self.metric}": value, "validation/loss": loss}, self.step)
+        self.tell({f"validation/{self.metric}": value, "validation/loss": loss}, self.step)
         if self.best is None or better(self.metric, value, self.best[1]):
             weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
             self.best = (self.step, value, weights)
@@ -146,9 +146,15 @@ class Curves(pl.Callback):
 def quiet() -> None:
     """Keep Lightning's remarks about this machine out of every cell's log."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+    for known in (
+        "does not have many workers",  # batches are made of tensors in memory
+        "GPU available but not used",
+        r"`isinstance\(treespec, LeafSpec\)`",
+        "You defined a `validation_step` but have no `val_dataloader`",  # small label budgets
+        r"Found \d+ module\(s\) in eval mode",  # frozen means frozen
+        "is an instance of `nn.Module` and is already saved",  # a teacher among the arguments
+    ):
+        warnings.filterwarnings("ignore", message=f".*{known}.*")
 
 
 def fit(

@@ -13,7 +13,14 @@ from typing import Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
-from transfergrid.identity import Labels, cell_id, config_digest, digest, source_part
+from transfergrid.identity import (
+    Labels,
+    architecture_of,
+    cell_id,
+    config_digest,
+    digest,
+    source_part,
+)
 from transfergrid.strategies.needs import Baselines, Needs
 
 
@@ -104,7 +111,7 @@ class Cell:
         if self.source is None:
             return None
         student: Config | None = self.strategy.config.get("student")
-        return student or self.source.config["architecture"]
+        return student or architecture_of(self.source.config)
 
 
 def architecture_name(architecture: Config) -> str:
@@ -248,7 +255,7 @@ class Planner:
         if key not in self._sources:
             part = digest(source_part(source.config, needs))
             if needs.source == "architecture":
-                architecture = source.config["architecture"]
+                architecture = architecture_of(source.config)
                 source = Option(architecture_name(architecture), {"architecture": architecture})
             self._sources[key] = (source, part)
         return self._sources[key]

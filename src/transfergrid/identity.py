@@ -51,6 +51,12 @@ def config_digest(config: Any) -> str:
     return digest(canonical(config))
 
 
+def architecture_of(source: Config) -> Config:
+    """Return the architecture of a source, or of the source that it stands beside."""
+    architecture: Config = source.get("architecture") or architecture_of(source["of"])
+    return architecture
+
+
 def start_of(source: Config) -> Config | None:
     """Return the config of the weights before the source domain; None for random ones."""
     key = (source.get("about") or {}).get("start")
@@ -65,9 +71,9 @@ def source_part(source: Config | None, needs: Needs) -> Any:
     if source is None or needs.source == "none":
         return None
     if needs.source == "architecture":
-        return {"architecture": canonical(source["architecture"])}
+        return {"architecture": canonical(architecture_of(source))}
     if needs.source == "start":
-        part = {"architecture": canonical(source["architecture"])}
+        part = {"architecture": canonical(architecture_of(source))}
         part["start"] = canonical(start_of(source))
     else:
         part = canonical(source)

@@ -177,10 +177,8 @@ class Pool:
         }
 
     def _start(self, slot: int) -> Worker:
-        folder = self.ledger.root / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
         log = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed in Worker.stop)
-            mode="ab", prefix=f"worker-{slot}-", suffix=".log", dir=folder, delete=False
+            mode="ab", prefix=f"transfergrid-worker-{slot}-", suffix=".log", delete=False
         )
         process = subprocess.Popen(
             [sys.executable, "-m", "transfergrid.worker", "-"],

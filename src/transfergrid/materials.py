@@ -15,6 +15,7 @@ from transfergrid.batches import CellData, Prepared, View
 from transfergrid.data.budgets import Draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
 from transfergrid.factory import Config, build
+from transfergrid.identity import architecture_of
 from transfergrid.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Inputs, Preprocess
 from transfergrid.sources.source import Maker, Source
@@ -97,7 +98,7 @@ def start_backbone(
     """
     torch.manual_seed(stream_seed(seed, "backbone"))
     if needs.source == "architecture":
-        return build(source["architecture"]).build(), None
+        return build(architecture_of(source)).build(), None
     made: Source = build(source)
     if needs.source == "start":
         return made.initial(), None
@@ -105,7 +106,7 @@ def start_backbone(
         return made.load(maker, seed), None
     taught = made.load(maker, seed)
     torch.manual_seed(stream_seed(seed, "backbone"))
-    return (student or build(source["architecture"])).build(), taught
+    return (student or build(architecture_of(source))).build(), taught
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transfergrid.component import Component
 from transfergrid.errors import BadInputError
@@ -35,6 +35,11 @@ class TrainedHere(Source):
     shuffle_labels: bool = False
 
     made_here: ClassVar[bool] = True
+
+    @classmethod
+    def about(cls) -> dict[str, Any]:
+        """Say too which argument holds the weights before the source domain."""
+        return {**super().about(), "start": "start"}
 
     def initial(self) -> Backbone:
         """Return the backbone that the training begins with; random weights by torch's state."""
