@@ -6,6 +6,7 @@ target examples in the same order under the same augmentation, and a run can be 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,7 +113,10 @@ class View:
         return np.arange(len(self), dtype=np.int64)
 
     def inputs(
-        self, rows: NDArray[np.int64], augmentation: str = "none", rng: torch.Generator | None = None
+        self,
+        rows: NDArray[np.int64],
+        augmentation: str = "none",
+        rng: torch.Generator | None = None,
     ) -> Inputs:
         """Return model inputs of these rows of the view, augmented if `rng` is given."""
         prepared = self.prepared.rows(self.indices[rows])
@@ -126,7 +130,7 @@ class ViewBatches(Dataset[Labelled]):
         self.view, self.size = view, size
 
     def __len__(self) -> int:
-        return -(-len(self.view) // self.size)
+        return math.ceil(len(self.view) / self.size)
 
     def __getitem__(self, number: int) -> Labelled:
         if number >= len(self):
@@ -142,7 +146,9 @@ class Stream:
     one; a batch may cross from one permutation to the next.
     """
 
-    def __init__(self, view: View, name: str, seed: int, batch_size: int, augmentation: str) -> None:
+    def __init__(
+        self, view: View, name: str, seed: int, batch_size: int, augmentation: str
+    ) -> None:
         self.view, self.name, self.seed = view, name, seed
         self.size = min(batch_size, len(view))
         self.augmentation = augmentation

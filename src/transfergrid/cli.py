@@ -27,7 +27,7 @@ def conf_dir() -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; leaves with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.path.insert(0, os.getcwd())  # a user's own `_target_: mymodule.X`
+    sys.path.insert(0, str(Path.cwd()))  # a user's own `_target_: mymodule.X`
     try:
         sys.exit(_verb(words) if _is_verb(words) else _hydra(words))
     except BadInputError as error:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(1)
 
 

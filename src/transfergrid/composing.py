@@ -216,7 +216,7 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
     if by and config.get(by):
         value = str(config[by])
         name = Path(value).stem if by in about.get("paths", ()) else value
-    rest = [o.partition(".")[2] if "@" not in o else o.partition(".")[2] for o in overrides]
+    rest = [override.partition(".")[2] for override in overrides]
     told = [text for text in rest if text.partition("=")[0] != by]
     return f"{name}({','.join(told)})" if told else name
 

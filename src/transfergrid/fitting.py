@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -48,8 +48,8 @@ class Machine:
         return pl.Trainer(
             accelerator=self.accelerator,
             devices=1,
-            precision=training.precision,
-            deterministic=self.deterministic,
+            precision=training.precision,  # type: ignore[arg-type]
+            deterministic=self.deterministic,  # type: ignore[arg-type]
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -69,7 +69,7 @@ class Fit:
 
     steps: int = 0
     chosen_step: int = 0
-    chosen_by: str = "closed_form"
+    chosen_by: Literal["validation", "last_step", "closed_form"] = "closed_form"
     validation_checks: int = 0
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -210,6 +210,5 @@ def probabilities(strategy: Strategy, view: View, machine: Machine) -> Tensor:
         ViewBatches(view, EVALUATION_BATCH), batch_size=None, num_workers=machine.loader_workers
     )
     strategy.eval()
-    outputs = machine.trainer(strategy.training_plan).predict(strategy, loader)
-    assert outputs is not None
+    outputs: Any = machine.trainer(strategy.training_plan).predict(strategy, loader)
     return torch.cat([logits.float().cpu() for logits in outputs]).softmax(dim=1)

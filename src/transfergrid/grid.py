@@ -364,5 +364,3 @@ def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int
 def _listed(names: Sequence[str], most: int = 3) -> str:
     shown = ", ".join(names[:most])
     return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
@@ -15,7 +15,7 @@ from transfergrid.strategies.needs import Needs
 PROTOCOL = 1
 """Raised whenever drawing labels, training, choosing or scoring changes for all cells alike."""
 
-Labels = int | str
+Labels = int | Literal["all"]
 
 
 def canonical(config: Any) -> Any:

@@ -57,7 +57,7 @@ class OpenDomain:
         if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared
             prepared = Prepared(self.examples(split), preprocess)
         else:
-            prepared = _prepared(self.key, split, preprocess)
+            prepared = _prepared(self.key, split, preprocess)  # type: ignore[arg-type]
         own = self.examples(split).labels[indices]
         return View(prepared, indices, own if labels is None else labels)
 
@@ -85,8 +85,6 @@ class PlainFeatures:
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
         """Return them as they are."""
         return prepared
-
-
 
 
 def start_backbone(
@@ -126,7 +124,7 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
 
 
 def add_source_domain(data: CellData, domain: Config, same: bool, preprocess: Preprocess) -> None:
-    """Give the strategy the labelled source domain; with `same`, its labels in the target's order."""
+    """Add the labelled source domain; with `same`, its labels in the order of the target's."""
     source = OpenDomain(domain)
     view = source.whole("pool", preprocess)
     data.source_classes = source.classes
@@ -141,5 +139,3 @@ def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
     """Return the preprocessing for a classical learner, fitted on the training examples alone."""
     raw = target.loaded.pool.read(drawn.train)
     return PlainFeatures(target.domain.featuriser(), raw)
-
-

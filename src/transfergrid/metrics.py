@@ -50,7 +50,7 @@ def score(name: str, probabilities: Tensor, labels: Tensor) -> float:
         return float(metric(name).compute(probabilities, labels, probabilities.shape[1]))
 
 
-def scores(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+def scores(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:
     """Return every metric."""
     return {name: score(name, probabilities, labels) for name in METRICS}
 
@@ -66,7 +66,7 @@ def better(name: str, one: float, other: float) -> bool:
 
 def collapsed(probabilities: Tensor) -> bool:
     """Is one class predicted for every example?"""
-    return bool(probabilities.argmax(dim=1).unique().numel() == 1)
+    return bool(len(set(probabilities.argmax(dim=1).tolist())) == 1)
 
 
 def underfit(probabilities: Tensor, labels: Tensor) -> bool:

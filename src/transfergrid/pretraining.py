@@ -6,7 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.scratch import Scratch
 from transfergrid.tracking import RunCard, Tracker
+from transfergrid.training import Training
 
 KEPT_IN_MEMORY = 4
 
@@ -44,7 +45,7 @@ class SourceMaker:
         clock: gets the seconds spent training under `source`.
     """
 
-    _memory: OrderedDict[Path, dict[str, Tensor]] = OrderedDict()
+    _memory: ClassVar[OrderedDict[Path, dict[str, Tensor]]] = OrderedDict()
 
     def __init__(self, folder: Path, machine: Machine, tracker: Tracker, clock: Stopwatch) -> None:
         self.folder, self.machine, self.tracker, self.clock = folder, machine, tracker, clock
@@ -71,13 +72,17 @@ class SourceMaker:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadInputError(f"cannot write trained sources to {self.folder}: {error}") from error
+            raise BadInputError(
+                f"cannot write trained sources to {self.folder}: {error}"
+            ) from error
         with FileLock(f"{place}.lock"), self.clock.measure("source"):
             if not (place / "card.json").exists():
                 backbone, card = self._train(source, seed, place.name)
                 _keep(backbone, card, place)
 
-    def _train(self, source: TrainedHere, seed: int, content: str) -> tuple[Backbone, dict[str, Any]]:
+    def _train(
+        self, source: TrainedHere, seed: int, content: str
+    ) -> tuple[Backbone, dict[str, Any]]:
         clock = Stopwatch()
         domain = OpenDomain(config_of(source.domain))
         torch.manual_seed(stream_seed(seed, "backbone"))
@@ -89,6 +94,7 @@ class SourceMaker:
         if source.shuffle_labels:
             data.train.labels = generator(seed, "shuffle").permutation(data.train.labels)
             data.validation = None
+        assert isinstance(source.training, Training)
         strategy.attach(backbone, domain.classes, source.training, seed)
         self.tracker.start(_card(source, seed, content))
         fitted = fit(strategy, data, seed, self.machine, domain.domain.metric, self.tracker.log)

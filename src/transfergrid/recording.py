@@ -1,4 +1,4 @@
-"""What is written down of a cell that has run: its record, and its card and summary in a tracker."""
+"""What is written down of a cell that has run: its record, and what a tracker is told."""
 
 from __future__ import annotations
 

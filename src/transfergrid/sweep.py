@@ -72,7 +72,12 @@ def ask(request: Request, composer: Composer) -> Asked:
     seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
     options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
     return Asked(
-        options["source"], options["strategy"], options["target"], options["training"], labels, seeds
+        sources=options["source"],
+        strategies=options["strategy"],
+        targets=options["target"],
+        trainings=options["training"],
+        labels=labels,
+        seeds=seeds,
     )
 
 

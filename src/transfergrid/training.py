@@ -35,7 +35,8 @@ def slanted_triangular(progress: float, cut: float = 0.1, ratio: float = 32.0) -
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    schedule.__name__: schedule for schedule in (constant, cosine, inverse_decay, slanted_triangular)
+    schedule.__name__: schedule
+    for schedule in (constant, cosine, inverse_decay, slanted_triangular)
 }
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")

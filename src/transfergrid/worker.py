@@ -75,8 +75,9 @@ def run_file(path: str) -> int:
     except Exception as error:
         log = traceback.format_exc()
         ledger.fail(identified(cell, Status.FAILED, reason=reason_of(error)), log)
-        print(log if not isinstance(error, BadInputError) else f"transfergrid: {error}", file=sys.stderr)
-        return 2 if isinstance(error, BadInputError) else 1
+        known = isinstance(error, BadInputError)
+        print(f"transfergrid: {error}" if known else log, file=sys.stderr)
+        return 2 if known else 1
     print(f"{record.id} {cell.label}: {record.metric.name} {record.score}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Hydra's side of transfergrid: the sweeper decides which cells there are, the launcher how they run.
+"""Hydra's side of transfergrid: the sweeper decides which cells there are, the launcher how.
 
 Both only hand over to `transfergrid.sweep`, so that every other Hydra app of this environment pays
 nothing for finding them.
@@ -29,6 +29,8 @@ class GridSweeper(Sweeper):
         """Plan, run, print the table, and leave with the exit code."""
         from transfergrid.sweep import sweep
 
+        assert self.config is not None
+        assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         raise SystemExit(sweep(arguments, self.params, self.config, loader))
 

@@ -22,7 +22,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, max_side: int = 32) -> None:
         self.max_side = max_side
 
-    def fit(self, images: Raw, labels: Any = None) -> ImageFeatures:  # noqa: ARG002
+    def fit(self, images: Raw, labels: Any = None) -> ImageFeatures:
         """Look at the sizes of images (H, W, C); labels are not used."""
         self.side_ = min(self.max_side, max(max(image.shape[:2]) for image in images))
         self.mode_ = "RGB" if any(image.shape[2] == 3 for image in images) else "L"

@@ -34,7 +34,7 @@ class Checkpoint(Source):
 
         return weights.load(self.architecture.build(), self.file)
 
-    def load(self, maker: Maker, block_seed: int) -> Backbone:  # noqa: ARG002
+    def load(self, maker: Maker, block_seed: int) -> Backbone:
         """See `Source.load`; every block gets the same weights."""
         return self.initial()
 

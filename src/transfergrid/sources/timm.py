@@ -136,7 +136,7 @@ class TimmSource(Source):
         self.architecture.check()
         return hub.pretrained(self.architecture)
 
-    def load(self, maker: Maker, block_seed: int) -> Backbone:  # noqa: ARG002
+    def load(self, maker: Maker, block_seed: int) -> Backbone:
         """See `Source.load`; every block gets the same weights."""
         return self.initial()
 

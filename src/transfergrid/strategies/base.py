@@ -1,4 +1,4 @@
-"""What all strategies share: the head, the optimiser and its rates, and that frozen means frozen."""
+"""What strategies share: the head, the optimiser and its rates, and that frozen means frozen."""
 
 from __future__ import annotations
 
