@@ -39,9 +39,10 @@ class GradientReversal(torch.autograd.Function):
 class DomainAdversarial(Strategy):
     """DANN (Ganin et al. 2016): class loss on what is labelled, reversed domain loss on features.
 
-    With target labels the class loss is the pooled one of `source_and_target`. Unlabelled target
-    inputs pass BatchNorm with its running statistics, as they will at test time: so the class loss
-    never depends on them, and `weight=0` is exactly the baseline.
+    With target labels the class loss is the pooled one of `source_and_target`. BatchNorm treats
+    unlabelled target inputs by their own batch and does not record them: so nothing but the domain
+    loss depends on them, and `weight=0` is exactly the baseline. (With the running statistics of
+    the labelled batches instead, the domain loss did harm on the embedded study's target.)
 
     Args:
         lr_factor: multiplies the shared learning rate.
@@ -98,7 +99,7 @@ class DomainAdversarial(Strategy):
         labelled = join(batch.source, batch.target) if batch.target else batch.source
         features = self.backbone.embed(labelled.inputs)
         classes = nn.functional.cross_entropy(self.head(features), labelled.labels)
-        with running_statistics(self.backbone):
+        with unrecorded_statistics(self.backbone):
             unlabelled = self.backbone.embed(batch.unlabelled)
         from_source = features[: len(batch.source.labels)]
         return classes + self.weight * self.domain_loss(from_source, unlabelled, progress)
@@ -113,15 +114,17 @@ class DomainAdversarial(Strategy):
 
 
 @contextmanager
-def running_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm layers use, and not update, their running statistics."""
-    moving = [
-        m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
+def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
+    """Let BatchNorm layers normalise by the batch at hand without recording its statistics."""
+    layers = [
+        m
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
     ]
-    for layer in moving:
-        layer.eval()
+    for layer in layers:
+        layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer in moving:
-            layer.train()
+        for layer in layers:
+            layer.track_running_stats = True
