@@ -66,7 +66,7 @@ class Training(Component):
 
     version: ClassVar[int] = 1
 
-    steps: int = 300
+    steps: int = 200
     batch_size: int = 32
     optimizer: str = "adamw"
     lr: float = 0.003

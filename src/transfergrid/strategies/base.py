@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -47,11 +49,21 @@ class Strategy(pl.LightningModule, Component):
     head: nn.Module
     classes: tuple[str, ...]
     training_plan: Training
+    block_seed: int
 
     def __init__(self, lr_factor: float = 1.0, schedule: str | None = None) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        self._keep_arguments()
         self.lr_factor, self.schedule = lr_factor, schedule
+
+    def _keep_arguments(self) -> None:
+        """Keep the arguments of the subclass's own constructor, and no others, in `hparams`."""
+        own = list(inspect.signature(type(self)).parameters)
+        frame = inspect.currentframe()
+        if own and frame is not None:  # without names Lightning would take the base's arguments
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a teacher among them is a module: on purpose
+                self.save_hyperparameters(*own, logger=False, frame=frame.f_back)
 
     @classmethod
     @override
@@ -101,7 +113,7 @@ class Strategy(pl.LightningModule, Component):
 
         The backbone is None where `needs.source` is `none`; there is no head then.
         """
-        self.classes, self.training_plan = tuple(classes), training
+        self.classes, self.training_plan, self.block_seed = tuple(classes), training, seed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "head"))
             if backbone is not None:
@@ -141,6 +153,9 @@ class Strategy(pl.LightningModule, Component):
         base = self.training_plan.lr * self.lr_factor * self.rate(batch_idx, self.limit)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = base * group["factor"]
+        # Dropout is of the seed block too: an arm that draws more of it in one step would else
+        # differ from the others in all later ones.
+        torch.manual_seed(stream_seed(self.block_seed, "dropout", batch_idx))
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -162,19 +177,24 @@ class Strategy(pl.LightningModule, Component):
             for group in self.trainable()
             if group.parameters
         ]
+        decay = plan.weight_decay
+        fused = plan.precision != "16-mixed"  # Lightning cannot clip what a scaler has fused
         if plan.optimizer == "sgd":
+            nesterov = plan.momentum > 0
             return torch.optim.SGD(
-                groups, plan.lr, plan.momentum, weight_decay=plan.weight_decay, nesterov=True
+                groups, plan.lr, plan.momentum, 0, decay, nesterov=nesterov, fused=fused
             )
-        return torch.optim.AdamW(groups, plan.lr, weight_decay=plan.weight_decay)
+        return torch.optim.AdamW(groups, plan.lr, weight_decay=decay, fused=fused)
 
 
 def _still(module: nn.Module) -> None:
-    """Put every part in which nothing learns into eval mode: no dropout, no moving statistics."""
+    """Put every part in which nothing learns into eval mode: no dropout, no moving statistics.
+
+    A layer without parameters does as the part does that it is in.
+    """
     for child in module.children():
         parameters = list(child.parameters())
-        stateful = bool(parameters) or next(child.buffers(), None) is not None
-        if stateful and not any(p.requires_grad for p in parameters):
+        if parameters and not any(p.requires_grad for p in parameters):
             child.eval()
         else:
             _still(child)
