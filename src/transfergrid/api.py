@@ -1,0 +1,108 @@
+"""The same from Python, without Hydra: components made by hand, one cell at a time."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.cell_config import CellConfig
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.rows import Row, table_rows
+from transfergrid.factory import config_of
+from transfergrid.grid import Asked, Option, Planner
+from transfergrid.identity import read_labels, read_seed
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+
+if TYPE_CHECKING:
+    from transfergrid.data.domain import Domain
+    from transfergrid.fitting import Machine
+    from transfergrid.sources.source import Source
+    from transfergrid.strategies.base import Strategy
+    from transfergrid.training import Training
+
+
+def run(
+    source: Source,
+    strategy: Strategy,
+    target: Domain,
+    *,
+    labels: int | str = 20,
+    seed: int = 0,
+    training: Training | None = None,
+    results: str | Path = "results",
+    machine: Machine | None = None,
+    names: dict[str, str] | None = None,
+) -> Record:
+    """Run a cell and the baseline that its gain is taken over; return the cell's record.
+
+    A cell that is done already is read, not run again. Components made here and the same ones
+    composed by Hydra are the same cells.
+
+    Args:
+        source: where the knowledge comes from.
+        strategy: how it reaches the target; what you pass is a description and stays untrained.
+        target: the domain and task.
+        labels: 0, a number per class, or `"all"`.
+        seed: of the seed block.
+        training: what all arms share; the default is that of `conf/training/default.yaml`.
+        results: the ledger's folder.
+        machine: what to run on; by default one CPU thread or the GPU.
+        names: display names of `source`, `strategy` and `target`.
+
+    Raises:
+        BadInputError: the cell cannot be; the message says why.
+    """
+    from transfergrid.cell import run_cell
+    from transfergrid.fitting import Machine
+    from transfergrid.training import Training
+
+    parts = {"source": source, "strategy": strategy, "target": target}
+    options = {kind: _option(part, (names or {}).get(kind)) for kind, part in parts.items()}
+    asked = Asked(
+        sources=[options["source"]],
+        strategies=[options["strategy"]],
+        targets=[options["target"]],
+        trainings=[_option(training or Training())],
+        labels=[read_labels(labels)],
+        seeds=[read_seed(seed)],
+    )
+    target.check()
+    source.check()
+    plan = Planner(_shipped).plan(asked)
+    ledger = Ledger(results)
+    ledger.check_writable()
+    done = ledger.done(cell.id for cell in plan.cells)
+    for cell in plan.cells:
+        if cell.id not in done:
+            run_cell(CellConfig(**cell.to_json()), ledger, machine or Machine())
+    (wanted,) = plan.wanted
+    return ledger.read(wanted)
+
+
+def table(results: str | Path = "results") -> list[Row]:
+    """Return the rows of the table of gains, in points.
+
+    Raises:
+        BadInputError: there is no ledger in this folder.
+    """
+    ledger = Ledger(results)
+    return table_rows(ledger.records(), ledger.failures(), ledger.predictions)
+
+
+def _option(component: Any, name: str | None = None) -> Option:
+    """Describe a component; by default it is called what its file is called."""
+    return Option(name or type(component).__module__.rpartition(".")[2], config_of(component))
+
+
+def _shipped(name: str) -> Option:
+    """Return a shipped strategy with its defaults."""
+    from transfergrid.strategies.base import Strategy
+
+    module = import_module(f"transfergrid.strategies.{name}")
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if issubclass(cls, Strategy) and cls.__module__ == module.__name__:
+            return _option(cls())
+    raise BadInputError(f"{module.__name__} holds no strategy")

@@ -1,0 +1,40 @@
+"""From Python without Hydra: the same cells as from the command line."""
+
+import pytest
+
+from transfergrid import api
+from transfergrid.data.digits import Digits
+from transfergrid.data.glyphs import Glyphs
+from transfergrid.errors import BadInputError
+from transfergrid.ledger import Ledger
+from transfergrid.sources.timm import TimmArchitecture
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.strategies.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.training import Training
+
+SHORT = Training(steps=3, validations=1)
+
+
+def small_source(characters="0123456789"):
+    network = TimmArchitecture("test_resnet", size=16, options={"in_chans": 1})
+    domain = Glyphs(characters=characters, per_class=5, test_per_class=2)
+    return TrainedHere(network, domain=domain, training=SHORT)
+
+
+def test_run_brings_the_baseline_and_is_not_run_twice(tmp_path):
+    asked = dict(labels=2, seed=1, training=SHORT, results=tmp_path)
+    first = api.run(small_source(), FeatureExtraction(), Digits(), **asked)
+    again = api.run(small_source(), FeatureExtraction(), Digits(), **asked)
+    assert again == first
+    assert first.baseline.name == "scratch"
+    assert Ledger(tmp_path).done([first.baseline.id]) == {first.baseline.id}
+    (row,) = [row for row in api.table(tmp_path) if row.gain is not None]
+    baseline = Ledger(tmp_path).read(first.baseline.id)
+    assert row.gain == pytest.approx(100 * (first.score - baseline.score))
+
+
+def test_impossible_cell_says_why(tmp_path):
+    with pytest.raises(BadInputError, match="same classes"):
+        api.run(small_source("ABC"), DomainAdversarial(), Digits(), results=tmp_path)
+    assert not list(tmp_path.iterdir())
