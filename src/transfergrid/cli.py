@@ -16,6 +16,10 @@ VERBS = {
     "list": "transfergrid.listing",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
+COMPLETION = {"-sc", "--shell-completion"}
+MULTIRUN = ("-m", "--multirun")
+CHECKED_LATER = (*GROUPS, "trainer", "tracking")
+NO_CHOICE = ("=", "=null", "=None")
 
 
 def conf_dir() -> Path:
@@ -60,7 +64,9 @@ def _hydra(words: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    sys.argv = ["transfergrid", *(prepared(word) for word in words)]
+    if not COMPLETION & set(words):
+        words = [prepared(word) for word in multirun_first(words)]
+    sys.argv = ["transfergrid", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     try:
@@ -74,6 +80,12 @@ def _never(config: object) -> None:
     """Stand for a job: the sweeper never starts one."""
 
 
+def multirun_first(words: Sequence[str]) -> list[str]:
+    """Return the words with `-m` in front: between overrides Hydra does not understand it."""
+    multirun = [word for word in words if word in MULTIRUN]
+    return multirun[:1] + [word for word in words if word not in MULTIRUN]
+
+
 def prepared(word: str) -> str:
     """Return an override as Hydra's first composition takes it.
 
@@ -81,14 +93,18 @@ def prepared(word: str) -> str:
     that is swept over: so keys inside groups are forced here, and checked option by option later.
 
     Raises:
-        BadInputError: the key is none of ours.
+        BadInputError: the key is none of ours, or stands for what every cell has.
     """
-    match = re.match(r"^([A-Za-z_]\w*)([.@/][^=]*)?=", word)
-    if match is None:
-        return word
-    key, rest = match.group(1), match.group(2) or ""
+    match = re.match(r"^([+~]*)([A-Za-z_]\w*)([.@/][^=]*)?(=.*)?$", word, re.DOTALL)
+    if match is None or not (match.group(4) or word.startswith("~")):
+        return word  # the value of an option, such as `--cfg job`
+    sign, key, rest = match.group(1), match.group(2), match.group(3) or ""
     check_known("key", key, KEYS)
-    return f"++{word}" if key in GROUPS and rest.startswith(".") else word
+    if not rest and (sign == "~" or match.group(4) in NO_CHOICE):
+        raise BadInputError(f"{word}: give a {key} or leave this out")
+    if key == "hydra" and rest == ".mode":
+        raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
+    return f"++{word}" if not sign and key in CHECKED_LATER and rest.startswith(".") else word
 
 
 def told(error: Exception) -> str:
@@ -99,9 +115,13 @@ def told(error: Exception) -> str:
     if unknown and options:
         group, name = unknown.groups()
         return f"unknown {group} {name!r}{did_you_mean(name, options.group(1).split())}"
-    key = re.search(r"Key '(\w+)' is not in struct full_key: ([\w.]+)", text)
-    if key:
-        return f"there is no key {key.group(2)}"
     cause = error.__cause__ or error.__context__
     detail = " ".join(str(cause).split()) if cause is not None and str(cause) not in text else ""
+    key = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: ([\w./]+)", f"{text} {detail}")
+    if key:
+        return f"there is no key {key.group(1)}"
     return f"{text}{f' ({detail})' if detail else ''}"[:300]
+
+
+if __name__ == "__main__":
+    main()

@@ -55,7 +55,10 @@ class Request:
 
 
 def read_request(
-    arguments: Sequence[str], params: Mapping[str, Any], defaults: Mapping[str, str]
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    defaults: Mapping[str, str],
+    loader: ConfigLoader | None = None,
 ) -> Request:
     """Sort overrides into axes; the command line wins over a study's `params` key by key.
 
@@ -63,16 +66,17 @@ def read_request(
         arguments: overrides as typed.
         params: `hydra.sweeper.params`, key to comma-separated values or a sweep expression.
         defaults: the option of each group, and `labels` and `seed`, where nothing was asked.
+        loader: Hydra's, for `glob(...)` over the options of a group.
 
     Raises:
-        BadInputError: an override cannot be read, or sweeps what is no axis.
+        BadInputError: an override cannot be read, sweeps what is no axis, or asks for nothing.
     """
     asked: dict[str, list[str]] = {}
     settings: list[str] = []
-    typed = parse(arguments)
+    typed = parse(arguments, loader)
     given = {override_key(o) for o in typed}
     from_study = [f"{key}={value}" for key, value in params.items() if key not in given]
-    for override in [*parse(from_study), *typed]:
+    for override in [*parse(from_study, loader), *typed]:
         group = group_of(override)
         if group is None:
             settings.append(_single(override))
@@ -80,6 +84,8 @@ def read_request(
             raise BadInputError(f"{override.input_line}: no part of a cell can be left out")
         else:
             asked[override_key(override)] = values_of(override)
+            if not asked[override_key(override)]:
+                raise BadInputError(f"{override.input_line} names nothing")
     labels = asked.pop("labels", [defaults["labels"]])
     seeds = asked.pop("seed", [defaults["seed"]])
     axes = {group: Axis(asked.pop(group, [defaults[group]])) for group in GROUPS}
@@ -88,10 +94,10 @@ def read_request(
     return Request(axes, labels, seeds, settings)
 
 
-def parse(lines: Sequence[str]) -> list[Override]:
+def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Parse overrides by Hydra's grammar."""
     try:
-        parsed: list[Override] = OverridesParser.create().parse_overrides(list(lines))
+        parsed: list[Override] = OverridesParser.create(loader).parse_overrides(list(lines))
     except HydraException as error:
         raise BadInputError(f"cannot read this override: {_first_line(error)}") from error
     return parsed
@@ -151,12 +157,11 @@ class Composer:
         Raises:
             BadInputError: an unknown option or key, or a value is missing.
         """
-        for name in axis.names:
-            check_known(group, name, self.names(group))
         return [self.option(group, name, overrides) for name, overrides in axis.choices()]
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
         """Return one option with these overrides inside it."""
+        check_known(group, name, self.names(group))
         key = (group, name, overrides)
         if key not in self._options:
             self._options[key] = self._make(group, name, overrides)

@@ -36,7 +36,7 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
         if values.get(key) is not None:
             values[key] = fingerprint(values[key])
     if "version" in about:
-        values["version"] = about["version"]
+        values["about.version"] = about["version"]  # a constructor may have a `version` too
     return values
 
 
@@ -111,8 +111,10 @@ def read_seed(value: Any) -> int:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)  # floats would round a long one
+    if isinstance(value, (bool, int)):
+        return value if type(value) is int and value >= 0 else None
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -24,6 +24,8 @@ from transfergrid.progress import Progress, progress
 from transfergrid.record import Status
 
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
+TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,31 @@ class Settings:
         """Resolve `auto` values for this machine.
 
         Raises:
-            BadInputError: a value makes no sense.
+            BadInputError: a key or value makes no sense.
         """
+        _check_trainer(trainer)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
         workers = _count("trainer.workers", trainer["workers"], len(gpus) or cores or 1)
         threads = _count("trainer.threads", trainer["threads"], max(1, (cores or 1) // workers))
-        check_known("trainer.progress", trainer["progress"], ("auto", "bar", "lines"))
         machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
         return cls(
             {**machine, "threads": threads}, tracking, workers, gpus, trainer["progress"], study
         )
+
+
+def _check_trainer(trainer: Config) -> None:
+    for key in trainer:
+        check_known("key of trainer", key, TRAINER_KEYS)
+    check_known("trainer.progress", trainer["progress"], ("auto", "bar", "lines"))
+    check_known("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
+    if trainer["deterministic"] not in (True, False, "warn"):
+        raise BadInputError(
+            f"trainer.deterministic={trainer['deterministic']}: give true, false or warn"
+        )
+    readers = trainer["loader_workers"]
+    if type(readers) is not int or readers < 0:
+        raise BadInputError(f"trainer.loader_workers={readers}: give a whole number from 0")
 
 
 def _count(name: str, value: Any, auto: int) -> int:

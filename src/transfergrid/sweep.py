@@ -40,7 +40,7 @@ def _sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
     settings = _settings(config)
-    request = read_request(arguments, params, _defaults(config))
+    request = read_request(arguments, params, _defaults(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)
     ledger = Ledger(str(config.results))
@@ -108,6 +108,7 @@ def _settings(config: DictConfig) -> Settings:
     trainer = _plain(config.trainer)
     study = config.hydra.runtime.choices.get("study")
     tracking = _plain(config.tracking)
+    build(tracking)  # a wrong key is told now
     return Settings.read(trainer, tracking, None if study in (None, "null") else str(study))
 
 

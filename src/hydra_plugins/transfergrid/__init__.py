@@ -47,4 +47,6 @@ class LocalLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Refuse: cells come from the grid sweeper, not as lists of overrides."""
-        raise RuntimeError("this launcher runs under hydra/sweeper=grid only")
+        from transfergrid.errors import BadInputError
+
+        raise BadInputError("the local launcher runs what hydra/sweeper=grid plans, nothing else")
