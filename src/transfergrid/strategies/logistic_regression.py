@@ -37,16 +37,19 @@ class LogisticRegression(Strategy):
         from sklearn.linear_model import LogisticRegression as Solver
 
         assert data.train is not None
-        inputs = data.train.inputs(np.arange(len(data.train)))
+        inputs, labels = data.train.inputs(data.train.rows), data.train.labels
         assert isinstance(inputs, Tensor)
-        solver = Solver(C=self.c, max_iter=self.max_iter)
-        solver.fit(inputs.numpy(), data.train.labels)
-        weights, biases = solver.coef_, solver.intercept_
-        if len(solver.classes_) == 2:  # scikit-learn keeps one row for two classes
+        weights, biases = np.zeros((1, inputs[0].numel())), np.zeros(1)
+        known = np.unique(labels)
+        if len(known) > 1:  # of one class alone nothing can be fitted
+            solver = Solver(C=self.c, max_iter=self.max_iter).fit(inputs.numpy(), labels)
+            weights, biases = solver.coef_, solver.intercept_
+        if len(known) == 2:  # scikit-learn keeps one row for two classes
             weights, biases = np.vstack([-weights, weights]) / 2, np.r_[-biases, biases] / 2
         full = np.zeros((len(data.classes), weights.shape[1]), dtype=np.float32)
-        offset = np.full(len(data.classes), -30.0, dtype=np.float32)  # a class without examples
-        full[solver.classes_], offset[solver.classes_] = weights, biases
+        # Logits sum to zero over the known classes, so that -30 is far below their largest.
+        offset = np.full(len(data.classes), -30.0, dtype=np.float32)
+        full[known], offset[known] = weights, biases
         self.register_buffer("coefficients", torch.from_numpy(full))
         self.register_buffer("intercepts", torch.from_numpy(offset))
 

@@ -1,0 +1,203 @@
+"""Cells on tiny parts, made and run as the program makes and runs real ones."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfergrid import cell
+from transfergrid.batches import Batch, CellData, StepBatches
+from transfergrid.cell_config import CellConfig
+from transfergrid.cost import Stopwatch
+from transfergrid.factory import config_of
+from transfergrid.fitting import Fit, Machine, quiet
+from transfergrid.identity import Labels
+from transfergrid.materials import OpenDomain
+from transfergrid.pretraining import SourceMaker
+from transfergrid.strategies.base import Strategy
+from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
+from transfergrid.tracking import NoTracker
+from transfergrid.training import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SEED = 3
+MANY = 10
+"""Labels a class in the cells with target labels: enough for a validation part."""
+
+
+@dataclass
+class Run:
+    """A cell that was run."""
+
+    setup: cell.Setup
+    fitted: Fit
+    state: dict[str, Tensor]
+    """The strategy's, after training."""
+    predictions: Tensor
+    """Probabilities of the test split, (n, classes)."""
+
+
+@dataclass
+class Bench:
+    """Makes cells of one strategy class; keeps those that several checks look at.
+
+    Args:
+        strategy_class: what is checked.
+        arguments: of its constructor.
+        yaml: its config file, if it has one.
+    """
+
+    strategy_class: type[Strategy]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    yaml: Path | None = None
+    training: Training = field(
+        default_factory=lambda: Training(steps=8, batch_size=8, validations=2, lr=0.01)
+    )
+    machine: Machine = field(default_factory=lambda: Machine(accelerator="cpu"))
+
+    def __post_init__(self) -> None:
+        self._runs: dict[Labels, Run] = {}
+        self._disturbance = itertools.count()
+
+    def strategy(self) -> Strategy:
+        """Return a new strategy, not yet attached to anything."""
+        return self.strategy_class(**copy.deepcopy(self.arguments))
+
+    def budgets(self) -> tuple[Labels, ...]:
+        """Return the label budgets under which this strategy can run."""
+        need = self.strategy_class.needs.target_labels
+        return {"required": (MANY,), "optional": (0, MANY), "unused": (0,)}[need]
+
+    def set_up(
+        self, labels: Labels, target: TinyDomain | None = None, strategy: Strategy | None = None
+    ) -> cell.Setup:
+        """Build and join the parts of a cell; global random states are different every time."""
+        self.disturb()
+        maker = SourceMaker(Path("unused"), self.machine, NoTracker(), Stopwatch())
+        made = strategy if strategy is not None else self.strategy()
+        return cell.set_up(self._config(labels, target or TinyDomain()), maker, made)
+
+    def _config(self, labels: Labels, target: TinyDomain) -> CellConfig:
+        return CellConfig(
+            id="conformance",
+            parts={},
+            names={},
+            source=config_of(TinySource()),
+            strategy={},
+            target=config_of(target),
+            labels=labels,
+            seed=SEED,
+            training=config_of(self.training),
+        )
+
+    def prepared(self, labels: Labels) -> cell.Setup:
+        """Return a cell on the eve of its first step."""
+        setup = self.set_up(labels)
+        cell.teach(setup, SEED, self.machine)
+        setup.strategy.prepare(setup.data)
+        setup.strategy.train()
+        return setup
+
+    def learn(self, setup: cell.Setup) -> Run:
+        """Train a cell and score it."""
+        cell.teach(setup, SEED, self.machine)
+        fitted = cell.learn(setup.strategy, setup, SEED, self.machine, lambda values, step: None)
+        state = {name: value.clone() for name, value in setup.strategy.state_dict().items()}
+        loaded = setup.target.loaded
+        with unsealed(cast(TinyExamples, loaded.pool)), unsealed(cast(TinyExamples, loaded.test)):
+            predictions = cell.judge(setup, self.machine).test[0]
+        return Run(setup, fitted, state, predictions)
+
+    def run(self, labels: Labels, target: TinyDomain | None = None) -> Run:
+        """Run a cell from start to finish."""
+        return self.learn(self.set_up(labels, target))
+
+    def trained(self, labels: Labels) -> Run:
+        """Return the plain cell of this budget; it runs once."""
+        if labels not in self._runs:
+            self._runs[labels] = self.run(labels)
+        return self._runs[labels]
+
+    def batch(self, data: CellData, step: int = 0) -> Batch:
+        """Return what a cell with these data learns from at this step."""
+        plan = self.training
+        return StepBatches(data, SEED, step + 1, plan.batch_size, plan.augmentation)[step]
+
+    def disturb(self) -> None:
+        """Leave global random states as no cell can rely on them."""
+        number = next(self._disturbance)
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)
+
+
+@contextmanager
+def quiet_thread() -> Iterator[None]:
+    """Use one thread and keep Lightning's remarks away; afterwards all is as it was."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    torch.set_num_threads(1)
+    quiet()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+class Broken(AssertionError):  # noqa: N818
+    """What a check found, and how to mend it."""
+
+
+def expect(condition: object, found: str, mend: str) -> None:
+    """Raise `Broken` unless the condition holds."""
+    if not condition:
+        raise Broken(f"{found}. {mend}.")
+
+
+@contextmanager
+def sealed(examples: TinyExamples, *what: str) -> Iterator[None]:
+    """Make examples raise `SealedError` where their "images" or "labels" are read."""
+    before, examples.sealed = examples.sealed, frozenset(what)
+    try:
+        yield
+    finally:
+        examples.sealed = before
+
+
+def unsealed(examples: TinyExamples) -> Any:
+    """Let examples be read again."""
+    return sealed(examples)
+
+
+def opened(target: TinyDomain) -> tuple[TinyExamples, TinyExamples]:
+    """Return the pool and the test split that cells of this target read."""
+    loaded = OpenDomain(config_of(target)).loaded
+    return cast(TinyExamples, loaded.pool), cast(TinyExamples, loaded.test)
+
+
+def after_each(strategy: Strategy, method: str, then: Callable[..., None]) -> None:
+    """Call `then`, with the same arguments, after each call of a method of this one strategy."""
+    original = getattr(strategy, method)
+
+    def both(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        then(*args, **kwargs)
+        return result
+
+    setattr(strategy, method, both)

@@ -1,0 +1,124 @@
+"""Does a strategy keep the rules of a fair comparison? One call tells its author what is broken.
+
+    from transfergrid.testing import check_strategy
+    check_strategy(MyStrategy, yaml=Path("conf/strategy/my_strategy.yaml"))
+
+or, with a line for each rule in pytest's report,
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_my_strategy(check):
+        run_check(check, MyStrategy, yaml=...)
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transfergrid.errors import check_known
+from transfergrid.strategies.base import Strategy
+from transfergrid.testing import declarations, learning, running
+from transfergrid.testing.bench import Bench, Broken, quiet_thread
+
+Check = Callable[[Bench], None]
+
+_STAGES: tuple[tuple[Check, ...], ...] = (
+    (
+        declarations.arguments_equal_yaml_keys,
+        declarations.yaml_values_equal_defaults,
+        declarations.yaml_describes_the_class,
+        declarations.survives_its_own_config,
+        learning.reads_only_what_it_declares,
+    ),
+    (learning.loss_is_a_finite_scalar,),
+    (running.same_seed_same_result,),
+    (running.predictions_repeat,),
+    (
+        learning.gradients_where_declared,
+        running.frozen_stays_frozen,
+        running.sees_the_batches_of_its_block,
+        running.cannot_reach_the_test_split,
+        running.sees_only_its_labels,
+        running.saved_and_loaded,
+        running.one_example_is_enough,
+    ),
+)
+"""A stage means something only if all before it passed: without a loss there is no run to judge."""
+
+CHECKS: tuple[str, ...] = tuple(check.__name__ for stage in _STAGES for check in stage)
+"""The names of all checks, in order."""
+_BY_NAME: dict[str, Check] = {check.__name__: check for stage in _STAGES for check in stage}
+
+
+class ConformanceError(AssertionError):
+    """A strategy breaks rules; the message says which, where and how to mend it.
+
+    Attributes:
+        failures: name of the check to what it found.
+    """
+
+    def __init__(self, strategy: str, failures: dict[str, str], left: int = 0) -> None:
+        self.failures = failures
+        lines = [f"- {name}: {found}" for name, found in failures.items()]
+        if left:
+            lines.append(f"({left} further checks were not run; they need these to pass)")
+        super().__init__("\n".join([f"{strategy} is broken:", *lines]))
+
+
+def check_strategy(
+    strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any
+) -> None:
+    """Run all checks on tiny domains and a tiny source.
+
+    Args:
+        strategy_class: what is checked.
+        yaml: its config file; without one what stands in it is not checked.
+        arguments: of the constructor; what has no default is otherwise taken from the YAML.
+
+    Raises:
+        ConformanceError: with all that was found.
+    """
+    bench, failures, done = _bench(strategy_class, yaml, arguments), {}, 0
+    for stage in _STAGES:
+        for check in stage:
+            found, done = _run(check, bench), done + 1
+            if found is not None:
+                failures[check.__name__] = found
+        if failures:
+            raise ConformanceError(strategy_class.__name__, failures, len(CHECKS) - done)
+
+
+def run_check(
+    name: str, strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any
+) -> None:
+    """Run one of `CHECKS` by its name.
+
+    Raises:
+        BadInputError: there is no such check.
+        ConformanceError: the strategy does not pass it.
+    """
+    check_known("check", name, CHECKS)
+    found = _run(_BY_NAME[name], _bench(strategy_class, yaml, arguments))
+    if found is not None:
+        raise ConformanceError(strategy_class.__name__, {name: found})
+
+
+def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[str, Any]) -> Bench:
+    needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
+    return Bench(strategy_class, {**needed, **arguments}, yaml)
+
+
+def _run(check: Check, bench: Bench) -> str | None:
+    """Return what the check found, in words."""
+    try:
+        with quiet_thread():
+            check(bench)
+    except Broken as broken:
+        return str(broken)
+    except Exception as error:  # whatever the author's code raises
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+        return f"it raises {type(error).__name__}: {error} ({where})."
+    return None

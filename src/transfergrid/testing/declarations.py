@@ -1,0 +1,143 @@
+"""Checks of what a strategy says about itself, in its class and in its YAML."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.factory import build, config_of, locate, target_of
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.needs import Baselines, Needs
+from transfergrid.testing.bench import Bench, Broken, expect
+
+ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a config file as it stands; its `defaults` are not followed."""
+    from omegaconf import OmegaConf
+
+    return dict(OmegaConf.to_container(OmegaConf.load(path), resolve=False))  # type: ignore[arg-type]
+
+
+def parts_of(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the keys that a `defaults` list fills: key to (group, option)."""
+    found = {}
+    for entry in config.get("defaults", ()):
+        for place, option in entry.items() if isinstance(entry, Mapping) else ():
+            group, _, key = place.partition("@")
+            found[key or group.strip("/")] = (group.strip("/"), option)
+    return found
+
+
+def arguments_in(yaml: Path, strategy_class: type[Strategy]) -> dict[str, Any]:
+    """Return the arguments that have no default in the class, built as the YAML says."""
+    config, signature = read_yaml(yaml), inspect.signature(strategy_class).parameters
+    asked = [p.name for p in signature.values() if p.default is p.empty and p.kind not in ANY]
+    return {key: _argument(key, config, yaml) for key in asked if key in _keys(config)}
+
+
+def _argument(key: str, config: Mapping[str, Any], yaml: Path) -> Any:
+    from transfergrid.cli import conf_dir
+
+    if key not in parts_of(config):
+        return build(config[key])
+    group, option = parts_of(config)[key]
+    own, shipped = (root / group / f"{option}.yaml" for root in (yaml.parents[1], conf_dir()))
+    return build(read_yaml(own if own.exists() else shipped))
+
+
+def _keys(config: Mapping[str, Any]) -> set[str]:
+    return ({*config} - {"_target_", "about", "defaults"}) | {*parts_of(config)}
+
+
+def arguments_equal_yaml_keys(bench: Bench) -> None:
+    """The constructor takes plain named arguments, and the YAML lists exactly these."""
+    parameters = inspect.signature(bench.strategy_class).parameters
+    loose = [f"*{p.name}" for p in parameters.values() if p.kind in ANY]
+    expect(
+        not loose,
+        f"the constructor takes {', '.join(loose)}",
+        "Name every argument: they are the keys of the YAML and part of a cell's identity",
+    )
+    if bench.yaml is None:
+        return
+    keys = _keys(read_yaml(bench.yaml))
+    for missing, where in ((parameters.keys() - keys, "YAML"), (keys - parameters.keys(), "class")):
+        expect(
+            not missing,
+            f"{', '.join(sorted(missing))} is missing in the {where}",
+            f"The keys of {bench.yaml.name} and the constructor's arguments must be the same",
+        )
+
+
+def yaml_values_equal_defaults(bench: Bench) -> None:
+    """Where an argument has a default in the class, the YAML gives the same value."""
+    if bench.yaml is None:
+        return
+    config, parameters = (
+        read_yaml(bench.yaml),
+        inspect.signature(bench.strategy_class).parameters,
+    )
+    for name, parameter in parameters.items():
+        if name in config and parameter.default is not parameter.empty:
+            expect(
+                config[name] == config_of(parameter.default),
+                f"{name} is {config[name]!r} in {bench.yaml.name} "
+                f"and {parameter.default!r} in the class",
+                "Python and command line must mean the same by a strategy's name: use one value",
+            )
+
+
+def yaml_describes_the_class(bench: Bench) -> None:
+    """The YAML names this class and repeats its needs, baselines, version and paths."""
+    if bench.yaml is None:
+        return
+    config, cls, file = read_yaml(bench.yaml), bench.strategy_class, bench.yaml.name
+    expect(
+        locate(str(config.get("_target_", "?"))) is cls,
+        f"_target_ in {file} is {config.get('_target_')}",
+        f"Write _target_: {target_of(cls)}",
+    )
+    about = config.get("about") or {}
+    said = {
+        "needs": Needs(**about.get("needs", {})),
+        "baselines": Baselines(**about.get("baselines", {})),
+        "version": about.get("version"),
+        "paths": tuple(about.get("paths") or ()),
+    }
+    for key, value in said.items():
+        expect(
+            value == getattr(cls, key),
+            f"about.{key} in {file} says {value}, the class {getattr(cls, key)}",
+            "Planning reads the YAML and imports no class: write the same into both",
+        )
+    expect(about.get("help"), f"{file} has no about.help", "Say in one line what the method does")
+
+
+def survives_its_own_config(bench: Bench) -> None:
+    """Described as a config and built again, it is the same strategy."""
+    first = config_of(bench.strategy())
+    own = set(inspect.signature(bench.strategy_class).parameters)
+    said = {*first} - {"_target_", "about"}
+    mend = (
+        "Hand lr_factor and schedule to super().__init__, change no argument before that, "
+        "and take plain values or components as arguments"
+    )
+    expect(said == own, f"its config has {sorted(said)}, its constructor takes {sorted(own)}", mend)
+    try:
+        again = config_of(_rebuilt(bench, first))
+    except (BadInputError, TypeError, ValueError) as error:
+        raise Broken(f"its config cannot be built again: {error}. {mend}.") from error
+    changed = [f"{k}: {first[k]} became {again[k]}" for k in sorted(said) if first[k] != again[k]]
+    expect(not changed, f"built from its own config it is another one ({'; '.join(changed)})", mend)
+
+
+def _rebuilt(bench: Bench, config: dict[str, Any]) -> Strategy:
+    """Build through JSON, as for a worker; the class itself need not be importable yet."""
+    plain = {k: v for k, v in config.items() if k not in ("_target_", "about")}
+    return bench.strategy_class(**build(json.loads(json.dumps(plain))))

@@ -1,0 +1,236 @@
+"""Domains, backbones and sources so small that a cell takes a tenth of a second.
+
+The backbone has BatchNorm and dropout on purpose: a strategy that freezes badly is found out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
+from transfergrid.errors import check_known
+from transfergrid.seeds import generator
+from transfergrid.sources.backbone import Backbone, Block, Granularity, Inputs
+from transfergrid.sources.source import Architecture, Maker, Source
+
+SIDE = 8
+CLASSES = ("circle", "cross", "stripe")
+POOL_EACH, TEST_EACH = 20, 8
+TESTS = ("plain", "poisoned")
+
+
+class SealedError(Exception):
+    """Something was read that is out of reach at this moment."""
+
+
+class TinyExamples(Examples):
+    """Images (n, 8, 8, 1) in memory; `seal` what must not be read for a while.
+
+    Attributes:
+        sealed: of "images" and "labels", what raises `SealedError` when it is read.
+    """
+
+    def __init__(self, name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self.name, self._images, self._labels = name, images, labels
+        self.sealed: frozenset[str] = frozenset()
+
+    @property
+    def labels(self) -> NDArray[np.int64]:  # type: ignore[override]
+        """(n,) class indices."""
+        self._check("labels")
+        return self._labels
+
+    @override
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @override
+    def read(self, indices: NDArray[np.int64]) -> Raw:
+        self._check("images")
+        return self._images[indices]
+
+    def _check(self, what: str) -> None:
+        if what in self.sealed:
+            raise SealedError(f"the {what} of {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyDomain(Domain):
+    """Three classes of 8 by 8 pictures: a pattern of each class in noise.
+
+    Attributes:
+        shift: how far, from 0 to 1, its pictures are from the domain with shift 0.
+        test: "plain", or "poisoned": wrong labels on noise. The pool is the same in both.
+    """
+
+    shift: float = 0.0
+    test: str = "plain"
+
+    @property
+    @override
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES
+
+    @override
+    def check(self) -> None:
+        super().check()
+        check_known("test", self.test, TESTS)
+
+    @override
+    def load(self) -> LoadedDomain:
+        pool = TinyExamples("the pool", *self._split("pool", POOL_EACH))
+        images, labels = self._split("test", TEST_EACH)
+        if self.test == "poisoned":
+            images, labels = 255 - images[::-1], (labels + 1) % len(CLASSES)
+        return LoadedDomain(pool, TinyExamples("the test split", images, labels), CLASSES)
+
+    def _split(self, name: str, each: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        rng = generator(0, "tiny", name, str(self.shift))
+        labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), each))
+        own = generator(0, "tiny", "patterns").random((len(CLASSES), SIDE, SIDE))
+        other = generator(0, "tiny", "other patterns").random((len(CLASSES), SIDE, SIDE))
+        patterns = (1.0 - self.shift) * own + self.shift * other
+        noise = rng.random((len(labels), SIDE, SIDE))
+        images = 255.0 * (0.6 * patterns[labels] + 0.4 * noise)
+        return images[..., None].astype(np.uint8), labels
+
+
+@dataclass(frozen=True)
+class TinyPreprocess:
+    """Pictures as (n, 1, 8, 8) float32 about zero; light augmentation turns some left to right."""
+
+    def prepare(self, raw: Raw) -> Tensor:
+        """Return pictures in 0 to 1."""
+        images = np.stack([np.asarray(image) for image in raw])
+        return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
+
+    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
+        """Return them augmented and normalised."""
+        assert isinstance(prepared, Tensor)
+        if rng is not None and augmentation != "none":
+            flip = torch.rand(len(prepared), 1, 1, 1, generator=rng) < 0.5
+            prepared = torch.where(flip, prepared.flip(-1), prepared)
+        return (prepared - 0.5) / 0.25
+
+
+class TinyBackbone(Backbone):
+    """Two convolutions with BatchNorm, dropout, one dense layer."""
+
+    network: nn.Sequential
+
+    CUTS: ClassVar[dict[Granularity, dict[str, int]]] = {
+        "coarse": {"stem": 0, "body": 3, "neck": 8},
+        "fine": {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4, "dense": 8},
+    }
+    """Block to its first layer."""
+
+    def __init__(self, width: int) -> None:
+        layers: dict[str, nn.Module] = {
+            "conv1": nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False),
+            "bn1": nn.BatchNorm2d(width),
+            "relu1": nn.ReLU(),
+            "conv2": nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
+            "bn2": nn.BatchNorm2d(width),
+            "relu2": nn.ReLU(),
+            "dropout": nn.Dropout(0.2),
+            "flatten": nn.Flatten(),
+            "dense": nn.Linear(4 * width, 2 * width),
+        }
+        network = nn.Sequential(OrderedDict(layers))
+        super().__init__(network, f"tiny width={width}", TinyPreprocess())
+
+    @override
+    def embed(self, inputs: Inputs) -> Tensor:
+        features: Tensor = self.network(inputs)
+        return features
+
+    @override
+    def example(self, batch: int = 1) -> Tensor:
+        return torch.zeros(batch, 1, SIDE, SIDE, device=next(self.parameters()).device)
+
+    @override
+    def blocks(self, granularity: Granularity = "fine") -> list[Block]:
+        starts = self.CUTS[granularity]
+        ends = [*list(starts.values())[1:], len(self.network)]
+        return [
+            Block(name, _names(part.named_parameters()), _names(part.named_buffers()))
+            for (name, start), end in zip(starts.items(), ends, strict=True)
+            for part in [self.network[start:end]]
+        ]
+
+    def _cut(self, k: int, granularity: Granularity) -> int:
+        return [*self.CUTS[granularity].values(), len(self.network)][k]
+
+    @override
+    def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        return Part(self.network[: self._cut(k, granularity)], opens=False)
+
+    @override
+    def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        return Part(self.network[self._cut(k, granularity) :], opens=True)
+
+
+class Part(nn.Module):
+    """One side of a cut; the boundary is a tuple of one tensor."""
+
+    def __init__(self, layers: nn.Sequential, opens: bool) -> None:
+        super().__init__()
+        self.layers, self.opens = layers, opens
+
+    @override
+    def forward(self, value: Tensor | tuple[Tensor]) -> Tensor | tuple[Tensor]:
+        result: Tensor = self.layers(value[0] if self.opens else value)
+        return result if self.opens else (result,)
+
+
+def _names(named: object) -> tuple[str, ...]:
+    return tuple(f"network.{name}" for name, _ in named)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class TinyArchitecture(Architecture):
+    """A `TinyBackbone` of this width."""
+
+    width: int = 6
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"tiny{self.width}"
+
+    @override
+    def build(self) -> TinyBackbone:
+        return TinyBackbone(self.width)
+
+
+@dataclass(frozen=True)
+class TinySource(Source):
+    """Weights that stand for pretrained ones: other than random ones by any seed of a cell.
+
+    Its running statistics are not those of new layers, so that a strategy which forgets them or
+    lets them move is seen.
+    """
+
+    architecture: TinyArchitecture = TinyArchitecture()
+    domain: TinyDomain | None = field(default_factory=lambda: TinyDomain(shift=0.4))
+
+    @override
+    def initial(self) -> TinyBackbone:
+        return self.architecture.build()
+
+    @override
+    def load(self, maker: Maker, block_seed: int) -> TinyBackbone:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(20)
+            backbone = self.architecture.build()
+            for _ in range(20):
+                backbone.embed(0.2 + torch.randn(32, 1, SIDE, SIDE))  # moves its statistics
+        return backbone
