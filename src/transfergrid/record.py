@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, get_args, get_origin
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from transfergrid.arrays import CURVES, PREDICTIONS
 from transfergrid.errors import BadInputError
-from transfergrid.typed_json import decode, encode, hints
 
 SCHEMA = 1
 Labels = int | Literal["all"]
@@ -176,7 +178,7 @@ class Machine:
 class Record:
     """One cell: what it is, what came out, what it took."""
 
-    schema: Annotated[int, "version of this format"] = SCHEMA
+    schema: Annotated[int, Field(le=SCHEMA), "version of this format"] = SCHEMA
     id: Annotated[str, "identity of the cell: 16 hex digits"]
     status: Annotated[Status, "planned, running, done, failed or skipped"]
     reason: Annotated[str | None, "why it failed or was skipped, in one line"] = None
@@ -219,8 +221,19 @@ class Record:
         return self.code != code
 
     def to_json(self, indent: int | None = 1) -> str:
-        """Write the record as JSON text."""
-        return json.dumps(encode(self), indent=indent, allow_nan=False)
+        """Write the record as JSON text; numbers that are not finite become null."""
+        text = _adapter().dump_json(self, indent=indent, warnings=False, fallback=_plain)
+        return text.decode()
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as Python's."""
+    return value.item()
 
 
 def from_json(text: str | bytes) -> Record:
@@ -230,21 +243,20 @@ def from_json(text: str | bytes) -> Record:
         BadInputError: the text is no record, or one of a newer schema than this program reads.
     """
     try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise BadInputError(f"no record: broken JSON ({error})") from None
-    schema = values.get("schema") if isinstance(values, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise BadInputError(
-            f"a record of schema {schema}, and this transfergrid reads up to {SCHEMA}: upgrade it"
-        )
-    try:
-        return decode(Record, values)
-    except BadInputError as error:
-        raise BadInputError(f"no record: {error}") from None
+        return _adapter().validate_json(text, strict=True)
+    except ValidationError as error:
+        if is_newer(text):
+            raise BadInputError(
+                f"a record of a newer schema than {SCHEMA}, the last that this transfergrid reads: "
+                "upgrade it"
+            ) from None
+        first, *_ = error.errors(include_url=False, include_context=False)
+        where = ".".join(str(key) for key in first["loc"])
+        told = f"{where}: {first['msg']}" if where else first["msg"]
+        raise BadInputError(f"no record: {told}") from None
 
 
-def is_newer(text: bytes) -> bool:
+def is_newer(text: str | bytes) -> bool:
     """Return whether the text is a record of a newer schema than this program reads."""
     try:
         return int(json.loads(text)["schema"]) > SCHEMA
@@ -254,9 +266,10 @@ def is_newer(text: bytes) -> bool:
 
 def documented_keys(cls: type = Record, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield (dotted key, type, meaning) for every key of a record, nested ones after their own."""
+    hints = get_type_hints(cls, include_extras=True)
     for item in dataclasses.fields(cls):
-        kind, *docs = get_args(hints(cls)[item.name]) or (hints(cls)[item.name],)
-        yield prefix + item.name, _spelled(kind), docs[0] if docs else ""
+        kind, *docs = get_args(hints[item.name])
+        yield prefix + item.name, _spelled(kind), str(docs[-1])
         for part in (kind, *get_args(kind)):
             if isinstance(part, type) and dataclasses.is_dataclass(part):
                 yield from documented_keys(part, f"{prefix}{item.name}.")

@@ -69,7 +69,7 @@ class Training(Component):
     steps: int = 200
     batch_size: int = 32
     optimizer: str = "adamw"
-    lr: float = 0.003
+    lr: float = 0.01
     weight_decay: float = 0.01
     momentum: float = 0.9
     schedule: str = "cosine"
