@@ -27,7 +27,7 @@ from transfergrid.pretraining import SourceMaker
 from transfergrid.record import Record
 from transfergrid.sources.backbone import Backbone, Preprocess
 from transfergrid.strategies.base import Strategy
-from transfergrid.tracking import NoTracker, Tracker
+from transfergrid.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.training import Training
 
 LARGEST_TRAIN_SCORE = 2000
@@ -71,28 +71,31 @@ def run_cell(
     quiet()
     torch.set_num_threads(machine.threads)
     reset_peak_memory()
-    tracker, clock = tracker or NoTracker(), Stopwatch()
+    tracker, clock = SafeTracker(tracker or NoTracker()), Stopwatch()
 
     with clock.measure("load"):
         setup = set_up(cell, SourceMaker(ledger.root / "sources", machine, tracker, clock))
-    tracker.start(recording.run_card(cell))
-    with clock.measure("teacher"):
-        teacher = teach(setup, cell.seed, machine)
-    with clock.measure("train"):
-        fitted = learn(setup.strategy, setup, cell.seed, machine, tracker.log)
-    with clock.measure("evaluate"):
-        outcome = judge(setup, machine)
+    with tracked(tracker, recording.run_card(cell, ledger)) as summary:
+        with clock.measure("teacher"):
+            teacher = teach(setup, cell.seed, machine)
+        with clock.measure("train"):
+            fitted = learn(setup.strategy, setup, cell.seed, machine, tracker.log)
+        with clock.measure("evaluate"):
+            outcome = judge(setup, machine)
 
-    record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
-    predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy())
-    ledger.write(record, predictions, fitted.curves)
-    tracker.finish(recording.summary_of(record, ledger))
+        record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
+        predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy())
+        ledger.write(record, predictions, fitted.curves)
+        summary.update(recording.summary_of(record, ledger))
     return record
 
 
-def set_up(cell: CellConfig, maker: SourceMaker) -> Setup:
-    """Load the target, draw the labels, get the source, join both in the strategy."""
-    target, strategy = OpenDomain(cell.target), build(cell.strategy)
+def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) -> Setup:
+    """Load the target, draw the labels, get the source, join both in the strategy.
+
+    A strategy that is `given` takes the place of the one that the cell describes.
+    """
+    target, strategy = OpenDomain(cell.target), given or build(cell.strategy)
     training: Training = build(cell.training) if cell.training else Training()
     pool, needs = target.loaded.pool.labels, strategy.needs
     drawn = draw(pool, len(target.classes), cell.labels, cell.seed, target.domain.sampling)

@@ -26,7 +26,7 @@ from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.scratch import Scratch
-from transfergrid.tracking import RunCard, Tracker
+from transfergrid.tracking import RunCard, Tracker, tracked, unique
 from transfergrid.training import Training
 
 KEPT_IN_MEMORY = 4
@@ -96,10 +96,11 @@ class SourceMaker:
             data.validation = None
         assert isinstance(source.training, Training)
         strategy.attach(backbone, domain.classes, source.training, seed)
-        self.tracker.start(_card(source, seed, content))
-        fitted = fit(strategy, data, seed, self.machine, domain.domain.metric, self.tracker.log)
-        test = domain.whole("test", backbone.preprocess)
-        own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
+        with tracked(self.tracker, _card(source, seed, content, self.folder.parent)) as summary:
+            fitted = fit(strategy, data, seed, self.machine, domain.domain.metric, self.tracker.log)
+            test = domain.whole("test", backbone.preprocess)
+            own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
+            summary.update({f"test/{name}": value for name, value in own.items()})
         card = {
             "content": content,
             "seed": seed,
@@ -113,7 +114,6 @@ class SourceMaker:
             "seconds": clock.total(),
             "fingerprint": backbone.fingerprint(),
         }
-        self.tracker.finish({f"test/{name}": value for name, value in own.items()})
         return backbone, card
 
 
@@ -127,7 +127,15 @@ def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
     draft.rename(place / "card.json")
 
 
-def _card(source: TrainedHere, seed: int, content: str) -> RunCard:
-    name = f"pretrain {source.architecture.name} {content[:6]}"
-    config = {"source": config_of(source), "seed": seed}
-    return RunCard(f"pretrain-{content}", name, name, "pretrain", ("pretrain",), config)
+def _card(source: TrainedHere, seed: int, content: str, results: Path) -> RunCard:
+    domain, config = type(source.domain).__name__, config_of(source)
+    group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
+    return RunCard(
+        id=unique(f"pretrain-{content}"),
+        name=f"{group} seed={seed}",
+        group=group,
+        job_type="pretrain",
+        tags=(source.architecture.name, domain),
+        config={"content": content, "source": config, "seed": seed},
+        results=results,
+    )

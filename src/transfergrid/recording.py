@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from transfergrid import folders
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.cost import Stopwatch, count_parameters, peak_memory
 from transfergrid.errors import BadInputError
 from transfergrid.fitting import Fit
 from transfergrid.fitting import Machine as RunsOn
+from transfergrid.identity import digest
 from transfergrid.ledger import Ledger
 from transfergrid.metrics import collapsed, metric, scores, underfit
 from transfergrid.provenance import processor
@@ -28,7 +30,7 @@ from transfergrid.record import (
     Seconds,
     Status,
 )
-from transfergrid.tracking import RunCard
+from transfergrid.tracking import RunCard, unique
 
 if TYPE_CHECKING:
     from transfergrid.cell import Outcome, Setup
@@ -121,13 +123,28 @@ def _machine(machine: RunsOn, setup: Setup) -> Machine:
     )
 
 
-def run_card(cell: CellConfig) -> RunCard:
-    """Return what a tracker is told of a cell before it runs."""
+def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:
+    """Return what a tracker is told of a cell before it runs; a new id for every attempt."""
+    attempt = len(folders.names(ledger.root / "attempts" / cell.id)) + 1
     names = [cell.names["source"] or cell.names["architecture"], cell.names["strategy"]]
-    group = " ".join([*filter(None, names), str(cell.names["target"]), f"labels={cell.labels}"])
+    title = " ".join([*filter(None, names), str(cell.names["target"]), f"labels={cell.labels}"])
     tags = (cell.study, cell.names["strategy"], cell.names["source"], cell.names["target"])
-    known = tuple(tag for tag in tags if tag)
-    return RunCard(cell.id, f"{group} seed={cell.seed}", group, "adapt", known, cell.plain)
+    told = {"cell": cell.id, "attempt": attempt, "study": cell.study, "names": cell.names}
+    return RunCard(
+        id=unique(f"{cell.id}-{attempt}"),
+        name=f"{title} seed={cell.seed}",
+        group=f"{title} {digest([cell.parts, cell.labels])[:6]}",  # names may be shared, parts not
+        job_type="adapt",
+        tags=tuple(tag for tag in tags if tag),
+        config={**told, **_undescribed(cell.plain)},
+        results=ledger.root,
+    )
+
+
+def _undescribed(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
+    return [_undescribed(item) for item in config] if isinstance(config, list) else config
 
 
 def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:

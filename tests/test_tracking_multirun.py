@@ -1,0 +1,87 @@
+"""Ten cells through the command: W&B holds what the ledger holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from wandb_files import OfflineRun, offline_runs
+
+SWEEP = [
+    *("target=digits", "labels=2", "seed=range(5)", "strategy=scratch,scratch_converged"),
+    *("training.steps=10", "references=[]", "tracking=wandb", "tracking.project=tracked"),
+    *("trainer.workers=1", "trainer.threads=1", "results=out"),
+]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], list[OfflineRun]]:
+    """Ten cells through the command, as their records and as their offline runs."""
+    folder = tmp_path_factory.mktemp("sweep")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    environment = {**kept, "NETRC": str(folder / "no-netrc"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from transfergrid.cli import main; main()"]
+    ended = subprocess.run(
+        [*command, *SWEEP], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return Ledger(folder / "out").records(), offline_runs(folder / "out")
+
+
+def test_every_cell_of_a_multirun_gets_a_run_with_its_own_config(swept: Any) -> None:
+    records, runs = swept
+    assert len(records) == len(runs) == 10
+    assert len({run.id for run in runs}) == 10
+    by_cell = {run.config["cell"]: run for run in runs}
+    for record in records:
+        run = by_cell[record.id]
+        assert run.config["seed"] == record.seed
+        assert run.config["names"]["strategy"] == record.names.strategy
+        assert run.config["strategy"]["_target_"] == record.config["strategy"]["_target_"]
+        assert run.config["training"]["steps"] == 10
+        assert (run.job_type, run.exit_code) == ("adapt", 0)
+        assert {record.names.strategy, "digits"} <= set(run.tags)
+
+
+def test_a_group_is_a_cell_without_its_seed(swept: Any) -> None:
+    groups: dict[str, set[int]] = {}
+    for run in swept[1]:
+        groups.setdefault(run.group, set()).add(run.config["seed"])
+        assert not any("seed" in text for text in (run.group, *run.tags))
+    assert list(groups.values()) == [{0, 1, 2, 3, 4}] * 2
+
+
+def test_runs_and_ledger_hold_the_same_scores_and_gains(swept: Any) -> None:
+    records, runs = swept
+    by_id = {record.id: record for record in records}
+    gains = 0
+    for run in runs:
+        record = by_id[run.config["cell"]]
+        assert record.scores.test is not None
+        for name, value in record.scores.test.items():
+            assert run.summary[f"test/{name}"] == pytest.approx(value)
+        if record.baseline is None:
+            assert "gain_this_seed" not in run.summary
+            continue
+        gain = 100 * (record.score - by_id[record.baseline.id].score)
+        assert run.summary["gain_this_seed"] == pytest.approx(gain)
+        assert run.summary["below_baseline"] == (gain < 0)
+        gains += 1
+    assert gains == 5
+
+
+def test_curves_go_by_step_and_count_examples(swept: Any) -> None:
+    for run in swept[1]:
+        rows = [row for row in run.history if "train/loss" in row]
+        steps = [row["_step"] for row in rows]
+        assert steps == sorted(set(steps))
+        assert len(steps) >= 10
+        seen = [row["examples_seen"] for row in rows]
+        assert seen[0] > 0
+        assert seen == sorted(set(seen))
