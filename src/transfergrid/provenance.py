@@ -49,7 +49,10 @@ def _git(folder: Path, *words: str) -> str | None:
 @cache
 def code_fingerprint(target: str) -> str:
     """Return a fingerprint of the source file of a class by its dotted path; "" if it has none."""
-    spec = importlib.util.find_spec(target.rpartition(".")[0])
+    try:
+        spec = importlib.util.find_spec(target.rpartition(".")[0])
+    except (ImportError, ValueError):
+        return ""
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return ""
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]

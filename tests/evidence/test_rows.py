@@ -110,3 +110,22 @@ def test_a_baseline_is_read_once_for_all_its_arms():
 
     table_rows(base + arms, read=read)
     assert len(asked) == len(set(asked)) == 10
+
+
+def test_one_source_of_which_two_strategies_take_different_parts_keeps_its_name():
+    def cell(strategy, part):
+        record = made(strategy, "glyphs")
+        return replace(record, parts=replace(record.parts, source=part))
+
+    rows = table_rows([cell("full_finetuning", "aa01"), cell("domain_adversarial", "bb02")])
+    assert [row.source for row in rows] == ["glyphs", "glyphs"]
+
+
+def test_cells_run_with_other_code_are_stale_and_unknown_code_is_not():
+    def cell(seed, code):
+        return replace(made(seed=seed), code=code, config={"strategy": {"_target_": "a.B"}})
+
+    cells = [cell(0, "old"), cell(1, "new")]
+    assert table_rows(cells, code=lambda path: "new" if path == "a.B" else "")[0].stale == 1
+    assert table_rows(cells, code=lambda path: "")[0].stale == 0
+    assert table_rows(cells)[0].stale == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ CLASSICAL = "logistic_regression"
 """The strategy whose arm shows what the target's labels give without any deep learning."""
 
 Key = tuple[Parts, Labels]
+Code = Callable[[str], str]
 Name = tuple[str, str | None]  # kind of part, digest
 
 
@@ -58,6 +59,8 @@ class Row:
     """Cells of this arm that failed and are not in `n`."""
     collapsed: int = 0
     underfit: int = 0
+    stale: int = 0
+    """Cells run with other code of the strategy than there is now."""
     is_baseline: bool = False
     """Whether another row's gain is measured against this one, or it has no baseline itself."""
     weak_baseline: bool = False
@@ -71,7 +74,10 @@ class Row:
 
 
 def table_rows(
-    records: Iterable[Record], failures: Iterable[Record] = (), read: Read | None = None
+    records: Iterable[Record],
+    failures: Iterable[Record] = (),
+    read: Read | None = None,
+    code: Code | None = None,
 ) -> list[Row]:
     """Group done cells into rows, ordered by target, labels, baseline (none first) and gain.
 
@@ -79,8 +85,10 @@ def table_rows(
         records: done cells, of any number of studies.
         failures: failed cells, counted in the rows that they would have joined.
         read: gives a cell's per-example predictions, for intervals that cover the test items.
+        code: gives the fingerprint that a strategy's code has now, "" where that is unknown, by
+            the dotted path of its class; cells run with other code are counted as stale.
     """
-    table = _Table(list(records), list(failures), read)
+    table = _Table(list(records), list(failures), read, code)
     return sorted((table.row(key) for key in table.groups), key=_order)
 
 
@@ -108,7 +116,10 @@ def _order(row: Row) -> tuple[Any, ...]:
 class _Table:
     """The cells of one table, grouped and found by identity."""
 
-    def __init__(self, records: list[Record], failures: list[Record], read: Read | None) -> None:
+    def __init__(
+        self, records: list[Record], failures: list[Record], read: Read | None, code: Code | None
+    ) -> None:
+        self.code = code
         self.by_id = {cell.id: cell for cell in records}
         self.groups = _grouped(self.by_id.values())
         self.failed = _grouped(failures)
@@ -149,10 +160,15 @@ class _Table:
             failed=len(self.failed.get(key, ())),
             collapsed=sum(cell.flags.collapsed for cell in cells),
             underfit=sum(cell.flags.underfit for cell in cells),
+            stale=sum(self._is_stale(cell) for cell in cells),
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
             weak_baseline=self._is_weak(key),
             short=_shortest(cells),
         )
+
+    def _is_stale(self, cell: Record) -> bool:
+        now = self.code(cell.config.get("strategy", {}).get("_target_", "")) if self.code else ""
+        return bool(now) and cell.is_stale(now)
 
     def _gain(self, cells: list[Record]) -> tuple[str | None, Gain]:
         """Return the primary baseline's name and the gain over it."""
@@ -223,8 +239,8 @@ def _display_names(groups: dict[Key, list[Record]]) -> dict[Key, Shown]:
 
 def _labelled(parts: Parts, cell: Record) -> list[tuple[tuple[Any, ...], str | None]]:
     names = cell.names
-    return [
-        (("source", names.source, names.architecture), parts.source),
+    return [  # strategies take different parts of one source: it is told apart within a strategy
+        (("source", names.source, names.architecture, parts.strategy), parts.source),
         (("strategy", names.strategy), parts.strategy),
         (("target", names.target), parts.target),
     ]

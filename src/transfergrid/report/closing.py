@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from transfergrid.evidence.rows import table_rows
 from transfergrid.ledger import Ledger
+from transfergrid.provenance import code_fingerprint
 from transfergrid.report import words
 from transfergrid.report.table import FORMATS, render, show
 from transfergrid.report.words import Told
@@ -16,7 +17,7 @@ def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
     """Print the table of one grid's cells, its failures and what was left out of it."""
     records = [record for record in ledger.records() if record.id in cells]
     failures = [record for record in ledger.failures() if record.id in cells]
-    rows = table_rows(records, failures, ledger.predictions)
+    rows = table_rows(records, failures, ledger.predictions, code_fingerprint)
     show(rows, failed=words.told(failures), skipped=skipped)
 
 
@@ -30,7 +31,7 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     ledger = Ledger(chosen.results)
     failures = ledger.failures()
-    rows = table_rows(ledger.records(), failures, ledger.predictions)
+    rows = table_rows(ledger.records(), failures, ledger.predictions, code_fingerprint)
     if chosen.format == "table":
         show(rows, failed=words.told(failures))
     else:

@@ -171,6 +171,10 @@ def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
             f"{count('underfit')} underfit: training examples not learned",
             lambda row: row.underfit > 0,
         ),
+        (
+            f"{count('stale')} stale: run before the strategy's code was changed",
+            lambda row: row.stale > 0,
+        ),
     ]
 
 
