@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfergrid.arguments import check_arguments
 from transfergrid.errors import BadInputError, did_you_mean
 
 Config = dict[str, Any]
@@ -65,7 +66,11 @@ def _construct(target: str, arguments: Config) -> Any:
     missing = [name for name in missing if known[name].kind not in (2, 4)]  # *args, **kwargs
     if missing:
         raise BadInputError(f"{target} also needs {', '.join(missing)}")
-    return cls(**arguments)
+    check_arguments(cls, known, arguments)
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise BadInputError(f"{cls.__qualname__}: {error}") from error
 
 
 def target_of(cls: type) -> str:

@@ -35,8 +35,8 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
     for key in about.get("paths", ()):
         if values.get(key) is not None:
             values[key] = fingerprint(values[key])
-    if "version" in about:
-        values["about.version"] = about["version"]  # a constructor may have a `version` too
+    if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
+        values["about.version"] = about.get("version", 1)
     return values
 
 
@@ -61,9 +61,17 @@ def start_of(source: Config) -> Config | None:
     """Return the config of the weights before the source domain; None for random ones."""
     key = (source.get("about") or {}).get("start")
     if key is None:
-        return {name: value for name, value in source.items() if name != "domain"}
+        return _weights(source)
     start: Config | None = source.get(key)
     return start
+
+
+def _weights(source: Config) -> Config:
+    """Return a source without the domain that its weights do not come from."""
+    if (source.get("about") or {}).get("start"):
+        return source
+    kept = {key: value for key, value in source.items() if key != "domain"}
+    return {**kept, "of": _weights(kept["of"])} if isinstance(kept.get("of"), dict) else kept
 
 
 def source_part(source: Config | None, needs: Needs) -> Any:
@@ -76,9 +84,7 @@ def source_part(source: Config | None, needs: Needs) -> Any:
         part = {"architecture": canonical(architecture_of(source))}
         part["start"] = canonical(start_of(source))
     else:
-        part = canonical(source)
-        if not (source.get("about") or {}).get("start"):
-            part.pop("domain", None)  # the weights do not come from it
+        part = canonical(_weights(source))
     if needs.source_domain:
         part["domain"] = canonical(source.get("domain"))
     return part

@@ -5,99 +5,26 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, ClassVar
 
 from transfergrid.cell_config import CellConfig, identified
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
 from transfergrid.ledger import Ledger
-from transfergrid.progress import Progress, progress
+from transfergrid.progress import Progress, Silent, progress
 from transfergrid.record import Status
+from transfergrid.settings import Settings
 
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
-TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How cells are run; nothing here is part of their identity.
-
-    Args:
-        machine: arguments of `fitting.Machine`.
-        tracking: config of the tracker.
-        workers: processes side by side.
-        gpus: device numbers, shared out among the workers; empty on a CPU.
-        progress: `bar`, `lines` or `auto`.
-        study: the study's name.
-    """
-
-    machine: Config
-    tracking: Config
-    workers: int
-    gpus: tuple[str, ...]
-    progress: str
-    study: str | None
-
-    @classmethod
-    def read(cls, trainer: Config, tracking: Config, study: str | None) -> Settings:
-        """Resolve `auto` values for this machine.
-
-        Raises:
-            BadInputError: a key or value makes no sense.
-        """
-        _check_trainer(trainer)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
-        workers = _count("trainer.workers", trainer["workers"], len(gpus) or cores or 1)
-        threads = _count("trainer.threads", trainer["threads"], max(1, (cores or 1) // workers))
-        machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
-        return cls(
-            {**machine, "threads": threads}, tracking, workers, gpus, trainer["progress"], study
-        )
-
-
-def _check_trainer(trainer: Config) -> None:
-    for key in trainer:
-        check_known("key of trainer", key, TRAINER_KEYS)
-    check_known("trainer.progress", trainer["progress"], ("auto", "bar", "lines"))
-    check_known("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
-    if trainer["deterministic"] not in (True, False, "warn"):
-        raise BadInputError(
-            f"trainer.deterministic={trainer['deterministic']}: give true, false or warn"
-        )
-    readers = trainer["loader_workers"]
-    if type(readers) is not int or readers < 0:
-        raise BadInputError(f"trainer.loader_workers={readers}: give a whole number from 0")
-
-
-def _count(name: str, value: Any, auto: int) -> int:
-    if value == "auto":
-        return auto
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    raise BadInputError(f"{name}={value}: give a whole number from 1, or auto")
-
-
-def _gpus() -> tuple[str, ...]:
-    """Return the numbers of the NVIDIA GPUs that may be used, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return tuple(part for part in visible.split(",") if part not in ("", "-1"))
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False)
-    return tuple(listed.stdout.split()) if listed.returncode == 0 else ()
 
 
 @dataclass
@@ -132,11 +59,16 @@ class Worker:
 
     def give(self, cell: CellConfig, order: Config) -> None:
         """Send a cell."""
-        assert self.process.stdin is not None
         self.cell = cell
         self.log.truncate(0)
-        self.process.stdin.write(json.dumps({"cell": asdict(cell), **order}) + "\n")
-        self.process.stdin.flush()
+        self.send({"cell": asdict(cell), **order})
+
+    def send(self, order: Config) -> None:
+        """Send an order; if the process is dead, the end of its answers will tell."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
 
     def said(self) -> str:
         """Return the end of what it printed during the current cell."""
@@ -144,12 +76,14 @@ class Worker:
         return text.decode(errors="replace")
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.kill()
+        """End the process, whatever it is doing, and those that it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # an order that it did not live to read
+                    stream.close()
         self.log.close()
         Path(self.log.name).unlink(missing_ok=True)
 
@@ -158,11 +92,30 @@ class Worker:
 class Pool:
     """Workers that take cells from a queue, one at a time each."""
 
+    command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "transfergrid.worker", "-")
+
     ledger: Ledger
     settings: Settings
-    shown: Progress
+    shown: Progress = field(default_factory=Silent)
     outcome: Outcome = field(default_factory=Outcome)
     workers: dict[int, Worker] = field(default_factory=dict)
+
+    def check(self, cells: Sequence[CellConfig]) -> None:
+        """Let the first worker build what these cells are made of, before anything is kept.
+
+        Raises:
+            BadInputError: a part cannot be built as it was asked for.
+        """
+        worker = self.workers[0] = self._start(0)
+        worker.send({"check": [asdict(cell) for cell in different_parts(cells)]})
+        line = worker.answers.readline()
+        if not line.endswith("\n"):
+            said = worker.said()
+            self._bury(worker, None)
+            raise BadInputError(f"no worker process can be started: {_last_line(said)}")
+        reason = json.loads(line)["reason"]
+        if reason is not None:
+            raise BadInputError(reason)
 
     def run(self, cells: Sequence[CellConfig]) -> None:
         """Run these cells, and return when each is done or failed."""
@@ -197,7 +150,7 @@ class Pool:
             mode="ab", prefix=f"transfergrid-worker-{slot}-", suffix=".log", delete=False
         )
         process = subprocess.Popen(
-            [sys.executable, "-m", "transfergrid.worker", "-"],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -210,14 +163,14 @@ class Pool:
     def _environment(self, slot: int) -> dict[str, str]:
         gpus, threads = self.settings.gpus, str(self.settings.machine["threads"])
         extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
-        if gpus:
-            extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        if gpus or self.settings.machine["accelerator"] == "cpu":
+            extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)] if gpus else ""
         return {**os.environ, **extra}
 
     def _hear(self, worker: Worker, selector: selectors.BaseSelector) -> None:
         line, cell = worker.answers.readline(), worker.cell
         worker.cell = None
-        if not line:
+        if not line.endswith("\n"):
             selector.unregister(worker.answers)
             self._bury(worker, cell)
             return
@@ -250,12 +203,30 @@ class Pool:
         self.workers.clear()
 
 
+def different_parts(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """Return cells in which every strategy and every source occurs, few of them."""
+    seen: set[tuple[str, str | None]] = set()
+    chosen = []
+    for cell in cells:
+        parts = {(part, cell.parts[part]) for part in ("strategy", "source")}
+        if not parts <= seen:
+            chosen.append(cell)
+            seen |= parts
+    return chosen
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
+
+
 def run_grid(
     cells: Sequence[CellConfig],
     first: set[str],
     ledger: Ledger,
     settings: Settings,
     done: int = 0,
+    checked: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run cells, those that others are compared with first; a failing cell stops no other.
 
@@ -265,19 +236,26 @@ def run_grid(
         ledger: where records go.
         settings: how to run.
         done: how many cells of the grid were done before.
+        checked: called once it is known that all parts can be built, before the first cell.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for; nothing was run.
     """
     if not cells:
+        checked()
         return Outcome()
     waves = [[c for c in cells if c.id in first], [c for c in cells if c.id not in first]]
-    with progress(settings.progress, total=done + len(cells), done=done) as shown:
-        pool = Pool(ledger, settings, shown)
-        try:
+    pool = Pool(ledger, settings)
+    try:
+        pool.check(cells)
+        checked()
+        with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
             for wave in waves:
                 pool.run(wave)
-        except KeyboardInterrupt:
-            pool.outcome.interrupted = True
-        finally:
-            pool.stop()
+    except KeyboardInterrupt:
+        pool.outcome.interrupted = True
+    finally:
+        pool.stop()
     outcome = pool.outcome
     outcome.left = len(cells) - outcome.done - outcome.failed
     return outcome

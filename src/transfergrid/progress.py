@@ -27,6 +27,13 @@ class Progress(Protocol):
         """Count a cell; `reason` says why it failed."""
 
 
+class Silent:
+    """Shows nothing."""
+
+    def ended(self, label: str, reason: str | None) -> None:
+        """Count nothing."""
+
+
 class Bar:
     """Done, failed, left and time to go on one line; failures stay above it."""
 

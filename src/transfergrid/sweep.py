@@ -15,9 +15,10 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.grid import Asked, Plan, Planner
 from transfergrid.identity import read_labels, read_seed
-from transfergrid.launching import Settings, run_grid, run_here
+from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
 from transfergrid.report.closing import show_grid
+from transfergrid.settings import Settings
 
 INTERRUPTED = 130
 
@@ -50,10 +51,13 @@ def _sweep(
     if config.debug:
         return _debug(cells, plan, ledger, settings)
     done = ledger.done(cell.id for cell in cells)
-    ledger.write_grid(_grid(plan, cells, settings))
-    _announce(plan, cells, done)
     left = [cell for cell in cells if cell.id not in done]
-    outcome = run_grid(left, plan.first_wave, ledger, settings, done=len(done))
+
+    def checked() -> None:
+        ledger.write_grid(_grid(plan, cells, settings))
+        _announce(plan, cells, done)
+
+    outcome = run_grid(left, plan.first_wave, ledger, settings, len(done), checked)
     ledger.compact()
     show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
     if outcome.interrupted:

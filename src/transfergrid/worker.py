@@ -4,7 +4,8 @@
     python -m transfergrid.worker -            takes one order a line, answers one line each
 
 An order holds `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder),
-`machine` (arguments of `fitting.Machine`) and `tracking` (config of a tracker).
+`machine` (arguments of `fitting.Machine`) and `tracking` (config of a tracker). Or it holds
+`check`, a list of cells whose parts are built and thrown away: the answer says what is wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,23 @@ def obey(order: dict[str, Any]) -> Record:
     return run(cell, ledger, order.get("machine", {}), order.get("tracking"))
 
 
+def check(cells: Sequence[dict[str, Any]]) -> str | None:
+    """Build the parts of cells; return what is wrong with the request, if anything.
+
+    Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
+    """
+    from transfergrid.checking import check_parts
+
+    for cell in cells:
+        try:
+            check_parts(CellConfig(**cell))
+        except BadInputError as error:
+            return str(error)
+        except Exception:
+            traceback.print_exc()
+    return None
+
+
 def reason_of(error: BaseException) -> str:
     """Return an error as one line."""
     text = " ".join(str(error).split())
@@ -52,7 +71,11 @@ def serve() -> None:
     for line in sys.stdin:
         reason = None
         try:
-            obey(json.loads(line))
+            order = json.loads(line)
+            if "check" in order:
+                reason = check(order["check"])
+            else:
+                obey(order)
         except Exception as error:  # a failing cell must not take the worker along
             traceback.print_exc()
             reason = reason_of(error)

@@ -34,7 +34,7 @@ def test_keys_are_the_constructors_arguments(name):
     about = source["about"]
     arguments = source.keys() - {"_target_", "about", *about.get("shortcuts", [])}
     assert arguments == {field.name for field in dataclasses.fields(cls)}
-    assert {key: about[key] for key in ("version", "paths")} == cls.about()
+    assert {key: about[key] for key in cls.about()} == cls.about()
     assert about["help"]
     assert "\n" not in about["help"]
 

@@ -1,0 +1,44 @@
+"""Whether a cell's parts can be built and joined as they were asked for: no data, no training."""
+
+from __future__ import annotations
+
+from transfergrid.cell_config import CellConfig
+from transfergrid.data.domain import Domain
+from transfergrid.factory import build
+from transfergrid.identity import architecture_of
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.source import Architecture, Source
+from transfergrid.strategies.base import Strategy
+from transfergrid.training import Training
+
+
+def check_parts(cell: CellConfig) -> None:
+    """Build a cell's strategy, its source's first weights and its student, and throw them away.
+
+    Finds what needs torch to be found: a strategy's impossible value, a model that timm does not
+    have, weights that do not fit. A source's own training is left to the cell.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for.
+    """
+    strategy: Strategy = build(cell.strategy)
+    training: Training = build(cell.training) if cell.training else Training()
+    target: Domain = build(cell.target)
+    backbone = _first_weights(cell, strategy)
+    teacher: Strategy | None = strategy.hparams.get("teacher")
+    if teacher is not None:
+        teacher.attach(backbone, target.classes, training, cell.seed)
+    student: Architecture | None = strategy.hparams.get("student")
+    trained = student.build() if student is not None else backbone
+    strategy.attach(trained, target.classes, training, cell.seed)
+
+
+def _first_weights(cell: CellConfig, strategy: Strategy) -> Backbone | None:
+    need = strategy.needs.source
+    if need == "none" or cell.source is None:
+        return None
+    if need == "architecture":
+        architecture: Architecture = build(architecture_of(cell.source))
+        return architecture.build()
+    source: Source = build(cell.source)
+    return source.initial()

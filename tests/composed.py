@@ -1,0 +1,68 @@
+"""Configs as the command line composes them, without starting it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from transfergrid.cli import conf_dir, prepared
+from transfergrid.composing import Composer, finished, read_request
+from transfergrid.grid import Asked, Plan
+from transfergrid.sweep import ask, make_plan
+
+DEFAULTS = {
+    "source": "glyph_digits",
+    "strategy": "full_finetuning",
+    "target": "digits",
+    "training": "default",
+    "labels": "20",
+    "seed": "0",
+}
+NEEDED = {
+    "timm": ["source.model=resnet18"],
+    "checkpoint": ["source.model=resnet18", "source.file=weights.safetensors"],
+    "image_folder": ["target.root=photos"],
+    "arrays": ["target.file=scans.npz"],
+}
+"""What an option has no default for."""
+
+
+@contextmanager
+def composer(*settings: str) -> Iterator[Composer]:
+    """Give a composer over the shipped configs."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield Composer(hydra.config_loader, "config", settings)
+
+
+def asked(*arguments: str, params: dict[str, Any] | None = None) -> Asked:
+    """Return what these overrides ask for."""
+    with composer() as made:
+        request = read_request(arguments, params or {}, DEFAULTS, made.loader)
+        made.settings = request.settings
+        return ask(request, made)
+
+
+def planned(*arguments: str, references: Sequence[str] = ()) -> Plan:
+    """Return the plan of these overrides."""
+    with composer() as made:
+        request = read_request(arguments, {}, DEFAULTS, made.loader)
+        made.settings = request.settings
+        return make_plan(ask(request, made), made, references)
+
+
+def whole(*arguments: str) -> dict[str, Any]:
+    """Return the four groups as Hydra composes the primary config once, shortcuts taken out."""
+    overrides = [prepared(argument) for argument in arguments]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = OmegaConf.to_container(compose("config", overrides), resolve=True)
+    assert isinstance(config, dict)
+    return {
+        group: finished(config[group]) for group in ("source", "strategy", "target", "training")
+    }
