@@ -6,6 +6,7 @@ cell is exactly the sum of its fragments (a test holds the two against each othe
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -17,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from transfergrid.errors import BadInputError, check_known, did_you_mean
@@ -145,6 +146,7 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, config_name: str, settings: Sequence[str]) -> None:
         self.loader, self.config_name, self.settings = loader, config_name, list(settings)
+        self._wholes: dict[tuple[str, ...], DictConfig] = {}
         self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
 
     def names(self, group: str) -> list[str]:
@@ -170,30 +172,41 @@ class Composer:
     def _make(self, group: str, name: str, overrides: tuple[str, ...]) -> Option:
         parts = [o for o in overrides if "@" in o.partition("=")[0]]
         inside = [o for o in overrides if o not in parts]
-        choice = [f"{group}={name}", *parts]
-        if inside:
-            known = self._compose(group, choice, missing=True)
-            for override in inside:
-                check_key(override.partition("=")[0].split(".")[1:], known, f"{group}={name}")
-        forced = [f"++{override}" for override in inside]
-        config = self._compose(group, [*choice, *forced])
+        choice = (f"{group}={name}", *parts)
+        whole = copy.deepcopy(self._composed(choice))
+        for override in parse([f"++{override}" for override in inside]):
+            known = OmegaConf.to_container(whole[group])
+            path = override.key_or_group.split(".")[1:]
+            check_key(path, known, f"{group}={name}")
+        for override in parse([f"++{override}" for override in inside]):
+            OmegaConf.update(whole, override.key_or_group, override.value(), force_add=True)
+        config = _resolved(whole, group, choice[0])
         return Option(display_name(name, config, overrides), finished(config))
 
-    def _compose(self, group: str, overrides: Sequence[str], missing: bool = False) -> Config:
-        try:
-            whole = self.loader.load_configuration(
-                self.config_name, [*self.settings, *overrides], RunMode.RUN
-            )
-            node = OmegaConf.to_container(
-                whole[group], resolve=not missing, throw_on_missing=not missing
-            )
-        except MissingMandatoryValue as error:
-            key = str(error.full_key or _first_line(error))
-            raise BadInputError(f"{overrides[0]} also needs {key}=...") from error
-        except (HydraException, OmegaConfBaseException) as error:
-            raise BadInputError(f"{' '.join(overrides)}: {_first_line(error)}") from error
-        assert isinstance(node, dict)
-        return node  # type: ignore[return-value]
+    def _composed(self, choice: tuple[str, ...]) -> DictConfig:
+        """Return the whole config under this choice, unresolved and without Hydra's own part."""
+        if choice not in self._wholes:
+            overrides = [*self.settings, *choice]
+            try:
+                whole = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
+            with flag_override(whole, ["struct", "readonly"], False):
+                whole.pop("hydra")
+            self._wholes[choice] = whole
+        return self._wholes[choice]
+
+
+def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
+    try:
+        node = OmegaConf.to_container(whole[group], resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error.full_key or _first_line(error))
+        raise BadInputError(f"{choice} also needs {key}=...") from error
+    except OmegaConfBaseException as error:
+        raise BadInputError(f"{choice}: {_first_line(error)}") from error
+    assert isinstance(node, dict)
+    return node  # type: ignore[return-value]
 
 
 def check_key(path: Sequence[str], node: Any, where: str) -> None:

@@ -174,6 +174,10 @@ class Planner:
         self.library, self.references = library, references
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
+        self._combined: dict[
+            tuple[Option | None, Option, Option, Option | None],
+            tuple[Option | None, Option | None, dict[str, str | None]],
+        ] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._students: dict[tuple[Option, Option], Option] = {}
@@ -196,7 +200,9 @@ class Planner:
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
         self._add_references(asked)
         first = {cell.baseline.id for cell in self.cells.values() if cell.baseline}
-        order = sorted(self.cells.values(), key=lambda c: (c.id not in first, c.seed))
+        order = sorted(
+            self.cells.values(), key=lambda c: (c.id not in first, c.baseline is not None, c.seed)
+        )
         for cell in order:
             cell.exploratory = [r for r in cell.exploratory if r.id in self.cells]
         return Plan(order, list(self.skipped), self.wanted)
@@ -232,20 +238,29 @@ class Planner:
         labels: Labels,
         seed: int,
     ) -> Cell:
-        needs = strategy.needs
-        reduced, part = self._reduce(source, needs)
-        if needs.source == "none":
-            training = None
-        if needs.target_labels == "unused":
+        reduced, training, parts = self._parts(source, strategy, target, training)
+        if strategy.needs.target_labels == "unused":
             labels = 0
-        parts = {
-            "source": part,
-            "strategy": strategy.digest,
-            "target": target.digest,
-            "training": training.digest if training else None,
-        }
         identity = cell_id(parts, labels, seed)
         return Cell(reduced, strategy, target, training, labels, seed, parts, identity)
+
+    def _parts(
+        self, source: Option | None, strategy: Option, target: Option, training: Option | None
+    ) -> tuple[Option | None, Option | None, dict[str, str | None]]:
+        """Return source and training as far as they matter to the strategy, and all digests."""
+        key = (source, strategy, target, training)
+        if key not in self._combined:
+            reduced, part = self._reduce(source, strategy.needs)
+            if strategy.needs.source == "none":
+                training = None
+            parts = {
+                "source": part,
+                "strategy": strategy.digest,
+                "target": target.digest,
+                "training": training.digest if training else None,
+            }
+            self._combined[key] = reduced, training, parts
+        return self._combined[key]
 
     def _reduce(self, source: Option | None, needs: Needs) -> tuple[Option | None, str | None]:
         """Return the source as far as it matters to these needs, and the digest of that."""
