@@ -87,7 +87,7 @@ class SourceMaker:
         domain = OpenDomain(config_of(source.domain))
         torch.manual_seed(stream_seed(seed, "backbone"))
         backbone = source.initial()
-        strategy = Scratch()
+        strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
         drawn = draw(domain.loaded.pool.labels, len(domain.classes), "all", seed)
         data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
         assert data.train is not None

@@ -88,3 +88,10 @@ class Training(Component):
                 raise BadInputError(f"training.{name} must be a whole number from {least}: {value}")
         if not (isinstance(self.lr, (int, float)) and self.lr > 0):
             raise BadInputError(f"training.lr must be above 0: {self.lr}")
+        if not self.weight_decay >= 0:
+            raise BadInputError(f"training.weight_decay must be from 0: {self.weight_decay}")
+        if not 0 <= self.momentum < 1:
+            raise BadInputError(f"training.momentum must be from 0 to below 1: {self.momentum}")
+        if not (self.gradient_clip is None or self.gradient_clip > 0):
+            clip = self.gradient_clip
+            raise BadInputError(f"training.gradient_clip must be above 0, or null: {clip}")

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from transfergrid.batches import Batch, CellData, Labelled
 from transfergrid.component import Component
+from transfergrid.errors import BadInputError, check_known
 from transfergrid.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Inputs
 from transfergrid.strategies.needs import Baselines, Needs, describe
@@ -40,6 +41,9 @@ class Strategy(pl.LightningModule, Component):
     Args:
         lr_factor: multiplies the shared learning rate of `Training`.
         schedule: replaces the shared schedule where the method brings its own; None keeps it.
+
+    Raises:
+        BadInputError: there is no such schedule, or the factor is not above 0.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -54,6 +58,10 @@ class Strategy(pl.LightningModule, Component):
     def __init__(self, lr_factor: float = 1.0, schedule: str | None = None) -> None:
         super().__init__()
         self._keep_arguments()
+        if not lr_factor > 0:
+            raise BadInputError(f"strategy.lr_factor must be above 0: {lr_factor}")
+        if schedule is not None:
+            check_known("strategy.schedule", schedule, SCHEDULES)
         self.lr_factor, self.schedule = lr_factor, schedule
 
     def _keep_arguments(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.batches import Batch, CellData
+from transfergrid.errors import BadInputError
 from transfergrid.sources.backbone import Architecture, Inputs
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.needs import Baselines, Needs
@@ -50,6 +51,9 @@ class Distillation(Strategy):
         student: architecture of the student; None takes the source's.
         temperature: softens teacher and student.
         weight: share of the teacher's term, from 0 to 1.
+
+    Raises:
+        BadInputError: temperature or weight make no sense.
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True)
@@ -65,6 +69,10 @@ class Distillation(Strategy):
         weight: float = 0.9,
     ) -> None:
         super().__init__(lr_factor, schedule)
+        if not temperature > 0:
+            raise BadInputError(f"strategy.temperature must be above 0: {temperature}")
+        if not 0 <= weight <= 1:
+            raise BadInputError(f"strategy.weight must be from 0 to 1: {weight}")
         self.student, self.temperature, self.weight = student, temperature, weight
         self._teacher = (teacher,)  # in a tuple: not a part of the student's own state
 

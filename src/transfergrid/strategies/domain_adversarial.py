@@ -68,7 +68,7 @@ class DomainAdversarial(Strategy):
 
     def __init__(
         self,
-        lr_factor: float = 1.0,
+        lr_factor: float = 3.0,
         schedule: str | None = "inverse_decay",
         weight: float = 1.0,
         gamma: float = 10.0,

@@ -14,3 +14,6 @@ class FullFinetuning(Strategy):
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["scratch_converged", "feature_extraction"]
     )
+
+    def __init__(self, lr_factor: float = 0.3, schedule: str | None = None) -> None:
+        super().__init__(lr_factor, schedule)

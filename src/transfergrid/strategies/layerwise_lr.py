@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from typing_extensions import override
 
+from transfergrid.errors import BadInputError, check_known
 from transfergrid.strategies.base import ParamGroup, Strategy
 from transfergrid.strategies.needs import Baselines
 
@@ -20,18 +21,24 @@ class LayerwiseLR(Strategy):
         schedule: `slanted_triangular` is ULMFiT's; None for the shared schedule.
         decay: factor per block towards the input; ULMFiT's is 1 / 2.6.
         granularity: `coarse` blocks (stages) or `fine` ones (layers).
+
+    Raises:
+        BadInputError: the granularity is neither, or the decay is not above 0.
     """
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
 
     def __init__(
         self,
-        lr_factor: float = 1.0,
+        lr_factor: float = 3.0,
         schedule: str | None = None,
         decay: float = 1 / 2.6,
         granularity: Literal["coarse", "fine"] = "coarse",
     ) -> None:
         super().__init__(lr_factor, schedule)
+        check_known("strategy.granularity", granularity, ("coarse", "fine"))
+        if not decay > 0:
+            raise BadInputError(f"strategy.decay must be above 0: {decay}")
         self.decay, self.granularity = decay, granularity
 
     @override

@@ -13,3 +13,6 @@ class Scratch(Strategy):
 
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
+
+    def __init__(self, lr_factor: float = 3.0, schedule: str | None = None) -> None:
+        super().__init__(lr_factor, schedule)

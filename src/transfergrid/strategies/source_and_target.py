@@ -21,7 +21,7 @@ class SourceAndTarget(Strategy):
     needs: ClassVar[Needs] = Needs(source="start", source_domain=True, same_classes=True)
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
 
-    def __init__(self, lr_factor: float = 1.0, schedule: str | None = "inverse_decay") -> None:
+    def __init__(self, lr_factor: float = 3.0, schedule: str | None = "inverse_decay") -> None:
         super().__init__(lr_factor, schedule)
 
     @override

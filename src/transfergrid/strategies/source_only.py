@@ -23,7 +23,7 @@ class SourceOnly(Strategy):
     )
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
 
-    def __init__(self, lr_factor: float = 1.0, schedule: str | None = "inverse_decay") -> None:
+    def __init__(self, lr_factor: float = 3.0, schedule: str | None = "inverse_decay") -> None:
         super().__init__(lr_factor, schedule)
 
     @override
