@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from transfergrid.sources.backbone import Inputs
@@ -74,5 +74,17 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 def forward_flops(module: nn.Module, inputs: Inputs) -> int:
     """Return the floating-point operations of one forward pass (a multiply-add counts as two)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(inputs)
+        module(_as_precise(inputs, module))
     return int(counter.get_total_flops())
+
+
+def _as_precise(inputs: Inputs, module: nn.Module) -> Inputs:
+    """Return inputs in the module's own precision: training in float64 leaves it in that."""
+    own = next((p.dtype for p in module.parameters()), None)
+
+    def cast(part: Tensor) -> Tensor:
+        return part.to(own) if own is not None and part.is_floating_point() else part
+
+    if isinstance(inputs, dict):
+        return {name: cast(part) for name, part in inputs.items()}
+    return cast(inputs)

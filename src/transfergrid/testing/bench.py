@@ -112,6 +112,7 @@ class Bench:
 
     def learn(self, setup: cell.Setup) -> Run:
         """Train a cell and score it."""
+        quiet()
         cell.teach(setup, SEED, self.machine)
         fitted = cell.learn(setup.strategy, setup, SEED, self.machine, lambda values, step: None)
         state = {name: value.clone() for name, value in setup.strategy.state_dict().items()}
@@ -149,7 +150,6 @@ def quiet_thread() -> Iterator[None]:
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     numpy_state, python_state = np.random.get_state(), random.getstate()
     torch.set_num_threads(1)
-    quiet()
     try:
         with torch.random.fork_rng(devices=[]):
             yield

@@ -1,0 +1,148 @@
+"""What all strategies share."""
+
+import pytest
+import torch
+from torch import nn
+
+from transfergrid.errors import BadInputError
+from transfergrid.factory import build, config_of
+from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.distillation import Distillation
+from transfergrid.strategies.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.strategies.layerwise_lr import LayerwiseLR
+from transfergrid.strategies.majority import Majority
+from transfergrid.strategies.scratch import Scratch
+from transfergrid.testing.bench import Bench, after_each
+from transfergrid.testing.tiny import CLASSES, TinyArchitecture, TinySource
+from transfergrid.training import Training
+
+
+def attached(strategy, seed=0, training=None, classes=CLASSES):
+    torch.manual_seed(7)
+    strategy.attach(TinyArchitecture().build(), classes, training or Training(), seed)
+    return strategy
+
+
+def test_head_depends_on_the_seed_alone():
+    first, again = attached(Scratch(), seed=1), attached(DomainAdversarial(hidden=5), seed=1)
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, attached(Scratch(), seed=2).head.weight)
+
+
+def test_attaching_leaves_the_global_random_state_alone():
+    torch.manual_seed(3)
+    backbone, expected = TinyArchitecture().build(), torch.get_rng_state()
+    DomainAdversarial().attach(backbone, CLASSES, Training(), 0)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+class HalfFrozen(Strategy):
+    """Trains the head and the second half of the backbone."""
+
+    def trainable(self):
+        late = [p for n, p in self.backbone.named_parameters() if "conv2" in n or "bn2" in n]
+        return [ParamGroup("head", list(self.head.parameters())), ParamGroup("late", late)]
+
+
+def test_frozen_layers_are_in_eval_mode_and_learning_ones_are_not():
+    network = attached(HalfFrozen()).train().backbone.network
+    assert [n for n, m in network.named_children() if m.training and list(m.parameters())] == [
+        "conv2",
+        "bn2",
+    ]
+    assert {n for n, p in network.named_parameters() if p.requires_grad} == {
+        "conv2.weight",
+        "bn2.weight",
+        "bn2.bias",
+    }
+
+
+@pytest.mark.parametrize(("strategy", "moves"), [(Scratch, True), (FeatureExtraction, False)])
+def test_batchnorm_without_weights_does_as_the_part_it_is_in(strategy, moves):
+    backbone = TinyArchitecture().build()
+    backbone.network.bn1 = nn.BatchNorm2d(6, affine=False)
+    made = strategy()
+    made.attach(backbone, CLASSES, Training(), 0)
+    assert made.train().backbone.network.bn1.training == moves
+
+
+def test_whole_backbone_keeps_its_bits_under_a_probe():
+    run = Bench(FeatureExtraction).run(10)
+    source = TinySource().load(None, 0)
+    assert run.setup.backbone.fingerprint() == source.fingerprint()
+    run = Bench(FullFinetuning).run(10)
+    moved = dict(run.setup.backbone.named_parameters())
+    assert not any(torch.equal(p, moved[n]) for n, p in source.named_parameters())
+
+
+def test_scratch_knows_nothing_of_the_source():
+    setup = Bench(Scratch).set_up(10)
+    source = TinySource().load(None, 0)
+    assert not torch.equal(setup.backbone.network.conv1.weight, source.network.conv1.weight)
+    assert torch.equal(setup.backbone.network.bn1.running_mean, torch.zeros(6))
+    other = Bench(DomainAdversarial).set_up(10)
+    assert setup.backbone.fingerprint() == other.backbone.fingerprint()  # one start per block
+
+
+def test_rate_is_base_times_factors_times_schedule():
+    bench = Bench(LayerwiseLR, {"lr_factor": 3.0, "decay": 0.5, "schedule": "inverse_decay"})
+    setup, rates = bench.set_up(10), []
+
+    def note(batch, step):
+        groups = setup.strategy.trainer.optimizers[0].param_groups
+        rates.append([group["lr"] for group in groups])
+
+    after_each(setup.strategy, "on_train_batch_start", note)
+    bench.learn(setup)
+    for step, row in enumerate(rates):
+        rate = 0.01 * 3.0 * (1 + 10 * step / 8) ** -0.75
+        assert row == pytest.approx([rate, rate / 2, rate / 4, rate / 8])
+
+
+class DrawsMore(Strategy):
+    """Draws more random numbers in each step, as a second forward pass would."""
+
+    def loss(self, batch, progress):
+        loss = super().loss(batch, progress)
+        torch.rand(7)
+        return loss
+
+
+def test_an_arm_that_draws_more_dropout_sees_that_of_the_others_in_the_next_step():
+    rate = {"lr_factor": 1.0}
+    runs = [Bench(strategy, rate).run(10) for strategy in (FullFinetuning, DrawsMore)]
+    weights = [run.state["backbone.network.conv1.weight"] for run in runs]
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Majority(),
+        LayerwiseLR(decay=0.5, granularity="fine"),
+        Distillation(LayerwiseLR(lr_factor=2.0), student=TinyArchitecture(3)),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_config_is_the_constructors_own_arguments(strategy):
+    config = config_of(strategy)
+    assert config_of(build(config)) == config
+    assert "lr_factor" not in config_of(Majority())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Scratch(lr_factor=0.0), "strategy.lr_factor must be above 0: 0.0"),
+        (lambda: Scratch(schedule="cosin"), "unknown strategy.schedule 'cosin'; did you mean cos"),
+        (lambda: LayerwiseLR(granularity="corse"), "did you mean coarse"),
+        (lambda: LayerwiseLR(decay=0.0), "strategy.decay must be above 0"),
+        (lambda: Distillation(Scratch(), temperature=0.0), "strategy.temperature must be above"),
+        (lambda: Distillation(Scratch(), weight=1.5), "strategy.weight must be from 0 to 1: 1.5"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(make, message):
+    with pytest.raises(BadInputError, match=message):
+        make()

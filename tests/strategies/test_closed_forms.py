@@ -1,0 +1,95 @@
+"""The two arms that need no source: majority class and logistic regression."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression as Solver
+
+from transfergrid.batches import CellData, Prepared, View
+from transfergrid.data.domain import Examples
+from transfergrid.strategies.logistic_regression import LogisticRegression
+from transfergrid.strategies.majority import Majority
+from transfergrid.testing.bench import Bench
+from transfergrid.training import Training
+
+
+class Rows(Examples):
+    def __init__(self, rows, labels):
+        self.rows, self.labels = rows, labels
+
+    def read(self, indices):
+        return self.rows[indices]
+
+
+class AsTheyAre:
+    def prepare(self, raw):
+        return torch.from_numpy(raw)
+
+    def finish(self, prepared, augmentation, rng):
+        return prepared
+
+
+def table(labels, classes, width=5, scale=1.0):
+    """Return rows of numbers about a centre of each class, as a cell's data."""
+    rng = np.random.default_rng(0)
+    labels = np.array(labels)
+    centres = rng.normal(size=(len(classes), width))
+    rows = scale * (centres[labels] + rng.normal(size=(len(labels), width))).astype(np.float32)
+    view = View(Prepared(Rows(rows, labels), AsTheyAre()), np.arange(len(labels)), labels)
+    return CellData(tuple(classes), view, None), rows
+
+
+def predicted(strategy, data, rows):
+    strategy.attach(None, data.classes, Training(), 0)
+    strategy.prepare(data)
+    return strategy.eval()(torch.from_numpy(rows)).softmax(dim=1).numpy()
+
+
+def test_majority_predicts_the_frequencies_of_the_training_labels():
+    data, rows = table([0, 0, 0, 2, 2, 1, 0, 0], "abcd")
+    expected = np.array([5, 1, 2, 0]) / 8
+    assert np.allclose(predicted(Majority(), data, rows), expected, atol=1e-6)
+
+
+def test_majority_does_not_look_at_the_input():
+    data, rows = table([0, 1, 1], "ab")
+    assert np.array_equal(predicted(Majority(), data, rows), predicted(Majority(), data, rows * 0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [([0, 1] * 10, "ab"), ([0, 1, 2] * 8, "abc"), ([0, 0, 1, 2, 2, 2, 2] * 4, "abc")],
+)
+@pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
+def test_logistic_regression_is_scikit_learns(labels, classes, c):
+    data, rows = table(labels, classes)
+    solver = Solver(C=c, max_iter=1000).fit(rows, labels)
+    found = predicted(LogisticRegression(c=c), data, rows)
+    assert np.allclose(found, solver.predict_proba(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [[0, 2] * 9, [3, 1, 0] * 6])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_a_class_without_examples_gets_no_probability(labels, scale):
+    data, rows = table(labels, "abcd", scale=scale)
+    found = predicted(LogisticRegression(), data, rows)
+    solver = Solver(max_iter=1000).fit(rows, labels)
+    known, missing = np.unique(labels), np.setdiff1d(np.arange(4), labels)
+    assert np.allclose(found[:, known], solver.predict_proba(rows), atol=1e-5)
+    assert found[:, missing].max() < 1e-9
+
+
+def test_labels_of_one_class_alone_predict_that_class():
+    data, rows = table([1, 1, 1], "abc")
+    assert np.allclose(predicted(LogisticRegression(), data, rows), [0, 1, 0], atol=1e-9)
+
+
+def test_logistic_regression_sees_pixels_of_the_given_labels_alone():
+    run = Bench(LogisticRegression).run(10)
+    setup, loaded = run.setup, run.setup.target.loaded
+    train = setup.drawn.train
+    pixels = loaded.pool.read(train).reshape(len(train), -1) / np.float32(255)
+    tests = loaded.test.read(np.arange(24)).reshape(24, -1) / np.float32(255)
+    solver = Solver(max_iter=1000).fit(pixels, loaded.pool.labels[train])
+    assert np.allclose(run.predictions, solver.predict_proba(tests), atol=1e-5)
+    assert (run.fitted.steps, run.fitted.chosen_by) == (0, "closed_form")

@@ -1,0 +1,115 @@
+"""(1 - a) CE + a T^2 KL, as a batch mean (Hinton et al. 2015, section 2)."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from transfergrid.cell import teach
+from transfergrid.strategies.distillation import Distillation, distillation_loss
+from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.strategies.scratch import Scratch
+from transfergrid.testing.bench import SEED, Bench
+from transfergrid.testing.tiny import TinyArchitecture
+
+
+@pytest.fixture
+def logits():
+    rng = torch.Generator().manual_seed(0)
+    student = torch.randn(6, 4, generator=rng, dtype=torch.float64)
+    teacher = torch.randn(6, 4, generator=rng, dtype=torch.float64)
+    return student, teacher, torch.tensor([0, 1, 2, 3, 0, 1])
+
+
+@pytest.mark.parametrize(("temperature", "weight"), [(1.0, 1.0), (4.0, 0.9), (20.0, 0.3), (2.0, 0)])
+def test_loss_is_the_formula(logits, temperature, weight):
+    student, teacher, labels = logits
+    p = log_softmax(teacher.numpy() / temperature, axis=1)
+    q = log_softmax(student.numpy() / temperature, axis=1)
+    divergence = (np.exp(p) * (p - q)).sum() / 6  # a mean over the batch, a sum over classes
+    entropy = -log_softmax(student.numpy(), axis=1)[np.arange(6), labels.numpy()].mean()
+    expected = (1 - weight) * entropy + weight * temperature**2 * divergence
+    assert distillation_loss(*logits, temperature, weight).item() == pytest.approx(expected)
+
+
+def gradient(logits, temperature):
+    """Return the gradient that the soft term alone sends into the student's logits."""
+    student, teacher, labels = logits
+    student = student.clone().requires_grad_()
+    loss = distillation_loss(student, teacher, labels, temperature, 1.0)
+    return torch.autograd.grad(loss, student)[0]
+
+
+def small(logits):
+    return 0.35 * logits[0], 0.35 * logits[1], logits[2]
+
+
+def test_size_of_the_soft_gradient_hardly_depends_on_the_temperature(logits):
+    # The published case goes from .214 to .212 between T = 1 and T = 1000.
+    norms = [gradient(small(logits), t).norm().item() for t in (1, 4, 100, 1000)]
+    assert max(norms) / min(norms) < 1.05
+
+
+def test_without_the_square_the_gradient_would_shrink_sixteenfold(logits):
+    bare = gradient(small(logits), 4.0) / 4.0**2
+    assert (bare.norm() / gradient(small(logits), 4.0).norm()).item() == pytest.approx(0.0625)
+    assert (bare.norm() / gradient(small(logits), 1.0).norm()).item() == pytest.approx(
+        0.06, abs=5e-3
+    )
+
+
+def test_at_high_temperature_it_matches_logits(logits):
+    student, teacher, _ = logits
+    difference = student - teacher
+    centred = difference - difference.mean(dim=1, keepdim=True)
+    expected = centred / student.numel()
+    found = gradient(logits, 1000.0)
+    assert ((found - expected).norm() / expected.norm()).item() < 2e-3
+
+
+def test_the_teacher_gets_no_gradient(logits):
+    setup = Bench(Distillation, {"teacher": FullFinetuning()}).prepared(10)
+    strategy, batch = setup.strategy, Bench(Distillation).batch(setup.data)
+    strategy.loss(batch, 0.0).backward()
+    assert all(p.grad is None for p in strategy.teacher.parameters())
+    assert not strategy.teacher.training
+
+
+def test_a_smaller_student_learns_and_does_not_carry_its_teacher():
+    bench = Bench(Distillation, {"teacher": FullFinetuning(), "student": TinyArchitecture(3)})
+    run = bench.run(10)
+    strategy, teacher = run.setup.strategy, run.setup.strategy.teacher
+    assert strategy.backbone.dim == 6
+    assert teacher.backbone.dim == 12
+    assert not any("teacher" in name for name in run.state)
+    assert sum(p.numel() for p in strategy.parameters()) < sum(
+        p.numel() for p in teacher.parameters()
+    )
+
+
+def test_the_teacher_is_the_adapted_source_and_its_steps_are_counted_apart():
+    bench = Bench(Distillation, {"teacher": FullFinetuning()})
+    setup = bench.set_up(10)
+    fitted = teach(setup, SEED, bench.machine)
+    alone = Bench(FullFinetuning).run(10)
+    assert fitted.steps == 8
+    taught = setup.strategy.teacher.state_dict()
+    assert all(torch.equal(taught[name], tensor) for name, tensor in alone.state.items())
+
+
+def test_without_weight_it_is_scratch():
+    arguments = {"teacher": FullFinetuning(), "weight": 0.0, "lr_factor": 1.0}
+    distilled = Bench(Distillation, arguments).run(10)
+    scratch = Bench(Scratch, {"lr_factor": 1.0}).run(10)
+    assert all(torch.equal(distilled.state[name], t) for name, t in scratch.state.items())
+
+
+def test_the_loss_uses_the_teachers_logits_on_the_same_batch():
+    bench = Bench(Distillation, {"teacher": FullFinetuning(), "temperature": 2.0, "weight": 0.7})
+    setup = bench.prepared(10)
+    setup.strategy.eval()
+    batch = bench.batch(setup.data)
+    inputs, labels = batch.target.inputs, batch.target.labels
+    student, teacher = setup.strategy.predict(inputs), setup.strategy.teacher.predict(inputs)
+    expected = distillation_loss(student, teacher, labels, 2.0, 0.7)
+    assert setup.strategy.loss(batch, 0.5).item() == pytest.approx(expected.item())
