@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -32,29 +33,36 @@ NEEDED = {
 """What an option has no default for."""
 
 
-@contextmanager
-def composer(*settings: str) -> Iterator[Composer]:
-    """Give a composer over the shipped configs."""
+@cache
+def loader() -> ConfigLoader:
+    """Return Hydra's loader of the shipped configs."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        yield Composer(hydra.config_loader, "config", settings)
+        return hydra.config_loader
+
+
+@cache
+def composer(*settings: str) -> Composer:
+    """Return a composer over the shipped configs; what it composes is kept for all tests."""
+    return Composer(loader(), "config", settings)
+
+
+def requested(*arguments: str, params: dict[str, Any] | None = None) -> tuple[Asked, Composer]:
+    """Return what these overrides ask for, and the composer that read them."""
+    request = read_request(arguments, params or {}, DEFAULTS, loader())
+    made = composer(*request.settings)
+    return ask(request, made), made
 
 
 def asked(*arguments: str, params: dict[str, Any] | None = None) -> Asked:
     """Return what these overrides ask for."""
-    with composer() as made:
-        request = read_request(arguments, params or {}, DEFAULTS, made.loader)
-        made.settings = request.settings
-        return ask(request, made)
+    return requested(*arguments, params=params)[0]
 
 
 def planned(*arguments: str, references: Sequence[str] = ()) -> Plan:
     """Return the plan of these overrides."""
-    with composer() as made:
-        request = read_request(arguments, {}, DEFAULTS, made.loader)
-        made.settings = request.settings
-        return make_plan(ask(request, made), made, references)
+    return make_plan(*requested(*arguments), references)
 
 
 def whole(*arguments: str) -> dict[str, Any]:

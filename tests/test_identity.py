@@ -26,12 +26,11 @@ WITH_DOMAIN = ["source_only", "source_and_target", "domain_adversarial"]
 
 @pytest.fixture(scope="module")
 def shipped():
-    with composer() as made:
-        options = {
-            (group, name): made.option(group, name, tuple(NEEDED.get(name, ())))
-            for group, name in OPTIONS
-        }
-    return {key: option.config for key, option in options.items()}
+    made = composer()
+    return {
+        (group, name): made.option(group, name, tuple(NEEDED.get(name, ()))).config
+        for group, name in OPTIONS
+    }
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ VERBS = {
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 COMPLETION = {"-sc", "--shell-completion"}
+ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
@@ -65,7 +66,8 @@ def _hydra(words: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     if not COMPLETION & set(words):
-        words = [prepared(word) for word in multirun_first(words)]
+        asks = not ASKS_FOR_TEXT & set(words)
+        words = [prepared(word, asks) for word in multirun_first(words)]
     sys.argv = ["transfergrid", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -86,11 +88,12 @@ def multirun_first(words: Sequence[str]) -> list[str]:
     return multirun[:1] + [word for word in words if word not in MULTIRUN]
 
 
-def prepared(word: str) -> str:
+def prepared(word: str, runs: bool = False) -> str:
     """Return an override as Hydra's first composition takes it.
 
     That composition knows one option of each group only, while a key may belong to another one
     that is swept over: so keys inside groups are forced here, and checked option by option later.
+    For a run, groups inside groups are written as sweeps, which that composition leaves out.
 
     Raises:
         BadInputError: the key is none of ours, or stands for what every cell has.
@@ -104,6 +107,8 @@ def prepared(word: str) -> str:
         raise BadInputError(f"{word}: give a {key} or leave this out")
     if key == "hydra" and rest == ".mode":
         raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
+    if runs and rest.startswith("@") and match.group(4) and "(" not in word:
+        return f"{sign}{key}{rest}=choice({match.group(4)[1:]})"
     return f"++{word}" if not sign and key in CHECKED_LATER and rest.startswith(".") else word
 
 

@@ -7,6 +7,7 @@ cell is exactly the sum of its fragments (a test holds the two against each othe
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -28,6 +29,10 @@ from transfergrid.grid import Option
 GROUPS = ("source", "strategy", "target", "training")
 SETTINGS = ("trainer", "tracking", "study", "results", "references", "debug", "hydra")
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
+
+
+_ABSENT_PART = re.compile(r"Could not override '([^']*@[^']*)'")
+"""What Hydra says of `group@package=...` where the option has nothing there by default."""
 
 
 @dataclass
@@ -186,15 +191,25 @@ class Composer:
     def _composed(self, choice: tuple[str, ...]) -> DictConfig:
         """Return the whole config under this choice, unresolved and without Hydra's own part."""
         if choice not in self._wholes:
-            overrides = [*self.settings, *choice]
             try:
-                whole = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+                whole = self._load(choice)
             except (HydraException, OmegaConfBaseException) as error:
                 raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
             with flag_override(whole, ["struct", "readonly"], False):
                 whole.pop("hydra")
             self._wholes[choice] = whole
         return self._wholes[choice]
+
+    def _load(self, choice: Sequence[str]) -> DictConfig:
+        overrides = [*self.settings, *choice]
+        try:
+            return self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+        except HydraException as error:
+            absent = _ABSENT_PART.search(str(error))
+            plain = [part for part in choice if absent and part.startswith(f"{absent[1]}=")]
+            if not plain:
+                raise
+            return self._load([f"+{o}" if o in plain else o for o in choice])
 
 
 def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
@@ -217,8 +232,8 @@ def check_key(path: Sequence[str], node: Any, where: str) -> None:
     for depth, key in enumerate(path):
         if not isinstance(node, dict):
             return
-        if key not in node and "_target_" in node:
-            known = [name for name in node if name not in ("_target_", "about")]
+        known = [name for name in node if name not in ("_target_", "about")]
+        if key not in known and "_target_" in node:
             place = ".".join([where.partition("=")[0], *path[:depth], key])
             raise BadInputError(f"{where} has no key {place}{did_you_mean(key, known)}")
         node = node.get(key)
@@ -232,8 +247,9 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
     about = config.get("about") or {}
     by = about.get("named_by")
     if by and config.get(by):
-        value = str(config[by])
-        name = Path(value).stem if by in about.get("paths", ()) else value
+        name = str(config[by])
+        if by in about.get("paths", ()):
+            name = Path(name).name if Path(name).is_dir() else Path(name).stem
     rest = [override.partition(".")[2] for override in overrides]
     told = [text for text in rest if text.partition("=")[0] != by]
     return f"{name}({','.join(told)})" if told else name
