@@ -1,0 +1,37 @@
+"""The tiny parts keep the contracts of the real ones, and can be learned."""
+
+import numpy as np
+import pytest
+import torch
+
+from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.testing.bench import Bench
+from transfergrid.testing.tiny import TinyArchitecture, TinyDomain
+from transfergrid.training import Training
+
+
+@pytest.mark.parametrize("granularity", ["fine", "coarse"])
+def test_tiny_backbone_keeps_the_contract(granularity):
+    backbone = TinyArchitecture().build().eval()
+    blocks, inputs = backbone.blocks(granularity), torch.randn(4, 1, 8, 8)
+    assert [n for b in blocks for n in b.parameters] == [n for n, _ in backbone.named_parameters()]
+    assert [n for b in blocks for n in b.buffers] == [n for n, _ in backbone.named_buffers()]
+    for k in range(len(blocks) + 1):
+        boundary = backbone.prefix(k, granularity)(inputs)
+        assert torch.equal(backbone.suffix(k, granularity)(boundary), backbone.embed(inputs))
+
+
+def test_poison_is_in_the_test_split_alone():
+    plain, poisoned = TinyDomain().load(), TinyDomain(test="poisoned").load()
+    everything = np.arange(24)
+    assert np.array_equal(plain.pool.read(everything), poisoned.pool.read(everything))
+    assert np.array_equal(plain.pool.labels, poisoned.pool.labels)
+    assert not np.any(plain.test.labels == poisoned.test.labels)
+    assert not np.array_equal(plain.test.read(everything), poisoned.test.read(everything))
+
+
+def test_tiny_domain_can_be_learned():
+    plan = Training(steps=60, batch_size=16, lr=0.01, validations=2)
+    run = Bench(FullFinetuning, {"lr_factor": 1.0}, training=plan).run(10)
+    labels = torch.from_numpy(run.setup.target.loaded.test.labels)
+    assert (run.predictions.argmax(dim=1) == labels).float().mean() > 0.8
