@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
@@ -21,6 +24,14 @@ ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the words behind a verb; what it cannot read is bad input like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise BadInputError(f"{message} ({self.prog} --help)")
 
 
 def conf_dir() -> Path:
@@ -71,10 +82,13 @@ def _hydra(words: list[str]) -> int:
     sys.argv = ["transfergrid", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    warnings.filterwarnings("error", r"provider=.* is not available", UserWarning)
     try:
         decorate(_never)()
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInputError(told(error)) from error
+    except UserWarning as error:
+        raise BadInputError(f"hydra.searchpath: {error}") from error
     return 0
 
 
@@ -104,7 +118,7 @@ def prepared(word: str, runs: bool = False) -> str:
     sign, key, rest = match.group(1), match.group(2), match.group(3) or ""
     check_known("key", key, KEYS)
     if not rest and (sign == "~" or match.group(4) in NO_CHOICE):
-        raise BadInputError(f"{word}: give a {key} or leave this out")
+        raise BadInputError(f"{word}: give a value for {key}, or leave this out")
     if key == "hydra" and rest == ".mode":
         raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
     if runs and rest.startswith("@") and match.group(4) and "(" not in word:

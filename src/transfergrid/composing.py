@@ -155,7 +155,7 @@ class Composer:
         self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
 
     def names(self, group: str) -> list[str]:
-        """Return the options that a group has."""
+        """Return the options that a group has, those on a `hydra.searchpath` left out."""
         return self.loader.get_group_options(group)
 
     def options(self, group: str, axis: Axis) -> list[Option]:
@@ -168,7 +168,6 @@ class Composer:
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
         """Return one option with these overrides inside it."""
-        check_known(group, name, self.names(group))
         key = (group, name, overrides)
         if key not in self._options:
             self._options[key] = self._make(group, name, overrides)
@@ -194,6 +193,8 @@ class Composer:
             try:
                 whole = self._load(choice)
             except (HydraException, OmegaConfBaseException) as error:
+                group, _, name = choice[0].partition("=")
+                check_known(group, name, self.names(group))
                 raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
             with flag_override(whole, ["struct", "readonly"], False):
                 whole.pop("hydra")

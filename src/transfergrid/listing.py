@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from transfergrid.cli import conf_dir
+from transfergrid.cli import Parser, conf_dir
 from transfergrid.errors import check_known
 
 KINDS = {
@@ -24,9 +23,7 @@ KINDS = {
 
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid list KIND [--config-dir DIR]`."""
-    parser = argparse.ArgumentParser(
-        prog="transfergrid list", description="List what there is to choose from."
-    )
+    parser = Parser(prog="transfergrid list", description="List what there is to choose from.")
     parser.add_argument("kind", nargs="?", help=", ".join(KINDS))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     chosen = parser.parse_args(arguments)

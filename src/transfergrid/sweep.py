@@ -41,6 +41,10 @@ def _sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
     settings = _settings(config)
+    if type(config.debug) is not bool:
+        raise BadInputError(f"debug={config.debug}: give true or false")
+    if not config.results:
+        raise BadInputError("results= names no folder")
     request = read_request(arguments, params, _defaults(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
+from transfergrid.cli import Parser
 from transfergrid.evidence.rows import table_rows
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
@@ -23,7 +23,7 @@ def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
 
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid table [RESULTS] [--format FORMAT]`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
     )
     parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
