@@ -252,9 +252,12 @@ def test_baselines_first():
         range(3),
         references=["majority"],
     )
-    first = [cell.id in made.first_wave for cell in made.cells]
-    assert first == sorted(first, reverse=True)
-    assert made.first_wave == {cell.baseline.id for cell in made.cells if cell.baseline}
+    wave = {name: number for number, names in enumerate(made.waves) for name in names}
+    assert [wave[cell.id] for cell in made.cells] == sorted(wave.values())
+    assert len(wave) == len(made.cells)
+    compared = [cell for cell in made.cells if cell.baseline]
+    assert compared
+    assert all(wave[cell.baseline.id] < wave[cell.id] for cell in compared)
 
 
 def test_the_same_request_has_the_same_identity_in_any_order():

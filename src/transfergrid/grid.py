@@ -5,7 +5,7 @@ Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 ce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -154,9 +154,13 @@ class Plan:
         return digest(sorted(cell.id for cell in self.cells))
 
     @cached_property
-    def first_wave(self) -> set[str]:
-        """Identities of the cells that others are compared with."""
-        return {cell.baseline.id for cell in self.cells if cell.baseline}
+    def waves(self) -> list[set[str]]:
+        """Identities in the order to run them: a cell's baseline is always in an earlier wave."""
+        depths = _depths({cell.id: cell for cell in self.cells})
+        return [
+            {name for name, depth in depths.items() if depth == wave}
+            for wave in range(max(depths.values(), default=-1) + 1)
+        ]
 
 
 Library = Callable[[str], Option]
@@ -199,10 +203,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
         self._add_references(asked)
-        first = {cell.baseline.id for cell in self.cells.values() if cell.baseline}
-        order = sorted(
-            self.cells.values(), key=lambda c: (c.id not in first, c.baseline is not None, c.seed)
-        )
+        depths = _depths(self.cells)
+        order = sorted(self.cells.values(), key=lambda cell: (depths[cell.id], cell.seed))
         for cell in order:
             cell.exploratory = [r for r in cell.exploratory if r.id in self.cells]
         return Plan(order, list(self.skipped), self.wanted)
@@ -367,6 +369,16 @@ class Planner:
             axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
             for target, labels, seed in axes:
                 self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+
+
+def _depths(cells: Mapping[str, Cell]) -> dict[str, int]:
+    """Return for each cell how many comparisons stand below it: 0 for one without a baseline."""
+
+    def depth(cell: Cell) -> int:
+        below = cells.get(cell.baseline.id) if cell.baseline else None
+        return 0 if below is None else 1 + depth(below)
+
+    return {name: depth(cell) for name, cell in cells.items()}
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from transfergrid.progress import Progress, Silent, progress
 from transfergrid.record import Status
 from transfergrid.settings import Settings
 
+WARNING = "transfergrid: warning:"
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 
 
@@ -99,6 +101,7 @@ class Pool:
     shown: Progress = field(default_factory=Silent)
     outcome: Outcome = field(default_factory=Outcome)
     workers: dict[int, Worker] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
 
     def check(self, cells: Sequence[CellConfig]) -> None:
         """Let the first worker build what these cells are made of, before anything is kept.
@@ -106,7 +109,9 @@ class Pool:
         Raises:
             BadInputError: a part cannot be built as it was asked for.
         """
-        worker = self.workers[0] = self._start(0)
+        for slot in range(min(self.settings.workers, len(cells))):
+            self.workers[slot] = self._start(slot)  # all of them: they import side by side
+        worker = self.workers[0]
         worker.send({"check": [asdict(cell) for cell in different_parts(cells)]})
         line = worker.answers.readline()
         if not line.endswith("\n"):
@@ -175,8 +180,16 @@ class Pool:
             self._bury(worker, cell)
             return
         assert cell is not None
-        answer = json.loads(line)
-        self._count(cell, answer["reason"], worker.said())
+        said = worker.said()
+        self._repeat_warnings(said)
+        self._count(cell, json.loads(line)["reason"], said)
+
+    def _repeat_warnings(self, said: str) -> None:
+        """Show what a worker warned of, once."""
+        for line in said.splitlines():
+            if line.startswith(WARNING) and line not in self.warned:
+                self.warned.add(line)
+                self.shown.remark(line)
 
     def _bury(self, worker: Worker, cell: CellConfig | None) -> None:
         code = worker.process.wait()
@@ -222,17 +235,17 @@ def _last_line(text: str) -> str:
 
 def run_grid(
     cells: Sequence[CellConfig],
-    first: set[str],
+    waves: Sequence[set[str]],
     ledger: Ledger,
     settings: Settings,
     done: int = 0,
     checked: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run cells, those that others are compared with first; a failing cell stops no other.
+    """Run cells wave by wave, baselines before what is compared; a failing cell stops no other.
 
     Args:
         cells: what is left to do.
-        first: identities of the baselines.
+        waves: identities; a wave begins when the one before has ended.
         ledger: where records go.
         settings: how to run.
         done: how many cells of the grid were done before.
@@ -244,14 +257,14 @@ def run_grid(
     if not cells:
         checked()
         return Outcome()
-    waves = [[c for c in cells if c.id in first], [c for c in cells if c.id not in first]]
     pool = Pool(ledger, settings)
     try:
+        _stop_on_sigterm()
         pool.check(cells)
         checked()
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
             for wave in waves:
-                pool.run(wave)
+                pool.run([cell for cell in cells if cell.id in wave])
     except KeyboardInterrupt:
         pool.outcome.interrupted = True
     finally:
@@ -259,6 +272,16 @@ def run_grid(
     outcome = pool.outcome
     outcome.left = len(cells) - outcome.done - outcome.failed
     return outcome
+
+
+def _stop_on_sigterm() -> None:
+    """End as by Ctrl-C when a cluster asks a job to go."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def run_here(cell: CellConfig, ledger: Ledger, settings: Settings) -> None:

@@ -11,10 +11,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
-    TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
@@ -26,6 +23,9 @@ class Progress(Protocol):
     def ended(self, label: str, reason: str | None) -> None:
         """Count a cell; `reason` says why it failed."""
 
+    def remark(self, line: str) -> None:
+        """Show a line that is about no one cell."""
+
 
 class Silent:
     """Shows nothing."""
@@ -33,19 +33,28 @@ class Silent:
     def ended(self, label: str, reason: str | None) -> None:
         """Count nothing."""
 
+    def remark(self, line: str) -> None:
+        """Show nothing."""
+
 
 class Bar:
     """Done, failed, left and time to go on one line; failures stay above it."""
 
-    def __init__(self, rich: RichProgress, task: TaskID) -> None:
-        self.rich, self.task, self.failed = rich, task, 0
+    def __init__(self, rich: RichProgress, total: int, done: int) -> None:
+        self.rich, self.failed, self.left = rich, 0, total - done
+        self.task = rich.add_task("grid", total=total, completed=done, failed=0, left=self.left)
 
     def ended(self, label: str, reason: str | None) -> None:
         """Advance the bar."""
         if reason is not None:
             self.failed += 1
-            self.rich.console.print(f"failed: {label}: {reason}", markup=False, highlight=False)
-        self.rich.update(self.task, advance=1, failed=self.failed)
+            self.remark(f"failed: {label}: {reason}")
+        self.left -= 1
+        self.rich.update(self.task, advance=1, failed=self.failed, left=self.left)
+
+    def remark(self, line: str) -> None:
+        """Print above the bar."""
+        self.rich.console.print(line, markup=False, highlight=False)
 
 
 class Lines:
@@ -62,7 +71,11 @@ class Lines:
         pace = (time.monotonic() - self.started) / self.count
         to_go = time.strftime("%H:%M:%S", time.gmtime(pace * (self.total - number)))
         word = f"failed: {reason}" if reason is not None else "done"
-        print(f"[{number}/{self.total}, {to_go} to go] {label}: {word}", flush=True)
+        self.remark(f"[{number}/{self.total}, {to_go} to go] {label}: {word}")
+
+    def remark(self, line: str) -> None:
+        """Print it."""
+        print(line, flush=True)
 
 
 @contextmanager
@@ -72,13 +85,11 @@ def progress(kind: str, total: int, done: int) -> Iterator[Progress]:
         yield Lines(total, done)
         return
     columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("cells, {task.fields[failed]} failed,"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed} of {task.total} cells,"),
+        TextColumn("{task.fields[failed]} failed, {task.fields[left]} left,"),
         TimeRemainingColumn(),
         TextColumn("to go"),
     )
     with RichProgress(*columns, console=Console()) as rich:
-        yield Bar(rich, rich.add_task("grid", total=total, completed=done, failed=0))
+        yield Bar(rich, total, done)
