@@ -61,7 +61,7 @@ def _sweep(
         ledger.write_grid(_grid(plan, cells, settings))
         _announce(plan, cells, done)
 
-    outcome = run_grid(left, plan.first_wave, ledger, settings, len(done), checked)
+    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked)
     ledger.compact()
     show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
     if outcome.interrupted:
