@@ -96,6 +96,7 @@ def _refused(folder, monkeypatch, capfd, *arguments):
         ("results=", "results"),
         ("results=/proc/nowhere", "cannot write results to '/proc/nowhere'"),
         ("training.steps=0", "training.steps"),
+        ("source=trained_here source.training.lr=-1", "lr must be above 0"),
         ("source=timm", "source=timm also needs source.model=..."),
         ("target=image_folder", "target=image_folder also needs target.root=..."),
         ("target=image_folder target.root=nowhere", "nowhere"),
@@ -185,7 +186,6 @@ def test_weights_that_do_not_fit_are_told_before_anything_runs(tmp_path, refused
         ("strategy=distillation strategy.teacher.lr_factor=fast", "a number, not 'fast'"),
         ("source.model=test_resnett", "did you mean test_resnet?"),
         ("strategy=scratch source.architecture.options={depth:3}", "timm cannot make test_resnet"),
-        ("source=trained_here source.training.lr=-1", "lr must be above 0"),
     ],
 )
 def test_parts_that_cannot_be_built(arguments, told):

@@ -155,8 +155,10 @@ class Composer:
         self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
 
     def names(self, group: str) -> list[str]:
-        """Return the options that a group has, those on a `hydra.searchpath` left out."""
-        return self.loader.get_group_options(group)
+        """Return the options that a group has."""
+        return self.loader.get_group_options(
+            group, config_name=self.config_name, overrides=self.settings
+        )
 
     def options(self, group: str, axis: Axis) -> list[Option]:
         """Return the options that were asked of a group.

@@ -45,7 +45,8 @@ def _sweep(
         raise BadInputError(f"debug={config.debug}: give true or false")
     if not config.results:
         raise BadInputError("results= names no folder")
-    request = read_request(arguments, params, _defaults(config), loader)
+    places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    request = read_request([*places, *arguments], params, _defaults(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)
     ledger = Ledger(str(config.results))
