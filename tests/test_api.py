@@ -23,7 +23,7 @@ def small_source(characters="0123456789"):
 
 
 def test_run_brings_the_baseline_and_is_not_run_twice(tmp_path):
-    asked = dict(labels=2, seed=1, training=SHORT, results=tmp_path)
+    asked = {"labels": 2, "seed": 1, "training": SHORT, "results": tmp_path}
     first = api.run(small_source(), FeatureExtraction(), Digits(), **asked)
     again = api.run(small_source(), FeatureExtraction(), Digits(), **asked)
     assert again == first

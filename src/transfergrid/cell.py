@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from transfergrid import recording
 from transfergrid.arrays import Predictions
-from transfergrid.batches import CellData, View
+from transfergrid.batches import View
 from transfergrid.cell_config import CellConfig
 from transfergrid.cost import Stopwatch, forward_flops, reset_peak_memory
-from transfergrid.data.budgets import Draw, draw
+from transfergrid.data.budgets import draw
 from transfergrid.factory import build
 from transfergrid.fitting import Fit, Log, Machine, fit, probabilities, quiet
 from transfergrid.ledger import Ledger
@@ -26,37 +24,13 @@ from transfergrid.materials import (
 from transfergrid.pretraining import SourceMaker
 from transfergrid.record import Record
 from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.stages import Outcome, Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.training import Training
 
 LARGEST_TRAIN_SCORE = 2000
 """So many training examples at most are scored again after training."""
-
-
-@dataclass
-class Setup:
-    """A cell's parts, built and joined; nothing is trained yet."""
-
-    target: OpenDomain
-    drawn: Draw
-    data: CellData
-    strategy: Strategy
-    backbone: Backbone | None
-    preprocess: Preprocess
-    taught: Backbone | None
-    """The source's backbone, where it is to become a teacher."""
-    maker: SourceMaker
-
-
-@dataclass
-class Outcome:
-    """What a trained strategy says of the cell's examples: (probabilities, labels) by part."""
-
-    train: tuple[Tensor, Tensor] | None
-    validation: tuple[Tensor, Tensor] | None
-    test: tuple[Tensor, Tensor]
-    flops: int
 
 
 def run_cell(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -30,10 +30,8 @@ from transfergrid.record import (
     Seconds,
     Status,
 )
+from transfergrid.stages import Outcome, Setup
 from transfergrid.tracking import RunCard, unique
-
-if TYPE_CHECKING:
-    from transfergrid.cell import Outcome, Setup
 
 
 def record_of(

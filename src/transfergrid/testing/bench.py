@@ -24,6 +24,7 @@ from transfergrid.fitting import Fit, Machine, quiet
 from transfergrid.identity import Labels
 from transfergrid.materials import OpenDomain
 from transfergrid.pretraining import SourceMaker
+from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
 from transfergrid.tracking import NoTracker
@@ -41,7 +42,7 @@ MANY = 10
 class Run:
     """A cell that was run."""
 
-    setup: cell.Setup
+    setup: Setup
     fitted: Fit
     state: dict[str, Tensor]
     """The strategy's, after training."""
@@ -82,7 +83,7 @@ class Bench:
 
     def set_up(
         self, labels: Labels, target: TinyDomain | None = None, strategy: Strategy | None = None
-    ) -> cell.Setup:
+    ) -> Setup:
         """Build and join the parts of a cell; global random states are different every time."""
         self.disturb()
         maker = SourceMaker(Path("unused"), self.machine, NoTracker(), Stopwatch())
@@ -102,7 +103,7 @@ class Bench:
             training=config_of(self.training),
         )
 
-    def prepared(self, labels: Labels) -> cell.Setup:
+    def prepared(self, labels: Labels) -> Setup:
         """Return a cell on the eve of its first step."""
         setup = self.set_up(labels)
         cell.teach(setup, SEED, self.machine)
@@ -110,7 +111,7 @@ class Bench:
         setup.strategy.train()
         return setup
 
-    def learn(self, setup: cell.Setup) -> Run:
+    def learn(self, setup: Setup) -> Run:
         """Train a cell and score it."""
         quiet()
         cell.teach(setup, SEED, self.machine)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from transfergrid.batches import Batch, CellData
-from transfergrid.cell import Setup, teach
+from transfergrid.cell import teach
 from transfergrid.data.budgets import draw
 from transfergrid.factory import config_of
 from transfergrid.materials import add_source_domain, target_data
+from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.needs import Needs
 from transfergrid.testing.bench import MANY, SEED, Bench, expect
@@ -115,7 +116,7 @@ def gradients_where_declared(bench: Bench) -> None:
         strategy, groups = setup.strategy, setup.strategy.trainable()
         if not groups:
             return
-        strategy.loss(bench.batch(setup.data), 0.5).backward()  # type: ignore[no-untyped-call]
+        strategy.loss(bench.batch(setup.data), 0.5).backward()
         for group in groups:
             expect(
                 any(p.grad is not None and bool(p.grad.any()) for p in group.parameters),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.batches import Batch, StepBatches
-from transfergrid.cell import Setup, learn, teach
+from transfergrid.cell import learn, teach
 from transfergrid.fitting import Fit
+from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import (
     SEED,

@@ -1,0 +1,39 @@
+"""What the stages of a cell hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from transfergrid.batches import CellData
+from transfergrid.data.budgets import Draw
+from transfergrid.materials import OpenDomain
+from transfergrid.pretraining import SourceMaker
+from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.strategies.base import Strategy
+
+
+@dataclass
+class Setup:
+    """A cell's parts, built and joined; nothing is trained yet."""
+
+    target: OpenDomain
+    drawn: Draw
+    data: CellData
+    strategy: Strategy
+    backbone: Backbone | None
+    preprocess: Preprocess
+    taught: Backbone | None
+    """The source's backbone, where it is to become a teacher."""
+    maker: SourceMaker
+
+
+@dataclass
+class Outcome:
+    """What a trained strategy says of the cell's examples: (probabilities, labels) by part."""
+
+    train: tuple[Tensor, Tensor] | None
+    validation: tuple[Tensor, Tensor] | None
+    test: tuple[Tensor, Tensor]
+    flops: int
