@@ -116,7 +116,7 @@ def gradients_where_declared(bench: Bench) -> None:
         strategy, groups = setup.strategy, setup.strategy.trainable()
         if not groups:
             return
-        strategy.loss(bench.batch(setup.data), 0.5).backward()
+        strategy.loss(bench.batch(setup.data), 0.5).backward()  # type: ignore[no-untyped-call]
         for group in groups:
             expect(
                 any(p.grad is not None and bool(p.grad.any()) for p in group.parameters),
