@@ -139,14 +139,18 @@ def _grid(plan: Plan, cells: Sequence[CellConfig], settings: Settings) -> Config
 
 
 def _announce(plan: Plan, cells: Sequence[CellConfig], done: set[str]) -> None:
-    added = len(cells) - len(plan.wanted)
-    words = [f"{len(plan.wanted)} cells asked for"]
+    added, left_out = len(cells) - len(plan.wanted), len(plan.skipped)
+    words = [f"{_counted(len(plan.wanted), 'cell')} asked for"]
     if added:
-        words.append(f"{added} baselines and reference arms added")
-    if plan.skipped:
-        words.append(f"{len(plan.skipped)} combinations left out")
-    words.append(f"{len(done)} done before" if done else "none done before")
+        words.append(f"{added} more to compare with")
+    if left_out:
+        words.append(f"{_counted(left_out, 'combination')} left out")
+    words.append(f"{len(done) or 'none'} done before")
     print("; ".join(words), flush=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _debug(cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings) -> int:
