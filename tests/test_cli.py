@@ -304,7 +304,7 @@ def test_a_strategy_from_the_current_folder_runs_with_its_baseline(own):
     assert done.returncode == 0, done.stderr
     assert "mine(depth=2)" in done.stdout
     assert "gain over scratch" in done.stdout
-    assert "1 cells asked for; 1 baselines and reference arms added" in done.stdout
+    assert "1 cell asked for; 1 more to compare with" in done.stdout
     assert len(list((folder / "results" / "cells").glob("*/*/record.json"))) == 2
 
 
