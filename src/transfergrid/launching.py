@@ -136,6 +136,10 @@ class Pool:
 
     def _hand_out(self, waiting: deque[CellConfig], selector: selectors.BaseSelector) -> None:
         for slot in range(self.settings.workers):
+            idle = self.workers.get(slot)
+            if idle and idle.cell is None and idle.process.poll() is not None:
+                selector.unregister(idle.answers)
+                self._bury(idle, None)
             if waiting and slot not in self.workers:
                 worker = self.workers[slot] = self._start(slot)
                 selector.register(worker.answers, selectors.EVENT_READ, worker)

@@ -1,0 +1,52 @@
+"""Run a grid of pretended cells: `python pretend_grid.py RESULTS WHAT [WHAT ...]`."""
+
+import sys
+from pathlib import Path
+
+from transfergrid import launching
+from transfergrid.cell_config import CellConfig
+from transfergrid.ledger import Ledger
+from transfergrid.settings import Settings
+
+WORKER = Path(__file__).with_name("pretend_worker.py")
+launching.Pool.command = (sys.executable, str(WORKER))
+TRAINER = {
+    "accelerator": "cpu",
+    "workers": 2,
+    "threads": 1,
+    "loader_workers": 0,
+    "deterministic": "warn",
+    "progress": "auto",
+}
+
+
+def cell(number, what="work", **strategy):
+    parts = {"source": None, "strategy": what, "target": "t", "training": None}
+    names = {"source": None, "strategy": what, "target": "t", "architecture": None}
+    return CellConfig(
+        id=f"{number:016x}",
+        parts=parts,
+        names=names,
+        source=None,
+        strategy={"_target_": "x.Y", "what": what, **strategy},
+        target={},
+        labels=1,
+        seed=number,
+        training=None,
+    )
+
+
+def run(results, cells, first=(), **trainer):
+    """Run what is missing of these cells."""
+    settings = Settings.read({**TRAINER, **trainer}, {}, None)
+    ledger = Ledger(results)
+    done = ledger.done(c.id for c in cells)
+    left = [c for c in cells if c.id not in done]
+    waves = [set(first), {c.id for c in cells} - set(first)]
+    return launching.run_grid(left, waves, ledger, settings, done=len(done))
+
+
+if __name__ == "__main__":
+    made = run(Path(sys.argv[1]), [cell(i, what) for i, what in enumerate(sys.argv[2:])])
+    print(made, flush=True)
+    sys.exit(130 if made.interrupted else made.exit_code)
