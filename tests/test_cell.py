@@ -88,8 +88,8 @@ def test_a_record_is_filled_sensibly(records, ledger, name):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_parameters_and_operations(records, name):
     cost, whole = records[name].cost, records["full_finetuning"].cost
-    if name == "majority":
-        assert cost.parameters == cost.parameters_trained == 0
+    if name in ("majority", "logistic_regression"):
+        assert cost.parameters == cost.parameters_trained == 0, "nothing that a step changes"
         return
     assert cost.flops_forward > 0
     assert cost.parameters > 0

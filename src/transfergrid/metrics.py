@@ -20,6 +20,8 @@ class Metric:
 
     compute: Callable[[Tensor, Tensor, int], Tensor]
     higher_is_better: bool = True
+    is_share: bool = True
+    """From 0 to 1, which torchmetrics may miss by a rounding error."""
 
 
 METRICS = {
@@ -28,7 +30,7 @@ METRICS = {
     "auroc": Metric(lambda p, y, c: tm.multiclass_auroc(p, y, c, average="macro")),
     "ece": Metric(lambda p, y, c: tm.multiclass_calibration_error(p, y, c, n_bins=15), False),
     "loss": Metric(
-        lambda p, y, c: torch.nn.functional.nll_loss(p.clamp_min(1e-12).log(), y), False
+        lambda p, y, c: torch.nn.functional.nll_loss(p.clamp_min(1e-12).log(), y), False, False
     ),
 }
 
@@ -47,7 +49,8 @@ def score(name: str, probabilities: Tensor, labels: Tensor) -> float:
     """Return one metric, in its own unit (shares from 0 to 1, the loss in nats)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes without examples
-        return float(metric(name).compute(probabilities, labels, probabilities.shape[1]))
+        value = metric(name).compute(probabilities, labels, probabilities.shape[1])
+        return float(value.clamp(0, 1) if metric(name).is_share else value)
 
 
 def scores(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:

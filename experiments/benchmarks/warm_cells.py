@@ -1,0 +1,69 @@
+"""Cells for the benchmarks of a warm process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+from transfergrid.cell import run_cell
+from transfergrid.cell_config import CellConfig
+from transfergrid.data.digits import Digits
+from transfergrid.data.glyphs import Glyphs
+from transfergrid.factory import config_of, locate
+from transfergrid.fitting import Machine
+from transfergrid.grid import Asked, Option, Planner
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.sources.timm import TimmArchitecture
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.strategies.distillation import Distillation
+from transfergrid.strategies.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.strategies.layerwise_lr import LayerwiseLR
+from transfergrid.training import Training
+
+MACHINE = Machine(accelerator="cpu", threads=1)
+SMALL = Training(steps=5)
+STRATEGIES = {
+    "full_finetuning": FullFinetuning(),
+    "feature_extraction": FeatureExtraction(),
+    "layerwise_lr": LayerwiseLR(),
+    "distillation": Distillation(FullFinetuning()),
+    "domain_adversarial": DomainAdversarial(),
+}
+
+
+def _shipped(name: str) -> Option:
+    camel = "".join(word.capitalize() for word in name.split("_"))
+    strategy = locate(f"transfergrid.strategies.{name}.{camel}")()
+    return Option(name, config_of(strategy))
+
+
+def cells(number: int, steps: int = 5) -> Iterator[CellConfig]:
+    """Yield cells of five strategies in turn on scikit-learn's digits, a new seed each round."""
+    printed = Glyphs(size=16, per_class=20, test_per_class=5)
+    architecture = TimmArchitecture("test_resnet", 16, {"in_chans": 1})
+    source = TrainedHere(architecture, printed, SMALL)
+    options = [Option(name, config_of(strategy)) for name, strategy in STRATEGIES.items()]
+    asked = Asked(
+        [Option("printed", config_of(source))],
+        options,
+        [Option("digits", config_of(Digits()))],
+        [Option("small", config_of(Training(steps=steps)))],
+        [20],
+        range(-(-number // len(options))),
+    )
+    plan = Planner(_shipped).plan(asked)
+    by_strategy = {
+        name: iter([c for c in plan.cells if c.strategy.name == name and c.id in plan.wanted])
+        for name in STRATEGIES
+    }
+    for name in islice(cycle(STRATEGIES), number):
+        yield CellConfig(**next(by_strategy[name]).to_json())
+
+
+def run(cell: CellConfig, results: Path) -> Record:
+    """Run a cell without a tracker."""
+    return run_cell(cell, Ledger(results), MACHINE)
