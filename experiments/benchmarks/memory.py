@@ -14,6 +14,8 @@ from pathlib import Path
 
 from warm_cells import cells, run
 
+from transfergrid.worker import free_cycles
+
 WARM_UP = 20
 
 
@@ -28,6 +30,7 @@ def main(number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for cell in cells(WARM_UP + number):
             run(cell, Path(folder))
+            free_cycles()  # as a worker does
             sizes.append(resident_megabytes())
     warm = sizes[WARM_UP - 1]
     marks = {n: sizes[WARM_UP - 1 + n] - warm for n in range(0, number + 1, max(1, number // 6))}

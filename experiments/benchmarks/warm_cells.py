@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -24,6 +26,7 @@ from transfergrid.strategies.full_finetuning import FullFinetuning
 from transfergrid.strategies.layerwise_lr import LayerwiseLR
 from transfergrid.training import Training
 
+atexit.register(gc.unfreeze)  # libraries complain of what is frozen when the process ends
 MACHINE = Machine(accelerator="cpu", threads=1)
 SMALL = Training(steps=5)
 STRATEGIES = {

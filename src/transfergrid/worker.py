@@ -10,6 +10,7 @@ An order holds `cell` (the fields of `CellConfig`) and may hold `results` (the l
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -64,6 +65,17 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, BadInputError) else f"{type(error).__name__}: {text}"
 
 
+def free_cycles() -> None:
+    """Free the cell that ended: its model, optimiser and trainer point at one another.
+
+    Left to itself Python's collector, which sees no tensor's size, lets hundreds of MB gather. What
+    is there after the first cell (modules, caches) is set aside, which makes later searches short.
+    """
+    gc.collect()
+    if gc.get_freeze_count() == 0:
+        gc.freeze()
+
+
 def serve() -> None:
     """Obey one order a line until input ends; whatever else is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
@@ -79,6 +91,7 @@ def serve() -> None:
         except Exception as error:  # a failing cell must not take the worker along
             traceback.print_exc()
             reason = reason_of(error)
+        free_cycles()
         sys.stdout.flush()
         sys.stderr.flush()
         print(json.dumps({"reason": reason}), file=answers, flush=True)
