@@ -46,7 +46,7 @@ LIBRARY = {
             {"labelled": "source_and_target", "unlabelled": "source_only"},
         ),
         strategy("scratch_longer", {"source": "architecture"}),
-        strategy("majority", {"source": "none"}, {"labelled": None}),
+        strategy("majority", {"source": "none", "training": False}, {"labelled": None}),
     )
 }
 DIGITS = Option("digits", domain(10, seed=5))

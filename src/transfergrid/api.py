@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.rows import Row, table_rows
+from transfergrid.evidence.rows import Row
 from transfergrid.factory import config_of
 from transfergrid.grid import Asked, Option, Planner
 from transfergrid.identity import read_labels, read_seed
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
+from transfergrid.report.closing import rows_of
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
@@ -88,8 +89,7 @@ def table(results: str | Path = "results") -> list[Row]:
     Raises:
         BadInputError: there is no ledger in this folder.
     """
-    ledger = Ledger(results)
-    return table_rows(ledger.records(), ledger.failures(), ledger.predictions)
+    return rows_of(Ledger(results))[0]
 
 
 def _option(component: Any, name: str | None = None) -> Option:
@@ -101,7 +101,12 @@ def _shipped(name: str) -> Option:
     """Return a shipped strategy with its defaults."""
     from transfergrid.strategies.base import Strategy
 
-    module = import_module(f"transfergrid.strategies.{name}")
+    try:
+        module = import_module(f"transfergrid.strategies.{name}")
+    except ModuleNotFoundError:
+        raise BadInputError(
+            f"the baseline {name!r} is no shipped strategy: run such a cell from the command line"
+        ) from None
     for _, cls in inspect.getmembers(module, inspect.isclass):
         if issubclass(cls, Strategy) and cls.__module__ == module.__name__:
             return _option(cls())

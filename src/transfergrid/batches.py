@@ -19,7 +19,7 @@ from transfergrid.data.domain import Examples
 from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Inputs, Preprocess
 
-CACHE_BYTES = 512 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
+CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
 
 
 @dataclass
@@ -82,12 +82,16 @@ class Prepared:
 
     def rows(self, indices: NDArray[np.int64]) -> Inputs:
         """Return the prepared inputs of these examples."""
-        if self._cache is None and self._fits():
-            everything = np.arange(len(self.examples), dtype=np.int64)
-            self._cache = self.preprocess.prepare(self.examples.read(everything))
+        self.warm()
         if self._cache is not None:
             return take(self._cache, torch.from_numpy(indices))
         return self.preprocess.prepare(self.examples.read(indices))
+
+    def warm(self) -> None:
+        """Prepare everything now, where it fits: processes that are forked later share it."""
+        if self._cache is None and self._fits():
+            everything = np.arange(len(self.examples), dtype=np.int64)
+            self._cache = self.preprocess.prepare(self.examples.read(everything))
 
     def _fits(self) -> bool:
         if self._small is None:
@@ -205,6 +209,12 @@ class StepBatches(Dataset[Batch]):
 
     def __len__(self) -> int:
         return self.steps
+
+    def warm(self) -> None:
+        """Prepare all that the batches are taken from."""
+        for stream in (self.target, self.unlabelled, self.source):
+            if stream is not None:
+                stream.view.prepared.warm()
 
     def __getitem__(self, step: int) -> Batch:
         if step >= self.steps:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from transfergrid import recording
 from transfergrid.arrays import Predictions
 from transfergrid.batches import View
-from transfergrid.cell_config import CellConfig
+from transfergrid.cell_config import CellConfig, now
 from transfergrid.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.data.budgets import draw
 from transfergrid.factory import build
@@ -44,8 +48,8 @@ def run_cell(
     """
     quiet()
     torch.set_num_threads(machine.threads)
-    reset_peak_memory()
-    tracker, clock = SafeTracker(tracker or NoTracker()), Stopwatch()
+    reset_peak_memory(machine.device)
+    started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
 
     with clock.measure("load"):
         setup = set_up(cell, SourceMaker(ledger.root / "sources", machine, tracker, clock))
@@ -58,6 +62,7 @@ def run_cell(
             outcome = judge(setup, machine)
 
         record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
+        record = replace(record, started=started)
         predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy())
         ledger.write(record, predictions, fitted.curves)
         summary.update(recording.summary_of(record, ledger))
@@ -90,7 +95,15 @@ def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) 
         assert cell.source is not None
         add_source_domain(data, cell.source["domain"], needs.same_classes, preprocess)
     strategy.attach(backbone, target.classes, training, cell.seed)
-    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, maker)
+    card = source_card(maker, taught or backbone)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, card)
+
+
+def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:
+    """Say what the source is, before any of it is trained further."""
+    if backbone is None:
+        return {}
+    return {**maker.card, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
 
 
 def teach(setup: Setup, seed: int, machine: Machine) -> Fit:
@@ -125,8 +138,8 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
 
 
 def _some(view: View | None) -> View | None:
-    """Return the first examples of a large view."""
+    """Return evenly spread examples of a large view, which may be sorted by class."""
     if view is None or len(view) <= LARGEST_TRAIN_SCORE:
         return view
-    few = slice(LARGEST_TRAIN_SCORE)
+    few = np.linspace(0, len(view) - 1, LARGEST_TRAIN_SCORE).astype(np.int64)
     return View(view.prepared, view.indices[few], view.labels[few])

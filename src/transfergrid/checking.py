@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.data.domain import Domain
-from transfergrid.factory import build
+from transfergrid.errors import BadInputError
+from transfergrid.factory import Config, build
 from transfergrid.identity import architecture_of
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.needs import Baselines, Needs
 from transfergrid.training import Training
 
 
@@ -22,6 +24,7 @@ def check_parts(cell: CellConfig) -> None:
         BadInputError: a part cannot be built as it was asked for.
     """
     strategy: Strategy = build(cell.strategy)
+    _check_description(strategy, cell.strategy["about"])
     training: Training = build(cell.training) if cell.training else Training()
     target: Domain = build(cell.target)
     backbone = _first_weights(cell, strategy)
@@ -31,6 +34,16 @@ def check_parts(cell: CellConfig) -> None:
     student: Architecture | None = strategy.hparams.get("student")
     trained = student.build() if student is not None else backbone
     strategy.attach(trained, target.classes, training, cell.seed)
+
+
+def _check_description(strategy: Strategy, about: Config) -> None:
+    """Raise unless the YAML, which plans, and the class, which runs, say the same."""
+    told = (Needs(**about["needs"]), Baselines(**about["baselines"]), about["version"])
+    if told != (strategy.needs, strategy.baselines, strategy.version):
+        raise BadInputError(
+            f"{type(strategy).__name__} and its YAML differ in needs, baselines or version: "
+            "transfergrid.testing.check_strategy shows where"
+        )
 
 
 def _first_weights(cell: CellConfig, strategy: Strategy) -> Backbone | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
@@ -24,14 +22,6 @@ ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
-
-
-class Parser(argparse.ArgumentParser):
-    """Reads the words behind a verb; what it cannot read is bad input like any other."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage."""
-        raise BadInputError(f"{message} ({self.prog} --help)")
 
 
 def conf_dir() -> Path:

@@ -43,6 +43,11 @@ class Machine:
     loader_workers: int = 0
     deterministic: bool | str = "warn"
 
+    @property
+    def device(self) -> torch.device:
+        """The device that a run of this process uses."""
+        return self.trainer(Training()).strategy.root_device
+
     def trainer(self, training: Training, **options: Any) -> pl.Trainer:
         """Return a quiet Trainer that writes nothing by itself."""
         return pl.Trainer(
@@ -117,15 +122,24 @@ class Curves(pl.Callback):
 
     @override
     def on_validation_epoch_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        assert self.labels is not None
-        probabilities = torch.cat(self.logits).softmax(dim=1)
+        found = torch.cat(self.logits).softmax(dim=1)
         self.logits.clear()
+        self.look(found, pl_module)
+
+    @property
+    def last_look(self) -> int:
+        """The step at which the validation part was scored last."""
+        return int(self.validation[-1][0]) if self.validation else 0
+
+    def look(self, probabilities: Tensor, module: pl.LightningModule) -> None:
+        """Score the validation part; keep the weights if they are the best so far."""
+        assert self.labels is not None
         value = score(self.metric, probabilities, self.labels)
         loss = score("loss", probabilities, self.labels)
         self.validation.append((self.step, value, loss))
         self.tell({f"validation/{self.metric}": value, "validation/loss": loss}, self.step)
         if self.best is None or better(self.metric, value, self.best[1]):
-            weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+            weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
             self.best = (self.step, value, weights)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -179,11 +193,12 @@ def fit(
         max_steps=limit,
         max_epochs=1,
         callbacks=[curves],
-        val_check_interval=max(1, limit // training.validations),
+        val_check_interval=math.ceil(training.steps / training.validations),
         gradient_clip_val=training.gradient_clip,
     )
-    torch.manual_seed(seed)  # dropout and the like
     trainer.fit(strategy, _loader(batches, machine), _validation_loader(data, machine))
+    if data.validation is not None and curves.last_look < curves.step:  # the last step too
+        curves.look(probabilities(strategy, data.validation, machine), strategy)
     result = Fit(curves.step, curves.step, "last_step", len(curves.validation), curves.arrays())
     if curves.best is not None:
         result.chosen_step, _, weights = curves.best
@@ -194,21 +209,34 @@ def fit(
 
 
 def _loader(batches: StepBatches, machine: Machine) -> DataLoader[Batch]:
+    if machine.loader_workers:
+        batches.warm()
     return DataLoader(batches, batch_size=None, num_workers=machine.loader_workers)
 
 
 def _validation_loader(data: CellData, machine: Machine) -> DataLoader[Any] | None:
     if data.validation is None:
         return None
-    batches = ViewBatches(data.validation, EVALUATION_BATCH)
+    return _evaluation_loader(data.validation, machine)
+
+
+def _evaluation_loader(view: View, machine: Machine) -> DataLoader[Any]:
+    if machine.loader_workers:
+        view.prepared.warm()
+    batches = ViewBatches(view, EVALUATION_BATCH)
     return DataLoader(batches, batch_size=None, num_workers=machine.loader_workers)
 
 
 def probabilities(strategy: Strategy, view: View, machine: Machine) -> Tensor:
-    """Return the class probabilities of a view, (n, classes) float32 on the CPU."""
-    loader = DataLoader(
-        ViewBatches(view, EVALUATION_BATCH), batch_size=None, num_workers=machine.loader_workers
-    )
+    """Return the class probabilities of a view, (n, classes) float32 on the CPU.
+
+    Raises:
+        FloatingPointError: one of them is not finite; such a run has no valid score.
+    """
+    loader = _evaluation_loader(view, machine)
     strategy.eval()
     outputs: Any = machine.trainer(strategy.training_plan).predict(strategy, loader)
-    return torch.cat([logits.float().cpu() for logits in outputs]).softmax(dim=1)
+    found = torch.cat([logits.float().cpu() for logits in outputs]).softmax(dim=1)
+    if not bool(found.isfinite().all()):
+        raise FloatingPointError("the predictions are not finite")
+    return found

@@ -223,7 +223,7 @@ class Planner:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
             return None
-        cell = self._cell(source, strategy, target, training, labels, seed)
+        cell = self.cell(source, strategy, target, training, labels, seed)
         if cell.id in self.cells:
             return self.cells[cell.id]
         self.cells[cell.id] = cell
@@ -231,7 +231,7 @@ class Planner:
         cell.exploratory = list(self._exploratory(cell, training))
         return cell
 
-    def _cell(
+    def cell(
         self,
         source: Option | None,
         strategy: Option,
@@ -240,6 +240,7 @@ class Planner:
         labels: Labels,
         seed: int,
     ) -> Cell:
+        """Return the cell of these parts, less what cannot matter to it."""
         reduced, training, parts = self._parts(source, strategy, target, training)
         if strategy.needs.target_labels == "unused":
             labels = 0
@@ -253,7 +254,7 @@ class Planner:
         key = (source, strategy, target, training)
         if key not in self._combined:
             reduced, part = self._reduce(source, strategy.needs)
-            if strategy.needs.source == "none":
+            if not strategy.needs.training:
                 training = None
             parts = {
                 "source": part,
@@ -344,7 +345,7 @@ class Planner:
         for name in cell.strategy.baselines.exploratory:
             source, strategy, target = self._comparison(cell, name)
             if self._impossible(source, strategy, target, cell.labels) is None:
-                other = self._cell(source, strategy, target, training, cell.labels, cell.seed)
+                other = self.cell(source, strategy, target, training, cell.labels, cell.seed)
                 yield Reference(name, other.id)
 
     def _comparison(self, cell: Cell, name: str) -> tuple[Option | None, Option, Option]:
@@ -369,6 +370,22 @@ class Planner:
             axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
             for target, labels, seed in axes:
                 self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+
+
+def identity_of(plain: Mapping[str, Any]) -> tuple[dict[str, str | None], str]:
+    """Return the part digests and the identity of a cell given by its plain parts."""
+    options = {
+        kind: Option("", plain[kind]) if plain[kind] is not None else None
+        for kind in ("source", "strategy", "target", "training")
+    }
+    strategy, target = options["strategy"], options["target"]
+    assert strategy is not None
+    assert target is not None
+    planner = Planner(lambda name: strategy)
+    cell = planner.cell(
+        options["source"], strategy, target, options["training"], plain["labels"], plain["seed"]
+    )
+    return cell.parts, cell.id
 
 
 def _depths(cells: Mapping[str, Cell]) -> dict[str, int]:

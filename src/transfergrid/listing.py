@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from transfergrid.cli import Parser, conf_dir
+from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
+from transfergrid.verbs import Parser
 
 KINDS = {
     "strategies": "strategy",

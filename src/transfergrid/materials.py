@@ -28,7 +28,7 @@ def _opened(config: str) -> tuple[Domain, LoadedDomain]:
     return domain, domain.load()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=6)
 def _prepared(config: str, split: str, preprocess: Preprocess) -> Prepared:
     loaded = _opened(config)[1]
     return Prepared(loaded.pool if split == "pool" else loaded.test, preprocess)

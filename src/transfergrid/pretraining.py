@@ -19,7 +19,7 @@ from transfergrid.data.budgets import draw
 from transfergrid.errors import BadInputError
 from transfergrid.factory import config_of
 from transfergrid.fitting import Machine, fit, probabilities
-from transfergrid.identity import config_digest
+from transfergrid.identity import PROTOCOL, canonical, config_digest, digest
 from transfergrid.materials import OpenDomain, target_data
 from transfergrid.metrics import scores
 from transfergrid.seeds import generator, stream_seed
@@ -57,15 +57,17 @@ class SourceMaker:
         Raises:
             BadInputError: the folder cannot be written to.
         """
-        content = config_digest({**config_of(source), "seed": seed})
+        recipe = canonical({**config_of(source), "seed": seed})
+        content = digest([PROTOCOL, Scratch.version, recipe])
         place = self.folder / content
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
         self.card = json.loads((place / "card.json").read_text())
         if place not in self._memory:
             self._memory[place] = load_file(place / "weights.safetensors")
-            while len(self._memory) > KEPT_IN_MEMORY:
-                self._memory.popitem(last=False)
+        self._memory.move_to_end(place)
+        while len(self._memory) > KEPT_IN_MEMORY:
+            self._memory.popitem(last=False)
         return self._memory[place]
 
     def _train_once(self, source: TrainedHere, seed: int, place: Path) -> None:
@@ -83,21 +85,23 @@ class SourceMaker:
     def _train(
         self, source: TrainedHere, seed: int, content: str
     ) -> tuple[Backbone, dict[str, Any]]:
-        clock = Stopwatch()
-        domain = OpenDomain(config_of(source.domain))
-        torch.manual_seed(stream_seed(seed, "backbone"))
+        clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
+        own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
+        torch.manual_seed(stream_seed(own_seed, "backbone"))
         backbone = source.initial()
         strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
-        drawn = draw(domain.loaded.pool.labels, len(domain.classes), "all", seed)
+        drawn = draw(domain.loaded.pool.labels, len(domain.classes), "all", own_seed)
         data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
         assert data.train is not None
         if source.shuffle_labels:
-            data.train.labels = generator(seed, "shuffle").permutation(data.train.labels)
-            data.validation = None
+            data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
+        if source.shuffle_labels or not domain.domain.learnable:
+            data.validation = None  # its score is luck and would choose an arbitrary step
         assert isinstance(source.training, Training)
-        strategy.attach(backbone, domain.classes, source.training, seed)
+        strategy.attach(backbone, domain.classes, source.training, own_seed)
         with tracked(self.tracker, _card(source, seed, content, self.folder.parent)) as summary:
-            fitted = fit(strategy, data, seed, self.machine, domain.domain.metric, self.tracker.log)
+            metric, log = domain.domain.metric, self.tracker.log
+            fitted = fit(strategy, data, own_seed, self.machine, metric, log)
             test = domain.whole("test", backbone.preprocess)
             own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
             summary.update({f"test/{name}": value for name, value in own.items()})
@@ -124,7 +128,7 @@ def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
     save_file(state, place / "weights.safetensors")
     draft = place / "card.json.tmp"
     draft.write_text(json.dumps(card, indent=1))
-    draft.rename(place / "card.json")
+    draft.replace(place / "card.json")
 
 
 def _card(source: TrainedHere, seed: int, content: str, results: Path) -> RunCard:

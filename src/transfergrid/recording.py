@@ -64,12 +64,12 @@ def record_of(
         data=_data(setup, len(outcome.test[1])),
         cost=Cost(
             seconds=Seconds(**clock.seconds, total=clock.total()),
-            peak_memory_bytes=peak_memory(),
+            peak_memory_bytes=peak_memory(machine.device),
             parameters=parameters,
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,
         ),
-        source=_source(setup) if cell.names["source"] else None,
+        source=setup.source_card if cell.names["source"] else None,
         machine=_machine(machine, setup),
     )
 
@@ -105,20 +105,19 @@ def _data(setup: Setup, test: int) -> Data:
     )
 
 
-def _source(setup: Setup) -> dict[str, Any]:
-    backbone = setup.taught or setup.backbone
-    notes = backbone.notes if backbone is not None else {}
-    return {**setup.maker.card, "notes": notes}
-
-
 def _machine(machine: RunsOn, setup: Setup) -> Machine:
-    gpu = torch.cuda.is_available() and machine.accelerator in ("auto", "gpu", "cuda")
     return Machine(
-        device=torch.cuda.get_device_name() if gpu else processor(),
+        device=_device_name(machine.device),
         threads=machine.threads,
         precision=setup.strategy.training_plan.precision,
         platform=platform.platform(),
     )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return processor() if device.type == "cpu" else str(device)
 
 
 def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from transfergrid.batches import CellData
 from transfergrid.data.budgets import Draw
 from transfergrid.materials import OpenDomain
-from transfergrid.pretraining import SourceMaker
 from transfergrid.sources.backbone import Backbone, Preprocess
 from transfergrid.strategies.base import Strategy
 
@@ -26,7 +26,8 @@ class Setup:
     preprocess: Preprocess
     taught: Backbone | None
     """The source's backbone, where it is to become a teacher."""
-    maker: SourceMaker
+    source_card: dict[str, Any]
+    """What is known of the source: its weights' fingerprint, how it was trained, notes."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from transfergrid.cell_config import CellConfig
+from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
@@ -51,7 +51,7 @@ def _sweep(
     asked = ask(request, composer)
     ledger = Ledger(str(config.results))
     ledger.check_writable()
-    plan = make_plan(asked, composer, list(config.references))
+    plan = make_plan(asked, composer, _references(config))
     cells = [CellConfig(**cell.to_json(), study=settings.study) for cell in plan.cells]
     if config.debug:
         return _debug(cells, plan, ledger, settings)
@@ -128,11 +128,21 @@ def _plain(node: Any) -> Config:
     return plain  # type: ignore[return-value]
 
 
+def _references(config: DictConfig) -> list[str]:
+    names = OmegaConf.to_container(config)["references"]  # type: ignore[index, call-overload]
+    if not isinstance(names, list):
+        raise BadInputError(f"references={names}: give a list, such as [majority] or []")
+    return [str(name) for name in names]
+
+
 def _grid(plan: Plan, cells: Sequence[CellConfig], settings: Settings) -> Config:
     return {
         "id": plan.id,
         "study": settings.study,
-        "cells": [cell.id for cell in cells],
+        "asked": now(),
+        "cells": {
+            cell.id: {"baseline": cell.baseline, "exploratory": cell.exploratory} for cell in cells
+        },
         "wanted": sorted(plan.wanted),
         "left_out": [{"cell": skipped.label, "reason": skipped.reason} for skipped in plan.skipped],
     }

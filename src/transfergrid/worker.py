@@ -1,11 +1,12 @@
 """What every worker process starts.
 
-    python -m transfergrid.worker cell.json    runs one cell and prints its record's place
+    python -m transfergrid.worker cell.json    runs one cell and prints its identity and score
     python -m transfergrid.worker -            takes one order a line, answers one line each
 
-An order holds `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder),
-`machine` (arguments of `fitting.Machine`) and `tracking` (config of a tracker). Or it holds
-`check`, a list of cells whose parts are built and thrown away: the answer says what is wrong.
+The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
+`cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
+(arguments of `fitting.Machine`) and `tracking` (config of a tracker). Or it holds `check`, a list
+of cells whose parts are built and thrown away: the answer says what is wrong.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
+from transfergrid.grid import identity_of
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record, Status
 
@@ -97,11 +100,24 @@ def serve() -> None:
         print(json.dumps({"reason": reason}), file=answers, flush=True)
 
 
+def cell_in(order: dict[str, Any]) -> CellConfig:
+    """Return the cell of an order or of a record, such as that of a failed attempt.
+
+    Its identity is made anew from its parts: an edited file is another cell.
+    """
+    told = order.get("cell") or {**order, **order["config"]}
+    known = {field.name for field in fields(CellConfig)}
+    cell = CellConfig(**{key: value for key, value in told.items() if key in known})
+    parts, identity = identity_of(cell.plain)
+    return replace(cell, parts=parts, id=identity)
+
+
 def run_file(path: str) -> int:
     """Run the cell in a file; return the exit code."""
     try:
         order = json.loads(Path(path).read_text())
-        cell = CellConfig(**order["cell"])
+        cell = cell_in(order)
+        order["cell"] = asdict(cell)
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
         return 2

@@ -78,6 +78,8 @@ class Domain(Component, ABC):
     sampling: str = "balanced"
 
     modality: ClassVar[str] = "image"
+    learnable: ClassVar[bool] = True
+    """Whether its labels say anything about its inputs."""
 
     @property
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class Noise(Domain):
         test_per_class: test examples of each class.
         seed: of the images; the same for all seed blocks.
     """
+
+    learnable: ClassVar[bool] = False
 
     n_classes: int = 10
     size: int = 16

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from transfergrid.cli import Parser
-from transfergrid.evidence.rows import table_rows
+from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
+from transfergrid.record import Record, Reference
 from transfergrid.report import words
 from transfergrid.report.table import FORMATS, render, show
 from transfergrid.report.words import Told
+from transfergrid.verbs import Parser
+
+
+def rows_of(ledger: Ledger, cells: Container[str] | None = None) -> tuple[list[Row], list[Told]]:
+    """Return the rows of a ledger's cells, or of some of them, and the failed ones in words.
+
+    What a cell is compared with is no part of its identity: the grid that asked for it last says.
+    """
+    declared = _declared(ledger)
+
+    def chosen(found: Iterable[Record]) -> list[Record]:
+        return [
+            replace(record, **declared.get(record.id, {}))
+            for record in found
+            if cells is None or record.id in cells
+        ]
+
+    failures = chosen(ledger.failures())
+    rows = table_rows(chosen(ledger.records()), failures, ledger.predictions, code_fingerprint)
+    return rows, words.told(failures)
+
+
+def _declared(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """Return each cell's comparisons as the last grid declared them."""
+    found = {}
+    for grid in sorted(ledger.grids(), key=lambda grid: str(grid.get("asked"))):
+        for name, told in grid["cells"].items():
+            primary, others = told["baseline"], told["exploratory"]
+            found[name] = {
+                "baseline": Reference(**primary) if primary else None,
+                "exploratory": tuple(Reference(**other) for other in others),
+            }
+    return found
 
 
 def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
     """Print the table of one grid's cells, its failures and what was left out of it."""
-    records = [record for record in ledger.records() if record.id in cells]
-    failures = [record for record in ledger.failures() if record.id in cells]
-    rows = table_rows(records, failures, ledger.predictions, code_fingerprint)
-    show(rows, failed=words.told(failures), skipped=skipped)
+    rows, failed = rows_of(ledger, cells)
+    show(rows, failed=failed, skipped=skipped)
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -29,11 +62,9 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
     chosen = parser.parse_args(arguments)
-    ledger = Ledger(chosen.results)
-    failures = ledger.failures()
-    rows = table_rows(ledger.records(), failures, ledger.predictions, code_fingerprint)
+    rows, failed = rows_of(Ledger(chosen.results))
     if chosen.format == "table":
-        show(rows, failed=words.told(failures))
+        show(rows, failed=failed)
     else:
-        print(render(rows, failed=words.told(failures), format=chosen.format), end="")
+        print(render(rows, failed=failed, format=chosen.format), end="")
     return 0

@@ -53,7 +53,7 @@ class Distillation(Strategy):
         weight: share of the teacher's term, from 0 to 1.
 
     Raises:
-        BadInputError: temperature or weight make no sense.
+        BadInputError: temperature, weight or teacher make no sense.
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True)
@@ -73,6 +73,11 @@ class Distillation(Strategy):
             raise BadInputError(f"strategy.temperature must be above 0: {temperature}")
         if not 0 <= weight <= 1:
             raise BadInputError(f"strategy.weight must be from 0 to 1: {weight}")
+        if teacher.needs != Needs():
+            raise BadInputError(
+                "strategy.teacher must adapt the source's weights by target labels alone, as "
+                f"full_finetuning does: {type(teacher).__name__} needs something else"
+            )
         self.student, self.temperature, self.weight = student, temperature, weight
         self._teacher = (teacher,)  # in a tuple: not a part of the student's own state
 

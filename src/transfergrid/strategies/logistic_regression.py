@@ -23,7 +23,7 @@ class LogisticRegression(Strategy):
         max_iter: largest number of solver iterations.
     """
 
-    needs: ClassVar[Needs] = Needs(source="none")
+    needs: ClassVar[Needs] = Needs(source="none", training=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     coefficients: Tensor
     intercepts: Tensor

@@ -18,7 +18,7 @@ from transfergrid.strategies.needs import Baselines, Needs
 class Majority(Strategy):
     """Predict the class frequencies of the target labels, whatever the input."""
 
-    needs: ClassVar[Needs] = Needs(source="none")
+    needs: ClassVar[Needs] = Needs(source="none", training=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     frequencies: Tensor
 

@@ -21,6 +21,7 @@ class Needs:
         same_classes: source domain and target must have classes of the same names.
         unlabelled: target inputs without labels.
         teacher: the source adapted to the target beforehand.
+        training: the shared steps; a closed form without them is one cell under every `training`.
     """
 
     source: SourceNeed = "weights"
@@ -29,6 +30,7 @@ class Needs:
     same_classes: bool = False
     unlabelled: bool = False
     teacher: bool = False
+    training: bool = True
 
 
 @dataclass(frozen=True)
