@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
+from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import gain
 from transfergrid.evidence.intervals import (
@@ -12,6 +13,7 @@ from transfergrid.evidence.intervals import (
     THIS_TEST_SET,
     over_blocks_and_items,
 )
+from transfergrid.evidence.scoring import RESAMPLED
 from transfergrid.record import Metric, Reference, Scores
 
 RIGHT = np.random.default_rng(0).random((2, 4, 50)) < 0.7
@@ -119,3 +121,31 @@ def test_less_loss_is_a_gain_and_is_no_percentage():
         for s in range(2)
     ]
     assert gain(arm, base).mean == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])
+def test_metrics_that_are_no_mean_over_items_cover_the_items_too(name):
+    """Seeds alone would miss the luck of the test set: the interval must be the wider one."""
+    metric = Metric(name=name, higher_is_better=name != "ece")
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 90)
+    kept, cells = {}, {"scratch": [], "x": []}
+    for strategy, found in cells.items():
+        hard = rng.normal(size=(90, 3)) + np.eye(3)[labels]
+        for seed in range(4):
+            said = np.exp(hard + 0.1 * rng.normal(size=(90, 3)))
+            said = Predictions((said / said.sum(1, keepdims=True)).astype(np.float32), labels)
+            value = float(RESAMPLED[name](said, np.ones((90, 1), np.float32))[0])
+            base = cells["scratch"][seed] if strategy == "x" else None
+            cell = made(
+                strategy, seed=seed, scores=Scores(test={name: value}), metric=metric, baseline=base
+            )
+            found.append(cell)
+            kept[cell.id] = said
+    both = gain(cells["x"], cells["scratch"], kept.__getitem__)
+    seeds = gain(cells["x"], cells["scratch"])
+    assert (both.scope, seeds.scope) == (SEEDS_AND_ITEMS, THIS_TEST_SET)
+    assert both.mean == seeds.mean
+    assert both.se > 1.5 * seeds.se
+    one = gain(cells["x"][:1], cells["scratch"], kept.__getitem__)
+    assert (one.scope, one.df) == (THIS_MODEL, pytest.approx(89))

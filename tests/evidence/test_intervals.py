@@ -12,6 +12,7 @@ from transfergrid.evidence.intervals import (
     THIS_TEST_SET,
     over_blocks,
     over_blocks_and_items,
+    over_blocks_and_resamples,
 )
 
 GAINS = np.array([[1.0, 0.0, 2.0], [3.0, 2.0, 1.0]])
@@ -107,3 +108,18 @@ def test_false_alarms_with_predictions_that_are_right_or_wrong(n):
         low, high = over_blocks_and_items(right[0].astype(float) - right[1]).interval()
         alarms += not low <= 0 <= high
     assert 0.035 <= alarms / studies <= 0.065
+
+
+def test_blocks_and_resampled_items_add_up_by_hand():
+    """Gains 1, 2, 3: A = 1/3. B = 1/6 is given, of 11 items."""
+    estimate = over_blocks_and_resamples(np.array([1.0, 2.0, 3.0]), 1 / 6, 11)
+    assert (estimate.mean, estimate.scope) == (2, SEEDS_AND_ITEMS)
+    assert estimate.se == pytest.approx(0.5**0.5)
+    assert estimate.df == pytest.approx(0.25 / (1 / 9 / 2 + 1 / 36 / 10))
+
+
+def test_one_block_with_resampled_items_speaks_of_one_model():
+    estimate = over_blocks_and_resamples(np.array([2.0]), 0.25, 11)
+    assert (estimate.scope, estimate.se, estimate.df) == (THIS_MODEL, 0.5, 10)
+    alone = over_blocks_and_resamples(np.array([1.0, 2.0]), 0.25, 1)
+    assert alone == over_blocks(np.array([1.0, 2.0]))

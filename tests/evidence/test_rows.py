@@ -6,7 +6,7 @@ import pytest
 
 from ledger_factory import made
 from transfergrid.evidence.rows import table_rows
-from transfergrid.record import Cost, Data, Flags, Seconds, Status
+from transfergrid.record import Cost, Data, Flags, Scores, Seconds, Status
 
 
 def seeds(n, *args, scores=None, base=None, **fields):
@@ -129,3 +129,28 @@ def test_cells_run_with_other_code_are_stale_and_unknown_code_is_not():
     assert table_rows(cells, code=lambda path: "new" if path == "a.B" else "")[0].stale == 1
     assert table_rows(cells, code=lambda path: "")[0].stale == 0
     assert table_rows(cells)[0].stale == 0
+
+
+def test_training_the_source_costs_no_arm_its_time():
+    """It lands on whichever arm came first."""
+    first, second = seeds(2, "x", "s")
+    first = replace(first, cost=Cost(seconds=Seconds(source=50.0, total=52.0)))
+    assert table_rows([first, second])[0].seconds == 2.0
+
+
+def test_baselines_of_two_configs_are_not_averaged_the_newest_counts():
+    old = [replace(cell, finished="2025-01-01T00:00:00+00:00") for cell in seeds(4)]
+    new = [
+        replace(
+            cell,
+            id=f"{cell.seed:016x}",
+            parts=replace(cell.parts, strategy="beef00"),
+            scores=Scores(test={"accuracy": 0.5}),
+            finished="2025-01-02T00:00:00+00:00",
+        )
+        for cell in old
+    ]
+    arm = seeds(4, "x", "s", scores=[0.9] * 4, base=[old[0], old[1], old[2], new[3]])
+    row = next(row for row in table_rows(old + new + arm) if row.strategy == "x")
+    assert (row.baseline, row.n, row.paired, row.unpaired) == ("scratch#beef", 4, 1, 3)
+    assert row.gain == pytest.approx(40)

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -139,18 +139,18 @@ def test_many_reasons_are_summed_up():
 def test_rows_bear_letters_for_what_weakens_them():
     rows = [
         row(collapsed=2),
-        row(strategy="b", collapsed=1, underfit=1),
-        row(strategy="c", unpaired=1, scope="this test set"),
+        row(strategy="second", collapsed=1, underfit=1),
+        row(strategy="c", unpaired=1, scope="this model"),
         row(strategy="d"),
     ]
     text = render(rows)
     legend = {line[0]: line[3:] for line in text.splitlines() if line[1:3] == ": "}
-    letters = line_of(text, " b ").split("]")[1].split()[0]
+    letters = line_of(text, " second ").split("]")[1].split()[0]
     told = [legend[letter] for letter in letters]
     assert told[0].startswith("3 cells collapsed")
     assert told[1].startswith("1 cell underfit")
     assert any("1 cell without a baseline" in line for line in legend.values())
-    assert any("this test set only" in line for line in legend.values())
+    assert any("this single model only" in line for line in legend.values())
     assert line_of(text, " d ").split("]")[1].split() == ["3.2"]
 
 
@@ -189,11 +189,19 @@ def test_json_is_a_list_of_rows_with_the_promised_fields_first():
 
 
 def test_csv_holds_what_json_holds():
-    rows = [SCRATCH, row(labels="all")]
+    rows = [SCRATCH, row(labels="all", short={"b": (20, 3)})]
     read = list(csv.DictReader(io.StringIO(render(rows, format="csv"))))
     listed = json.loads(render(rows, format="json"))
+    assert [json.loads(one.pop("short")) for one in read] == [one.pop("short") for one in listed]
     told = [{k: "" if v is None else str(v) for k, v in one.items()} for one in listed]
     assert read == told
+
+
+def test_json_and_csv_leave_no_field_of_a_row_out():
+    (listed,) = json.loads(render([row(stale=2, short={"b": (20, 3)})], format="json"))
+    assert set(listed) == {field.name for field in fields(Row)}
+    assert (listed["stale"], listed["short"]) == (2, {"b": [20, 3]})
+    assert render([row()], format="csv").splitlines()[0].split(",") == list(listed)
 
 
 def test_markdown_has_equal_columns_and_names_the_baseline():
@@ -249,3 +257,38 @@ def test_from_records_to_text():
     assert "100.0 ± 0.0" in text
     assert "+25.0" in text
     assert "cover new seeds and new test items" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("format", ["table", "markdown"])
+def test_an_interval_from_seeds_alone_bears_no_mark(format):
+    """With no true gain it lies beside zero in a fifth to a half of all cases."""
+    up, down = row(scope="this test set"), row(strategy="x", low=-3.0, high=-1.0)
+    text = render([up, replace(down, scope="this test set")], format=format)
+    told, table = "○ not marked: interval for new seeds on this test set only", text.split("▲")[0]
+    assert table.count("○ +2.1") == 2
+    assert "▼" not in table
+    assert told in " ".join(text.split())
+    assert told not in " ".join(render([row()], format=format).split())
+
+
+def test_the_unmarked_have_a_sign_of_their_own_in_ascii():
+    text = render([row(scope="this test set")], ascii_only=True)
+    assert "o +2.1" in line_of(text, "full_finetuning")
+
+
+def test_single_checkpoints_are_told_once_where_they_are_all_there_is():
+    rows = [SCRATCH, row(one_checkpoint=True), row(strategy="b", one_checkpoint=True)]
+    text = render(rows)
+    assert "Sources are single checkpoints" in " ".join(text.split())
+    assert line_of(text, "full_finetuning").split("]")[1].split() == ["3.2"]
+    assert "checkpoint" not in render([SCRATCH, row()])
+    baseline = row(strategy="source_only", gain=None, low=None, high=None)  # says nothing of it
+    assert "Sources are single checkpoints" in " ".join(render([*rows, baseline]).split())
+
+
+def test_single_checkpoints_among_others_bear_a_letter():
+    text = render([row(one_checkpoint=True), row(strategy="b", source="anew")])
+    assert "Sources are single checkpoints" not in text
+    assert "a: source is a single checkpoint" in text
+    assert line_of(text, "full_finetuning").split("]")[1].split() == ["a", "3.2"]
+    assert line_of(text, "anew").split("]")[1].split() == ["3.2"]

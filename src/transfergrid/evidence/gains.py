@@ -15,14 +15,14 @@ from transfergrid.evidence.intervals import (
     Estimate,
     over_blocks,
     over_blocks_and_items,
+    over_blocks_and_resamples,
 )
+from transfergrid.evidence.scoring import BY_ITEM, SHARES, item_variance
 from transfergrid.record import Metric, Record
 
 Read = Callable[[str], Predictions]
 """Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""
 Pair = tuple[Record, Record]
-
-_FRACTIONS = frozenset({"accuracy", "macro_f1", "auroc", "ece"})
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,27 @@ def paired(arm: Iterable[Record], baseline: Iterable[Record]) -> list[Pair]:
 
 def points(metric: Metric) -> float:
     """Return how many points one unit of the metric is, as it is shown."""
-    return 100.0 if metric.name in _FRACTIONS else 1.0
+    return 100.0 if metric.name in SHARES else 1.0
 
 
 def unit(metric: Metric) -> str:
     """Return the unit that the metric is shown in, empty if it has none."""
-    return "%" if metric.name in _FRACTIONS else ""
+    return "%" if metric.name in SHARES else ""
 
 
 def _estimate(pairs: list[Pair], read: Read | None) -> Estimate:
     metric = pairs[0][0].metric
     scale = points(metric) * (1 if metric.higher_is_better else -1)
-    if read is not None and metric.name == "accuracy":
-        by_item = _gains_by_item(pairs, read)
-        if by_item is not None:
-            return over_blocks_and_items(scale * by_item)
-    return over_blocks(scale * np.array([_score(cell) - _score(base) for cell, base in pairs]))
+    gains = scale * np.array([_score(cell) - _score(base) for cell, base in pairs])
+    said = _predictions(pairs, read) if read and metric.name in SHARES else None
+    if said is None:
+        return over_blocks(gains)
+    if metric.name == BY_ITEM:
+        return over_blocks_and_items(scale * _gains_by_item(said))
+    variance = item_variance(said, metric.name)
+    if variance is None:
+        return over_blocks(gains)
+    return over_blocks_and_resamples(gains, scale**2 * variance, len(said[0][0].labels))
 
 
 def _score(cell: Record) -> float:
@@ -105,8 +110,8 @@ def _score(cell: Record) -> float:
     return score
 
 
-def _gains_by_item(pairs: list[Pair], read: Read) -> NDArray[np.float64] | None:
-    """Return the gains in accuracy (blocks, items), or None unless every block has them all.
+def _predictions(pairs: list[Pair], read: Read) -> list[tuple[Predictions, Predictions]] | None:
+    """Return the predictions of both arms in each block, or None unless every block has them all.
 
     Blocks that were not tested on the same items, in the same order, do not cross.
     """
@@ -117,4 +122,9 @@ def _gains_by_item(pairs: list[Pair], read: Read) -> NDArray[np.float64] | None:
     labels = both[0][0].labels
     if any(not np.array_equal(labels, side.labels) for pair in both for side in pair):
         return None
-    return np.stack([a.correct().astype(np.float64) - b.correct() for a, b in both])
+    return both
+
+
+def _gains_by_item(said: list[tuple[Predictions, Predictions]]) -> NDArray[np.float64]:
+    """Return the gains in accuracy (blocks, items)."""
+    return np.stack([a.correct().astype(np.float64) - b.correct() for a, b in said])

@@ -64,6 +64,25 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     return _estimate(mean, max(a + b - c, b), spread, SEEDS_AND_ITEMS)
 
 
+def over_blocks_and_resamples(
+    gains: NDArray[np.float64], item_variance: float, items: int
+) -> Estimate:
+    """Estimate the mean of `gains` (blocks,) in a metric that is no mean over items.
+
+    SE² = A + B, with A the variance of the gains over n and B their mean's variance over resampled
+    test items; its degrees of freedom are SE⁴ / (A²/(n−1) + B²/(N−1)). What is left of a gain after
+    block and item stands in A and in B, and cannot be taken out once (the C of
+    `over_blocks_and_items`) for want of a gain per item: the interval errs to the wide side.
+    """
+    n, mean, b = len(gains), float(gains.mean()), item_variance
+    if items == 1:
+        return over_blocks(gains)
+    if n == 1:
+        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL)
+    a = float(gains.var(ddof=1)) / n
+    return _estimate(mean, a + b, a**2 / (n - 1) + b**2 / (items - 1), SEEDS_AND_ITEMS)
+
+
 def over_blocks(gains: NDArray[np.float64]) -> Estimate:
     """Estimate the mean of `gains` (blocks,) for new seeds on the same test items."""
     n = len(gains)

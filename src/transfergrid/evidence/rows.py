@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from transfergrid.evidence.checkpoints import is_one_checkpoint
 from transfergrid.evidence.gains import Gain, Read, gain, points, unit
 from transfergrid.record import Labels, Parts, Record
 
@@ -46,7 +47,8 @@ class Row:
     """Lower end of the gain's *uncorrected* 95 % interval."""
     high: float | None
     seconds: float
-    """Mean wall-clock time of a cell."""
+    """Mean wall-clock time of a cell, without training its source: that is done once, and would
+    count for the arm that happens to come first."""
     metric: str = "accuracy"
     unit: str = "%"
     scope: str | None = None
@@ -54,7 +56,7 @@ class Row:
     paired: int = 0
     """Seeds that the gain is made of."""
     unpaired: int = 0
-    """Cells whose baseline is missing or failed."""
+    """Cells whose baseline is missing, failed, or of another config than the newest one."""
     failed: int = 0
     """Cells of this arm that failed and are not in `n`."""
     collapsed: int = 0
@@ -65,6 +67,8 @@ class Row:
     """Whether another row's gain is measured against this one, or it has no baseline itself."""
     weak_baseline: bool = False
     """Whether the baseline scores below the classical learner: little is gained over little."""
+    one_checkpoint: bool = False
+    """Whether all seeds start from the same source weights, of which alone the gain speaks."""
     short: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Classes with fewer labels than asked for: (asked, fewest got)."""
 
@@ -151,7 +155,7 @@ class _Table:
             gain=found.mean,
             low=found.low,
             high=found.high,
-            seconds=statistics.fmean(cell.cost.seconds.total for cell in cells),
+            seconds=statistics.fmean(_seconds(cell) for cell in cells),
             metric=first.metric.name,
             unit=unit(first.metric),
             scope=found.scope if found.n else None,
@@ -163,6 +167,7 @@ class _Table:
             stale=sum(self._is_stale(cell) for cell in cells),
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
             weak_baseline=self._is_weak(key),
+            one_checkpoint=is_one_checkpoint(first),
             short=_shortest(cells),
         )
 
@@ -173,17 +178,26 @@ class _Table:
     def _gain(self, cells: list[Record]) -> tuple[str | None, Gain]:
         """Return the primary baseline's name and the gain over it."""
         named = [cell.baseline for cell in cells if cell.baseline]
-        there = [self.by_id[other.id] for other in named if other.id in self.by_id]
+        there = self._baselines(cells)
         found = gain([cell for cell in cells if cell.baseline], there, self.read)
         if there:
             return self.names[_key(there[0])][2], found
         return (named[0].name if named else None), found
 
+    def _baselines(self, cells: list[Record]) -> list[Record]:
+        """Return the primary baselines that are there, of one config: that of the newest of them.
+
+        A baseline whose config was changed between two runs would else be averaged with its past.
+        """
+        named = [cell.baseline.id for cell in cells if cell.baseline]
+        there = [self.by_id[identity] for identity in named if identity in self.by_id]
+        newest = max(there, key=lambda cell: (cell.finished or "", cell.id), default=None)
+        return [cell for cell in there if newest and cell.parts == newest.parts]
+
     def _is_weak(self, key: Key) -> bool:
         cells = self.groups[key]
         metric = cells[0].metric
-        named = {cell.baseline.id for cell in cells if cell.baseline}
-        baseline = _mean([self.by_id[name] for name in named if name in self.by_id])
+        baseline = _mean(self._baselines(cells))
         classical = self.classical.get((key[0].target, key[1]))
         if classical is None or baseline is None:
             return False
@@ -204,6 +218,10 @@ def _grouped(cells: Iterable[Record]) -> dict[Key, list[Record]]:
 def _mean(cells: list[Record]) -> float | None:
     scores = [cell.score for cell in cells if cell.score is not None]
     return statistics.fmean(scores) if scores else None
+
+
+def _seconds(cell: Record) -> float:
+    return max(cell.cost.seconds.total - cell.cost.seconds.source, 0.0)
 
 
 def _shortest(cells: list[Record]) -> dict[str, tuple[int, int]]:

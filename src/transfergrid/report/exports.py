@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 
 from transfergrid.evidence.rows import Row
 from transfergrid.report import words
@@ -14,10 +15,7 @@ COLUMNS = (
     *("source", "architecture", "strategy", "target", "labels", "baseline"),
     *("n", "mean", "sd", "gain", "low", "high", "seconds"),
 )
-EXTRAS = (
-    *("metric", "unit", "scope", "paired", "unpaired", "failed", "collapsed", "underfit"),
-    *("is_baseline", "weak_baseline"),
-)
+EXTRAS = tuple(field.name for field in fields(Row) if field.name not in COLUMNS)
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -27,12 +25,19 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Write one line per row; an empty field is what the data cannot tell."""
+    """Write one line per row; an empty field is what the data cannot tell.
+
+    Where JSON has an object, as in `short`, the field holds its JSON text.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*COLUMNS, *EXTRAS))
-    writer.writerows([getattr(row, key) for key in (*COLUMNS, *EXTRAS)] for row in rows)
+    writer.writerows([_flat(getattr(row, key)) for key in (*COLUMNS, *EXTRAS)] for row in rows)
     return text.getvalue()
+
+
+def _flat(value: object) -> object:
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def as_markdown(rows: Sequence[Row], footer: Sequence[str]) -> str:

@@ -94,6 +94,13 @@ def _footer(
             "over zero: uncorrected for the number of comparisons, and no verdicts.",
             f"Gains are points, paired by seed; 95 % intervals {words.coverage(rows)}.",
         ]
+    if any(words.is_unmarked(row) for row in rows):
+        lines.append(
+            f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "
+            "luck seeds do not average out."
+        )
+    if words.is_all_one_checkpoint(rows):
+        lines.append(words.CHECKPOINTS)
     lines += words.Notes(rows).legend()
     for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
         if cells:

@@ -1,0 +1,136 @@
+"""What the evidence knows of metrics: their unit, and how resampled test sets score.
+
+The scores of a record come from torchmetrics; those here agree with them, but take a resample of
+the test items as a weight per item, so that many resamples are scored at once, without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.arrays import Predictions
+
+Weights = NDArray[np.float32]
+"""(items, resamples): how often each resample holds each item."""
+Weighted = Callable[[Predictions, Weights], NDArray[np.float64]]
+
+RESAMPLES = 300  # the standard error of a standard error is then 4 %
+MOST_ITEMS = 4_000  # resampled; of more items the variance follows from 1/N
+BINS = 15
+
+
+def macro_f1(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return F1 (resamples,), the mean over classes that occur or are predicted in a resample."""
+    classes = said.probabilities.shape[1]
+    hits = _sums(said.labels, weights * said.correct()[:, None], classes)
+    both = _sums(said.labels, weights, classes)
+    both += _sums(said.probabilities.argmax(axis=1), weights, classes)
+    seen = both > 0
+    f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=seen)
+    return np.asarray(f1.sum(axis=0) / seen.sum(axis=0))
+
+
+def auroc(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the area under the ROC curve (resamples,), one class against the rest, macro.
+
+    A class that a resample lacks, or has nothing beside, has no area and is left out of the mean;
+    a resample without any area has NaN.
+    """
+    classes = range(said.probabilities.shape[1])
+    areas = np.stack([_area(said.probabilities[:, c], said.labels == c, weights) for c in classes])
+    known = ~np.isnan(areas)
+    count = known.sum(axis=0)
+    return _ratio(np.where(known, areas, 0).sum(axis=0), count)
+
+
+def ece(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the expected calibration error (resamples,): L1, 15 bins of equal width."""
+    confidence = said.probabilities.max(axis=1)
+    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
+    bins = np.digitize(confidence, edges) - 1  # a confidence of 1 has a bin of its own
+    gaps = _sums(bins, weights * (said.correct() - confidence)[:, None], BINS + 1)
+    return np.asarray(np.abs(gaps).sum(axis=0) / weights.sum(axis=0, dtype=np.float64))
+
+
+RESAMPLED: dict[str, Weighted] = {"macro_f1": macro_f1, "auroc": auroc, "ece": ece}
+"""Metrics that are no mean over items."""
+BY_ITEM = "accuracy"
+"""The metric that is one."""
+SHARES = frozenset({BY_ITEM, *RESAMPLED})
+"""Metrics from 0 to 1, shown in per cent."""
+
+
+def item_variance(pairs: Sequence[tuple[Predictions, Predictions]], metric: str) -> float | None:
+    """Return the variance that test items give the block-averaged gain, by a paired bootstrap.
+
+    Each resample holds the same items for both arms of all blocks. The draws are always the same.
+
+    Args:
+        pairs: predictions of the arm and of its baseline in each block, on the same items.
+        metric: one of `RESAMPLED`.
+
+    Returns:
+        None if the metric is not defined on enough resamples.
+    """
+    n_items = len(pairs[0][0].labels)
+    kept = _kept(n_items)
+    weights = _resamples(len(kept))
+    gains = np.zeros(weights.shape[1])
+    for arm, baseline in pairs:
+        scored = [
+            RESAMPLED[metric](Predictions(side.probabilities[kept], side.labels[kept]), weights)
+            for side in (arm, baseline)
+        ]
+        gains += (scored[0] - scored[1]) / len(pairs)
+    valid = gains[np.isfinite(gains)]
+    if len(valid) < RESAMPLES // 2:
+        return None
+    return float(valid.var(ddof=1)) * len(kept) / n_items
+
+
+def _kept(n_items: int) -> NDArray[np.int64]:
+    """Return the items to resample: all of them, or as many random ones as are affordable."""
+    if n_items <= MOST_ITEMS:
+        return np.arange(n_items)
+    return np.random.default_rng(0).choice(n_items, MOST_ITEMS, replace=False)
+
+
+@lru_cache(maxsize=2)
+def _resamples(n_items: int) -> Weights:
+    drawn = np.random.default_rng(0).integers(0, n_items, (n_items, RESAMPLES))
+    cells = drawn * RESAMPLES + np.arange(RESAMPLES)
+    counts = np.bincount(cells.ravel(), minlength=n_items * RESAMPLES)
+    weights = counts.reshape(n_items, RESAMPLES).astype(np.float32)
+    weights.flags.writeable = False  # shared by all rows of a table
+    return weights
+
+
+def _sums(groups: NDArray[np.int64], values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return the sums (n, resamples) of the values (items, resamples) in each group of items."""
+    member = np.arange(n)[:, None] == groups
+    return np.asarray(member.astype(np.float32) @ values)
+
+
+def _area(
+    scores: NDArray[np.float32], positive: NDArray[np.bool_], weights: Weights
+) -> NDArray[np.float64]:
+    """Return the share of (positive, negative) pairs in order, ties half, or NaN (resamples,)."""
+    order = np.argsort(scores[~positive], kind="stable")
+    negatives, below = scores[~positive][order], weights[~positive][order]
+    under = np.concatenate([np.zeros_like(weights[:1]), below.cumsum(axis=0)])
+    first = under[np.searchsorted(negatives, scores[positive], "left")]
+    last = under[np.searchsorted(negatives, scores[positive], "right")]
+    above = weights[positive]
+    wins = np.einsum("ir,ir->r", above, (first + last) / 2, dtype=np.float64)
+    pairs = above.sum(axis=0, dtype=np.float64) * under[-1]
+    return _ratio(wins, pairs)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Return part / whole, NaN where there is nothing to take a part of."""
+    return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))

@@ -1,0 +1,145 @@
+"""Scores in NumPy: those of torchmetrics and scikit-learn, and the luck of a test set."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score, roc_auc_score
+
+from transfergrid import metrics
+from transfergrid.arrays import Predictions
+from transfergrid.evidence.intervals import over_blocks, over_blocks_and_resamples
+from transfergrid.evidence.scoring import RESAMPLED, SHARES, item_variance
+
+
+def random_predictions(seed, items=120, classes=4, decimals=8, labels=None):
+    """Return predictions that know a little; few decimals make ties and confidences of 1."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, items) if labels is None else labels
+    logits = rng.normal(size=(items, classes)) + 1.2 * np.eye(classes)[labels]
+    raised = np.exp(logits)
+    probabilities = (raised / raised.sum(axis=1, keepdims=True)).round(decimals)
+    return Predictions(probabilities.astype(np.float32), labels)
+
+
+def weighted(name, said, weights):
+    return RESAMPLED[name](said, np.asarray(weights, dtype=np.float32))
+
+
+def plain(name, said):
+    return float(weighted(name, said, np.ones((len(said.labels), 1)))[0])
+
+
+def by_torchmetrics(name, said):
+    return metrics.score(name, torch.tensor(said.probabilities), torch.tensor(said.labels))
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+@pytest.mark.parametrize(("classes", "decimals"), [(2, 8), (4, 8), (4, 1), (10, 2)])
+def test_scores_are_those_of_the_records(name, classes, decimals):
+    digits = 8 if name == "ece" else decimals  # .2, .4 are edges of bins, up to their last bit
+    for seed in range(5):
+        said = random_predictions(seed, classes=classes, decimals=digits)
+        said.probabilities[:9] = np.eye(classes)[0]  # certain, with an edge of its own
+        assert plain(name, said) == pytest.approx(by_torchmetrics(name, said), abs=1e-5)
+
+
+def test_macro_f1_leaves_out_classes_that_neither_occur_nor_are_predicted():
+    said = random_predictions(0, classes=3)
+    wider = Predictions(np.pad(said.probabilities, ((0, 0), (0, 2))), said.labels)
+    assert plain("macro_f1", wider) == pytest.approx(by_torchmetrics("macro_f1", wider), abs=1e-6)
+    assert plain("macro_f1", wider) == pytest.approx(plain("macro_f1", said))
+    expected = f1_score(said.labels, said.probabilities.argmax(axis=1), average="macro")
+    assert plain("macro_f1", said) == pytest.approx(expected, abs=1e-6)
+
+
+def test_auroc_is_scikit_learns_and_needs_two_classes():
+    said = random_predictions(1, classes=2, decimals=1)
+    expected = roc_auc_score(said.labels, said.probabilities[:, 1])
+    assert plain("auroc", said) == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(plain("auroc", Predictions(said.probabilities, np.zeros_like(said.labels))))
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_a_weight_is_a_repetition(name):
+    said = random_predictions(2)
+    weights = np.random.default_rng(0).integers(0, 3, size=(len(said.labels), 3))
+    scores = weighted(name, said, weights)
+    for column, found in zip(weights.T, scores, strict=True):
+        again = Predictions(said.probabilities.repeat(column, 0), said.labels.repeat(column))
+        assert found == pytest.approx(plain(name, again), abs=1e-6)
+
+
+def test_every_metric_of_a_record_is_known_to_be_a_share_or_not():
+    assert {name for name, metric in metrics.METRICS.items() if metric.is_share} == SHARES
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_the_items_variance_is_what_new_test_sets_show(name):
+    """Two fixed arms, 400 fresh test sets: the variance of their gain, found from one set alone."""
+
+    def arms(seed):
+        strong, labels = random_predictions(seed, 300), random_predictions(seed, 300).labels
+        return strong, random_predictions(seed + 10**6, 300, decimals=2, labels=labels)
+
+    gains = [plain(name, a) - plain(name, b) for a, b in map(arms, range(400))]
+    told = np.mean([item_variance([arms(seed)], name) for seed in range(10)])
+    assert (told / np.var(gains)) ** 0.5 == pytest.approx(1, abs=0.2)
+
+
+def test_the_items_variance_is_the_same_each_time_and_zero_between_twins():
+    one = random_predictions(0)
+    pair = (one, random_predictions(5, labels=one.labels))
+    assert item_variance([pair], "auroc") == item_variance([pair], "auroc")
+    assert item_variance([(one, one)], "auroc") == 0
+    nothing = Predictions(one.probabilities, np.zeros_like(one.labels))
+    assert item_variance([(nothing, nothing)], "auroc") is None
+
+
+def test_of_a_large_test_set_a_part_is_resampled_and_scaled():
+    one = random_predictions(0, 16_000)
+    other = random_predictions(1, 16_000, labels=one.labels)
+    small = [Predictions(p.probabilities[:4_000], p.labels[:4_000]) for p in (one, other)]
+    whole = item_variance([(one, other)], "macro_f1")
+    part = item_variance([(small[0], small[1])], "macro_f1")
+    assert whole / part == pytest.approx(1 / 4, rel=0.35)
+
+
+@pytest.mark.parametrize("name", RESAMPLED)
+def test_a_row_of_five_blocks_takes_no_time(name):
+    labels = np.random.default_rng(0).integers(0, 10, 800)
+    said = [random_predictions(s, 800, 10, labels=labels) for s in range(10)]
+    pairs = list(zip(said[:5], said[5:], strict=True))
+    item_variance(pairs, name)
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        item_variance(pairs, name)
+        spent.append(time.process_time() - start)
+    assert min(spent) < 0.6  # 0.15 s on an idle core
+
+
+def test_macro_f1_raises_no_more_false_alarms_than_it_says():
+    """Planted: both arms are alike over all items there are; seeds alone see this set's luck."""
+    rng = np.random.default_rng(11)
+    alarms, studies, n, items, classes = {"both": 0, "seeds": 0}, 250, 5, 300, 3
+    for _ in range(studies):
+        labels = rng.integers(0, classes, items)
+        hard = rng.normal(size=(2, items, classes))
+        pairs = []
+        for _ in range(n):
+            luck = 0.6 * rng.normal(size=(2, items, classes))
+            raised = np.exp(hard + luck + 1.5 * np.eye(classes)[labels])
+            said = (raised / raised.sum(axis=2, keepdims=True)).astype(np.float32)
+            pairs.append((Predictions(said[0], labels), Predictions(said[1], labels)))
+        gains = np.array([plain("macro_f1", a) - plain("macro_f1", b) for a, b in pairs])
+        variance = item_variance(pairs, "macro_f1")
+        for key, estimate in (
+            ("both", over_blocks_and_resamples(gains, variance, items)),
+            ("seeds", over_blocks(gains)),
+        ):
+            low, high = estimate.interval()
+            alarms[key] += not low <= 0 <= high
+    assert alarms["both"] / studies <= 0.08
+    assert alarms["seeds"] / studies > 0.2
