@@ -10,6 +10,7 @@ import torch
 import watched_domain
 from composed import planned
 from transfergrid import cell as cell_module
+from transfergrid.batches import View
 from transfergrid.cell import run_cell
 from transfergrid.cell_config import CellConfig
 from transfergrid.factory import config_of
@@ -235,3 +236,17 @@ def test_a_diverging_cell_says_so(ledger):
 
 def test_scores_are_finite(records):
     assert all(math.isfinite(v) for r in records.values() for v in r.scores.test.values())
+
+
+def test_a_large_class_sorted_training_part_is_scored_over_all_its_classes(monkeypatch):
+    monkeypatch.setattr(cell_module, "LARGEST_TRAIN_SCORE", 6)
+    view = View(None, np.arange(30), np.repeat(np.arange(3), 10))
+    few = cell_module._some(view)
+    assert np.bincount(few.labels).tolist() == [2, 2, 2]
+    assert (view.labels[few.indices] == few.labels).all()
+
+
+def test_the_source_is_fingerprinted_before_it_is_trained_further(records):
+    tuned, frozen = records["full_finetuning"].source, records["feature_extraction"].source
+    assert tuned["fingerprint"] == frozen["fingerprint"]
+    assert len(tuned["fingerprint"]) == 16

@@ -11,6 +11,7 @@ from transfergrid.metrics import score
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.full_finetuning import FullFinetuning
 from transfergrid.strategies.majority import Majority
+from transfergrid.strategies.scratch_converged import ScratchConverged
 from transfergrid.testing.bench import Bench
 from transfergrid.training import Training
 
@@ -73,3 +74,42 @@ class Diverges(Strategy):
 def test_a_loss_that_is_not_finite_fails_the_run():
     with pytest.raises(FloatingPointError, match=r"the training loss is (inf|nan) at step 1\d"):
         Bench(Diverges, training=PLAN).run(2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "validations", "looks"),
+    [(24, 8, list(range(3, 25, 3))), (25, 8, [4, 8, 12, 16, 20, 24, 25]), (3, 8, [1, 2, 3])],
+)
+def test_the_last_step_is_looked_at_and_no_run_has_more_looks_than_declared(
+    steps, validations, looks
+):
+    plan = Training(steps=steps, batch_size=8, validations=validations)
+    fitted = Bench(FullFinetuning, training=plan).run(10).fitted
+    assert list(fitted.curves["validation_step"]) == looks
+    assert fitted.validation_checks == len(looks) <= validations
+
+
+def test_a_longer_run_is_looked_at_as_often_per_step():
+    plan = Training(steps=10, batch_size=8, validations=5)
+    fitted = Bench(ScratchConverged, training=plan).run(10).fitted
+    assert fitted.steps > 10
+    assert list(np.diff(fitted.curves["validation_step"]))[:-1] == [2] * (len(looked(fitted)) - 2)
+    assert looked(fitted)[-1] == fitted.steps
+
+
+def looked(fitted):
+    return list(fitted.curves["validation_step"])
+
+
+class SaysNothing(Majority):
+    """Predicts NaN."""
+
+    def predict(self, inputs):
+        return super().predict(inputs) * float("nan")
+
+
+def test_predictions_that_are_not_finite_are_no_score():
+    run = Bench(Majority, training=PLAN).run(10)
+    run.setup.strategy.__class__ = SaysNothing
+    with pytest.raises(FloatingPointError, match="not finite"):
+        probabilities(run.setup.strategy, run.setup.data.train, Bench(Strategy).machine)

@@ -2,9 +2,9 @@
 
     python experiments/learning_rates/run.py ../shared/data/images/mnist/mnist.npz results-lr
 
-Every strategy, scratch included, gets three values, and then three around the best of these, so that
-no choice stands at an edge that nobody looked beyond. The target is handwriting that no study uses:
-a thousand MNIST digits as the pool and two thousand as test, three seeds, 0, 2 and 20 labels a class.
+Every strategy, scratch included, gets three values, and then three around the best of these, so
+that no choice stands at an edge that nobody looked beyond. The target is handwriting that no study
+uses: a thousand MNIST digits as the pool and two thousand as test, three seeds, 0, 2 and 20 labels.
 Takes some eight minutes on two CPU cores. Writes `log.csv` beside this file and prints the choice.
 """
 

@@ -1,0 +1,43 @@
+"""A cell in a file: an order or a record; what is edited in it is another cell."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from composed import planned
+from transfergrid.cell_config import CellConfig, identified
+from transfergrid.checking import check_parts
+from transfergrid.errors import BadInputError
+from transfergrid.record import Status
+from transfergrid.worker import cell_in
+
+
+@pytest.fixture(scope="module")
+def cells():
+    made = planned("strategy=full_finetuning,domain_adversarial", "labels=0,2")
+    return [CellConfig(**cell.to_json()) for cell in made.cells]
+
+
+def test_an_order_and_a_record_hold_the_same_cell(cells):
+    for cell in cells:
+        record = identified(cell, Status.FAILED, reason="power")
+        assert cell_in({"cell": asdict(cell)}) == cell
+        found = cell_in(json.loads(record.to_json()))
+        assert (found.id, found.parts, found.plain) == (cell.id, cell.parts, cell.plain)
+        assert found.baseline == cell.baseline
+
+
+def test_an_edited_file_is_another_cell(cells):
+    order = {"cell": json.loads(json.dumps(asdict(cells[0])))}
+    order["cell"]["strategy"]["lr_factor"] = 0.123
+    edited = cell_in(order)
+    assert edited.id != cells[0].id
+    assert edited.parts["strategy"] != cells[0].parts["strategy"]
+
+
+def test_a_yaml_that_plans_something_else_than_the_class_runs_is_refused(cells):
+    told = json.loads(json.dumps(asdict(cells[0])))
+    told["strategy"]["about"]["needs"]["unlabelled"] = True
+    with pytest.raises(BadInputError, match="its YAML differ in needs"):
+        check_parts(CellConfig(**told))
