@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from transfergrid import launching
 from transfergrid.cell_config import CellConfig
@@ -9,7 +10,7 @@ from transfergrid.ledger import Ledger
 from transfergrid.settings import Settings
 
 WORKER = Path(__file__).with_name("pretend_worker.py")
-launching.Pool.command = (sys.executable, str(WORKER))
+COMMAND = (sys.executable, str(WORKER))
 TRAINER = {
     "accelerator": "cpu",
     "workers": 2,
@@ -36,8 +37,13 @@ def cell(number, what="work", **strategy):
     )
 
 
-def run(results, cells, first=(), **trainer):
+def run(results, cells, first=(), command=COMMAND, **trainer):
     """Run what is missing of these cells."""
+    with patch.object(launching.Pool, "command", command):
+        return _run(results, cells, first, trainer)
+
+
+def _run(results, cells, first, trainer):
     settings = Settings.read({**TRAINER, **trainer}, {}, None)
     ledger = Ledger(results)
     done = ledger.done(c.id for c in cells)

@@ -54,8 +54,7 @@ def _refused(folder, monkeypatch, capfd, *arguments):
     with warnings.catch_warnings(), pytest.raises(SystemExit) as left:
         main(list(arguments))
     shown = capfd.readouterr()
-    assert left.value.code == 2
-    assert shown.out == ""
+    assert (left.value.code, shown.out) == (2, "")
     assert sorted(folder.rglob("*")) == before
     (line,) = shown.err.splitlines()
     assert line.startswith("transfergrid: ")
@@ -283,7 +282,7 @@ about:
   paths: []
   tuning_trials: 0
   needs: {source: weights}
-  baselines: {labelled: scratch}
+  baselines: {labelled: scratch, exploratory: [scratch_converged, feature_extraction]}
 """
 
 

@@ -108,11 +108,10 @@ def test_what_a_worker_cannot_build_is_refused_before_anything_is_kept(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_that_cannot_start_is_told_in_one_line(results, monkeypatch):
+def test_a_worker_that_cannot_start_is_told_in_one_line(results):
     command = (sys.executable, "-c", "raise SystemExit('no torch here')")
-    monkeypatch.setattr("transfergrid.launching.Pool.command", command)
     with pytest.raises(BadInputError, match="no worker process can be started: no torch here"):
-        pretend_grid.run(results, [cell(0)])
+        pretend_grid.run(results, [cell(0)], command=command)
 
 
 def test_every_strategy_and_source_is_checked_once():
