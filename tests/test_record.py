@@ -83,7 +83,10 @@ def test_a_newer_schema_is_refused_with_its_number():
         ({"seed": True}, "seed: Input should be a valid integer"),
         ({"labels": "some"}, "labels.*: Input should be .*"),
         ({"status": "finished"}, "status: Input should be .*'done'"),
-        ({"cost": {"seconds": {"total": "1 s"}}}, "cost.seconds.total: Input should be a valid number"),
+        (
+            {"cost": {"seconds": {"total": "1 s"}}},
+            "cost.seconds.total: Input should be a valid number",
+        ),
         ({"data": {"short": {"a": [1]}}}, "data.short.a.1: Field required"),
         ({"names": {"target": "digits"}}, "names.strategy: Field required"),
         ({"baseline": {"name": "scratch"}}, "baseline.id: Field required"),
