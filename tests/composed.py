@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from transfergrid.cli import conf_dir, prepared
 from transfergrid.composing import Composer, finished, read_request
-from transfergrid.grid import Asked, Plan
+from transfergrid.plan import Asked, Plan
 from transfergrid.sweep import ask, make_plan
 
 DEFAULTS = {

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfergrid.errors import BadInputError
-from transfergrid.grid import Asked, Option, Planner
+from transfergrid.grid import Planner
+from transfergrid.plan import Asked, Option
 
 NOISE = "transfergrid.data.noise.Noise"
 
@@ -268,11 +269,11 @@ def test_the_same_request_has_the_same_identity_in_any_order():
 
 
 def test_parts_are_hashed_once_whatever_the_number_of_cells(monkeypatch):
-    from transfergrid import grid
+    from transfergrid import plan as planned
 
     calls = []
-    real = grid.config_digest
-    monkeypatch.setattr(grid, "config_digest", lambda config: calls.append(1) or real(config))
+    real = planned.config_digest
+    monkeypatch.setattr(planned, "config_digest", lambda config: calls.append(1) or real(config))
     fresh = [Option(o.name, o.config) for o in (LIBRARY["full_finetuning"], LIBRARY["scratch"])]
     target, training = Option("digits", DIGITS.config), Option("default", TRAINING.config)
     made = plan(fresh, [PRINTED, LETTERS], seeds=range(500), targets=[target], trainings=[training])

@@ -13,8 +13,9 @@ from transfergrid import identity
 from transfergrid.cli import conf_dir
 from transfergrid.errors import BadInputError
 from transfergrid.factory import build, config_of, locate
-from transfergrid.grid import Asked, Option, Planner
+from transfergrid.grid import Planner
 from transfergrid.identity import canonical, cell_id, config_digest, digest, read_labels, read_seed
+from transfergrid.plan import Asked, Option
 
 GROUPS = ("source", "strategy", "target", "training")
 OPTIONS = [

@@ -14,8 +14,9 @@ from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.factory import config_of, locate
 from transfergrid.fitting import Machine
-from transfergrid.grid import Asked, Option, Planner
+from transfergrid.grid import Planner
 from transfergrid.ledger import Ledger
+from transfergrid.plan import Asked, Option
 from transfergrid.record import Record
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere

@@ -11,9 +11,10 @@ from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.rows import Row
 from transfergrid.factory import config_of
-from transfergrid.grid import Asked, Option, Planner
+from transfergrid.grid import Planner
 from transfergrid.identity import read_labels, read_seed
 from transfergrid.ledger import Ledger
+from transfergrid.plan import Asked, Option
 from transfergrid.record import Record
 from transfergrid.report.closing import rows_of
 

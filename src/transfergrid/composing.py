@@ -24,7 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.factory import Config
-from transfergrid.grid import Option
+from transfergrid.plan import Option
 
 GROUPS = ("source", "strategy", "target", "training")
 SETTINGS = ("trainer", "tracking", "study", "results", "references", "debug", "hydra")

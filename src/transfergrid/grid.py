@@ -6,162 +6,23 @@ Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 ce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
 from typing import Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
-from transfergrid.identity import (
-    Labels,
-    architecture_of,
-    cell_id,
-    config_digest,
-    digest,
-    source_part,
+from transfergrid.identity import Labels, architecture_of, cell_id, digest, source_part
+from transfergrid.plan import (
+    Asked,
+    Cell,
+    Option,
+    Plan,
+    Reference,
+    Skipped,
+    architecture_name,
+    depths,
 )
-from transfergrid.strategies.needs import Baselines, Needs
-
-
-@dataclass(frozen=True, eq=False)
-class Option:
-    """One choice for one axis: its display name and its complete config."""
-
-    name: str
-    config: Config
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of the config in canonical form."""
-        return config_digest(self.config)
-
-    @cached_property
-    def needs(self) -> Needs:
-        """What a strategy needs."""
-        return Needs(**self.config["about"]["needs"])
-
-    @cached_property
-    def baselines(self) -> Baselines:
-        """What a strategy is compared with."""
-        return Baselines(**self.config["about"]["baselines"])
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A cell that another is compared with: the strategy's name and the cell's identity."""
-
-    name: str
-    id: str
-
-
-@dataclass(eq=False)
-class Cell:
-    """One (source, strategy, target, labels, seed, training)."""
-
-    source: Option | None
-    strategy: Option
-    target: Option
-    training: Option | None
-    labels: Labels
-    seed: int
-    parts: dict[str, str | None]
-    id: str
-    baseline: Reference | None = None
-    exploratory: list[Reference] = field(default_factory=list)
-
-    @property
-    def source_name(self) -> str | None:
-        """The source's name; None where only its architecture is used."""
-        needed = self.strategy.needs.source not in ("none", "architecture")
-        return self.source.name if self.source and needed else None
-
-    @property
-    def label(self) -> str:
-        """The cell in words."""
-        words = [self.source_name] if self.source_name else []
-        words += [self.strategy.name, self.target.name]
-        return f"{' x '.join(words)}, labels={self.labels}, seed={self.seed}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all that a worker needs, as plain values."""
-        architecture = self.architecture
-        return {
-            "id": self.id,
-            "parts": self.parts,
-            "names": {
-                "source": self.source_name,
-                "strategy": self.strategy.name,
-                "target": self.target.name,
-                "architecture": architecture and architecture_name(architecture),
-            },
-            "source": self.source and self.source.config,
-            "strategy": self.strategy.config,
-            "target": self.target.config,
-            "labels": self.labels,
-            "seed": self.seed,
-            "training": self.training and self.training.config,
-            "baseline": self.baseline and vars(self.baseline),
-            "exploratory": [vars(reference) for reference in self.exploratory],
-        }
-
-    @property
-    def architecture(self) -> Config | None:
-        """The network that this cell trains or uses; None if it has none."""
-        if self.source is None:
-            return None
-        student: Config | None = self.strategy.config.get("student")
-        return student or architecture_of(self.source.config)
-
-
-def architecture_name(architecture: Config) -> str:
-    """Return the short name of an architecture."""
-    return str(architecture.get("name") or architecture.get("model") or architecture["_target_"])
-
-
-@dataclass
-class Asked:
-    """What was asked for, axis by axis."""
-
-    sources: Sequence[Option]
-    strategies: Sequence[Option]
-    targets: Sequence[Option]
-    trainings: Sequence[Option]
-    labels: Sequence[Labels]
-    seeds: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A combination that cannot be, and why."""
-
-    label: str
-    reason: str
-
-
-@dataclass
-class Plan:
-    """The cells of a grid in the order to run them, baselines first."""
-
-    cells: list[Cell]
-    skipped: list[Skipped]
-    wanted: set[str]
-    """Identities that were asked for, the rest are baselines and reference arms."""
-
-    @cached_property
-    def id(self) -> str:
-        """Identity of the grid: of the set of its cells."""
-        return digest(sorted(cell.id for cell in self.cells))
-
-    @cached_property
-    def waves(self) -> list[set[str]]:
-        """Identities in the order to run them: a cell's baseline is always in an earlier wave."""
-        depths = _depths({cell.id: cell for cell in self.cells})
-        return [
-            {name for name, depth in depths.items() if depth == wave}
-            for wave in range(max(depths.values(), default=-1) + 1)
-        ]
-
+from transfergrid.strategies.needs import Needs
 
 Library = Callable[[str], Option]
 
@@ -203,8 +64,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
         self._add_references(asked)
-        depths = _depths(self.cells)
-        order = sorted(self.cells.values(), key=lambda cell: (depths[cell.id], cell.seed))
+        depth = depths(self.cells)
+        order = sorted(self.cells.values(), key=lambda cell: (depth[cell.id], cell.seed))
         for cell in order:
             cell.exploratory = [r for r in cell.exploratory if r.id in self.cells]
         return Plan(order, list(self.skipped), self.wanted)
@@ -386,16 +247,6 @@ def identity_of(plain: Mapping[str, Any]) -> tuple[dict[str, str | None], str]:
         options["source"], strategy, target, options["training"], plain["labels"], plain["seed"]
     )
     return cell.parts, cell.id
-
-
-def _depths(cells: Mapping[str, Cell]) -> dict[str, int]:
-    """Return for each cell how many comparisons stand below it: 0 for one without a baseline."""
-
-    def depth(cell: Cell) -> int:
-        below = cells.get(cell.baseline.id) if cell.baseline else None
-        return 0 if below is None else 1 + depth(below)
-
-    return {name: depth(cell) for name, cell in cells.items()}
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:

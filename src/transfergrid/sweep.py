@@ -13,10 +13,11 @@ from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
-from transfergrid.grid import Asked, Plan, Planner
+from transfergrid.grid import Planner
 from transfergrid.identity import read_labels, read_seed
 from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
+from transfergrid.plan import Asked, Plan
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
 
