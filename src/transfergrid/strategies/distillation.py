@@ -62,7 +62,7 @@ class Distillation(Strategy):
     def __init__(
         self,
         teacher: Strategy,
-        lr_factor: float = 1.0,
+        lr_factor: float = 3.0,
         schedule: str | None = None,
         student: Architecture | None = None,
         temperature: float = 4.0,

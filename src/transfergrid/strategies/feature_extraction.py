@@ -15,6 +15,9 @@ class FeatureExtraction(Strategy):
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
 
+    def __init__(self, lr_factor: float = 3.0, schedule: str | None = None) -> None:
+        super().__init__(lr_factor, schedule)
+
     @override
     def trainable(self) -> list[ParamGroup]:
         return [ParamGroup("head", list(self.head.parameters()))]

@@ -30,7 +30,7 @@ class LayerwiseLR(Strategy):
 
     def __init__(
         self,
-        lr_factor: float = 3.0,
+        lr_factor: float = 10.0,
         schedule: str | None = None,
         decay: float = 1 / 2.6,
         granularity: Literal["coarse", "fine"] = "coarse",
