@@ -41,8 +41,7 @@ class DomainAdversarial(Strategy):
 
     With target labels the class loss is the pooled one of `source_and_target`. BatchNorm treats
     unlabelled target inputs by their own batch and does not record them: so nothing but the domain
-    loss depends on them, and `weight=0` is exactly the baseline. (With the running statistics of
-    the labelled batches instead, the domain loss did harm on the embedded study's target.)
+    loss depends on them, and `weight=0` is exactly the baseline.
 
     Args:
         lr_factor: multiplies the shared learning rate.
