@@ -144,7 +144,9 @@ class Seconds:
     """Wall-clock time."""
 
     load: Annotated[float, "reading and preparing data and weights"] = 0.0
-    source: Annotated[float, "training the source here; 0 if it was found"] = 0.0
+    source: Annotated[
+        float, "training the source here, or waiting for a process that does; 0 if it was found"
+    ] = 0.0
     teacher: Annotated[float, "training a teacher"] = 0.0
     train: Annotated[float, "training on the target"] = 0.0
     evaluate: Annotated[float, "scoring the train, validation and test parts"] = 0.0
