@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from transfergrid.errors import BadInputError
 from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.timm import TimmArchitecture
 
 
 def preprocess(size=(16, 16), channels=1, interpolation="bilinear") -> ImagePreprocess:
@@ -159,3 +160,18 @@ def test_augmentation_turns_a_wide_image_without_skewing_it():
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(BadInputError, match="did you mean light"):
         preprocess().finish(torch.rand(1, 1, 16, 16), "ligth", None)
+
+
+def test_the_weights_own_normalisation_can_be_given():
+    own = TimmArchitecture("test_resnet", size=16).build()
+    given = TimmArchitecture("test_resnet", size=16, mean=[0.25], std=[0.125]).build()
+    assert given.preprocess.mean == (0.25, 0.25, 0.25)
+    assert given.preprocess.std == (0.125, 0.125, 0.125)
+    assert own.preprocess.mean != given.preprocess.mean
+    assert own.architecture != given.architecture
+
+
+@pytest.mark.parametrize("wrong", [[], [127.5], "half", 0.5])
+def test_a_normalisation_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(BadInputError, match="mean must be a list of shares of 1"):
+        TimmArchitecture("test_resnet", mean=wrong).check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,11 +25,16 @@ class TimmArchitecture(Architecture):
     Attributes:
         model: its name, with or without a pretrained tag ("resnet18", "resnet18.a1_in1k").
         size: of the square inputs in pixels; by default what timm says the model is for.
+        mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
+            channel; by default what timm says of the model, which another file need not share.
+        std: their spread, likewise.
         options: further arguments of `timm.create_model`, such as `in_chans` or `pad_type`.
     """
 
     model: str
     size: int | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,6 +59,9 @@ class TimmArchitecture(Architecture):
         size = self.size
         if size is not None and (type(size) is not int or size < 1):
             raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and not _are_shares(values):
+                raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
@@ -77,7 +85,8 @@ class TimmArchitecture(Architecture):
         network = self._network(pretrained, state_dict)
         size = self.size if self.size is not None else self.options.get("img_size")
         square = (size, size) if isinstance(size, int) else size
-        return TimmBackbone(network, self._text(), square, self.options.get("in_chans"))
+        channels = self.options.get("in_chans")
+        return TimmBackbone(network, self._text(), square, channels, self.mean, self.std)
 
     def _network(self, pretrained: bool, state_dict: Mapping[str, Any] | None) -> nn.Module:
         import timm
@@ -105,10 +114,15 @@ class TimmArchitecture(Architecture):
         return {"img_size": self.size} if fixed and self.size is not None else {}
 
     def _text(self) -> str:
-        parts = {"size": self.size, **self.options}
+        parts = {"size": self.size, "mean": self.mean, "std": self.std, **self.options}
         given = {key: value for key, value in parts.items() if value is not None}
         options = json.dumps(given, sort_keys=True, default=str) if given else ""
         return f"timm {self.model} {options}".strip()
+
+
+def _are_shares(values: Any) -> bool:
+    listed = isinstance(values, (list, tuple)) and len(values) > 0
+    return listed and all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in values)
 
 
 @dataclass(frozen=True)

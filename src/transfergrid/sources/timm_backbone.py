@@ -24,6 +24,8 @@ class TimmBackbone(Backbone):
         architecture: str,
         size: tuple[int, int] | None = None,
         channels: int | None = None,
+        mean: Iterable[float] | None = None,
+        std: Iterable[float] | None = None,
     ) -> None:
         """Wrap a network that was made with `num_classes=0`.
 
@@ -32,8 +34,10 @@ class TimmBackbone(Backbone):
             architecture: see `Backbone`.
             size: height and width of its inputs, if not what timm says.
             channels: of its inputs, if not what timm says.
+            mean: subtracted from inputs in 0 to 1, a value per channel, if not what timm says.
+            std: that they are then divided by, likewise.
         """
-        preprocess = image_preprocess(network, size, channels)
+        preprocess = image_preprocess(network, size, channels, mean, std)
         super().__init__(network, architecture, preprocess, _head_names(network))
         self.image_shape = (preprocess.channels, *preprocess.size)
         self._blocks: dict[str, list[Block]] = {}
@@ -74,9 +78,13 @@ class TimmBackbone(Backbone):
 
 
 def image_preprocess(
-    network: nn.Module, size: tuple[int, int] | None, channels: int | None
+    network: nn.Module,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    mean: Iterable[float] | None = None,
+    std: Iterable[float] | None = None,
 ) -> ImagePreprocess:
-    """Return what timm says about a network's inputs, at another size if one is given."""
+    """Return what timm says about a network's inputs, but for what is given."""
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(network)
@@ -87,8 +95,8 @@ def image_preprocess(
     return ImagePreprocess(
         size=(height, width),
         channels=channels,
-        mean=_for_channels(config["mean"], channels),
-        std=_for_channels(config["std"], channels),
+        mean=_for_channels(mean if mean is not None else config["mean"], channels),
+        std=_for_channels(std if std is not None else config["std"], channels),
         interpolation=interpolation if interpolation in INTERPOLATIONS else "bilinear",
     )
 
