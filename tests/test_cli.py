@@ -309,7 +309,9 @@ def test_a_strategy_from_the_current_folder_runs_with_its_baseline(own):
 
 def test_lines_where_the_output_is_no_terminal(own):
     assert re.search(
-        r"^\[1/2, .* to go\] scratch x digits, labels=2, seed=0: done$", own[1].stdout, re.M
+        r"^\[1/2, .* to go\] scratch x digits, labels=2, seed=0, default\(steps=\d+\): done$",
+        own[1].stdout,
+        re.M,
     )
     assert "\x1b" not in own[1].stdout
 

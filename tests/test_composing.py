@@ -182,7 +182,7 @@ def test_a_key_that_changes_nothing_changes_no_identity():
     ("arguments", "name"),
     [
         (["source=timm", "source.model=resnet18"], "resnet18"),
-        (["source=timm", "source.model=resnet18", "source.file=a/w.pth"], "resnet18(file=a/w.pth)"),
+        (["source=timm", "source.model=resnet18", "source.file=a/w.pth"], "resnet18(file=w.pth)"),
         (["source=checkpoint", "source.model=x", "source.file=a/w.pth"], "w(model=x)"),
         (["source=glyph_digits"], "glyph_digits"),
         (["source=glyph_digits", "source.seed=3"], "glyph_digits(seed=3)"),

@@ -279,3 +279,21 @@ def test_parts_are_hashed_once_whatever_the_number_of_cells(monkeypatch):
     made = plan(fresh, [PRINTED, LETTERS], seeds=range(500), targets=[target], trainings=[training])
     assert len(made.cells) == 2 * 500 + 500
     assert len(calls) <= 5
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (None, "own: its YAML says nothing under about.needs"),
+        ({"baselines": {}}, "own: its YAML says nothing under about.needs"),
+        ({"needs": {}}, "own: its YAML says nothing under about.baselines"),
+        (
+            {"needs": {"sorce": "none"}, "baselines": {}},
+            "unknown key .* 'sorce'; did you mean source",
+        ),
+    ],
+)
+def test_a_strategy_that_does_not_describe_itself_is_told_what_is_missing(about, told):
+    own = Option("own", {"_target_": "b.own", "about": about})
+    with pytest.raises(BadInputError, match=told):
+        plan([own])

@@ -1,15 +1,17 @@
 """A cell in a file: an order or a record; what is edited in it is another cell."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from composed import planned
+from transfergrid import worker
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.checking import check_parts
 from transfergrid.errors import BadInputError
-from transfergrid.record import Status
+from transfergrid.ledger import Ledger
+from transfergrid.record import Machine, Status
 from transfergrid.worker import cell_in
 
 
@@ -41,3 +43,17 @@ def test_a_yaml_that_plans_something_else_than_the_class_runs_is_refused(cells):
     told["strategy"]["about"]["needs"]["unlabelled"] = True
     with pytest.raises(BadInputError, match="its YAML differ in needs"):
         check_parts(CellConfig(**told))
+
+
+def test_a_failed_record_runs_again_in_its_own_ledger(cells, tmp_path, monkeypatch):
+    obeyed = []
+    monkeypatch.setattr(worker, "obey", lambda order: obeyed.append(order) or pytest.fail("ran"))
+    record = identified(cells[0], Status.FAILED, reason="power")
+    record = replace(record, machine=Machine(device="a chip", threads=4))
+    folder = Ledger(tmp_path / "mine").fail(record, "the log")
+    with pytest.raises(pytest.fail.Exception):
+        worker.run_file(str(folder / "record.json"))
+    (order,) = obeyed
+    assert order.keys() == {"cell", "results"}
+    assert order["results"] == str(tmp_path / "mine")
+    assert order["cell"]["id"] == cells[0].id

@@ -43,7 +43,11 @@ class CellConfig:
     def label(self) -> str:
         """The cell in words."""
         words = [self.names["source"], self.names["strategy"], self.names["target"]]
-        return f"{' x '.join(filter(None, words))}, labels={self.labels}, seed={self.seed}"
+        rest = [f"labels={self.labels}", f"seed={self.seed}"]
+        training = self.names.get("training")
+        if training and "(" in training:  # not as shipped
+            rest.append(training)
+        return ", ".join([" x ".join(filter(None, words)), *rest])
 
 
 def now() -> str:

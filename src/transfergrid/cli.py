@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.path.insert(0, str(Path.cwd()))  # a user's own `_target_: mymodule.X`
     try:
+        if words == ["--version"]:
+            sys.exit(_version())
         sys.exit(_verb(words) if _is_verb(words) else _hydra(words))
     except BadInputError as error:
         print(f"transfergrid: {error}", file=sys.stderr)
@@ -49,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _is_verb(words: Sequence[str]) -> bool:
     """Is the first word neither an override nor an option?"""
     return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
+
+
+def _version() -> int:
+    from transfergrid.provenance import versions
+
+    print(f"transfergrid {versions().get('transfergrid', 'unknown')}")
+    return 0
 
 
 def _verb(words: Sequence[str]) -> int:
@@ -88,7 +97,7 @@ def _never(config: object) -> None:
 
 def multirun_first(words: Sequence[str]) -> list[str]:
     """Return the words with `-m` in front: between overrides Hydra does not understand it."""
-    multirun = [word for word in words if word in MULTIRUN]
+    multirun = [word for word in words if word in MULTIRUN and not ASKS_FOR_TEXT & set(words)]
     return multirun[:1] + [word for word in words if word not in MULTIRUN]
 
 

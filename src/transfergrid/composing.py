@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
 
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.factory import Config
@@ -194,6 +195,8 @@ class Composer:
         if choice not in self._wholes:
             try:
                 whole = self._load(choice)
+            except YAMLError as error:
+                raise BadInputError(f"{choice[0]}: broken YAML: {_one_line(error)}") from error
             except (HydraException, OmegaConfBaseException) as error:
                 group, _, name = choice[0].partition("=")
                 check_known(group, name, self.names(group))
@@ -254,8 +257,14 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
         if by in about.get("paths", ()):
             name = Path(name).name if Path(name).is_dir() else Path(name).stem
     rest = [override.partition(".")[2] for override in overrides]
-    told = [text for text in rest if text.partition("=")[0] != by]
+    told = [_brief(text) for text in rest if text.partition("=")[0] != by]
     return f"{name}({','.join(told)})" if told else name
+
+
+def _brief(override: str) -> str:
+    """Return `key=value` with nothing but the last part of a path."""
+    key, _, value = override.partition("=")
+    return f"{key}={value.rstrip('/').rpartition('/')[2]}"
 
 
 def finished(config: Any) -> Any:
@@ -270,6 +279,10 @@ def finished(config: Any) -> Any:
         if kept.get(key):
             kept[key] = str(Path(kept[key]).expanduser().absolute())
     return kept
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _first_line(error: Exception) -> str:

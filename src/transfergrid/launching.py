@@ -155,9 +155,9 @@ class Pool:
         }
 
     def _start(self, slot: int) -> Worker:
-        log = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed in Worker.stop)
-            mode="ab", prefix=f"transfergrid-worker-{slot}-", suffix=".log", delete=False
-        )
+        handle, name = tempfile.mkstemp(prefix=f"transfergrid-worker-{slot}-", suffix=".log")
+        os.close(handle)
+        log = Path(name).open("ab")  # noqa: SIM115 (closed in Worker.stop; cut before each cell)
         process = subprocess.Popen(
             self.command,
             stdin=subprocess.PIPE,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,8 +39,16 @@ def command(arguments: Sequence[str]) -> int:
         if chosen.kind is None:
             print(f"{kind}:")
         for name, help_line in sorted(options(KINDS[kind], folders).items()):
-            print(f"{name:<20} {help_line}")
+            print(_wrapped(f"{name:<20} {help_line}"))
     return 0
+
+
+def _wrapped(line: str) -> str:
+    """Return a line as the terminal takes it; elsewhere it stays one line for other programs."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(line, width, subsequent_indent=" " * 21)
 
 
 def options(group: str, folders: Sequence[Path]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from transfergrid.errors import BadInputError, check_known
 from transfergrid.factory import Config
 from transfergrid.identity import Labels, architecture_of, config_digest, digest
 from transfergrid.strategies.needs import Baselines, Needs
@@ -27,12 +28,25 @@ class Option:
     @cached_property
     def needs(self) -> Needs:
         """What a strategy needs."""
-        return Needs(**self.config["about"]["needs"])
+        return Needs(**self._said("needs", Needs))
 
     @cached_property
     def baselines(self) -> Baselines:
         """What a strategy is compared with."""
-        return Baselines(**self.config["about"]["baselines"])
+        return Baselines(**self._said("baselines", Baselines))
+
+    def _said(self, what: str, kind: type) -> Config:
+        """Return a part of a strategy's `about`.
+
+        Raises:
+            BadInputError: it is missing, or holds a key that means nothing.
+        """
+        said = (self.config.get("about") or {}).get(what)
+        if not isinstance(said, Mapping):
+            raise BadInputError(f"strategy {self.name}: its YAML says nothing under about.{what}")
+        for key in said:
+            check_known(f"key of {self.name}'s about.{what}", key, [f.name for f in fields(kind)])
+        return dict(said)
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,7 @@ class Cell:
                 "strategy": self.strategy.name,
                 "target": self.target.name,
                 "architecture": architecture and architecture_name(architecture),
+                "training": self.training and self.training.name,
             },
             "source": self.source and self.source.config,
             "strategy": self.strategy.config,

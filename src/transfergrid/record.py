@@ -41,6 +41,7 @@ class Names:
     target: Annotated[str, "the target domain"]
     source: Annotated[str | None, "the source; null for an arm that uses none"] = None
     architecture: Annotated[str | None, "the backbone's architecture; null if there is none"] = None
+    training: Annotated[str | None, "the shared training; null for an arm without steps"] = None
 
 
 @dataclass(frozen=True, kw_only=True)

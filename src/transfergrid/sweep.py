@@ -166,7 +166,8 @@ def _counted(number: int, what: str) -> str:
 
 def _debug(cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings) -> int:
     cell = next(cell for cell in cells if cell.id in plan.wanted)
-    print(f"debug: {cell.label}, alone and in this process", flush=True)
+    others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"
+    print(f"debug: {cell.label}, alone and in this process{others}", flush=True)
     run_here(cell, ledger, settings)
     show_grid(ledger, {cell.id}, [])
     return 0

@@ -112,11 +112,21 @@ def cell_in(order: dict[str, Any]) -> CellConfig:
     return replace(cell, parts=parts, id=identity)
 
 
+def results_of(record: Path) -> Path:
+    """Return the folder of the ledger that a record lies in, else the usual one."""
+    for folder in record.absolute().parents:
+        if folder.name in ("attempts", "cells"):
+            return folder.parent
+    return Path("results")
+
+
 def run_file(path: str) -> int:
     """Run the cell in a file; return the exit code."""
     try:
         order = json.loads(Path(path).read_text())
         cell = cell_in(order)
+        if "config" in order:  # a record: its machine and tracking were of another time
+            order = {"results": str(results_of(Path(path)))}
         order["cell"] = asdict(cell)
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)

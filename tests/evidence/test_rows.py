@@ -154,3 +154,23 @@ def test_baselines_of_two_configs_are_not_averaged_the_newest_counts():
     row = next(row for row in table_rows(old + new + arm) if row.strategy == "x")
     assert (row.baseline, row.n, row.paired, row.unpaired) == ("scratch#beef", 4, 1, 3)
     assert row.gain == pytest.approx(40)
+
+
+def test_rows_of_different_trainings_are_told_apart_by_what_was_set():
+    def cell(name, digest):
+        record = made()
+        return replace(
+            record,
+            id=digest * 4,
+            names=replace(record.names, training=name),
+            parts=replace(record.parts, training=digest),
+        )
+
+    rows = table_rows([cell("default", "feed"), cell("default(steps=3)", "beef")])
+    assert {row.strategy for row in rows} == {"scratch default", "scratch default(steps=3)"}
+
+
+def test_the_majority_is_not_flagged_for_being_the_majority():
+    cells = [replace(made("majority"), flags=Flags(collapsed=True, underfit=True))]
+    (row,) = table_rows(cells)
+    assert (row.collapsed, row.underfit) == (0, 0)

@@ -132,7 +132,9 @@ def find_parts(keys: frozenset[str], test_split: object) -> Parts:
     if has["_test"] and test_split is not None:
         raise BadInputError("x_test is there already: leave out test_split")
     if whole and test_split is None:
-        raise BadInputError("no test part: add x_test and y_test, or give a share: test_split=0.2")
+        raise BadInputError(
+            "no test part: add x_test and y_test, or give a share: target.test_split=0.2"
+        )
     train = ("_train", "_val") if has["_val"] else ("_train",)
     parts = Parts(("",) if whole else train, "_test" if test_split is None else None)
     missing = sorted(parts.keys - keys)

@@ -82,7 +82,7 @@ def _check_no_orphans(spelled: str, root: Path, found: dict[str, str]) -> None:
 
 def _advice(validation: tuple[str, ...]) -> str:
     folder = f"test_split={validation[0]} to test on that folder, or " if validation else ""
-    return folder + "a share of each class, such as test_split=0.2"
+    return folder + "a share of each class, such as target.test_split=0.2"
 
 
 def _named(found: dict[str, str], known: frozenset[str]) -> tuple[str, ...]:

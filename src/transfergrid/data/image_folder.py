@@ -125,7 +125,7 @@ class ImageFolder(Domain):
             first = ", ".join(f"{name} ({verdicts[name]})" for name in broken[:NAMED])
             found = f"{first}{', ...' if len(broken) > NAMED else ''}"
             count = f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}"
-            way_out = "skip_broken=true leaves them out"
+            way_out = "target.skip_broken=true leaves them out"
             raise BadInputError(f"{self.root} has {count}: {found}; {way_out}")
         return set(broken)
 

@@ -17,6 +17,9 @@ from transfergrid.record import Labels, Parts, Record
 CLASSICAL = "logistic_regression"
 """The strategy whose arm shows what the target's labels give without any deep learning."""
 
+CONSTANT = "majority"
+"""The strategy whose arm always predicts the most frequent class."""
+
 Key = tuple[Parts, Labels]
 Code = Callable[[str], str]
 Name = tuple[str, str | None]  # kind of part, digest
@@ -142,6 +145,7 @@ class _Table:
         scores = [points(first.metric) * cell.score for cell in cells if cell.score is not None]
         source, architecture, strategy, target = self.names[key]
         against, found = self._gain(cells)
+        constant = first.names.strategy == CONSTANT  # predicts one class by definition
         return Row(
             source=source,
             architecture=architecture,
@@ -162,8 +166,8 @@ class _Table:
             paired=found.n,
             unpaired=found.unpaired,
             failed=len(self.failed.get(key, ())),
-            collapsed=sum(cell.flags.collapsed for cell in cells),
-            underfit=sum(cell.flags.underfit for cell in cells),
+            collapsed=0 if constant else sum(cell.flags.collapsed for cell in cells),
+            underfit=0 if constant else sum(cell.flags.underfit for cell in cells),
             stale=sum(self._is_stale(cell) for cell in cells),
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
             weak_baseline=self._is_weak(key),
@@ -252,7 +256,8 @@ def _display_names(groups: dict[Key, list[Record]]) -> dict[Key, Shown]:
         source = names.source and names.source + marks[0]
         architecture = names.architecture and names.architecture + ("" if source else marks[0])
         shown[key] = source, architecture, names.strategy + marks[1], names.target + marks[2]
-    return _told_apart_by_training(shown)
+    trainings = {key: cells[0].names.training for key, cells in groups.items()}
+    return _told_apart_by_training(shown, trainings)
 
 
 def _labelled(parts: Parts, cell: Record) -> list[tuple[tuple[Any, ...], str | None]]:
@@ -264,19 +269,25 @@ def _labelled(parts: Parts, cell: Record) -> list[tuple[tuple[Any, ...], str | N
     ]
 
 
-def _told_apart_by_training(shown: dict[Key, Shown]) -> dict[Key, Shown]:
-    """Add the training's digest to the strategy where rows would differ in nothing else shown."""
+def _training_mark(key: Key, alike: list[Key], trainings: dict[Key, str | None]) -> str:
+    """Return the training's name, or its digest where that tells it no better."""
+    names = [trainings[other] for other in alike]
+    name, digest = trainings[key], key[0].training
+    if name and len(set(names)) == len(names):
+        return f" {name}"
+    return f"#{digest[:4]}" if digest else ""
+
+
+def _told_apart_by_training(
+    shown: dict[Key, Shown], trainings: dict[Key, str | None]
+) -> dict[Key, Shown]:
+    """Add the training to the strategy where rows would differ in nothing else shown."""
     alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
     for key, names in shown.items():
         alike[(*names, key[1])].append(key)
     for keys in alike.values():
         for key in keys if len(keys) > 1 else ():
             source, architecture, strategy, target = shown[key]
-            digest = key[0].training
-            shown[key] = (
-                source,
-                architecture,
-                strategy + (f"#{digest[:4]}" if digest else ""),
-                target,
-            )
+            told = _training_mark(key, keys, trainings)
+            shown[key] = (source, architecture, strategy + told, target)
     return shown

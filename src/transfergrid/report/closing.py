@@ -52,6 +52,8 @@ def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
     """Print the table of one grid's cells, its failures and what was left out of it."""
     rows, failed = rows_of(ledger, cells)
     show(rows, failed=failed, skipped=skipped)
+    if failed:
+        print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
 
 
 def command(arguments: Sequence[str]) -> int:

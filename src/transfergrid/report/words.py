@@ -146,7 +146,7 @@ def common_scope(rows: Sequence[Row]) -> str | None:
 
 CHECKPOINTS = (
     "Sources are single checkpoints: gains speak of these weights, not of this way of making "
-    "them (source.seed=block makes them anew)."
+    "them (source.seed=block makes one that is trained here anew for each seed)."
 )
 
 
@@ -200,7 +200,7 @@ def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
         ),
         (
             "source is a single checkpoint: the gain speaks of these weights, not of this way of "
-            "making them (source.seed=block makes them anew)",
+            "making them (source.seed=block makes one that is trained here anew for each seed)",
             lambda row: row.one_checkpoint and row.gain is not None and not all_one,
         ),
     ]
