@@ -53,6 +53,13 @@ def test_a_failing_cell_stops_no_other(tmp_path, results, capsys):
     )
 
 
+def test_each_failing_cell_of_a_worker_keeps_its_own_log_and_no_more(results):
+    outcome = pretend_grid.run(results, [cell(i, "fail") for i in range(3)], workers=1)
+    assert outcome.failed == 3
+    logs = [path.read_bytes() for path in results.glob("attempts/*/1/log.txt")]
+    assert logs == [b"what it said before\n"] * 3
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_is_killed_loses_its_cell_alone(tmp_path, results, workers):
     cells = [cell(i, "die" if i in (1, 3) else "work") for i in range(6)]
