@@ -25,17 +25,17 @@ class TimmArchitecture(Architecture):
     Attributes:
         model: its name, with or without a pretrained tag ("resnet18", "resnet18.a1_in1k").
         size: of the square inputs in pixels; by default what timm says the model is for.
+        options: further arguments of `timm.create_model`, such as `in_chans` or `pad_type`.
         mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
             channel; by default what timm says of the model, which another file need not share.
         std: their spread, likewise.
-        options: further arguments of `timm.create_model`, such as `in_chans` or `pad_type`.
     """
 
     model: str
     size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
