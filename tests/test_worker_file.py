@@ -45,6 +45,14 @@ def test_a_yaml_that_plans_something_else_than_the_class_runs_is_refused(cells):
         check_parts(CellConfig(**told))
 
 
+def test_a_student_for_other_inputs_than_its_teachers_is_refused():
+    student = "{_target_: transfergrid.sources.timm.TimmArchitecture, model: test_resnet, size: 8}"
+    made = planned("strategy=distillation", f"strategy.student={student}", "labels=2")
+    (cell,) = [c for c in made.cells if c.id in made.wanted]
+    with pytest.raises(BadInputError, match="must take the same inputs"):
+        check_parts(CellConfig(**cell.to_json()))
+
+
 def test_a_failed_record_runs_again_in_its_own_ledger(cells, tmp_path, monkeypatch):
     obeyed = []
     monkeypatch.setattr(worker, "obey", lambda order: obeyed.append(order) or pytest.fail("ran"))

@@ -7,6 +7,7 @@ from transfergrid.data.domain import Domain
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.identity import architecture_of
+from transfergrid.materials import check_same_inputs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source
 from transfergrid.strategies.base import Strategy
@@ -33,6 +34,8 @@ def check_parts(cell: CellConfig) -> None:
         teacher.attach(backbone, target.classes, training, cell.seed)
     student: Architecture | None = strategy.hparams.get("student")
     trained = student.build() if student is not None else backbone
+    if teacher is not None and trained is not None and backbone is not None:
+        check_same_inputs(backbone, trained)
     strategy.attach(trained, target.classes, training, cell.seed)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from transfergrid.batches import CellData, Prepared, View
 from transfergrid.data.budgets import Draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
+from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.identity import architecture_of
 from transfergrid.seeds import stream_seed
@@ -104,7 +105,23 @@ def start_backbone(
         return made.load(maker, seed), None
     taught = made.load(maker, seed)
     torch.manual_seed(stream_seed(seed, "backbone"))
-    return (student or build(architecture_of(source))).build(), taught
+    learner = (student or build(architecture_of(source))).build()
+    check_same_inputs(taught, learner)
+    return learner, taught
+
+
+def check_same_inputs(teacher: Backbone, student: Backbone) -> None:
+    """Raise unless both are made for the same inputs: they are given one batch.
+
+    Raises:
+        BadInputError: they are not; the message shows both.
+    """
+    if teacher.preprocess != student.preprocess:
+        raise BadInputError(
+            "teacher and student must take the same inputs, and the teacher takes "
+            f"{teacher.preprocess}, the student {student.preprocess}: set the student's size, "
+            "mean, std and options.in_chans"
+        )
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
