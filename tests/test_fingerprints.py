@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transfergrid import fingerprints
+from transfergrid import fingerprints, seeds
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts, fingerprint
 
@@ -167,3 +167,20 @@ def test_many_processes_write_side_by_side(tree, cache, remembers):
 
 def test_hashes_are_of_the_files_asked_for(tree):
     assert set(content_hashes(existing(tree), ["a/1"])) == {"a/1"}
+
+
+def test_a_path_can_lie_in_an_installed_package():
+    assert existing("package:transfergrid/data").name == "data"
+    assert (existing("package:transfergrid/data") / "domain.py").is_file()
+    assert fingerprint("package:transfergrid/seeds.py") == fingerprint(seeds.__file__)
+
+
+@pytest.mark.parametrize("path", ["package:no_such_thing/model", "package:", "package:a.b/c"])
+def test_a_package_that_is_not_installed_is_named(path):
+    with pytest.raises(BadInputError, match="no such package here; pip install"):
+        existing(path)
+
+
+def test_a_path_that_its_package_lacks_is_bad_input():
+    with pytest.raises(BadInputError, match="no such file or folder"):
+        existing("package:transfergrid/no/such/place")

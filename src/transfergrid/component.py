@@ -12,8 +12,25 @@ class Component:
     """Raised by hand whenever the same configuration may give other scores than before."""
     paths: ClassVar[tuple[str, ...]] = ()
     """Arguments that name files or folders; identity takes their contents instead."""
+    content_addressed: ClassVar[bool] = False
+    """Whether `content()` says what the paths hold; else it is the bytes that they name."""
+    descriptive: ClassVar[tuple[str, ...]] = ()
+    """Arguments that tell readers something and can move no score: no part of identity."""
+
+    def content(self) -> str:
+        """Return 16 hex digits of what the paths hold, if `content_addressed`; fast when repeated.
+
+        Raises:
+            BadInputError: it cannot be read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says it is content_addressed, and how?")
 
     @classmethod
     def about(cls) -> dict[str, Any]:
         """Return what planning needs to know; a YAML's `about` block says the same and more."""
-        return {"version": cls.version, "paths": list(cls.paths)}
+        told: dict[str, Any] = {"version": cls.version, "paths": list(cls.paths)}
+        if cls.content_addressed:
+            told["content"] = True
+        if cls.descriptive:
+            told["descriptive"] = list(cls.descriptive)
+        return told

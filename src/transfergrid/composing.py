@@ -25,6 +25,7 @@ from yaml import YAMLError
 
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.factory import Config
+from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
 
 GROUPS = ("source", "strategy", "target", "training")
@@ -257,7 +258,8 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
         if by in about.get("paths", ()):
             name = Path(name).name if Path(name).is_dir() else Path(name).stem
     rest = [override.partition(".")[2] for override in overrides]
-    told = [_brief(text) for text in rest if text.partition("=")[0] != by]
+    silent = {by, *about.get("descriptive", ())}
+    told = [_brief(text) for text in rest if text.partition("=")[0].partition(".")[0] not in silent]
     return f"{name}({','.join(told)})" if told else name
 
 
@@ -276,7 +278,7 @@ def finished(config: Any) -> Any:
     about = config.get("about") or {}
     kept = {k: finished(v) for k, v in config.items() if k not in about.get("shortcuts", ())}
     for key in about.get("paths", ()):
-        if kept.get(key):
+        if kept.get(key) and not is_packaged(kept[key]):
             kept[key] = str(Path(kept[key]).expanduser().absolute())
     return kept
 

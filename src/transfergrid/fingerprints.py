@@ -14,11 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from transfergrid.errors import BadInputError
 
+PACKAGE = "package:"
+"""What a path inside an installed Python package begins with."""
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 2.0
 """A file touched more recently may change again within one tick of a coarse file system clock."""
@@ -47,15 +50,34 @@ def fingerprint(path: str | Path) -> str:
 
 
 def existing(path: str | Path) -> Path:
-    """Return the absolute path, `~` expanded.
+    """Return the absolute path, `~` expanded; `package:NAME/rest` lies in an installed package.
 
     Raises:
         BadInputError: nothing is there.
     """
+    if is_packaged(path):
+        path = _in_package(str(path).removeprefix(PACKAGE))
     absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (keeps links)
     if not str(path) or not absolute.exists():
         raise BadInputError(f"no such file or folder: {path}")
     return absolute
+
+
+def is_packaged(path: object) -> bool:
+    """Tell whether a path is of the form `package:NAME/rest`."""
+    return isinstance(path, str) and path.startswith(PACKAGE)
+
+
+def _in_package(place: str) -> Path:
+    """Return where `NAME/rest` is; the package is found without being imported."""
+    name, _, rest = place.partition("/")
+    found = find_spec(name) if name.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        distribution = name.replace("_", "-")
+        raise BadInputError(
+            f"{PACKAGE}{place}: there is no such package here; pip install {distribution}"
+        )
+    return Path(next(iter(found.submodule_search_locations))) / rest
 
 
 def visible_files(root: Path) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from transfergrid.errors import BadInputError
-from transfergrid.factory import Config
+from transfergrid.factory import Config, build
 from transfergrid.fingerprints import fingerprint
 from transfergrid.strategies.needs import Needs
 
@@ -31,10 +31,15 @@ def canonical(config: Any) -> Any:
 
 def _canonical_node(node: Mapping[str, Any]) -> Config:
     about = node.get("about") or {}
-    values = {key: canonical(value) for key, value in node.items() if key != "about"}
+    left_out = {"about", *about.get("descriptive", ())}
+    if about.get("content"):
+        left_out |= set(about.get("paths", ()))
+    values = {key: canonical(value) for key, value in node.items() if key not in left_out}
     for key in about.get("paths", ()):
         if values.get(key) is not None:
             values[key] = fingerprint(values[key])
+    if about.get("content"):
+        values["about.content"] = build(node).content()
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
         values["about.version"] = about.get("version", 1)
     return values

@@ -29,6 +29,8 @@ class Examples(ABC):
 
     labels: NDArray[np.int64]
     """(n,) indices into the domain's classes."""
+    groups: NDArray[np.str_] | None = None
+    """(n,) the patient, speaker, author, ... of each example, where that is known."""
 
     def __len__(self) -> int:
         """Return how many examples there are."""
@@ -72,11 +74,15 @@ class Domain(Component, ABC):
     Attributes:
         metric: the score that decides when this domain is a target.
         sampling: how `k` labels a class are drawn: "balanced", or "natural" frequencies.
+        part_of: names of larger datasets that its examples were taken from, such as "ImageNet-1k":
+            a source that was trained on one of these has seen them.
     """
 
     metric: str = "accuracy"
     sampling: str = "balanced"
+    part_of: Sequence[str] = ()
 
+    descriptive: ClassVar[tuple[str, ...]] = ("part_of",)
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Architecture(Component, ABC):
     """A backbone without its weights."""
 
+    modality: ClassVar[str] = "image"
+    """What it takes: "image" or "text"; a domain says likewise what it holds."""
+
     @property
     @abstractmethod
     def name(self) -> str:
