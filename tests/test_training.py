@@ -65,6 +65,7 @@ def test_constant_is_constant():
     ("values", "message"),
     [
         ({"optimizer": "adamV"}, "unknown training.optimizer 'adamV'; did you mean adamw"),
+        ({"augmentation": "stronk"}, "unknown training.augmentation 'stronk'; did you mean strong"),
         ({"schedule": "cosin"}, "unknown training.schedule 'cosin'; did you mean cosine"),
         ({"precision": "16"}, "unknown training.precision '16'"),
         ({"steps": 0}, "training.steps must be a whole number from 1: 0"),

@@ -39,6 +39,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     for schedule in (constant, cosine, inverse_decay, slanted_triangular)
 }
 OPTIMIZERS = ("adamw", "sgd")
+AUGMENTATIONS = ("none", "light", "strong")
+"""One vocabulary for all modalities; what a word means is the modality's to say."""
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
 
@@ -55,7 +57,10 @@ class Training(Component):
         weight_decay: decoupled for AdamW, L2 for SGD.
         momentum: of SGD; AdamW keeps its betas.
         schedule: how the rate moves with progress: a key of `SCHEDULES`.
-        augmentation: of training inputs, named by the modality: `none` or `light`.
+        augmentation: of training inputs: `none`, `light` or `strong`. Images are turned, scaled
+            and shifted a little (light), or more, with their colours changed and a part erased
+            (strong); of texts each word is left out with probability 0.1 (light) or 0.25
+            (strong).
         precision: Lightning's name for it.
         gradient_clip: largest norm of the gradient, or None.
         validations: how often the validation part is scored, spread evenly over the steps.
@@ -81,6 +86,7 @@ class Training(Component):
     def __post_init__(self) -> None:
         check_known("training.optimizer", self.optimizer, OPTIMIZERS)
         check_known("training.schedule", self.schedule, SCHEDULES)
+        check_known("training.augmentation", self.augmentation, AUGMENTATIONS)
         check_known("training.precision", self.precision, PRECISIONS)
         for name, least in {"steps": 1, "batch_size": 2, "validations": 1}.items():
             value = getattr(self, name)

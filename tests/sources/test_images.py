@@ -5,6 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfergrid.errors import BadInputError
+from transfergrid.sources.augmenting import (
+    LIGHT,
+    STRONG,
+    _random_maps,
+    erased,
+    jittered,
+    lightly_augmented,
+    strongly_augmented,
+)
 from transfergrid.sources.images import ImagePreprocess
 from transfergrid.sources.timm import TimmArchitecture
 
@@ -23,7 +32,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    raw_shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+    raw_shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6)),
     size=st.tuples(st.integers(1, 32), st.integers(1, 32)),
     channels=st.sampled_from([1, 3]),
     interpolation=st.sampled_from(["nearest", "bilinear", "bicubic"]),
@@ -78,6 +87,26 @@ def test_grey_images_are_repeated_for_colour_networks():
     prepared = preprocess(channels=3).prepare(random_images(2, 16, 16, 1))
     assert torch.equal(prepared[:, 0], prepared[:, 1])
     assert torch.equal(prepared[:, 0], prepared[:, 2])
+
+
+def test_the_first_of_many_channels_are_taken_for_a_colour_network():
+    raw = random_images(2, 16, 16, 5)
+    few = preprocess(channels=3).prepare(raw)
+    assert torch.equal(few, preprocess(channels=3).prepare(raw[..., :3].copy()))
+    assert torch.equal(preprocess(channels=5).prepare(raw)[:, :3], few)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_grey_is_the_mean_of_channels_that_are_no_colours(channels):
+    raw = random_images(2, 16, 16, channels)
+    grey = preprocess().prepare(raw)[:, 0] * 255
+    torch.testing.assert_close(grey, torch.from_numpy(raw).float().mean(-1))
+
+
+def test_two_channels_become_three_by_their_mean():
+    prepared = preprocess(channels=3).prepare(random_images(2, 20, 20, 2))
+    torch.testing.assert_close(prepared[:, 2], prepared[:, :2].mean(1))
+    assert not torch.equal(prepared[:, 0], prepared[:, 1])
 
 
 def test_shrinking_averages_all_pixels():
@@ -155,6 +184,69 @@ def test_augmentation_turns_a_wide_image_without_skewing_it():
         y, x = ((moved * c).sum() / moved.sum() for c in (rows, columns))
         spread = (moved * (rows - y) * (columns - x)).sum() / moved.sum()
         assert spread.abs() < 1.5  # a skewed cross of this size has ten times as much
+
+
+def ramps() -> torch.Tensor:
+    """Two images (2, 1, 16, 16): brighter to the right, and brighter downwards."""
+    across = torch.linspace(0, 1, 16).repeat(16, 1)
+    return torch.stack([across, across.T])[:, None]
+
+
+def test_light_augmentation_stays_the_one_of_version_1():
+    """Values of the first release: studies run with it must stay comparable."""
+    moved = lightly_augmented(ramps(), rng(7))
+    assert moved[0, 0, 3, 5] == pytest.approx(0.3078, abs=1e-4)
+    assert moved[1, 0, 12, 2] == pytest.approx(0.8432, abs=1e-4)
+    assert moved.sum() == pytest.approx(251.616, abs=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_strong_augmentation_keeps_shape_range_and_input(channels):
+    prepared = torch.rand(20, channels, 16, 24)
+    kept = prepared.clone()
+    changed = strongly_augmented(prepared, rng())
+    assert changed.shape == prepared.shape
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert torch.equal(prepared, kept)
+    assert torch.equal(strongly_augmented(prepared, rng()), changed)
+
+
+def test_strong_moves_further_than_light():
+    light, strong = _random_maps(1000, 1.0, LIGHT, rng()), _random_maps(1000, 1.0, STRONG, rng())
+    still = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+    assert (strong - still).abs().mean() > 1.8 * (light - still).abs().mean()
+    angles = torch.atan2(strong[:, 1, 0], strong[:, 0, 0])
+    assert torch.rad2deg(angles).abs().max() == pytest.approx(20, abs=0.5)
+
+
+def test_no_augmentation_mirrors_a_letter():
+    """The determinant of a flip is below zero."""
+    for motion in (LIGHT, STRONG):
+        assert torch.linalg.det(_random_maps(1000, 1.5, motion, rng())[:, :, :2]).min() > 0
+
+
+def test_jitter_moves_no_pixel_and_leaves_grey_grey():
+    grey = torch.rand(50, 1, 8, 8).repeat(1, 3, 1, 1)
+    changed = jittered(grey, rng())
+    torch.testing.assert_close(changed[:, 0], changed[:, 2])
+    order = grey[:, 0].flatten(1).argsort()
+    assert (changed[:, 0].flatten(1).gather(1, order).diff() > -1e-6).all()
+    mean = changed.mean(dim=(1, 2, 3)) / grey.mean(dim=(1, 2, 3))
+    assert 0.7 - 1e-5 <= mean.min() < 0.85
+    assert 1.1 < mean.max() <= 1.3 + 1e-5
+
+
+def test_half_of_the_images_lose_a_rectangle_of_the_named_size():
+    images = torch.rand(2000, 1, 32, 32)
+    gone = (erased(images, rng()) != images)[:, 0]
+    hit = gone.any(dim=(1, 2))
+    assert hit.float().mean() == pytest.approx(0.5, abs=0.04)
+    share = gone[hit].float().mean(dim=(1, 2))
+    assert share.max() <= 0.25
+    assert share.mean() == pytest.approx(0.11, abs=0.01)
+    rows, columns = gone.any(dim=2), gone.any(dim=1)
+    assert torch.equal(gone, rows[:, :, None] & columns[:, None, :])
 
 
 def test_an_unknown_augmentation_is_named():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from transfergrid.errors import BadInputError, check_known
+from transfergrid.sources.augmenting import LUMA, lightly_augmented, strongly_augmented
+from transfergrid.training import AUGMENTATIONS
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Raw
     from transfergrid.sources.backbone import Inputs
 
-AUGMENTATIONS = ("none", "light")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-
-MAX_ROTATION = math.radians(10)
-MAX_SCALING = 0.1
-MAX_SHIFT = 0.06
-"""As a share of the image's side."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +27,17 @@ class ImagePreprocess:
     """Resizes, adapts channels, augments and normalises.
 
     An image that is not of the input's proportions is resized until it covers the input, and its
-    centre is cut out.
+    centre is cut out. Images of any number of channels are adapted to the network's:
+
+    - one channel is repeated;
+    - for a network of one, three become their luma, any other number their mean;
+    - two become three by their mean, which comes last;
+    - of more than the network takes, the first ones are taken: of red, green, blue and
+      near-infrared the first three.
 
     Attributes:
         size: height and width of the inputs.
-        channels: of the inputs; grey images are repeated, coloured ones made grey as needed.
+        channels: of the inputs.
         mean: subtracted, one for each channel, on a scale of 0 to 1.
         std: divided by, one for each channel.
         interpolation: "nearest", "bilinear" or "bicubic"; antialiased when shrinking.
@@ -55,7 +53,7 @@ class ImagePreprocess:
         """Return images (n, channels, height, width), float32 in 0 to 1.
 
         Args:
-            raw: n uint8 images (H, W, C), C 1 or 3, of equal or unequal sizes.
+            raw: n uint8 images (H, W, C) of equal or unequal sizes and numbers of channels.
 
         Raises:
             BadInputError: an image is of another kind, or its channels cannot be adapted.
@@ -71,8 +69,11 @@ class ImagePreprocess:
 
         Args:
             prepared: what `prepare` returned, on any device.
-            augmentation: "none", or "light": each image is turned by up to 10 degrees, scaled by
-                0.9 to 1.1 and shifted by up to 6 %. No flips: a flipped letter is another letter.
+            augmentation: "none"; "light": each image is turned by up to 10 degrees, scaled by
+                0.9 to 1.1 and shifted by up to 6 %; "strong": by up to 20 degrees, 0.75 to 1.25
+                and 12 %, its brightness, contrast and saturation changed by up to 30 %, and in
+                half of the images a rectangle erased. No flips: a flipped letter is another
+                letter.
             rng: a CPU generator; without it nothing is augmented.
 
         Raises:
@@ -80,8 +81,9 @@ class ImagePreprocess:
         """
         check_known("augmentation", augmentation, AUGMENTATIONS)
         assert isinstance(prepared, Tensor)
-        if augmentation == "light" and rng is not None and len(prepared):
-            prepared = lightly_augmented(prepared, rng)
+        if augmentation != "none" and rng is not None and len(prepared):
+            augmented = lightly_augmented if augmentation == "light" else strongly_augmented
+            prepared = augmented(prepared, rng)
         mean, std = (prepared.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return (prepared - mean) / std
 
@@ -91,18 +93,30 @@ class ImagePreprocess:
             raise BadInputError(f"an image must be uint8 of shape (H, W, C), not {found}")
         writeable = images if images.flags.writeable else images.copy()
         pixels = torch.from_numpy(writeable).permute(0, 3, 1, 2).float().contiguous() / 255
-        if self.channels == 1 and pixels.shape[1] == 3:
-            pixels = (pixels * pixels.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-        return self._with_channels(_covering(pixels, self.size, self.interpolation))
+        pixels = _fewer_channels(pixels, self.channels)
+        return _more_channels(_covering(pixels, self.size, self.interpolation), self.channels)
 
-    def _with_channels(self, pixels: Tensor) -> Tensor:
-        if pixels.shape[1] == self.channels:
-            return pixels
-        if pixels.shape[1] == 1:
-            return pixels.repeat(1, self.channels, 1, 1)
-        raise BadInputError(
-            f"images with {pixels.shape[1]} channels do not fit a network for {self.channels}"
-        )
+
+def _fewer_channels(pixels: Tensor, channels: int) -> Tensor:
+    """Bring (n, c, H, W) down to `channels`, where it has more."""
+    found = pixels.shape[1]
+    if channels == 1 and found == len(LUMA):
+        return (pixels * pixels.new_tensor(LUMA).view(-1, 1, 1)).sum(1, keepdim=True)
+    if channels == 1 and found > 1:
+        return pixels.mean(1, keepdim=True)
+    return pixels[:, :channels].contiguous() if found > channels else pixels
+
+
+def _more_channels(pixels: Tensor, channels: int) -> Tensor:
+    """Bring (n, c, H, W) up to `channels`, where it has fewer."""
+    found = pixels.shape[1]
+    if found == channels:
+        return pixels
+    if found == 1:
+        return pixels.repeat(1, channels, 1, 1)
+    if (found, channels) == (2, 3):
+        return torch.cat([pixels, pixels.mean(1, keepdim=True)], dim=1)
+    raise BadInputError(f"images with {found} channels do not fit a network for {channels}")
 
 
 def _covering(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
@@ -121,22 +135,3 @@ def _covering(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tens
         ).clamp(0, 1)  # bicubic overshoots
     top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
     return pixels[..., top : top + size[0], left : left + size[1]].contiguous()
-
-
-def lightly_augmented(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images (n, c, h, w), each under a small random rotation, scaling and shift."""
-    aspect = images.shape[-1] / images.shape[-2]
-    maps = _random_maps(len(images), aspect, rng).to(images)
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-
-
-def _random_maps(n: int, aspect: float, rng: torch.Generator) -> Tensor:
-    """Draw maps (n, 2, 3) from an output's coordinates to its input's, both from -1 to 1."""
-    turn, scaling, *shift = (2 * torch.rand(4, n, generator=rng) - 1).unbind()
-    angle = MAX_ROTATION * turn
-    scale = 1 + MAX_SCALING * scaling
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    across, down = (2 * MAX_SHIFT * s for s in shift)
-    rows = [cos, -sin / aspect, across, sin * aspect, cos, down]
-    return torch.stack(rows, dim=1).view(n, 2, 3)
