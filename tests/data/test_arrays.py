@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from transfergrid.data.arrays import Arrays
+from transfergrid.data.features import ImageFeatures
 from transfergrid.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "images"
@@ -92,6 +93,41 @@ def test_channels_first_or_last(file):
     np.testing.assert_array_equal(pixels(loaded(file, whole(x_train=last, x_test=test)).pool), last)
 
 
+@pytest.mark.parametrize("shape", [(5, 4, 2), (6, 7, 4), (6, 6, 5), (9, 9, 200), (40, 32, 12)])
+def test_any_number_of_channels_first_or_last(file, shape):
+    last, test = images(12, *shape), images(6, *shape)
+    first = {"x_train": np.moveaxis(last, 3, 1), "x_test": np.moveaxis(test, 3, 1)}
+    np.testing.assert_array_equal(pixels(loaded(file, whole(**first)).pool), last)
+    np.testing.assert_array_equal(pixels(loaded(file, whole(x_train=last, x_test=test)).pool), last)
+
+
+def test_sixteen_bits_are_scaled_by_their_whole_range(file):
+    deep = {key: (whole()[key].astype(np.uint16) * 257) for key in ("x_train", "x_test")}
+    found = loaded(file, whole(**deep))
+    np.testing.assert_array_equal(pixels(found.pool)[..., 0], whole()["x_train"])
+    refused("0 to 255", file, whole(x_train=deep["x_train"]))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("fitted", [1, 2, 3, 5])
+def test_plain_features_take_any_number_of_channels(channels, fitted):
+    features = ImageFeatures().fit(images(3, 9, 8, fitted))
+    found = features.transform(images(5, 9, 8, channels))
+    assert found.shape == (5, 9 * 9 * fitted)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_plain_features_repeat_grey_and_fill_with_the_mean():
+    grey, pair = images(1, 8, 8, 1), images(1, 8, 8, 2)
+    features = ImageFeatures().fit(images(1, 8, 8, 3))
+    np.testing.assert_array_equal(
+        features.transform(grey), features.transform(np.repeat(grey, 3, axis=3))
+    )
+    filled = features.transform(pair).reshape(8, 8, 3)
+    np.testing.assert_allclose(filled[..., 2], filled[..., :2].mean(axis=2), atol=0.5 / 255 + 1e-6)
+
+
 def test_floats_from_0_to_1_and_from_0_to_255_are_the_same_images(file):
     plain = whole()
     for factor in (1.0, 1 / 255):
@@ -151,7 +187,8 @@ def test_class_names_give_text_labels_their_order(file):
         ),
         ({"x_train": images(12, 20)}, r"must hold images \(n, H, W\)"),
         ({"x_train": images(0, 5, 4)}, "must hold images"),
-        ({"x_train": images(12, 5, 4, 4)}, "1 or 3 channels"),
+        ({"x_train": images(12, 4, 4, 4)}, "cannot tell the channels of x_train"),
+        ({"x_train": images(12, 2, 9, 2)}, "cannot tell the channels of x_train"),
         ({"x_test": images(6, 5, 5)}, "x_test has images of shape"),
         ({"x_train": np.full((12, 5, 4), 256)}, "0 to 255"),
         ({"x_train": np.full((12, 5, 4), -1.0)}, "0 to 255"),

@@ -15,23 +15,27 @@ from transfergrid.errors import BadInputError
 
 Array = NDArray[Any]
 
-CHANNELS = (1, 3)
+USUAL = (1, 3)
+"""Numbers of channels that are taken for such wherever they stand, the last axis first."""
 BRIGHTEST = 255
+DEEP = 257
+"""What 16-bit pixels are divided by."""
 
 
 def as_images(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.uint8]]:
     """Return each array of images as (n, H, W, C) in 0 to 255.
 
     All are brought to one scale: values up to 1 are taken for shares of full brightness only if
-    no array goes beyond 1.
+    no array goes beyond 1. Of 16-bit arrays the whole range counts, if any goes beyond 255.
 
     Raises:
         BadInputError: an array has another shape, kind or range, or the images' shapes differ.
     """
     shaped = {key: _channels_last(key, array) for key, array in arrays.items()}
     _check_one_shape(shaped)
-    top = max(_brightest(key, array) for key, array in shaped.items())
-    factor = BRIGHTEST if top <= 1 else 1
+    deep = all(array.dtype == np.uint16 for array in shaped.values())
+    top = max(_brightest(key, array, deep) for key, array in shaped.items())
+    factor = BRIGHTEST if top <= 1 else 1 if top <= BRIGHTEST else 1 / DEEP
     return {key: _scaled(array, factor) for key, array in shaped.items()}
 
 
@@ -40,11 +44,30 @@ def _channels_last(key: str, array: Array) -> Array:
         array = array[..., None]
     if array.ndim != 4 or array.size == 0:
         raise BadInputError(f"{key} must hold images (n, H, W) or (n, H, W, C), not {array.shape}")
-    if array.shape[3] not in CHANNELS and array.shape[1] in CHANNELS:
+    if _channel_axis(key, array.shape) == 1:
         array = np.moveaxis(array, 1, 3)
-    if array.shape[3] not in CHANNELS:
-        raise BadInputError(f"{key} must have 1 or 3 channels, but its shape is {array.shape}")
     return array
+
+
+def _channel_axis(key: str, shape: tuple[int, ...]) -> int:
+    """Tell which axis of (n, a, b, c) holds the channels: the last one, 3, or the first, 1.
+
+    One or three are channels. Else they are fewer than rows and columns, or what is left beside
+    a square image.
+
+    Raises:
+        BadInputError: both may be, or neither.
+    """
+    _, first, middle, last = shape
+    if last in USUAL or first in USUAL:
+        return 3 if last in USUAL else 1
+    few = {3: last < min(first, middle), 1: first < min(middle, last)}
+    square = {3: first == middle, 1: middle == last}
+    for holds in (few, square):
+        if holds[3] != holds[1]:
+            return 3 if holds[3] else 1
+    told = "the channels must come first or last, and be fewer than rows and columns"
+    raise BadInputError(f"cannot tell the channels of {key}, of shape {shape}: {told}")
 
 
 def _check_one_shape(arrays: Mapping[str, Array]) -> None:
@@ -56,21 +79,21 @@ def _check_one_shape(arrays: Mapping[str, Array]) -> None:
             )
 
 
-def _brightest(key: str, array: Array) -> float:
+def _brightest(key: str, array: Array, deep: bool) -> float:
     if array.dtype == np.uint8 or array.dtype == np.bool_:
         return float(array.max())
     if array.dtype.kind not in "iuf":
         raise BadInputError(f"{key} must hold numbers, not {array.dtype}")
     low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= BRIGHTEST):  # written so that NaN fails too
+    if not (low >= 0 and (high <= BRIGHTEST or deep)):  # written so that NaN fails too
         raise BadInputError(f"{key} must lie in 0 to 255 or 0 to 1, not in {low:g} to {high:g}")
     return high
 
 
-def _scaled(array: Array, factor: int) -> NDArray[np.uint8]:
+def _scaled(array: Array, factor: float) -> NDArray[np.uint8]:
     if array.dtype == np.uint8 and factor == 1:
         return np.ascontiguousarray(array)
-    # float32 is exact here and keeps a large data set's copy small
+    # float32 is exact enough here and keeps a large data set's copy small
     return np.rint(array.astype(np.float32) * factor).astype(np.uint8)
 
 

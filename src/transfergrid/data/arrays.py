@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
 from transfergrid.data.budgets import stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.duplicates import check_mode
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import existing, file_facts
 
@@ -28,15 +29,18 @@ class Arrays(Domain):
     """An archive with `x_train, y_train, x_test, y_test`, or with `x, y` and a share to test on.
 
     `x_val, y_val` join the pool; `class_names` is optional. Images are (n, H, W), (n, H, W, C) or
-    (n, C, H, W), in 0 to 255 or all in 0 to 1. Labels are whole numbers or text.
+    (n, C, H, W), in 0 to 255, all in 0 to 1, or 16-bit. Labels are whole numbers or text.
 
     Attributes:
         file: the archive.
         test_split: share of each class to test on, where there is no `x_test`.
+        duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
+            copies out of the pool.
     """
 
     file: str
     test_split: float | None = None
+    duplicates: str = "keep"
 
     paths: ClassVar[tuple[str, ...]] = ("file",)
 
@@ -48,6 +52,7 @@ class Arrays(Domain):
     def check(self) -> None:
         """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
         super().check()
+        check_mode(self.duplicates)
         file = existing(self.file)
         if file.is_dir():
             raise BadInputError(f"{self.file} is a folder, not an npz file")

@@ -15,8 +15,9 @@ from transfergrid.data.domain import Raw
 class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Images at one small square size, flattened, in 0 to 1.
 
-    `fit` settles the side (the images' own, at most `max_side` pixels) and the channels
-    (three as soon as one image has colours), so that images of unequal kinds fit one matrix.
+    `fit` settles the side (the images' own, at most `max_side` pixels) and the channels (as many
+    as the image with most has, so three as soon as one image has colours), so that images of
+    unequal kinds fit one matrix.
     """
 
     def __init__(self, max_side: int = 32) -> None:
@@ -25,7 +26,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, images: Raw, labels: Any = None) -> ImageFeatures:
         """Look at the sizes of images (H, W, C); labels are not used."""
         self.side_ = min(self.max_side, max(max(image.shape[:2]) for image in images))
-        self.mode_ = "RGB" if any(image.shape[2] == 3 for image in images) else "L"
+        self.channels_ = max(image.shape[2] for image in images)
         return self
 
     def transform(self, images: Raw) -> NDArray[np.float32]:
@@ -33,9 +34,29 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.stack([self._features(image) for image in images])
 
     def _features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-        picture = picture.convert(self.mode_)
+        bands = _adapted(image, self.channels_)
         size = (self.side_, self.side_)
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.BOX)
-        return np.asarray(picture, dtype=np.float32).ravel() / np.float32(255)
+        if bands[0].size != size:
+            bands = [band.resize(size, Image.Resampling.BOX) for band in bands]
+        values = np.stack([np.asarray(band, dtype=np.float32) for band in bands], axis=-1)
+        return values.ravel() / np.float32(255)
+
+
+def _adapted(image: NDArray[np.uint8], channels: int) -> list[Image.Image]:
+    """Return an image (H, W, C) as `channels` grey pictures.
+
+    One channel is repeated; three become their luma for one, and any others their mean; of more
+    than `channels` the first ones are taken, and fewer are filled up with their mean.
+    """
+    bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(image, 2, 0)]
+    if len(bands) == 3 and channels == 1:
+        return [Image.merge("RGB", bands).convert("L")]
+    if channels == 1 and len(bands) > 1:
+        return [_mean(image)]
+    if len(bands) < channels:
+        bands += [_mean(image)] * (channels - len(bands))
+    return bands[:channels]
+
+
+def _mean(image: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(np.rint(image.mean(axis=2)).astype(np.uint8))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.duplicates import check_mode
 from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.images import SOUND, is_image, read_image, verdict, verdict_kind
 from transfergrid.errors import BadInputError
@@ -58,11 +59,14 @@ class ImageFolder(Domain):
         test_split: what to test on where there is no test folder: a share of each class between
             0 and 1, or the name of a folder such as "val".
         skip_broken: leave out and count images that do not decode, instead of refusing.
+        duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
+            copies out of the pool.
     """
 
     root: str
     test_split: float | str | None = None
     skip_broken: bool = False
+    duplicates: str = "keep"
 
     paths: ClassVar[tuple[str, ...]] = ("root",)
 
@@ -75,6 +79,7 @@ class ImageFolder(Domain):
     def check(self) -> None:
         """See `Domain.check`; decodes every image once, and remembers which were sound."""
         super().check()
+        check_mode(self.duplicates)
         self._splits()
 
     def load(self) -> LoadedDomain:
