@@ -55,13 +55,13 @@ def find_layout(spelled: str, root: Path, test_split: float | str | None) -> Lay
     return Layout(pool, test, fraction, tuple(sorted(set(found) - {*pool, *test})))
 
 
-def check_test_split(test_split: object) -> None:
+def check_test_split(test_split: object, kind: str = "folder") -> None:
     """Raise `BadInputError` unless this is nothing, a name, or a share between 0 and 1."""
     if test_split is None or (isinstance(test_split, str) and test_split):
         return
     is_share = isinstance(test_split, float) and 0 < test_split < 1
     if not is_share:
-        known = "a share between 0 and 1, or the name of a folder"
+        known = f"a share between 0 and 1, or the name of a {kind}"
         raise BadInputError(f"test_split must be {known}, not {test_split!r}")
 
 

@@ -1,0 +1,248 @@
+"""What tables of texts and tables of images have in common: splits, labels, groups, identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.content_splits import (
+    check_groups,
+    copies,
+    share_of_each_class,
+    share_of_groups,
+)
+from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.folder_layout import check_test_split
+from transfergrid.data.table_labels import as_text, class_order
+from transfergrid.data.table_layout import (
+    CLASS_NAMES,
+    Choice,
+    Part,
+    choose_splits,
+    find_parts,
+)
+from transfergrid.data.table_rows import Input, Row, Rows, check_classes, check_labels
+from transfergrid.data.tables import Table, read_table
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.fingerprints import content_hashes, existing, file_facts
+
+DUPLICATES = ("keep", "drop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableDomain(Domain):
+    """A table with a label column, in one file, in one file a split, or in a folder of these.
+
+    A folder holds `train`, `dev` or `val`, and `test` with the ending of a table; its
+    `classes.json` names the labels 0, 1, ... Training and validation rows are the pool together;
+    validation is drawn from the labels that a cell is given. Rows are ordered by what they hold,
+    so that neither their order nor the file's format or place moves a result.
+
+    Attributes:
+        file: the table, or the folder.
+        label: the column of labels: text, whole numbers or truth values.
+        test_file: a table to test on.
+        validation_file: a table that joins the pool.
+        split_column: a column that says train, validation or test.
+        test_split: what to test on where nothing is named test: a share of each class between 0
+            and 1, or the name of a split such as "dev".
+        group_column: a column of patients, speakers, authors, ...; none stands in pool and test.
+        class_names: the classes in order: the labels, or what 0, 1, ... are called.
+        encoding: of text files.
+        delimiter: between the fields of CSV; by default as the file's ending says.
+        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
+            these copies out of the pool.
+    """
+
+    file: str
+    label: str = "label"
+    test_file: str | None = None
+    validation_file: str | None = None
+    split_column: str | None = None
+    test_split: float | str | None = None
+    group_column: str | None = None
+    class_names: Sequence[str] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    duplicates: str = "keep"
+
+    paths: ClassVar[tuple[str, ...]] = ("file", "test_file", "validation_file")
+    content_addressed: ClassVar[bool] = True
+    descriptive: ClassVar[tuple[str, ...]] = (*Domain.descriptive, "encoding", "delimiter")
+
+    @property
+    @abstractmethod
+    def input_columns(self) -> tuple[str, ...]:
+        """The columns that make an example."""
+
+    @abstractmethod
+    def inputs(self, table: Table) -> list[Input | None]:
+        """Return what each row of a table holds; None for a row that is to be left out.
+
+        Raises:
+            BadInputError: a row holds nothing that can be used, and may not be left out.
+        """
+
+    @abstractmethod
+    def examples(
+        self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+    ) -> Examples:
+        """Return these rows, ready to be read."""
+
+    left_out: ClassVar[str] = "rows_left_out"
+    """What notes call the rows that `inputs` leaves out."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As `class_names` or a folder's classes.json list them, else the labels sorted."""
+        return tuple(self.facts()["classes"])
+
+    def content(self) -> str:
+        """See `Component.content`; all that a cell sees of the table, but for duplicates."""
+        return str(self.facts()["content"])
+
+    def check(self) -> None:
+        """See `Domain.check`; reads the table once, and remembers that it was sound."""
+        super().check()
+        check_known("duplicates", self.duplicates, DUPLICATES)
+        check_test_split(self.test_split, "split")
+        self.facts()
+
+    def load(self) -> LoadedDomain:
+        """Return the splits in an order that only their contents settle."""
+        rows = self.rows()
+        pool, test = (self._examples(rows, part) for part in (rows.pool, rows.test))
+        return LoadedDomain(pool, test, rows.classes, rows.notes)
+
+    def facts(self) -> dict[str, Any]:
+        """Return content and classes, read once for as long as the files stay the same."""
+        files = [part.file for part in find_parts(self.file, self.test_file, self.validation_file)]
+        hashes = [content_hashes(file, [""])[""] for file in (*files, *_class_names(self.file))]
+        asked = [type(self).__qualname__, self.version, dataclasses.asdict(self), hashes]
+        kind = f"table/1/{sha256(json.dumps(asked, default=list).encode()).hexdigest()[:32]}"
+        told = file_facts(files[0], [""], kind, lambda file: self.measured())
+        return dict(json.loads(told[""]))
+
+    def measured(self) -> str:
+        """Return what `facts` remembers, as JSON."""
+        rows = self.rows()
+        return json.dumps({"content": rows.content(), "classes": rows.classes})
+
+    def rows(self) -> Rows:
+        """Read the table and settle its splits, classes and order."""
+        found, choice, n_left_out = self._read()
+        names = self.class_names
+        for file in _class_names(self.file) if names is None else ():
+            names = _read_class_names(file)
+        try:
+            classes, of = class_order([row.label for row in found], names)
+            found = sorted((row._replace(label=of[row.label]) for row in found), key=Row.key)
+            check_labels(found, self.label)
+            is_test = self._is_test(found, choice)
+            pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
+            test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
+            check_classes(pool, test)
+        except BadInputError as error:
+            raise BadInputError(f"{self.file}: {error}") from error
+        notes: dict[str, Any] = {
+            self.left_out: n_left_out,
+            "ignored_splits": list(choice.ignored),
+            "test_rows_also_in_pool": copies(*([r.input.content for r in p] for p in (pool, test))),
+        }
+        if self.group_column is not None:
+            counts = {"pool": len({r.group for r in pool}), "test": len({r.group for r in test})}
+            notes["groups"] = counts
+        return Rows(pool, test, tuple(classes), notes)
+
+    def _read(self) -> tuple[list[Row], Choice, int]:
+        """Return the rows of the splits that are used, which those are, and how many were left."""
+        parts = find_parts(self.file, self.test_file, self.validation_file)
+        column = self.split_column
+        if column is None:
+            whole = choose_splits(self.file, {part.split for part in parts}, self.test_split)
+            used = [part for part in parts if part.split in whole.pool | whole.test]
+            tables = [(part, self._table(part)) for part in used]
+            rows = [row for part, t in tables for row in self._rows(t, [part.split] * len(t))]
+            return rows, whole, sum(len(table) for _, table in tables) - len(rows)
+        if len(parts) > 1:
+            raise BadInputError(
+                f"{self.file}: split_column={column} needs one table that holds all splits, not "
+                f"{len(parts)} files"
+            )
+        table = self._table(parts[0])
+        splits = [_present(table, column, row) for row in range(len(table))]
+        choice = choose_splits(self.file, splits, self.test_split, column)
+        kept = [i for i, split in enumerate(splits) if split in choice.pool | choice.test]
+        rows = self._rows(table.only(kept), [splits[i] for i in kept])
+        return rows, choice, len(kept) - len(rows)
+
+    def _table(self, part: Part) -> Table:
+        wanted = [*self.input_columns, self.label, self.split_column, self.group_column]
+        columns = [column for column in wanted if column is not None]
+        twice = [column for column in columns if columns.count(column) > 1]
+        if twice:
+            raise BadInputError(f"{self.file}: column {twice[0]!r} was named for two purposes")
+        return read_table(part.file, part.name, columns, self.encoding, self.delimiter)
+
+    def _rows(self, table: Table, splits: Sequence[str]) -> list[Row]:
+        rows = []
+        for i, made in enumerate(self.inputs(table)):
+            if made is not None:
+                label = _present(table, self.label, i)
+                group = _present(table, self.group_column, i) if self.group_column else None
+                rows.append(Row(splits[i], made, label, group))
+        return rows
+
+    def _is_test(self, rows: Sequence[Row], choice: Choice) -> list[bool]:
+        """Say of each row whether it is to test on."""
+        groups = [str(row.group) for row in rows]
+        classes = [row.label for row in rows]
+        if choice.share is None:
+            is_test = [row.split in choice.test for row in rows]
+        elif self.group_column is None:
+            is_test = share_of_each_class([row.key() for row in rows], classes, choice.share)
+        else:
+            is_test = share_of_groups(groups, classes, choice.share)
+        if self.group_column is not None:
+            check_groups(groups, is_test, self.group_column)
+        return is_test
+
+    def _examples(self, rows: Rows, part: Sequence[Row]) -> Examples:
+        groups = np.array([row.group for row in part], dtype=np.str_) if self.group_column else None
+        return self.examples(part, rows.labels(part), groups)
+
+
+def _present(table: Table, column: str, row: int) -> str:
+    """Return a cell that may not be empty, as text."""
+    try:
+        text = as_text(table.columns[column][row])
+    except BadInputError as error:
+        raise BadInputError(f"{table.place(row)}, column {column!r}: {error}") from error
+    if text is None:
+        raise BadInputError(f"{table.place(row)} has nothing in column {column!r}")
+    return text
+
+
+def _class_names(spelled: str) -> Iterable[Path]:
+    """Return the file that names a folder's classes, if there is one."""
+    file = existing(spelled) / CLASS_NAMES
+    return [file] if file.is_file() else []
+
+
+def _read_class_names(file: Path) -> list[str]:
+    try:
+        names = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{file} cannot be read: {error}") from error
+    if not isinstance(names, list):
+        raise BadInputError(f'{file} must hold a list of names, as in ["no", "yes"]')
+    return names

@@ -1,0 +1,91 @@
+"""Labels as tables hold them, brought to class names that do not depend on the file's format."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from transfergrid.data.content_splits import named
+from transfergrid.errors import BadInputError
+
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d{1,3})?")
+_TRUTH = frozenset({"true", "false"})
+
+
+def as_text(value: Any) -> str | None:
+    """Return a cell of a table as text without spaces around it; None where nothing is there.
+
+    Raises:
+        BadInputError: it holds something that is no single value.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, dict, bytes)):
+        raise BadInputError(f"holds a {type(value).__name__}, not one value")
+    text = sound_text(str(value)).strip()
+    return None if text in ("", "nan", "NaN") else text
+
+
+def sound_text(text: str) -> str:
+    """Return text with halves of characters, which no tokenizer takes, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def class_order(
+    labels: Iterable[str], given: Sequence[str] | None
+) -> tuple[list[str], dict[str, str]]:
+    """Return the classes' names in order, and the class name of every label.
+
+    Whole numbers are ordered as numbers; 1, 1.0 and "1" are one label, and so are true and True.
+    With names `given`, labels are these names, or whole numbers that count them from 0 on.
+
+    Raises:
+        BadInputError: the labels are no classes, or not those that were given.
+    """
+    found = sorted(set(labels))
+    if given is not None:
+        names = _names(given)
+        return names, _given(found, names)
+    if {label.lower() for label in found} <= _TRUTH:
+        return sorted({label.lower() for label in found}), {n: n.lower() for n in found}
+    if not all(_NUMBER.fullmatch(label) for label in found):
+        return found, {label: label for label in found}
+    broken = [label for label in found if not _is_whole(label)]
+    if broken:
+        raise BadInputError(
+            f"its labels look like a regression target, as {named(broken)}: bring them into "
+            "classes, or list them in target.class_names if they are names"
+        )
+    whole = {label: str(int(Decimal(label))) for label in found}
+    return sorted(set(whole.values()), key=int), whole
+
+
+def _is_whole(label: str) -> bool:
+    return Decimal(label) == Decimal(label).to_integral_value()
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    names = [as_text(name) for name in given]
+    if None in names or len(set(names)) < max(2, len(names)):
+        raise BadInputError(f"class_names must be two or more different names, not {list(given)}")
+    return [str(name) for name in names]
+
+
+def _given(found: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    if set(found) <= set(names):
+        return {label: label for label in found}
+    numbers = {label: _index(label) for label in found}
+    unknown = [n for n in found if numbers[n] not in range(len(names)) and n not in names]
+    if unknown or None in numbers.values():
+        strange = unknown or [n for n in found if numbers[n] is None]
+        raise BadInputError(f"its labels {named(strange)} are none of the classes {named(names)}")
+    return {label: names[int(index or 0)] for label, index in numbers.items()}
+
+
+def _index(label: str) -> int | None:
+    return int(Decimal(label)) if _NUMBER.fullmatch(label) and _is_whole(label) else None

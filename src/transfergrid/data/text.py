@@ -1,0 +1,34 @@
+"""Texts, or pairs of texts, that lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.domain import Examples
+
+Texts: TypeAlias = Sequence[str] | Sequence[tuple[str, str]]
+
+
+class TextExamples(Examples):
+    """Texts with labels and, where they are known, the groups that they come from."""
+
+    def __init__(
+        self,
+        texts: Texts,
+        labels: NDArray[np.int64],
+        groups: NDArray[np.str_] | None = None,
+    ) -> None:
+        """Keep texts (n,), labels (n,) and groups (n,) as they are."""
+        if len(texts) != len(labels) or (groups is not None and len(groups) != len(labels)):
+            raise ValueError(f"{len(texts)} texts but {len(labels)} labels, or groups do not fit")
+        self.texts = texts
+        self.labels = labels
+        self.groups = groups
+
+    def read(self, indices: NDArray[np.int64]) -> list[str] | list[tuple[str, str]]:
+        """Return these texts, or pairs of texts."""
+        return [self.texts[int(i)] for i in indices]  # type: ignore[return-value]

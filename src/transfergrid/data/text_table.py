@@ -1,0 +1,94 @@
+"""Texts, or pairs of texts, and their labels in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.content_splits import NAMED
+from transfergrid.data.table_domain import TableDomain
+from transfergrid.data.table_labels import sound_text
+from transfergrid.data.table_rows import Input, Row
+from transfergrid.data.tables import Table
+from transfergrid.data.text import TextExamples
+from transfergrid.errors import BadInputError, check_known
+
+EMPTY = ("refuse", "drop")
+
+
+@dataclass(frozen=True)
+class TextTable(TableDomain):
+    """A table of texts: CSV, TSV, JSON lines, JSON or Parquet; see `TableDomain` for its splits.
+
+    Attributes:
+        file: the table, or a folder of them.
+        text: the column of texts.
+        pair: the column of second texts, where an example is a pair, such as two sentences.
+        label: the column of labels.
+        empty: what to do with rows whose text is empty: "refuse" the table, or "drop" them.
+    """
+
+    file: str
+    text: str = "text"
+    pair: str | None = None
+    label: str = "label"
+    empty: str = "refuse"
+
+    modality: ClassVar[str] = "text"
+    left_out: ClassVar[str] = "empty_texts"
+
+    def check(self) -> None:
+        """See `TableDomain.check`."""
+        check_known("empty", self.empty, EMPTY)
+        super().check()
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """The text, and the second text of a pair."""
+        return (self.text,) if self.pair is None else (self.text, self.pair)
+
+    def inputs(self, table: Table) -> list[Input | None]:
+        """Return each row's text or pair; None for one that is empty."""
+        columns = [_texts(table, column) for column in self.input_columns]
+        made: list[Input | None] = []
+        for texts in zip(*columns, strict=True):
+            value = texts[0] if self.pair is None else texts
+            made.append(Input(value, texts) if all(text.strip() for text in texts) else None)
+        empty = [i for i, row in enumerate(made) if row is None]
+        if empty and self.empty != "drop":
+            numbers = ", ".join(str(table.numbers[i]) for i in empty[:NAMED])
+            more = ", ..." if len(empty) > NAMED else ""
+            what = f"{len(empty)} empty text{'s' if len(empty) > 1 else ''}"
+            raise BadInputError(
+                f"{table.name} has {what}: {table.unit} {numbers}{more}; "
+                "target.empty=drop leaves them out"
+            )
+        return made
+
+    def examples(
+        self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+    ) -> TextExamples:
+        """Return texts in memory."""
+        return TextExamples([row.input.value for row in rows], labels, groups)
+
+    def featuriser(self) -> Any:
+        """Return an unfitted tf-idf of words and pairs of words; see `TextFeatures`."""
+        from transfergrid.data.text_features import TextFeatures
+
+        return TextFeatures()
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    """Return a column as texts; what is missing is empty."""
+    texts = []
+    for row, value in enumerate(table.columns[column]):
+        if isinstance(value, (list, dict, bytes)):
+            kind = type(value).__name__
+            raise BadInputError(f"{table.place(row)}, column {column!r}: holds a {kind}, no text")
+        missing = value is None or value != value  # NaN is not itself
+        texts.append("" if missing else sound_text(str(value)))
+    return texts
