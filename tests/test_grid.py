@@ -18,7 +18,7 @@ def domain(n_classes=10, **more):
 
 
 def architecture(model="small"):
-    return {"_target_": "a.Architecture", "model": model}
+    return {"_target_": "transfergrid.sources.timm.TimmArchitecture", "model": model}
 
 
 def source(name, model="small", of=None, trained_here=True, **more):
@@ -297,3 +297,10 @@ def test_a_strategy_that_does_not_describe_itself_is_told_what_is_missing(about,
     own = Option("own", {"_target_": "b.own", "about": about})
     with pytest.raises(BadInputError, match=told):
         plan([own])
+
+
+def test_texts_and_images_do_not_mix():
+    text = {"_target_": "transfergrid.sources.transformers.TransformersArchitecture"}
+    encoder = Option("encoder", {"_target_": "a.encoder", "architecture": text})
+    with pytest.raises(BadInputError, match="encoder takes texts, and digits holds images"):
+        plan(["full_finetuning"], [encoder])

@@ -15,6 +15,7 @@ from transfergrid.errors import BadInputError
 PREDICTIONS = {
     "probabilities": "(n, classes) float32, in the order of `data.classes`; rows sum to 1",
     "labels": "(n,) int64, the true classes, in the order of the test split",
+    "groups": "(n,) text, the group of each example; absent where the target has none",
 }
 CURVES = {
     "train_step": "(t,) batches seen",
@@ -33,6 +34,8 @@ class Predictions(NamedTuple):
     """(n, classes); each row sums to 1."""
     labels: NDArray[np.int64]
     """(n,), the true classes."""
+    groups: NDArray[np.str_] | None = None
+    """(n,), the group (patient, speaker, author) of each example, where there are groups."""
 
     def checked(self) -> Predictions:
         """Return them in the types that are kept on disk.
@@ -44,7 +47,14 @@ class Predictions(NamedTuple):
         labels = np.asarray(self.labels, dtype=np.int64)
         if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
             raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape}")
-        return Predictions(probabilities, labels)
+        groups = None if self.groups is None else np.asarray(self.groups, dtype=np.str_)
+        if groups is not None and groups.shape != labels.shape:
+            raise ValueError(f"groups {groups.shape} for labels {labels.shape}")
+        return Predictions(probabilities, labels, groups)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what there is, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
     def correct(self) -> NDArray[np.bool_]:
         """Return, for each test example, whether its most probable class is the true one."""

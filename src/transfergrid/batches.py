@@ -51,13 +51,30 @@ def take(inputs: Inputs, rows: Tensor) -> Inputs:
 def join(first: Labelled, second: Labelled) -> Labelled:
     """Concatenate two labelled batches."""
     labels = torch.cat([first.labels, second.labels])
-    if isinstance(first.inputs, dict) and isinstance(second.inputs, dict):
-        names = first.inputs.keys()
-        both = {name: torch.cat([first.inputs[name], second.inputs[name]]) for name in names}
-        return Labelled(both, labels)
-    assert isinstance(first.inputs, Tensor)
-    assert isinstance(second.inputs, Tensor)
-    return Labelled(torch.cat([first.inputs, second.inputs]), labels)
+    return Labelled(join_inputs(first.inputs, second.inputs), labels)
+
+
+def join_inputs(first: Inputs, second: Inputs) -> Inputs:
+    """Concatenate inputs; of two batches of sequences the shorter ones get more padding."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return {name: _cat_padded(first[name], second[name]) for name in first}
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    return torch.cat([first, second])
+
+
+def _cat_padded(first: Tensor, second: Tensor) -> Tensor:
+    """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
+    length = max(first.shape[1], second.shape[1]) if first.ndim > 1 else 0
+    return torch.cat([_padded(first, length), _padded(second, length)])
+
+
+def _padded(tensor: Tensor, length: int) -> Tensor:
+    missing = length - tensor.shape[1] if tensor.ndim > 1 else 0
+    if missing <= 0:
+        return tensor
+    zeros = tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])
+    return torch.cat([tensor, zeros], dim=1)
 
 
 def size_of(inputs: Inputs) -> int:

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from transfergrid.errors import BadInputError
-from transfergrid.factory import Config, build
+from transfergrid.factory import Config, build, locate
 from transfergrid.identity import Labels, architecture_of, cell_id, digest, source_part
 from transfergrid.plan import (
     Asked,
@@ -159,6 +159,9 @@ class Planner:
             return None
         if source is None:
             return f"{strategy.name} needs a source"
+        takes, holds = modality(architecture_of(source.config)), modality(target.config)
+        if takes != holds:
+            return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
         if not needs.source_domain:
             return None
         if source.config.get("domain") is None:
@@ -231,6 +234,14 @@ class Planner:
             axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
             for target, labels, seed in axes:
                 self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+
+
+PLURAL = {"image": "images", "text": "texts"}
+
+
+def modality(config: Config) -> str:
+    """Return what an architecture takes, or a domain holds: "image" or "text"."""
+    return str(getattr(locate(config["_target_"]), "modality", "image"))
 
 
 def identity_of(plain: Mapping[str, Any]) -> tuple[dict[str, str | None], str]:

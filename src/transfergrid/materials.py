@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.batches import CellData, Prepared, View
-from transfergrid.data.budgets import Draw
+from transfergrid.data.budgets import Draw, draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
-from transfergrid.identity import architecture_of
+from transfergrid.identity import Labels, architecture_of
 from transfergrid.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Inputs, Preprocess
 from transfergrid.sources.source import Maker, Source
@@ -47,6 +47,11 @@ class OpenDomain:
         """Class names in label order."""
         return self.loaded.classes
 
+    def draw(self, labels: Labels, seed: int) -> Draw:
+        """Draw the labels that a seed block may see."""
+        pool, sampling = self.loaded.pool, self.domain.sampling
+        return draw(pool.labels, len(self.classes), labels, seed, sampling, pool.groups)
+
     def view(
         self,
         split: str,
@@ -74,8 +79,8 @@ class OpenDomain:
 class PlainFeatures:
     """Preprocessing of the arms without a backbone: the domain's plain features, (n, d)."""
 
-    def __init__(self, featuriser: Any, train: Raw) -> None:
-        self.featuriser = featuriser.fit(train)
+    def __init__(self, featuriser: Any) -> None:
+        self.featuriser = featuriser
 
     def prepare(self, raw: Raw) -> Tensor:
         """Return features as a dense float32 tensor."""
@@ -155,4 +160,4 @@ def add_source_domain(data: CellData, domain: Config, same: bool, preprocess: Pr
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
     """Return the preprocessing for a classical learner, fitted on the training examples alone."""
     raw = target.loaded.pool.read(drawn.train)
-    return PlainFeatures(target.domain.featuriser(), raw)
+    return PlainFeatures(target.domain.featuriser().fit(raw))

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from transfergrid.cost import Stopwatch
-from transfergrid.data.budgets import draw
 from transfergrid.errors import BadInputError
 from transfergrid.factory import config_of
 from transfergrid.fitting import Machine, fit, probabilities
@@ -90,7 +89,7 @@ class SourceMaker:
         torch.manual_seed(stream_seed(own_seed, "backbone"))
         backbone = source.initial()
         strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
-        drawn = draw(domain.loaded.pool.labels, len(domain.classes), "all", own_seed)
+        drawn = domain.draw("all", own_seed)
         data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
         assert data.train is not None
         if source.shuffle_labels:

@@ -147,3 +147,67 @@ def test_stratified_split_has_the_size_asked_and_each_class_in_proportion(counts
     assert second.sum() == n_second
     exact = np.array(counts) * n_second / len(labels)
     assert np.all(np.abs(np.bincount(labels[second], minlength=len(counts)) - exact) < 1)
+
+
+# Groups -------------------------------------------------------------------------------------------
+
+group_counts = st.integers(2, 12)
+
+
+def grouped(counts, n_groups, seed):
+    """Return labels and the group of each example; a group may hold several classes."""
+    labels = pool(counts, seed)
+    return labels, np.random.default_rng(seed).integers(0, n_groups, len(labels)).astype(str)
+
+
+@given(sizes, group_counts, budgets, seeds, samplings)
+def test_no_group_is_on_both_sides(counts, n_groups, budget, seed, sampling):
+    labels, groups = grouped(counts, n_groups, seed)
+    found = draw(labels, len(counts), budget, seed, sampling, groups)
+    assert not set(groups[found.train]) & set(groups[found.validation])
+    assert not set(groups[found.unlabelled]) & set(groups[found.validation])
+
+
+@given(sizes, group_counts, st.tuples(budgets, budgets), seeds, samplings)
+def test_groups_keep_budgets_nested(counts, n_groups, two, seed, sampling):
+    labels, groups = grouped(counts, n_groups, seed)
+    small, large = (
+        draw(labels, len(counts), b, seed, sampling, groups) for b in sorted(two, key=more)
+    )
+    assert labelled(small) <= labelled(large)
+    small, large = (
+        draw(labels, len(counts), b if b == "all" else b + 10, seed, sampling, groups)
+        for b in sorted(two, key=more)
+    )
+    assert set(small.train) <= set(large.train)
+    assert set(small.validation) <= set(large.validation)
+
+
+@given(sizes, group_counts, seeds, samplings)
+def test_every_class_keeps_something_to_learn_from(counts, n_groups, seed, sampling):
+    labels, groups = grouped(counts, n_groups, seed)
+    found = draw(labels, len(counts), "all", seed, sampling, groups)
+    assert set(labels[found.train]) == set(range(len(counts)))
+
+
+@pytest.mark.parametrize("budget", [10, 20, 50])
+def test_with_groups_enough_a_fifth_validates_all_the_same(budget):
+    labels, groups = grouped([200, 200], 20, 3)
+    found = draw(labels, 2, budget, 0, "balanced", groups)
+    assert found.per_class == {"0": budget, "1": budget}
+    validating = labels[found.validation]
+    assert abs(np.sum(validating == 0) - budget / 5) <= 1
+    assert abs(np.sum(validating == 1) - budget / 5) <= 1
+
+
+def test_which_groups_validate_is_drawn():
+    labels, groups = grouped([100, 100], 10, 0)
+    seen = [set(groups[draw(labels, 2, 20, s, "balanced", groups).validation]) for s in range(99)]
+    assert len(set.union(*seen)) == 10
+
+
+def test_one_group_a_class_leaves_nothing_to_validate():
+    labels = pool([30, 30])
+    found = draw(labels, 2, 20, 0, "balanced", labels.astype(str))
+    assert len(found.validation) == 0
+    assert len(found.train) == 40

@@ -31,7 +31,8 @@ class Draw:
     Attributes:
         train: labelled examples to learn from.
         validation: labelled examples to choose by; disjoint from `train`.
-        unlabelled: everything but `validation`, for strategies that learn without labels.
+        unlabelled: everything but `validation`, for strategies that learn without labels; where
+            there are groups, everything but the groups that validate.
         per_class: class index (as text, for JSON) to the labels drawn, both parts together.
         short: what there was too little of: class index, or "all" under natural sampling, to
             (asked, got).
@@ -50,8 +51,11 @@ def draw(
     budget: int | Literal["all"],
     seed: int,
     sampling: str = "balanced",
+    groups: NDArray[np.str_] | None = None,
 ) -> Draw:
     """Draw a label budget from a pool; for one seed a smaller budget is part of a larger one.
+
+    Of groups (patients, speakers, authors) a fifth validates, and none does so in part.
 
     Args:
         labels: (n,) class index of every pool example.
@@ -60,6 +64,7 @@ def draw(
         seed: the seed block's.
         sampling: "balanced" takes `budget` of each class, "natural" takes `budget * n_classes`
             examples as they come.
+        groups: (n,) the group of each example, if they have any.
 
     Raises:
         BadInputError: the budget or the sampling is none of these.
@@ -67,15 +72,21 @@ def draw(
     check_budget(budget)
     check_known("sampling", sampling, SAMPLINGS)
     rank = _ranks(labels, n_classes, seed, sampling)
+    if groups is None:
+        position = _positions_in_class(labels, n_classes, rank)
+        may_validate = position % VALIDATION_EVERY == VALIDATION_EVERY - 1
+    else:
+        may_validate = np.isin(groups, _validating_groups(labels, groups, seed))
+        if sampling == "balanced":
+            rank = _interleaved(labels, n_classes, rank, may_validate)
     chosen, short = _chosen(labels, n_classes, budget, rank, sampling)
-    position = _positions_in_class(labels, n_classes, rank)
-    validates = chosen & (position % VALIDATION_EVERY == VALIDATION_EVERY - 1)
     if not _validates(len(labels), n_classes, budget):
-        validates[:] = False
+        may_validate = np.zeros(len(labels), dtype=bool)
+    validates = chosen & may_validate
     return Draw(
         train=np.flatnonzero(chosen & ~validates),
         validation=np.flatnonzero(validates),
-        unlabelled=np.flatnonzero(~validates),
+        unlabelled=np.flatnonzero(~(validates if groups is None else may_validate)),
         per_class={str(c): int(np.sum(chosen & (labels == c))) for c in range(n_classes)},
         short=short,
     )
@@ -125,6 +136,43 @@ def _positions_in_class(labels: Indices, n_classes: int, rank: Indices) -> Indic
         members = np.flatnonzero(labels == c)
         position[members[np.argsort(rank[members])]] = np.arange(len(members))
     return position
+
+
+def _validating_groups(labels: Indices, groups: NDArray[np.str_], seed: int) -> list[str]:
+    """Return a fifth of the groups, at least one, in a seeded choice that is alike for all budgets.
+
+    A group without which some class would be left with nothing to learn from does not validate.
+    """
+    names = np.unique(groups)
+    counts = {
+        name: np.bincount(labels[groups == name], minlength=labels.max() + 1) for name in names
+    }
+    left = np.sum(list(counts.values()), axis=0)
+    validating: list[str] = []
+    for name in generator(seed, "labels", "groups").permutation(names):
+        spared = (left > counts[name]) | (counts[name] == 0)
+        if len(validating) < max(1, len(names) // VALIDATION_EVERY) and bool(spared.all()):
+            validating.append(str(name))
+            left = left - counts[name]
+    return validating
+
+
+def _interleaved(
+    labels: Indices, n_classes: int, rank: Indices, validates: NDArray[np.bool_]
+) -> Indices:
+    """Return ranks by which every fifth of a class may validate, as far as there are such."""
+    new = np.empty_like(rank)
+    for c in range(n_classes):
+        members = np.flatnonzero(labels == c)
+        ordered = members[np.argsort(rank[members])]
+        second = ordered[validates[ordered]]
+        first = ordered[~validates[ordered]]
+        wish_second = VALIDATION_EVERY * np.arange(1, len(second) + 1) - 1.0
+        turns = np.arange(len(first))
+        wish_first = turns + turns // (VALIDATION_EVERY - 1) + 0.5
+        order = np.argsort(np.concatenate([wish_first, wish_second]), kind="stable")
+        new[np.concatenate([first, second])[order]] = np.arange(len(members))
+    return new
 
 
 def _validates(n: int, n_classes: int, budget: int | Literal["all"]) -> bool:
