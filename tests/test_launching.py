@@ -13,9 +13,9 @@ import pytest
 import pretend_grid
 from composed import planned
 from pretend_grid import cell
-from transfergrid.cell_config import CellConfig
+from transfergrid.cell_config import CellConfig, different_parts
 from transfergrid.errors import BadInputError
-from transfergrid.launching import different_parts, run_here
+from transfergrid.launching import run_here
 from transfergrid.ledger import Ledger
 from transfergrid.settings import Settings
 

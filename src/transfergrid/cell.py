@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from transfergrid.arrays import Predictions
 from transfergrid.batches import View
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.cost import Stopwatch, forward_flops, reset_peak_memory
-from transfergrid.data.budgets import draw
 from transfergrid.factory import build
 from transfergrid.fitting import Fit, Log, Machine, fit, probabilities, quiet
 from transfergrid.ledger import Ledger
@@ -25,6 +25,7 @@ from transfergrid.materials import (
     start_backbone,
     target_data,
 )
+from transfergrid.models import save_model
 from transfergrid.pretraining import SourceMaker
 from transfergrid.record import Record
 from transfergrid.sources.backbone import Backbone, Preprocess
@@ -38,9 +39,13 @@ LARGEST_TRAIN_SCORE = 2000
 
 
 def run_cell(
-    cell: CellConfig, ledger: Ledger, machine: Machine, tracker: Tracker | None = None
+    cell: CellConfig,
+    ledger: Ledger,
+    machine: Machine,
+    tracker: Tracker | None = None,
+    keep: str | None = None,
 ) -> Record:
-    """Run a cell, write its record and return it.
+    """Run a cell, write its record and return it; `keep` says why its weights are kept, if so.
 
     Raises:
         BadInputError: something that was asked for cannot be.
@@ -63,8 +68,9 @@ def run_cell(
 
         record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
         record = replace(record, started=started)
-        predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy())
-        ledger.write(record, predictions, fitted.curves)
+        groups = setup.target.loaded.test.groups
+        predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy(), groups)
+        ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))
         summary.update(recording.summary_of(record, ledger))
     return record
 
@@ -76,8 +82,7 @@ def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) 
     """
     target, strategy = OpenDomain(cell.target), given or build(cell.strategy)
     training: Training = build(cell.training) if cell.training else Training()
-    pool, needs = target.loaded.pool.labels, strategy.needs
-    drawn = draw(pool, len(target.classes), cell.labels, cell.seed, target.domain.sampling)
+    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed)
 
     backbone: Backbone | None = None
     taught: Backbone | None = None

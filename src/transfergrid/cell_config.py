@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +49,18 @@ class CellConfig:
         if training and "(" in training:  # not as shipped
             rest.append(training)
         return ", ".join([" x ".join(filter(None, words)), *rest])
+
+
+def different_parts(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """Return cells in which every strategy and every source occurs, few of them."""
+    seen: set[tuple[str, str | None]] = set()
+    chosen = []
+    for cell in cells:
+        parts = {(part, cell.parts[part]) for part in ("strategy", "source")}
+        if not parts <= seen:
+            chosen.append(cell)
+            seen |= parts
+    return chosen
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.identity import architecture_of
 from transfergrid.materials import check_same_inputs
+from transfergrid.models import kept_bytes
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source
 from transfergrid.strategies.base import Strategy
@@ -15,11 +16,14 @@ from transfergrid.strategies.needs import Baselines, Needs
 from transfergrid.training import Training
 
 
-def check_parts(cell: CellConfig) -> None:
+def check_parts(cell: CellConfig) -> int:
     """Build a cell's strategy, its source's first weights and its student, and throw them away.
 
     Finds what needs torch to be found: a strategy's impossible value, a model that timm does not
     have, weights that do not fit. A source's own training is left to the cell.
+
+    Returns:
+        About how many bytes the cell's weights would take.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for.
@@ -37,6 +41,7 @@ def check_parts(cell: CellConfig) -> None:
     if teacher is not None and trained is not None and backbone is not None:
         check_same_inputs(backbone, trained)
     strategy.attach(trained, target.classes, training, cell.seed)
+    return kept_bytes(strategy)
 
 
 def _check_description(strategy: Strategy, about: Config) -> None:

@@ -15,6 +15,9 @@ from transfergrid.errors import BadInputError, check_known, did_you_mean
 VERBS = {
     "table": "transfergrid.report.closing",
     "list": "transfergrid.listing",
+    "export": "transfergrid.exporting",
+    "predict": "transfergrid.predicting",
+    "reproduce": "transfergrid.reproducing",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 COMPLETION = {"-sc", "--shell-completion"}

@@ -29,7 +29,7 @@ from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
 
 GROUPS = ("source", "strategy", "target", "training")
-SETTINGS = ("trainer", "tracking", "study", "results", "references", "debug", "hydra")
+SETTINGS = ("trainer", "tracking", "study", "results", "keep", "references", "debug", "hydra")
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
 
 

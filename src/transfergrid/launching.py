@@ -11,15 +11,16 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, ClassVar
 
-from transfergrid.cell_config import CellConfig, identified
+from transfergrid.cell_config import CellConfig, different_parts, identified
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
+from transfergrid.keeping import Keeper
 from transfergrid.ledger import Ledger
 from transfergrid.progress import Progress, Silent, progress
 from transfergrid.record import Status
@@ -102,6 +103,9 @@ class Pool:
     outcome: Outcome = field(default_factory=Outcome)
     workers: dict[int, Worker] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
+    keeper: Keeper | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes that some cells would keep, by identity, as the first worker measured them."""
 
     def check(self, cells: Sequence[CellConfig]) -> None:
         """Let the first worker build what these cells are made of, before anything is kept.
@@ -118,9 +122,10 @@ class Pool:
             said = worker.said()
             self._bury(worker, None)
             raise BadInputError(f"no worker process can be started: {_last_line(said)}")
-        reason = json.loads(line)["reason"]
-        if reason is not None:
-            raise BadInputError(reason)
+        answer = json.loads(line)
+        if answer["reason"] is not None:
+            raise BadInputError(answer["reason"])
+        self.sizes = answer.get("bytes", {})
 
     def run(self, cells: Sequence[CellConfig]) -> None:
         """Run these cells, and return when each is done or failed."""
@@ -144,14 +149,16 @@ class Pool:
                 worker = self.workers[slot] = self._start(slot)
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
             if waiting and self.workers[slot].cell is None:
-                self.workers[slot].give(waiting.popleft(), self._order())
+                cell = waiting.popleft()
+                self.workers[slot].give(cell, self._order(cell))
 
-    def _order(self) -> Config:
+    def _order(self, cell: CellConfig) -> Config:
         settings = self.settings
         return {
             "results": str(self.ledger.root),
             "machine": settings.machine,
             "tracking": settings.tracking,
+            "keep": self.keeper.order(cell) if self.keeper else None,
         }
 
     def _start(self, slot: int) -> Worker:
@@ -208,6 +215,8 @@ class Pool:
     def _count(self, cell: CellConfig, reason: str | None, log: str) -> None:
         if reason is None:
             self.outcome.done += 1
+            if self.keeper:
+                self.keeper.ended(cell.id)
         else:
             self.outcome.failed += 1
             self.ledger.fail(identified(cell, Status.FAILED, reason=reason), log)
@@ -218,18 +227,6 @@ class Pool:
         for worker in self.workers.values():
             worker.stop()
         self.workers.clear()
-
-
-def different_parts(cells: Sequence[CellConfig]) -> list[CellConfig]:
-    """Return cells in which every strategy and every source occurs, few of them."""
-    seen: set[tuple[str, str | None]] = set()
-    chosen = []
-    for cell in cells:
-        parts = {(part, cell.parts[part]) for part in ("strategy", "source")}
-        if not parts <= seen:
-            chosen.append(cell)
-            seen |= parts
-    return chosen
 
 
 def _last_line(text: str) -> str:
@@ -243,7 +240,8 @@ def run_grid(
     ledger: Ledger,
     settings: Settings,
     done: int = 0,
-    checked: Callable[[], None] = lambda: None,
+    checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run cells wave by wave, baselines before what is compared; a failing cell stops no other.
 
@@ -253,19 +251,21 @@ def run_grid(
         ledger: where records go.
         settings: how to run.
         done: how many cells of the grid were done before.
-        checked: called once it is known that all parts can be built, before the first cell.
+        checked: called once it is known that all parts can be built, with the bytes that some
+            cells would keep, by identity.
+        keeper: decides whose weights are kept; None keeps none.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for; nothing was run.
     """
     if not cells:
-        checked()
+        checked({})
         return Outcome()
-    pool = Pool(ledger, settings)
+    pool = Pool(ledger, settings, keeper=keeper)
     try:
         _stop_on_sigterm()
         pool.check(cells)
-        checked()
+        checked(pool.sizes)
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
             for wave in waves:
                 pool.run([cell for cell in cells if cell.id in wave])
@@ -288,8 +288,12 @@ def _stop_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, interrupt)
 
 
-def run_here(cell: CellConfig, ledger: Ledger, settings: Settings) -> None:
+def run_here(
+    cell: CellConfig, ledger: Ledger, settings: Settings, keeper: Keeper | None = None
+) -> None:
     """Run one cell in this process, so that a debugger works; errors are raised as they are."""
     from transfergrid.worker import run
 
-    run(cell, ledger, settings.machine, settings.tracking)
+    run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
+    if keeper:
+        keeper.ended(cell.id)

@@ -1,6 +1,6 @@
 """Records on disk, written by many processes on many machines at once, with no server and no lock.
 
-    cells/ab/<id>/       record.json, predictions.npz, curves.npz: a cell that is done
+    cells/ab/<id>/       record.json, predictions.npz, curves.npz (and model/): a cell that is done
     attempts/<id>/<n>/   record.json, log.txt: a try that failed
     grids/<id>.json      what was asked for
     index/*.parquet      copies of records, so that many of them open at once
@@ -20,7 +20,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,17 +66,18 @@ class Ledger:
         record: Record,
         predictions: Predictions | None = None,
         curves: Mapping[str, NDArray[Any]] | None = None,
+        also: Callable[[Path], object] = lambda folder: None,
     ) -> bool:
-        """Keep a done cell; return False if another process had finished it first."""
+        """Keep a done cell and what `also` writes into its folder; False if it was done before."""
         if record.status is not Status.DONE:
             raise ValueError(f"a cell that is {record.status} is no result")
-        with self._draft() as draft:
+        with self.draft() as draft:
             (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
             if predictions is not None:
-                arrays.save(draft / "predictions.npz", predictions.checked()._asdict())
+                arrays.save(draft / "predictions.npz", predictions.checked().arrays())
             arrays.save(draft / "curves.npz", curves or {})
-            final = self._folder(record.id)
-            if folders.rename_whole(draft, final):
+            also(draft)
+            if folders.rename_whole(draft, final := self.folder(record.id)):
                 return True
             if _is_done(final):
                 return False
@@ -85,7 +86,7 @@ class Ledger:
 
     def fail(self, record: Record, log: str) -> Path:
         """Keep a failed attempt and its log; return its folder."""
-        with self._draft() as draft:
+        with self.draft() as draft:
             (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
             (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
             return self._number(draft, _identity(record.id))
@@ -94,7 +95,7 @@ class Ledger:
         """Keep what was asked for, under `grid["id"]` or a digest of it; return that id."""
         text = json.dumps(dict(grid), indent=1, sort_keys=True)
         name = str(grid.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
-        with self._draft() as draft:
+        with self.draft() as draft:
             (draft / "grid.json").write_text(text, encoding="utf-8")
             (self.root / "grids").mkdir(exist_ok=True)
             (draft / "grid.json").replace(self.root / "grids" / f"{name}.json")
@@ -112,7 +113,7 @@ class Ledger:
         if not new:
             return None
         name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
-        with self._draft() as draft:
+        with self.draft() as draft:
             index.save(draft / name, new)
             (self.root / "index").mkdir(exist_ok=True)
             return (draft / name).replace(self.root / "index" / name)
@@ -122,7 +123,7 @@ class Ledger:
         found = self._listed()
         known = index.load(self.root / "index", found, ("id",), self._warn)
         wanted = found.keys() & set(ids)
-        return {name for name in wanted if name in known or _is_done(self._folder(name))}
+        return {name for name in wanted if name in known or _is_done(self.folder(name))}
 
     def records(self) -> list[Record]:
         """Return all done cells, ordered by id; unreadable ones are left out with a warning.
@@ -144,7 +145,7 @@ class Ledger:
         Raises:
             BadInputError: the cell is not done, or its record is unreadable.
         """
-        path = self._folder(identity) / "record.json"
+        path = self.folder(identity) / "record.json"
         try:
             return from_json(path.read_bytes())
         except OSError:
@@ -158,9 +159,9 @@ class Ledger:
         Raises:
             BadInputError: they were not kept, or are unreadable.
         """
-        path = self._folder(identity) / "predictions.npz"
+        path = self.folder(identity) / "predictions.npz"
         kept = arrays.load(path)
-        if kept.keys() != arrays.PREDICTIONS.keys():
+        if not {"probabilities", "labels"} <= kept.keys() <= arrays.PREDICTIONS.keys():
             raise BadInputError(f"{path} holds {', '.join(kept)}, not probabilities and labels")
         return Predictions(**kept)
 
@@ -170,7 +171,7 @@ class Ledger:
         Raises:
             BadInputError: they were not kept, or are unreadable.
         """
-        return arrays.load(self._folder(identity) / "curves.npz")
+        return arrays.load(self.folder(identity) / "curves.npz")
 
     def failures(self) -> list[Record]:
         """Return the newest failed attempt of each cell that is not done, ordered by id."""
@@ -195,11 +196,12 @@ class Ledger:
         if not (self.root / "cells").is_dir() and not (self.root / "attempts").is_dir():
             raise BadInputError(f"no results in '{self.root}': it holds no cells")
 
-    def _folder(self, identity: str) -> Path:
+    def folder(self, identity: str) -> Path:
+        """Return where a cell is kept once it is done."""
         return self.root / "cells" / _identity(identity)[:2] / identity
 
     @contextmanager
-    def _draft(self) -> Iterator[Path]:
+    def draft(self) -> Iterator[Path]:
         """Give a folder on the ledger's own file system, and remove what is left of it."""
         draft = self.root / "tmp" / folders.unique_name()
         draft.mkdir(parents=True)
@@ -229,14 +231,14 @@ class Ledger:
             try:
                 yield self.read(name), found[name]
             except BadInputError as error:
-                self._warn(self._folder(name), error)
+                self._warn(self.folder(name), error)
 
     def _indexed(self, known: Mapping[str, Mapping[str, Any]]) -> Iterator[Record]:
         for name, row in known.items():
             try:
                 yield from_json(row["record"])
             except BadInputError as error:  # indexed by a newer program
-                self._warn(self._folder(name), error)
+                self._warn(self.folder(name), error)
 
     def _newest_attempt(self, identity: str) -> Record | None:
         for number in self._attempts(identity)[::-1]:

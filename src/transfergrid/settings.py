@@ -10,6 +10,7 @@ from typing import Any
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.factory import Config
+from transfergrid.keeping import KEEPS
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
 TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
@@ -26,6 +27,7 @@ class Settings:
         gpus: device numbers, shared out among the workers; empty on a CPU.
         progress: `bar`, `lines` or `auto`.
         study: the study's name.
+        keep: whose weights are kept: `none`, `best` or `all`.
     """
 
     machine: Config
@@ -34,22 +36,33 @@ class Settings:
     gpus: tuple[str, ...]
     progress: str
     study: str | None
+    keep: str = "none"
 
     @classmethod
-    def read(cls, trainer: Config, tracking: Config, study: str | None) -> Settings:
+    def read(
+        cls, trainer: Config, tracking: Config, study: str | None, keep: str = "none"
+    ) -> Settings:
         """Resolve `auto` values for this machine.
 
         Raises:
             BadInputError: a key or value makes no sense.
         """
         _check_trainer(trainer)
+        if keep not in KEEPS:
+            raise BadInputError(f"keep={keep}: give {', '.join(KEEPS[:-1])} or {KEEPS[-1]}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
         workers = _count("trainer.workers", trainer["workers"], len(gpus) or cores or 1)
         threads = _count("trainer.threads", trainer["threads"], max(1, (cores or 1) // workers))
         machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
         return cls(
-            {**machine, "threads": threads}, tracking, workers, gpus, trainer["progress"], study
+            {**machine, "threads": threads},
+            tracking,
+            workers,
+            gpus,
+            trainer["progress"],
+            study,
+            keep,
         )
 
 

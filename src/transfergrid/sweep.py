@@ -15,9 +15,11 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.grid import Planner
 from transfergrid.identity import read_labels, read_seed
+from transfergrid.keeping import Keeper
 from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Asked, Plan
+from transfergrid.report import kept
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
 
@@ -54,18 +56,23 @@ def _sweep(
     ledger.check_writable()
     plan = make_plan(asked, composer, _references(config))
     cells = [CellConfig(**cell.to_json(), study=settings.study) for cell in plan.cells]
+    done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
+    keeper.begin(done)
     if config.debug:
-        return _debug(cells, plan, ledger, settings)
-    done = ledger.done(cell.id for cell in cells)
+        return _debug(cells, plan, ledger, settings, keeper)
     left = [cell for cell in cells if cell.id not in done]
 
-    def checked() -> None:
+    def checked(sizes: Mapping[str, int]) -> None:
         ledger.write_grid(_grid(plan, cells, settings))
         _announce(plan, cells, done)
+        for line in kept.planned(keeper, left, done, sizes):
+            print(line, flush=True)
 
-    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked)
+    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper)
     ledger.compact()
     show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
+    for line in kept.ended(keeper):
+        print(line)
     if outcome.interrupted:
         print(f"stopped: {outcome.left} cells left; the same command goes on from here")
         return INTERRUPTED
@@ -119,7 +126,8 @@ def _settings(config: DictConfig) -> Settings:
     study = config.hydra.runtime.choices.get("study")
     tracking = _plain(config.tracking)
     build(tracking)  # a wrong key is told now
-    return Settings.read(trainer, tracking, None if study in (None, "null") else str(study))
+    name = None if study in (None, "null") else str(study)
+    return Settings.read(trainer, tracking, name, str(config.keep))
 
 
 def _plain(node: Any) -> Config:
@@ -164,10 +172,12 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _debug(cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings) -> int:
+def _debug(
+    cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
+) -> int:
     cell = next(cell for cell in cells if cell.id in plan.wanted)
     others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"
     print(f"debug: {cell.label}, alone and in this process{others}", flush=True)
-    run_here(cell, ledger, settings)
+    run_here(cell, ledger, settings, keeper)
     show_grid(ledger, {cell.id}, [])
     return 0

@@ -5,8 +5,9 @@
 
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
 `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
-(arguments of `fitting.Machine`) and `tracking` (config of a tracker). Or it holds `check`, a list
-of cells whose parts are built and thrown away: the answer says what is wrong.
+(arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
+kept). Or it holds `check`, a list of cells whose parts are built and thrown away: the answer says
+what is wrong, and how many bytes each would keep.
 """
 
 from __future__ import annotations
@@ -29,37 +30,45 @@ from transfergrid.ledger import Ledger
 from transfergrid.record import Record, Status
 
 
-def run(cell: CellConfig, ledger: Ledger, machine: Config, tracking: Config | None) -> Record:
+def run(
+    cell: CellConfig,
+    ledger: Ledger,
+    machine: Config,
+    tracking: Config | None = None,
+    keep: str | None = None,
+) -> Record:
     """Run a cell with a tracker of its own."""
     from transfergrid.cell import run_cell
     from transfergrid.fitting import Machine
 
     tracker = build(tracking) if tracking else None
-    return run_cell(cell, ledger, Machine(**machine), tracker)
+    return run_cell(cell, ledger, Machine(**machine), tracker, keep)
 
 
 def obey(order: dict[str, Any]) -> Record:
     """Run the cell of an order."""
     ledger = Ledger(order.get("results", "results"))
     cell = CellConfig(**order["cell"])
-    return run(cell, ledger, order.get("machine", {}), order.get("tracking"))
+    machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
+    return run(cell, ledger, machine, tracking, keep)
 
 
-def check(cells: Sequence[dict[str, Any]]) -> str | None:
-    """Build the parts of cells; return what is wrong with the request, if anything.
+def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
+    """Build the parts of cells; return what is wrong, if anything, and bytes to keep by identity.
 
     Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
     """
     from transfergrid.checking import check_parts
 
+    sizes = {}
     for cell in cells:
         try:
-            check_parts(CellConfig(**cell))
+            sizes[cell["id"]] = check_parts(CellConfig(**cell))
         except BadInputError as error:
-            return str(error)
+            return str(error), sizes
         except Exception:
             traceback.print_exc()
-    return None
+    return None, sizes
 
 
 def reason_of(error: BaseException) -> str:
@@ -84,11 +93,11 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        reason = None
+        reason, sizes = None, {}
         try:
             order = json.loads(line)
             if "check" in order:
-                reason = check(order["check"])
+                reason, sizes = check(order["check"])
             else:
                 obey(order)
         except Exception as error:  # a failing cell must not take the worker along
@@ -97,7 +106,7 @@ def serve() -> None:
         free_cycles()
         sys.stdout.flush()
         sys.stderr.flush()
-        print(json.dumps({"reason": reason}), file=answers, flush=True)
+        print(json.dumps({"reason": reason, "bytes": sizes}), file=answers, flush=True)
 
 
 def cell_in(order: dict[str, Any]) -> CellConfig:

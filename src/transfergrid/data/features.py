@@ -33,6 +33,15 @@ class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return features (n, side * side * channels)."""
         return np.stack([self._features(image) for image in images])
 
+    def kept(self) -> dict[str, Any]:
+        """Return what `fit` settled as plain JSON values."""
+        return {"side": self.side_, "channels": self.channels_}
+
+    def restore(self, kept: dict[str, Any]) -> ImageFeatures:
+        """Be fitted as the features were that `kept` this."""
+        self.side_, self.channels_ = int(kept["side"]), int(kept["channels"])
+        return self
+
     def _features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         bands = _adapted(image, self.channels_)
         size = (self.side_, self.side_)

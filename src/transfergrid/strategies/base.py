@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +48,8 @@ class Strategy(pl.LightningModule, Component):
 
     needs: ClassVar[Needs] = Needs()
     baselines: ClassVar[Baselines] = Baselines()
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Modules, parameters and buffers of `build` or `prepare` that `predict` does not use."""
 
     backbone: Backbone
     head: nn.Module
@@ -142,6 +144,32 @@ class Strategy(pl.LightningModule, Component):
         if mode:
             _still(self)
         return self
+
+    def kept_state(self) -> dict[str, Tensor]:
+        """Return what is kept of a trained strategy: its state dict, less what only trains."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not any(f"{name}.".startswith(f"{part}.") for part in self.training_only)
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `kept_state` of an equal strategy; it is attached, but not prepared.
+
+        Raises:
+            ValueError: it is of another strategy, or needs a module that `prepare` makes.
+        """
+        try:
+            for name in state.keys() - dict(self.named_parameters()).keys():
+                path, _, buffer = name.rpartition(".")  # `prepare` may have made it, or resized it
+                self.get_submodule(path).register_buffer(buffer, state[name].clone())
+            self.load_state_dict(dict(state), strict=False)
+        except (AttributeError, KeyError, RuntimeError) as error:
+            raise ValueError(" ".join(str(error).split())) from error
+        lacking = sorted(self.kept_state().keys() - state.keys())
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(lacking[:3])}")
+        self.eval()
 
     @property
     def limit(self) -> int:

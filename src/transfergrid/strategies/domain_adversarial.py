@@ -63,6 +63,7 @@ class DomainAdversarial(Strategy):
         unlabelled="source_only",
         exploratory=["scratch", "full_finetuning"],
     )
+    training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
     discriminator: nn.Module
 
     def __init__(

@@ -1,0 +1,101 @@
+"""What is said of the weights that a grid keeps, before it runs and when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from transfergrid.cell_config import CellConfig
+from transfergrid.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+
+MAKES_THEM = "transfergrid reproduce CELL --keep"
+SHORT_ID = 8
+"""Digits of an identity that are shown: enough among millions of cells to be a unique prefix."""
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as a person reads it."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6)):
+        if count >= one:
+            return f"{count / one:.{0 if count >= 10 * one else 1}f} {unit}"
+    return f"{max(1, round(count / 1e3))} kB"
+
+
+def planned(
+    keeper: Keeper, left: Sequence[CellConfig], done: set[str], measured: Mapping[str, int]
+) -> list[str]:
+    """Say what will be kept and about how much disk it takes.
+
+    Args:
+        keeper: of the whole grid.
+        left: cells to run.
+        done: identities of those that were done before.
+        measured: see `estimated`.
+    """
+    if keeper.keep == "none":
+        return []
+    sizes = estimated(keeper.cells, measured)
+    return _best(keeper, left, sizes) if keeper.keep == "best" else _all(keeper, left, done, sizes)
+
+
+def _all(
+    keeper: Keeper, left: Sequence[CellConfig], done: set[str], sizes: Mapping[str, int]
+) -> list[str]:
+    lines = []
+    if left:
+        disk = size(sum(sizes[cell.id] for cell in left))
+        lines.append(f"keeps {_counted(len(left), 'model')}, about {disk}")
+    bare = sum(not has_model(keeper.ledger, identity) for identity in done)
+    if bare:
+        have = "has none and is" if bare == 1 else "have none and are"
+        cells = _counted(bare, "cell")
+        lines.append(f"{cells} done before {have} not run again: {MAKES_THEM} makes it")
+    return lines
+
+
+def _best(keeper: Keeper, left: Sequence[CellConfig], sizes: Mapping[str, int]) -> list[str]:
+    lines = []
+    coming = {cell.id for cell in left}
+    groups = [members for members in keeper.groups.values() if coming & set(members)]
+    if groups:
+        disk = size(sum(max(sizes[name] for name in members) for members in groups))
+        kept = _counted(len(groups), "model")
+        lines.append(f"keeps {kept}, at most about {disk}: the best by validation of each target,")
+        lines.append("    label budget and training")
+    budgets = sorted(
+        {str(cell.labels) for cell in keeper.cells if not can_be_chosen(cell)}, key=int
+    )
+    if budgets:
+        lines.append(f"keeps none at labels={','.join(budgets)}: no validation part to choose by")
+    return lines
+
+
+def ended(keeper: Keeper) -> list[str]:
+    """Name the models that are there for the cells of a grid."""
+    ledger = keeper.ledger
+    if keeper.keep == "none":
+        return []
+    kept = [cell for cell in keeper.cells if has_model(ledger, cell.id)]
+    disk = size(sum(_bytes(ledger, cell.id) for cell in kept))
+    lines = [f"{_counted(len(kept), 'model')} kept, {disk}; transfergrid list cells names them"]
+    if keeper.keep == "best":
+        lines = [f"kept {cell.id[:SHORT_ID]}: {cell.label}" for cell in kept]
+    lines += [_missed(record) for record in keeper.missed()]
+    return lines
+
+
+def _missed(record: Record) -> str:
+    short = record.id[:SHORT_ID]
+    return (
+        f"better by validation, and done before without being kept: {short}; "
+        f"{MAKES_THEM.replace('CELL', short)} makes its weights"
+    )
+
+
+def _bytes(ledger: Ledger, identity: str) -> int:
+    return sum(file.stat().st_size for file in model_folder(ledger, identity).iterdir())
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
