@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from transfergrid.sources.source import Architecture, Maker, Source
+from transfergrid.sources.source import Architecture, FileSource
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
@@ -13,34 +14,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Checkpoint(Source):
+class Checkpoint(FileSource):
     """An architecture with the weights of a file.
 
     Attributes:
         architecture: what the weights are for.
         file: safetensors, or a state dict as .pth, .pt or .bin.
         domain: the labelled domain that they were learned on, if it is at hand.
+        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: Architecture
     file: str
     domain: Domain | None = None
-
-    paths: ClassVar[tuple[str, ...]] = ("file",)
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def initial(self) -> Backbone:
         """Return the backbone with the file's weights, the only ones there are."""
         from transfergrid.sources import weights
 
         return weights.load(self.architecture.build(), self.file)
-
-    def load(self, maker: Maker, block_seed: int) -> Backbone:
-        """See `Source.load`; every block gets the same weights."""
-        return self.initial()
-
-    def check(self) -> None:
-        """See `Source.check`."""
-        from transfergrid.sources import weights
-
-        super().check()
-        weights.check_file(self.file)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.seeds import generator
+from transfergrid.sources.cards import Card
 from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.sources.trained_here import TrainedHere
 
@@ -39,6 +40,7 @@ class Placebo(Source):
     seed: int = 0
 
     made_here: ClassVar[bool] = True
+    knows: ClassVar[bool] = False
 
     @property
     def architecture(self) -> Architecture:
@@ -74,6 +76,10 @@ class Placebo(Source):
         """See `Source.load`."""
         loaded = self.recipe.load(maker, block_seed)
         return self._permuted(loaded) if self.how == "permuted" else loaded
+
+    def told_card(self) -> Card:
+        """Return that of `of`."""
+        return Card.read(self.of.known_card())
 
     def check(self) -> None:
         """See `Source.check`."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from transfergrid.component import Component
+from transfergrid.sources.cards import Card
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,8 @@ class Source(Component, ABC):
 
     made_here: ClassVar[bool] = False
     """Whether its weights may come out of a training of our own, so that `load` needs a maker."""
+    knows: ClassVar[bool] = True
+    """Whether it has something to teach; a placebo has not."""
 
     if TYPE_CHECKING:  # for subclasses to have as fields; a dataclass would take them as defaults
 
@@ -91,5 +94,46 @@ class Source(Component, ABC):
         Raises:
             BadInputError: a file is missing or holds no weights, or the parts do not go together.
         """
+        Card.read(self._typed_card())
         if self.domain is not None:
             self.domain.check()
+
+    def known_card(self) -> dict[str, Any]:
+        """Return origin, licence and what it was trained on, as far as known; typed values win.
+
+        May import the library that the weights are from, for seconds, where not all is typed.
+        """
+        typed = Card.read(self._typed_card())
+        return typed.plain() if typed.is_full else typed.over(self.told_card()).plain()
+
+    def told_card(self) -> Card:
+        """Return what is known of its weights without a person's saying so."""
+        return Card()
+
+    def _typed_card(self) -> Mapping[str, Any] | None:
+        return getattr(self, "card", None)  # a source of a user's own need not have the field
+
+
+class FileSource(Source):
+    """A source whose weights were made elsewhere: the same for every seed block."""
+
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+    descriptive: ClassVar[tuple[str, ...]] = ("card",)
+
+    if TYPE_CHECKING:
+
+        @property
+        def file(self) -> str | None:
+            """Where they are on this disk; None if a library has them."""
+
+    def load(self, maker: Maker, block_seed: int) -> Backbone:
+        """See `Source.load`."""
+        return self.initial()
+
+    def check(self) -> None:
+        """See `Source.check`."""
+        from transfergrid.sources import weights
+
+        super().check()
+        if self.file is not None:
+            weights.check_file(self.file)

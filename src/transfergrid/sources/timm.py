@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError, did_you_mean
-from transfergrid.sources.source import Architecture, Maker, Source
+from transfergrid.sources.cards import Card, known_names
+from transfergrid.sources.source import Architecture, FileSource
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,20 +127,20 @@ def _are_shares(values: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class TimmSource(Source):
+class TimmSource(FileSource):
     """A timm model with the weights that timm knows for it, or with a file's.
 
     Attributes:
         architecture: the model; its tag chooses among several pretrained weights.
         file: weights on this disk instead of those from the hub.
         domain: the labelled domain that they were learned on, if it is at hand.
+        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: TimmArchitecture
     file: str | None = None
     domain: Domain | None = None
-
-    paths: ClassVar[tuple[str, ...]] = ("file",)
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def initial(self) -> Backbone:
         """Return the backbone with its pretrained weights."""
@@ -150,14 +151,16 @@ class TimmSource(Source):
         self.architecture.check()
         return hub.pretrained(self.architecture)
 
-    def load(self, maker: Maker, block_seed: int) -> Backbone:
-        """See `Source.load`; every block gets the same weights."""
-        return self.initial()
+    def told_card(self) -> Card:
+        """Return what timm says of the weights; of a file only where the model's tag names them."""
+        import timm
 
-    def check(self) -> None:
-        """See `Source.check`."""
-        from transfergrid.sources import weights
-
-        super().check()
-        if self.file is not None:
-            weights.check_file(self.file)
+        if self.file is not None and "." not in self.architecture.model:
+            return Card()
+        self.architecture.check()
+        config = timm.get_pretrained_cfg(self.architecture.model)
+        if config is None:
+            return Card()
+        licence = None if config.license == "unknown" else config.license
+        origin = config.hf_hub_id or config.origin_url or config.url
+        return Card(origin or None, licence, known_names(config.tag or ""))

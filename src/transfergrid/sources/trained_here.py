@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transfergrid.component import Component
 from transfergrid.errors import BadInputError
+from transfergrid.sources.cards import Card, names_of
 from transfergrid.sources.source import Architecture, Maker, Source
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ class TrainedHere(Source):
         backbone = self.architecture.build()
         backbone.load_state_dict(maker.trained(self, seed))
         return backbone
+
+    def told_card(self) -> Card:
+        """Return what its start was trained on, and its domain by name, or else by kind."""
+        before = Card.read(self.start.known_card()) if self.start else Card()
+        taught = names_of(self.domain) or (type(self.domain).__name__,)
+        names = tuple(dict.fromkeys((*before.trained_on, *taught)))
+        return Card("trained here", before.licence, names)
 
     def check(self) -> None:
         """See `Source.check`."""
