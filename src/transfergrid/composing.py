@@ -189,7 +189,8 @@ class Composer:
         for override in parse([f"++{override}" for override in inside]):
             OmegaConf.update(whole, override.key_or_group, override.value(), force_add=True)
         config = _resolved(whole, group, choice[0])
-        return Option(display_name(name, config, overrides), finished(config))
+        typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
+        return Option(display_name(name, config, overrides), finished(config), typed)
 
     def _composed(self, choice: tuple[str, ...]) -> DictConfig:
         """Return the whole config under this choice, unresolved and without Hydra's own part."""

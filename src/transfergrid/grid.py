@@ -23,6 +23,7 @@ from transfergrid.plan import (
     depths,
 )
 from transfergrid.strategies.needs import Needs
+from transfergrid.tuned import tuned
 
 Library = Callable[[str], Option]
 
@@ -39,6 +40,7 @@ class Planner:
         self.library, self.references = library, references
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
+        self._chosen: dict[tuple[Option, Option | None], Option] = {}
         self._combined: dict[
             tuple[Option | None, Option, Option, Option | None],
             tuple[Option | None, Option | None, dict[str, str | None]],
@@ -102,11 +104,18 @@ class Planner:
         seed: int,
     ) -> Cell:
         """Return the cell of these parts, less what cannot matter to it."""
+        strategy = self._tuned(strategy, training)
         reduced, training, parts = self._parts(source, strategy, target, training)
         if strategy.needs.target_labels == "unused":
             labels = 0
         identity = cell_id(parts, labels, seed)
         return Cell(reduced, strategy, target, training, labels, seed, parts, identity)
+
+    def _tuned(self, strategy: Option, training: Option | None) -> Option:
+        key = (strategy, training)
+        if key not in self._chosen:
+            self._chosen[key] = tuned(strategy, training)
+        return self._chosen[key]
 
     def _parts(
         self, source: Option | None, strategy: Option, target: Option, training: Option | None

@@ -15,10 +15,14 @@ from transfergrid.strategies.needs import Baselines, Needs
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One choice for one axis: its display name and its complete config."""
+    """One choice for one axis: its display name and its complete config.
+
+    `typed` are the keys inside it that somebody set, such as "lr_factor" or "teacher.lr_factor".
+    """
 
     name: str
     config: Config
+    typed: frozenset[str] = frozenset()
 
     @cached_property
     def digest(self) -> str:
