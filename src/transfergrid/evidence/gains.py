@@ -78,6 +78,14 @@ def paired(arm: Iterable[Record], baseline: Iterable[Record]) -> list[Pair]:
     return pairs
 
 
+def gain_this_seed(cell: Record, baseline: Record) -> float | None:
+    """Return the gain of one seed in points, more is better; None without two valid scores."""
+    if cell.score is None or baseline.score is None:
+        return None
+    sign = 1 if cell.metric.higher_is_better else -1
+    return 100.0 * sign * (cell.score - baseline.score)
+
+
 def points(metric: Metric) -> float:
     """Return how many points one unit of the metric is, as it is shown."""
     return 100.0 if metric.name in SHARES else 1.0
