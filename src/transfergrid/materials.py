@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from transfergrid.batches import CellData, Prepared, View
 from transfergrid.data.budgets import Draw, draw
@@ -20,6 +19,7 @@ from transfergrid.identity import Labels, architecture_of
 from transfergrid.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Inputs, Preprocess
 from transfergrid.sources.source import Maker, Source
+from transfergrid.sparse_inputs import padded
 from transfergrid.strategies.needs import Needs
 
 
@@ -82,11 +82,12 @@ class PlainFeatures:
     def __init__(self, featuriser: Any) -> None:
         self.featuriser = featuriser
 
-    def prepare(self, raw: Raw) -> Tensor:
-        """Return features as a dense float32 tensor."""
+    def prepare(self, raw: Raw) -> Inputs:
+        """Return dense features as a float32 tensor (n, d); of sparse ones, see `padded`."""
         features = self.featuriser.transform(raw)
-        dense = features.toarray() if hasattr(features, "toarray") else features
-        return torch.from_numpy(np.asarray(dense, dtype=np.float32))
+        if hasattr(features, "tocsr"):
+            return padded(features)
+        return torch.from_numpy(np.asarray(features, dtype=np.float32))
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
         """Return them as they are."""

@@ -111,8 +111,9 @@ class Domain(Component, ABC):
         It prepares examples for the classical learner that is shown beside every strategy.
         """
         from transfergrid.data.features import ImageFeatures
+        from transfergrid.data.text_features import TextFeatures
 
-        return ImageFeatures()
+        return TextFeatures() if self.modality == "text" else ImageFeatures()
 
 
 def check_at_least(least: int, **values: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,12 +74,6 @@ class TextTable(TableDomain):
     ) -> TextExamples:
         """Return texts in memory."""
         return TextExamples([row.input.value for row in rows], labels, groups)
-
-    def featuriser(self) -> Any:
-        """Return an unfitted tf-idf of words and pairs of words; see `TextFeatures`."""
-        from transfergrid.data.text_features import TextFeatures
-
-        return TextFeatures()
 
 
 def _texts(table: Table, column: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from transfergrid.batches import CellData
 from transfergrid.sources.backbone import Inputs
+from transfergrid.sparse_inputs import linear, matrix_of
 from transfergrid.strategies.base import ParamGroup, Strategy
 from transfergrid.strategies.needs import Baselines, Needs
 
@@ -38,11 +39,11 @@ class LogisticRegression(Strategy):
 
         assert data.train is not None
         inputs, labels = data.train.inputs(data.train.rows), data.train.labels
-        assert isinstance(inputs, Tensor)
-        weights, biases = np.zeros((1, inputs[0].numel())), np.zeros(1)
+        matrix = matrix_of(inputs)
+        weights, biases = np.zeros((1, matrix.shape[1])), np.zeros(1)
         known = np.unique(labels)
         if len(known) > 1:  # of one class alone nothing can be fitted
-            solver = Solver(C=self.c, max_iter=self.max_iter).fit(inputs.numpy(), labels)
+            solver = Solver(C=self.c, max_iter=self.max_iter).fit(matrix, labels)
             weights, biases = solver.coef_, solver.intercept_
         if len(known) == 2:  # scikit-learn keeps one row for two classes
             weights, biases = np.vstack([-weights, weights]) / 2, np.r_[-biases, biases] / 2
@@ -59,5 +60,4 @@ class LogisticRegression(Strategy):
 
     @override
     def predict(self, inputs: Inputs) -> Tensor:
-        assert isinstance(inputs, Tensor)
-        return inputs @ self.coefficients.T + self.intercepts
+        return linear(inputs, self.coefficients) + self.intercepts

@@ -1,0 +1,56 @@
+"""Sparse features as inputs: what stands in each row, padded to the row that has most.
+
+Dense, the words and pairs of words of 7,800 sentences would take 2.4 GB; so they take 7 MB, and
+rows can still be taken, batched and moved like those of any other inputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from transfergrid.sources.backbone import Inputs
+
+
+def padded(matrix: Any) -> dict[str, Tensor]:
+    """Return a SciPy sparse matrix (n, d) as `columns` (n, L) int32 and `values` (n, L) float32.
+
+    Rows with less in them than the fullest end with column 0 and value 0.
+    """
+    rows = matrix.tocsr()
+    counts = np.diff(rows.indptr)
+    filled = np.arange(counts.max(initial=1)) < counts[:, None]
+    columns = np.zeros(filled.shape, dtype=np.int32)
+    values = np.zeros(filled.shape, dtype=np.float32)
+    columns[filled], values[filled] = rows.indices, rows.data
+    return {"columns": torch.from_numpy(columns), "values": torch.from_numpy(values)}
+
+
+def matrix_of(inputs: Inputs) -> NDArray[np.float32] | Any:
+    """Return inputs as the matrix (n, d) that scikit-learn takes: dense, or SciPy's sparse one.
+
+    A sparse matrix has as many columns as there are up to the last one with a value.
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.flatten(1).numpy()
+    from scipy.sparse import coo_matrix
+
+    columns, values = inputs["columns"].numpy(), inputs["values"].numpy()
+    rows = np.repeat(np.arange(len(columns)), columns.shape[1])
+    matrix = coo_matrix((values.ravel(), (rows, columns.ravel()))).tocsr()
+    matrix.eliminate_zeros()  # the padding
+    return matrix
+
+
+def linear(inputs: Inputs, weights: Tensor) -> Tensor:
+    """Return dense or sparse inputs (n, d) times weights (classes, d), (n, classes)."""
+    if isinstance(inputs, Tensor):
+        return inputs @ weights.T
+    values = inputs["values"].to(weights.dtype)
+    table = weights.T.contiguous()
+    return F.embedding_bag(inputs["columns"], table, per_sample_weights=values, mode="sum")
