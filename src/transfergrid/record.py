@@ -93,6 +93,9 @@ class Flags:
 
     collapsed: Annotated[bool, "predicts one class for all test examples"] = False
     underfit: Annotated[bool, "does not fit its own training examples"] = False
+    contaminated_by: Annotated[
+        tuple[str, ...], "datasets that hold the target and that the source was trained on"
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +205,7 @@ class Record:
     data: Annotated[Data, "target examples seen"] = field(default_factory=Data)
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[
-        dict[str, Any] | None, "the source: fingerprint, accuracy on its own domain, notes"
+        dict[str, Any] | None, "the source: fingerprint, card, accuracy on its own domain, notes"
     ] = None
     machine: Annotated[Machine, "what the cell ran on"] = field(default_factory=Machine)
     versions: Annotated[dict[str, str], "versions of Python and the libraries"] = field(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from transfergrid import folders
+from transfergrid import contamination, folders
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.cost import Stopwatch, count_parameters, peak_memory
 from transfergrid.errors import BadInputError
@@ -58,6 +58,9 @@ def record_of(
         flags=Flags(
             collapsed=collapsed(outcome.test[0]),
             underfit=outcome.train is not None and underfit(*outcome.train),
+            contaminated_by=contamination.contaminated_by(
+                cell.source, setup.strategy.needs, cell.target
+            ),
         ),
         chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
         budget=_budget(cell, setup, fitted, teacher),
@@ -69,9 +72,15 @@ def record_of(
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,
         ),
-        source=setup.source_card if cell.names["source"] else None,
+        source=_source(cell, setup),
         machine=_machine(machine, setup),
     )
+
+
+def _source(cell: CellConfig, setup: Setup) -> dict[str, Any] | None:
+    if not cell.names["source"]:
+        return None
+    return {**setup.source_card, "card": contamination.card(cell.source, setup.strategy.needs)}
 
 
 def _budget(cell: CellConfig, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:

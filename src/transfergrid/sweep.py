@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
+from transfergrid import contamination
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
 from transfergrid.errors import BadInputError
@@ -61,10 +62,13 @@ def _sweep(
     if config.debug:
         return _debug(cells, plan, ledger, settings, keeper)
     left = [cell for cell in cells if cell.id not in done]
+    marked = contamination.marks(cells)
 
     def checked(sizes: Mapping[str, int]) -> None:
-        ledger.write_grid(_grid(plan, cells, settings))
+        ledger.write_grid(_grid(plan, cells, settings, marked))
         _announce(plan, cells, done)
+        for line in contamination.warnings(cells, marked):
+            print(line, flush=True)
         for line in kept.planned(keeper, left, done, sizes):
             print(line, flush=True)
 
@@ -144,13 +148,23 @@ def _references(config: DictConfig) -> list[str]:
     return [str(name) for name in names]
 
 
-def _grid(plan: Plan, cells: Sequence[CellConfig], settings: Settings) -> Config:
+def _grid(
+    plan: Plan,
+    cells: Sequence[CellConfig],
+    settings: Settings,
+    marked: Mapping[str, tuple[str, ...]],
+) -> Config:
     return {
         "id": plan.id,
         "study": settings.study,
         "asked": now(),
         "cells": {
-            cell.id: {"baseline": cell.baseline, "exploratory": cell.exploratory} for cell in cells
+            cell.id: {
+                "baseline": cell.baseline,
+                "exploratory": cell.exploratory,
+                "contaminated_by": marked.get(cell.id, ()),
+            }
+            for cell in cells
         },
         "wanted": sorted(plan.wanted),
         "left_out": [{"cell": skipped.label, "reason": skipped.reason} for skipped in plan.skipped],

@@ -74,6 +74,8 @@ class Row:
     """Whether all seeds start from the same source weights, of which alone the gain speaks."""
     short: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Classes with fewer labels than asked for: (asked, fewest got)."""
+    contaminated_by: tuple[str, ...] = ()
+    """Datasets that hold the target and that the source was trained on."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row by field name."""
@@ -173,6 +175,7 @@ class _Table:
             weak_baseline=self._is_weak(key),
             one_checkpoint=is_one_checkpoint(first),
             short=_shortest(cells),
+            contaminated_by=_seen(cells),
         )
 
     def _is_stale(self, cell: Record) -> bool:
@@ -222,6 +225,10 @@ def _grouped(cells: Iterable[Record]) -> dict[Key, list[Record]]:
 def _mean(cells: list[Record]) -> float | None:
     scores = [cell.score for cell in cells if cell.score is not None]
     return statistics.fmean(scores) if scores else None
+
+
+def _seen(cells: list[Record]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 
 
 def _seconds(cell: Record) -> float:

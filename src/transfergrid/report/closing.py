@@ -19,13 +19,14 @@ from transfergrid.verbs import Parser
 def rows_of(ledger: Ledger, cells: Container[str] | None = None) -> tuple[list[Row], list[Told]]:
     """Return the rows of a ledger's cells, or of some of them, and the failed ones in words.
 
-    What a cell is compared with is no part of its identity: the grid that asked for it last says.
+    What a cell is compared with, and whether its source has seen its target, is no part of its
+    identity: the grid that asked for it last says.
     """
     declared = _declared(ledger)
 
     def chosen(found: Iterable[Record]) -> list[Record]:
         return [
-            replace(record, **declared.get(record.id, {}))
+            _as_declared(record, declared.get(record.id, {}))
             for record in found
             if cells is None or record.id in cells
         ]
@@ -35,9 +36,15 @@ def rows_of(ledger: Ledger, cells: Container[str] | None = None) -> tuple[list[R
     return rows, words.told(failures)
 
 
+def _as_declared(record: Record, told: dict[str, Any]) -> Record:
+    seen = told.get("contaminated_by", record.flags.contaminated_by)
+    comparisons = {key: value for key, value in told.items() if key != "contaminated_by"}
+    return replace(record, flags=replace(record.flags, contaminated_by=seen), **comparisons)
+
+
 def _declared(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Return each cell's comparisons as the last grid declared them."""
-    found = {}
+    """Return each cell's comparisons, and what its source has seen, as the last grid said."""
+    found: dict[str, dict[str, Any]] = {}
     for grid in sorted(ledger.grids(), key=lambda grid: str(grid.get("asked"))):
         for name, told in grid["cells"].items():
             primary, others = told["baseline"], told["exploratory"]
@@ -45,6 +52,8 @@ def _declared(ledger: Ledger) -> dict[str, dict[str, Any]]:
                 "baseline": Reference(**primary) if primary else None,
                 "exploratory": tuple(Reference(**other) for other in others),
             }
+            if "contaminated_by" in told:  # older grids do not say
+                found[name]["contaminated_by"] = tuple(told["contaminated_by"])
     return found
 
 

@@ -27,7 +27,7 @@ def as_json(rows: Sequence[Row]) -> str:
 def as_csv(rows: Sequence[Row]) -> str:
     """Write one line per row; an empty field is what the data cannot tell.
 
-    Where JSON has an object, as in `short`, the field holds its JSON text.
+    Where JSON has an object or a list, as in `short`, the field holds its JSON text.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -37,7 +37,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def _flat(value: object) -> object:
-    return json.dumps(value) if isinstance(value, dict) else value
+    return json.dumps(value) if isinstance(value, (dict, tuple)) else value
 
 
 def as_markdown(rows: Sequence[Row], footer: Sequence[str]) -> str:

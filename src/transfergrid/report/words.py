@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from string import ascii_lowercase
 
@@ -179,7 +180,16 @@ def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
         total = sum(getattr(row, field) for row in rows)
         return f"{total} cell{'s' if total != 1 else ''}"
 
+    seen = dict.fromkeys(row.contaminated_by for row in rows if row.contaminated_by)
     return [
+        *(
+            (
+                f"target lies inside what the source was trained on ({', '.join(names)}): "
+                "no evidence of transfer to new data",
+                partial(_is_seen, names),
+            )
+            for names in seen
+        ),
         (
             "interval for new test items and this single model only",
             lambda row: row.low is not None and row.scope == THIS_MODEL != usual,
@@ -204,6 +214,10 @@ def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
             lambda row: row.one_checkpoint and row.gain is not None and not all_one,
         ),
     ]
+
+
+def _is_seen(names: tuple[str, ...], row: Row) -> bool:
+    return row.contaminated_by == names
 
 
 def over(row: Row) -> str:
