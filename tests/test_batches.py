@@ -22,7 +22,7 @@ from transfergrid.batches import (
     size_of,
     take,
 )
-from transfergrid.data.domain import LoadedDomain
+from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.factory import config_of
 from transfergrid.materials import OpenDomain, add_source_domain, target_data
 from transfergrid.strategies.domain_adversarial import DomainAdversarial
@@ -198,3 +198,54 @@ def test_a_split_too_large_for_memory_gives_the_same_inputs(monkeypatch):
     cached = view().inputs(np.array([3, 1]))
     monkeypatch.setattr(batches, "CACHE_BYTES", 0)
     assert torch.equal(view().inputs(np.array([3, 1])), cached)
+
+
+# Sequences ----------------------------------------------------------------------------------------
+
+
+class Sequences:
+    """Preprocessing that makes sequences as long as their number says."""
+
+    def prepare(self, raw):
+        lengths = torch.tensor([int(number) for number in raw])
+        mask = (torch.arange(9)[None] < lengths[:, None]).long()
+        return {"input_ids": mask * lengths[:, None], "attention_mask": mask}
+
+    def finish(self, prepared, augmentation, rng):
+        longest = int(prepared["attention_mask"].sum(1).max())
+        return {name: value[:, :longest] for name, value in prepared.items()}
+
+
+class Numbers(Examples):
+    def __init__(self, numbers):
+        self.numbers = np.array(numbers)
+        self.labels = self.numbers % 2
+
+    def read(self, indices):
+        return self.numbers[indices]
+
+
+def sequences(numbers):
+    examples = Numbers(numbers)
+    rows = np.arange(len(numbers))
+    return View(Prepared(examples, Sequences()), rows, examples.labels)
+
+
+def test_sequences_are_read_shortest_first_and_every_one_once():
+    whole = sequences([7, 2, 9, 2, 5])
+    assert list(whole.reading_order()) == [1, 3, 4, 0, 2]
+    found = list(ViewBatches(whole, 2))
+    assert [batch.inputs["input_ids"].shape[1] for batch in found] == [2, 7, 9]
+    assert [label for batch in found for label in batch.labels.tolist()] == [0, 0, 1, 1, 1]
+
+
+def test_images_are_read_as_they_stand():
+    assert list(view(5).reading_order()) == [0, 1, 2, 3, 4]
+
+
+def test_the_shorter_of_two_batches_of_sequences_is_padded():
+    short, long = (ViewBatches(sequences([n, n]), 2)[0] for n in (3, 5))
+    both = join(short, long)
+    assert both.inputs["attention_mask"].sum(1).tolist() == [3, 3, 5, 5]
+    assert both.inputs["input_ids"].shape == (4, 5)
+    assert torch.equal(join(long, short).inputs["input_ids"][:2], long.inputs["input_ids"])

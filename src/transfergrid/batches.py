@@ -104,6 +104,14 @@ class Prepared:
             return take(self._cache, torch.from_numpy(indices))
         return self.preprocess.prepare(self.examples.read(indices))
 
+    def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return how long these sequences are, (n,); None if they are none or not in memory."""
+        self.warm()
+        if not isinstance(self._cache, dict) or "attention_mask" not in self._cache:
+            return None
+        found: NDArray[np.int64] = self._cache["attention_mask"].sum(dim=1).numpy()[indices]
+        return found
+
     def warm(self) -> None:
         """Prepare everything now, where it fits: processes that are forked later share it."""
         if self._cache is None and self._fits():
@@ -133,6 +141,14 @@ class View:
         """The numbers of all rows, (n,)."""
         return np.arange(len(self), dtype=np.int64)
 
+    def reading_order(self) -> NDArray[np.int64]:
+        """Return rows in the order in which to read them all, (n,): like lengths side by side.
+
+        A batch of sequences is as long as its longest one, so this halves the work on sentences.
+        """
+        lengths = self.prepared.lengths(self.indices)
+        return self.rows if lengths is None else np.argsort(lengths, kind="stable")
+
     def inputs(
         self,
         rows: NDArray[np.int64],
@@ -145,10 +161,13 @@ class View:
 
 
 class ViewBatches(Dataset[Labelled]):
-    """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`."""
+    """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`.
+
+    Its examples come in the view's `reading_order`.
+    """
 
     def __init__(self, view: View, size: int) -> None:
-        self.view, self.size = view, size
+        self.view, self.size, self.order = view, size, view.reading_order()
 
     def __len__(self) -> int:
         return math.ceil(len(self.view) / self.size)
@@ -156,7 +175,7 @@ class ViewBatches(Dataset[Labelled]):
     def __getitem__(self, number: int) -> Labelled:
         if number >= len(self):
             raise IndexError(number)
-        rows = self.view.rows[number * self.size : (number + 1) * self.size]
+        rows = self.order[number * self.size : (number + 1) * self.size]
         return Labelled(self.view.inputs(rows), torch.from_numpy(self.view.labels[rows]))
 
 

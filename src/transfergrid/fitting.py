@@ -84,7 +84,9 @@ class Curves(pl.Callback):
 
     def __init__(self, metric: str, validation: View | None, every: int, log: Log) -> None:
         self.metric, self.every, self.tell = metric, every, log  # Lightning owns `log`
-        self.labels = torch.from_numpy(validation.labels) if validation is not None else None
+        self.labels: Tensor | None = None
+        if validation is not None:  # as they are read, for Lightning hands over batch by batch
+            self.labels = torch.from_numpy(validation.labels[validation.reading_order()])
         self.losses: list[Tensor] = []
         self.train: list[tuple[int, int, float]] = []
         self.validation: list[tuple[int, float, float]] = []
@@ -198,7 +200,7 @@ def fit(
     )
     trainer.fit(strategy, _loader(batches, machine), _validation_loader(data, machine))
     if data.validation is not None and curves.last_look < curves.step:  # the last step too
-        curves.look(probabilities(strategy, data.validation, machine), strategy)
+        curves.look(_read(strategy, data.validation, machine), strategy)
     result = Fit(curves.step, curves.step, "last_step", len(curves.validation), curves.arrays())
     if curves.best is not None:
         result.chosen_step, _, weights = curves.best
@@ -233,6 +235,14 @@ def probabilities(strategy: Strategy, view: View, machine: Machine) -> Tensor:
     Raises:
         FloatingPointError: one of them is not finite; such a run has no valid score.
     """
+    found = _read(strategy, view, machine)
+    in_order = torch.empty_like(found)
+    in_order[torch.from_numpy(view.reading_order())] = found
+    return in_order
+
+
+def _read(strategy: Strategy, view: View, machine: Machine) -> Tensor:
+    """Return finite probabilities of a view in its `reading_order`."""
     loader = _evaluation_loader(view, machine)
     strategy.eval()
     outputs: Any = machine.trainer(strategy.training_plan).predict(strategy, loader)
