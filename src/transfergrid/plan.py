@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from transfergrid.errors import BadInputError, check_known
@@ -122,8 +123,11 @@ class Cell:
 
 
 def architecture_name(architecture: Config) -> str:
-    """Return the short name of an architecture."""
-    return str(architecture.get("name") or architecture.get("model") or architecture["_target_"])
+    """Return the short name of an architecture: of the model, of its folder, or of its kind."""
+    named = architecture.get("name") or architecture.get("model")
+    folder = str(architecture.get("folder") or "").rstrip("/")
+    kind = str(architecture["_target_"]).rpartition(".")[0].rpartition(".")[2]
+    return str(named or PurePath(folder).name or kind or architecture["_target_"])
 
 
 @dataclass
