@@ -33,7 +33,7 @@ def pretrained(architecture: TimmArchitecture) -> Backbone:
         file = _cached(config.hf_hub_id, config.hf_hub_filename)
         if file is not None:
             return architecture.with_weights(True, weights.read(file))
-    if config.hf_hub_id and not _hub_answers():
+    if config.hf_hub_id and not answers():
         raise _none(architecture, "they are not on this disk and the hub cannot be reached")
     try:
         return architecture.with_weights(True)
@@ -60,7 +60,7 @@ def _cached(repository: str, filename: str | None) -> str | None:
     return None
 
 
-def _hub_answers() -> bool:
+def answers() -> bool:
     """Return whether it is worth asking the hub."""
     from huggingface_hub import constants
 

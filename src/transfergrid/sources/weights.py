@@ -89,7 +89,7 @@ def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
         BadInputError: names or shapes differ.
     """
     wanted = backbone.network.state_dict()
-    given = _unwrapped(weights, wanted.keys())
+    given = unwrapped(weights, wanted.keys())
     heads = tuple(f"{name}." for name in backbone.head_names)
     left_out = sorted(key for key in given if key not in wanted and key.startswith(heads))
     given = {key: value for key, value in given.items() if key not in left_out}
@@ -112,7 +112,22 @@ def _check_fit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], compla
         for k in given
         if k in wanted and given[k].shape != wanted[k].shape
     ]
-    kinds = {"missing": lacking, "unexpected": unknown, "of another shape": other}
+    refuse(complaint, lacking, unknown, other)
+
+
+def refuse(complaint: str, missing: list[str], unexpected: list[str], other: list[str]) -> None:
+    """Raise unless there is nothing to complain of.
+
+    Args:
+        complaint: the message's beginning.
+        missing: names that a network has and a file lacks.
+        unexpected: names the other way round.
+        other: names, with both shapes, of tensors whose shapes differ.
+
+    Raises:
+        BadInputError: with the first names of each kind.
+    """
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": other}
     wrong = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in kinds.items() if keys]
     if wrong:
         raise BadInputError(f"{complaint}: {', '.join(wrong)}")
@@ -127,7 +142,8 @@ def _or(words: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _unwrapped(weights: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+def unwrapped(weights: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+    """Return weights without what wrappers put before all names, as far as that is needed."""
     given, names = dict(weights), set(wanted)
     while given and not names & given.keys():
         for wrapper in WRAPPERS:

@@ -1,0 +1,266 @@
+"""Blocks and cuts of networks that call a list of layers one after another.
+
+A network is seen as its *layers* and, around them, *units*: the smallest modules beside the layers.
+One forward pass tells in which order they are called. What comes before the first layer is the
+stem, each layer is a block, and what is called after a layer belongs to it.
+
+A part is the network itself with stand-ins for some layers and units. Before the cut it stops at
+the first layer after it; behind the cut all that was computed before answers with the boundary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.sources.backbone import Block, evaluating
+
+Run: TypeAlias = Callable[[nn.Module, int], Any]
+"""Runs a network on some inputs, others for each number but of the same shape."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A module that is called by itself.
+
+    Attributes:
+        block: the block that it belongs to.
+        replaced: whether behind a cut the boundary can answer for it. What does not depend on the
+            inputs' contents, such as positions, is computed on both sides.
+        output: what it returned; tells whether that is a tuple.
+    """
+
+    block: int
+    replaced: bool
+    output: Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A network's layers and units by their paths."""
+
+    layers: tuple[str, ...]
+    units: dict[str, Unit]
+
+    @property
+    def n_blocks(self) -> int:
+        """The stem and the layers."""
+        return 1 + len(self.layers)
+
+
+def find_layers(network: nn.Module, counts: Iterable[int], called: Iterable[str]) -> list[str]:
+    """Return the paths of the layers: of the first list of modules that has one of these lengths.
+
+    Without such a list, as in ALBERT, the last child that is called is the only layer.
+    """
+    for path, module in network.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) in counts:
+            return [f"{path}.{i}" for i in range(len(module))]
+    children = [path for path in called if path and "." not in path]
+    weighty = [p for p in children if any(True for _ in network.get_submodule(p).parameters())]
+    return weighty[-1:]
+
+
+def lay_out(network: nn.Module, counts: Iterable[int], run: Run) -> Layout:
+    """Watch a forward pass and return who is called when.
+
+    Args:
+        network: is put into eval mode meanwhile.
+        counts: how many layers there may be.
+        run: calls the network.
+    """
+    with evaluating(network), torch.no_grad():
+        everything = [path for path, _ in network.named_modules()]
+        called = _watch(network, everything, run, 0)
+        layers = find_layers(network, set(counts), called)
+        paths = [path for path in _unit_paths(network, layers) if path in called]
+        first, second = (_watch(network, [*layers, *paths], run, i) for i in (0, 1))
+    units: dict[str, Unit] = {}
+    block = 0
+    for path, output in first.items():
+        if path in layers:
+            block = layers.index(path) + 1
+            units[path] = Unit(block, True, _skeleton(output))
+        else:
+            replaced = _answers(network.get_submodule(path), output, second[path])
+            units[path] = Unit(block, replaced, _skeleton(output))
+    return Layout(tuple(layers), units)
+
+
+def _watch(network: nn.Module, paths: Iterable[str], run: Run, number: int) -> dict[str, Any]:
+    """Return each called module's first output, in the order in which the calls began."""
+    outputs: dict[str, Any] = {}
+    hooks = []
+    for path in paths:
+        module = network.get_submodule(path)
+        hooks.append(module.register_forward_pre_hook(partial(_begun, outputs, path)))
+        hooks.append(module.register_forward_hook(partial(_ended, outputs, path)))
+    try:
+        run(network, number)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def _begun(outputs: dict[str, Any], path: str, module: nn.Module, arguments: Any) -> None:
+    outputs.setdefault(path, None)
+
+
+def _ended(
+    outputs: dict[str, Any], path: str, module: nn.Module, arguments: Any, output: Any
+) -> None:
+    if outputs[path] is None:
+        outputs[path] = output
+
+
+def _unit_paths(network: nn.Module, layers: list[str]) -> list[str]:
+    """Return the children of everything that contains a layer, but for layers."""
+    containers = {"", *(path for layer in layers for path in _ancestors(layer))} - set(layers)
+    found = []
+    for container in containers:
+        for name, _ in network.get_submodule(container).named_children():
+            path = f"{container}.{name}" if container else name
+            if path not in containers and path not in layers:
+                found.append(path)
+    return sorted(found)
+
+
+def _ancestors(path: str) -> list[str]:
+    """Return "a", "a.b" and "a.b.c" for "a.b.c"."""
+    parts = path.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _answers(module: nn.Module, output: Any, other: Any) -> bool:
+    """Tell whether a unit's output is on the way from the inputs to the layers."""
+    one, two = _first_tensor(output), _first_tensor(other)
+    if one is None or two is None:
+        return False
+    own = any(True for _ in module.parameters())
+    return not torch.equal(one, two) or (own and one.ndim == 3 and one.shape[0] == 1)
+
+
+def _first_tensor(output: Any) -> Tensor | None:
+    first = output[0] if isinstance(output, (tuple, list)) and output else output
+    return first if isinstance(first, Tensor) else None
+
+
+def _skeleton(output: Any) -> Any:
+    """Return an output without its tensors."""
+    if isinstance(output, (tuple, list)):
+        return tuple(_skeleton(part) for part in output)
+    return None if isinstance(output, Tensor) else output
+
+
+def blocks(backbone: nn.Module, layout: Layout) -> list[Block]:
+    """Return the stem and a block for each layer, by the names in the backbone's `network`."""
+    titles = ["stem", *layout.layers]
+    owner = {path: unit.block for path, unit in layout.units.items()}
+    parameters: list[list[str]] = [[] for _ in titles]
+    buffers: list[list[str]] = [[] for _ in titles]
+    for kind, named in (
+        (parameters, backbone.named_parameters()),
+        (buffers, backbone.named_buffers()),
+    ):
+        for name, _ in named:
+            above = reversed(_ancestors(name.removeprefix("network.")))
+            kind[next((owner[path] for path in above if path in owner), 0)].append(name)
+    return [
+        Block(title, tuple(own), tuple(kept))
+        for title, own, kept in zip(titles, parameters, buffers, strict=True)
+    ]
+
+
+class Slot:
+    """Holds the hidden state with which stand-ins answer."""
+
+    hidden: Tensor | None = None
+
+
+class StandIn(nn.Module):
+    """Looks like another module without having its parameters."""
+
+    def __init__(self, original: nn.Module) -> None:
+        super().__init__()
+        self._original = (original,)  # in a tuple: not a part of this one
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            original = self.__dict__.get("_original")
+            if original is None:
+                raise
+            return getattr(original[0], name)
+
+
+class Reached(Exception):  # noqa: N818
+    """Carries the hidden state that a layer was called with."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+class Stop(StandIn):
+    """Ends a forward pass."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """Raise `Reached` with the first argument."""
+        raise Reached(args[0] if args else kwargs["hidden_states"])
+
+
+class Answer(StandIn):
+    """Returns the boundary's hidden state, in the form of what the original returns."""
+
+    def __init__(self, original: nn.Module, skeleton: Any, slot: Slot) -> None:
+        super().__init__(original)
+        self.skeleton, self.slot = skeleton, slot
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the hidden state, alone or before what else the original gave."""
+        if isinstance(self.skeleton, tuple):
+            return (self.slot.hidden, *self.skeleton[1:])
+        return self.slot.hidden
+
+
+def head_of(network: nn.Module, layout: Layout, k: int) -> nn.Module:
+    """Return the network up to block `k`, from 1 on; its call raises `Reached`."""
+    replaced: dict[str, nn.Module] = {}
+    for path, unit in layout.units.items():
+        if unit.block >= k:
+            replaced[path] = Stop(network.get_submodule(path))
+    return _rebuilt(network, "", replaced)
+
+
+def tail_of(network: nn.Module, layout: Layout, k: int) -> tuple[nn.Module, Slot]:
+    """Return the network from block `k`, from 1 on, and where it takes the hidden state from."""
+    slot = Slot()
+    replaced: dict[str, nn.Module] = {}
+    for path, unit in layout.units.items():
+        if unit.block < k and unit.replaced:
+            replaced[path] = Answer(network.get_submodule(path), unit.output, slot)
+    return _rebuilt(network, "", replaced), slot
+
+
+def _rebuilt(module: nn.Module, path: str, replaced: Mapping[str, nn.Module]) -> nn.Module:
+    """Return a module with some of those below it exchanged; all others stay the same objects."""
+    inner = [name for name in replaced if not path or name.startswith(f"{path}.")]
+    if not inner:
+        return module
+    own = copy.copy(module)
+    own._modules = {}
+    for name, child in module._modules.items():
+        place = f"{path}.{name}" if path else name
+        if child is None or place in replaced:
+            own._modules[name] = replaced.get(place)
+        else:
+            own._modules[name] = _rebuilt(child, place, replaced)
+    return own

@@ -1,0 +1,41 @@
+"""What a model's README says of its origin, in the YAML that it begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transfergrid.sources.cards import Card, listed
+
+README = "README.md"
+MOST_BYTES = 1 << 16
+"""More of a README is not read."""
+
+
+def read(folder: Path) -> Card:
+    """Return the licence and the datasets that a folder's README names, as far as it does."""
+    values = _front_matter(folder / README)
+    licence, datasets = values.get("license"), listed(values.get("datasets"))
+    told: dict[str, Any] = {"licence": licence} if isinstance(licence, str) else {}
+    if all(isinstance(name, str) for name in datasets):
+        told["trained_on"] = datasets
+    return Card.read(told)
+
+
+def _front_matter(file: Path) -> dict[str, Any]:
+    """Return the values between the file's first two lines of dashes; none if it has no such."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MOST_BYTES).decode("utf-8", "ignore")
+    except OSError:
+        return {}
+    first, *rest = text.split("---", 2)
+    if first.strip() or len(rest) < 2:
+        return {}
+    try:
+        values = yaml.safe_load(rest[0])
+    except yaml.YAMLError:
+        return {}
+    return values if isinstance(values, dict) else {}

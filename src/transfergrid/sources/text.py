@@ -1,0 +1,219 @@
+"""Texts to a transformer's inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.errors import BadInputError, check_known
+
+if TYPE_CHECKING:
+    from transfergrid.data.domain import Raw
+    from transfergrid.sources.backbone import Inputs
+
+WORD_DROPOUT = {"none": 0.0, "light": 0.1, "strong": 0.25}
+"""Augmentation to the chance of each word to be left out."""
+SPECIAL = -1
+"""Word number of special tokens and of padding."""
+MOST_WORDS = 2**15 - 1
+"""Words are counted in int16; all beyond are one."""
+
+
+@dataclass(frozen=True)
+class TextPreprocess:
+    """Cuts texts into tokens, pads on the right, and leaves out words as augmentation.
+
+    Two are equal when they make the same inputs of every text.
+
+    Attributes:
+        identity: digest of the tokenizer; stands for it in comparisons.
+        max_length: tokens that an input has at most, special ones included.
+        tokenizer: of transformers; fast ones know words, for slow ones each token is a word.
+    """
+
+    identity: str
+    max_length: int
+    tokenizer: Any = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, tokenizer: Any, max_length: int) -> TextPreprocess:
+        """Return the preprocessing by this tokenizer."""
+        return cls(tokenizer_identity(tokenizer), max_length, tokenizer)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs that `finish` returns."""
+        typed = "token_type_ids" in self.tokenizer.model_input_names
+        return ("input_ids", "attention_mask", *(("token_type_ids",) if typed else ()))
+
+    @property
+    def padding(self) -> int:
+        """The token that fills up; it lies under attention mask 0, so any will do."""
+        tokenizer = self.tokenizer
+        known = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+        return next((int(token) for token in known if token is not None), 0)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextPreprocess:
+        """Return itself: it never changes, and a tokenizer is large."""
+        return self
+
+    def prepare(self, raw: Raw) -> dict[str, Tensor]:
+        """Return n texts, or pairs of texts, as tokens.
+
+        Returns:
+            `names`, each int64 (n, longest); "words", the number of each token's word, int16
+            (n, longest); "cut", whether the text was longer than `max_length`, bool (n,).
+
+        Raises:
+            BadInputError: something in `raw` is neither a text nor a pair of texts.
+        """
+        columns = _columns(raw)
+        if not columns[0]:
+            return self._nothing()
+        encoded = self.tokenizer(*columns, truncation=False, padding=False, verbose=False)
+        cut = [len(ids) > self.max_length for ids in encoded["input_ids"]]
+        if any(cut):
+            encoded = self.tokenizer(*columns, truncation=True, max_length=self.max_length)
+        rows = [np.asarray(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+        words = [self._words(encoded, i, ids) for i, ids in enumerate(rows)]
+        rows = [ids if len(ids) else self._filler() for ids in rows]
+        prepared = {
+            "input_ids": _padded(rows, self.padding),
+            "attention_mask": _padded([np.ones_like(ids) for ids in rows], 0),
+        }
+        if "token_type_ids" in self.names:
+            types = [
+                np.resize(kinds or [0], len(ids))
+                for kinds, ids in zip(encoded["token_type_ids"], rows, strict=True)
+            ]
+            prepared["token_type_ids"] = _padded(types, 0)
+        prepared["words"] = _padded(words, SPECIAL).to(torch.int16)
+        return {**prepared, "cut": torch.tensor(cut)}
+
+    def _nothing(self) -> dict[str, Tensor]:
+        prepared = {name: torch.zeros(0, 1, dtype=torch.int64) for name in self.names}
+        prepared["words"] = torch.zeros(0, 1, dtype=torch.int16)
+        return {**prepared, "cut": torch.zeros(0, dtype=torch.bool)}
+
+    def finish(
+        self, prepared: Inputs, augmentation: str, rng: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """Return the backbone's inputs, each (n, longest of these), int64.
+
+        Args:
+            prepared: what `prepare` returned, on any device.
+            augmentation: "none"; "light" leaves out each word with probability 0.1, "strong" 0.25,
+                but never all of a text's words and no special token.
+            rng: a CPU generator; without it nothing is left out.
+
+        Raises:
+            BadInputError: there is no such augmentation.
+        """
+        check_known("augmentation", augmentation, WORD_DROPOUT)
+        assert isinstance(prepared, dict)
+        inputs = {name: prepared[name] for name in self.names}
+        chance = WORD_DROPOUT[augmentation]
+        if chance and rng is not None and len(prepared["words"]):
+            left_out = _dropped(prepared["words"].to(torch.int64), chance, rng)
+            inputs = self._without(inputs, left_out)
+        longest = max(1, int(inputs["attention_mask"].sum(1).max())) if len(prepared["cut"]) else 1
+        return {name: value[:, :longest].contiguous() for name, value in inputs.items()}
+
+    def cut(self, prepared: Inputs) -> int:
+        """Return how many of these texts were longer than `max_length`."""
+        assert isinstance(prepared, dict)
+        return int(prepared["cut"].sum())
+
+    def _filler(self) -> NDArray[np.int64]:
+        """Return the one token of an empty text, where the tokenizer adds none of its own."""
+        begins = self.tokenizer.bos_token_id
+        return np.asarray([self.padding if begins is None else begins], dtype=np.int64)
+
+    def _words(self, encoded: Any, row: int, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the word number of each token of a row, `SPECIAL` for special tokens."""
+        if not len(ids):
+            return np.asarray([SPECIAL])
+        if not self.tokenizer.is_fast:
+            special = self.tokenizer.get_special_tokens_mask(ids.tolist(), None, True)
+            return _numbered(np.asarray(special) == 0)
+        found = [SPECIAL if word is None else word for word in encoded.word_ids(row)]
+        words = np.asarray(found, dtype=np.int64)
+        second = np.asarray([part == 1 for part in encoded.sequence_ids(row)])
+        words[second & (words != SPECIAL)] += 1 + words[~second].max(initial=SPECIAL)
+        if len(set(words[words != SPECIAL])) < 2:  # one that takes a whole text for a word
+            return _numbered(words != SPECIAL)
+        return np.minimum(words, MOST_WORDS)
+
+    def _without(self, inputs: dict[str, Tensor], left_out: Tensor) -> dict[str, Tensor]:
+        """Move tokens to the left over those that are left out, (n, L) bool."""
+        mask = inputs["attention_mask"] * ~left_out
+        order = (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
+        moved = {name: value.gather(1, order) for name, value in inputs.items()}
+        mask = mask.gather(1, order)
+        fills = {"input_ids": self.padding}
+        return {
+            name: torch.where(mask == 1, value, fills.get(name, 0)) for name, value in moved.items()
+        }
+
+
+def tokenizer_identity(tokenizer: Any) -> str:
+    """Return 16 hex digits of all that decides which tokens a tokenizer makes of a text."""
+    told: dict[str, Any] = {
+        "class": type(tokenizer).__name__ if not tokenizer.is_fast else "fast",
+        "inputs": list(tokenizer.model_input_names),
+        "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+    }
+    if tokenizer.is_fast:
+        told["backend"] = json.loads(tokenizer.backend_tokenizer.to_str())
+        told["backend"].pop("padding", None)
+        told["backend"].pop("truncation", None)
+    else:
+        told["vocabulary"] = sorted(tokenizer.get_vocab().items())
+        told["lower"] = getattr(tokenizer, "do_lower_case", None)
+    text = json.dumps(told, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _columns(raw: Raw) -> list[list[str]]:
+    """Return the texts as one list, or the pairs as two."""
+    if all(isinstance(text, str) for text in raw):
+        return [[str(text) for text in raw]]
+    for example in raw:
+        pair = isinstance(example, (tuple, list)) and len(example) == 2
+        if not (pair and all(isinstance(text, str) for text in example)):
+            found = type(example).__name__
+            raise BadInputError(f"a text must be a string, or all pairs of strings, not {found}")
+    return [[str(first) for first, _ in raw], [str(second) for _, second in raw]]
+
+
+def _padded(rows: Sequence[NDArray[np.int64]], fill: int) -> Tensor:
+    longest = max(len(row) for row in rows)
+    padded = np.full((len(rows), longest), fill, dtype=np.int64)
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return torch.from_numpy(padded)
+
+
+def _numbered(plain: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number the plain tokens one by one."""
+    return np.where(plain, np.minimum(np.cumsum(plain) - 1, MOST_WORDS), SPECIAL)
+
+
+def _dropped(words: Tensor, chance: float, rng: torch.Generator) -> Tensor:
+    """Draw which tokens (n, L) are left out: all of a word or none, and some word always stays."""
+    n, most = len(words), int(words.max()) + 1
+    draws = torch.rand(n, max(most, 1), generator=rng).to(words.device)
+    there = torch.zeros(n, draws.shape[1] + 1, dtype=torch.bool, device=words.device)
+    there.scatter_(1, words + 1, True)
+    draws = torch.where(there[:, 1:], draws, -1.0)
+    out = draws < chance
+    out[torch.arange(n), draws.argmax(1)] = False
+    return out.gather(1, words.clamp(min=0)) & (words != SPECIAL)

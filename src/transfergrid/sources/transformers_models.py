@@ -1,0 +1,210 @@
+"""Networks and tokenizers out of a model's folder; no code that lies in it is run."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.sources import model_folder, weights
+
+HEADS = ("pooler", "pooler_activation", "cls", "classifier", "lm_head", "score")
+"""Modules of checkpoints that may be left out even where names tell nothing else about them."""
+ATTENTION = "eager"
+"""The plain formula: the same numbers on every machine and in both directions."""
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's reports and progress bars away."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def read_config(folder: Path, options: Mapping[str, Any]) -> Any:
+    """Return a folder's config with some values replaced.
+
+    Raises:
+        BadInputError: this version of transformers does not know the model, or an option.
+    """
+    from transformers import CONFIG_MAPPING
+
+    written = model_folder.read(folder)
+    kind = written.pop("model_type")
+    if kind not in CONFIG_MAPPING:
+        near = did_you_mean(kind, CONFIG_MAPPING.keys())
+        hint = near if "did you mean" in near else "; a newer version may know it"
+        raise BadInputError(f"{folder}: transformers has no model_type {kind!r}{hint}")
+    cls = CONFIG_MAPPING[kind]
+    names = getattr(cls, "attribute_map", {})
+    chosen = {names.get(key, key): value for key, value in options.items()}
+    values = {names.get(key, key): value for key, value in written.items()}
+    try:
+        plain = cls(**values)
+        model_folder.check_options(chosen, plain.to_dict())
+        config = cls(**_consistent({**values, **chosen}))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise _unfit(folder, options, error) from error
+    config.use_cache = False  # of keys and values, which only generating text needs
+    if hasattr(config, "reference_compile"):
+        config.reference_compile = False
+    return config
+
+
+def _consistent(values: dict[str, Any]) -> dict[str, Any]:
+    """Cut lists with an entry for each layer to the number of layers."""
+    layers, kinds = values.get("num_hidden_layers"), values.get("layer_types")
+    if isinstance(layers, int) and isinstance(kinds, list) and len(kinds) > layers:
+        values["layer_types"] = kinds[:layers]
+    return values
+
+
+def _unfit(folder: Path, options: Mapping[str, Any], error: Exception) -> BadInputError:
+    given = ", ".join(f"{key}={value}" for key, value in options.items())
+    reason = " ".join(str(error).split()) or type(error).__name__
+    with_these = f" with {given}" if given else ""
+    return BadInputError(f"transformers cannot make {folder.name}{with_these}: {reason}")
+
+
+def model_class(config: Any, folder: Path, main_input: str) -> Any:
+    """Return the class of the bare model.
+
+    Raises:
+        BadInputError: there is none, or it takes something else than `main_input`.
+    """
+    from transformers import MODEL_MAPPING
+
+    if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or _is_double(config):
+        raise BadInputError(
+            f"{folder}: {config.model_type} is neither a plain encoder nor a plain decoder"
+        )
+    cls = MODEL_MAPPING[type(config)]
+    if cls.main_input_name != main_input:
+        kinds = {"input_ids": "text (source=transformers)", "pixel_values": "images"}
+        kinds["pixel_values"] += " (source=transformers_vision)"
+        takes = kinds.get(cls.main_input_name, cls.main_input_name)
+        raise BadInputError(f"{folder}: {config.model_type} takes {takes}")
+    return cls
+
+
+def _is_double(config: Any) -> bool:
+    """Tell whether a model is made of one for text and one for something else."""
+    return len(getattr(config, "sub_configs", {})) > 1
+
+
+def network(
+    cls: Any, config: Any, files: list[str] | None, folder: Path, pooler: bool
+) -> tuple[nn.Module, list[str]]:
+    """Return a model, and which weights of its files were left out.
+
+    Args:
+        cls: the model's class.
+        config: see `read_config`.
+        files: weights, all parts of one checkpoint; None for random ones.
+        folder: for messages.
+        pooler: False leaves out a pooling layer, where the class can.
+
+    Raises:
+        BadInputError: the config's values do not go together, or weights do not fit.
+    """
+    if files is None:
+        return _random(cls, config, folder, pooler), []
+    return _pretrained(cls, config, files, folder, pooler)
+
+
+def _random(cls: Any, config: Any, folder: Path, pooler: bool) -> nn.Module:
+    try:
+        with quiet():
+            made: nn.Module = cls._from_config(
+                config,
+                dtype=torch.float32,
+                attn_implementation=ATTENTION,
+                **_pooling(cls, pooler),
+            )
+    except (TypeError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
+        raise _unfit(folder, {}, error) from error
+    return made.float().train()
+
+
+def _pretrained(
+    cls: Any, config: Any, files: list[str], folder: Path, pooler: bool
+) -> tuple[nn.Module, list[str]]:
+    blank = _random(cls, config, folder, pooler)
+    prefix = f"{blank.base_model_prefix}."
+    own = blank.state_dict().keys()
+    given: dict[str, Tensor] = {}
+    for file in files:
+        given |= weights.read(file)
+    given = weights.unwrapped(given, {*own, *(prefix + name for name in own)})
+    with quiet():
+        made, report = cls.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(given),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told by `_check`, in one line
+            dtype=torch.float32,
+            attn_implementation=ATTENTION,
+            **_pooling(cls, pooler),
+        )
+    left_out = _check(report, prefix, given, f"{files[0]} does not fit {folder.name}")
+    return made.float().train(), left_out
+
+
+def _check(
+    report: Mapping[str, Any], prefix: str, given: Mapping[str, Tensor], complaint: str
+) -> list[str]:
+    """Return which of the given weights belong to a head; all others must have found a place."""
+    prefixed = any(name.startswith(prefix) for name in given)
+    unknown = sorted(report["unexpected_keys"])
+    heads = [
+        name
+        for name in unknown
+        if (prefixed and not name.startswith(prefix))
+        or name.removeprefix(prefix).partition(".")[0] in HEADS
+    ]
+    other = [
+        f"{name} {tuple(theirs)} for {tuple(ours)}"
+        for name, theirs, ours in sorted(report["mismatched_keys"], key=lambda row: str(row[0]))
+    ]
+    left = [name for name in unknown if name not in heads]
+    weights.refuse(complaint, sorted(report["missing_keys"]), left, other)
+    return heads
+
+
+def _pooling(cls: Any, pooler: bool) -> dict[str, bool]:
+    takes = "add_pooling_layer" in inspect.signature(cls.__init__).parameters
+    return {"add_pooling_layer": pooler} if takes else {}
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return a folder's tokenizer, the fast one where there is one.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True
+            )
+    except Exception as error:  # of several libraries, for files of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInputError(f"{folder}: the tokenizer cannot be read: {reason}") from error
