@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.sources.cards import Card, known_names
-from transfergrid.sources.source import Architecture, FileSource
+from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
+from transfergrid.sources.source import FileSource
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TimmArchitecture(Architecture):
+class TimmArchitecture(ImageArchitecture):
     """A timm model by name.
 
     Attributes:
@@ -38,31 +37,19 @@ class TimmArchitecture(Architecture):
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model
-
     def check(self) -> None:
         """See `Architecture.check`; imports timm, which takes seconds."""
         import timm
 
         if not isinstance(self.model, str) or not timm.is_model(self.model):
-            near = get_close_matches(str(self.model), timm.list_models(), n=1)
-            hint = did_you_mean(str(self.model), near) or "; timm.list_models() has them all"
-            raise BadInputError(f"timm has no model {self.model!r}{hint}")
+            raise unknown_model("timm", self.model, timm.list_models(), "timm.list_models()")
         try:
             timm.get_pretrained_cfg(self.model)
         except RuntimeError as error:
             tagged = timm.list_pretrained(f"{self.model.partition('.')[0]}.*")
             hint = did_you_mean(self.model, tagged)
             raise BadInputError(f"timm has no weights tagged {self.model!r}{hint}") from error
-        size = self.size
-        if size is not None and (type(size) is not int or size < 1):
-            raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
-        for what, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and not _are_shares(values):
-                raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
+        self.check_inputs()
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
@@ -87,7 +74,7 @@ class TimmArchitecture(Architecture):
         size = self.size if self.size is not None else self.options.get("img_size")
         square = (size, size) if isinstance(size, int) else size
         channels = self.options.get("in_chans")
-        return TimmBackbone(network, self._text(), square, channels, self.mean, self.std)
+        return TimmBackbone(network, self.text("timm"), square, channels, self.mean, self.std)
 
     def _network(self, pretrained: bool, state_dict: Mapping[str, Any] | None) -> nn.Module:
         import timm
@@ -101,9 +88,7 @@ class TimmArchitecture(Architecture):
         except OSError:  # of the hub, some of which are ValueErrors too
             raise
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInputError(f"timm cannot make {self.model} with {given}: {reason}") from error
+            raise self.unmade("timm", arguments, error) from error
         return network
 
     def _size_option(self) -> dict[str, int]:
@@ -113,17 +98,6 @@ class TimmArchitecture(Architecture):
         config = timm.get_pretrained_cfg(self.model)
         fixed = config is not None and config.fixed_input_size
         return {"img_size": self.size} if fixed and self.size is not None else {}
-
-    def _text(self) -> str:
-        parts = {"size": self.size, "mean": self.mean, "std": self.std, **self.options}
-        given = {key: value for key, value in parts.items() if value is not None}
-        options = json.dumps(given, sort_keys=True, default=str) if given else ""
-        return f"timm {self.model} {options}".strip()
-
-
-def _are_shares(values: Any) -> bool:
-    listed = isinstance(values, (list, tuple)) and len(values) > 0
-    return listed and all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in values)
 
 
 @dataclass(frozen=True)

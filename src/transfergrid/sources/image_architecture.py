@@ -1,0 +1,76 @@
+"""What descriptions of image models have in common, whatever library they are from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.sources.source import Architecture
+
+
+class ImageArchitecture(Architecture):
+    """An image model of a library, by its name, with square inputs."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def model(self) -> str:
+            """Its name in the library."""
+
+        @property
+        def size(self) -> int | None:
+            """Of the inputs in pixels."""
+
+        @property
+        def options(self) -> Mapping[str, Any]:
+            """Further arguments of whoever makes it."""
+
+        @property
+        def mean(self) -> Sequence[float] | None:
+            """Of the inputs, in 0 to 1, one value or one a channel."""
+
+        @property
+        def std(self) -> Sequence[float] | None:
+            """Likewise."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model
+
+    def check_inputs(self) -> None:
+        """Raise `BadInputError` unless size, mean and std make sense."""
+        size = self.size
+        if size is not None and (type(size) is not int or size < 1):
+            raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and not _are_shares(values):
+                raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
+
+    def text(self, library: str, **more: Any) -> str:
+        """Return all that was asked for as canonical text."""
+        parts = {"size": self.size, "mean": self.mean, "std": self.std, **more, **self.options}
+        given = {key: value for key, value in parts.items() if value is not None}
+        options = json.dumps(given, sort_keys=True, default=str) if given else ""
+        return f"{library} {self.model} {options}".strip()
+
+    def unmade(self, library: str, arguments: Mapping[str, Any], error: Exception) -> BadInputError:
+        """Return what to say when a library cannot make the model with these arguments."""
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return BadInputError(f"{library} cannot make {self.model} with {given}: {reason}")
+
+
+def unknown_model(library: str, model: object, known: Iterable[str], where: str) -> BadInputError:
+    """Return what to say of a name that no model bears; of a thousand names only the nearest."""
+    near = get_close_matches(str(model), list(known), n=1)
+    hint = did_you_mean(str(model), near) or f"; {where} has them all"
+    return BadInputError(f"{library} has no model {model!r}{hint}")
+
+
+def _are_shares(values: Any) -> bool:
+    listed = isinstance(values, (list, tuple)) and len(values) > 0
+    return listed and all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in values)
