@@ -29,6 +29,7 @@ NEEDED = {
     "checkpoint": ["source.model=resnet18", "source.file=weights.safetensors"],
     "image_folder": ["target.root=photos"],
     "arrays": ["target.file=scans.npz"],
+    "image_table": ["target.file=scans.csv"],
     "text_table": ["target.file=reviews.csv"],
 }
 """What an option has no default for."""

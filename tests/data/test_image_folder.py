@@ -257,7 +257,7 @@ def test_a_verdict_is_remembered_until_the_file_changes(flat, monkeypatch):
     domain = ImageFolder(str(flat), test_split=0.2)
     domain.check()
     with monkeypatch.context() as patched:
-        patched.setattr("transfergrid.data.image_folder.verdict", lambda file: "looked again")
+        patched.setattr("transfergrid.data.image_files.verdict", lambda file: "looked again")
         domain.check()
     break_images(flat, 1)
     refused("1 broken image: cat/00.png", flat, test_split=0.2)

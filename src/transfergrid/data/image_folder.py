@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
-from transfergrid.data.duplicates import check_mode
+from transfergrid.data.content_splits import share_of_each_class
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.duplicates import check_mode, order_key, with_copies_settled
 from transfergrid.data.folder_layout import Layout, find_layout, folders
-from transfergrid.data.images import SOUND, is_image, read_image, verdict, verdict_kind
+from transfergrid.data.image_files import FileExamples, broken_images
+from transfergrid.data.images import is_image
 from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import content_hashes, existing, file_facts, visible_files
-
-NAMED = 3
-"""How many broken files an error message names."""
+from transfergrid.fingerprints import content_hashes, existing, visible_files
 
 
 @dataclass(frozen=True)
@@ -32,19 +30,6 @@ class Files:
         """Return those for which `keep` is true."""
         kept = [(n, c) for n, c, k in zip(self.names, self.classes, keep, strict=True) if k]
         return Files(tuple(n for n, _ in kept), tuple(c for _, c in kept))
-
-
-class FileExamples(Examples):
-    """Images that are decoded only when they are read."""
-
-    def __init__(self, files: Sequence[Path], labels: NDArray[np.int64]) -> None:
-        """Keep the paths; labels are (len(files),)."""
-        self.files = files
-        self.labels = labels
-
-    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return a list of images (H, W, C), sizes and channels as the files have them."""
-        return [read_image(self.files[int(i)]) for i in indices]
 
 
 @dataclass(frozen=True)
@@ -81,13 +66,18 @@ class ImageFolder(Domain):
         super().check()
         check_mode(self.duplicates)
         self._splits()
+        if self.duplicates == "drop":
+            self.load()  # finds the classes of which nothing would be left
 
     def load(self) -> LoadedDomain:
         """Return lazily decoded splits; see `FileExamples`."""
         root, pool, test, notes = self._splits()
         classes = self.classes
         examples = [_examples(root, files, classes) for files in (pool, test)]
-        return LoadedDomain(examples[0], examples[1], classes, notes)
+        loaded = LoadedDomain(examples[0], examples[1], classes, notes)
+        hashes = content_hashes(root, [*pool.names, *test.names])
+        key = order_key(*([hashes[name] for name in part.names] for part in (pool, test)))
+        return with_copies_settled(loaded, self.modality, self.duplicates, key, self.root)
 
     def _splits(self) -> tuple[Path, Files, Files, dict[str, Any]]:
         """Return the root, the pool's files, the test split's, and what is worth noting."""
@@ -95,11 +85,13 @@ class ImageFolder(Domain):
         names = visible_files(root)
         pool, test = (_files(names, splits) for splits in (layout.pool, layout.test))
         self._check_classes(pool, test)
-        broken = self._broken(root, [*pool.names, *test.names])
+        everything = [*pool.names, *test.names]
+        broken = broken_images(root, everything, self.root, self.skip_broken)
         pool, test = (part.only(n not in broken for n in part.names) for part in (pool, test))
         hashes = content_hashes(root, [*pool.names, *test.names])
         if layout.fraction is not None:
-            is_test = share_of_each_class(pool, hashes, layout.fraction)
+            keys = [(hashes[name], name) for name in pool.names]
+            is_test = share_of_each_class(keys, pool.classes, layout.fraction)
             pool, test = pool.only(not t for t in is_test), pool.only(is_test)
         self._check_splits(pool, test)
         notes = {
@@ -117,22 +109,6 @@ class ImageFolder(Domain):
         if not folders(root, ""):
             raise BadInputError(f"{self.root} has no class folders in it")
         return root, find_layout(self.root, root, self.test_split)
-
-    def _broken(self, root: Path, names: list[str]) -> set[str]:
-        """Return the images that do not decode.
-
-        Raises:
-            BadInputError: there are some, and they may not be skipped.
-        """
-        verdicts = file_facts(root, names, verdict_kind(), verdict)
-        broken = [name for name in names if verdicts[name] != SOUND]
-        if broken and not self.skip_broken:
-            first = ", ".join(f"{name} ({verdicts[name]})" for name in broken[:NAMED])
-            found = f"{first}{', ...' if len(broken) > NAMED else ''}"
-            count = f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}"
-            way_out = "target.skip_broken=true leaves them out"
-            raise BadInputError(f"{self.root} has {count}: {found}; {way_out}")
-        return set(broken)
 
     def _check_classes(self, pool: Files, test: Files) -> None:
         """Refuse what the folders' names alone show to be wrong."""
@@ -164,20 +140,6 @@ def _files(names: Iterable[str], splits: tuple[str, ...]) -> Files:
             named.append(name)
             classes.append(inner.partition("/")[0])
     return Files(tuple(named), tuple(classes))
-
-
-def share_of_each_class(files: Files, hashes: dict[str, str], share: float) -> list[bool]:
-    """Choose a share of each class by the images' contents.
-
-    So the choice does not depend on where the folder lies, how its files are named or listed, or
-    on the other classes. At least one image of a class is chosen and one is not, if it has two.
-    """
-    chosen: set[str] = set()
-    for name in sorted(set(files.classes)):
-        members = [n for n, c in zip(files.names, files.classes, strict=True) if c == name]
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        chosen.update(sorted(members, key=lambda n: (hashes[n], n))[:count])
-    return [name in chosen for name in files.names]
 
 
 def _n_copies(pool: Files, test: Files, hashes: dict[str, str]) -> int:

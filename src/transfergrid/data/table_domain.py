@@ -21,6 +21,7 @@ from transfergrid.data.content_splits import (
     share_of_groups,
 )
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.duplicates import check_mode
 from transfergrid.data.folder_layout import check_test_split
 from transfergrid.data.table_labels import as_text, class_order
 from transfergrid.data.table_layout import (
@@ -32,10 +33,8 @@ from transfergrid.data.table_layout import (
 )
 from transfergrid.data.table_rows import Input, Row, Rows, check_classes, check_labels
 from transfergrid.data.tables import Table, read_table
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts
-
-DUPLICATES = ("keep", "drop")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +112,7 @@ class TableDomain(Domain):
     def check(self) -> None:
         """See `Domain.check`; reads the table once, and remembers that it was sound."""
         super().check()
-        check_known("duplicates", self.duplicates, DUPLICATES)
+        check_mode(self.duplicates)
         check_test_split(self.test_split, "split")
         self.facts()
 
@@ -179,7 +178,7 @@ class TableDomain(Domain):
                 f"{len(parts)} files"
             )
         table = self._table(parts[0])
-        splits = [_present(table, column, row) for row in range(len(table))]
+        splits = [present(table, column, row) for row in range(len(table))]
         choice = choose_splits(self.file, splits, self.test_split, column)
         kept = [i for i, split in enumerate(splits) if split in choice.pool | choice.test]
         rows = self._rows(table.only(kept), [splits[i] for i in kept])
@@ -197,8 +196,8 @@ class TableDomain(Domain):
         rows = []
         for i, made in enumerate(self.inputs(table)):
             if made is not None:
-                label = _present(table, self.label, i)
-                group = _present(table, self.group_column, i) if self.group_column else None
+                label = present(table, self.label, i)
+                group = present(table, self.group_column, i) if self.group_column else None
                 rows.append(Row(splits[i], made, label, group))
         return rows
 
@@ -221,7 +220,7 @@ class TableDomain(Domain):
         return self.examples(part, rows.labels(part), groups)
 
 
-def _present(table: Table, column: str, row: int) -> str:
+def present(table: Table, column: str, row: int) -> str:
     """Return a cell that may not be empty, as text."""
     try:
         text = as_text(table.columns[column][row])
