@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,8 @@ class Backbone(nn.Module, ABC):
     """
 
     network: nn.Module
+    former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Patterns in the names that old weight files bear, and what stands for them now."""
 
     def __init__(
         self,

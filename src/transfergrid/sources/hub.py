@@ -1,9 +1,10 @@
-"""Pretrained weights that timm knows where to find."""
+"""Pretrained weights that libraries know where to find."""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -38,15 +39,54 @@ def pretrained(architecture: TimmArchitecture) -> Backbone:
     try:
         return architecture.with_weights(True)
     except OSError as error:  # of the hub's client and of urllib alike
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _none(architecture, reason) from error
+        raise _none(architecture, _first_line(error)) from error
+
+
+def torchvision_file(model: str, published: Any | None) -> str:
+    """Return where torchvision's weights are on this disk, downloaded unless they were here.
+
+    Args:
+        model: the model's name.
+        published: torchvision's entry for the weights.
+
+    Raises:
+        BadInputError: torchvision knows no weights for the model, or they cannot be had now.
+    """
+    import torch
+
+    if published is None:
+        raise _unavailable(model, "torchvision knows no pretrained weights for it", _FILE)
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / Path(urlsplit(published.url).path).name
+    if file.is_file():
+        return str(file)
+    instead = f"{_FILE}, or put {file.name} into {folder}"
+    if not reachable(published.url):
+        reason = "they are not on this disk and the server cannot be reached"
+        raise _unavailable(model, reason, instead)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(published.url, str(file), progress=False)
+    except OSError as error:
+        raise _unavailable(model, _first_line(error), instead) from error
+    return str(file)
+
+
+_FILE = "source.file=PATH"
 
 
 def _none(architecture: TimmArchitecture, reason: str) -> BadInputError:
-    return BadInputError(
-        f"no pretrained weights for {architecture.model}: {reason}. Without a network give "
-        f"source.file=PATH, or source=checkpoint source.model={architecture.model} source.file=PATH"
-    )
+    other = f"source=checkpoint source.model={architecture.model} source.file=PATH"
+    return _unavailable(architecture.model, reason, f"{_FILE}, or {other}")
+
+
+def _unavailable(model: str, reason: str, instead: str) -> BadInputError:
+    told = f"no pretrained weights for {model}: {reason}. Without a network give {instead}"
+    return BadInputError(told)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _cached(repository: str, filename: str | None) -> str | None:
@@ -64,11 +104,14 @@ def answers() -> bool:
     """Return whether it is worth asking the hub."""
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:
-        return False
+    return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
+
+
+def reachable(url: str) -> bool:
+    """Return whether it is worth asking the server of an address."""
     if getproxies():  # then a connection of our own says nothing
         return True
-    address = urlsplit(constants.ENDPOINT)
+    address = urlsplit(url)
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
         with socket.create_connection((address.hostname or "", port), PATIENCE):

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import pickletools
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -89,7 +90,7 @@ def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
         BadInputError: names or shapes differ.
     """
     wanted = backbone.network.state_dict()
-    given = unwrapped(weights, wanted.keys())
+    given = _renamed(unwrapped(weights, wanted.keys()), backbone.former_names)
     heads = tuple(f"{name}." for name in backbone.head_names)
     left_out = sorted(key for key in given if key not in wanted and key.startswith(heads))
     given = {key: value for key, value in given.items() if key not in left_out}
@@ -112,6 +113,9 @@ def _check_fit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], compla
         for k in given
         if k in wanted and given[k].shape != wanted[k].shape
     ]
+    fitting = len(wanted) - len(lacking) - len(other)
+    if fitting < len(wanted) / 2:
+        complaint += ", and seems to be for another architecture"
     refuse(complaint, lacking, unknown, other)
 
 
@@ -153,6 +157,15 @@ def unwrapped(weights: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str,
         else:
             break
     return given
+
+
+def _renamed(
+    weights: Mapping[str, Tensor], former_names: Iterable[tuple[str, str]]
+) -> dict[str, Tensor]:
+    renamed = dict(weights)
+    for pattern, now in former_names:
+        renamed = {re.sub(pattern, now, name): tensor for name, tensor in renamed.items()}
+    return renamed
 
 
 def _state_dict(found: Any, file: str) -> dict[str, Tensor]:

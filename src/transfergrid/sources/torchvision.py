@@ -1,0 +1,173 @@
+"""Any classification model of torchvision, without its classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.sources.cards import Card
+from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
+from transfergrid.sources.source import FileSource
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfergrid.data.domain import Domain
+    from transfergrid.sources.backbone import Backbone
+
+SIZED = {"vit": "image_size", "maxvit": "input_size"}
+"""Families that must know the size of their inputs when they are made, and by which argument."""
+DEFAULT_SIZE = 224
+
+
+@dataclass(frozen=True)
+class TorchvisionArchitecture(ImageArchitecture):
+    """A torchvision model by name.
+
+    Attributes:
+        model: its name ("resnet18", "vgg11_bn"), or one that was registered with torchvision.
+        size: of the square inputs in pixels; by default what the weights were made for.
+        options: further arguments of the model's builder, such as `width_mult`.
+        mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
+            channel; by default what torchvision says of its weights.
+        std: their spread, likewise.
+        weights: which of the model's published weights are meant, such as "IMAGENET1K_V1"; they
+            say what the inputs must be. By default those that torchvision prefers. Here and not
+            in the source, so that random weights are given the same inputs.
+    """
+
+    model: str
+    size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    weights: str | None = None
+
+    def check(self) -> None:
+        """See `Architecture.check`; imports torchvision, which takes seconds."""
+        known = classifiers()
+        if self.model not in known:
+            where = "torchvision.models.list_models()"
+            raise unknown_model("torchvision", self.model, known, where)
+        self.check_inputs()
+        self.published()
+
+    def published(self) -> Any | None:
+        """Return torchvision's entry for the weights that are meant; None if it has none.
+
+        Raises:
+            BadInputError: the model has no weights of this name.
+        """
+        from torchvision.models import get_model_weights
+
+        try:
+            entries = get_model_weights(self.model)
+        except ValueError:  # a model that a user registered
+            entries = None
+        names = [entry.name for entry in entries or ()]
+        if self.weights is not None and self.weights not in names:
+            hint = did_you_mean(self.weights, names) or "; it has none at all"
+            raise BadInputError(
+                f"torchvision has no weights {self.weights!r} for {self.model}{hint}"
+            )
+        if entries is None or not names:
+            return None
+        return entries[self.weights] if self.weights else entries.DEFAULT
+
+    def build(self) -> Backbone:
+        """See `Architecture.build`."""
+        from transfergrid.sources.torchvision_backbone import TorchvisionBackbone, inputs_for
+
+        self.check()
+        published = self.published()
+        preprocess = inputs_for(published, self.input_size(published), self.mean, self.std)
+        text = self.text("torchvision", weights=self.weights)
+        return TorchvisionBackbone(self._network(published), text, preprocess)
+
+    def input_size(self, published: Any | None) -> int:
+        """Return the side of the inputs in pixels."""
+        told = self.size or self.options.get(SIZED.get(self._family, ""))
+        if isinstance(told, (list, tuple)):
+            told = told[0]
+        return int(told or (published.transforms().crop_size[0] if published else DEFAULT_SIZE))
+
+    @property
+    def _family(self) -> str:
+        return self.model.partition("_")[0]
+
+    def _network(self, published: Any | None) -> nn.Module:
+        from torchvision.models import get_model
+
+        arguments = {**self._usual(published), **self.options}
+        try:
+            network: nn.Module = get_model(self.model, weights=None, **arguments)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            raise self.unmade("torchvision", arguments, error) from error
+        return network
+
+    def _usual(self, published: Any | None) -> dict[str, Any]:
+        """Return the arguments that torchvision itself gives where it loads weights.
+
+        GoogLeNet and Inception turn usual inputs into those of the original weights.
+        """
+        usual: dict[str, Any] = {}
+        if self._family in SIZED:
+            side = self.input_size(published)
+            usual[SIZED[self._family]] = side if self._family == "vit" else (side, side)
+        if self._family in ("googlenet", "inception"):
+            own = self.mean is None and self.std is None
+            usual |= {"aux_logits": False, "init_weights": True, "transform_input": own}
+        return usual
+
+
+def classifiers() -> list[str]:
+    """Return the names of the classification models; torchvision registers others too."""
+    from torchvision.models import get_model_builder, list_models
+
+    def is_one(name: str) -> bool:
+        module = get_model_builder(name).__module__.split(".")
+        return module[:2] != ["torchvision", "models"] or len(module) == 3
+
+    return [name for name in list_models() if is_one(name)]
+
+
+@dataclass(frozen=True)
+class TorchvisionSource(FileSource):
+    """A torchvision model with the weights that are published for it, or with a file's.
+
+    Attributes:
+        architecture: the model; its `weights` choose among several published ones.
+        file: weights on this disk instead of those that are published.
+        domain: the labelled domain that they were learned on, if it is at hand.
+        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
+    """
+
+    architecture: TorchvisionArchitecture
+    file: str | None = None
+    domain: Domain | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def initial(self) -> Backbone:
+        """Return the backbone with its pretrained weights."""
+        from transfergrid.sources import hub, weights
+
+        self.architecture.check()
+        file = self.file
+        if file is None:
+            file = hub.torchvision_file(self.architecture.model, self.architecture.published())
+        return weights.load(self.architecture.build(), file)
+
+    def told_card(self) -> Card:
+        """Return what torchvision says of the weights; of a file only if `weights` names them."""
+        if self.file is not None and self.architecture.weights is None:
+            return Card()
+        self.architecture.check()
+        published = self.architecture.published()
+        if published is None:
+            return Card()
+        seen = ("ImageNet-1k",) if published.name.startswith("IMAGENET1K") else ()
+        swag = ("IG-3.6B",) if "SWAG" in published.name else ()
+        meta = published.meta
+        return Card(meta.get("recipe") or published.url, meta.get("license"), (*swag, *seen))
