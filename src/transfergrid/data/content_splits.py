@@ -14,6 +14,8 @@ from transfergrid.errors import BadInputError
 
 NAMED = 3
 """How many of many things an error message names."""
+KEPT_GROUPS = 2
+"""So many groups stay in the pool at least, for training and validation to have different ones."""
 
 
 def share_of_each_class(keys: Sequence[Any], classes: Sequence[str], share: float) -> list[bool]:
@@ -57,19 +59,28 @@ def share_of_groups(groups: Sequence[str], classes: Sequence[str], share: float)
     for group, name in zip(groups, classes, strict=True):
         counts[group][names[name]] += 1
     total = np.sum(list(counts.values()), axis=0)
-    taken, chosen = np.zeros(len(names)), frozenset[str]()
-    spare = [g for g, count in counts.items() if len(counts) > 1 and np.all(total - count > 0)]
+    spare = [group for group, count in counts.items() if np.all(total - count > 0)]
+    _check_spare(len(counts), len(spare))
+    taken, chosen = np.zeros(len(names)), set[str]()
     for group in spare:
         more = taken + counts[group]
         nearer = _distance(more, share * total) < _distance(taken, share * total)
-        if nearer and np.all(total - more > 0):
-            taken, chosen = more, chosen | {group}
-    if not chosen and spare:  # all are larger than twice the share: take the smallest
-        chosen = frozenset([min(spare, key=lambda group: float(counts[group].sum()))])
-    if not chosen:
-        told = "there is only one group" if len(counts) < 2 else "each is all there is of a class"
-        raise BadInputError(f"no group can be put aside to test on: {told}")
+        enough = np.all(total - more > 0) and len(chosen) < len(counts) - KEPT_GROUPS
+        if nearer and enough:
+            taken = more
+            chosen.add(group)
+    if not chosen:  # all are larger than twice the share: take the smallest
+        chosen.add(min(spare, key=lambda group: float(counts[group].sum())))
     return [group in chosen for group in groups]
+
+
+def _check_spare(n_groups: int, n_spare: int) -> None:
+    least = KEPT_GROUPS + 1
+    if n_groups < least:
+        only = "is only one group" if n_groups == 1 else f"are only {n_groups} groups"
+        raise BadInputError(f"there {only}: {least} are needed, one of them to test on")
+    if not n_spare:
+        raise BadInputError("no group can be put aside to test on: each is all there is of a class")
 
 
 def _distance(counts: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
@@ -95,10 +106,10 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
             f"{some} stand in both the pool and test: {named(both)}; split by whole groups, as in "
             "one file with target.test_split=0.2"
         )
-    if len(pool) < 2:
+    if len(pool) < KEPT_GROUPS:
         raise BadInputError(
-            f"the pool has only one group of {column!r}: {named(sorted(pool))}; at least 2 are "
-            "needed to train and validate on different ones"
+            f"the pool has only one group of {column!r}: {named(sorted(pool))}; "
+            f"{KEPT_GROUPS} are needed to train and validate on different ones"
         )
 
 

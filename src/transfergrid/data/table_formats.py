@@ -67,13 +67,19 @@ def _records(reader: Any, name: str) -> Any:
 
 
 def _quotes_are_plain(text: str) -> bool:
-    """Tell whether tab-separated lines fit their header only if quotes are taken as they stand."""
+    """Tell whether quotes in tab-separated lines are better taken as they stand.
+
+    They are if all lines have as many tabs, and quoting would be broken, or would make one record
+    of several lines without a single doubled quote: then two stray quotes lie far apart.
+    """
+    lines = [line.count("\t") for line in io.StringIO(text) if line.strip("\r\n")]
+    if len(set(lines)) != 1:
+        return False
     try:
-        quoted = {len(fields) for fields in _reader(text, "\t", csv.QUOTE_MINIMAL) if fields}
+        quoted = [len(fields) for fields in _reader(text, "\t", csv.QUOTE_MINIMAL) if fields]
     except csv.Error:
-        quoted = set()
-    plain = {line.count("\t") for line in io.StringIO(text) if line.strip("\r\n")}
-    return len(quoted) != 1 and len(plain) == 1
+        return True
+    return len(set(quoted)) != 1 or (len(quoted) != len(lines) and '""' not in text)
 
 
 def _places(header: list[str], name: str, wanted: Sequence[str], delimiter: str) -> list[int]:

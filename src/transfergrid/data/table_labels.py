@@ -70,9 +70,9 @@ def _is_whole(label: str) -> bool:
 
 
 def _names(given: Sequence[str]) -> list[str]:
-    names = [as_text(name) for name in given]
+    names = [] if isinstance(given, str) else [as_text(name) for name in given]
     if None in names or len(set(names)) < max(2, len(names)):
-        raise BadInputError(f"class_names must be two or more different names, not {list(given)}")
+        raise BadInputError(f"class_names must be a list of different names, not {given!r}")
     return [str(name) for name in names]
 
 

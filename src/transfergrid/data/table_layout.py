@@ -72,7 +72,9 @@ def _in_folder(spelled: str, root: Path) -> list[Part]:
     )
     if not names:
         raise BadInputError(f"{spelled} is a folder without tables such as train.csv in it")
-    parts = [Part(_SHARD.sub("", Path(n).stem), root / n, f"{spelled}/{n}") for n in names]
+    parts = [
+        Part(_SHARD.sub("", Path(n).stem), root / n, f"{spelled.rstrip('/')}/{n}") for n in names
+    ]
     kinds: dict[str, Part] = {}
     for part in parts:
         first = kinds.setdefault(part.split, part)
