@@ -131,7 +131,7 @@ class Ledger:
         Raises:
             BadInputError: there is no ledger here.
         """
-        self._check_exists()
+        self.check_exists()
         found = self._listed()
         known = index.load(self.root / "index", found, ("id", "record"), self._warn)
         records = [record for record, _ in self._unindexed(found, known)]
@@ -190,7 +190,8 @@ class Ledger:
                 self._warn(path, error)
         return found
 
-    def _check_exists(self) -> None:
+    def check_exists(self) -> None:
+        """Raise `BadInputError` if there is no ledger here."""
         if not self.root.is_dir():
             raise BadInputError(f"no results in '{self.root}': there is no such folder")
         if not (self.root / "cells").is_dir() and not (self.root / "attempts").is_dir():
@@ -250,8 +251,9 @@ class Ledger:
         return None
 
     def _attempts(self, identity: str) -> list[int]:
-        names = folders.names(self.root / "attempts" / identity)
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(
+            int(n) for n in folders.names(self.root / "attempts" / identity) if n.isdigit()
+        )
 
     def _number(self, draft: Path, identity: str) -> Path:
         """Move a folder to the next free number of the cell's attempts; a race costs a number."""

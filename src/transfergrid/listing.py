@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 
 from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
+from transfergrid.finding import cell_lines
+from transfergrid.ledger import Ledger
 from transfergrid.verbs import Parser
 
 KINDS = {
@@ -24,16 +26,23 @@ KINDS = {
     "tracking": "tracking",
 }
 
+CELLS = "cells"
+"""What is done, beside what there is to choose from."""
+
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid list KIND [--config-dir DIR]`."""
+    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR]`."""
     parser = Parser(prog="transfergrid list", description="List what there is to choose from.")
-    parser.add_argument("kind", nargs="?", help=", ".join(KINDS))
+    parser.add_argument("kind", nargs="?", help=", ".join((*KINDS, CELLS)))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
+    parser.add_argument("--results", default="results", help="where cells are kept")
     chosen = parser.parse_args(arguments)
+    if chosen.kind == CELLS:
+        print("\n".join(cell_lines(Ledger(chosen.results))))
+        return 0
     kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
     for kind in kinds:
-        check_known("kind of thing to list", kind, KINDS)
+        check_known("kind of thing to list", kind, (*KINDS, CELLS))
     folders = [conf_dir(), *([Path(chosen.config_dir)] if chosen.config_dir else [])]
     for kind in kinds:
         if chosen.kind is None:

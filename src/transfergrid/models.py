@@ -10,14 +10,19 @@ A *description* is the plain dict from which the modules are built anew; see `de
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from transfergrid.batches import Prepared
+from transfergrid.data.text import TextExamples
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, locate, target_of
 from transfergrid.identity import architecture_of
@@ -25,7 +30,7 @@ from transfergrid.keeping import FEATURES, KEPT, MODEL, WEIGHTS
 from transfergrid.materials import PlainFeatures
 from transfergrid.record import Record
 from transfergrid.sources import weights
-from transfergrid.sources.backbone import Architecture, Preprocess
+from transfergrid.sources.backbone import Architecture, Inputs, Preprocess
 from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.training import Training
@@ -123,3 +128,26 @@ def _features(file: Path) -> PlainFeatures:
         return PlainFeatures(featuriser().restore(told["kept"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"{file} cannot be used: {error}") from error
+
+
+class Unkept(Prepared):
+    """New examples, read when they are needed and not held: photos one by one, texts by batch."""
+
+    def rows(self, indices: NDArray[np.int64]) -> Inputs:
+        """Return the prepared inputs of these examples."""
+        if isinstance(self.examples, TextExamples):
+            return self.preprocess.prepare(self.examples.read(indices))
+        few = [indices[i : i + 1] for i in range(len(indices))]
+        parts = [self.preprocess.prepare(self.examples.read(one)) for one in few]
+        return _stacked(parts)
+
+    def warm(self) -> None:
+        """Prepare nothing ahead."""
+
+
+def _stacked(parts: Sequence[Inputs]) -> Inputs:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    dicts = [part for part in parts if isinstance(part, dict)]
+    return {name: torch.cat([part[name] for part in dicts]) for name in first}

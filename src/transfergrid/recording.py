@@ -11,6 +11,7 @@ from transfergrid import contamination, folders
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.cost import Stopwatch, count_parameters, peak_memory
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.gains import gain_this_seed
 from transfergrid.fitting import Fit
 from transfergrid.fitting import Machine as RunsOn
 from transfergrid.identity import digest
@@ -162,20 +163,17 @@ def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
     summary: dict[str, Any] = {"cell": record.id, "seconds": record.cost.seconds.total}
     for part, values in {**parts, "test": record.scores.test}.items():
         summary |= {f"{part}/{name}": value for name, value in (values or {}).items()}
-    gain = _gain_this_seed(record, ledger)
+    gain = _gain(record, ledger)
     if gain is not None:
         summary |= {"gain_this_seed": gain, "below_baseline": gain < 0}
     return summary
 
 
-def _gain_this_seed(record: Record, ledger: Ledger) -> float | None:
+def _gain(record: Record, ledger: Ledger) -> float | None:
     if record.baseline is None:
         return None
     try:
         baseline = ledger.read(record.baseline.id)
     except BadInputError:  # not done yet
         return None
-    if record.score is None or baseline.score is None:
-        return None
-    sign = 1 if record.metric.higher_is_better else -1
-    return 100.0 * sign * (record.score - baseline.score)
+    return gain_this_seed(record, baseline)

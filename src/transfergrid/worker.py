@@ -93,7 +93,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        reason, sizes = None, {}
+        reason: str | None = None
+        sizes: dict[str, int] = {}
         try:
             order = json.loads(line)
             if "check" in order:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from transfergrid.component import Component
@@ -38,6 +39,13 @@ class Architecture(Component, ABC):
         Raises:
             BadInputError: there is no such architecture, or not with these options.
         """
+
+    def moved(self, folder: Path) -> Architecture:
+        """Return an equal architecture that needs no other file than it writes into a new folder.
+
+        One that a name and plain values describe writes nothing and returns itself.
+        """
+        return self
 
     def check(self) -> None:
         """Raise what `build` would raise for a wrong name; imports the library that it is from.

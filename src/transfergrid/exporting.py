@@ -1,0 +1,159 @@
+"""The verb `export`: a cell's model as a folder that needs neither the ledger nor its source.
+
+model.safetensors   the weights
+config.json         what the model is built from; see `models.description_of`
+classes.json        the class names, in the order of the probabilities
+README.md           the model card
+features.json       fitted plain features, where the model takes no backbone
+architecture/       what the architecture needs beside its config, such as a tokenizer
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfergrid import folders
+from transfergrid.errors import BadInputError
+from transfergrid.factory import Config, build, config_of
+from transfergrid.finding import SHOWN, find_cell
+from transfergrid.keeping import FEATURES, WEIGHTS, has_model, model_folder
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.report.model_card import model_card
+from transfergrid.verbs import Parser
+
+FORMAT = 1
+CONFIG, CLASSES, CARD, ARCHITECTURE = "config.json", "classes.json", "README.md", "architecture"
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid export CELL [-o DIR] [--results DIR] [--force]`."""
+    parser = Parser(
+        prog="transfergrid export", description="Write a kept model as a folder with a model card."
+    )
+    parser.add_argument("cell", help="its id, or the first four or more digits of it")
+    parser.add_argument("-o", "--output", metavar="DIR", help="by default model-ID")
+    parser.add_argument("--results", default="results", help="the ledger's folder")
+    parser.add_argument("--force", action="store_true", help="into a folder that is not empty")
+    chosen = parser.parse_args(arguments)
+    ledger = Ledger(chosen.results)
+    identity = find_cell(ledger, chosen.cell)
+    folder = Path(chosen.output or f"model-{identity[:SHOWN]}")
+    export(ledger, identity, folder, chosen.force)
+    print(f"wrote {folder}; use it with: transfergrid predict {folder} FILES")
+    return 0
+
+
+def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> None:
+    """Write a done cell's model; the folder is whole or as it was.
+
+    Raises:
+        BadInputError: its weights were not kept, or there is something in the folder.
+    """
+    record = ledger.read(identity)
+    check_kept(ledger, identity)
+    check_free(folder, force)
+    draft = folder.absolute().parent / f".{folder.name}-{folders.unique_name()}"
+    try:
+        draft.mkdir(parents=True)
+        _write(ledger, record, draft)
+        _move(draft, folder)
+    except OSError as error:
+        raise BadInputError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_kept(ledger: Ledger, identity: str) -> None:
+    """Raise `BadInputError` unless a done cell's weights were kept."""
+    if not has_model(ledger, identity):
+        short, where = identity[:SHOWN], ""
+        if str(ledger.root) != "results":
+            where = f" --results {ledger.root}"
+        raise BadInputError(
+            f"cell {short} was done without keeping its weights: "
+            f"transfergrid reproduce {short} --keep{where} makes them"
+        )
+
+
+def check_free(folder: Path, force: bool) -> None:
+    """Raise `BadInputError` if a folder is a file, or holds what is not to be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"{folder} is a file: give another folder with -o")
+    if not force and folder.is_dir() and any(folder.iterdir()):
+        raise BadInputError(f"{folder} is not empty: give another with -o, or --force")
+
+
+def _write(ledger: Ledger, record: Record, draft: Path) -> None:
+    kept = model_folder(ledger, record.id)
+    for name in (WEIGHTS, FEATURES):
+        if (kept / name).is_file():
+            shutil.copyfile(kept / name, draft / name)
+    config = exported_config(record, draft)
+    (draft / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    classes = json.dumps(list(record.data.classes), ensure_ascii=False)
+    (draft / CLASSES).write_text(classes + "\n", encoding="utf-8")
+    (draft / CARD).write_text(model_card(ledger, record), encoding="utf-8")
+
+
+def exported_config(record: Record, folder: Path) -> Config:
+    """Return what the model is built from; what that needs beside it is put into the folder."""
+    from transfergrid.models import description_of
+
+    description = description_of(record)
+    if description["architecture"] is not None:
+        moved = build(description["architecture"]).moved(folder / ARCHITECTURE)
+        description["architecture"] = _relative(config_of(moved), folder)
+    if description["strategy"].get("student") is not None:
+        description["strategy"] = {
+            **description["strategy"],
+            "student": description["architecture"],
+        }
+    return {
+        "format": FORMAT,
+        "cell": record.id,
+        "inputs": inputs_of(record),
+        **{key: _undescribed(value) for key, value in description.items() if key != "classes"},
+        "versions": record.versions,
+    }
+
+
+def inputs_of(record: Record) -> Config:
+    """Return what the model takes: its modality and, of a table, the columns of text."""
+    target = build(record.config["target"])
+    told: Config = {"modality": target.modality}
+    if target.modality == "text":
+        told |= {"text": getattr(target, "text", "text"), "pair": getattr(target, "pair", None)}
+    return told
+
+
+def _relative(config: Any, folder: Path) -> Any:
+    """Return a config whose paths inside the folder do not say where that is."""
+    paths = (config.get("about") or {}).get("paths", ())
+    inside = {
+        key: Path(config[key]).relative_to(folder).as_posix()
+        for key in paths
+        if config.get(key) and Path(config[key]).is_relative_to(folder)
+    }
+    return {**config, **inside, "inside": sorted(inside)} if inside else config
+
+
+def _undescribed(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
+    return [_undescribed(item) for item in config] if isinstance(config, list) else config
+
+
+def _move(draft: Path, folder: Path) -> None:
+    """Put the draft in the folder's place, or its files into a folder that is there."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    for item in draft.iterdir():
+        if item.is_dir() and (folder / item.name).is_dir():
+            shutil.rmtree(folder / item.name)
+        item.replace(folder / item.name)

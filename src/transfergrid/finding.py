@@ -1,0 +1,85 @@
+"""A done cell by the beginning of its identity, as a person types it; and a list of all."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from transfergrid import folders
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.gains import points, unit
+from transfergrid.keeping import has_model
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.report.words import number
+
+SHORTEST = 4
+SHOWN = 8
+"""Digits of an identity that are shown where it stands for a cell: enough among many thousands."""
+_BEGINNING = re.compile(r"[0-9a-f]{1,16}")
+
+
+def find_cell(ledger: Ledger, typed: str) -> str:
+    """Return the identity of the one done cell that begins as typed.
+
+    Raises:
+        BadInputError: there is none, or more than one, or too little was typed.
+    """
+    ledger.check_exists()
+    wanted = typed.strip().lower()
+    if not _BEGINNING.fullmatch(wanted) or len(wanted) < SHORTEST:
+        raise BadInputError(
+            f"{typed!r} is no cell's id: give it, or its first {SHORTEST} or more hex digits "
+            f"(transfergrid list cells{_where(ledger)} shows them)"
+        )
+    found = [name for name in _names(ledger, wanted[:2]) if name.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        some = ", ".join(name[: max(SHOWN, len(wanted) + 2)] for name in found[:3])
+        more = ", ..." if len(found) > 3 else ""
+        raise BadInputError(
+            f"{len(found)} cells begin with {wanted}: {some}{more}; type more of it"
+        )
+    raise BadInputError(f"no done cell begins with {wanted}{_instead(ledger, wanted)}")
+
+
+def _names(ledger: Ledger, shelf: str) -> list[str]:
+    return folders.names(ledger.root / "cells" / shelf)
+
+
+def _instead(ledger: Ledger, wanted: str) -> str:
+    tried = [n for n in folders.names(ledger.root / "attempts") if n.startswith(wanted)]
+    if tried:
+        return f"; {tried[0][:SHOWN]} failed: see {ledger.root / 'attempts' / tried[0]}"
+    shelves = folders.names(ledger.root / "cells")
+    begins = {n[: len(wanted)]: n for shelf in shelves for n in _names(ledger, shelf)}
+    near = get_close_matches(wanted, list(begins)[:20_000], n=1, cutoff=0.7)
+    if near:
+        return f"; did you mean {begins[near[0]][: max(SHOWN, len(wanted))]}?"
+    return f"; transfergrid list cells{_where(ledger)} shows all"
+
+
+def _where(ledger: Ledger) -> str:
+    return "" if str(ledger.root) == "results" else f" --results {ledger.root}"
+
+
+def label_of(record: Record) -> str:
+    """Return a cell in words, as a running grid shows it."""
+    names = record.names
+    parts = " x ".join(filter(None, (names.source, names.strategy, names.target)))
+    rest = [f"labels={record.labels}", f"seed={record.seed}"]
+    if names.training and "(" in names.training:
+        rest.append(names.training)
+    return ", ".join([parts, *rest])
+
+
+def cell_lines(ledger: Ledger) -> list[str]:
+    """Return a line for each done cell: its id, test score, whether its weights are kept, words."""
+    lines = []
+    for record in sorted(ledger.records(), key=label_of):
+        score, metric = record.score, record.metric
+        told = "–" if score is None else number(score * points(metric), unit(metric))
+        kept = "kept" if has_model(ledger, record.id) else ""
+        lines.append(f"{record.id[:SHOWN]}  {told:>6}  {kept:<4}  {label_of(record)}")
+    return lines

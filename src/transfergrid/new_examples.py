@@ -1,0 +1,163 @@
+"""Examples without labels, out of files of any kind, a few at a time. Needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from transfergrid.data.domain import Examples
+from transfergrid.data.image_files import FileExamples
+from transfergrid.data.images import is_image
+from transfergrid.data.tables import is_table, read_table
+from transfergrid.data.text import TextExamples
+from transfergrid.data.text_table import TextTable
+from transfergrid.errors import BadInputError
+from transfergrid.fingerprints import visible_files
+
+CHUNK = 4096
+"""Examples that are held at once; a multiple of the batches that cells are scored in."""
+STDIN = "-"
+PLAIN = ".txt"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Chunk:
+    """Some examples, with what the output says of each before its label."""
+
+    columns: tuple[str, ...]
+    told: list[tuple[Any, ...]]
+    examples: Examples
+
+
+def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Yield lists of at most `size` items."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def image_chunks(files: Sequence[str]) -> Iterator[Chunk]:
+    """Yield the images among these files, and those below folders.
+
+    Raises:
+        BadInputError: a file is not there, or a folder holds no images.
+    """
+    names = [name for typed in files for name in _images(typed)]
+    for part in chunked(names):
+        nothing = np.zeros(len(part), dtype=np.int64)
+        examples = FileExamples([Path(name) for name in part], nothing)
+        yield Chunk(("file",), [(name,) for name in part], examples)
+
+
+def _images(typed: str) -> list[str]:
+    path = Path(typed)
+    if path.is_file():
+        return [typed]
+    if not path.is_dir():
+        raise BadInputError(f"no such file or folder: {typed}")
+    found = [str(path / name) for name in visible_files(path) if is_image(name)]
+    if not found:
+        raise BadInputError(f"{typed} holds no images")
+    return found
+
+
+def text_chunks(
+    files: Sequence[str], text: str, second: str | None, pairs: bool
+) -> Iterator[Chunk]:
+    """Yield the texts in these files.
+
+    Args:
+        files: `.txt` with one text a line, tables, or `-` for lines of standard input.
+        text: the column of texts, in tables.
+        second: the column of second texts; None if there is none.
+        pairs: whether the model takes pairs: then a tab stands between the two texts of a line.
+
+    Raises:
+        BadInputError: a file cannot be read, a text is empty, or pairs are not what is asked for.
+    """
+    if pairs != (second is not None):
+        kind = "pairs of texts: give --pair too" if pairs else "single texts: leave out --pair"
+        raise BadInputError(f"this model takes {kind}")
+    for name in files:
+        _check_text_file(name)
+    columns = ("file", "row", "text", *(("pair",) if pairs else ()))
+    for name in files:
+        rows = _table_rows(name, text, second) if is_table(name) else _lines(name, pairs)
+        for part in chunked(rows):
+            told = [(name, number, *_texts(value)) for number, value in part]
+            nothing = np.zeros(len(part), dtype=np.int64)
+            yield Chunk(columns, told, TextExamples([value for _, value in part], nothing))
+
+
+def _check_text_file(name: str) -> None:
+    if name == STDIN:
+        return
+    path = Path(name)
+    if not path.is_file():
+        raise BadInputError(f"no such file: {name}")
+    if path.suffix.lower() != PLAIN and not is_table(name):
+        raise BadInputError(
+            f"{name}: this model takes texts; give .txt with one text a line, a table (.csv, "
+            ".jsonl, .parquet, ...), or - for standard input"
+        )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _table_rows(name: str, text: str, second: str | None) -> Iterator[tuple[int, Any]]:
+    wanted = [text] if second is None else [text, second]
+    try:
+        table = read_table(Path(name), name, wanted)
+        made = TextTable(file=name, text=text, pair=second).inputs(table)
+    except BadInputError as error:
+        told = str(error).partition("; target.")[0].partition("; give another")[0]
+        raise BadInputError(f"{told}{_way_out(told, text)}") from error
+    for number, row in zip(table.numbers, made, strict=True):
+        assert row is not None  # empty ones were refused
+        yield number, row.value
+
+
+def _way_out(told: str, text: str) -> str:
+    return "; --text names the column" if f"no column {text!r}" in told else ""
+
+
+def _lines(name: str, pairs: bool) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the text of each line of a file, or of standard input."""
+    shown = "standard input" if name == STDIN else name
+    stream = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 (below)
+    number = 0
+    try:
+        for number, line in enumerate(stream, start=1):
+            yield number, _text(line, f"{shown}: line {number}", pairs)
+    except OSError as error:
+        raise BadInputError(f"cannot read {shown}: {error.strerror or error}") from error
+    finally:
+        if name != STDIN:
+            stream.close()
+    if number == 0:
+        raise BadInputError(f"{shown} holds no texts")
+
+
+def _text(line: bytes, place: str, pairs: bool) -> str | tuple[str, str]:
+    try:
+        text = line.decode().removeprefix("\ufeff").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{place} has bytes that are no utf-8") from error
+    parts = text.split("\t") if pairs else [text]
+    if not all(part.strip() for part in parts):
+        raise BadInputError(f"{place} is empty")
+    if not pairs:
+        return text
+    if len(parts) != 2:
+        raise BadInputError(f"{place} must hold two texts with a tab between them")
+    return parts[0], parts[1]

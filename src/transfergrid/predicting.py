@@ -1,0 +1,220 @@
+"""The verb `predict`: labels and probabilities of new examples as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
+from transfergrid.factory import Config
+from transfergrid.finding import find_cell
+from transfergrid.keeping import WEIGHTS, model_folder
+from transfergrid.ledger import Ledger
+from transfergrid.new_examples import Chunk, image_chunks, text_chunks
+from transfergrid.verbs import Parser
+
+if TYPE_CHECKING:
+    from transfergrid.models import Model
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid predict CELL|DIR FILES... [-o FILE] [--results DIR] [--text COLUMN]`."""
+    parser = Parser(
+        prog="transfergrid predict",
+        description="Give labels and probabilities of new examples as CSV.",
+    )
+    parser.add_argument("model", metavar="CELL|DIR", help="a cell's id, or what export wrote")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        help="images and folders of them; or .txt (one text a line), tables, - for lines of stdin",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="by default standard output")
+    parser.add_argument("--results", default="results", help="the ledger's folder")
+    parser.add_argument("--text", metavar="COLUMN", help="of the texts, in tables")
+    parser.add_argument("--pair", metavar="COLUMN", help="of the second texts of pairs, in tables")
+    chosen = parser.parse_args(arguments)
+    folder, description = described(chosen.model, chosen.results)
+    chunks = chunks_of(description["inputs"], chosen.files, chosen.text, chosen.pair)
+    with whole(chosen.output) as stream:
+        write_predictions(folder, description, chunks, stream)
+    return 0
+
+
+def described(typed: str, results: str) -> tuple[Path, Config]:
+    """Return the folder of a model's weights, and what the model is built from.
+
+    Raises:
+        BadInputError: there is no such exported folder or cell, or its weights were not kept.
+    """
+    if (Path(typed) / CONFIG).is_file():
+        return Path(typed), exported(Path(typed))
+    if Path(typed).is_dir():
+        raise BadInputError(
+            f"{typed} holds no {CONFIG}: give a folder that export wrote, or a cell"
+        )
+    from transfergrid.models import description_of
+
+    ledger = Ledger(results)
+    identity = find_cell(ledger, typed)
+    check_kept(ledger, identity)
+    record = ledger.read(identity)
+    return model_folder(ledger, identity), {**description_of(record), "inputs": inputs_of(record)}
+
+
+def exported(folder: Path) -> Config:
+    """Return what an exported model is built from, its paths below where the folder lies now.
+
+    Raises:
+        BadInputError: the folder is not as `export` writes it.
+    """
+    try:
+        config: Config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        classes = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+        if config["format"] > FORMAT:
+            raise BadInputError(f"{folder} was written by a newer transfergrid: upgrade this one")
+        needed = ("architecture", "strategy", "training", "seed", "inputs")
+        config = {**{key: config[key] for key in needed}, "classes": [str(c) for c in classes]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"{folder} is no exported model: {_said(error)}") from error
+    if not (folder / WEIGHTS).is_file():
+        raise BadInputError(f"{folder} holds no {WEIGHTS}")
+    moved = _placed(config, folder.absolute())
+    assert isinstance(moved, dict)
+    check_components(moved)
+    return moved
+
+
+def _said(error: Exception) -> str:
+    return f"no {error} in it" if isinstance(error, KeyError) else str(error)
+
+
+def _placed(config: Any, folder: Path) -> Any:
+    """Return a config with the paths that lie inside the folder made absolute."""
+    if isinstance(config, list):
+        return [_placed(item, folder) for item in config]
+    if not isinstance(config, dict):
+        return config
+    inside = config.get("inside", ())
+    return {
+        key: str(folder / value) if key in inside else _placed(value, folder)
+        for key, value in config.items()
+        if key != "inside"
+    }
+
+
+def check_components(config: Any) -> None:
+    """Raise unless all that a config from elsewhere names are parts of cells.
+
+    Such a folder may come from anyone, and `build` calls what stands under `_target_`.
+
+    Raises:
+        BadInputError: something else is named there.
+    """
+    from transfergrid.component import Component
+    from transfergrid.factory import locate
+
+    if isinstance(config, Mapping):
+        target = config.get("_target_")
+        if target is not None:
+            found = locate(str(target))
+            if not (isinstance(found, type) and issubclass(found, Component)):
+                raise BadInputError(f"{CONFIG} names {target}, which is no part of a model")
+        for value in config.values():
+            check_components(value)
+    elif isinstance(config, list):
+        for item in config:
+            check_components(item)
+
+
+def chunks_of(
+    inputs: Config, files: Sequence[str], text: str | None, pair: str | None
+) -> Iterator[Chunk]:
+    """Return the examples of these files, a few at a time.
+
+    Raises:
+        BadInputError: there are no such files, or they are of another kind than the model takes.
+    """
+    if inputs["modality"] == "text":
+        second = pair if pair is not None else (None if text is not None else inputs["pair"])
+        return text_chunks(files, text or inputs["text"], second, inputs["pair"] is not None)
+    if text is not None or pair is not None:
+        raise BadInputError("--text and --pair name columns of texts, and this model takes images")
+    return image_chunks(files)
+
+
+def write_predictions(
+    folder: Path, description: Config, chunks: Iterator[Chunk], stream: IO[str]
+) -> None:
+    """Write a header and a line for each example."""
+    first = next(chunks)  # before torch is there: what is wrong with it is told at once
+    from transfergrid.models import load_model
+
+    model, writer = load_model(folder, description), csv.writer(stream, lineterminator="\n")
+    writer.writerow([*first.columns, "label", *(f"p_{name}" for name in model.classes)])
+    _write_chunk(writer, model, first)
+    for chunk in chunks:
+        _write_chunk(writer, model, chunk)
+
+
+def _write_chunk(writer: Any, model: Model, chunk: Chunk) -> None:
+    found = probabilities_of(model, chunk)
+    for told, row in zip(chunk.told, found, strict=True):
+        label = model.classes[max(range(len(row)), key=row.__getitem__)]
+        writer.writerow([*told, label, *(f"{value:.8g}" for value in row)])
+
+
+def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
+    """Return the class probabilities of each example of a chunk."""
+    import numpy as np
+
+    from transfergrid.batches import View
+    from transfergrid.fitting import Machine, probabilities, quiet
+    from transfergrid.models import Unkept
+
+    quiet()
+    rows = np.arange(len(chunk.examples), dtype=np.int64)
+    view = View(Unkept(chunk.examples, model.preprocess), rows, chunk.examples.labels)
+    found: list[list[float]] = probabilities(model.strategy, view, Machine()).tolist()
+    return found
+
+
+@contextmanager
+def whole(output: str | None) -> Iterator[IO[str]]:
+    """Give a stream whose text appears at once when all is well, and not at all otherwise.
+
+    Args:
+        output: a file; None or `-` is standard output.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    if output in (None, "-"):
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as stream:
+            yield stream
+            stream.seek(0)
+            shutil.copyfileobj(stream, sys.stdout)
+        return
+    path = Path(str(output))
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise BadInputError(f"cannot write {output}: {error.strerror or error}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        raise BadInputError(f"cannot write {output}: {error.strerror or error}") from error
+    finally:
+        Path(name).unlink(missing_ok=True)

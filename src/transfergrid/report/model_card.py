@@ -1,0 +1,206 @@
+"""The README of an exported model: what it is, how it scores, how to use it, where it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.gains import gain, gain_this_seed, points, unit
+from transfergrid.keeping import why_kept
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.report.words import number
+
+Z95 = 1.959964
+"""Two-sided 95 % point of the normal distribution."""
+UNKNOWN = "not known to transfergrid"
+SHOWN_CLASSES = 20
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of n independent items (Wilson 1927)."""
+    middle = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    spread = math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    reach = Z95 * spread / (1 + Z95**2 / n)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def model_card(ledger: Ledger, record: Record) -> str:
+    """Return the card of a done cell's model in markdown."""
+    sections = (
+        ("", _what(record)),
+        ("Scores", _scores(ledger, record)),
+        ("Source", _source(record)),
+        ("Use", _use(record)),
+        ("Limits", _limits(ledger, record)),
+    )
+    title = f"# {_arm(record)} on {record.names.target}"
+    told = [title]
+    for heading, lines in sections:
+        told.append("\n".join([*([f"## {heading}", ""] if heading else []), *lines]))
+    return "\n\n".join(told) + "\n"
+
+
+def _arm(record: Record) -> str:
+    names = record.names
+    return " of ".join(filter(None, (names.strategy, names.source or names.architecture)))
+
+
+def _what(record: Record) -> Iterator[str]:
+    names, data, chosen = record.names, record.data, record.chosen
+    yield f"One model, adapted by transfergrid: cell `{record.id}`, seed {record.seed}."
+    yield ""
+    rows = [("source", names.source), ("architecture", names.architecture)]
+    rows += [("strategy", names.strategy), ("training", names.training), ("target", names.target)]
+    budget = "all" if record.labels == "all" else f"{record.labels} a class"
+    rows.append(("target labels given", budget))
+    counts = f"{data.train} to learn from, {data.validation} to choose by"
+    rows.append(("of these", f"{counts}; {data.unlabelled} more without labels"))
+    if chosen is not None and chosen.by != "closed_form":
+        rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
+    rows.append(("classes", _classes(data.classes)))
+    rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
+    yield from ("| | |", "| --- | --- |")
+    for key, value in rows:
+        if value:
+            yield f"| {key} | {_escaped(str(value))} |"
+
+
+def _chosen(by: str) -> str:
+    return "the best by validation" if by == "validation" else "the last"
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:SHOWN_CLASSES])
+    rest = len(classes) - SHOWN_CLASSES
+    return f"{len(classes)}: {shown}" + (f" and {rest} more (classes.json)" if rest > 0 else "")
+
+
+def _scores(ledger: Ledger, record: Record) -> Iterator[str]:
+    metric, n = record.metric, record.data.test
+    yield f"Test {_name(metric.name)}: **{_told(record)}**{_interval(record, n)} on {n:,} examples."
+    yield ""
+    yield from _gain(ledger, record)
+    yield ""
+    parts = {"train": record.scores.train, "validation": record.scores.validation}
+    parts["test"] = record.scores.test
+    parts = {name: scores for name, scores in parts.items() if scores}
+    yield f"| | {' | '.join(parts)} |"
+    yield f"| --- | {' | '.join('---:' for _ in parts)} |"
+    for key in record.scores.test or {}:
+        values = [_number(scores.get(key)) for scores in parts.values() if scores is not None]
+        yield f"| {_name(key)} | {' | '.join(values)} |"
+
+
+def _told(record: Record) -> str:
+    if record.score is None:
+        return "not defined"
+    told = number(record.score * points(record.metric), unit(record.metric))
+    return f"{told} {unit(record.metric)}".strip()
+
+
+def _interval(record: Record, n: int) -> str:
+    if record.metric.name != "accuracy" or record.score is None or n == 0:
+        return ""
+    low, high = (f"{100 * end:.1f}" for end in wilson(record.score, n))
+    return f" (95 % interval [{low}, {high}], for this one model and new test examples)"
+
+
+def _gain(ledger: Ledger, record: Record) -> Iterator[str]:
+    """Yield what the model is compared with: this seed alone, then all seeds that are there."""
+    if record.baseline is None:
+        yield "It is a reference arm, compared with no baseline."
+        return
+    name = record.baseline.name
+    try:
+        baseline = ledger.read(record.baseline.id)
+    except BadInputError:
+        yield f"Its baseline, {name}, is not in the ledger."
+        return
+    alone = gain_this_seed(record, baseline)
+    if alone is not None:
+        yield (
+            f"Baseline of the same seed: {name}, {_told(baseline)}. The gain of this one seed is "
+            f"{alone:+.1f} points, which is no verdict on the strategy."
+        )
+    yield from _over_seeds(ledger, record)
+
+
+def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
+    """Yield the gain over all seeds of the arm that the ledger holds, where these are several."""
+    records = ledger.records()
+    arm = [r for r in records if (r.parts, r.labels) == (record.parts, record.labels)]
+    partners = {cell.baseline.id for cell in arm if cell.baseline}
+    found = gain(arm, [r for r in records if r.id in partners], ledger.predictions)
+    if found.n > 1 and found.mean is not None:
+        shown = f"{found.mean:+.1f} points"
+        if found.low is not None and found.high is not None:
+            ends = f"[{found.low:+.1f}, {found.high:+.1f}]"
+            shown += f" (95 % {ends}, for new {found.scope}, uncorrected)"
+        yield f"Over the {found.n} seeds in the ledger this way of adapting gains {shown}."
+
+
+def _name(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _source(record: Record) -> Iterator[str]:
+    source = record.source
+    if source is None:
+        yield "No source: nothing in this model was learned elsewhere."
+        return
+    card: dict[str, Any] = source.get("card") or {}
+    yield f"- weights: `{source.get('fingerprint', '?')}` (fingerprint)"
+    yield f"- origin: {card.get('origin') or UNKNOWN}"
+    yield f"- licence: {card.get('licence') or UNKNOWN}; that of the target's data too"
+    trained_on = card.get("trained_on") or ()
+    yield f"- trained on: {', '.join(map(str, trained_on)) or UNKNOWN}"
+    held = getattr(record, "contaminated_by", ())
+    if held:
+        yield f"- **the target lies inside {', '.join(held)}**, which the source was trained on"
+
+
+def _use(record: Record) -> Iterator[str]:
+    text = (record.config["target"].get("about") or {}).get("modality") == "text"
+    example = "texts.txt" if text or "text" in record.config["target"] else "photo.jpg"
+    yield "```bash"
+    yield "pip install transfergrid"
+    yield f"transfergrid predict . {example}      # label and probabilities as CSV"
+    yield "```"
+    module = record.config["strategy"]["_target_"].rpartition(".")[0]
+    if not module.startswith("transfergrid."):
+        yield ""
+        yield f"The strategy is in the module `{module}`, which must be importable there."
+
+
+def _limits(ledger: Ledger, record: Record) -> Iterator[str]:
+    data, n = record.data, record.data.test
+    yield f"- One run of one seed. Its scores are from {n:,} test examples of {record.names.target}"
+    yield "  and say nothing of other data."
+    yield "- Every input gets one of the classes above, also one that belongs to none of them."
+    error = (record.scores.test or {}).get("ece")
+    if error is not None:
+        yield f"- Probabilities are not calibrated: on the test split they are off by {error:.3f}"
+        yield "  (expected calibration error)."
+    if why_kept(ledger, record.id) == "best":
+        yield "- It was kept as the best of its grid by validation; test had no part in that."
+    if record.flags.underfit:
+        yield "- It does not fit its own training examples."
+    if record.flags.collapsed:
+        yield "- It predicts one class for all test examples."
+    for name, (asked, got) in data.short.items():
+        yield f"- Class {name} had {got} examples where {asked} were asked for."
+    copies = (data.notes or {}).get("duplicates")
+    if isinstance(copies, dict) and (copies.get("exact") or copies.get("near")):
+        told = f"{copies.get('exact', 0)} exact and {copies.get('near', 0)} near"
+        yield f"- Copies of test examples among those to learn from: {told}."
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
