@@ -10,6 +10,7 @@ from typing import Any
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.factory import Config
+from transfergrid.fingerprints import PACKAGE, is_packaged
 from transfergrid.identity import Labels, architecture_of, config_digest, digest
 from transfergrid.strategies.needs import Baselines, Needs
 
@@ -125,9 +126,10 @@ class Cell:
 def architecture_name(architecture: Config) -> str:
     """Return the short name of an architecture: of the model, of its folder, or of its kind."""
     named = architecture.get("name") or architecture.get("model")
-    folder = str(architecture.get("folder") or "").rstrip("/")
+    folder = str(architecture.get("folder") or "")
+    place = folder.removeprefix(PACKAGE).partition("/")[0] if is_packaged(folder) else folder
     kind = str(architecture["_target_"]).rpartition(".")[0].rpartition(".")[2]
-    return str(named or PurePath(folder).name or kind or architecture["_target_"])
+    return str(named or PurePath(place).name or kind or architecture["_target_"])
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from transfergrid.evidence import comparisons
 from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
@@ -16,8 +17,19 @@ from transfergrid.report.words import Told
 from transfergrid.verbs import Parser
 
 
-def rows_of(ledger: Ledger, cells: Container[str] | None = None) -> tuple[list[Row], list[Told]]:
+def rows_of(
+    ledger: Ledger,
+    cells: Container[str] | None = None,
+    over: str | None = None,
+    by_group: bool = False,
+) -> tuple[list[Row], list[Told]]:
     """Return the rows of a ledger's cells, or of some of them, and the failed ones in words.
+
+    Args:
+        ledger: holds the cells.
+        cells: identities of those that are meant.
+        over: name of an exploratory baseline that takes the primary one's place.
+        by_group: give every group of the test items rows of its own.
 
     What a cell is compared with, and whether its source has seen its target, is no part of its
     identity: the grid that asked for it last says.
@@ -31,9 +43,20 @@ def rows_of(ledger: Ledger, cells: Container[str] | None = None) -> tuple[list[R
             if cells is None or record.id in cells
         ]
 
-    failures = chosen(ledger.failures())
-    rows = table_rows(chosen(ledger.records()), failures, ledger.predictions, code_fingerprint)
+    failures, records = chosen(ledger.failures()), chosen(ledger.records())
+    if over is not None:
+        records = comparisons.over(records, over)
+    if by_group:
+        rows = list(_group_rows(records, ledger))
+    else:
+        rows = table_rows(records, failures, ledger.predictions, code_fingerprint)
     return rows, words.told(failures)
+
+
+def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
+    for name, inside, read in comparisons.by_group(records, ledger.predictions):
+        for row in table_rows(inside, (), read, code_fingerprint):
+            yield replace(row, target=f"{row.target} in {name}")
 
 
 def _as_declared(record: Record, told: dict[str, Any]) -> Record:
@@ -66,14 +89,16 @@ def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid table [RESULTS] [--format FORMAT]`."""
+    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`."""
     parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
     )
     parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
+    parser.add_argument("--by-group", action="store_true", help="within each group of test items")
     chosen = parser.parse_args(arguments)
-    rows, failed = rows_of(Ledger(chosen.results))
+    rows, failed = rows_of(Ledger(chosen.results), over=chosen.over, by_group=chosen.by_group)
     if chosen.format == "table":
         show(rows, failed=failed)
     else:

@@ -1,0 +1,77 @@
+"""Other views of the same cells: over another baseline, or within one group of the test items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.arrays import Predictions
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.gains import Read
+from transfergrid.evidence.scoring import BY_ITEM, RESAMPLED, SHARES
+from transfergrid.record import Record, Reference
+
+
+def over(records: Iterable[Record], name: str) -> list[Record]:
+    """Return the cells as compared with the exploratory baseline of this name, where they have it.
+
+    Cells that name no such baseline are compared with nothing.
+
+    Raises:
+        BadInputError: none of them does.
+    """
+    cells = list(records)
+    known = {other.name for cell in cells for other in cell.exploratory}
+    known |= {cell.baseline.name for cell in cells if cell.baseline}
+    check_known("baseline", name, sorted(known))
+    return [replace(cell, baseline=_named(cell, name)) for cell in cells]
+
+
+def _named(cell: Record, name: str) -> Reference | None:
+    there = [*([cell.baseline] if cell.baseline else []), *cell.exploratory]
+    return next((other for other in there if other.name == name), None)
+
+
+def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[Record], Read]]:
+    """Yield each group of test items with the cells as scored on it alone, in order of name.
+
+    Raises:
+        BadInputError: no cell's target has groups.
+    """
+    cells = [cell for cell in records if cell.metric.name in SHARES]
+    groups = {cell.id: _groups(cell, read) for cell in cells}
+    names = sorted({str(name) for found in groups.values() for name in np.unique(found)})
+    if not names:
+        raise BadInputError("no target of these results has groups: target.group_column names one")
+    for name in names:
+        rows = {identity: found == name for identity, found in groups.items()}
+        inside = [cell for cell in cells if rows[cell.id].any()]
+        scored = [_restricted(cell, _only(read(cell.id), rows[cell.id])) for cell in inside]
+        yield name, scored, lambda identity, rows=rows: _only(read(identity), rows[identity])
+
+
+def _groups(cell: Record, read: Read) -> NDArray[np.str_]:
+    """Return the group of each test item, (n,), or of none."""
+    try:
+        groups = read(cell.id).groups
+    except BadInputError:
+        groups = None
+    return np.empty(0, dtype=np.str_) if groups is None else groups
+
+
+def _only(said: Predictions, rows: NDArray[np.bool_]) -> Predictions:
+    return Predictions(said.probabilities[rows], said.labels[rows])
+
+
+def _restricted(cell: Record, said: Predictions) -> Record:
+    """Return the cell with the deciding metric of these test items in place of its score."""
+    name = cell.metric.name
+    if name == BY_ITEM:
+        value = float(said.correct().mean())
+    else:
+        once = np.ones((len(said.labels), 1), dtype=np.float32)
+        value = float(RESAMPLED[name](said, once)[0])
+    return replace(cell, scores=replace(cell.scores, test={name: value}))

@@ -1,0 +1,88 @@
+"""Another baseline, or a group of the test items: the same cells, read anew."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ledger_factory import made, predicted
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.comparisons import by_group, over
+from transfergrid.ledger import Ledger
+from transfergrid.record import Metric, Reference
+from transfergrid.report.closing import command, rows_of
+
+GROUPS = np.repeat(["ann", "bob"], 10)
+
+
+def right(share_ann, share_bob):
+    """Return predictions with these shares right of ann's and of bob's ten items each."""
+    turns = np.tile(np.arange(10), 2)
+    shares = np.where(GROUPS == "ann", share_ann, share_bob)
+    return predicted(turns < 10 * shares)._replace(groups=GROUPS)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Two seeds in which the arm helps ann and hurts bob, over scratch and over a probe."""
+    ledger = Ledger(tmp_path)
+    for seed in range(2):
+        scratch = made("scratch", score=0.5, seed=seed)
+        probe = made("feature_extraction", "glyphs", score=0.6, seed=seed, baseline=scratch)
+        arm = made("full_finetuning", "glyphs", score=0.7, seed=seed, baseline=scratch)
+        arm = replace(arm, exploratory=(Reference(name="feature_extraction", id=probe.id),))
+        ledger.write(scratch, right(0.5, 0.5))
+        ledger.write(probe, right(0.5, 0.7))
+        ledger.write(arm, right(1.0, 0.4))
+    return ledger
+
+
+def gains(rows):
+    return {(row.target, row.strategy): row.gain for row in rows if row.gain is not None}
+
+
+def test_a_gain_is_read_over_an_exploratory_baseline(ledger):
+    (key, value), *rest = gains(rows_of(ledger, over="feature_extraction")[0]).items()
+    assert (key, rest) == (("digits", "full_finetuning"), [])
+    assert value == pytest.approx(10)
+
+
+def test_over_the_primary_baseline_nothing_changes(ledger):
+    assert gains(rows_of(ledger, over="scratch")[0]) == gains(rows_of(ledger)[0])
+
+
+def test_a_baseline_that_nobody_names_is_told(ledger):
+    with pytest.raises(BadInputError, match="unknown baseline 'feature_extracton'; did you mean"):
+        rows_of(ledger, over="feature_extracton")
+
+
+def test_gains_are_read_within_each_group(ledger):
+    found = gains(rows_of(ledger, by_group=True)[0])
+    assert found["digits in ann", "full_finetuning"] == pytest.approx(50)
+    assert found["digits in bob", "full_finetuning"] == pytest.approx(-10)
+    whole = gains(rows_of(ledger)[0])["digits", "full_finetuning"]
+    assert whole == pytest.approx(np.mean([50, -10]))
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])
+def test_other_metrics_are_scored_anew_within_a_group(ledger, name):
+    metric = Metric(name=name, higher_is_better=name != "ece")
+    cells = [replace(cell, metric=metric) for cell in ledger.records()]
+    (_, ann, read), _ = by_group(cells, ledger.predictions)
+    best = next(cell for cell in ann if cell.names.strategy == "full_finetuning")
+    assert best.score == pytest.approx(0.0 if name == "ece" else 1.0)
+    assert len(read(best.id).labels) == 10
+
+
+def test_without_groups_that_is_told(tmp_path):
+    ledger = Ledger(tmp_path)
+    cell = made()
+    ledger.write(cell, predicted([True, False]))
+    with pytest.raises(BadInputError, match=r"no target of these results has groups"):
+        rows_of(ledger, by_group=True)
+
+
+def test_both_can_be_typed(ledger, capsys):
+    words = [str(ledger.root), "--over", "feature_extraction", "--by-group", "--format", "csv"]
+    assert command(words) == 0
+    assert "digits in ann,20,feature_extraction" in capsys.readouterr().out.replace(" ,", ",")
