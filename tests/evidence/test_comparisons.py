@@ -7,7 +7,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.comparisons import by_group, over
+from transfergrid.evidence.comparisons import by_group
 from transfergrid.ledger import Ledger
 from transfergrid.record import Metric, Reference
 from transfergrid.report.closing import command, rows_of
