@@ -10,7 +10,7 @@ A *description* is the plain dict from which the modules are built anew; see `de
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from transfergrid.batches import Prepared
+from transfergrid.batches import Prepared, View
+from transfergrid.data.domain import Examples
 from transfergrid.data.text import TextExamples
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, locate, target_of
@@ -130,24 +131,24 @@ def _features(file: Path) -> PlainFeatures:
         raise BadInputError(f"{file} cannot be used: {error}") from error
 
 
-class Unkept(Prepared):
-    """New examples, read when they are needed and not held: photos one by one, texts by batch."""
+class OneByOne(Prepared):
+    """New images, read and prepared one by one: many photos at once would fill the memory."""
 
     def rows(self, indices: NDArray[np.int64]) -> Inputs:
-        """Return the prepared inputs of these examples."""
-        if isinstance(self.examples, TextExamples):
-            return self.preprocess.prepare(self.examples.read(indices))
+        """Return the prepared inputs of these images."""
         few = [indices[i : i + 1] for i in range(len(indices))]
         parts = [self.preprocess.prepare(self.examples.read(one)) for one in few]
-        return _stacked(parts)
+        if isinstance(parts[0], Tensor):
+            return torch.cat([part for part in parts if isinstance(part, Tensor)])
+        dicts = [part for part in parts if isinstance(part, dict)]
+        return {name: torch.cat([part[name] for part in dicts]) for name in parts[0]}
 
     def warm(self) -> None:
         """Prepare nothing ahead."""
 
 
-def _stacked(parts: Sequence[Inputs]) -> Inputs:
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat([part for part in parts if isinstance(part, Tensor)])
-    dicts = [part for part in parts if isinstance(part, dict)]
-    return {name: torch.cat([part[name] for part in dicts]) for name in first}
+def new_view(examples: Examples, preprocess: Preprocess) -> View:
+    """Return all of some new examples, whose labels mean nothing."""
+    held = Prepared if isinstance(examples, TextExamples) else OneByOne
+    rows = np.arange(len(examples), dtype=np.int64)
+    return View(held(examples, preprocess), rows, examples.labels)

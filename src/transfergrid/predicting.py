@@ -175,15 +175,11 @@ def _write_chunk(writer: Any, model: Model, chunk: Chunk) -> None:
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
     """Return the class probabilities of each example of a chunk."""
-    import numpy as np
-
-    from transfergrid.batches import View
     from transfergrid.fitting import Machine, probabilities, quiet
-    from transfergrid.models import Unkept
+    from transfergrid.models import new_view
 
     quiet()
-    rows = np.arange(len(chunk.examples), dtype=np.int64)
-    view = View(Unkept(chunk.examples, model.preprocess), rows, chunk.examples.labels)
+    view = new_view(chunk.examples, model.preprocess)
     found: list[list[float]] = probabilities(model.strategy, view, Machine()).tolist()
     return found
 

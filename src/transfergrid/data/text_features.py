@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -24,7 +25,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, texts: Raw, labels: Any = None) -> TextFeatures:
         """Collect the words of texts, or of pairs of texts; labels are not used."""
-        self.words_ = TfidfVectorizer(token_pattern=WORD, ngram_range=(1, 2), sublinear_tf=True)
+        self.words_ = _vectorizer()
         told = [_joined(text) for text in texts]
         self.words_.fit(told if any(text.strip() for text in told) else ["."])
         return self
@@ -32,6 +33,23 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, texts: Raw) -> Any:
         """Return a sparse matrix (n, words and pairs of words), float64."""
         return LENGTH * self.words_.transform([_joined(text) for text in texts])
+
+    def kept(self) -> dict[str, Any]:
+        """Return what `fit` settled as plain JSON values."""
+        words, idf = self.words_.get_feature_names_out(), self.words_.idf_
+        return {"words": list(words), "idf": [float(value) for value in idf]}
+
+    def restore(self, kept: dict[str, Any]) -> TextFeatures:
+        """Be fitted as the features were that `kept` this."""
+        self.words_ = _vectorizer({word: i for i, word in enumerate(kept["words"])})
+        self.words_.idf_ = np.asarray(kept["idf"])
+        return self
+
+
+def _vectorizer(vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        token_pattern=WORD, ngram_range=(1, 2), sublinear_tf=True, vocabulary=vocabulary
+    )
 
 
 def _joined(text: str | tuple[str, str]) -> str:

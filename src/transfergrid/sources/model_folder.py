@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def content(folder: Path) -> str:
     names = [name for name in (CONFIG, PREPROCESSOR, *TOKENIZER) if (folder / name).is_file()]
     facts = file_facts(folder, names, "transformers description 1", _described)
     return _digest(facts)
+
+
+def copy_description(folder: Path, to: Path) -> None:
+    """Copy a model's config and tokenizer or image preprocessing, no weights, into a new folder."""
+    to.mkdir(parents=True)
+    for name in (CONFIG, PREPROCESSOR, *TOKENIZER):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, to / name)
 
 
 def weights_content(folder: Path) -> str:

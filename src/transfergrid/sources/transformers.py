@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,11 @@ class FolderArchitecture(Architecture):
             return model_folder.found(self.folder)
         assert self.model is not None
         return hub_folder.folder_of(self.model, self.revision, with_weights)
+
+    def moved(self, folder: Path) -> Architecture:
+        """See `Architecture.moved`: config and tokenizer go along, no name of the hub is left."""
+        model_folder.copy_description(self.place(), folder)
+        return dataclasses.replace(self, model=None, revision=None, folder=str(folder))  # type: ignore[type-var]
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
