@@ -249,3 +249,18 @@ def test_the_shorter_of_two_batches_of_sequences_is_padded():
     assert both.inputs["attention_mask"].sum(1).tolist() == [3, 3, 5, 5]
     assert both.inputs["input_ids"].shape == (4, 5)
     assert torch.equal(join(long, short).inputs["input_ids"][:2], long.inputs["input_ids"])
+
+
+class Cutting(Sequences):
+    def prepare(self, raw):
+        return {**super().prepare(raw), "cut": torch.tensor([int(number) > 6 for number in raw])}
+
+    def cut(self, prepared):
+        return int(prepared["cut"].sum())
+
+
+@pytest.mark.parametrize("most", [2, 100])
+def test_what_the_model_is_shown_in_part_is_counted(monkeypatch, most):
+    monkeypatch.setattr(batches, "CUTS_COUNTED_AT_ONCE", most)
+    assert Prepared(Numbers([7, 2, 9, 2, 5]), Cutting()).n_cut() == 2
+    assert view(5).prepared.n_cut() == 0

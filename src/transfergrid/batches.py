@@ -19,6 +19,7 @@ from transfergrid.data.domain import Examples
 from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Inputs, Preprocess
 
+CUTS_COUNTED_AT_ONCE = 10_000
 CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
 
 
@@ -96,6 +97,7 @@ class Prepared:
         self.preprocess = preprocess
         self._cache: Inputs | None = None
         self._small: bool | None = None
+        self._n_cut: int | None = None
 
     def rows(self, indices: NDArray[np.int64]) -> Inputs:
         """Return the prepared inputs of these examples."""
@@ -111,6 +113,15 @@ class Prepared:
             return None
         found: NDArray[np.int64] = self._cache["attention_mask"].sum(dim=1).numpy()[indices]
         return found
+
+    def n_cut(self) -> int:
+        """Return how many examples are longer than the model takes, and so come cut."""
+        if self._n_cut is None:
+            everything = np.arange(len(self.examples), dtype=np.int64)
+            parts = np.array_split(everything, 1 + len(everything) // CUTS_COUNTED_AT_ONCE)
+            count = getattr(self.preprocess, "cut", None)  # images are resized, never cut
+            self._n_cut = sum(count(self.rows(part)) for part in parts) if count else 0
+        return self._n_cut
 
     def warm(self) -> None:
         """Prepare everything now, where it fits: processes that are forked later share it."""

@@ -111,8 +111,17 @@ def _data(setup: Setup, test: int) -> Data:
         classes=classes,
         per_class=named(setup.drawn.per_class),
         short=named(setup.drawn.short),
-        notes=setup.target.loaded.notes,
+        notes={**setup.target.loaded.notes, **_cut(setup)},
     )
+
+
+def _cut(setup: Setup) -> dict[str, Any]:
+    """Return how many texts of each split the model was shown in part only, if there are any."""
+    counts = {
+        split: setup.target.whole(split, setup.preprocess).prepared.n_cut()
+        for split in ("pool", "test")
+    }
+    return {"cut_texts": counts} if any(counts.values()) else {}
 
 
 def _machine(machine: RunsOn, setup: Setup) -> Machine:
