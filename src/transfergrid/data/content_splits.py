@@ -103,7 +103,7 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
     if both:
         some = f"{len(both)} group{'s' if len(both) > 1 else ''} of {column!r}"
         raise BadInputError(
-            f"{some} stand in both the pool and test: {named(both)}; split by whole groups, as in "
+            f"{some} stand{'' if len(both) > 1 else 's'} in both the pool and test: {named(both)}; split by whole groups, as in "
             "one file with target.test_split=0.2"
         )
     if len(pool) < KEPT_GROUPS:

@@ -77,14 +77,13 @@ def _names(given: Sequence[str]) -> list[str]:
 
 
 def _given(found: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    if set(found) <= set(names):
-        return {label: label for label in found}
+    """Return the class of each label: all are names of classes, or all their numbers."""
+    strange = [label for label in found if label not in names]
     numbers = {label: _index(label) for label in found}
-    unknown = [n for n in found if numbers[n] not in range(len(names)) and n not in names]
-    if unknown or None in numbers.values():
-        strange = unknown or [n for n in found if numbers[n] is None]
+    if strange and not all(number in range(len(names)) for number in numbers.values()):
+        strange = [label for label in strange if numbers[label] not in range(len(names))] or strange
         raise BadInputError(f"its labels {named(strange)} are none of the classes {named(names)}")
-    return {label: names[int(index or 0)] for label, index in numbers.items()}
+    return {label: names[numbers[label] or 0] if strange else label for label in found}
 
 
 def _index(label: str) -> int | None:
