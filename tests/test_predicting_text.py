@@ -1,0 +1,100 @@
+"""A kept text model away from its source's folder and its table says what its cell recorded."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+from composed import planned
+from kept_cells import CPU
+from sources.small_models import pretrained
+from transfergrid import predicting
+from transfergrid.cell import run_cell
+from transfergrid.cell_config import CellConfig
+from transfergrid.errors import BadInputError
+from transfergrid.exporting import export
+from transfergrid.ledger import Ledger
+from transfergrid.materials import OpenDomain
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "quietly", "why", "is", "sky", "blue", "fine"]
+
+
+def sentences(file, n=60, pairs=False):
+    """Write sentences whose class is told by a word; the last ones are long."""
+    rng = np.random.default_rng(0)
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["review", "other", "verdict", "split"])
+        for i in range(n):
+            length = rng.integers(2, 20) if i < n - 4 else 60
+            words = [*rng.choice(WORDS, length), ("film", "dog")[i % 2]]
+            split = "test" if i % 3 == 0 else "train"
+            writer.writerow([f"{i} {' '.join(words)}", " ".join(words[:3]), "ab"[i % 2], split])
+
+
+def run(folder, ledger, strategy, *overrides):
+    sentences(folder / "table.csv")
+    source = [f"source.folder={folder / 'bert'}"] if strategy != "logistic_regression" else []
+    plan = planned(
+        *(["source=transformers", *source, "training.steps=3"] if source else []),
+        *("target=text_table", f"target.file={folder / 'table.csv'}", "target.text=review"),
+        *("target.label=verdict", "target.split_column=split", f"strategy={strategy}"),
+        *("labels=10", *overrides),
+    )
+    (cell,) = [c for c in plan.cells if c.id in plan.wanted]
+    return run_cell(CellConfig(**cell.to_json()), ledger, CPU, keep="all")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Records and exported folders by strategy, the recorded texts, and no source any more."""
+    folder = tmp_path_factory.mktemp("texts")
+    pretrained(folder, "bert")
+    ledger, found = Ledger(folder / "results"), {}
+    for strategy in ("full_finetuning", "logistic_regression"):
+        record = run(folder, ledger, strategy)
+        export(ledger, record.id, folder / "first" / strategy)
+        found[strategy] = record
+    test = OpenDomain(record.config["target"]).examples("test")
+    texts = test.read(np.arange(len(test)))
+    shutil.move(folder / "first", folder / "moved")
+    shutil.rmtree(folder / "bert")
+    (folder / "table.csv").unlink()
+    return folder / "moved", ledger, found, texts
+
+
+@pytest.mark.parametrize("strategy", ["full_finetuning", "logistic_regression"])
+@pytest.mark.parametrize("kind", ["txt", "csv"])
+def test_predictions_equal_the_recorded_ones(made, tmp_path, strategy, kind):
+    folder, ledger, records, texts = made
+    file = tmp_path / f"new.{kind}"
+    with file.open("w", newline="") as stream:
+        if kind == "csv":
+            csv.writer(stream).writerows([["n", "review"], *enumerate(texts)])
+        else:
+            stream.writelines(f"{text}\n" for text in texts)
+    out = tmp_path / "out.csv"
+    assert predicting.command([str(folder / strategy), str(file), "-o", str(out)]) == 0
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["text"] for row in rows] == texts
+    said = np.array([[float(row["p_a"]), float(row["p_b"])] for row in rows])
+    recorded = ledger.predictions(records[strategy].id).probabilities
+    np.testing.assert_allclose(said, recorded, atol=1e-6)
+
+
+def test_nothing_of_an_exported_model_says_where_it_was_made(made):
+    folder = made[0]
+    for file in (folder / "full_finetuning").rglob("*.json"):
+        assert str(folder.parent) not in file.read_text(), file.name
+    assert (folder / "full_finetuning" / "architecture" / "tokenizer.json").is_file()
+    assert not list(folder.rglob("pytorch_model.bin"))
+
+
+def test_in_the_ledger_a_model_needs_its_sources_folder(made, tmp_path):
+    _, ledger, records, _ = made
+    (tmp_path / "new.txt").write_text("a fine film\n")
+    arguments = [records["full_finetuning"].id, str(tmp_path / "new.txt")]
+    with pytest.raises(BadInputError, match="bert"):
+        predicting.command([*arguments, "--results", str(ledger.root)])
