@@ -200,12 +200,17 @@ def _remember(root: Path, news: Memory) -> None:
         old = memory.get(name)
         memory[name] = (stamp, {**old[1], **facts} if old and old[0] == stamp else facts)
     try:
-        _replace(_memory_file(root), json.dumps(memory))
+        replace_text(_memory_file(root), json.dumps(memory))
     except OSError:
         return  # a read-only or full disk costs time, not results
 
 
-def _replace(file: Path, text: str) -> None:
+def replace_text(file: Path, text: str) -> None:
+    """Write a file in one step, so that no reader sees a part of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
     try:

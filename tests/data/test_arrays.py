@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from transfergrid.data.arrays import Arrays
+from transfergrid.data.copies import Copies
 from transfergrid.data.features import ImageFeatures
 from transfergrid.errors import BadInputError
 
@@ -63,7 +64,7 @@ def test_named_splits_are_taken_as_they_are(file):
     np.testing.assert_array_equal(pixels(found.pool)[..., 0], content["x_train"])
     np.testing.assert_array_equal(pixels(found.test)[..., 0], content["x_test"])
     np.testing.assert_array_equal(found.test.labels, content["y_test"])
-    assert found.notes == {"unused_arrays": ["extra"]}
+    assert found.notes["unused_arrays"] == ["extra"]
 
 
 def test_validation_arrays_join_the_pool(file):
@@ -202,6 +203,26 @@ def test_arrays_that_do_not_fit_are_refused(file, changes, message):
     refused(message, file, whole(**changes))
 
 
+def test_copies_are_counted_and_dropped_on_request(file):
+    content = whole()
+    content["x_test"] = np.concatenate([content["x_test"][:4], content["x_train"][[7, 11]]])
+    kept = loaded(file, content)
+    assert (kept.notes["duplicates"]["exact"], kept.notes["duplicates"]["dropped"]) == (2, 0)
+    dropped = loaded(file, content, duplicates="drop")
+    assert (len(dropped.pool), dropped.notes["duplicates"]["dropped"]) == (10, 2)
+    left = np.delete(content["x_train"], [7, 11], axis=0)
+    np.testing.assert_array_equal(pixels(dropped.pool)[..., 0], left)
+    np.testing.assert_array_equal(pixels(dropped.test)[..., 0], content["x_test"])
+    with pytest.raises(BadInputError, match="unknown duplicates 'dorp'; did you mean drop"):
+        Arrays(str(file), duplicates="dorp").check()
+
+
+def test_dropping_may_not_empty_a_class(file):
+    content = whole()
+    content["x_test"] = content["x_train"][[2, 5, 8, 11, 0, 1]]
+    refused("duplicates=drop leaves nothing of class '2'", file, content, duplicates="drop")
+
+
 def test_something_to_test_on_must_be_there_once(file):
     refused("test_split=0.2", file, {"x": images(4, 3, 3), "y": np.arange(4) % 2})
     refused("leave out test_split", file, whole(), test_split=0.2)
@@ -251,7 +272,10 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         ("pneumoniamnist_subset", 4_406, 624, (28, 28, 1), 2),
     ],
 )
-def test_real_archives_load(name, pool, test, shape, n_classes):
+def test_real_archives_load(name, pool, test, shape, n_classes, monkeypatch):
+    monkeypatch.setattr(  # MNIST's 70,000 images take a while
+        "transfergrid.data.image_copies.find_copies", lambda p, t: Copies.none(len(p), len(t))
+    )
     domain = Arrays(str(SHARED / name / f"{name}.npz"))
     domain.check()
     found = domain.load()

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
 from transfergrid.data.budgets import stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
-from transfergrid.data.duplicates import check_mode
+from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import existing, file_facts
+from transfergrid.fingerprints import existing, file_facts, fingerprint
 
 SOUND = "sound"
 
@@ -60,10 +60,14 @@ class Arrays(Domain):
         verdict = file_facts(file, [""], kind, self._verdict)[""]
         if verdict != SOUND:
             raise BadInputError(f"{self.file}: {verdict}")
+        if self.duplicates == "drop":
+            self.load()  # finds the classes of which nothing would be left
 
     def load(self) -> LoadedDomain:
         """Return images (n, H, W, C) in memory."""
-        return self._of(self._loaded)
+        loaded = self._of(self._loaded)
+        key = f"arrays/{self.version}/{self.test_split!r}/{fingerprint(self.file)}"
+        return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
 
     def _verdict(self, file: Path) -> str:
         try:

@@ -1,0 +1,63 @@
+"""What a search for copies finds, whatever the modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAIRS = 5
+"""How many copies are named for a reader to look at."""
+
+Pair = tuple[int, int, str]
+"""Places in the pool and in the test split, and "exact" or "near"."""
+
+
+@dataclass
+class Copies:
+    """Which examples of two sets are copies of each other.
+
+    Attributes:
+        exact: (n_test,) test examples with an exact copy in the pool.
+        near: (n_test,) others with a near copy there.
+        pool: (n_pool,) pool examples that are an exact or near copy of a test example.
+        pairs: a few of them, exact ones first.
+    """
+
+    exact: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+    pool: NDArray[np.bool_]
+    pairs: list[Pair] = field(default_factory=list)
+
+    @classmethod
+    def none(cls, n_pool: int, n_test: int) -> Copies:
+        """Return that there are none."""
+        empty = [np.zeros(n, dtype=bool) for n in (n_test, n_test, n_pool)]
+        return cls(*empty)
+
+    def fits(self, n_pool: int, n_test: int) -> bool:
+        """Tell whether these are copies between sets of these sizes."""
+        return len(self.pool) == n_pool and len(self.exact) == len(self.near) == n_test
+
+
+def exact_copies(pool: NDArray[np.generic], test: NDArray[np.generic]) -> Copies:
+    """Return as copies what has the same key; keys are (n_pool,) and (n_test,)."""
+    in_pool, in_test = np.isin(pool, test), np.isin(test, pool)
+    first = {pool[i]: int(i) for i in np.flatnonzero(in_pool)[::-1]}
+    pairs = [(first[test[i]], int(i), "exact") for i in np.flatnonzero(in_test)[:PAIRS]]
+    return Copies(in_test, np.zeros(len(test), dtype=bool), in_pool, pairs)
+
+
+def add_near(copies: Copies, pool: NDArray[np.int64], test: NDArray[np.int64]) -> None:
+    """Add pairs of near copies: places in the pool (k,) and in the test split (k,)."""
+    copies.pool[pool] = True
+    new = ~copies.exact[test]
+    copies.near[test[new]] = True
+    named = {pair[1] for pair in copies.pairs}
+    for p, t in zip(pool[new].tolist(), test[new].tolist(), strict=True):
+        if len(copies.pairs) == PAIRS:
+            return
+        if t not in named:
+            copies.pairs.append((p, t, "near"))
+            named.add(t)
