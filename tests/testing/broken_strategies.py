@@ -164,6 +164,37 @@ class SqueezesABatchOfOne(Strategy):
         return self.head(self.backbone.embed(inputs).squeeze())
 
 
+class MakesAModuleLate(Strategy):
+    def prepare(self, data):
+        torch.manual_seed(0)
+        self.last = nn.Linear(len(self.classes), len(self.classes))
+
+    def predict(self, inputs):
+        return self.last(super().predict(inputs)) if hasattr(self, "last") else 0.0
+
+    def trainable(self):
+        last = list(self.last.parameters()) if hasattr(self, "last") else []
+        return [*super().trainable(), ParamGroup("last", last)]
+
+
+class ForgetsWhatItPredictsBy(Strategy):
+    training_only = ("head",)
+
+
+class TakesInputsForImages(Strategy):
+    def loss(self, batch, progress):
+        mirrored = batch.target.inputs.flip(-1)
+        return nn.functional.cross_entropy(self.predict(mirrored), batch.target.labels)
+
+
+class ReadsPadding(Strategy):
+    def predict(self, inputs):
+        logits = super().predict(inputs)
+        if isinstance(inputs, dict):
+            logits = logits * inputs["input_ids"].shape[1]
+        return logits
+
+
 BROKEN = [
     ("survives_its_own_config", ChangesItsArgument, "lr_factor: 2.0 became 4.0"),
     ("reads_only_what_it_declares", ReadsTheSource, "loss reads batch.source, which is None"),
@@ -186,4 +217,8 @@ BROKEN = [
     ("saved_and_loaded", AddsABufferLate, "its saved state does not load"),
     ("one_example_is_enough", StandardisesOverTheBatch, "predicted otherwise than within"),
     ("one_example_is_enough", SqueezesABatchOfOne, "predicted otherwise than within"),
+    ("kept_and_used", MakesAModuleLate, "makes no model"),
+    ("kept_and_used", ForgetsWhatItPredictsBy, "predicts something else"),
+    ("holds_on_texts", TakesInputsForImages, "on texts it raises AttributeError: 'dict'"),
+    ("holds_on_texts", ReadsPadding, "on texts: an example alone is predicted otherwise"),
 ]

@@ -7,6 +7,7 @@ import torch
 from transfergrid.strategies.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain
+from transfergrid.testing.tiny_text import LONGEST, TinyTextArchitecture, TinyTextDomain
 from transfergrid.training import Training
 
 
@@ -21,6 +22,22 @@ def test_tiny_backbone_keeps_the_contract(granularity):
         assert torch.equal(backbone.suffix(k, granularity)(boundary), backbone.embed(inputs))
 
 
+def test_tiny_text_backbone_keeps_the_contract():
+    backbone, texts = TinyTextArchitecture().build().eval(), TinyTextDomain().load().test
+    names = [name for block in backbone.blocks() for name in block.parameters]
+    assert names == [name for name, _ in backbone.named_parameters()]
+    raw = texts.read(np.arange(8))
+    lengths = {len(text.split()) for text in raw}
+    assert len(lengths) > 2
+    assert max(lengths) <= LONGEST
+    inputs = backbone.preprocess.finish(backbone.preprocess.prepare(raw), "none", None)
+    whole = backbone.embed(inputs)
+    for k in range(len(backbone.blocks()) + 1):
+        assert torch.equal(backbone.suffix(k)(backbone.prefix(k)(inputs)), whole)
+    alone = backbone.preprocess.finish(backbone.preprocess.prepare(raw[:1]), "none", None)
+    torch.testing.assert_close(backbone.embed(alone), whole[:1])
+
+
 def test_poison_is_in_the_test_split_alone():
     plain, poisoned = TinyDomain().load(), TinyDomain(test="poisoned").load()
     everything = np.arange(24)
@@ -30,8 +47,10 @@ def test_poison_is_in_the_test_split_alone():
     assert not np.array_equal(plain.test.read(everything), poisoned.test.read(everything))
 
 
-def test_tiny_domain_can_be_learned():
+@pytest.mark.parametrize("texts", [False, True])
+def test_tiny_domain_can_be_learned(texts):
     plan = Training(steps=60, batch_size=16, lr=0.01, validations=2)
-    run = Bench(FullFinetuning, {"lr_factor": 1.0}, training=plan).run(10)
+    bench = Bench(FullFinetuning, {"lr_factor": 1.0}, training=plan)
+    run = (bench.on_texts() if texts else bench).run(10)
     labels = torch.from_numpy(run.setup.target.loaded.test.labels)
     assert (run.predictions.argmax(dim=1) == labels).float().mean() > 0.8

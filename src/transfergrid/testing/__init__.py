@@ -7,6 +7,7 @@ from transfergrid.testing.conformance import (
     run_check,
 )
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain, TinySource
+from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextDomain, TinyTextSource
 
 __all__ = [
     "CHECKS",
@@ -14,6 +15,9 @@ __all__ = [
     "TinyArchitecture",
     "TinyDomain",
     "TinySource",
+    "TinyTextArchitecture",
+    "TinyTextDomain",
+    "TinyTextSource",
     "check_strategy",
     "run_check",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import random
 from collections.abc import Callable
@@ -24,9 +25,11 @@ from transfergrid.fitting import Fit, Machine, quiet
 from transfergrid.identity import Labels
 from transfergrid.materials import OpenDomain
 from transfergrid.pretraining import SourceMaker
+from transfergrid.sources.source import Source
 from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
+from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.tracking import NoTracker
 from transfergrid.training import Training
 
@@ -58,6 +61,8 @@ class Bench:
         strategy_class: what is checked.
         arguments: of its constructor.
         yaml: its config file, if it has one.
+        domain: makes the cells' domains.
+        source: what the cells transfer from.
     """
 
     strategy_class: type[Strategy]
@@ -67,10 +72,16 @@ class Bench:
         default_factory=lambda: Training(steps=8, batch_size=8, validations=2, lr=0.01)
     )
     machine: Machine = field(default_factory=lambda: Machine(accelerator="cpu"))
+    domain: type[TinyDomain] = TinyDomain
+    source: Source = field(default_factory=TinySource)
 
     def __post_init__(self) -> None:
         self._runs: dict[Labels, Run] = {}
         self._disturbance = itertools.count()
+
+    def on_texts(self) -> Bench:
+        """Return a bench for the same strategy whose cells are of texts."""
+        return dataclasses.replace(self, domain=TinyTextDomain, source=TinyTextSource())
 
     def strategy(self) -> Strategy:
         """Return a new strategy, not yet attached to anything."""
@@ -88,14 +99,14 @@ class Bench:
         self.disturb()
         maker = SourceMaker(Path("unused"), self.machine, NoTracker(), Stopwatch())
         made = strategy if strategy is not None else self.strategy()
-        return cell.set_up(self._config(labels, target or TinyDomain()), maker, made)
+        return cell.set_up(self._config(labels, target or self.domain()), maker, made)
 
     def _config(self, labels: Labels, target: TinyDomain) -> CellConfig:
         return CellConfig(
             id="conformance",
             parts={},
             names={},
-            source=config_of(TinySource()),
+            source=config_of(self.source),
             strategy={},
             target=config_of(target),
             labels=labels,

@@ -18,11 +18,41 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.errors import check_known
+from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
-from transfergrid.testing import declarations, learning, running
+from transfergrid.testing import declarations, keeping, learning, running
 from transfergrid.testing.bench import Bench, Broken, quiet_thread
 
 Check = Callable[[Bench], None]
+
+_ON_TEXTS: tuple[Check, ...] = (
+    learning.reads_only_what_it_declares,
+    learning.loss_is_a_finite_scalar,
+    running.predictions_repeat,
+    learning.gradients_where_declared,
+    running.frozen_stays_frozen,
+    running.sees_the_batches_of_its_block,
+    running.saved_and_loaded,
+    running.one_example_is_enough,
+)
+
+
+def holds_on_texts(bench: Bench) -> None:
+    """What holds on images holds on texts, whose inputs are a dict and of unequal lengths."""
+    if any(isinstance(value, Architecture) for value in bench.arguments.values()):
+        return  # which is one for images
+    texts = bench.on_texts()
+    for check in _ON_TEXTS:
+        try:
+            check(texts)
+        except Broken as broken:
+            raise Broken(f"on texts: {broken}") from broken
+        except Exception as error:
+            raise Broken(
+                f"on texts it raises {type(error).__name__}: {error} ({_where(error)}). Hand "
+                "inputs to the backbone as they come, and use take, join and size_of of batches"
+            ) from error
+
 
 _STAGES: tuple[tuple[Check, ...], ...] = (
     (
@@ -44,6 +74,7 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
         running.saved_and_loaded,
         running.one_example_is_enough,
     ),
+    (holds_on_texts, keeping.kept_and_used),
 )
 """A stage means something only if all before it passed: without a loss there is no run to judge."""
 
@@ -118,7 +149,10 @@ def _run(check: Check, bench: Bench) -> str | None:
     except Broken as broken:
         return str(broken)
     except Exception as error:  # whatever the author's code raises
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
-        return f"it raises {type(error).__name__}: {error} ({where})."
+        return f"it raises {type(error).__name__}: {error} ({_where(error)})."
     return None
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"

@@ -36,7 +36,7 @@ def reads_only_what_it_declares(bench: Bench) -> None:
     """No part of a batch or of a cell's data is read that `needs` does not declare."""
     setup = bench.set_up(bench.budgets()[-1])
     teach(setup, SEED, bench.machine)
-    everything = _everything(setup)
+    everything = _everything(setup, bench.domain(shift=0.4))
     data, batch = Watched(everything), Watched(bench.batch(everything))
     setup.strategy.prepare(cast(CellData, data))
     setup.strategy.train()
@@ -47,12 +47,12 @@ def reads_only_what_it_declares(bench: Bench) -> None:
     _expect_declared("loss reads batch", batch.read, _undeclared(needs))
 
 
-def _everything(setup: Setup) -> CellData:
+def _everything(setup: Setup, source: TinyDomain) -> CellData:
     """Return all the data that any strategy may get, whatever this one declares."""
     labels = setup.target.loaded.pool.labels
     drawn = draw(labels, len(setup.target.classes), MANY, SEED)
     data = target_data(setup.target, drawn, Needs(unlabelled=True), setup.preprocess)
-    add_source_domain(data, config_of(TinyDomain(shift=0.4)), True, setup.preprocess)
+    add_source_domain(data, config_of(source), True, setup.preprocess)
     return data
 
 

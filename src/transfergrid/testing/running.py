@@ -24,7 +24,7 @@ from transfergrid.testing.bench import (
     opened,
     sealed,
 )
-from transfergrid.testing.tiny import SealedError, TinyDomain
+from transfergrid.testing.tiny import SealedError
 
 
 def same_seed_same_result(bench: Bench) -> None:
@@ -188,13 +188,19 @@ def _parts(batch: Batch) -> dict[str, Tensor]:
     for name, part in (("target", batch.target), ("source", batch.source)):
         if part is not None:
             found |= {name: part.inputs, f"{name} labels": part.labels}
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    parts: dict[str, Tensor] = {}
+    for name, value in found.items():
+        if isinstance(value, dict):
+            parts |= {f"{name} {key}": tensor for key, tensor in value.items()}
+        elif value is not None:
+            parts[name] = value
+    return parts
 
 
 def cannot_reach_the_test_split(bench: Bench) -> None:
     """Nothing before the final score reads the test split or depends on it."""
     mend = "Learn and choose from what prepare(data) and the batches give, and from nothing else"
-    target = TinyDomain(test="poisoned")
+    target = bench.domain(test="poisoned")
     for labels in bench.budgets():
         with sealed(opened(target)[1], "images", "labels"):
             try:
@@ -209,7 +215,7 @@ def sees_only_its_labels(bench: Bench) -> None:
     """Target labels beyond those that the cell was given are not read."""
     for labels in bench.budgets():
         setup = bench.set_up(labels)
-        with sealed(opened(TinyDomain())[0], "labels"):
+        with sealed(opened(bench.domain())[0], "labels"):
             try:
                 _learn_only(setup, bench)
             except SealedError as error:

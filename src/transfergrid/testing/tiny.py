@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -32,13 +32,13 @@ class SealedError(Exception):
 
 
 class TinyExamples(Examples):
-    """Images (n, 8, 8, 1) in memory; `seal` what must not be read for a while.
+    """Images (n, 8, 8, 1), or others' inputs; `seal` what must not be read for a while.
 
     Attributes:
         sealed: of "images" and "labels", what raises `SealedError` when it is read.
     """
 
-    def __init__(self, name: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    def __init__(self, name: str, images: NDArray[Any], labels: NDArray[np.int64]) -> None:
         self.name, self._images, self._labels = name, images, labels
         self.sealed: frozenset[str] = frozenset()
 

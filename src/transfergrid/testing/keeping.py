@@ -1,0 +1,58 @@
+"""Check of what is kept of a trained strategy: does a model made from it predict the same?"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transfergrid.factory import config_of
+from transfergrid.fitting import probabilities
+from transfergrid.identity import architecture_of
+from transfergrid.keeping import MODEL
+from transfergrid.models import Model, load_model, save_model
+from transfergrid.stages import Setup
+from transfergrid.testing.bench import SEED, Bench, Broken, expect
+
+MEND = (
+    "Create modules and parameters in build() and further tensors by register_buffer in prepare(), "
+    "name in training_only what predict does not use and nothing else, or override kept_state() "
+    "and restore()"
+)
+
+
+def kept_and_used(bench: Bench) -> None:
+    """Kept, and made again from its config without data or source, it predicts the same."""
+    for labels in bench.budgets():
+        run = bench.trained(labels)
+        run.setup.strategy.load_state_dict(run.state)
+        with tempfile.TemporaryDirectory() as folder:
+            save_model(run.setup, Path(folder), "all")
+            bench.disturb()
+            try:
+                model = load_model(Path(folder) / MODEL, _description(bench, run.setup))
+                found = _say(model, run.setup, bench)
+            except Exception as error:
+                raise Broken(f"what is kept of it makes no model: {error}. {MEND}.") from error
+        same = torch.allclose(found, run.predictions, atol=1e-6)
+        expect(same, "the model made from what is kept of it predicts something else", MEND)
+
+
+def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
+    student = setup.strategy.hparams.get("student")
+    source = config_of(bench.source)
+    architecture = config_of(student) if student is not None else architecture_of(source)
+    return {
+        "architecture": architecture if setup.backbone is not None else None,
+        "strategy": config_of(bench.strategy()),
+        "training": config_of(bench.training),
+        "classes": list(setup.target.classes),
+        "seed": SEED,
+    }
+
+
+def _say(model: Model, setup: Setup, bench: Bench) -> torch.Tensor:
+    view = setup.target.whole("test", model.preprocess)
+    return probabilities(model.strategy, view, bench.machine)
