@@ -71,6 +71,18 @@ class ImageBackbone(Backbone):
         return {**self.__dict__, "_traces": {}}
 
 
+class ChildBlocks(ImageBackbone):
+    """A network whose children with weights are its blocks, in the order of their definition."""
+
+    def groups(self, granularity: Granularity) -> list[list[str]]:
+        """See `ImageBackbone.groups`; coarse and fine are the same."""
+        found = [
+            [f"{name}.{own}" for own, _ in (*child.named_parameters(), *child.named_buffers())]
+            for name, child in self.network.named_children()
+        ]
+        return [names for names in found if names]
+
+
 def for_channels(values: Iterable[float], channels: int) -> tuple[float, ...]:
     """Cut per-channel values to fewer channels, or begin again with the first."""
     return tuple(islice(cycle(values), channels))

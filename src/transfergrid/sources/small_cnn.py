@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from transfergrid.errors import BadInputError
 from transfergrid.sources.source import Architecture
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from transfergrid.sources.backbone import Backbone
 
 SMALLEST = 16
@@ -45,7 +48,23 @@ class SmallCNN(Architecture):
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
-        from transfergrid.sources.small_cnn_backbone import SmallCNNBackbone
+        from transfergrid.sources.image_backbone import ChildBlocks
+        from transfergrid.sources.images import ImagePreprocess
 
         self.check()
-        return SmallCNNBackbone(self.size, self.channels, tuple(self.widths))
+        half = (0.5,) * self.channels
+        preprocess = ImagePreprocess((self.size, self.size), self.channels, half, half, "bilinear")
+        text = f"small_cnn {self.size} {self.channels} {list(self.widths)}"
+        return ChildBlocks(self._network(), text, preprocess)
+
+    def _network(self) -> nn.Module:
+        from torch import nn
+
+        first, second, hidden = self.widths
+        side = ((self.size - 4) // 2 - 4) // 2
+        parts = {
+            "conv1": [nn.Conv2d(self.channels, first, 5), nn.ReLU(), nn.MaxPool2d(2)],
+            "conv2": [nn.Conv2d(first, second, 5), nn.ReLU(), nn.MaxPool2d(2)],
+            "hidden": [nn.Flatten(), nn.Linear(second * side * side, hidden), nn.ReLU()],
+        }
+        return nn.Sequential(OrderedDict((k, nn.Sequential(*v)) for k, v in parts.items()))
