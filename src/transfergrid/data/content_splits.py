@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -101,10 +100,12 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
     pool = {group for group, sealed in zip(groups, is_test, strict=True) if not sealed}
     both = sorted(pool & test)
     if both:
-        some = f"{len(both)} group{'s' if len(both) > 1 else ''} of {column!r}"
+        some = f"1 group of {column!r} stands"
+        if len(both) > 1:
+            some = f"{len(both)} groups of {column!r} stand"
         raise BadInputError(
-            f"{some} stand{'' if len(both) > 1 else 's'} in both the pool and test: {named(both)}; split by whole groups, as in "
-            "one file with target.test_split=0.2"
+            f"{some} in both the pool and test: {named(both)}; split by whole groups, as in one "
+            "file with target.test_split=0.2"
         )
     if len(pool) < KEPT_GROUPS:
         raise BadInputError(
@@ -116,9 +117,3 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
 def named(things: Sequence[Hashable]) -> str:
     """Return the first few of many things, separated by commas."""
     return ", ".join(map(str, things[:NAMED])) + (", ..." if len(things) > NAMED else "")
-
-
-def copies(pool: Sequence[Hashable], test: Sequence[Hashable]) -> int:
-    """Count the things in `test` that are also in `pool`."""
-    known = Counter(pool)
-    return sum(thing in known for thing in test)

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from transfergrid.data.content_splits import (
     check_groups,
-    copies,
     share_of_each_class,
     share_of_groups,
 )
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
-from transfergrid.data.duplicates import check_mode
+from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
 from transfergrid.data.table_labels import as_text, class_order
 from transfergrid.data.table_layout import (
@@ -35,6 +34,10 @@ from transfergrid.data.table_rows import Input, Row, Rows, check_classes, check_
 from transfergrid.data.tables import Table, read_table
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts
+
+READING = 2
+"""Raised whenever the same table may come to other rows, splits, classes or order than before: what
+was remembered of it is then measured anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +123,18 @@ class TableDomain(Domain):
         """Return the splits in an order that only their contents settle."""
         rows = self.rows()
         pool, test = (self._examples(rows, part) for part in (rows.pool, rows.test))
-        return LoadedDomain(pool, test, rows.classes, rows.notes)
+        loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
+        key = rows.content()
+        return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
 
     def facts(self) -> dict[str, Any]:
         """Return content and classes, read once for as long as the files stay the same."""
         files = [part.file for part in find_parts(self.file, self.test_file, self.validation_file)]
         hashes = [content_hashes(file, [""])[""] for file in (*files, *_class_names(self.file))]
         asked = [type(self).__qualname__, self.version, dataclasses.asdict(self), hashes]
-        kind = f"table/1/{sha256(json.dumps(asked, default=list).encode()).hexdigest()[:32]}"
+        kind = (
+            f"table/{READING}/{sha256(json.dumps(asked, default=list).encode()).hexdigest()[:32]}"
+        )
         told = file_facts(files[0], [""], kind, lambda file: self.measured())
         return dict(json.loads(told[""]))
 
@@ -155,7 +162,6 @@ class TableDomain(Domain):
         notes: dict[str, Any] = {
             self.left_out: n_left_out,
             "ignored_splits": list(choice.ignored),
-            "test_rows_also_in_pool": copies(*([r.input.content for r in p] for p in (pool, test))),
         }
         if self.group_column is not None:
             counts = {"pool": len({r.group for r in pool}), "test": len({r.group for r in test})}
