@@ -134,7 +134,8 @@ def test_all_that_is_broken_is_told_at_once():
 
 
 def test_checks_that_need_a_loss_wait_for_it():
-    with pytest.raises(ConformanceError, match=r"\(10 further checks were not run"):
+    left = len(CHECKS) - 1 - CHECKS.index("loss_is_a_finite_scalar")
+    with pytest.raises(ConformanceError, match=rf"\({left} further checks were not run"):
         check_strategy(LosesPerExample)
 
 
