@@ -28,6 +28,7 @@ from transfergrid.materials import (
 from transfergrid.models import save_model
 from transfergrid.pretraining import SourceMaker
 from transfergrid.record import Record
+from transfergrid.source_copies import source_copies
 from transfergrid.sources.backbone import Backbone, Preprocess
 from transfergrid.stages import Outcome, Setup
 from transfergrid.strategies.base import Strategy
@@ -96,12 +97,14 @@ def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) 
         preprocess = backbone.preprocess
 
     data = target_data(target, drawn, needs, preprocess)
+    copies = source_copies(cell.source, needs, target)
     if needs.source_domain:
         assert cell.source is not None
-        add_source_domain(data, cell.source["domain"], needs.same_classes, preprocess)
+        same, domain = needs.same_classes, cell.source["domain"]
+        add_source_domain(data, domain, same, preprocess, copies.kept)
     strategy.attach(backbone, target.classes, training, cell.seed)
     card = source_card(maker, taught or backbone)
-    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, card)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, card, copies.notes)
 
 
 def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:

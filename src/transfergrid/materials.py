@@ -146,10 +146,22 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
     return data
 
 
-def add_source_domain(data: CellData, domain: Config, same: bool, preprocess: Preprocess) -> None:
-    """Add the labelled source domain; with `same`, its labels in the order of the target's."""
+def add_source_domain(
+    data: CellData,
+    domain: Config,
+    same: bool,
+    preprocess: Preprocess,
+    kept: NDArray[np.int64] | None = None,
+) -> None:
+    """Add the labelled source domain, or the examples of it at the places that are `kept`.
+
+    With `same`, its labels are brought to the order of the target's classes.
+    """
     source = OpenDomain(domain)
-    view = source.whole("pool", preprocess)
+    if kept is None:
+        view = source.whole("pool", preprocess)
+    else:
+        view = source.view("pool", preprocess, kept)
     data.source_classes = source.classes
     if same:
         order = np.array([data.classes.index(name) for name in source.classes])

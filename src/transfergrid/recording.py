@@ -111,8 +111,12 @@ def _data(setup: Setup, test: int) -> Data:
         classes=classes,
         per_class=named(setup.drawn.per_class),
         short=named(setup.drawn.short),
-        notes={**setup.target.loaded.notes, **_cut(setup)},
+        notes={**setup.target.loaded.notes, **_cut(setup), **_source_copies(setup)},
     )
+
+
+def _source_copies(setup: Setup) -> dict[str, Any]:
+    return {"source_copies": setup.source_copies} if setup.source_copies else {}
 
 
 def _cut(setup: Setup) -> dict[str, Any]:

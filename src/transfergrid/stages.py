@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +28,8 @@ class Setup:
     """The source's backbone, where it is to become a teacher."""
     source_card: dict[str, Any]
     """What is known of the source: its weights' fingerprint, how it was trained, notes."""
+    source_copies: dict[str, Any] = field(default_factory=dict)
+    """Test examples with copies in the source domain; empty where there is nothing to search."""
 
 
 @dataclass

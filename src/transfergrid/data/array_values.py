@@ -94,7 +94,8 @@ def _scaled(array: Array, factor: float) -> NDArray[np.uint8]:
     if array.dtype == np.uint8 and factor == 1:
         return np.ascontiguousarray(array)
     # float32 is exact enough here and keeps a large data set's copy small
-    return np.rint(array.astype(np.float32) * factor).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(array.astype(np.float32) * factor).astype(np.uint8)
+    return scaled
 
 
 def as_labels(key: str, array: Array) -> Array:

@@ -33,8 +33,8 @@ class Copies:
     @classmethod
     def none(cls, n_pool: int, n_test: int) -> Copies:
         """Return that there are none."""
-        empty = [np.zeros(n, dtype=bool) for n in (n_test, n_test, n_pool)]
-        return cls(*empty)
+        test, pool = (np.zeros(n, dtype=bool) for n in (n_test, n_pool))
+        return cls(test, test.copy(), pool)
 
     def fits(self, n_pool: int, n_test: int) -> bool:
         """Tell whether these are copies between sets of these sizes."""

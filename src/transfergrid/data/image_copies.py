@@ -98,7 +98,8 @@ def unit_vectors(small: NDArray[np.uint8]) -> Vectors:
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat / np.where(length > 0, length, np.inf)
+    flat /= np.where(length > 0, length, np.inf)
+    return flat
 
 
 def _coarse(small: NDArray[np.uint8]) -> Vectors:

@@ -147,7 +147,8 @@ def _starts(sizes: Numbers) -> Numbers:
 def _distinct(values: Numbers) -> Numbers:
     """Return what `np.unique` does, several times as fast for many equal values."""
     values = np.sort(values)
-    return values[np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]]
+    new: NDArray[np.bool_] = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+    return values[new]
 
 
 def _ones(columns: Numbers, starts: Numbers, width: int) -> csr_array:

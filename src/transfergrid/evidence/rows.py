@@ -12,6 +12,7 @@ from typing import Any
 
 from transfergrid.evidence.checkpoints import is_one_checkpoint
 from transfergrid.evidence.gains import Gain, Read, gain, points, unit
+from transfergrid.evidence.remarks import copy_counts, seen_in, short_classes
 from transfergrid.record import Labels, Parts, Record
 
 CLASSICAL = "logistic_regression"
@@ -76,6 +77,8 @@ class Row:
     """Classes with fewer labels than asked for: (asked, fewest got)."""
     contaminated_by: tuple[str, ...] = ()
     """Datasets that hold the target and that the source was trained on."""
+    copies: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Test examples with copies in what was learned from; see `remarks.copy_counts`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row by field name."""
@@ -174,8 +177,9 @@ class _Table:
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
             weak_baseline=self._is_weak(key),
             one_checkpoint=is_one_checkpoint(first),
-            short=_shortest(cells),
-            contaminated_by=_seen(cells),
+            short=short_classes(cells),
+            contaminated_by=seen_in(cells),
+            copies=copy_counts(cells),
         )
 
     def _is_stale(self, cell: Record) -> bool:
@@ -227,20 +231,8 @@ def _mean(cells: list[Record]) -> float | None:
     return statistics.fmean(scores) if scores else None
 
 
-def _seen(cells: list[Record]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
-
-
 def _seconds(cell: Record) -> float:
     return max(cell.cost.seconds.total - cell.cost.seconds.source, 0.0)
-
-
-def _shortest(cells: list[Record]) -> dict[str, tuple[int, int]]:
-    short: dict[str, tuple[int, int]] = {}
-    for cell in cells:
-        for name, (asked, got) in cell.data.short.items():
-            short[name] = (asked, min(got, short.get(name, (asked, got))[1]))
-    return short
 
 
 Shown = tuple[str | None, str | None, str, str]  # source, architecture, strategy, target

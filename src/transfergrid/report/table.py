@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from transfergrid.errors import check_known
 from transfergrid.evidence.rows import Row
 from transfergrid.report import exports, words
+from transfergrid.report.copies import copies
 from transfergrid.report.words import ASCII, UNICODE, Symbols, Told
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _footer(
     if words.is_all_one_checkpoint(rows):
         lines.append(words.CHECKPOINTS)
     lines += words.Notes(rows).legend()
+    lines += copies(rows)
     for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
         if cells:
             lines.append(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:")

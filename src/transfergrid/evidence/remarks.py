@@ -1,0 +1,37 @@
+"""What the cells of a row remark about their data, brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergrid.record import Record
+
+
+def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
+    """Return the classes with fewer labels than asked for: (asked, fewest got)."""
+    short: dict[str, tuple[int, int]] = {}
+    for cell in cells:
+        for name, (asked, got) in cell.data.short.items():
+            short[name] = (asked, min(got, short.get(name, (asked, got))[1]))
+    return short
+
+
+def seen_in(cells: Sequence[Record]) -> tuple[str, ...]:
+    """Return the datasets that hold the target and that the source was trained on."""
+    return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
+
+
+def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
+    """Return how many test examples have copies in what was learned from; empty if none has.
+
+    Keys: "test" examples there are, "exact" and "near" copies in the pool, pool examples
+    "dropped", and the same of the source domain as "source_exact" and so on.
+    """
+    counts: dict[str, int] = {}
+    for cell in cells:
+        for note, prefix in (("duplicates", ""), ("source_copies", "source_")):
+            found = cell.data.notes.get(note) or {}
+            for kind in ("exact", "near", "dropped"):
+                if count := found.get(kind):
+                    counts[prefix + kind] = max(count, counts.get(prefix + kind, 0))
+    return {"test": cells[0].data.test, **counts} if counts else {}

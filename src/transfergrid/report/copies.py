@@ -1,0 +1,43 @@
+"""What tables say of test examples that have copies in what was learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergrid.evidence.rows import Row
+
+
+def copies(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each target, and for each source domain, in which copies were found."""
+    told = [line for row in rows for line in (_in_pool(row), _in_source(row)) if line]
+    return list(dict.fromkeys(told))
+
+
+def _in_pool(row: Row) -> str:
+    found = _found(row, "")
+    if not found:
+        return ""
+    if dropped := row.copies.get("dropped"):
+        return f"{row.target}: {found} in the pool; all {dropped:,} of them there are left out"
+    return f"{row.target}: {found} in the pool; target.duplicates=drop leaves them out"
+
+
+def _in_source(row: Row) -> str:
+    found = _found(row, "source_")
+    if not found:
+        return ""
+    where = f"in what {row.source or 'the source'} learned from"
+    if dropped := row.copies.get("source_dropped"):
+        return f"{row.target}: {found} {where}; {row.strategy} leaves out all {dropped:,} there"
+    return f"{row.target}: {found} {where}"
+
+
+def _found(row: Row, prefix: str) -> str:
+    """Write the counts, as in "252 of 1,060 test examples have an exact copy, 40 a near one"."""
+    exact, near = (row.copies.get(prefix + kind, 0) for kind in ("exact", "near"))
+    if not exact and not near:
+        return ""
+    first, kind = (exact, "an exact") if exact else (near, "a near")
+    has = "has" if first == 1 else "have"
+    told = f"{first:,} of {row.copies['test']:,} test examples {has} {kind} copy"
+    return f"{told}, {near:,} a near one," if exact and near else told
