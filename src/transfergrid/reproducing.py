@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from transfergrid.worker import cell_in, reason_of, run
 
 TOLERANCE = 1e-6
 """Largest difference of scores and probabilities that is called the same."""
+WIDTH = 80
 PARTS = ("source", "strategy", "target", "training")
 
 
@@ -66,7 +68,8 @@ def command(arguments: Sequence[str]) -> int:
     ledger = Ledger(chosen.results)
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
-    print(f"{record.id} {label_of(record)}", flush=True)
+    title = f"{record.id} {label_of(record)}"
+    print(textwrap.fill(title, WIDTH, subsequent_indent="    ", break_long_words=False), flush=True)
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:
         return _reproduce(ledger, record, cell, Ledger(folder), chosen.keep)
 
@@ -260,10 +263,8 @@ def _circumstances(record: Record, again: Record) -> list[Compared]:
     return other
 
 
-def shown(lines: Sequence[Compared], width: int = 80) -> str:
+def shown(lines: Sequence[Compared], width: int = WIDTH) -> str:
     """Return the comparison as a table of at most `width` characters, long words cut."""
-    import textwrap
-
     wide = [line for line in lines if not line.recorded]
     rows = [("", "recorded", "again", "")]
     rows += [(x.what, x.recorded, x.again, x.verdict) for x in lines if x.recorded]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from transfergrid.factory import config_of
-from transfergrid.fitting import probabilities
+from transfergrid.fitting import probabilities, quiet
 from transfergrid.identity import architecture_of
 from transfergrid.keeping import MODEL
 from transfergrid.models import Model, load_model, save_model
@@ -54,5 +54,6 @@ def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
 
 
 def _say(model: Model, setup: Setup, bench: Bench) -> torch.Tensor:
+    quiet()
     view = setup.target.whole("test", model.preprocess)
     return probabilities(model.strategy, view, bench.machine)
