@@ -58,7 +58,7 @@ class Ledger:
             with tempfile.TemporaryFile(dir=place):
                 pass
         except OSError as error:
-            why = error.strerror or str(error)
+            why = error.strerror or error
             raise BadInputError(f"cannot write results to '{self.root}': {why}") from None
 
     def write(
@@ -122,8 +122,7 @@ class Ledger:
         """Return those of the cells that are done; cheap for a hundred thousand."""
         found = self._listed()
         known = index.load(self.root / "index", found, ("id",), self._warn)
-        wanted = found.keys() & set(ids)
-        return {name for name in wanted if name in known or _is_done(self.folder(name))}
+        return {n for n in found.keys() & set(ids) if n in known or _is_done(self.folder(n))}
 
     def records(self) -> list[Record]:
         """Return all done cells, ordered by id; unreadable ones are left out with a warning.
@@ -192,10 +191,9 @@ class Ledger:
 
     def check_exists(self) -> None:
         """Raise `BadInputError` if there is no ledger here."""
-        if not self.root.is_dir():
-            raise BadInputError(f"no results in '{self.root}': there is no such folder")
-        if not (self.root / "cells").is_dir() and not (self.root / "attempts").is_dir():
-            raise BadInputError(f"no results in '{self.root}': it holds no cells")
+        if not any((self.root / part).is_dir() for part in ("cells", "attempts")):
+            why = "it holds no cells" if self.root.is_dir() else "there is no such folder"
+            raise BadInputError(f"no results in '{self.root}': {why}")
 
     def folder(self, identity: str) -> Path:
         """Return where a cell is kept once it is done."""

@@ -1,0 +1,155 @@
+"""Two records of one cell, compared line by line: what came out, then where it was run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transfergrid.errors import BadInputError
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+
+TOLERANCE = 1e-6
+"""Largest difference of scores and probabilities that is called the same."""
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One line of the comparison."""
+
+    what: str
+    recorded: str
+    again: str
+    verdict: str
+    decides: bool = True
+    """Whether a difference here makes the cell a different one; versions and machines do not."""
+
+    @property
+    def is_different(self) -> bool:
+        """Return whether this line says that the cell did not repeat itself."""
+        return self.decides and self.verdict == "differs"
+
+
+def compare(record: Record, again: Record, old: Ledger, new: Ledger) -> list[Compared]:
+    """Compare what came out, then where and with what it was run."""
+    lines = [_scores(record, again, part) for part in ("test", "validation", "train")]
+    lines.append(_values("chosen step", record.chosen, again.chosen))
+    lines.append(_predictions(record, old, new))
+    lines.append(_values("examples seen", _counts(record), _counts(again)))
+    ours, theirs = ((r.source or {}).get("fingerprint") for r in (record, again))
+    lines.append(_values("source weights", ours, theirs))
+    return [*lines, *_circumstances(record, again)]
+
+
+def _scores(record: Record, again: Record, part: str) -> Compared:
+    ours, theirs = getattr(record.scores, part) or {}, getattr(again.scores, part) or {}
+    name = record.metric.name
+    pairs = [(ours.get(key), theirs.get(key)) for key in {*ours, *theirs}]
+    verdict = _verdict([_distance(*pair) for pair in pairs])
+    return Compared(f"{part} {name}", _number(ours.get(name)), _number(theirs.get(name)), verdict)
+
+
+def _distance(one: float | None, other: float | None) -> float:
+    if one is None or other is None:
+        return 0.0 if one is other else float("inf")
+    return abs(one - other)
+
+
+def _verdict(distances: Sequence[float]) -> str:
+    largest = max(distances, default=0.0)
+    if largest == 0:
+        return "equal"
+    return f"within {TOLERANCE:g}" if largest <= TOLERANCE else "differs"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6f}"
+
+
+def _values(what: str, ours: Any, theirs: Any) -> Compared:
+    return Compared(what, _brief(ours), _brief(theirs), "equal" if ours == theirs else "differs")
+
+
+def _brief(value: Any) -> str:
+    if hasattr(value, "step"):
+        return f"{value.step}, {value.by.replace('_', ' ')}"
+    return "–" if value in (None, "") else str(value)
+
+
+def _predictions(record: Record, old: Ledger, new: Ledger) -> Compared:
+    what = "test predictions"
+    try:
+        ours = old.predictions(record.id)
+    except BadInputError:
+        return Compared(what, "not kept", "–", "unknown", False)
+    theirs = new.predictions(record.id)
+    shape = " x ".join(map(str, ours.probabilities.shape))
+    if ours.probabilities.shape != theirs.probabilities.shape:
+        return Compared(what, shape, " x ".join(map(str, theirs.probabilities.shape)), "differs")
+    if not np.array_equal(ours.labels, theirs.labels):
+        return Compared(what, shape, "other true labels", "differs")
+    largest = float(np.abs(ours.probabilities - theirs.probabilities).max(initial=0.0))
+    return Compared(what, shape, f"largest change {largest:.1e}", _verdict([largest]))
+
+
+def _counts(record: Record) -> str:
+    data = record.data
+    counts = (data.train, data.validation, data.unlabelled, data.test)
+    return "/".join(map(str, counts))
+
+
+def _circumstances(record: Record, again: Record) -> list[Compared]:
+    """Return a line for each of versions, commit, code and machine; equal ones as a single line."""
+    pairs = {
+        "data and configs": (record.parts, again.parts),
+        "commit": (record.commit, again.commit),
+        "strategy's code": (record.code, again.code),
+        "device": (record.machine.device, again.machine.device),
+        "threads": (record.machine.threads, again.machine.threads),
+        "platform": (record.machine.platform, again.machine.platform),
+    }
+    for name in sorted({*record.versions, *again.versions}):
+        pairs[name] = (record.versions.get(name), again.versions.get(name))
+    other = [
+        Compared(name, _brief(ours), _brief(theirs), "another", False)
+        for name, (ours, theirs) in pairs.items()
+        if ours != theirs
+    ]
+    if len(other) < len(pairs):
+        equal = ", ".join(key for key, (ours, theirs) in pairs.items() if ours == theirs)
+        other.append(Compared(equal, "", "", "equal", False))
+    return other
+
+
+def shown(lines: Sequence[Compared], width: int = WIDTH) -> str:
+    """Return the comparison as a table of at most `width` characters, long words cut."""
+    wide = [line for line in lines if not line.recorded]
+    rows = [("", "recorded", "again", "")]
+    rows += [(x.what, x.recorded, x.again, x.verdict) for x in lines if x.recorded]
+    first, last = (max(len(row[i]) for row in rows) for i in (0, 3))
+    middle = min(max(len(c) for r in rows for c in r[1:3]), (width - first - last - 6) // 2)
+    told = [
+        f"{a:<{first}}  {_cut(b, middle):<{middle}}  {_cut(c, middle):<{middle}}  {d}".rstrip()
+        for a, b, c, d in rows
+    ]
+    for line in wide:
+        told += textwrap.wrap(f"equal: {line.what}", width, subsequent_indent="    ")
+    return "\n".join(told)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def conclusion(lines: Sequence[Compared]) -> str:
+    """Return in one line whether the cell repeated itself, and in what it did not."""
+    different = [line.what for line in lines if line.is_different]
+    if different:
+        return f"different: {', '.join(different)}"
+    near = any(line.decides and line.verdict.startswith("within") for line in lines)
+    return f"the same within {TOLERANCE:g}" if near else "the same, exactly"
