@@ -26,6 +26,7 @@ DEFAULTS = {
 }
 NEEDED = {
     "timm": ["source.model=resnet18"],
+    "torchvision": ["source.model=resnet18"],
     "checkpoint": ["source.model=resnet18", "source.file=weights.safetensors"],
     "image_folder": ["target.root=photos"],
     "arrays": ["target.file=scans.npz"],

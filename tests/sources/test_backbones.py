@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import small_torchvision  # noqa: F401 (registers models)
 import torch
 from torch import nn
 
@@ -10,6 +11,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.timm_backbone import TimmBackbone
+from transfergrid.sources.torchvision import TorchvisionArchitecture
 
 FAMILIES = {  # to the smallest size that the family takes and the width of its embeddings
     "vgg11": (32, 4096),
@@ -26,7 +28,23 @@ FAMILIES = {  # to the smallest size that the family takes and the width of its 
     "cspdarknet53": (32, 1024),
     "test_resnet": (16, 96),
     "test_efficientnet": (32, 256),
+    "torchvision/alexnet": (64, 4096),
+    "torchvision/resnet18": (32, 512),
+    "torchvision/densenet121": (32, 1024),
+    "torchvision/googlenet": (32, 1024),
+    "torchvision/inception_v3": (75, 2048),
+    "torchvision/squeezenet1_1": (32, 512),
+    "torchvision/mobilenet_v2": (32, 1280),
+    "torchvision/mnasnet0_5": (32, 1280),
+    "torchvision/efficientnet_b0": (32, 1280),
+    "torchvision/regnet_x_400mf": (32, 400),
+    "torchvision/shufflenet_v2_x0_5": (32, 1024),
+    "torchvision/convnext_small_test": (32, 48),
+    "torchvision/vit_small_test": (32, 32),
+    "torchvision/swin_small_test": (32, 64),
+    "torchvision/maxvit_small_test": (56, 32),
 }
+FAST = {name: {"init_weights": False} for name in ("googlenet", "inception_v3")}
 GRANULARITIES = ("fine", "coarse")
 
 
@@ -38,7 +56,10 @@ def family(request) -> str:
 @pytest.fixture(scope="module")
 def backbone(family) -> Backbone:
     torch.manual_seed(0)
-    return TimmArchitecture(family, FAMILIES[family][0]).build().eval()
+    library, _, model = family.rpartition("/")
+    made = TorchvisionArchitecture if library else TimmArchitecture
+    options = FAST.get(model, {}) if library else {}
+    return made(model, FAMILIES[family][0], options).build().eval()
 
 
 @pytest.fixture

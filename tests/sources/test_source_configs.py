@@ -15,6 +15,7 @@ from transfergrid.factory import locate
 CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {
     "timm": ["source.model=resnet18"],
+    "torchvision": ["source.model=resnet18"],
     "checkpoint": ["source.model=resnet18", "source.file=weights.pth"],
 }
 NAMES = sorted(path.stem for path in (CONF / "source").glob("*.yaml"))
@@ -43,7 +44,9 @@ def test_there_are_the_sources_that_are_documented():
     assert {"timm", "checkpoint", "trained_here", "placebo", "glyph_digits"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", ["timm", "checkpoint", "trained_here", "glyph_letters"])
+@pytest.mark.parametrize(
+    "name", ["timm", "torchvision", "checkpoint", "trained_here", "glyph_letters"]
+)
 def test_the_short_key_sets_the_architecture(name):
     overrides = [*NEEDED.get(name, []), "source.model=vgg11"]
     assert composed(f"+source={name}", *overrides)["architecture"]["model"] == "vgg11"
@@ -57,7 +60,16 @@ def test_parts_can_be_chosen_from_their_groups():
 
 
 def test_planning_with_sources_imports_no_torch():
-    modules = ("source", "timm", "checkpoint", "trained_here", "placebo", "weights")
+    modules = (
+        "source",
+        "cards",
+        "timm",
+        "torchvision",
+        "checkpoint",
+        "trained_here",
+        "placebo",
+        "weights",
+    )
     imports = "; ".join(f"import transfergrid.sources.{module}" for module in modules)
     check = "import sys; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     subprocess.run([sys.executable, "-c", f"{imports}; {check}"], check=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
+    from transfergrid.sources.images import ImagePreprocess
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
 """Families that must know the size of their inputs when they are made, and by which argument."""
@@ -27,7 +28,7 @@ class TorchvisionArchitecture(ImageArchitecture):
     """A torchvision model by name.
 
     Attributes:
-        model: its name ("resnet18", "vgg11_bn"), or one that was registered with torchvision.
+        model: its name ("resnet18", "vgg11_bn").
         size: of the square inputs in pixels; by default what the weights were made for.
         options: further arguments of the model's builder, such as `width_mult`.
         mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
@@ -64,7 +65,7 @@ class TorchvisionArchitecture(ImageArchitecture):
 
         try:
             entries = get_model_weights(self.model)
-        except ValueError:  # a model that a user registered
+        except ValueError:  # its builder does not say
             entries = None
         names = [entry.name for entry in entries or ()]
         if self.weights is not None and self.weights not in names:
@@ -78,43 +79,49 @@ class TorchvisionArchitecture(ImageArchitecture):
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
-        from transfergrid.sources.torchvision_backbone import TorchvisionBackbone, inputs_for
+        from transfergrid.sources.torchvision_backbone import TorchvisionBackbone
 
         self.check()
-        published = self.published()
-        preprocess = inputs_for(published, self.input_size(published), self.mean, self.std)
         text = self.text("torchvision", weights=self.weights)
-        return TorchvisionBackbone(self._network(published), text, preprocess)
+        return TorchvisionBackbone(self._network(), text, self.preprocess())
 
-    def input_size(self, published: Any | None) -> int:
-        """Return the side of the inputs in pixels."""
+    def preprocess(self) -> ImagePreprocess:
+        """Return what makes its inputs: what the weights expect, but for what is given here."""
+        from transfergrid.sources.torchvision_backbone import inputs_for
+
+        return inputs_for(self.published(), self.side, self.mean, self.std)
+
+    @property
+    def side(self) -> int:
+        """Of the square inputs in pixels."""
         told = self.size or self.options.get(SIZED.get(self._family, ""))
         if isinstance(told, (list, tuple)):
             told = told[0]
+        published = self.published()
         return int(told or (published.transforms().crop_size[0] if published else DEFAULT_SIZE))
 
     @property
     def _family(self) -> str:
         return self.model.partition("_")[0]
 
-    def _network(self, published: Any | None) -> nn.Module:
+    def _network(self) -> nn.Module:
         from torchvision.models import get_model
 
-        arguments = {**self._usual(published), **self.options}
+        arguments = {**self._usual(), **self.options}
         try:
             network: nn.Module = get_model(self.model, weights=None, **arguments)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise self.unmade("torchvision", arguments, error) from error
         return network
 
-    def _usual(self, published: Any | None) -> dict[str, Any]:
+    def _usual(self) -> dict[str, Any]:
         """Return the arguments that torchvision itself gives where it loads weights.
 
         GoogLeNet and Inception turn usual inputs into those of the original weights.
         """
         usual: dict[str, Any] = {}
         if self._family in SIZED:
-            side = self.input_size(published)
+            side = self.side
             usual[SIZED[self._family]] = side if self._family == "vit" else (side, side)
         if self._family in ("googlenet", "inception"):
             own = self.mean is None and self.std is None

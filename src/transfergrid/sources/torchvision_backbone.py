@@ -168,7 +168,7 @@ def _units(module: nn.Module, path: str = "") -> Iterator[_Unit]:
 def _is_opened(module: nn.Module, depth: int) -> bool:
     """Return whether a module is a mere sequence of others, each of which runs as a whole.
 
-    torchvision keeps repeated layers in a list, in a sequence, or in one that is called `layers`.
+    torchvision keeps repeated layers in a list, in a sequence, or in a module's `layers`.
     A sequence of bare layers, such as convolution and norm, is one unit unless it is at the top.
     """
     if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
@@ -176,8 +176,9 @@ def _is_opened(module: nn.Module, depth: int) -> bool:
     if isinstance(module, nn.Sequential):
         return _is_nested(module) or (depth == 0 and type(module) is nn.Sequential)
     layers = getattr(module, "layers", None)
-    listed = isinstance(layers, (nn.ModuleList, nn.Sequential))
-    return listed and isinstance(layers, nn.Module) and _is_nested(layers)
+    if not isinstance(layers, (nn.ModuleList, nn.Sequential)):
+        return False
+    return len({type(layer) for layer in layers}) == 1 and _is_nested(layers)
 
 
 def _is_nested(module: nn.Module) -> bool:
