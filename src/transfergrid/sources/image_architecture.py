@@ -43,12 +43,7 @@ class ImageArchitecture(Architecture):
 
     def check_inputs(self) -> None:
         """Raise `BadInputError` unless size, mean and std make sense."""
-        size = self.size
-        if size is not None and (type(size) is not int or size < 1):
-            raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
-        for what, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and not _are_shares(values):
-                raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
+        check_image_inputs(self.size, self.mean, self.std)
 
     def text(self, library: str, **more: Any) -> str:
         """Return all that was asked for as canonical text."""
@@ -62,6 +57,17 @@ class ImageArchitecture(Architecture):
         given = ", ".join(f"{key}={value}" for key, value in arguments.items())
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return BadInputError(f"{library} cannot make {self.model} with {given}: {reason}")
+
+
+def check_image_inputs(
+    size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Raise `BadInputError` unless these values, as a person typed them, make sense."""
+    if size is not None and (type(size) is not int or size < 1):
+        raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
+    for what, values in (("mean", mean), ("std", std)):
+        if values is not None and not _are_shares(values):
+            raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
 
 
 def unknown_model(library: str, model: object, known: Iterable[str], where: str) -> BadInputError:

@@ -104,6 +104,11 @@ def read(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_preprocessor(folder: Path) -> dict[str, Any]:
+    """Return what a folder says about how images are made inputs; empty if it says nothing."""
+    return _json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
+
+
 def check_text(folder: Path) -> None:
     """Raise unless a folder holds a model of text with its tokenizer.
 
@@ -124,8 +129,7 @@ def check_images(folder: Path) -> None:
 
 
 def _for_images(config: dict[str, Any]) -> bool:
-    told = config.keys() & {"image_size", "num_channels", "patch_size", "depths"}
-    return bool(told) and "vocab_size" not in config
+    return bool(config.keys() & {"image_size", "num_channels", "depths"})
 
 
 def weight_files(folder: Path) -> list[str]:

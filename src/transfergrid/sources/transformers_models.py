@@ -93,7 +93,8 @@ def model_class(config: Any, folder: Path, main_input: str) -> Any:
         raise BadInputError(
             f"{folder}: {config.model_type} is neither a plain encoder nor a plain decoder"
         )
-    cls = MODEL_MAPPING[type(config)]
+    found = MODEL_MAPPING[type(config)]
+    cls = found[0] if isinstance(found, (list, tuple)) else found
     if cls.main_input_name != main_input:
         kinds = {"input_ids": "text (source=transformers)", "pixel_values": "images"}
         kinds["pixel_values"] += " (source=transformers_vision)"

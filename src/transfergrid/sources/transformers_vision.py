@@ -1,0 +1,70 @@
+"""Any image model of Hugging Face transformers, without its head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from transfergrid.sources import model_folder
+from transfergrid.sources.image_architecture import check_image_inputs
+from transfergrid.sources.transformers import FolderArchitecture, FolderSource
+
+if TYPE_CHECKING:
+    from transfergrid.sources.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class TransformersVisionArchitecture(FolderArchitecture):
+    """An image model (ViT, DINOv2, ConvNeXT, Swin, ResNet, ...) of transformers.
+
+    Its embeddings are what the model pools, where that is no layer that only pretraining fitted;
+    else its class token, or the mean over all places.
+
+    Attributes:
+        model: its name on the hub; or else
+        folder: one with config.json, as `save_pretrained` writes it.
+        size: of the square inputs in pixels; by default what the model's own preprocessing says.
+        options: values that replace the config's, such as `num_hidden_layers`.
+        mean: of the inputs that the weights were trained on, in 0 to 1; by default likewise.
+        std: their spread, likewise.
+        revision: of the model on the hub.
+    """
+
+    model: str | None = None
+    folder: str | None = None
+    size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    revision: str | None = None
+
+    modality: ClassVar[str] = "image"
+
+    def check_folder(self, folder: Path) -> None:
+        """See `FolderArchitecture.check_folder`."""
+        model_folder.check_images(folder)
+
+    def check(self) -> None:
+        """See `Architecture.check`."""
+        check_image_inputs(self.size, self.mean, self.std)
+        super().check()
+
+    def backbone(self, files: list[str] | None) -> Backbone:
+        """See `FolderArchitecture.backbone`.
+
+        Raises:
+            BadInputError: a value is wrong, or weights do not fit.
+        """
+        from transfergrid.sources.transformers_vision_backbone import VisionBackbone
+
+        self.check()
+        return VisionBackbone.of(self, self.place(), files)
+
+
+@dataclass(frozen=True)
+class TransformersVisionSource(FolderSource):
+    """An image model of transformers with pretrained weights; see `FolderSource`."""
+
+    architecture: TransformersVisionArchitecture

@@ -1,0 +1,186 @@
+"""Image models of transformers as backbones."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.errors import BadInputError
+from transfergrid.identity import digest
+from transfergrid.sources import model_folder, transformers_models, weights
+from transfergrid.sources.backbone import Inputs
+from transfergrid.sources.image_backbone import for_channels
+from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.layered_backbone import LayeredBackbone
+
+if TYPE_CHECKING:
+    from transfergrid.sources.transformers_vision import TransformersVisionArchitecture
+
+SIZE = 224
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, for models that do not say their own."""
+RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic", 1: "bicubic"}
+"""Numbers of Pillow's methods; Lanczos is made by the nearest that torch has."""
+
+
+class VisionBackbone(LayeredBackbone):
+    """An image model; the stages of a hierarchical one are its blocks."""
+
+    preprocess: ImagePreprocess
+
+    def __init__(
+        self, network: nn.Module, architecture: str, preprocess: ImagePreprocess, pools: bool
+    ) -> None:
+        """Wrap a network; `pools` tells whether its own pooled output is the embedding."""
+        first = any(name.endswith("cls_token") for name, _ in network.named_parameters())
+        embedding = partial(pooled, own=pools, first=first)
+        super().__init__(network, architecture, preprocess, embedding, transformers_models.HEADS)
+        self.image_shape = (preprocess.channels, *preprocess.size)
+        self.interpolates = _interpolates(network, preprocess.size)
+
+    @classmethod
+    def of(
+        cls, architecture: TransformersVisionArchitecture, folder: Path, files: list[str] | None
+    ) -> VisionBackbone:
+        """Return what an architecture describes.
+
+        Args:
+            architecture: checked already.
+            folder: with its config.
+            files: weights, all parts of one checkpoint; None for random ones.
+
+        Raises:
+            BadInputError: parts of it do not go together.
+        """
+        config = transformers_models.read_config(folder, architecture.options)
+        made = transformers_models.model_class(config, folder, "pixel_values")
+        pools = _keeps_pooler(made, config, files, folder)
+        network, left_out = transformers_models.network(made, config, files, folder, pooler=pools)
+        preprocess = image_preprocess(architecture, folder, config)
+        told = [model_folder.content(folder), dict(architecture.options), str(preprocess)]
+        text = f"transformers {architecture.name} {digest(told)}"
+        backbone = cls(network, text, preprocess, pools)
+        backbone.notes["weights_left_out"] = left_out
+        backbone.check_size(folder)
+        return backbone
+
+    def check_size(self, folder: Path) -> None:
+        """Raise `BadInputError` unless the network takes images of this size."""
+        try:
+            assert self.dim > 0
+        except (RuntimeError, ValueError, AssertionError) as error:
+            what = f"{folder.name} takes no images of {self.preprocess.size[0]} pixels"
+            raise BadInputError(f"{what}: {' '.join(str(error).split())}") from error
+
+    def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """See `LayeredBackbone.unpacked`."""
+        assert isinstance(inputs, Tensor)
+        return (inputs,)
+
+    def arguments(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
+        """See `LayeredBackbone.arguments`."""
+        more = {"interpolate_pos_encoding": True} if self.interpolates else {}
+        return {"pixel_values": parts[0], "return_dict": True, **more}
+
+    def beside(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See `LayeredBackbone.beside`: nothing."""
+        return ()
+
+    def restored(self, hidden: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return black images, of which no more than the shape is asked for."""
+        return (hidden.new_zeros(()).expand(len(hidden), *self.image_shape),)
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return black images, as `prepare` would."""
+        weight = next(self.parameters())
+        return torch.zeros(batch, *self.image_shape, device=weight.device, dtype=weight.dtype)
+
+    def sample(self, number: int) -> Tensor:
+        """Return two images of noise."""
+        images = self.example(2)
+        rng = torch.Generator().manual_seed(number)
+        return images + torch.randn(images.shape, generator=rng).to(images)
+
+
+def pooled(output: Any, parts: tuple[Tensor, ...], own: bool, first: bool) -> Tensor:
+    """Return one embedding (n, dim) for each image.
+
+    Args:
+        output: of the network.
+        parts: its inputs.
+        own: take what the network pooled, if it did.
+        first: take the first token; else the mean over all places.
+    """
+    if own and output.pooler_output is not None:
+        result: Tensor = output.pooler_output
+        return result.flatten(1)
+    hidden: Tensor = output.last_hidden_state
+    if hidden.ndim == 4:
+        return hidden.mean((2, 3))
+    return hidden[:, 0] if first else hidden.mean(1)
+
+
+def _keeps_pooler(cls: Any, config: Any, files: list[str] | None, folder: Path) -> bool:
+    """Tell whether a model's own pooled output is used.
+
+    A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept
+    where the weights have it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        blank, _ = transformers_models.network(cls, config, None, folder, pooler=True)
+    pooler = getattr(blank, "pooler", None)
+    if not isinstance(pooler, nn.Module):
+        return True
+    if any(isinstance(part, nn.Linear) for part in pooler.modules()):
+        return False
+    if files is None or not any(True for _ in pooler.parameters()):
+        return True
+    return any("pooler." in name for file in files for name in weights.read(file))
+
+
+def image_preprocess(
+    architecture: TransformersVisionArchitecture, folder: Path, config: Any
+) -> ImagePreprocess:
+    """Return what a folder says about a model's inputs, but for what is given."""
+    told = model_folder.read_preprocessor(folder)
+    channels = int(getattr(config, "num_channels", 3))
+    plain = told.get("do_normalize") is False
+    mean = architecture.mean or ((0.0,) if plain else told.get("image_mean") or MEAN)
+    std = architecture.std or ((1.0,) if plain else told.get("image_std") or STD)
+    side = architecture.size or _size(told) or _side(getattr(config, "image_size", None)) or SIZE
+    return ImagePreprocess(
+        size=(side, side),
+        channels=channels,
+        mean=for_channels(mean, channels),
+        std=for_channels(std, channels),
+        interpolation=RESAMPLING.get(told.get("resample", 3), "bicubic"),
+    )
+
+
+def _size(told: Mapping[str, Any]) -> int | None:
+    """Return the side of the inputs that a preprocessor's config asks for."""
+    cropped = told.get("crop_size") if told.get("do_center_crop") else None
+    return _side(cropped) or _side(told.get("size"))
+
+
+def _side(value: Any) -> int | None:
+    """Return a side in pixels, however it was written; of unequal ones the shorter."""
+    if isinstance(value, Mapping):
+        values = [value.get(key) for key in ("height", "width", "shortest_edge")]
+    else:
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+    sides = [side for side in values if isinstance(side, int) and side > 0]
+    return min(sides, default=None)
+
+
+def _interpolates(network: nn.Module, size: tuple[int, int]) -> bool:
+    """Tell whether a model must be told that its inputs are not of the size it was made for."""
+    takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
+    made_for = _side(getattr(network.config, "image_size", None))
+    return takes and made_for is not None and made_for != size[0]
