@@ -178,7 +178,7 @@ def test_the_plan_says_how_much_disk(tmp_path):
     assert set(estimated(cells, sizes).values()) == {30_000_000}, "of the same architecture"
     (line,) = kept.planned(Keeper(Ledger(tmp_path), "all", cells), cells, set(), sizes)
     assert line == "keeps 4 models, about 120 MB"
-    first, _ = kept.planned(Keeper(Ledger(tmp_path), "best", cells), cells, set(), sizes)
+    (first,) = kept.planned(Keeper(Ledger(tmp_path), "best", cells), cells, set(), sizes)
     assert first.startswith("keeps 1 model, at most about 30 MB: the best by validation")
     assert kept.planned(Keeper(Ledger(tmp_path), "none", cells), cells, set(), sizes) == []
 

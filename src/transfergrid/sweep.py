@@ -23,6 +23,7 @@ from transfergrid.plan import Asked, Plan
 from transfergrid.report import kept
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
+from transfergrid.tuned import check_factors
 
 INTERRUPTED = 130
 
@@ -69,14 +70,12 @@ def _sweep(
         _announce(plan, cells, done)
         for line in contamination.warnings(cells, marked):
             print(line, flush=True)
-        for line in kept.planned(keeper, left, done, sizes):
-            print(line, flush=True)
+        kept.say(kept.planned(keeper, left, done, sizes))
 
     outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper)
     ledger.compact()
     show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
-    for line in kept.ended(keeper):
-        print(line)
+    kept.say(kept.ended(keeper))
     if outcome.interrupted:
         print(f"stopped: {outcome.left} cells left; the same command goes on from here")
         return INTERRUPTED
@@ -112,6 +111,7 @@ def make_plan(asked: Asked, composer: Composer, references: Sequence[str]) -> Pl
     planner = Planner(library, references)
     for training in asked.trainings:
         build(training.config)
+        check_factors(training, composer.names("strategy"))
     for target in asked.targets:
         planner.classes(target.config)
     for source in asked.sources:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
@@ -10,6 +11,7 @@ from transfergrid.ledger import Ledger
 from transfergrid.record import Record
 
 MAKES_THEM = "transfergrid reproduce CELL --keep"
+WIDTH = 80
 SHORT_ID = 8
 """Digits of an identity that are shown: enough among millions of cells to be a unique prefix."""
 
@@ -20,6 +22,13 @@ def size(count: float) -> str:
         if count >= one:
             return f"{count / one:.{0 if count >= 10 * one else 1}f} {unit}"
     return f"{max(1, round(count / 1e3))} kB"
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines, long ones over several."""
+    for line in lines:
+        told = textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
+        print(told, flush=True)
 
 
 def planned(
@@ -49,8 +58,8 @@ def _all(
     bare = sum(not has_model(keeper.ledger, identity) for identity in done)
     if bare:
         have = "has none and is" if bare == 1 else "have none and are"
-        cells = _counted(bare, "cell")
-        lines.append(f"{cells} done before {have} not run again: {MAKES_THEM} makes it")
+        makes = f"{MAKES_THEM} makes the weights of one"
+        lines.append(f"{_counted(bare, 'cell')} done before {have} not run again: {makes}")
     return lines
 
 
@@ -61,8 +70,8 @@ def _best(keeper: Keeper, left: Sequence[CellConfig], sizes: Mapping[str, int]) 
     if groups:
         disk = size(sum(max(sizes[name] for name in members) for members in groups))
         kept = _counted(len(groups), "model")
-        lines.append(f"keeps {kept}, at most about {disk}: the best by validation of each target,")
-        lines.append("    label budget and training")
+        which = "the best by validation of each target, label budget and training"
+        lines.append(f"keeps {kept}, at most about {disk}: {which}")
     budgets = sorted(
         {str(cell.labels) for cell in keeper.cells if not can_be_chosen(cell)}, key=int
     )
