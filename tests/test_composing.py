@@ -251,3 +251,14 @@ def test_finished_takes_shortcuts_out_and_makes_paths_absolute(tmp_path, monkeyp
         "about": about,
         "inner": [{"a": 1}],
     }
+
+
+def test_a_class_of_ones_own_takes_the_place_of_another_part():
+    node = "{_target_: transfergrid.sources.small_cnn.SmallCNN, size: 16, channels: 1}"
+    (source,) = asked("source=trained_here", f"source.architecture={node}").sources
+    assert source.config["architecture"] == {
+        "_target_": "transfergrid.sources.small_cnn.SmallCNN",
+        "size": 16,
+        "channels": 1,
+    }
+    assert source.name == "trained_here(architecture=SmallCNN)"

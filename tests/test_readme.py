@@ -1,11 +1,21 @@
 """What the README shows works as it stands there."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
+from PIL import Image
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import WordLevelTrainer
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -55,6 +65,92 @@ def test_own_strategy_passes_the_conformance_suite(own_strategy):
         "check_strategy(SmoothedFinetuning, Path('my_conf/strategy/smoothed.yaml'))\n"
     )
     run([sys.executable, "-c", code], own_strategy)
+
+
+SHORT = ("training.steps=3", "references=[]", "trainer.workers=1")
+
+
+def shown(containing, folder, *more):
+    """Run a command line of the README, with fewer steps; return what it prints."""
+    (line,) = [line for line in block("bash", containing).splitlines() if containing in line]
+    command = [sys.executable, "-m", "transfergrid.cli", *shlex.split(line)[1:], *more]
+    return run(command, folder)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photos of two classes in folders, the same in a table with patients, and weights."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    rows = ["path,finding,patient"]
+    for number in range(24):
+        kind = ("clear", "shadow")[number % 2]
+        (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 128, (40, 52, 3), dtype=np.uint8) + np.uint8(64 * (number % 2))
+        Image.fromarray(pixels).save(folder / "photos" / kind / f"{number}.png")
+        rows.append(f"photos/{kind}/{number}.png,{kind},p{number // 3}")
+    (folder / "scans.csv").write_text("\n".join(rows))
+    network = timm.create_model("mobilenetv3_small_050", num_classes=7)
+    save_file(network.state_dict(), folder / "mobilenetv3.safetensors")
+    return folder
+
+
+def test_own_images(photos):
+    printed = shown("target.root=photos target.test_split", photos, *SHORT, "source.architecture.size=32")
+    assert re.search(r"photos · 5 labels a class", printed)
+    assert re.search(r"full_finetuning .* 1?\d?\d\.\d", printed)
+
+
+def test_own_images_in_a_table_with_groups(photos):
+    printed = shown("target.group_column=patient", photos, *SHORT, "source.architecture.size=32")
+    assert "scans · 5 labels a class" in printed
+    assert re.search(r"scans in p\d · ", shown("--by-group", photos))
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """Reviews in a table, and a tiny encoder in a folder as transformers saves it."""
+    folder = tmp_path_factory.mktemp("reviews")
+    words = {"good": ["fine", "lovely", "bright"], "bad": ["dull", "broken", "grey"]}
+    texts = [
+        (f"a {word} thing number {n}", stars)
+        for stars, own in words.items()
+        for word in own
+        for n in ("one", "two", "three", "four", "five")
+    ]
+    lines = ["review,stars", *(f"{text},{stars}" for text, stars in texts)]
+    (folder / "reviews.csv").write_text("\n".join(lines))
+    tiny_encoder(folder / "my_encoder", [text for text, _ in texts])
+    return folder
+
+
+def tiny_encoder(folder, texts):
+    tokenizer = Tokenizer(WordLevel(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    trainer = WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=16
+    )
+    fast.save_pretrained(folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(
+        vocab_size=len(fast), intermediate_size=16, max_position_embeddings=16, **sizes
+    )
+    BertModel(config).save_pretrained(folder)
+
+
+def test_own_text(reviews):
+    printed = shown("target.text=review", reviews, *SHORT)
+    assert "reviews · 5 labels a class" in printed
+    assert re.search(r"my_encoder\s+full_finetuning", printed)
+
+
+def test_own_network(tmp_path):
+    (tmp_path / "my_networks.py").write_text(block("python", "class TwoLayers"))
+    printed = shown("my_networks.TwoLayers", tmp_path, *SHORT, "source.training.steps=3")
+    assert "architecture=TwoLayers" in printed
+    assert "gain over scratch" in printed
 
 
 def test_every_command_names_what_exists():

@@ -80,7 +80,7 @@ def log(results: Path) -> list[dict[str, object]]:
             "lr_factor": record.config["strategy"]["lr_factor"],
             "labels": record.labels,
             "seed": record.seed,
-            "accuracy": round(100 * (record.score or float("nan")), 2),
+            "score": round(100 * (record.score or float("nan")), 2),
             "id": record.id,
         }
         for record in Ledger(results).records()
@@ -93,7 +93,7 @@ def choices(rows: list[dict[str, object]]) -> dict[str, dict[float, float]]:
     scores: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         scores[str(row["strategy"])][float(str(row["lr_factor"]))].append(
-            float(str(row["accuracy"]))
+            float(str(row["score"]))
         )
     return {
         name: {factor: fmean(values) for factor, values in sorted(found.items())}

@@ -187,7 +187,9 @@ class Composer:
             path = override.key_or_group.split(".")[1:]
             check_key(path, known, f"{group}={name}")
         for override in parse([f"++{override}" for override in inside]):
-            OmegaConf.update(whole, override.key_or_group, override.value(), force_add=True)
+            value = override.value()
+            other = isinstance(value, dict) and "_target_" in value  # not more of the same part
+            OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
         config = _resolved(whole, group, choice[0])
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
         return Option(display_name(name, config, overrides), finished(config), typed)
@@ -265,8 +267,11 @@ def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
 
 
 def _brief(override: str) -> str:
-    """Return `key=value` with nothing but the last part of a path."""
+    """Return `key=value` with nothing but the last part of a path, or the name of a class."""
     key, _, value = override.partition("=")
+    made = re.search(r"_target_:\s*[\w.]*?(\w+)\s*[,}]", value)
+    if made:
+        return f"{key}={made[1]}"
     return f"{key}={value.rstrip('/').rpartition('/')[2]}"
 
 
