@@ -133,6 +133,7 @@ BAD = {
     "quote.csv": ('text,label\n"a" b,x\n', "line 2 is broken CSV: ',' expected after '\"'"),
     "bytes.csv": (b"text,label\na,x\n\xe9,y\n", r"line 3 has bytes that are no utf-8 \(0xe9\)"),
     "bytes.jsonl": (b'{"text": "a"}\n\n{"text": "\xff"}', r"line 3 has bytes .*encoding=latin-1"),
+    "wide.csv": ("text,label\na,x\n".encode("utf-16"), "line 1 .*target.encoding=utf-16"),
     "cut.jsonl": ('{"text": "a"}\n{"text": "b', "line 2 is broken JSON: Unterminated string"),
     "comma.json": ('[\n{"text": "a"},\n]', "line 3 is broken JSON"),
     "deep.jsonl": ("[" * 100_000, "line 1 is broken JSON: nested too deeply"),

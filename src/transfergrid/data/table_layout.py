@@ -106,20 +106,20 @@ def choose_splits(
         raise BadInputError(f"{where} has no split {named!r}{did_you_mean(named, found)}")
     train, validation, test = (_named(found, known) for known in (TRAIN, VALIDATION, TEST))
     test = frozenset([named]) if named is not None else test
-    rest = sorted(set(found) - train - validation - test - _named(found, TEST))
-    if column and rest:
-        known = "train, validation or test"
-        raise BadInputError(f"{where} has {rest[0]!r}, which names no split: {known}")
+    others = set(found) - train - validation - test - _named(found, TEST)
+    if column and others:
+        told = f"{min(others)!r}, which names no split: train, validation or test"
+        raise BadInputError(f"{where} has {told}")
     if not train:
         raise BadInputError(f"{where} has no train split, only {', '.join(found)}")
     if not train - test:
         raise BadInputError(f"{where} has nothing left to train on beside {named!r}")
-    pool = (train | validation) - test
     share = test_split if isinstance(test_split, float) else None
     if test and share is not None:
         raise BadInputError(f"{where} has a split {min(test)!r} already: leave out test_split")
     if not test and share is None:
         raise BadInputError(f"{where} has no test split: give {_advice(validation, column)}")
+    pool = (train | validation) - test
     return Choice(pool, test, share, tuple(sorted(set(found) - pool - test)))
 
 

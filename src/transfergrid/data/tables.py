@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,10 @@ def _decoded(file: Path, name: str, encoding: str) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(encoding, errors="replace")
         line = before.count("\n") + 1
+        other = "utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin-1"
         raise BadInputError(
             f"{name}: line {line} has bytes that are no {encoding} "
-            f"({content[error.start]:#04x}); if it is another: target.encoding=latin-1"
+            f"({content[error.start]:#04x}); if it is another: target.encoding={other}"
         ) from error
     except (LookupError, ValueError) as error:
         raise BadInputError(f"there is no encoding {encoding!r}; try utf-8 or latin-1") from error
