@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,11 @@ def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[
         rows = {identity: found == name for identity, found in groups.items()}
         inside = [cell for cell in cells if rows[cell.id].any()]
         scored = [_restricted(cell, _only(read(cell.id), rows[cell.id])) for cell in inside]
-        yield name, scored, lambda identity, rows=rows: _only(read(identity), rows[identity])
+        yield name, scored, partial(_read_rows, read, rows)
+
+
+def _read_rows(read: Read, rows: Mapping[str, NDArray[np.bool_]], identity: str) -> Predictions:
+    return _only(read(identity), rows[identity])
 
 
 def _groups(cell: Record, read: Read) -> NDArray[np.str_]:
