@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -116,3 +116,14 @@ def test_the_last_grid_says_what_was_typed_later(tmp_path, records):
     ledger.write_grid({"id": "1", "asked": "2026", "cells": cells})
     told = {row.source: row.contaminated_by for row in rows_of(ledger)[0]}
     assert told == {None: (), "seen": ("ImageNet-1k",), "unseen": ("Our scans",)}
+
+
+@dataclass(frozen=True)
+class FromALibrary(Noise):
+    dataset: str = "Imagenette"
+
+
+def test_a_dataset_that_is_named_is_known_by_its_name():
+    """Imagenette lies inside ImageNet, whoever asks for it."""
+    assert seen(SEEN, config_of(FromALibrary())) == ("ImageNet-1k",)
+    assert seen(SEEN, config_of(FromALibrary(dataset="SVHN"))) == ()

@@ -52,9 +52,9 @@ def marks(cells: Iterable[CellConfig]) -> dict[str, tuple[str, ...]]:
     known: dict[tuple[Any, ...], tuple[str, ...]] = {}
     found = {}
     for cell in cells:
-        needs = Option("", cell.strategy).needs
-        key = (cell.parts["source"], cell.parts["target"], needs)
+        key = tuple(cell.parts[part] for part in ("source", "strategy", "target"))
         if key not in known:
+            needs = Option("", cell.strategy).needs
             known[key] = contaminated_by(cell.source, needs, cell.target)
         if known[key]:
             found[cell.id] = known[key]
