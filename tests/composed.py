@@ -31,9 +31,15 @@ NEEDED = {
     "image_folder": ["target.root=photos"],
     "arrays": ["target.file=scans.npz"],
     "image_table": ["target.file=scans.csv"],
+    "target=torchvision": ["target.dataset=MNIST", "target.root=data"],
     "text_table": ["target.file=reviews.csv"],
 }
-"""What an option has no default for."""
+"""What an option has no default for; two of one name are told apart by their group."""
+
+
+def needed(group: str, name: str) -> list[str]:
+    """Return overrides that an option of a group cannot do without."""
+    return NEEDED.get(f"{group}={name}", NEEDED.get(name, []))
 
 
 @cache

@@ -6,7 +6,7 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from composed import NEEDED, asked, loader, planned, whole
+from composed import asked, loader, needed, planned, whole
 from transfergrid.cli import conf_dir
 from transfergrid.composing import GROUPS, check_key, display_name, finished
 from transfergrid.errors import BadInputError
@@ -37,7 +37,7 @@ def names(*arguments, **more):
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_into_what_its_class_takes(group, name):
-    config = only(f"{group}={name}", *NEEDED.get(name, []))[group]
+    config = only(f"{group}={name}", *needed(group, name))[group]
     cls = locate(config["_target_"])
     assert config.keys() - {"_target_", "about"} == set(inspect.signature(cls).parameters)
     about = config["about"]

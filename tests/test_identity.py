@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composed import NEEDED, composer
+from composed import composer, needed
 from transfergrid import identity
 from transfergrid.cli import conf_dir
 from transfergrid.component import Component
@@ -30,7 +30,7 @@ WITH_DOMAIN = ["source_only", "source_and_target", "domain_adversarial"]
 def shipped():
     made = composer()
     return {
-        (group, name): made.option(group, name, tuple(NEEDED.get(name, ()))).config
+        (group, name): made.option(group, name, tuple(needed(group, name))).config
         for group, name in OPTIONS
     }
 
@@ -402,6 +402,8 @@ def test_defaults_in_python_are_the_defaults_in_yaml(shipped, group, name):
     config = shipped[group, name]
     required = {key: value for key, value in config.items() if isinstance(value, dict)}
     required |= {key: config[key] for key in ("_target_", *config["about"]["paths"])}
+    text = (conf_dir() / group / f"{name}.yaml").read_text()
+    required |= {key: value for key, value in config.items() if f"\n{key}: ???" in text}
     described = config_of(build(required))
     same = {k: v for k, v in config.items() if k not in required}
     if (group, name) == ("target", "glyph_letters") or inherits(group, name):

@@ -45,7 +45,7 @@ def read_image(file: Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings(), Image.open(file) as image:
             warnings.simplefilter("ignore")  # odd metadata, and sizes that are merely large
             image.load()
-            return _as_array(ImageOps.exif_transpose(image))
+            return as_array(ImageOps.exif_transpose(image))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
@@ -80,7 +80,8 @@ def _reason(error: BaseException) -> str:
     return "not an image" if line.startswith("cannot identify") else line
 
 
-def _as_array(image: Image.Image) -> NDArray[np.uint8]:
+def as_array(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a decoded image of any mode as (H, W, C); see `read_image`."""
     if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
         return _deep_grey(np.asarray(image))
     if "transparency" in image.info or image.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
