@@ -292,3 +292,11 @@ def test_single_checkpoints_among_others_bear_a_letter():
     assert "a: source is a single checkpoint" in text
     assert line_of(text, "full_finetuning").split("]")[1].split() == ["a", "3.2"]
     assert line_of(text, "anew").split("]")[1].split() == ["3.2"]
+
+
+def test_cut_texts_are_told_once_for_a_target():
+    notes = {"cut_texts": {"pool": 1200, "test": 34}}
+    cells = [replace(made(seed=seed), data=Data(test=9, notes=notes)) for seed in range(2)]
+    shown = render(table_rows(cells))
+    assert shown.count("digits: 1,234 texts longer than the model takes, cut at") == 1
+    assert "longer than the model takes" not in render(table_rows([made()]))

@@ -21,6 +21,12 @@ def seen_in(cells: Sequence[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 
 
+def cut_texts(cells: Sequence[Record]) -> int:
+    """Return how many texts of the target the model was shown in part only."""
+    found = [cell.data.notes.get("cut_texts") or {} for cell in cells]
+    return max((sum(counts.values()) for counts in found), default=0)
+
+
 def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
     """Return how many test examples have copies in what was learned from; empty if none has.
 

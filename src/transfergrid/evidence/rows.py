@@ -12,7 +12,7 @@ from typing import Any
 
 from transfergrid.evidence.checkpoints import is_one_checkpoint
 from transfergrid.evidence.gains import Gain, Read, gain, points, unit
-from transfergrid.evidence.remarks import copy_counts, seen_in, short_classes
+from transfergrid.evidence.remarks import copy_counts, cut_texts, seen_in, short_classes
 from transfergrid.record import Labels, Parts, Record
 
 CLASSICAL = "logistic_regression"
@@ -77,6 +77,8 @@ class Row:
     """Classes with fewer labels than asked for: (asked, fewest got)."""
     contaminated_by: tuple[str, ...] = ()
     """Datasets that hold the target and that the source was trained on."""
+    cut_texts: int = 0
+    """Texts of the target that were longer than the model takes, and so were cut."""
     copies: dict[str, int] = dataclasses.field(default_factory=dict)
     """Test examples with copies in what was learned from; see `remarks.copy_counts`."""
 
@@ -179,6 +181,7 @@ class _Table:
             one_checkpoint=is_one_checkpoint(first),
             short=short_classes(cells),
             contaminated_by=seen_in(cells),
+            cut_texts=cut_texts(cells),
             copies=copy_counts(cells),
         )
 

@@ -104,6 +104,7 @@ def _footer(
         lines.append(words.CHECKPOINTS)
     lines += words.Notes(rows).legend()
     lines += copies(rows)
+    lines += words.cut_texts(rows)
     for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
         if cells:
             lines.append(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:")

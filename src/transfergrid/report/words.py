@@ -121,6 +121,19 @@ def _without_middle(name: str, width: int, head: int, cut: str) -> str:
     return name[:head] + cut + name[len(name) - tail :]
 
 
+def cut_texts(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each target some of whose texts a model was shown in part only."""
+    most: dict[str, int] = {}
+    for row in rows:
+        if row.cut_texts:
+            most[row.target] = max(row.cut_texts, most.get(row.target, 0))
+    return [
+        f"{target}: {count:,} text{'s' if count > 1 else ''} longer than the model takes, cut at "
+        "source.architecture.max_length"
+        for target, count in most.items()
+    ]
+
+
 def cell(record: Record) -> str:
     """Name a cell in a line."""
     source = record.names.source or record.names.architecture
