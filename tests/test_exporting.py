@@ -95,7 +95,7 @@ def test_the_card_tells_the_cells_numbers(kept):
     assert "20 a class" in card
     assert "160 to learn from, 40 to choose by" in card
     assert record.source["fingerprint"] in card
-    assert "licence: not known to transfergrid" in card
+    assert "licence of the weights: not known to transfergrid" in card
     assert "transfergrid predict . photo.jpg" in card
     assert "negative transfer" not in card.lower()
 

@@ -57,7 +57,8 @@ def _what(record: Record) -> Iterator[str]:
     budget = "all" if record.labels == "all" else f"{record.labels} a class"
     rows.append(("target labels given", budget))
     counts = f"{data.train} to learn from, {data.validation} to choose by"
-    rows.append(("of these", f"{counts}; {data.unlabelled} more without labels"))
+    more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""
+    rows.append(("of these", counts + more))
     if chosen is not None and chosen.by != "closed_form":
         rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
     rows.append(("classes", _classes(data.classes)))
@@ -158,7 +159,7 @@ def _source(record: Record) -> Iterator[str]:
     card: dict[str, Any] = source.get("card") or {}
     yield f"- weights: `{source.get('fingerprint', '?')}` (fingerprint)"
     yield f"- origin: {card.get('origin') or UNKNOWN}"
-    yield f"- licence: {card.get('licence') or UNKNOWN}; that of the target's data too"
+    yield f"- licence of the weights: {card.get('licence') or UNKNOWN}"
     trained_on = card.get("trained_on") or ()
     yield f"- trained on: {', '.join(map(str, trained_on)) or UNKNOWN}"
     held = getattr(record, "contaminated_by", ())
@@ -183,13 +184,15 @@ def _limits(ledger: Ledger, record: Record) -> Iterator[str]:
     data, n = record.data, record.data.test
     yield f"- One run of one seed. Its scores are from {n:,} test examples of {record.names.target}"
     yield "  and say nothing of other data."
+    yield f"- The licence of the target's data is {UNKNOWN}."
     yield "- Every input gets one of the classes above, also one that belongs to none of them."
     error = (record.scores.test or {}).get("ece")
     if error is not None:
         yield f"- Probabilities are not calibrated: on the test split they are off by {error:.3f}"
         yield "  (expected calibration error)."
     if why_kept(ledger, record.id) == "best":
-        yield "- It was kept as the best of its grid by validation; test had no part in that."
+        yield "- It was kept as the best of its grid by validation: that score flatters it;"
+        yield "  the test split had no part in it."
     if record.flags.underfit:
         yield "- It does not fit its own training examples."
     if record.flags.collapsed:
