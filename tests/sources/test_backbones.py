@@ -169,10 +169,22 @@ def test_a_boundary_kept_for_single_examples_serves_any_batch():
     torch.testing.assert_close(joined, backbone.embed(inputs))
 
 
-@pytest.mark.parametrize("model", ["test_resnet", "test_efficientnet", "test_vit"])
-def test_training_through_a_cut_is_training_the_whole(model):
+DROPPING = {"drop_path_rate": 0.2}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        *(TimmArchitecture(f"test_{name}", 32, DROPPING) for name in ("resnet", "vit")),
+        TimmArchitecture("test_efficientnet", 32, DROPPING),
+        TorchvisionArchitecture("convnext_small_test", 32),
+        TorchvisionArchitecture("mobilenet_v2", 32),
+    ],
+    ids=lambda architecture: architecture.model,
+)
+def test_training_through_a_cut_is_training_the_whole(architecture):
     torch.manual_seed(0)
-    whole = TimmArchitecture(model, 32, {"drop_path_rate": 0.2}).build()
+    whole = architecture.build()
     cut = copy.deepcopy(whole)
     inputs = images(whole, 4)
     prefix, suffix = cut.prefix(2), cut.suffix(2)
