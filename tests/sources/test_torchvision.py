@@ -9,7 +9,6 @@ import torchvision
 
 from transfergrid.errors import BadInputError
 from transfergrid.factory import build, config_of
-from transfergrid.sources import hub
 from transfergrid.sources.checkpoint import Checkpoint
 from transfergrid.sources.timm import TimmArchitecture, TimmSource
 from transfergrid.sources.torchvision import (
@@ -193,11 +192,9 @@ class TestDownloads:
     @pytest.fixture(autouse=True)
     def nowhere(self, monkeypatch, tmp_path):
         monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-        monkeypatch.setattr(hub, "getproxies", dict)
+        monkeypatch.setattr("transfergrid.network.getproxies", dict)
         refused = OSError("refused")
-        monkeypatch.setattr(
-            hub.socket, "create_connection", lambda *_: (_ for _ in ()).throw(refused)
-        )
+        monkeypatch.setattr("socket.create_connection", lambda *_: (_ for _ in ()).throw(refused))
 
     def test_without_a_network_the_ways_around_are_named_at_once(self, tmp_path):
         began = time.monotonic()

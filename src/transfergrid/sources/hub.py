@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from transfergrid.errors import BadInputError
+from transfergrid.network import hub_answers, reachable
 from transfergrid.sources import weights
 
 if TYPE_CHECKING:
     from transfergrid.sources.backbone import Backbone
     from transfergrid.sources.timm import TimmArchitecture
-
-PATIENCE = 3.0
-"""Seconds to wait for the hub's first answer; its own client would retry for most of a minute."""
 
 
 def pretrained(architecture: TimmArchitecture) -> Backbone:
@@ -34,7 +30,7 @@ def pretrained(architecture: TimmArchitecture) -> Backbone:
         file = _cached(config.hf_hub_id, config.hf_hub_filename)
         if file is not None:
             return architecture.with_weights(True, weights.read(file))
-    if config.hf_hub_id and not answers():
+    if config.hf_hub_id and not hub_answers():
         raise _none(architecture, "they are not on this disk and the hub cannot be reached")
     try:
         return architecture.with_weights(True)
@@ -98,23 +94,3 @@ def _cached(repository: str, filename: str | None) -> str | None:
         if isinstance(found, str):
             return found
     return None
-
-
-def answers() -> bool:
-    """Return whether it is worth asking the hub."""
-    from huggingface_hub import constants
-
-    return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
-
-
-def reachable(url: str) -> bool:
-    """Return whether it is worth asking the server of an address."""
-    if getproxies():  # then a connection of our own says nothing
-        return True
-    address = urlsplit(url)
-    port = address.port or (80 if address.scheme == "http" else 443)
-    try:
-        with socket.create_connection((address.hostname or "", port), PATIENCE):
-            return True
-    except OSError:
-        return False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfergrid.errors import BadInputError
-from transfergrid.sources import hub, model_folder
+from transfergrid.network import hub_answers
+from transfergrid.sources import model_folder
 
 WELL_KNOWN = (
     "bert-base-uncased",
@@ -48,7 +49,7 @@ def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
         return here
     if Path(model).expanduser().is_dir():
         raise BadInputError(f"{model} is a folder: give source.folder={model} and no source.model")
-    if not hub.answers():
+    if not hub_answers():
         raise _none(model, "it is not on this disk and the hub cannot be reached")
     return _download(model, revision, with_weights)
 
@@ -60,7 +61,7 @@ def check(model: str, revision: str | None) -> None:
     if on_disk(model, revision, with_weights=False) is None:
         if Path(model).expanduser().is_dir():
             raise BadInputError(f"{model} is a folder: give source.folder={model}")
-        if not hub.answers():
+        if not hub_answers():
             raise _none(model, "it is not on this disk and the hub cannot be reached")
 
 
@@ -98,8 +99,9 @@ def _download(model: str, revision: str | None, with_weights: bool) -> Path:
 
 
 def _none(model: str, reason: str) -> BadInputError:
+    hint = _near(model) or "."
     return BadInputError(
-        f"cannot get {model}: {reason.rstrip('.')}{_near(model)}. Without a network give "
+        f"cannot get {model}: {reason.rstrip('.')}{hint} Without a network give "
         "source.folder=PATH (with source.file=PATH for weights from elsewhere), or source=minilm"
     )
 
@@ -108,7 +110,9 @@ def _near(model: str) -> str:
     """Return a hint at a name that is nearly this one."""
     from difflib import get_close_matches
 
-    known = {*WELL_KNOWN, *_cached_names()} - {model}
+    known = {*WELL_KNOWN, *_cached_names()}
+    if model in known:
+        return ""
     plain = {name.rpartition("/")[2]: name for name in sorted(known)}
     near = get_close_matches(model, known, n=1, cutoff=0.8)
     near = near or [plain[name] for name in get_close_matches(model, plain, n=1, cutoff=0.8)]
