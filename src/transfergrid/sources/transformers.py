@@ -40,7 +40,7 @@ class FolderArchitecture(Architecture):
         if self.folder is None:
             return str(self.model)
         path = Path(self.folder)
-        return f"{path.parent.name}/{path.name}" if path.name in _VAGUE else path.name
+        return path.parent.name if path.name in _VAGUE else path.name
 
     def content(self) -> str:
         """Return 16 hex digits of the folder's config and tokenizer; a hub name needs none."""

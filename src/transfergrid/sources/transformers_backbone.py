@@ -55,16 +55,17 @@ class TextBackbone(LayeredBackbone):
         Raises:
             BadInputError: parts of it do not go together.
         """
-        config = transformers_models.read_config(folder, architecture.options)
-        made = transformers_models.model_class(config, folder, "input_ids")
+        name = architecture.name
+        config = transformers_models.read_config(folder, architecture.options, name)
+        made = transformers_models.model_class(config, "input_ids", name)
         model_folder.check_text(folder)
         tokenizer = transformers_models.load_tokenizer(folder)
         _check_vocabulary(tokenizer, config, folder)
-        network, left_out = transformers_models.network(made, config, files, folder, pooler=False)
-        longest = _max_length(architecture.max_length, network, tokenizer, folder)
+        network, left_out = transformers_models.network(made, config, files, name, pooler=False)
+        longest = _max_length(architecture.max_length, network, tokenizer, name)
         pooling = _pooling(architecture.pooling, network)
         told = [model_folder.content(folder), dict(architecture.options), longest, pooling]
-        text = f"transformers {architecture.name} {digest(told)}"
+        text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
         backbone.notes["weights_left_out"] = left_out
         return backbone
@@ -149,7 +150,7 @@ def is_decoder(network: nn.Module) -> bool:
     return torch.equal(one, two)
 
 
-def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, folder: Path) -> int:
+def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, name: str) -> int:
     """Return after how many tokens texts are cut.
 
     Raises:
@@ -160,9 +161,7 @@ def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, folder: P
         limits.append(int(tokenizer.model_max_length))
     longest = min(limits)
     if asked is not None and asked > longest:
-        raise BadInputError(
-            f"max_length={asked}: {folder.name} takes no more than {longest} tokens"
-        )
+        raise BadInputError(f"max_length={asked}: {name} takes no more than {longest} tokens")
     return longest if asked is None else asked
 
 

@@ -36,8 +36,8 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def read_config(folder: Path, options: Mapping[str, Any]) -> Any:
-    """Return a folder's config with some values replaced.
+def read_config(folder: Path, options: Mapping[str, Any], name: str) -> Any:
+    """Return a folder's config with some values replaced; `name` is for messages.
 
     Raises:
         BadInputError: this version of transformers does not know the model, or an option.
@@ -49,7 +49,7 @@ def read_config(folder: Path, options: Mapping[str, Any]) -> Any:
     if kind not in CONFIG_MAPPING:
         near = did_you_mean(kind, CONFIG_MAPPING.keys())
         hint = near if "did you mean" in near else "; a newer version may know it"
-        raise BadInputError(f"{folder}: transformers has no model_type {kind!r}{hint}")
+        raise BadInputError(f"{name}: transformers has no model_type {kind!r}{hint}")
     cls = CONFIG_MAPPING[kind]
     names = getattr(cls, "attribute_map", {})
     chosen = {names.get(key, key): value for key, value in options.items()}
@@ -59,7 +59,7 @@ def read_config(folder: Path, options: Mapping[str, Any]) -> Any:
         model_folder.check_options(chosen, plain.to_dict())
         config = cls(**_consistent({**values, **chosen}))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise _unfit(folder, options, error) from error
+        raise _unfit(name, options, error) from error
     config.use_cache = False  # of keys and values, which only generating text needs
     if hasattr(config, "reference_compile"):
         config.reference_compile = False
@@ -74,15 +74,15 @@ def _consistent(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _unfit(folder: Path, options: Mapping[str, Any], error: Exception) -> BadInputError:
+def _unfit(name: str, options: Mapping[str, Any], error: Exception) -> BadInputError:
     given = ", ".join(f"{key}={value}" for key, value in options.items())
     reason = " ".join(str(error).split()) or type(error).__name__
     with_these = f" with {given}" if given else ""
-    return BadInputError(f"transformers cannot make {folder.name}{with_these}: {reason}")
+    return BadInputError(f"transformers cannot make {name}{with_these}: {reason}")
 
 
-def model_class(config: Any, folder: Path, main_input: str) -> Any:
-    """Return the class of the bare model.
+def model_class(config: Any, main_input: str, name: str) -> Any:
+    """Return the class of the bare model; `name` is for messages.
 
     Raises:
         BadInputError: there is none, or it takes something else than `main_input`.
@@ -91,7 +91,7 @@ def model_class(config: Any, folder: Path, main_input: str) -> Any:
 
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or _is_double(config):
         raise BadInputError(
-            f"{folder}: {config.model_type} is neither a plain encoder nor a plain decoder"
+            f"{name}: {config.model_type} is neither a plain encoder nor a plain decoder"
         )
     found = MODEL_MAPPING[type(config)]
     cls = found[0] if isinstance(found, (list, tuple)) else found
@@ -99,7 +99,7 @@ def model_class(config: Any, folder: Path, main_input: str) -> Any:
         kinds = {"input_ids": "text (source=transformers)", "pixel_values": "images"}
         kinds["pixel_values"] += " (source=transformers_vision)"
         takes = kinds.get(cls.main_input_name, cls.main_input_name)
-        raise BadInputError(f"{folder}: {config.model_type} takes {takes}")
+        raise BadInputError(f"{name}: {config.model_type} takes {takes}")
     return cls
 
 
@@ -109,7 +109,7 @@ def _is_double(config: Any) -> bool:
 
 
 def network(
-    cls: Any, config: Any, files: list[str] | None, folder: Path, pooler: bool
+    cls: Any, config: Any, files: list[str] | None, name: str, pooler: bool
 ) -> tuple[nn.Module, list[str]]:
     """Return a model, and which weights of its files were left out.
 
@@ -117,18 +117,18 @@ def network(
         cls: the model's class.
         config: see `read_config`.
         files: weights, all parts of one checkpoint; None for random ones.
-        folder: for messages.
+        name: for messages.
         pooler: False leaves out a pooling layer, where the class can.
 
     Raises:
         BadInputError: the config's values do not go together, or weights do not fit.
     """
     if files is None:
-        return _random(cls, config, folder, pooler), []
-    return _pretrained(cls, config, files, folder, pooler)
+        return _random(cls, config, name, pooler), []
+    return _pretrained(cls, config, files, name, pooler)
 
 
-def _random(cls: Any, config: Any, folder: Path, pooler: bool) -> nn.Module:
+def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
     try:
         with quiet():
             made: nn.Module = cls._from_config(
@@ -138,14 +138,14 @@ def _random(cls: Any, config: Any, folder: Path, pooler: bool) -> nn.Module:
                 **_pooling(cls, pooler),
             )
     except (TypeError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
-        raise _unfit(folder, {}, error) from error
+        raise _unfit(name, {}, error) from error
     return made.float().train()
 
 
 def _pretrained(
-    cls: Any, config: Any, files: list[str], folder: Path, pooler: bool
+    cls: Any, config: Any, files: list[str], name: str, pooler: bool
 ) -> tuple[nn.Module, list[str]]:
-    blank = _random(cls, config, folder, pooler)
+    blank = _random(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
     given: dict[str, Tensor] = {}
@@ -163,7 +163,7 @@ def _pretrained(
             attn_implementation=ATTENTION,
             **_pooling(cls, pooler),
         )
-    left_out = _check(report, prefix, given, f"{files[0]} does not fit {folder.name}")
+    left_out = _check(report, prefix, given, f"{files[0]} does not fit {name}")
     return made.float().train(), left_out
 
 

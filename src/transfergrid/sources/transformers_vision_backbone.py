@@ -58,24 +58,25 @@ class VisionBackbone(LayeredBackbone):
         Raises:
             BadInputError: parts of it do not go together.
         """
-        config = transformers_models.read_config(folder, architecture.options)
-        made = transformers_models.model_class(config, folder, "pixel_values")
-        pools = _keeps_pooler(made, config, files, folder)
-        network, left_out = transformers_models.network(made, config, files, folder, pooler=pools)
+        name = architecture.name
+        config = transformers_models.read_config(folder, architecture.options, name)
+        made = transformers_models.model_class(config, "pixel_values", name)
+        pools = _keeps_pooler(made, config, files, name)
+        network, left_out = transformers_models.network(made, config, files, name, pooler=pools)
         preprocess = image_preprocess(architecture, folder, config)
         told = [model_folder.content(folder), dict(architecture.options), str(preprocess)]
-        text = f"transformers {architecture.name} {digest(told)}"
+        text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, preprocess, pools)
         backbone.notes["weights_left_out"] = left_out
-        backbone.check_size(folder)
+        backbone.check_size(name)
         return backbone
 
-    def check_size(self, folder: Path) -> None:
+    def check_size(self, name: str) -> None:
         """Raise `BadInputError` unless the network takes images of this size."""
         try:
             assert self.dim > 0
         except (RuntimeError, ValueError, AssertionError) as error:
-            what = f"{folder.name} takes no images of {self.preprocess.size[0]} pixels"
+            what = f"{name} takes no images of {self.preprocess.size[0]} pixels"
             raise BadInputError(f"{what}: {' '.join(str(error).split())}") from error
 
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
@@ -126,14 +127,14 @@ def pooled(output: Any, parts: tuple[Tensor, ...], own: bool, first: bool) -> Te
     return hidden[:, 0] if first else hidden.mean(1)
 
 
-def _keeps_pooler(cls: Any, config: Any, files: list[str] | None, folder: Path) -> bool:
+def _keeps_pooler(cls: Any, config: Any, files: list[str] | None, name: str) -> bool:
     """Tell whether a model's own pooled output is used.
 
     A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept
     where the weights have it.
     """
     with torch.random.fork_rng(devices=[]):
-        blank, _ = transformers_models.network(cls, config, None, folder, pooler=True)
+        blank, _ = transformers_models.network(cls, config, None, name, pooler=True)
     pooler = getattr(blank, "pooler", None)
     if not isinstance(pooler, nn.Module):
         return True
