@@ -92,6 +92,7 @@ def _refused(folder, monkeypatch, capfd, *arguments):
         ("source=null", "source=null: give a value for source"),
         ("~strategy", "~strategy: give a value for strategy"),
         ("debug=maybe", "debug=maybe: give true or false"),
+        ("keep=bset", "keep=bset: give none, best or all"),
         ("results=", "results"),
         ("results=/proc/nowhere", "cannot write results to '/proc/nowhere'"),
         ("training.steps=0", "training.steps"),

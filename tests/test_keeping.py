@@ -27,6 +27,7 @@ from transfergrid.keeping import (
     put,
     why_kept,
 )
+from transfergrid.launching import Pool
 from transfergrid.ledger import Ledger
 from transfergrid.record import Data, Metric, Scores, Status
 from transfergrid.report import kept
@@ -243,3 +244,15 @@ def test_the_announced_size_is_the_size_on_disk(adapted):
 def test_nothing_is_kept_unless_asked(tmp_path):
     record = run_cell(cell("majority"), Ledger(tmp_path), CPU)
     assert not (Ledger(tmp_path).folder(record.id) / MODEL).exists()
+
+
+def test_the_grid_asks_its_workers_and_settles_after_each_cell(tmp_path):
+    ledger, cells = Ledger(tmp_path), [one(0), one(1), one(2, labels=5)]
+    settings = Settings.read(pretend_grid.TRAINER, {}, None, "best")
+    pool = Pool(ledger, settings, keeper=Keeper(ledger, settings.keep, cells))
+    assert [pool._order(c)["keep"] for c in cells] == ["best", "best", None]
+    assert Pool(ledger, settings)._order(cells[0])["keep"] is None
+    for i, value in enumerate((0.9, 0.5)):
+        end(ledger, cells[i], value)
+        pool._count(cells[i], None, "")
+    assert holders(ledger, cells) == {0}
