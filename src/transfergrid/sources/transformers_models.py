@@ -142,10 +142,16 @@ def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
     return made.float().train()
 
 
+def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
+    """Return a model without values, to see what it consists of; see `network`."""
+    with torch.device("meta"):
+        return _random(cls, config, name, pooler)
+
+
 def _pretrained(
     cls: Any, config: Any, files: list[str], name: str, pooler: bool
 ) -> tuple[nn.Module, list[str]]:
-    blank = _random(cls, config, name, pooler)
+    blank = blank_network(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
     given: dict[str, Tensor] = {}

@@ -133,8 +133,7 @@ def _keeps_pooler(cls: Any, config: Any, files: list[str] | None, name: str) -> 
     A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept
     where the weights have it.
     """
-    with torch.random.fork_rng(devices=[]):
-        blank, _ = transformers_models.network(cls, config, None, name, pooler=True)
+    blank = transformers_models.blank_network(cls, config, name, pooler=True)
     pooler = getattr(blank, "pooler", None)
     if not isinstance(pooler, nn.Module):
         return True
