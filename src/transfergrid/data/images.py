@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +39,22 @@ def read_image(file: Path) -> NDArray[np.uint8]:
     Raises:
         BadInputError: the file is no image that can be decoded completely.
     """
+    return decode(file, str(file))
+
+
+def decode(source: Path | BinaryIO, name: str) -> NDArray[np.uint8]:
+    """Do what `read_image` does, from a file or from bytes; errors call them by this name."""
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings(), Image.open(file) as image:
+        with warnings.catch_warnings(), Image.open(source) as image:
             warnings.simplefilter("ignore")  # odd metadata, and sizes that are merely large
             image.load()
             return as_array(ImageOps.exif_transpose(image))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise BadInputError(f"broken image {file}: {_reason(error)}") from error
+        raise BadInputError(f"broken image {name}: {_reason(error)}") from error
 
 
 def verdict(file: Path) -> str:

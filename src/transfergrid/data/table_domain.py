@@ -14,15 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.content_splits import (
-    check_groups,
-    share_of_each_class,
-    share_of_groups,
-)
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
-from transfergrid.data.table_labels import as_text, class_order
+from transfergrid.data.table_labels import as_text
 from transfergrid.data.table_layout import (
     CLASS_NAMES,
     Choice,
@@ -30,7 +25,7 @@ from transfergrid.data.table_layout import (
     choose_splits,
     find_parts,
 )
-from transfergrid.data.table_rows import Input, Row, Rows, check_classes, check_labels
+from transfergrid.data.table_rows import Input, Row, Rows, group_counts, groups_of, settled
 from transfergrid.data.tables import Table, read_table
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts
@@ -150,13 +145,8 @@ class TableDomain(Domain):
         for file in _class_names(self.file) if names is None else ():
             names = _read_class_names(file)
         try:
-            classes, of = class_order([row.label for row in found], names)
-            found = sorted((row._replace(label=of[row.label]) for row in found), key=Row.key)
-            check_labels(found, self.label)
-            is_test = self._is_test(found, choice)
-            pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
-            test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
-            check_classes(pool, test)
+            groups, label = self.group_column, self.label
+            pool, test, classes = settled(found, choice, names, label, groups)
         except BadInputError as error:
             raise BadInputError(f"{self.file}: {error}") from error
         notes: dict[str, Any] = {
@@ -164,9 +154,8 @@ class TableDomain(Domain):
             "ignored_splits": list(choice.ignored),
         }
         if self.group_column is not None:
-            counts = {"pool": len({r.group for r in pool}), "test": len({r.group for r in test})}
-            notes["groups"] = counts
-        return Rows(pool, test, tuple(classes), notes)
+            notes["groups"] = group_counts(pool, test)
+        return Rows(pool, test, classes, notes)
 
     def _read(self) -> tuple[list[Row], Choice, int]:
         """Return the rows of the splits that are used, which those are, and how many were left."""
@@ -207,23 +196,8 @@ class TableDomain(Domain):
                 rows.append(Row(splits[i], made, label, group))
         return rows
 
-    def _is_test(self, rows: Sequence[Row], choice: Choice) -> list[bool]:
-        """Say of each row whether it is to test on."""
-        groups = [str(row.group) for row in rows]
-        classes = [row.label for row in rows]
-        if choice.share is None:
-            is_test = [row.split in choice.test for row in rows]
-        elif self.group_column is None:
-            is_test = share_of_each_class([row.key() for row in rows], classes, choice.share)
-        else:
-            is_test = share_of_groups(groups, classes, choice.share)
-        if self.group_column is not None:
-            check_groups(groups, is_test, self.group_column)
-        return is_test
-
     def _examples(self, rows: Rows, part: Sequence[Row]) -> Examples:
-        groups = np.array([row.group for row in part], dtype=np.str_) if self.group_column else None
-        return self.examples(part, rows.labels(part), groups)
+        return self.examples(part, rows.labels(part), groups_of(part))
 
 
 def present(table: Table, column: str, row: int) -> str:

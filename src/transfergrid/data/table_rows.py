@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.content_splits import named
+from transfergrid.data.content_splits import (
+    check_groups,
+    named,
+    share_of_each_class,
+    share_of_groups,
+)
+from transfergrid.data.table_labels import class_order
+from transfergrid.data.table_layout import Choice
 from transfergrid.errors import BadInputError
 
 
@@ -85,3 +92,58 @@ def check_classes(pool: Sequence[Row], test: Sequence[Row]) -> None:
         raise BadInputError(f"test has labels that train lacks: {named(new)}")
     if not test:
         raise BadInputError("there are no rows to test on")
+
+
+def settled(
+    rows: Sequence[Row],
+    choice: Choice,
+    names: Sequence[str] | None,
+    label: str,
+    group_column: str | None,
+) -> tuple[list[Row], list[Row], tuple[str, ...]]:
+    """Return the pool's rows and the test split's in canonical order, and the classes.
+
+    Args:
+        rows: of all splits that are used.
+        choice: which splits are the pool, or which share of the rows to test on.
+        names: the classes' names in order, if they were given.
+        label: the column of labels, for errors.
+        group_column: the column that the rows' groups are from, if there is one.
+
+    Raises:
+        BadInputError: the labels are no classes, or the splits or groups do not fit.
+    """
+    classes, of = class_order([row.label for row in rows], names)
+    found = sorted((row._replace(label=of[row.label]) for row in rows), key=Row.key)
+    check_labels(found, label)
+    is_test = _is_test(found, choice, group_column)
+    pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
+    test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
+    check_classes(pool, test)
+    return pool, test, tuple(classes)
+
+
+def _is_test(rows: Sequence[Row], choice: Choice, group_column: str | None) -> list[bool]:
+    """Say of each row whether it is to test on."""
+    groups = [str(row.group) for row in rows]
+    classes = [row.label for row in rows]
+    if choice.share is None:
+        is_test = [row.split in choice.test for row in rows]
+    elif group_column is None:
+        is_test = share_of_each_class([row.key() for row in rows], classes, choice.share)
+    else:
+        is_test = share_of_groups(groups, classes, choice.share)
+    if group_column is not None:
+        check_groups(groups, is_test, group_column)
+    return is_test
+
+
+def group_counts(pool: Sequence[Row], test: Sequence[Row]) -> dict[str, int]:
+    """Return how many groups each split has."""
+    return {"pool": len({r.group for r in pool}), "test": len({r.group for r in test})}
+
+
+def groups_of(rows: Sequence[Row]) -> NDArray[np.str_] | None:
+    """Return the group (n,) of each row; None where no column tells it."""
+    told = [row.group for row in rows]
+    return None if None in told else np.array(told, dtype=np.str_)

@@ -1,0 +1,292 @@
+"""Any dataset of the Hugging Face library with a column of texts or images, and one of labels."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.folder_layout import TEST
+from transfergrid.data.hub_datasets import read_splits
+from transfergrid.data.stored_images import StoredImages
+from transfergrid.data.table_labels import as_text, sound_text
+from transfergrid.data.table_layout import Choice, choose_splits
+from transfergrid.data.table_rows import Input, Row, Rows, group_counts, groups_of, settled
+from transfergrid.data.text import TextExamples
+from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.fingerprints import fingerprint
+
+LABELS = ("label", "labels")
+"""What a column of labels is called, where several could be one."""
+KEPT = 4
+_KEPT: dict[str, Rows] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceData(Domain):
+    """A dataset of the hub or of a folder; its `train` and `validation` splits are the pool.
+
+    Rows are ordered by what they hold, as in tables.
+
+    Attributes:
+        dataset: its name on the hub, such as "stanfordnlp/sst2".
+        folder: a folder instead: as `save_to_disk` leaves it, or of Parquet files.
+        config: which of its configurations, where it has several.
+        revision: a branch, tag or commit.
+        label: the column of labels; by default "label", or the only one of class labels.
+        test_split: share of each class to test on, or the name of a split such as validation.
+        group_column: a column of patients, speakers, authors, ...; none stands in pool and test.
+        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
+            these copies out of the pool.
+    """
+
+    dataset: str | None = None
+    folder: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    label: str | None = None
+    test_split: float | str | None = None
+    group_column: str | None = None
+    duplicates: str = "keep"
+
+    paths: ClassVar[tuple[str, ...]] = ("folder",)
+    content_addressed: ClassVar[bool] = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As the label column's feature lists them, else its values sorted."""
+        return self._rows().classes
+
+    def content(self) -> str:
+        """See `Component.content`: the rows, wherever they are from."""
+        return self._rows().content()
+
+    def check(self) -> None:
+        """See `Domain.check`; decodes every image once."""
+        super().check()
+        check_mode(self.duplicates)
+        self.load()
+
+    def load(self) -> LoadedDomain:
+        """Return the splits in an order that only their contents settle."""
+        rows = self._rows()
+        pool, test = (
+            self._examples([row.input.value for row in part], rows.labels(part), groups_of(part))
+            for part in (rows.pool, rows.test)
+        )
+        loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
+        return with_copies_settled(
+            loaded, self.modality, self.duplicates, rows.content(), self._spelled
+        )
+
+    @property
+    def _spelled(self) -> str:
+        return str(self.dataset or self.folder)
+
+    @abstractmethod
+    def _columns(self, features: Any) -> tuple[str, ...]:
+        """Return the columns that make an example."""
+
+    @abstractmethod
+    def _inputs(self, split: Any, columns: Sequence[str]) -> list[Input]:
+        """Return what each row of a split holds in these columns."""
+
+    @abstractmethod
+    def _examples(
+        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+    ) -> Examples:
+        """Return these inputs, ready to be read."""
+
+    def _rows(self) -> Rows:
+        """Return the rows; those of the last few datasets are kept, for reading takes seconds."""
+        stamp = None if self.folder is None else fingerprint(self.folder)
+        key = json.dumps([type(self).__qualname__, asdict(self), stamp], default=list)
+        if key not in _KEPT:
+            while len(_KEPT) >= KEPT:
+                _KEPT.pop(next(iter(_KEPT)))
+            _KEPT[key] = self._read()
+        return _KEPT[key]
+
+    def _read(self) -> Rows:
+        splits = read_splits(self.dataset, self.folder, self.config, self.revision)
+        if self.test_split is None and not {name.lower() for name in splits} & TEST:
+            raise BadInputError(
+                f"{self._spelled} has no test split, only {', '.join(splits)}: give one of them as "
+                "target.test_split, or a share of each class, as in target.test_split=0.2"
+            )
+        choice = choose_splits(self._spelled, splits, self.test_split)
+        used = {n: split for n, split in splits.items() if n in choice.pool | choice.test}
+        features = next(iter(used.values())).features
+        label = self._label(features)
+        try:
+            columns = self._columns(features)
+            found = [
+                row
+                for name, split in used.items()
+                for row in self._of_split(name, split, columns, label)
+            ]
+            names, group = getattr(features[label], "names", None), self.group_column
+            pool, test, classes = settled(found, choice, names, label, group)
+        except BadInputError as error:
+            raise BadInputError(f"{self._spelled}: {error}") from error
+        return Rows(pool, test, classes, self._notes(choice, pool, test))
+
+    def _notes(self, choice: Choice, pool: list[Row], test: list[Row]) -> dict[str, Any]:
+        notes: dict[str, Any] = {"ignored_splits": list(choice.ignored)}
+        if self.group_column is not None:
+            notes["groups"] = group_counts(pool, test)
+        return notes
+
+    def _label(self, features: Any) -> str:
+        if self.label is not None:
+            return known_column(self.label, features, self._spelled)
+        named = [column for column in LABELS if column in features]
+        listed = [name for name, feature in features.items() if hasattr(feature, "names")]
+        if not named and len(listed) != 1:
+            raise BadInputError(
+                f"{self._spelled}: which column has the labels? Give target.label; "
+                f"there is {', '.join(features)}"
+            )
+        return (named or listed)[0]
+
+    def _of_split(self, name: str, split: Any, columns: Sequence[str], label: str) -> list[Row]:
+        """Return the rows of one split."""
+        inputs, names = self._inputs(split, columns), getattr(split.features[label], "names", None)
+        labels = [_label_text(value, names) for value in split[label]]
+        missing = labels.count(None)
+        if missing:
+            hint = "; target.test_split=validation tests on that split" if missing > 1 else ""
+            raise BadInputError(f"{missing} rows of {name} have no label in {label!r}{hint}")
+        groups: list[str | None] = [None] * len(labels)
+        if self.group_column is not None:
+            column = known_column(self.group_column, split.features, name)
+            groups = [as_text(value) for value in split[column]]
+            if None in groups:
+                raise BadInputError(f"a row of {name} has nothing in column {column!r}")
+        told = zip(inputs, labels, groups, strict=True)
+        return [Row(name, made, str(text), group) for made, text, group in told]
+
+
+def _label_text(value: Any, names: Sequence[str] | None) -> str | None:
+    """Return a label as text; None where there is none, which class labels say by -1."""
+    if names is None or value is None:
+        return as_text(value)
+    return names[value] if 0 <= value < len(names) else None
+
+
+def known_column(column: str, features: Any, where: str) -> str:
+    """Return the column, if it is there.
+
+    Raises:
+        BadInputError: it is not.
+    """
+    if column not in features:
+        raise BadInputError(f"{where} has no column {column!r}{did_you_mean(column, features)}")
+    return column
+
+
+def only_column(kind: str, found: Sequence[str], features: Any) -> str:
+    """Return the one column of a kind.
+
+    Raises:
+        BadInputError: there are several, or none.
+    """
+    if len(found) != 1:
+        several = f"several columns of {kind}s ({', '.join(found)})" if found else f"no {kind}s"
+        told = f"it has {several}: give target.{kind}"
+        raise BadInputError(f"{told}; its columns are {', '.join(features)}")
+    return found[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceText(HuggingFaceData):
+    """Texts, or pairs of texts.
+
+    Attributes:
+        text: the column of texts; by default the only one there is.
+        pair: the column of second texts, where an example is a pair, such as two sentences.
+    """
+
+    text: str | None = None
+    pair: str | None = None
+
+    modality: ClassVar[str] = "text"
+
+    def _columns(self, features: Any) -> tuple[str, ...]:
+        if self.text is None:
+            others = {self.label, self.pair, self.group_column, *LABELS}
+            found = [
+                name
+                for name, feature in features.items()
+                if getattr(feature, "dtype", None) in ("string", "large_string")
+                and name not in others
+            ]
+            first = only_column("text", found, features)
+        else:
+            first = known_column(self.text, features, "it")
+        return (first, known_column(self.pair, features, "it")) if self.pair else (first,)
+
+    def _inputs(self, split: Any, columns: Sequence[str]) -> list[Input]:
+        texts = [[_sound(value, column) for value in split[column]] for column in columns]
+        rows = zip(*texts, strict=True)
+        return [Input(row[0] if len(row) == 1 else row, row) for row in rows]
+
+    def _examples(
+        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+    ) -> TextExamples:
+        return TextExamples(values, labels, groups)
+
+
+def _sound(value: Any, column: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadInputError(f"column {column!r} has a row without text")
+    return sound_text(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceImages(HuggingFaceData):
+    """Images of any sizes.
+
+    Attributes:
+        image: the column of images; by default the only one there is.
+    """
+
+    image: str | None = None
+
+    def _columns(self, features: Any) -> tuple[str, ...]:
+        if self.image is not None:
+            return (known_column(self.image, features, "it"),)
+        found = [name for name, f in features.items() if type(f).__name__ == "Image"]
+        return (only_column("image", found, features),)
+
+    def _inputs(self, split: Any, columns: Sequence[str]) -> list[Input]:
+        from datasets import Image
+
+        (column,) = columns
+        if type(split.features[column]).__name__ != "Image":
+            raise BadInputError(f"column {column!r} holds no images")
+        raw = split.cast_column(column, Image(decode=False)).select_columns([column])
+        return [_stored(row[column], i, column) for i, row in enumerate(raw)]
+
+    def _examples(
+        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+    ) -> StoredImages:
+        return StoredImages(values, labels, groups)
+
+
+def _stored(value: Any, row: int, column: str) -> Input:
+    """Return an image as its bytes, or as the file that they are in."""
+    kept = (value or {}).get("bytes") or (value or {}).get("path")
+    if not kept:
+        raise BadInputError(f"row {row} has nothing in column {column!r}")
+    content = kept if isinstance(kept, bytes) else Path(kept).read_bytes()
+    return Input(kept, (sha256(content).hexdigest(),))
