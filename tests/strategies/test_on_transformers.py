@@ -1,0 +1,77 @@
+"""Strategies on a real transformer, tiny: nothing in them knows what a text is."""
+
+import pytest
+import torch
+
+from small_models import pretrained
+from transfergrid.cost import Stopwatch
+from transfergrid.fitting import Machine, quiet
+from transfergrid.pretraining import SourceMaker
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
+from transfergrid.strategies.distillation import Distillation
+from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.strategies.layerwise_lr import LayerwiseLR
+from transfergrid.testing.bench import Bench
+from transfergrid.testing.tiny_text import TinyTextDomain
+from transfergrid.tracking import NoTracker
+from transfergrid.training import Training
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> TransformersSource:
+    folder = pretrained(tmp_path_factory.mktemp("strategies"), "bert")
+    architecture = TransformersArchitecture(folder=str(folder))
+    return TransformersSource(architecture, domain=TinyTextDomain(shift=0.4))
+
+
+def bench(source, strategy, **arguments) -> Bench:
+    return Bench(strategy, arguments, domain=TinyTextDomain, source=source)
+
+
+def test_layerwise_rates_begin_with_the_embeddings(source):
+    setup = bench(source, LayerwiseLR, decay=0.5).set_up(10)
+    groups = setup.strategy.trainable()
+    assert [group.name for group in groups][-1] == "stem"
+    assert groups[-1].factor == min(group.factor for group in groups) == 0.5**4
+    words = setup.backbone.network.get_input_embeddings().weight
+    assert any(parameter is words for parameter in groups[-1].parameters)
+
+
+def test_frozen_features_are_those_of_the_source(source):
+    run = bench(source, FeatureExtraction).run(10)
+    kept = source.initial().state_dict()
+    learned = {n.removeprefix("backbone."): v for n, v in run.state.items() if "backbone." in n}
+    assert kept.keys() == learned.keys()
+    assert all(torch.equal(kept[name], value) for name, value in learned.items())
+
+
+def test_fine_tuning_moves_every_layer(source):
+    run, start = bench(source, FullFinetuning).run(10), source.initial()
+    for block in start.blocks():
+        now = {name: run.state[f"backbone.{name}"] for name in block.parameters}
+        assert any(not torch.equal(start.get_parameter(name), now[name]) for name in now)
+
+
+def test_a_larger_transformer_teaches_a_smaller_one(source):
+    student = TransformersArchitecture(
+        folder=source.architecture.folder,
+        options={"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8},
+    )
+    run = bench(source, Distillation, teacher=FullFinetuning(), student=student).run(10)
+    assert run.setup.strategy.backbone.dim == 8
+    assert run.setup.strategy.teacher.backbone.dim == 16
+
+
+def test_a_transformer_is_trained_further_here(source, tmp_path):
+    plan = Training(steps=4, batch_size=8, validations=1, lr=0.01)
+    made = TrainedHere(source.architecture, TinyTextDomain(shift=0.4), plan, start=source)
+    made.check()
+    quiet()
+    maker = SourceMaker(tmp_path, Machine(accelerator="cpu"), NoTracker(), Stopwatch())
+    start, trained = source.initial(), made.load(maker, 0)
+    words = "network.embeddings.word_embeddings.weight"
+    assert not torch.equal(start.state_dict()[words], trained.state_dict()[words])
+    moved = (start.state_dict()[words] - trained.state_dict()[words]).abs().max()
+    assert moved < 0.1  # by four steps from the start's weights, not from other random ones
