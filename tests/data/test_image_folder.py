@@ -292,6 +292,27 @@ def test_sixteen_bits_are_scaled_by_their_range(tmp_path):
     assert saved(tmp_path, Image.fromarray(pixels), "x.tif")[0, :, 0].tolist() == [0, 1, 255]
 
 
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_real_numbers_are_shares_of_one_or_of_255(tmp_path, top):
+    pixels = np.array([[0, 0.5, 1]], dtype=np.float32) * np.float32(top)
+    assert saved(tmp_path, Image.fromarray(pixels), "x.tif")[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [
+        *((m, 1) for m in ("1", "L", "LA", "I", "F")),
+        *((m, 3) for m in ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB")),
+    ],
+)
+def test_every_mode_becomes_one_channel_or_three(tmp_path, mode, channels):
+    plain = Image.new("RGB", (5, 4), (10, 200, 30))
+    made = {"LAB": Image.new("LAB", (5, 4)), "PA": plain.convert("P").convert("PA")}
+    found = saved(tmp_path, made.get(mode) or plain.convert(mode), "x.tif")
+    assert found.shape == (4, 5, channels)
+    assert found.dtype == np.uint8
+
+
 def test_print_colours_become_rgb(tmp_path):
     image = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 0, 0, 255)), "x.jpg")
     assert image.shape == (8, 8, 3)

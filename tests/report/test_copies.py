@@ -33,7 +33,7 @@ def test_what_was_dropped_is_told():
     (line,) = lines(cell(duplicates={"exact": 1, "near": 0, "dropped": 3}))
     assert line == (
         "digits: 1 of 1,060 test examples has an exact copy in the pool; "
-        "all 3 of them there are left out"
+        "the 3 examples there that are copies are left out"
     )
 
 
@@ -42,7 +42,7 @@ def test_copies_in_a_source_domain_name_the_source():
     (line,) = lines(cell("source_and_target", "glyphs", source_copies=found))
     assert line == ("digits: 7 of 1,060 test examples have a near copy in what glyphs learned from")
     (line,) = lines(cell("source_only", "glyphs", source_copies={**found, "dropped": 9}))
-    assert line.endswith("; source_only leaves out all 9 there")
+    assert line.endswith("; beside the target, the 9 examples there that are copies are left out")
 
 
 def test_without_copies_nothing_is_said():

@@ -18,7 +18,7 @@ from transfergrid.component import Component
 from transfergrid.errors import BadInputError, check_known
 
 Raw: TypeAlias = Sequence[Any] | NDArray[Any]
-"""One array or a list; an image is uint8 (H, W, C), C 1 or 3, and sizes may differ in a list."""
+"""One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
 
 METRICS = ("accuracy", "macro_f1", "auroc", "ece")
 SAMPLINGS = ("balanced", "natural")

@@ -18,7 +18,7 @@ def _in_pool(row: Row) -> str:
     if not found:
         return ""
     if dropped := row.copies.get("dropped"):
-        return f"{row.target}: {found} in the pool; all {dropped:,} of them there are left out"
+        return f"{row.target}: {found} in the pool; {_left_out(dropped)}"
     return f"{row.target}: {found} in the pool; target.duplicates=drop leaves them out"
 
 
@@ -28,8 +28,14 @@ def _in_source(row: Row) -> str:
         return ""
     where = f"in what {row.source or 'the source'} learned from"
     if dropped := row.copies.get("source_dropped"):
-        return f"{row.target}: {found} {where}; {row.strategy} leaves out all {dropped:,} there"
+        return f"{row.target}: {found} {where}; beside the target, {_left_out(dropped)}"
     return f"{row.target}: {found} {where}"
+
+
+def _left_out(dropped: int) -> str:
+    if dropped == 1:
+        return "the one example there that is a copy is left out"
+    return f"the {dropped:,} examples there that are copies are left out"
 
 
 def _found(row: Row, prefix: str) -> str:

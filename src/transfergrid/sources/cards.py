@@ -32,6 +32,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "iNaturalist 2018": ("inat2018", "inat18"),
     "iNaturalist 2019": ("inat2019", "inat19"),
     "iNaturalist 2021": ("inat2021", "inat21"),
+    "STL-10": (),
     "CIFAR-10": (),
     "CIFAR-100": (),
     "Tiny Images": ("80milliontinyimages",),
@@ -56,6 +57,7 @@ LIES_IN: dict[str, tuple[str, ...]] = {
     "ImageNet-21k-P": ("ImageNet-21k",),
     "Stanford Dogs": ("ImageNet-21k",),
     "ImageNet-21k": ("LVD-142M",),  # DINOv2 took it as a whole
+    "STL-10": ("ImageNet-21k",),
     "CIFAR-10": ("Tiny Images",),
     "CIFAR-100": ("Tiny Images",),
     **dict.fromkeys(("SST-2", "CoLA", "MRPC", "QQP", "STS-B", "MNLI", "QNLI", "RTE"), ("GLUE",)),
