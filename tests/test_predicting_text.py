@@ -8,7 +8,7 @@ import pytest
 
 from composed import planned
 from kept_cells import CPU
-from sources.small_models import pretrained
+from small_models import pretrained
 from transfergrid import predicting
 from transfergrid.cell import run_cell
 from transfergrid.cell_config import CellConfig

