@@ -205,6 +205,19 @@ class TestWeights:
         with pytest.raises(BadInputError, match=r"no weights.*not all their parts"):
             sharded.check()
 
+    def test_halved_weights_are_computed_with_in_full(self, bert, tmp_path):
+        from safetensors.torch import load_file, save_file
+
+        halved = Path(shutil.copytree(bert, tmp_path / "halved"))
+        weights = load_file(bert / "model.safetensors")
+        save_file({n: v.bfloat16() for n, v in weights.items()}, halved / "model.safetensors")
+        rewritten(halved / "config.json", dtype="bfloat16", torch_dtype="bfloat16")
+        source = TransformersSource(TransformersArchitecture(folder=str(halved)))
+        for backbone in (source.initial(), source.architecture.build()):
+            assert {value.dtype for value in backbone.state_dict().values()} == {torch.float32}
+        words = source.initial().get_parameter("network.embeddings.word_embeddings.weight")
+        assert torch.equal(words, weights["embeddings.word_embeddings.weight"].bfloat16().float())
+
     def test_a_placebo_has_the_same_values_elsewhere(self, bert):
         source = TransformersSource(TransformersArchitecture(folder=str(bert)))
         real = source.initial().state_dict()

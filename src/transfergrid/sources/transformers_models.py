@@ -60,6 +60,7 @@ def read_config(folder: Path, options: Mapping[str, Any], name: str) -> Any:
         config = cls(**_consistent({**values, **chosen}))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise _unfit(name, options, error) from error
+    setattr(config, "dtype" if hasattr(config, "dtype") else "torch_dtype", torch.float32)
     config.use_cache = False  # of keys and values, which only generating text needs
     if hasattr(config, "reference_compile"):
         config.reference_compile = False
@@ -133,7 +134,6 @@ def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
         with quiet():
             made: nn.Module = cls._from_config(
                 config,
-                dtype=torch.float32,
                 attn_implementation=ATTENTION,
                 **_pooling(cls, pooler),
             )
@@ -144,8 +144,12 @@ def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
     """Return a model without values, to see what it consists of; see `network`."""
-    with torch.device("meta"):
-        return _random(cls, config, name, pooler)
+    try:
+        with torch.device("meta"):
+            return _random(cls, config, name, pooler)
+    except BadInputError:  # some older versions look at values on the way
+        with torch.random.fork_rng(devices=[]):
+            return _random(cls, config, name, pooler)
 
 
 def _pretrained(
@@ -165,18 +169,18 @@ def _pretrained(
             state_dict=dict(given),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told by `_check`, in one line
-            dtype=torch.float32,
             attn_implementation=ATTENTION,
             **_pooling(cls, pooler),
         )
-    left_out = _check(report, prefix, given, f"{files[0]} does not fit {name}")
-    return made.float().train(), left_out
+    complaint = f"{files[0]} does not fit {name}"
+    return made.float().train(), _check(report, given, blank, complaint)
 
 
 def _check(
-    report: Mapping[str, Any], prefix: str, given: Mapping[str, Tensor], complaint: str
+    report: Mapping[str, Any], given: Mapping[str, Tensor], blank: nn.Module, complaint: str
 ) -> list[str]:
     """Return which of the given weights belong to a head; all others must have found a place."""
+    prefix = f"{blank.base_model_prefix}."
     prefixed = any(name.startswith(prefix) for name in given)
     unknown = sorted(report["unexpected_keys"])
     heads = [
@@ -185,13 +189,19 @@ def _check(
         if (prefixed and not name.startswith(prefix))
         or name.removeprefix(prefix).partition(".")[0] in HEADS
     ]
-    other = [
-        f"{name} {tuple(theirs)} for {tuple(ours)}"
-        for name, theirs, ours in sorted(report["mismatched_keys"], key=lambda row: str(row[0]))
-    ]
     left = [name for name in unknown if name not in heads]
+    rows = report["mismatched_keys"]  # names, in some versions with shapes
+    names = sorted(row if isinstance(row, str) else row[0] for row in rows)
+    other = [_both_shapes(name.removeprefix(prefix), prefix, given, blank) for name in names]
     weights.refuse(complaint, sorted(report["missing_keys"]), left, other)
     return heads
+
+
+def _both_shapes(name: str, prefix: str, given: Mapping[str, Tensor], blank: nn.Module) -> str:
+    theirs, ours = given.get(name, given.get(prefix + name)), blank.state_dict().get(name)
+    if theirs is None or ours is None:  # under another name in the file
+        return name
+    return f"{name} {tuple(theirs.shape)} for {tuple(ours.shape)}"
 
 
 def _pooling(cls: Any, pooler: bool) -> dict[str, bool]:
