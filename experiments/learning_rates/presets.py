@@ -41,7 +41,11 @@ DEVELOPMENT = {
     "images": Development(
         ("source=mobilenetv2_imagenet", "target=pneumonia", "labels=20"), TAUGHT, LADDER[3:8]
     ),
-    "text": Development(("source=minilm", "target=mpqa", "labels=50"), TAUGHT, LADDER[1:8]),
+    "text": Development(
+        ("source=minilm", "target=mpqa", "target.metric=macro_f1", "labels=50"),
+        TAUGHT,
+        LADDER[1:8],
+    ),
     "digits28": Development(
         (
             *("source=mnist", "target@source.domain=glyph_digits", "source.domain.size=28"),

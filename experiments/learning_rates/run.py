@@ -92,9 +92,7 @@ def choices(rows: list[dict[str, object]]) -> dict[str, dict[float, float]]:
     """Return the mean accuracy over seeds and label budgets by strategy and factor."""
     scores: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        scores[str(row["strategy"])][float(str(row["lr_factor"]))].append(
-            float(str(row["score"]))
-        )
+        scores[str(row["strategy"])][float(str(row["lr_factor"]))].append(float(str(row["score"])))
     return {
         name: {factor: fmean(values) for factor, values in sorted(found.items())}
         for name, found in sorted(scores.items())
