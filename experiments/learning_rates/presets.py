@@ -10,13 +10,12 @@ prints the choices, which stand in conf/training/<training>.yaml.
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from run import best_of, choices, log
+from run import best_of, choices, keep, log
 
 LADDER = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -83,14 +82,7 @@ def main(training: str, folder: str) -> None:
         if name in development.strategies and beyond(means):
             run(training, (name,), beyond(means), results)
     rows = [row for row in log(results) if row["strategy"] in development.strategies]
-    place = Path(__file__).parent / f"log_{training}.csv"
-    with place.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    for name, means in choices(rows).items():
-        shown = "  ".join(f"{factor:g}: {mean:5.2f}" for factor, mean in means.items())
-        print(f"{name:<20} {shown}  -> {best_of(means):g}")
+    keep(rows, Path(__file__).parent / f"log_{training}.csv")
 
 
 if __name__ == "__main__":

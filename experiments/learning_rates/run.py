@@ -104,20 +104,24 @@ def best_of(means: dict[float, float]) -> float:
     return max(means, key=lambda factor: means[factor])
 
 
-def main(mnist: str, folder: str) -> None:
-    ledger = Path(folder) / "ledger"
-    target = development_target(Path(mnist), Path(folder))
-    run(target, ledger, STRATEGIES, FIRST)
-    for name, means in choices(log(ledger)).items():
-        run(target, ledger, [name], around(best_of(means)))
-    rows = log(ledger)
-    with (Path(__file__).parent / "log.csv").open("w", newline="") as file:
+def keep(rows: list[dict[str, object]], place: Path) -> None:
+    """Write the log and print every mean, with the choice."""
+    with place.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     for name, means in choices(rows).items():
         shown = "  ".join(f"{factor:g}: {mean:5.2f}" for factor, mean in means.items())
         print(f"{name:<20} {shown}  -> {best_of(means):g}")
+
+
+def main(mnist: str, folder: str) -> None:
+    ledger = Path(folder) / "ledger"
+    target = development_target(Path(mnist), Path(folder))
+    run(target, ledger, STRATEGIES, FIRST)
+    for name, means in choices(log(ledger)).items():
+        run(target, ledger, [name], around(best_of(means)))
+    keep(log(ledger), Path(__file__).parent / "log.csv")
 
 
 if __name__ == "__main__":
