@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from transfergrid.cli import conf_dir, prepared
-from transfergrid.composing import Composer, finished, read_request
+from transfergrid.composing import Composer, described, finished, read_request
 from transfergrid.plan import Asked, Plan
 from transfergrid.sweep import ask, make_plan
 
@@ -81,5 +81,6 @@ def whole(*arguments: str) -> dict[str, Any]:
         config = OmegaConf.to_container(compose("config", overrides), resolve=True)
     assert isinstance(config, dict)
     return {
-        group: finished(config[group]) for group in ("source", "strategy", "target", "training")
+        group: finished(described(config[group]))
+        for group in ("source", "strategy", "target", "training")
     }

@@ -1,6 +1,7 @@
 """Options are what Hydra composes, and nothing that is typed vanishes."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
@@ -8,8 +9,8 @@ from omegaconf import OmegaConf
 
 from composed import asked, loader, needed, planned, whole
 from transfergrid.cli import conf_dir
-from transfergrid.composing import GROUPS, check_key, display_name, finished
-from transfergrid.errors import BadInputError
+from transfergrid.composing import GROUPS, display_name, finished
+from transfergrid.errors import BadInputError, check_key
 from transfergrid.factory import locate
 
 CONF = conf_dir()
@@ -260,5 +261,15 @@ def test_a_class_of_ones_own_takes_the_place_of_another_part():
         "_target_": "transfergrid.sources.small_cnn.SmallCNN",
         "size": 16,
         "channels": 1,
+        "about": {"version": 1, "paths": []},
     }
     assert source.name == "trained_here(architecture=SmallCNN)"
+
+
+def test_a_part_as_typed_is_known_by_its_contents(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("text,label\nx,1\n")
+    node = "{_target_: transfergrid.data.text_table.TextTable, file: a.csv, test_split: 0.5}"
+    (source,) = asked("source=trained_here", f"source.domain={node}").sources
+    assert source.config["domain"]["file"] == str(tmp_path / "a.csv")
+    assert source.config["domain"]["about"]["content"] is True

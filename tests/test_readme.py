@@ -67,6 +67,7 @@ def test_own_strategy_passes_the_conformance_suite(own_strategy):
     run([sys.executable, "-c", code], own_strategy)
 
 
+SMALL = "source.architecture.size=32"
 SHORT = ("training.steps=3", "references=[]", "trainer.workers=1")
 
 
@@ -96,15 +97,15 @@ def photos(tmp_path_factory):
 
 
 def test_own_images(photos):
-    printed = shown("target.root=photos target.test_split", photos, *SHORT, "source.architecture.size=32")
-    assert re.search(r"photos · 5 labels a class", printed)
+    printed = shown("target.root=photos target.test_split", photos, *SHORT, SMALL)
+    assert re.search(r"^photos\S* · 5 labels a class", printed, re.M)
     assert re.search(r"full_finetuning .* 1?\d?\d\.\d", printed)
 
 
 def test_own_images_in_a_table_with_groups(photos):
-    printed = shown("target.group_column=patient", photos, *SHORT, "source.architecture.size=32")
-    assert "scans · 5 labels a class" in printed
-    assert re.search(r"scans in p\d · ", shown("--by-group", photos))
+    printed = shown("target.group_column=patient", photos, *SHORT, SMALL)
+    assert re.search(r"^scans\S* · 5 labels a class", printed, re.M)
+    assert re.search(r"^scans\S* in p\d · ", shown("--by-group", photos), re.M)
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +142,14 @@ def tiny_encoder(folder, texts):
 
 
 def test_own_text(reviews):
-    printed = shown("target.text=review", reviews, *SHORT)
-    assert "reviews · 5 labels a class" in printed
+    printed = shown("source.folder=my_encoder target=text_table", reviews, *SHORT)
+    assert re.search(r"^reviews\S* · 5 labels a class", printed, re.M)
     assert re.search(r"my_encoder\s+full_finetuning", printed)
+
+
+def test_a_smaller_student(reviews):
+    printed = shown("num_hidden_layers: 1", reviews, *SHORT)
+    assert re.search(r"my_encoder\s+distillation", printed)
 
 
 def test_own_network(tmp_path):

@@ -23,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from transfergrid.errors import BadInputError, check_known, did_you_mean
-from transfergrid.factory import Config
+from transfergrid.errors import BadInputError, check_key, check_known
+from transfergrid.factory import Config, locate
 from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
 
@@ -187,7 +187,7 @@ class Composer:
             path = override.key_or_group.split(".")[1:]
             check_key(path, known, f"{group}={name}")
         for override in parse([f"++{override}" for override in inside]):
-            value = override.value()
+            value = described(override.value())
             other = isinstance(value, dict) and "_target_" in value  # not more of the same part
             OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
         config = _resolved(whole, group, choice[0])
@@ -234,21 +234,6 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
     return node  # type: ignore[return-value]
 
 
-def check_key(path: Sequence[str], node: Any, where: str) -> None:
-    """Raise unless a path leads to a key that its component takes.
-
-    A node with `_target_` takes the keys it has; a node without one, such as `options`, any.
-    """
-    for depth, key in enumerate(path):
-        if not isinstance(node, dict):
-            return
-        known = [name for name in node if name not in ("_target_", "about")]
-        if key not in known and "_target_" in node:
-            place = ".".join([where.partition("=")[0], *path[:depth], key])
-            raise BadInputError(f"{where} has no key {place}{did_you_mean(key, known)}")
-        node = node.get(key)
-
-
 def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
     """Return what tables call an option: its name, with the overrides that make it another one.
 
@@ -273,6 +258,17 @@ def _brief(override: str) -> str:
     if made:
         return f"{key}={made[1]}"
     return f"{key}={value.rstrip('/').rpartition('/')[2]}"
+
+
+def described(value: Any) -> Any:
+    """Return a part as typed, with what its class says about itself: versions, paths, contents."""
+    if not isinstance(value, dict):
+        return value
+    node = {key: described(inner) for key, inner in value.items()}
+    if "_target_" in node and "about" not in node:
+        about = getattr(locate(str(node["_target_"])), "about", None)
+        return {**node, **({"about": about()} if about else {})}
+    return node
 
 
 def finished(config: Any) -> Any:
