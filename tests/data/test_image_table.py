@@ -143,6 +143,10 @@ def test_broken_images_are_refused_or_skipped(tmp_path, rows):
     assert len(loaded.pool) + len(loaded.test) == 17
     whole = write(tmp_path / "whole.csv", rows[3:])
     assert ImageTable(str(whole), test_split=0.2).content() == domain.content()
+    write(tmp_path / "train.csv", rows[:3])
+    test = {"test_file": str(write(tmp_path / "test.csv", rows[3:])), "root": str(tmp_path)}
+    told = "train.csv: there are no rows to train on$"
+    refused(told, tmp_path / "train.csv", **test, skip_broken=True)
 
 
 def test_columns_may_have_other_names(tmp_path, rows):

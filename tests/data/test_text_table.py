@@ -343,6 +343,9 @@ def test_empty_texts_are_refused_or_left_out_and_counted(tmp_path):
     refused("unknown empty 'skip'", file, test_split=0.2, empty="skip")
     blank = write(tmp_path / "blank.jsonl", [{**row, "text": ""} for row in rows])
     refused("there are no rows left", blank, test_split=0.2, empty="drop")
+    write(tmp_path / "split" / "train.csv", [{"text": "", "label": i % 2} for i in range(6)])
+    write(tmp_path / "split" / "test.csv", some_rows(6))
+    refused("split: there are no rows to train on$", tmp_path / "split", empty="drop")
 
 
 def test_pairs_are_pairs(tmp_path):

@@ -85,6 +85,8 @@ def check_labels(rows: Sequence[Row], column: str) -> None:
 def check_classes(pool: Sequence[Row], test: Sequence[Row]) -> None:
     """Raise `BadInputError` unless both splits have rows, and test no class of its own."""
     known = {row.label for row in pool}
+    if not known:
+        raise BadInputError("there are no rows to train on")
     if len(known) < 2:
         raise BadInputError(f"train has only one class: {min(known)}")
     new = sorted({row.label for row in test} - known)
