@@ -1,5 +1,6 @@
 """Another baseline, or a group of the test items: the same cells, read anew."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.comparisons import by_group
+from transfergrid.evidence.comparisons import by_group, places_of
 from transfergrid.ledger import Ledger
 from transfergrid.record import Metric, Reference
 from transfergrid.report.closing import command, rows_of
@@ -86,3 +87,20 @@ def test_both_can_be_typed(ledger, capsys):
     words = [str(ledger.root), "--over", "feature_extraction", "--by-group", "--format", "csv"]
     assert command(words) == 0
     assert "digits in ann,20,feature_extraction" in capsys.readouterr().out.replace(" ,", ",")
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, 3, 40])
+def test_a_groups_items_are_those_that_bear_its_name(n_groups):
+    n = 50 if n_groups else 0
+    groups = np.random.default_rng(n_groups).integers(0, max(n_groups, 1), n).astype(str)
+    found = places_of(groups)
+    assert set(found) == set(groups.tolist())
+    for name, places in found.items():
+        assert places.tolist() == np.flatnonzero(groups == name).tolist()
+
+
+def test_many_groups_take_no_time():
+    groups = np.random.default_rng(0).integers(0, 2000, 50_000).astype(str)
+    start = time.process_time()
+    assert sum(map(len, places_of(groups).values())) == 50_000
+    assert time.process_time() - start < 1

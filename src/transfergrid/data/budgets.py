@@ -143,17 +143,17 @@ def _validating_groups(labels: Indices, groups: NDArray[np.str_], seed: int) -> 
 
     A group without which some class would be left with nothing to learn from does not validate.
     """
-    names = np.unique(groups)
-    counts = {
-        name: np.bincount(labels[groups == name], minlength=labels.max() + 1) for name in names
-    }
-    left = np.sum(list(counts.values()), axis=0)
+    names, group = np.unique(groups, return_inverse=True)
+    size = len(names), int(labels.max()) + 1
+    counts = np.bincount(group * size[1] + labels, minlength=size[0] * size[1]).reshape(size)
+    left = counts.sum(axis=0)
     validating: list[str] = []
-    for name in generator(seed, "labels", "groups").permutation(names):
-        spared = (left > counts[name]) | (counts[name] == 0)
+    order = generator(seed, "labels", "groups").permutation(names)
+    for name, count in zip(order, counts[np.searchsorted(names, order)], strict=True):
+        spared = (left > count) | (count == 0)
         if len(validating) < max(1, len(names) // VALIDATION_EVERY) and bool(spared.all()):
             validating.append(str(name))
-            left = left - counts[name]
+            left = left - count
     return validating
 
 

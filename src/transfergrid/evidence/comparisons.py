@@ -43,18 +43,25 @@ def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[
         BadInputError: no cell's target has groups.
     """
     cells = [cell for cell in records if cell.metric.name in SHARES]
-    groups = {cell.id: _groups(cell, read) for cell in cells}
-    names = sorted({str(name) for found in groups.values() for name in np.unique(found)})
+    places = {cell.id: places_of(_groups(cell, read)) for cell in cells}
+    names = sorted({name for found in places.values() for name in found})
     if not names:
         raise BadInputError("no target of these results has groups: target.group_column names one")
     for name in names:
-        rows = {identity: found == name for identity, found in groups.items()}
-        inside = [cell for cell in cells if rows[cell.id].any()]
+        rows = {identity: found[name] for identity, found in places.items() if name in found}
+        inside = [cell for cell in cells if cell.id in rows]
         scored = [_restricted(cell, _only(read(cell.id), rows[cell.id])) for cell in inside]
         yield name, scored, partial(_read_rows, read, rows)
 
 
-def _read_rows(read: Read, rows: Mapping[str, NDArray[np.bool_]], identity: str) -> Predictions:
+def places_of(groups: NDArray[np.str_]) -> dict[str, NDArray[np.int64]]:
+    """Return where the items of each group stand, given the group (n,) of each item."""
+    names, of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    places = np.split(np.argsort(of, kind="stable"), np.cumsum(sizes)[:-1])
+    return {str(name): found for name, found in zip(names, places, strict=False)}
+
+
+def _read_rows(read: Read, rows: Mapping[str, NDArray[np.int64]], identity: str) -> Predictions:
     return _only(read(identity), rows[identity])
 
 
@@ -67,7 +74,7 @@ def _groups(cell: Record, read: Read) -> NDArray[np.str_]:
     return np.empty(0, dtype=np.str_) if groups is None else groups
 
 
-def _only(said: Predictions, rows: NDArray[np.bool_]) -> Predictions:
+def _only(said: Predictions, rows: NDArray[np.int64]) -> Predictions:
     return Predictions(said.probabilities[rows], said.labels[rows])
 
 
