@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -194,3 +195,9 @@ def test_the_cell_is_the_recorded_one(done):
     again = reproducing.cell_again(records["full_finetuning"])
     planned_cell = cell("full_finetuning")
     assert (again.id, again.parts) == (planned_cell.id, planned_cell.parts)
+
+
+def test_it_needs_no_hydra():
+    told = "import sys, transfergrid.reproducing; print({'hydra', 'omegaconf'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"

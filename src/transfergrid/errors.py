@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class BadInputError(Exception):
@@ -24,3 +25,18 @@ def check_known(kind: str, word: str, known: Iterable[str]) -> None:
     choices = list(known)
     if word not in choices:
         raise BadInputError(f"unknown {kind} {word!r}{did_you_mean(word, choices)}")
+
+
+def check_key(path: Sequence[str], node: Any, where: str) -> None:
+    """Raise unless a path leads to a key that its component takes.
+
+    A node with `_target_` takes the keys it has; a node without one, such as `options`, any.
+    """
+    for depth, key in enumerate(path):
+        if not isinstance(node, dict):
+            return
+        known = [name for name in node if name not in ("_target_", "about")]
+        if key not in known and "_target_" in node:
+            place = ".".join([where.partition("=")[0], *path[:depth], key])
+            raise BadInputError(f"{where} has no key {place}{did_you_mean(key, known)}")
+        node = node.get(key)

@@ -11,8 +11,7 @@ from typing import Any
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.comparing import WIDTH, compare, conclusion, shown
-from transfergrid.composing import check_key
-from transfergrid.errors import BadInputError
+from transfergrid.errors import BadInputError, check_key
 from transfergrid.finding import find_cell, label_of
 from transfergrid.keeping import MODEL, has_model, put
 from transfergrid.ledger import Ledger
