@@ -70,7 +70,8 @@ class TextPreprocess:
 
         Returns:
             `names`, each int64 (n, longest); "words", the number of each token's word, int16
-            (n, longest); "cut", whether the text was longer than `max_length`, bool (n,).
+            (n, longest); "cut", whether the text was longer than `max_length`, bool (n,); of pairs
+            also "second", the number at which the second text's words begin, int16 (n,).
 
         Raises:
             BadInputError: something in `raw` is neither a text nor a pair of texts.
@@ -96,6 +97,9 @@ class TextPreprocess:
             ]
             prepared["token_type_ids"] = _padded(types, 0)
         prepared["words"] = _padded(words, SPECIAL).to(torch.int16)
+        if len(columns) == 2:
+            starts = [self._second(encoded, i, numbers) for i, numbers in enumerate(words)]
+            prepared["second"] = torch.tensor(starts, dtype=torch.int16)
         return {**prepared, "cut": torch.tensor(cut)}
 
     def _nothing(self) -> dict[str, Tensor]:
@@ -111,7 +115,7 @@ class TextPreprocess:
         Args:
             prepared: what `prepare` returned, on any device.
             augmentation: "none"; "light" leaves out each word with probability 0.1, "strong" 0.25,
-                but never all of a text's words and no special token.
+                but never all of a text's words, be it one of a pair, and no special token.
             rng: a CPU generator; without it nothing is left out.
 
         Raises:
@@ -122,7 +126,9 @@ class TextPreprocess:
         inputs = {name: prepared[name] for name in self.names}
         chance = WORD_DROPOUT[augmentation]
         if chance and rng is not None and len(prepared["words"]):
-            left_out = _dropped(prepared["words"].to(torch.int64), chance, rng)
+            left_out = _dropped(
+                prepared["words"].to(torch.int64), prepared.get("second"), chance, rng
+            )
             inputs = self._without(inputs, left_out)
         longest = max(1, int(inputs["attention_mask"].sum(1).max())) if len(prepared["cut"]) else 1
         return {name: value[:, :longest].contiguous() for name, value in inputs.items()}
@@ -146,11 +152,32 @@ class TextPreprocess:
             return _numbered(np.asarray(special) == 0)
         found = [SPECIAL if word is None else word for word in encoded.word_ids(row)]
         words = np.asarray(found, dtype=np.int64)
-        second = np.asarray([part == 1 for part in encoded.sequence_ids(row)])
-        words[second & (words != SPECIAL)] += 1 + words[~second].max(initial=SPECIAL)
-        if len(set(words[words != SPECIAL])) < 2:  # one that takes a whole text for a word
-            return _numbered(words != SPECIAL)
+        second = np.asarray(self._in_second(encoded, row))
+        plain = words != SPECIAL
+        for own in (plain & ~second, plain & second):
+            if len(set(words[own])) < 2:  # of a tokenizer that takes a whole text for a word
+                words[own] = np.arange(own.sum())
+        words[plain & second] += 1 + words[~second].max(initial=SPECIAL)
         return np.minimum(words, MOST_WORDS)
+
+    def _in_second(self, encoded: Any, row: int) -> list[bool]:
+        """Tell of each token of a pair whether it is of the second text.
+
+        Slow tokenizers tell by token types; where they give none, all are taken for the first's.
+        """
+        if self.tokenizer.is_fast:
+            return [part == 1 for part in encoded.sequence_ids(row)]
+        types = encoded.get("token_type_ids")
+        return [kind == 1 for kind in types[row]] if types else []
+
+    def _second(self, encoded: Any, row: int, words: NDArray[np.int64]) -> int:
+        """Return the first word number of a pair's second text; one too high if it has none."""
+        own = [
+            int(word)
+            for word, second in zip(words, self._in_second(encoded, row), strict=False)
+            if second and word != SPECIAL
+        ]
+        return min(own, default=MOST_WORDS)
 
     def _without(self, inputs: dict[str, Tensor], left_out: Tensor) -> dict[str, Tensor]:
         """Move tokens to the left over those that are left out, (n, L) bool."""
@@ -169,6 +196,7 @@ def tokenizer_identity(tokenizer: Any) -> str:
     told: dict[str, Any] = {
         "class": type(tokenizer).__name__ if not tokenizer.is_fast else "fast",
         "inputs": list(tokenizer.model_input_names),
+        "cut": getattr(tokenizer, "truncation_side", "right"),
         "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
     }
     if tokenizer.is_fast:
@@ -207,13 +235,23 @@ def _numbered(plain: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.where(plain, np.minimum(np.cumsum(plain) - 1, MOST_WORDS), SPECIAL)
 
 
-def _dropped(words: Tensor, chance: float, rng: torch.Generator) -> Tensor:
-    """Draw which tokens (n, L) are left out: all of a word or none, and some word always stays."""
+def _dropped(words: Tensor, second: Tensor | None, chance: float, rng: torch.Generator) -> Tensor:
+    """Draw which tokens (n, L) are left out: all of a word or none.
+
+    Some word always stays; of pairs, whose second texts begin at the words `second` (n,), some
+    word of each text.
+    """
     n, most = len(words), int(words.max()) + 1
     draws = torch.rand(n, max(most, 1), generator=rng).to(words.device)
     there = torch.zeros(n, draws.shape[1] + 1, dtype=torch.bool, device=words.device)
     there.scatter_(1, words + 1, True)
     draws = torch.where(there[:, 1:], draws, -1.0)
     out = draws < chance
-    out[torch.arange(n), draws.argmax(1)] = False
+    texts = [draws]
+    if second is not None:
+        first = torch.arange(draws.shape[1], device=words.device) < second.unsqueeze(1)
+        texts = [torch.where(first, draws, -1.0), torch.where(first, -1.0, draws)]
+    for text in texts:
+        highest, stays = text.max(1, keepdim=True)
+        out.scatter_(1, stays, out.gather(1, stays) & (highest < 0))  # below 0: there is no word
     return out.gather(1, words.clamp(min=0)) & (words != SPECIAL)
