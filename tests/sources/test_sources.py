@@ -31,6 +31,18 @@ class NoTraining(Component):
     steps: int = 1
 
 
+class Reader(TimmArchitecture):
+    """Says that it takes texts."""
+
+    modality = "text"
+
+
+class Sentences(Digits):
+    """Says that it holds texts."""
+
+    modality = "text"
+
+
 class FakeMaker:
     """Says what it was asked for and hands out weights that the seed determines."""
 
@@ -201,6 +213,12 @@ class TestTrainedHere:
             TrainedHere(ARCHITECTURE, bad, NoTraining()).check()
         trained().check()
 
+    def test_an_architecture_of_texts_learns_from_no_images(self):
+        told = "holds images .Glyphs., and the architecture test_resnet takes texts"
+        with pytest.raises(BadInputError, match=told) as error:
+            TrainedHere(Reader("test_resnet"), LETTERS, NoTraining()).check()
+        assert "\n" not in str(error.value)
+
 
 class TestPlacebo:
     def test_permuted_keeps_each_tensors_values_and_moves_them(self, file, maker):
@@ -245,6 +263,13 @@ class TestPlacebo:
         )
         assert source == dataclasses.replace(trained(), domain=noise)
         assert loaded.fingerprint() == seeded(100).fingerprint()
+
+    def test_there_is_no_noise_for_a_source_of_texts(self):
+        source = TrainedHere(Reader("test_resnet"), Sentences(), NoTraining())
+        for how in ("permuted", "shuffled_labels"):
+            Placebo(source, how).check()
+        with pytest.raises(BadInputError, match=r"source\.how=permuted or shuffled_labels"):
+            Placebo(source, "noise").check()
 
     def test_noise_stands_in_for_domains_that_do_not_tell_their_size(self):
         source = TrainedHere(ARCHITECTURE, Digits(), NoTraining())

@@ -65,6 +65,11 @@ class Placebo(Source):
             )
         if self.how == "shuffled_labels":
             return dataclasses.replace(self.of, shuffle_labels=True)
+        if self.of.architecture.modality != "image":
+            raise BadInputError(
+                "a placebo by noise learns from random pixels, and this source takes "
+                f"{self.of.architecture.modality}s: give source.how=permuted or shuffled_labels"
+            )
         return dataclasses.replace(self.of, domain=_noise_like(self.of.domain, self.seed))
 
     def initial(self) -> Backbone:

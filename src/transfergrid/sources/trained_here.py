@@ -64,12 +64,21 @@ class TrainedHere(Source):
         """See `Source.check`."""
         if self.domain is None:
             raise BadInputError("a source that is trained here needs a domain to be trained on")
+        self._check_modality()
         super().check()
         known = self.seed == "block" or (type(self.seed) is int and self.seed >= 0)
         if not known:
             raise BadInputError(f"source.seed must be a whole number or block, not {self.seed!r}")
         if self.start is not None:
             self._check_start(self.start)
+
+    def _check_modality(self) -> None:
+        takes, holds = self.architecture.modality, self.domain.modality
+        if takes != holds:
+            raise BadInputError(
+                f"source.domain holds {holds}s ({type(self.domain).__name__}), and the "
+                f"architecture {self.architecture.name} takes {takes}s"
+            )
 
     def _check_start(self, start: Source) -> None:
         start.check()
