@@ -199,10 +199,10 @@ def test_weights_of_another_model(folder, kept, tmp_path):
 # Texts without a model --------------------------------------------------------------------------
 
 
-def read(files, text="text", second=None, pairs=False):
+def read(files, text="text", second=None, pairs=False, **how):
     return [
         (told, value)
-        for chunk in new_examples.text_chunks([str(f) for f in files], text, second, pairs)
+        for chunk in new_examples.text_chunks([str(f) for f in files], text, second, pairs, **how)
         for told, value in zip(
             chunk.told, chunk.examples.read(np.arange(len(chunk.told))), strict=True
         )
@@ -232,7 +232,9 @@ def test_pairs_of_texts(tmp_path):
         ("a.txt", b"", "holds no texts"),
         ("a.txt", b"one\n\ntwo\n", "line 2 is empty"),
         ("a.txt", b"one\n\xff\xfe\n", "line 2 has bytes that are no utf-8"),
-        ("a.csv", b"review\nx\n", "--text names the column"),
+        ("a.csv", b"review\nx\n", "no column 'text'.*; --text names the column"),
+        ("a.csv", b"text\ta\nx\ty\n", "no column 'text', only .*: give --delimiter=tab"),
+        ("a.csv", b"text\n\xe9\n", "line 2 has bytes .*: --encoding=latin-1"),
         ("a.csv", b"text\n \n", "empty text"),
         ("a.pdf", b"x", "this model takes texts"),
         ("none.txt", None, "no such file"),
@@ -254,3 +256,24 @@ def test_pairs_where_single_texts_are_wanted_and_the_other_way(tmp_path):
         read([tmp_path / "a.txt"], "s1", None, pairs=True)
     with pytest.raises(BadInputError, match="leave out --pair"):
         read([tmp_path / "a.txt"], "s1", "s2")
+
+
+def test_tables_are_read_as_the_cells_was_unless_told_otherwise(tmp_path):
+    (tmp_path / "a.csv").write_bytes("n;text\n1;été\n".encode("latin-1"))
+    (tmp_path / "b.csv").write_bytes("n|text\n1|été\n".encode("utf-16"))
+    cells = {"text": "text", "pair": None, "encoding": "latin-1", "delimiter": ";"}
+    inputs = {"modality": "text", **cells}
+
+    def texts(name, inputs, **typed):
+        (chunk,) = predicting.chunks_of(inputs, [str(tmp_path / name)], **typed)
+        return chunk.told
+
+    (row,) = texts("a.csv", inputs)
+    assert row[1:] == (2, "été")
+    (row,) = texts("b.csv", inputs, encoding="utf-16", delimiter="|")
+    assert row[1:] == (2, "été")
+    older = {"modality": "text", "text": "text", "pair": None}
+    (row,) = texts("a.csv", older, encoding="latin-1", delimiter="semicolon")
+    assert row[1:] == (2, "été")
+    with pytest.raises(BadInputError, match="are about tables of texts, and this model takes im"):
+        predicting.chunks_of({"modality": "image"}, ["a.png"], encoding="latin-1")

@@ -1,21 +1,27 @@
 """A kept text model away from its source's folder and its table says what its cell recorded."""
 
 import csv
+import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from composed import planned
 from kept_cells import CPU
+from ledger_factory import made as record_made
 from small_models import pretrained
 from transfergrid import predicting
 from transfergrid.cell import run_cell
 from transfergrid.cell_config import CellConfig
+from transfergrid.data.huggingface import HuggingFaceText
 from transfergrid.errors import BadInputError
-from transfergrid.exporting import export
+from transfergrid.exporting import export, inputs_of
+from transfergrid.factory import config_of
 from transfergrid.ledger import Ledger
 from transfergrid.materials import OpenDomain
+from transfergrid.record import Data
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "quietly", "why", "is", "sky", "blue", "fine"]
 
@@ -82,6 +88,26 @@ def test_predictions_equal_the_recorded_ones(made, tmp_path, strategy, kind):
     said = np.array([[float(row["p_a"]), float(row["p_b"])] for row in rows])
     recorded = ledger.predictions(records[strategy].id).probabilities
     np.testing.assert_allclose(said, recorded, atol=1e-6)
+
+
+def test_an_exported_model_says_how_its_table_was_read(made):
+    config = json.loads((made[0] / "full_finetuning" / "config.json").read_text())
+    assert config["inputs"] == {
+        "modality": "text",
+        "text": "review",
+        "pair": None,
+        "encoding": "utf-8",
+        "delimiter": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("notes", "column"), [({"columns": ["sentence"]}, "sentence"), ({}, "text")]
+)
+def test_a_column_that_was_found_by_itself_is_remembered(notes, column):
+    target = config_of(HuggingFaceText(dataset="stanfordnlp/sst2"))
+    record = replace(record_made(), config={"target": target}, data=Data(notes=notes))
+    assert inputs_of(record)["text"] == column
 
 
 def test_nothing_of_an_exported_model_says_where_it_was_made(made):

@@ -123,12 +123,21 @@ def exported_config(record: Record, folder: Path) -> Config:
 
 
 def inputs_of(record: Record) -> Config:
-    """Return what the model takes: its modality and, of a table, the columns of text."""
+    """Return what the model takes: its modality and, of texts, how their table was read.
+
+    A data set that finds its columns by itself notes which they are; older records do not say.
+    """
     target = build(record.config["target"])
-    told: Config = {"modality": target.modality}
-    if target.modality == "text":
-        told |= {"text": getattr(target, "text", "text"), "pair": getattr(target, "pair", None)}
-    return told
+    if target.modality != "text":
+        return {"modality": target.modality}
+    found = (record.data.notes or {}).get("columns") or ["text"]
+    return {
+        "modality": target.modality,
+        "text": getattr(target, "text", None) or found[0],
+        "pair": getattr(target, "pair", None),
+        "encoding": getattr(target, "encoding", "utf-8"),
+        "delimiter": getattr(target, "delimiter", None),
+    }
 
 
 def _relative(config: Any, folder: Path) -> Any:

@@ -14,9 +14,10 @@ import numpy as np
 from transfergrid.data.domain import Examples
 from transfergrid.data.image_files import FileExamples
 from transfergrid.data.images import is_image
+from transfergrid.data.table_formats import Advice
 from transfergrid.data.tables import is_table, read_table
 from transfergrid.data.text import TextExamples
-from transfergrid.data.text_table import TextTable
+from transfergrid.data.text_table import check_none_empty, text_inputs
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import visible_files
 
@@ -24,6 +25,8 @@ CHUNK = 4096
 """Examples that are held at once; a multiple of the batches that cells are scored in."""
 STDIN = "-"
 PLAIN = ".txt"
+ADVICE = Advice("--", "; --text names the column")
+ADVICE_FOR_PAIRS = Advice("--", "; --text and --pair name the columns")
 
 T = TypeVar("T")
 
@@ -70,7 +73,12 @@ def _images(typed: str) -> list[str]:
 
 
 def text_chunks(
-    files: Sequence[str], text: str, second: str | None, pairs: bool
+    files: Sequence[str],
+    text: str,
+    second: str | None,
+    pairs: bool,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
 ) -> Iterator[Chunk]:
     """Yield the texts in these files.
 
@@ -79,6 +87,8 @@ def text_chunks(
         text: the column of texts, in tables.
         second: the column of second texts; None if there is none.
         pairs: whether the model takes pairs: then a tab stands between the two texts of a line.
+        encoding: of tables.
+        delimiter: between the fields of CSV; by default as the file's ending says.
 
     Raises:
         BadInputError: a file cannot be read, a text is empty, or pairs are not what is asked for.
@@ -89,8 +99,10 @@ def text_chunks(
     for name in files:
         _check_text_file(name)
     columns = ("file", "row", "text", *(("pair",) if pairs else ()))
+    wanted = (text,) if second is None else (text, second)
     for name in files:
-        rows = _table_rows(name, text, second) if is_table(name) else _lines(name, pairs)
+        in_table = is_table(name)
+        rows = _table_rows(name, wanted, encoding, delimiter) if in_table else _lines(name, pairs)
         for part in chunked(rows):
             told = [(name, number, *_texts(value)) for number, value in part]
             nothing = np.zeros(len(part), dtype=np.int64)
@@ -114,21 +126,16 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _table_rows(name: str, text: str, second: str | None) -> Iterator[tuple[int, Any]]:
-    wanted = [text] if second is None else [text, second]
-    try:
-        table = read_table(Path(name), name, wanted)
-        made = TextTable(file=name, text=text, pair=second).inputs(table)
-    except BadInputError as error:
-        told = str(error).partition("; target.")[0].partition("; give another")[0]
-        raise BadInputError(f"{told}{_way_out(told, text)}") from error
+def _table_rows(
+    name: str, wanted: Sequence[str], encoding: str, delimiter: str | None
+) -> Iterator[tuple[int, Any]]:
+    advice = ADVICE if len(wanted) == 1 else ADVICE_FOR_PAIRS
+    table = read_table(Path(name), name, wanted, encoding, delimiter, advice)
+    made = text_inputs(table, wanted)
+    check_none_empty(table, made)
     for number, row in zip(table.numbers, made, strict=True):
         assert row is not None  # empty ones were refused
         yield number, row.value
-
-
-def _way_out(told: str, text: str) -> str:
-    return "; --text names the column" if f"no column {text!r}" in told else ""
 
 
 def _lines(name: str, pairs: bool) -> Iterator[tuple[int, Any]]:

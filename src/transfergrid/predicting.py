@@ -42,9 +42,12 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--results", default="results", help="the ledger's folder")
     parser.add_argument("--text", metavar="COLUMN", help="of the texts, in tables")
     parser.add_argument("--pair", metavar="COLUMN", help="of the second texts of pairs, in tables")
+    parser.add_argument("--encoding", metavar="NAME", help="of tables, such as latin-1")
+    parser.add_argument("--delimiter", metavar="CHARACTER", help="of CSV: one character, or tab")
     chosen = parser.parse_args(arguments)
     folder, description = described(chosen.model, chosen.results)
-    chunks = chunks_of(description["inputs"], chosen.files, chosen.text, chosen.pair)
+    typed = {key: getattr(chosen, key) for key in ("text", "pair", "encoding", "delimiter")}
+    chunks = chunks_of(description["inputs"], chosen.files, **typed)
     with whole(chosen.output) as stream:
         write_predictions(folder, description, chunks, stream)
     return 0
@@ -137,18 +140,31 @@ def check_components(config: Any) -> None:
 
 
 def chunks_of(
-    inputs: Config, files: Sequence[str], text: str | None, pair: str | None
+    inputs: Config,
+    files: Sequence[str],
+    text: str | None = None,
+    pair: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Iterator[Chunk]:
-    """Return the examples of these files, a few at a time.
+    """Return the examples of these files, a few at a time; what is not given is as in the cell.
 
     Raises:
         BadInputError: there are no such files, or they are of another kind than the model takes.
     """
     if inputs["modality"] == "text":
         second = pair if pair is not None else (None if text is not None else inputs["pair"])
-        return text_chunks(files, text or inputs["text"], second, inputs["pair"] is not None)
-    if text is not None or pair is not None:
-        raise BadInputError("--text and --pair name columns of texts, and this model takes images")
+        return text_chunks(
+            files,
+            text or inputs["text"],
+            second,
+            inputs["pair"] is not None,
+            encoding or inputs.get("encoding") or "utf-8",
+            delimiter or inputs.get("delimiter"),
+        )
+    if any(value is not None for value in (text, pair, encoding, delimiter)):
+        told = "--text, --pair, --encoding and --delimiter are about tables of texts"
+        raise BadInputError(f"{told}, and this model takes images")
     return image_chunks(files)
 
 

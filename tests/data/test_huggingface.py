@@ -81,6 +81,7 @@ def test_another_split_or_a_share_may_be_tested_on(reviews, tmp_path):
     found = loaded(HuggingFaceText(folder=reviews, test_split="validation"))
     assert (len(found.pool), len(found.test)) == (12, 4)
     assert found.notes["ignored_splits"] == ["test"]
+    assert found.notes["columns"] == ["text"]
     texts(20, "x").save_to_disk(str(tmp_path / "one"))
     found = loaded(HuggingFaceText(folder=str(tmp_path / "one"), test_split=0.2))
     assert np.bincount(found.test.labels).tolist() == [2, 2]

@@ -138,10 +138,12 @@ class HuggingFaceData(Domain):
             pool, test, classes = settled(found, choice, names, label, group)
         except BadInputError as error:
             raise BadInputError(f"{self._spelled}: {error}") from error
-        return Rows(pool, test, classes, self._notes(choice, pool, test))
+        return Rows(pool, test, classes, self._notes(choice, columns, pool, test))
 
-    def _notes(self, choice: Choice, pool: list[Row], test: list[Row]) -> dict[str, Any]:
-        notes: dict[str, Any] = {"ignored_splits": list(choice.ignored)}
+    def _notes(
+        self, choice: Choice, columns: Sequence[str], pool: list[Row], test: list[Row]
+    ) -> dict[str, Any]:
+        notes: dict[str, Any] = {"columns": list(columns), "ignored_splits": list(choice.ignored)}
         if self.group_column is not None:
             notes["groups"] = group_counts(pool, test)
         return notes

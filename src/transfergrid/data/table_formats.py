@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,7 +20,25 @@ LARGEST_FIELD = 1 << 30
 OTHER_DELIMITERS = {";": '";"', "\t": "tab", ",": '","', "|": '"|"'}
 
 
-def csv_columns(text: str, name: str, wanted: Sequence[str], delimiter: str) -> Columns:
+@dataclass(frozen=True)
+class Advice:
+    """How errors say that a table can be read otherwise.
+
+    Attributes:
+        key: what stands before `encoding=` and `delimiter=` where a person types them.
+        no_column: what to do where a column is missing.
+    """
+
+    key: str = "target."
+    no_column: str = ""
+
+
+TARGET = Advice()
+
+
+def csv_columns(
+    text: str, name: str, wanted: Sequence[str], delimiter: str, advice: Advice = TARGET
+) -> Columns:
     """Read columns of CSV; the first line names them.
 
     Args:
@@ -27,6 +46,7 @@ def csv_columns(text: str, name: str, wanted: Sequence[str], delimiter: str) -> 
         name: how errors call it.
         wanted: the columns to read.
         delimiter: between fields. Fields between tabs may hold quotes that quote nothing.
+        advice: for errors.
 
     Raises:
         BadInputError: it lacks a column, or a line is broken or has too many or few fields.
@@ -36,7 +56,7 @@ def csv_columns(text: str, name: str, wanted: Sequence[str], delimiter: str) -> 
     reader = _reader(text, delimiter, csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
     records = _records(reader, name)
     header = [field.strip() for field in next(records)[1]]
-    places = _places(header, name, wanted, delimiter)
+    places = _places(header, name, wanted, delimiter, advice)
     columns: list[list[str]] = [[] for _ in wanted]
     numbers = []
     for line, fields in records:
@@ -82,30 +102,34 @@ def _quotes_are_plain(text: str) -> bool:
     return len(set(quoted)) != 1 or (len(quoted) != len(lines) and '""' not in text)
 
 
-def _places(header: list[str], name: str, wanted: Sequence[str], delimiter: str) -> list[int]:
+def _places(
+    header: list[str], name: str, wanted: Sequence[str], delimiter: str, advice: Advice
+) -> list[int]:
     """Return where in the header each wanted column stands."""
     for column in wanted:
         if header.count(column) > 1:
             raise BadInputError(f"{name} has more than one column {column!r}")
         if column not in header:
-            raise _no_column(name, column, header, delimiter)
+            raise _no_column(name, column, header, advice, delimiter)
     return [header.index(column) for column in wanted]
 
 
 def _no_column(
-    name: str, column: str, known: Sequence[str], delimiter: str | None = None
+    name: str, column: str, known: Sequence[str], advice: Advice, delimiter: str | None = None
 ) -> BadInputError:
     if delimiter is not None and len(known) == 1:
         for other, spelled in OTHER_DELIMITERS.items():
             if other in known[0]:
-                told = f"only {known[0]!r}: give target.delimiter={spelled}"
+                told = f"only {known[0]!r}: give {advice.key}delimiter={spelled}"
                 return BadInputError(f"{name} has no column {column!r}, {told}")
     near = did_you_mean(column, known)
     rest = f" (it has {', '.join(known)})" if near.endswith("?") else ""
-    return BadInputError(f"{name} has no column {column!r}{near}{rest}")
+    return BadInputError(f"{name} has no column {column!r}{near}{rest}{advice.no_column}")
 
 
-def json_columns(text: str, name: str, wanted: Sequence[str], whole: bool) -> Columns:
+def json_columns(
+    text: str, name: str, wanted: Sequence[str], whole: bool, advice: Advice = TARGET
+) -> Columns:
     """Read columns of a JSON list of objects, or of objects line by line.
 
     Args:
@@ -113,6 +137,7 @@ def json_columns(text: str, name: str, wanted: Sequence[str], whole: bool) -> Co
         name: how errors call it.
         wanted: the columns to read; an object may lack some.
         whole: whether the file should be one list; one that holds lines is read all the same.
+        advice: for errors.
 
     Raises:
         BadInputError: it lacks a column, or a line is broken or holds something else.
@@ -128,11 +153,11 @@ def json_columns(text: str, name: str, wanted: Sequence[str], whole: bool) -> Co
         else:
             if not isinstance(rows, list):
                 raise BadInputError(f"{name} must hold a list of rows, as in [{{...}}, {{...}}]")
-            return _objects(rows, range(1, len(rows) + 1), "row", name, wanted)
+            return _objects(rows, range(1, len(rows) + 1), "row", name, wanted, advice)
     # not splitlines, which also breaks at separators that JSON allows inside a text
     lines = {n: line for n, line in enumerate(text.split("\n"), start=1) if line.strip()}
     rows = [_line(line, number, name) for number, line in lines.items()]
-    return _objects(rows, list(lines), "line", name, wanted)
+    return _objects(rows, list(lines), "line", name, wanted, advice)
 
 
 def _line(line: str, number: int, name: str) -> Any:
@@ -148,7 +173,12 @@ def _broken(name: str, line: int, error: Exception) -> BadInputError:
 
 
 def _objects(
-    rows: Sequence[Any], numbers: Sequence[int], unit: str, name: str, wanted: Sequence[str]
+    rows: Sequence[Any],
+    numbers: Sequence[int],
+    unit: str,
+    name: str,
+    wanted: Sequence[str],
+    advice: Advice,
 ) -> Columns:
     for row, number in zip(rows, numbers, strict=True):
         if not isinstance(row, dict):
@@ -156,11 +186,13 @@ def _objects(
     known = list(dict.fromkeys(key for row in rows for key in row))
     for column in wanted:
         if rows and column not in known:
-            raise _no_column(name, column, known)
+            raise _no_column(name, column, known, advice)
     return {column: [row.get(column) for row in rows] for column in wanted}, numbers, unit
 
 
-def parquet_columns(file: Path, name: str, wanted: Sequence[str]) -> Columns:
+def parquet_columns(
+    file: Path, name: str, wanted: Sequence[str], advice: Advice = TARGET
+) -> Columns:
     """Read columns of a Parquet file.
 
     Raises:
@@ -174,7 +206,7 @@ def parquet_columns(file: Path, name: str, wanted: Sequence[str]) -> Columns:
             known = opened.schema_arrow.names
             for column in wanted:
                 if column not in known:
-                    raise _no_column(name, column, known)
+                    raise _no_column(name, column, known, advice)
             read = opened.read(columns=list(wanted))
             columns = {column: read.column(column).to_pylist() for column in wanted}
     except (pa.ArrowException, OSError, ValueError) as error:

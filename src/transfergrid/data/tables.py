@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfergrid.data.table_formats import Columns, csv_columns, json_columns, parquet_columns
+from transfergrid.data.table_formats import (
+    TARGET,
+    Advice,
+    Columns,
+    csv_columns,
+    json_columns,
+    parquet_columns,
+)
 from transfergrid.errors import BadInputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -59,6 +66,7 @@ def read_table(
     wanted: Iterable[str],
     encoding: str = "utf-8",
     delimiter: str | None = None,
+    advice: Advice = TARGET,
 ) -> Table:
     """Read columns of a table; its kind is told by the file's ending.
 
@@ -68,6 +76,7 @@ def read_table(
         wanted: the columns to read.
         encoding: of the text formats; a byte order mark may or may not be there.
         delimiter: between the fields of CSV; by default as the file's ending says.
+        advice: for errors.
 
     Raises:
         BadInputError: it cannot be read, or has no such column, or no rows.
@@ -76,7 +85,7 @@ def read_table(
     if not is_table(file.name) or not file.is_file():
         raise BadInputError(f"{name} is no table that can be read; there is {', '.join(SUFFIXES)}")
     try:
-        told = _columns(file, name, list(dict.fromkeys(wanted)), encoding, between)
+        told = _columns(file, name, list(dict.fromkeys(wanted)), encoding, between, advice)
     except OSError as error:
         raise BadInputError(f"cannot read {name}: {error.strerror or error}") from error
     if not told[1]:
@@ -85,15 +94,20 @@ def read_table(
 
 
 def _columns(
-    file: Path, name: str, wanted: list[str], encoding: str, delimiter: str | None
+    file: Path,
+    name: str,
+    wanted: list[str],
+    encoding: str,
+    delimiter: str | None,
+    advice: Advice,
 ) -> Columns:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
-        return parquet_columns(file, name, wanted)
-    text = _decoded(file, name, encoding)
+        return parquet_columns(file, name, wanted, advice)
+    text = _decoded(file, name, encoding, advice)
     if suffix in DELIMITERS:
-        return csv_columns(text, name, wanted, delimiter or DELIMITERS[suffix])
-    return json_columns(text, name, wanted, whole=suffix == ".json")
+        return csv_columns(text, name, wanted, delimiter or DELIMITERS[suffix], advice)
+    return json_columns(text, name, wanted, suffix == ".json", advice)
 
 
 def _delimiter(spelled: str | None) -> str | None:
@@ -105,7 +119,7 @@ def _delimiter(spelled: str | None) -> str | None:
     return delimiter
 
 
-def _decoded(file: Path, name: str, encoding: str) -> str:
+def _decoded(file: Path, name: str, encoding: str, advice: Advice) -> str:
     """Return a file's text, without a byte order mark."""
     content = file.read_bytes()
     try:
@@ -116,7 +130,7 @@ def _decoded(file: Path, name: str, encoding: str) -> str:
         other = "utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin-1"
         raise BadInputError(
             f"{name}: line {line} has bytes that are no {encoding} "
-            f"({content[error.start]:#04x}); if it is another: target.encoding={other}"
+            f"({content[error.start]:#04x}); if it is another: {advice.key}encoding={other}"
         ) from error
     except (LookupError, ValueError) as error:
         raise BadInputError(f"there is no encoding {encoding!r}; try utf-8 or latin-1") from error

@@ -53,20 +53,9 @@ class TextTable(TableDomain):
 
     def inputs(self, table: Table) -> list[Input | None]:
         """Return each row's text or pair; None for one that is empty."""
-        columns = [_texts(table, column) for column in self.input_columns]
-        made: list[Input | None] = []
-        for texts in zip(*columns, strict=True):
-            value = texts[0] if self.pair is None else texts
-            made.append(Input(value, texts) if all(text.strip() for text in texts) else None)
-        empty = [i for i, row in enumerate(made) if row is None]
-        if empty and self.empty != "drop":
-            numbers = ", ".join(str(table.numbers[i]) for i in empty[:NAMED])
-            more = ", ..." if len(empty) > NAMED else ""
-            what = f"{len(empty)} empty text{'s' if len(empty) > 1 else ''}"
-            raise BadInputError(
-                f"{table.name} has {what}: {table.unit} {numbers}{more}; "
-                "target.empty=drop leaves them out"
-            )
+        made = text_inputs(table, self.input_columns)
+        if self.empty != "drop":
+            check_none_empty(table, made, "; target.empty=drop leaves them out")
         return made
 
     def examples(
@@ -74,6 +63,29 @@ class TextTable(TableDomain):
     ) -> TextExamples:
         """Return texts in memory."""
         return TextExamples([row.input.value for row in rows], labels, groups)
+
+
+def text_inputs(table: Table, columns: Sequence[str]) -> list[Input | None]:
+    """Return each row's text or, of two columns, its pair; None where one of them is empty.
+
+    Raises:
+        BadInputError: a cell holds what is no text.
+    """
+    made: list[Input | None] = []
+    for texts in zip(*(_texts(table, column) for column in columns), strict=True):
+        value = texts[0] if len(columns) == 1 else texts
+        made.append(Input(value, texts) if all(text.strip() for text in texts) else None)
+    return made
+
+
+def check_none_empty(table: Table, made: Sequence[Input | None], way_out: str = "") -> None:
+    """Raise `BadInputError`, with this way out, if any of a table's rows is empty."""
+    empty = [i for i, row in enumerate(made) if row is None]
+    if empty:
+        numbers = ", ".join(str(table.numbers[i]) for i in empty[:NAMED])
+        more = ", ..." if len(empty) > NAMED else ""
+        what = f"{len(empty)} empty text{'s' if len(empty) > 1 else ''}"
+        raise BadInputError(f"{table.name} has {what}: {table.unit} {numbers}{more}{way_out}")
 
 
 def _texts(table: Table, column: str) -> list[str]:
