@@ -261,6 +261,53 @@ class Cutting(Sequences):
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_what_the_model_is_shown_in_part_is_counted(monkeypatch, most):
-    monkeypatch.setattr(batches, "CUTS_COUNTED_AT_ONCE", most)
+    monkeypatch.setattr(batches, "AT_ONCE", most)
     assert Prepared(Numbers([7, 2, 9, 2, 5]), Cutting()).n_cut() == 2
     assert view(5).prepared.n_cut() == 0
+
+
+class Watched(Sequences):
+    """As long as the longest of what is given, and padded with 5; counts what it prepares."""
+
+    def __init__(self):
+        self.fills = {"input_ids": 5}
+        self.n = 0
+
+    def prepare(self, raw):
+        self.n += len(raw)
+        made = super().prepare(raw)
+        longest = max(int(number) for number in raw)
+        made = {name: value[:, :longest] for name, value in made.items()}
+        made["input_ids"] = torch.where(made["attention_mask"] == 1, made["input_ids"], 5)
+        return made
+
+
+ROW = 2 * 8
+"""Bytes of a token in two tensors."""
+
+
+@pytest.mark.parametrize("most", [2, 100])
+def test_sequences_that_fit_are_prepared_once_and_as_if_together(monkeypatch, most):
+    monkeypatch.setattr(batches, "AT_ONCE", most)
+    monkeypatch.setattr(batches, "CACHE_BYTES", 5 * 9 * ROW)
+    preprocess = Watched()
+    prepared = Prepared(Numbers([2, 7, 1, 9, 2]), preprocess)
+    expected = Watched().prepare(np.array([2, 7, 1, 9, 2]))
+    for _ in range(3):
+        rows = prepared.rows(np.arange(5))
+        assert all(torch.equal(rows[name], expected[name]) for name in expected)
+    assert preprocess.n == 5 + 1  # and one to begin with
+
+
+@pytest.mark.parametrize("most", [2, 100])
+def test_one_long_text_among_short_ones_counts_for_all(monkeypatch, most):
+    """All would be padded to its length."""
+    monkeypatch.setattr(batches, "AT_ONCE", most)
+    monkeypatch.setattr(batches, "CACHE_BYTES", 10 * 9 * ROW - 1)
+    preprocess = Watched()
+    prepared = Prepared(Numbers([1, 1, 1, 9, 1, 1, 1, 1, 1, 1]), preprocess)
+    assert prepared.lengths(np.arange(10)) is None
+    looked_at = preprocess.n
+    assert looked_at == 1 + (4 if most == 2 else 10)
+    assert prepared.rows(np.array([0, 2]))["input_ids"].tolist() == [[1], [1]]
+    assert preprocess.n == looked_at + 2

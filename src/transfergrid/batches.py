@@ -7,6 +7,7 @@ target examples in the same order under the same augmentation, and a run can be 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ from transfergrid.data.domain import Examples
 from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Inputs, Preprocess
 
-CUTS_COUNTED_AT_ONCE = 10_000
+AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
 CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
 
 
@@ -58,24 +59,24 @@ def join(first: Labelled, second: Labelled) -> Labelled:
 def join_inputs(first: Inputs, second: Inputs) -> Inputs:
     """Concatenate inputs; of two batches of sequences the shorter ones get more padding."""
     if isinstance(first, dict) and isinstance(second, dict):
-        return {name: _cat_padded(first[name], second[name]) for name in first}
+        return {name: _cat_padded([first[name], second[name]]) for name in first}
     assert isinstance(first, Tensor)
     assert isinstance(second, Tensor)
     return torch.cat([first, second])
 
 
-def _cat_padded(first: Tensor, second: Tensor) -> Tensor:
+def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
     """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
-    length = max(first.shape[1], second.shape[1]) if first.ndim > 1 else 0
-    return torch.cat([_padded(first, length), _padded(second, length)])
+    length = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
+    return torch.cat([_padded(part, length, fill) for part in parts])
 
 
-def _padded(tensor: Tensor, length: int) -> Tensor:
+def _padded(tensor: Tensor, length: int, fill: int) -> Tensor:
     missing = length - tensor.shape[1] if tensor.ndim > 1 else 0
     if missing <= 0:
         return tensor
-    zeros = tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])
-    return torch.cat([tensor, zeros], dim=1)
+    more = tensor.new_full((len(tensor), missing, *tensor.shape[2:]), fill)
+    return torch.cat([tensor, more], dim=1)
 
 
 def size_of(inputs: Inputs) -> int:
@@ -96,7 +97,7 @@ class Prepared:
         self.examples = examples
         self.preprocess = preprocess
         self._cache: Inputs | None = None
-        self._small: bool | None = None
+        self._large = False
         self._n_cut: int | None = None
 
     def rows(self, indices: NDArray[np.int64]) -> Inputs:
@@ -118,22 +119,45 @@ class Prepared:
         """Return how many examples are longer than the model takes, and so come cut."""
         if self._n_cut is None:
             everything = np.arange(len(self.examples), dtype=np.int64)
-            parts = np.array_split(everything, 1 + len(everything) // CUTS_COUNTED_AT_ONCE)
+            parts = np.array_split(everything, 1 + len(everything) // AT_ONCE)
             count = getattr(self.preprocess, "cut", None)  # images are resized, never cut
             self._n_cut = sum(count(self.rows(part)) for part in parts) if count else 0
         return self._n_cut
 
     def warm(self) -> None:
         """Prepare everything now, where it fits: processes that are forked later share it."""
-        if self._cache is None and self._fits():
-            everything = np.arange(len(self.examples), dtype=np.int64)
-            self._cache = self.preprocess.prepare(self.examples.read(everything))
+        if self._cache is None and not self._large:
+            self._cache = self._whole()
+            self._large = self._cache is None
 
-    def _fits(self) -> bool:
-        if self._small is None:
-            one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
-            self._small = byte_size(one) * len(self.examples) <= CACHE_BYTES
-        return self._small
+    def _whole(self) -> Inputs | None:
+        """Return everything prepared; None where that is too large.
+
+        Images are all as large as the first one; sequences may not be.
+        """
+        n = len(self.examples)
+        one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
+        if byte_size(one) * n > CACHE_BYTES:
+            return None
+        if isinstance(one, dict):
+            return self._sequences()
+        return self.preprocess.prepare(self.examples.read(np.arange(n, dtype=np.int64)))
+
+    def _sequences(self) -> Inputs | None:
+        """Prepare part by part until all as long as the longest so far are known not to fit."""
+        n, parts = len(self.examples), []
+        for begin in range(0, n, AT_ONCE):
+            rows = np.arange(begin, min(begin + AT_ONCE, n), dtype=np.int64)
+            part = self.preprocess.prepare(self.examples.read(rows))
+            assert isinstance(part, dict)
+            if byte_size(part) * n > CACHE_BYTES * len(rows):
+                return None
+            parts.append(part)
+        fills = getattr(self.preprocess, "fills", {})  # what it pads with, where that is not 0
+        return {
+            name: _cat_padded([part[name] for part in parts], fills.get(name, 0))
+            for name in parts[0]
+        }
 
 
 @dataclass

@@ -2,11 +2,13 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from small_models import TEXTS, bytes_without_padding, wordpieces
-from transfergrid.batches import take
+from transfergrid.batches import Prepared, take
+from transfergrid.data.text import TextExamples
 from transfergrid.errors import BadInputError
 from transfergrid.sources.text import SPECIAL, TextPreprocess
 from transfergrid.testing.tiny_text import WordTokenizer
@@ -210,6 +212,16 @@ class TestTokenizers:
         pair = preprocess.prepare([(TEXTS[0], TEXTS[1]), (TEXTS[1], "")])
         assert pair["words"][0].tolist() == list(range(len(pair["words"][0])))
         assert pair["second"][0] == len(words)
+
+
+@pytest.mark.parametrize("raw", [TEXTS, PAIRS])
+def test_prepared_part_by_part_is_as_if_together(monkeypatch, bert, gpt, raw):
+    monkeypatch.setattr("transfergrid.batches.AT_ONCE", 1)
+    for preprocess in (bert, gpt):
+        split = Prepared(TextExamples(raw, np.zeros(len(raw), dtype=np.int64)), preprocess)
+        found, expected = split.rows(np.arange(len(raw))), preprocess.prepare(raw)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 class TestEquality:

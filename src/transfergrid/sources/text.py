@@ -61,6 +61,11 @@ class TextPreprocess:
         known = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
         return next((int(token) for token in known if token is not None), 0)
 
+    @property
+    def fills(self) -> dict[str, int]:
+        """What `prepare` pads with, where that is not 0."""
+        return {"input_ids": self.padding, "words": SPECIAL}
+
     def __deepcopy__(self, memo: dict[int, Any]) -> TextPreprocess:
         """Return itself: it never changes, and a tokenizer is large."""
         return self
@@ -185,9 +190,9 @@ class TextPreprocess:
         order = (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
         moved = {name: value.gather(1, order) for name, value in inputs.items()}
         mask = mask.gather(1, order)
-        fills = {"input_ids": self.padding}
         return {
-            name: torch.where(mask == 1, value, fills.get(name, 0)) for name, value in moved.items()
+            name: torch.where(mask == 1, value, self.fills.get(name, 0))
+            for name, value in moved.items()
         }
 
 
