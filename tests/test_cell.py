@@ -177,6 +177,13 @@ def test_fewer_examples_than_asked_are_used_and_recorded(ledger):
     assert record.data.short == {"few": (20, 4)}
 
 
+def test_why_nothing_validates_is_recorded(ledger):
+    target = config_of(watched_domain.GroupedDomain())
+    record = run_cell(cell(target=target, strategy="majority", id="b" * 16), ledger, CPU)
+    assert record.data.validation == 0
+    assert record.data.notes["no_validation"] == "each group is all there is of some class"
+
+
 @pytest.mark.parametrize("strategy", ["full_finetuning", "domain_adversarial", "distillation"])
 def test_the_test_split_is_read_once_and_after_every_choice(ledger, monkeypatch, strategy):
     events = watched_domain.EVENTS

@@ -201,7 +201,15 @@ def test_parts_that_cannot_be_built(arguments, told):
 def test_help_names_what_there_is(tmp_path):
     done = transfergrid("--help", folder=tmp_path)
     assert done.returncode == 0
-    for word in ("transfergrid", "source: ", "full_finetuning", "labels: 20", "study"):
+    for word in (
+        "transfergrid",
+        "source: ",
+        "full_finetuning",
+        "labels: 20",
+        "study",
+        "--over BASELINE",
+        "--by-group",
+    ):
         assert word in done.stdout
     assert not list(tmp_path.iterdir())
 

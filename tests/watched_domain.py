@@ -34,6 +34,14 @@ class Watched(ArrayExamples):
         return len(self._labels)
 
 
+class Grouped(ArrayExamples):
+    """Examples of which each class is one group."""
+
+    @property
+    def groups(self) -> NDArray[np.str_]:  # type: ignore[override]
+        return self.labels.astype(str)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WatchedDomain(Domain):
     """Noise with unequal classes, its test split under watch."""
@@ -51,3 +59,14 @@ class WatchedDomain(Domain):
         pool = ArrayExamples(noise.pool.read(kept), noise.pool.labels[kept])
         test = Watched(noise.test.read(np.arange(10)), noise.test.labels)
         return LoadedDomain(pool, test, self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedDomain(WatchedDomain):
+    """The same, with all that there is of a class in one group."""
+
+    def load(self) -> LoadedDomain:
+        loaded = super().load()
+        places = np.arange(len(loaded.pool))
+        pool = Grouped(loaded.pool.read(places), loaded.pool.labels)
+        return LoadedDomain(pool, loaded.test, self.classes)

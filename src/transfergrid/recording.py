@@ -111,12 +111,23 @@ def _data(setup: Setup, test: int) -> Data:
         classes=classes,
         per_class=named(setup.drawn.per_class),
         short=named(setup.drawn.short),
-        notes={**setup.target.loaded.notes, **_cut(setup), **_source_copies(setup)},
+        notes={
+            **setup.target.loaded.notes,
+            **_cut(setup),
+            **_source_copies(setup),
+            **_no_validation(setup),
+        },
     )
 
 
 def _source_copies(setup: Setup) -> dict[str, Any]:
     return {"source_copies": setup.source_copies} if setup.source_copies else {}
+
+
+def _no_validation(setup: Setup) -> dict[str, Any]:
+    """Return why nothing validates, where labels are learned from that are enough for it."""
+    reason = setup.drawn.no_validation
+    return {"no_validation": reason} if reason and setup.data.train is not None else {}
 
 
 def _cut(setup: Setup) -> dict[str, Any]:

@@ -241,3 +241,16 @@ def test_one_group_a_class_leaves_nothing_to_validate():
     found = draw(labels, 2, 20, 0, "balanced", labels.astype(str))
     assert len(found.validation) == 0
     assert len(found.train) == 40
+    assert found.no_validation == "each group is all there is of some class"
+    assert draw(labels, 2, 9, 0, "balanced", labels.astype(str)).no_validation is None, "too few"
+
+
+@given(sizes, group_counts, budgets, seeds, samplings)
+def test_why_nothing_validates_is_told_where_labels_are_enough(
+    counts, n_groups, budget, seed, sampling
+):
+    labels, groups = grouped(counts, n_groups, seed)
+    found = draw(labels, len(counts), budget, seed, sampling, groups)
+    enough = len(labels) >= 10 * len(counts) and (budget == "all" or budget >= 10)
+    assert (found.no_validation is not None) == (enough and not len(found.validation))
+    assert draw(labels, len(counts), budget, seed, sampling).no_validation is None

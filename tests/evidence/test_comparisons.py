@@ -58,7 +58,12 @@ def test_a_baseline_that_nobody_names_is_told(ledger):
 
 
 def test_gains_are_read_within_each_group(ledger):
-    found = gains(rows_of(ledger, by_group=True)[0])
+    rows = rows_of(ledger, by_group=True)[0]
+    assert {row.target: row.group for row in rows} == {
+        "digits in ann": "ann",
+        "digits in bob": "bob",
+    }
+    found = gains(rows)
     assert found["digits in ann", "full_finetuning"] == pytest.approx(50)
     assert found["digits in bob", "full_finetuning"] == pytest.approx(-10)
     whole = gains(rows_of(ledger)[0])["digits", "full_finetuning"]

@@ -300,3 +300,22 @@ def test_cut_texts_are_told_once_for_a_target():
     shown = render(table_rows(cells))
     assert shown.count("digits: 1,234 texts longer than the model takes, cut at") == 1
     assert "longer than the model takes" not in render(table_rows([made()]))
+
+
+def test_targets_of_which_nothing_validates_are_told_once():
+    notes = {"no_validation": "each group is all there is of some class"}
+    cells = [replace(made(seed=seed), data=Data(test=9, notes=notes)) for seed in range(2)]
+    rows = table_rows(cells)
+    told = "digits: nothing validates (each group is all there is of some class): training kept"
+    assert render(rows, width=200).count(told) == 1
+    grouped = [replace(rows[0], target=f"digits in {name}", group=name) for name in "ab"]
+    assert render(grouped, width=200).count(told) == 1
+    assert "nothing validates" not in render(table_rows([made()]))
+
+
+def test_groups_are_told_to_be_more_comparisons():
+    rows = [row(target=f"digits in {name}", group=name) for name in ("ann", "bob")]
+    for format in ("table", "markdown"):
+        shown = render(rows, format=format, width=200)
+        assert shown.count("one more comparison, at an uncorrected 95 %") == 1
+    assert "one more comparison" not in render([row()], width=200)

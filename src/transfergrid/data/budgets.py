@@ -36,6 +36,7 @@ class Draw:
         per_class: class index (as text, for JSON) to the labels drawn, both parts together.
         short: what there was too little of: class index, or "all" under natural sampling, to
             (asked, got).
+        no_validation: why nothing validates although there are labels enough, if that is so.
     """
 
     train: Indices
@@ -43,6 +44,7 @@ class Draw:
     unlabelled: Indices
     per_class: dict[str, int]
     short: dict[str, tuple[int, int]]
+    no_validation: str | None = None
 
 
 def draw(
@@ -80,7 +82,8 @@ def draw(
         if sampling == "balanced":
             rank = _interleaved(labels, n_classes, rank, may_validate)
     chosen, short = _chosen(labels, n_classes, budget, rank, sampling)
-    if not _validates(len(labels), n_classes, budget):
+    enough = _validates(len(labels), n_classes, budget)
+    if not enough:
         may_validate = np.zeros(len(labels), dtype=bool)
     validates = chosen & may_validate
     return Draw(
@@ -89,7 +92,15 @@ def draw(
         unlabelled=np.flatnonzero(~(validates if groups is None else may_validate)),
         per_class={str(c): int(np.sum(chosen & (labels == c))) for c in range(n_classes)},
         short=short,
+        no_validation=_why_none(may_validate) if enough and not validates.any() else None,
     )
+
+
+def _why_none(may_validate: NDArray[np.bool_]) -> str:
+    """Say why no label validates, of which there are enough: that is only so with groups."""
+    if may_validate.any():
+        return "none of the labels drawn is in a group that may validate"
+    return "each group is all there is of some class"
 
 
 def check_budget(budget: object) -> None:

@@ -27,6 +27,12 @@ def cut_texts(cells: Sequence[Record]) -> int:
     return max((sum(counts.values()) for counts in found), default=0)
 
 
+def no_validation(cells: Sequence[Record]) -> str | None:
+    """Return why nothing validated in some of the cells, though labels were enough; else None."""
+    found = (cell.data.notes.get("no_validation") for cell in cells)
+    return next((str(reason) for reason in found if reason), None)
+
+
 def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
     """Return how many test examples have copies in what was learned from; empty if none has.
 

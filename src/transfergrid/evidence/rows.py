@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from transfergrid.evidence import remarks
 from transfergrid.evidence.checkpoints import is_one_checkpoint
 from transfergrid.evidence.gains import Gain, Read, gain, points, unit
-from transfergrid.evidence.remarks import copy_counts, cut_texts, seen_in, short_classes
 from transfergrid.record import Labels, Parts, Record
 
 CLASSICAL = "logistic_regression"
@@ -81,6 +81,10 @@ class Row:
     """Texts of the target that were longer than the model takes, and so were cut."""
     copies: dict[str, int] = dataclasses.field(default_factory=dict)
     """Test examples with copies in what was learned from; see `remarks.copy_counts`."""
+    no_validation: str | None = None
+    """Why nothing validated, where labels were enough for it: the last step was kept."""
+    group: str | None = None
+    """The group of test items that it is about; None for all."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row by field name."""
@@ -179,10 +183,11 @@ class _Table:
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
             weak_baseline=self._is_weak(key),
             one_checkpoint=is_one_checkpoint(first),
-            short=short_classes(cells),
-            contaminated_by=seen_in(cells),
-            cut_texts=cut_texts(cells),
-            copies=copy_counts(cells),
+            short=remarks.short_classes(cells),
+            contaminated_by=remarks.seen_in(cells),
+            cut_texts=remarks.cut_texts(cells),
+            copies=remarks.copy_counts(cells),
+            no_validation=remarks.no_validation(cells),
         )
 
     def _is_stale(self, cell: Record) -> bool:

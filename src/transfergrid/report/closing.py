@@ -56,7 +56,7 @@ def rows_of(
 def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
     for name, inside, read in comparisons.by_group(records, ledger.predictions):
         for row in table_rows(inside, (), read, code_fingerprint):
-            yield replace(row, target=f"{row.target} in {name}")
+            yield replace(row, target=row.target + words.in_group(name), group=name)
 
 
 def _as_declared(record: Record, told: dict[str, Any]) -> Record:

@@ -100,11 +100,14 @@ def _footer(
             f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "
             "luck seeds do not average out."
         )
+    if any(row.group is not None and row.gain is not None for row in rows):
+        lines.append(words.GROUPS)
     if words.is_all_one_checkpoint(rows):
         lines.append(words.CHECKPOINTS)
     lines += words.Notes(rows).legend()
     lines += copies(rows)
     lines += words.cut_texts(rows)
+    lines += words.no_validation(rows)
     for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
         if cells:
             lines.append(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:")

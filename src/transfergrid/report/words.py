@@ -134,6 +134,30 @@ def cut_texts(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def no_validation(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each target of which nothing could validate, though labels were enough."""
+    found = {
+        row.target.removesuffix(in_group(row.group)): row.no_validation
+        for row in rows
+        if row.no_validation
+    }
+    return [
+        f"{target}: nothing validates ({reason}): training kept its last step"
+        for target, reason in found.items()
+    ]
+
+
+def in_group(name: str | None) -> str:
+    """Return what a target's name bears where a row is about one group of its test items."""
+    return "" if name is None else f" in {name}"
+
+
+GROUPS = (
+    "Each group of test items is one more comparison, at an uncorrected 95 %: of twenty without "
+    "any true gain, one is expected to miss zero."
+)
+
+
 def cell(record: Record) -> str:
     """Name a cell in a line."""
     source = record.names.source or record.names.architecture
