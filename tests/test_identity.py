@@ -204,6 +204,28 @@ def test_content_under_a_path_moves_the_digest(tmp_path, shipped):
     assert config_digest(config) != before
 
 
+@pytest.mark.parametrize(
+    ("name", "ours", "others"),
+    [
+        ("image_folder", "image_copies", "text_copies"),
+        ("arrays", "image_copies", "text_copies"),
+        ("text_table", "text_copies", "image_copies"),
+    ],
+)
+def test_how_copies_are_found_moves_the_digest_where_they_are_dropped(
+    tmp_path, shipped, monkeypatch, name, ours, others
+):
+    keep = with_files(shipped["target", name], tmp_path)
+    drop = {**keep, "duplicates": "drop"}
+    before = config_digest(keep), config_digest(drop)
+    assert "about.copy_search" not in canonical(drop), "the first way moved no one's identity"
+    monkeypatch.setattr(f"transfergrid.data.{others}.VERSION", 2)
+    assert (config_digest(keep), config_digest(drop)) == before
+    monkeypatch.setattr(f"transfergrid.data.{ours}.VERSION", 2)
+    assert config_digest(keep) == before[0]
+    assert config_digest(drop) != before[1]
+
+
 # Nothing else -----------------------------------------------------------------------------------
 
 

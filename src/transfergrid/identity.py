@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from transfergrid.errors import BadInputError
-from transfergrid.factory import Config, build
+from transfergrid.factory import Config, build, locate
 from transfergrid.fingerprints import fingerprint
 from transfergrid.strategies.needs import Needs
 
@@ -40,9 +40,23 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
             values[key] = fingerprint(values[key])
     if about.get("content"):
         values["about.content"] = build(node).content()
+    if values.get("duplicates") == "drop":
+        values |= _copy_search(node)
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
         values["about.version"] = about.get("version", 1)
     return values
+
+
+def _copy_search(node: Mapping[str, Any]) -> Config:
+    """Say how the copies that a domain drops are found, where that is not the first way."""
+    from transfergrid.data.domain import Domain
+    from transfergrid.data.duplicates import search_version
+
+    kind = locate(str(node.get("_target_")))
+    if not (isinstance(kind, type) and issubclass(kind, Domain)):
+        return {}
+    version = search_version(kind.modality)
+    return {"about.copy_search": version} if version > 1 else {}
 
 
 def digest(value: Any) -> str:

@@ -147,6 +147,11 @@ def remembered(modality: str, key: str) -> Copies | None:
     return Copies(exact, near, pool, pairs)
 
 
+def search_version(modality: str) -> int:
+    """Return the version of how copies are found: with mode "drop" it decides what the pool is."""
+    return _search(modality)[1]
+
+
 def _search(modality: str) -> tuple[Callable[[Examples, Examples], Copies], int]:
     """Return how copies of a modality are found, and the version of that."""
     if modality == "text":
