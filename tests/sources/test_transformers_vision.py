@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import described
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
+from small_models import described
 from transfergrid.errors import BadInputError
 from transfergrid.sources.transformers import TransformersArchitecture
 from transfergrid.sources.transformers_vision import (
@@ -163,6 +164,26 @@ def test_a_pooler_that_only_pretraining_fitted_is_left_out(tmp_path):
     backbone = source.initial()
     assert backbone.notes["weights_left_out"] == ["pooler.dense.bias", "pooler.dense.weight"]
     assert not any("pooler" in name for name, _ in backbone.named_parameters())
+
+
+def test_weights_without_the_pooled_norm_make_the_same_architecture(tmp_path):
+    """As masked pretraining leaves them."""
+    folder = written(tmp_path, "beit")
+    file = folder / "model.safetensors"
+    state = load_file(file)
+    save_file({n: v for n, v in state.items() if "pooler" not in n}, file)
+    source = TransformersVisionSource(TransformersVisionArchitecture(folder=str(folder), size=16))
+    pretrained, scratch = source.initial(), source.architecture.build()
+    assert pretrained.architecture == scratch.architecture
+    scratch.load_state_dict(pretrained.state_dict())
+    inputs = images(scratch)
+    with torch.no_grad():
+        assert torch.equal(scratch.eval().embed(inputs), pretrained.eval().embed(inputs))
+    norm = ["pooler.layernorm.bias", "pooler.layernorm.weight"]
+    assert pretrained.notes == {"weights_left_out": [], "weights_missing": norm}
+    bias, weight = (pretrained.network.get_parameter(name) for name in norm)
+    assert (bias == 0).all()
+    assert (weight == 1).all()
 
 
 def test_text_and_images_are_told_apart(tmp_path):

@@ -49,7 +49,7 @@ class TestWeights:
         architecture = TransformersArchitecture(folder=str(bert))
         source = TransformersSource(architecture, str(other / "model.safetensors"))
         with pytest.raises(
-            BadInputError, match=r"does not fit.*missing \(.*unexpected \("
+            BadInputError, match=r"does not fit.*another architecture: .*missing \(.*unexpected \("
         ) as error:
             source.initial()
         assert "\n" not in str(error.value)
@@ -59,7 +59,9 @@ class TestWeights:
         source = TransformersSource(
             TransformersArchitecture(folder=str(bert)), str(wide / "model.safetensors")
         )
-        with pytest.raises(BadInputError, match=r"9 of another shape .*\(32, 16\) for \(24, 16\)"):
+        with pytest.raises(
+            BadInputError, match=r"bert: 9 of another shape .*\(32, 16\) for \(24, 16\)"
+        ):
             source.initial()
 
     def test_sharded_weights_are_read_as_one(self, bert, tmp_path):

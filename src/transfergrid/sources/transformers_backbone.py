@@ -61,13 +61,13 @@ class TextBackbone(LayeredBackbone):
         model_folder.check_text(folder)
         tokenizer = transformers_models.load_tokenizer(folder)
         _check_vocabulary(tokenizer, config, folder)
-        network, left_out = transformers_models.network(made, config, files, name, pooler=False)
+        network, notes = transformers_models.network(made, config, files, name, pooler=False)
         longest = _max_length(architecture.max_length, network, tokenizer, name)
         pooling = _pooling(architecture.pooling, network)
         told = [model_folder.content(folder), dict(architecture.options), longest, pooling]
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
-        backbone.notes["weights_left_out"] = left_out
+        backbone.notes |= notes
         return backbone
 
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:

@@ -111,8 +111,8 @@ def _is_double(config: Any) -> bool:
 
 def network(
     cls: Any, config: Any, files: list[str] | None, name: str, pooler: bool
-) -> tuple[nn.Module, list[str]]:
-    """Return a model, and which weights of its files were left out.
+) -> tuple[nn.Module, dict[str, list[str]]]:
+    """Return a model and, as notes for the record, which weights of its files were left out.
 
     Args:
         cls: the model's class.
@@ -125,7 +125,7 @@ def network(
         BadInputError: the config's values do not go together, or weights do not fit.
     """
     if files is None:
-        return _random(cls, config, name, pooler), []
+        return _random(cls, config, name, pooler), {"weights_left_out": []}
     return _pretrained(cls, config, files, name, pooler)
 
 
@@ -154,7 +154,7 @@ def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 def _pretrained(
     cls: Any, config: Any, files: list[str], name: str, pooler: bool
-) -> tuple[nn.Module, list[str]]:
+) -> tuple[nn.Module, dict[str, list[str]]]:
     blank = blank_network(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
@@ -178,8 +178,11 @@ def _pretrained(
 
 def _check(
     report: Mapping[str, Any], given: Mapping[str, Tensor], blank: nn.Module, complaint: str
-) -> list[str]:
-    """Return which of the given weights belong to a head; all others must have found a place."""
+) -> dict[str, list[str]]:
+    """Return notes: which of the given weights belong to a head, and which norms are fresh.
+
+    All other weights must be given and have found a place.
+    """
     prefix = f"{blank.base_model_prefix}."
     prefixed = any(name.startswith(prefix) for name in given)
     unknown = sorted(report["unexpected_keys"])
@@ -193,8 +196,17 @@ def _check(
     rows = report["mismatched_keys"]  # names, in some versions with shapes
     names = sorted(row if isinstance(row, str) else row[0] for row in rows)
     other = [_both_shapes(name.removeprefix(prefix), prefix, given, blank) for name in names]
-    weights.refuse(complaint, sorted(report["missing_keys"]), left, other)
-    return heads
+    missing = sorted(report["missing_keys"])
+    fresh = [name for name in missing if _is_pooled_norm(name.removeprefix(prefix), blank)]
+    lacking = [name for name in missing if name not in fresh]
+    weights.refuse(complaint, blank.state_dict(), lacking, left, other)
+    notes = {"weights_left_out": heads}
+    return {**notes, "weights_missing": fresh} if fresh else notes
+
+
+def _is_pooled_norm(name: str, blank: nn.Module) -> bool:
+    """Tell whether a weight is of a norm behind the pooling, as few but classifiers have it."""
+    return name.startswith("pooler.") and blank.state_dict()[name].ndim == 1
 
 
 def _both_shapes(name: str, prefix: str, given: Mapping[str, Tensor], blank: nn.Module) -> str:

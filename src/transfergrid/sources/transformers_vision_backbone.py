@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from transfergrid.errors import BadInputError
 from transfergrid.identity import digest
-from transfergrid.sources import model_folder, transformers_models, weights
+from transfergrid.sources import model_folder, transformers_models
 from transfergrid.sources.backbone import Inputs
 from transfergrid.sources.image_backbone import for_channels
 from transfergrid.sources.images import ImagePreprocess
@@ -61,13 +61,13 @@ class VisionBackbone(LayeredBackbone):
         name = architecture.name
         config = transformers_models.read_config(folder, architecture.options, name)
         made = transformers_models.model_class(config, "pixel_values", name)
-        pools = _keeps_pooler(made, config, files, name)
-        network, left_out = transformers_models.network(made, config, files, name, pooler=pools)
+        pools = _keeps_pooler(made, config, name)
+        network, notes = transformers_models.network(made, config, files, name, pooler=pools)
         preprocess = image_preprocess(architecture, folder, config)
         told = [model_folder.content(folder), dict(architecture.options), str(preprocess)]
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, preprocess, pools)
-        backbone.notes["weights_left_out"] = left_out
+        backbone.notes |= notes
         backbone.check_size(name)
         return backbone
 
@@ -127,21 +127,17 @@ def pooled(output: Any, parts: tuple[Tensor, ...], own: bool, first: bool) -> Te
     return hidden[:, 0] if first else hidden.mean(1)
 
 
-def _keeps_pooler(cls: Any, config: Any, files: list[str] | None, name: str) -> bool:
-    """Tell whether a model's own pooled output is used.
+def _keeps_pooler(cls: Any, config: Any, name: str) -> bool:
+    """Tell whether a model's own pooled output is used, whatever its weights are.
 
-    A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept
-    where the weights have it.
+    A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept;
+    weights that lack it begin with a fresh one.
     """
     blank = transformers_models.blank_network(cls, config, name, pooler=True)
     pooler = getattr(blank, "pooler", None)
     if not isinstance(pooler, nn.Module):
         return True
-    if any(isinstance(part, nn.Linear) for part in pooler.modules()):
-        return False
-    if files is None or not any(True for _ in pooler.parameters()):
-        return True
-    return any("pooler." in name for file in files for name in weights.read(file))
+    return all(parameter.ndim == 1 for parameter in pooler.parameters())
 
 
 def image_preprocess(

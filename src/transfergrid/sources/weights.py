@@ -9,7 +9,7 @@ import pickletools
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -113,17 +113,21 @@ def _check_fit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], compla
         for k in given
         if k in wanted and given[k].shape != wanted[k].shape
     ]
-    fitting = len(wanted) - len(lacking) - len(other)
-    if fitting < len(wanted) / 2:
-        complaint += ", and seems to be for another architecture"
-    refuse(complaint, lacking, unknown, other)
+    refuse(complaint, wanted, lacking, unknown, other)
 
 
-def refuse(complaint: str, missing: list[str], unexpected: list[str], other: list[str]) -> None:
+def refuse(
+    complaint: str,
+    wanted: Collection[str],
+    missing: list[str],
+    unexpected: list[str],
+    other: list[str],
+) -> None:
     """Raise unless there is nothing to complain of.
 
     Args:
         complaint: the message's beginning.
+        wanted: all names that a network has; if fewer than half of them fit, that is said too.
         missing: names that a network has and a file lacks.
         unexpected: names the other way round.
         other: names, with both shapes, of tensors whose shapes differ.
@@ -133,6 +137,8 @@ def refuse(complaint: str, missing: list[str], unexpected: list[str], other: lis
     """
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": other}
     wrong = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in kinds.items() if keys]
+    if len(missing) + len(other) > len(wanted) / 2:
+        complaint += ", and seems to be for another architecture"
     if wrong:
         raise BadInputError(f"{complaint}: {', '.join(wrong)}")
 
