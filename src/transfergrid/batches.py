@@ -72,10 +72,9 @@ def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
 
 
 def _padded(tensor: Tensor, length: int, fill: int) -> Tensor:
-    missing = length - tensor.shape[1] if tensor.ndim > 1 else 0
-    if missing <= 0:
+    if tensor.ndim < 2 or tensor.shape[1] == length:
         return tensor
-    more = tensor.new_full((len(tensor), missing, *tensor.shape[2:]), fill)
+    more = tensor.new_full((len(tensor), length - tensor.shape[1], *tensor.shape[2:]), fill)
     return torch.cat([tensor, more], dim=1)
 
 
@@ -131,10 +130,7 @@ class Prepared:
             self._large = self._cache is None
 
     def _whole(self) -> Inputs | None:
-        """Return everything prepared; None where that is too large.
-
-        Images are all as large as the first one; sequences may not be.
-        """
+        """Return everything prepared; None if too large. All images are as large as the first."""
         n = len(self.examples)
         one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
         if byte_size(one) * n > CACHE_BYTES:
@@ -154,10 +150,7 @@ class Prepared:
                 return None
             parts.append(part)
         fills = getattr(self.preprocess, "fills", {})  # what it pads with, where that is not 0
-        return {
-            name: _cat_padded([part[name] for part in parts], fills.get(name, 0))
-            for name in parts[0]
-        }
+        return {k: _cat_padded([part[k] for part in parts], fills.get(k, 0)) for k in parts[0]}
 
 
 @dataclass
