@@ -119,6 +119,9 @@ class TestHub:
         theirs = local.initial().state_dict()
         assert all(torch.equal(v, theirs[n]) for n, v in named.initial().state_dict().items())
         assert named.known_card()["origin"] == "me/bert"
+        assert named.initial().notes["commit"] == "abc"
+        assert named.architecture.build().notes["commit"] == "abc"
+        assert "commit" not in local.initial().notes
 
 
 def test_planning_imports_neither_torch_nor_transformers():

@@ -73,7 +73,22 @@ class FolderArchitecture(Architecture):
         return self.backbone(None)
 
     def backbone(self, files: list[str] | None) -> Backbone:
-        """Return the backbone with the weights of these files, or with random ones."""
+        """Return the backbone with the weights of these files, or with random ones.
+
+        A name's meaning may change on the hub, so the notes say which commit was taken.
+
+        Raises:
+            BadInputError: a value is wrong, or weights do not fit.
+        """
+        self.check()
+        folder = self.place()
+        made = self.made(folder, files)
+        if self.folder is None:
+            made.notes["commit"] = folder.name  # the hub's client names snapshots so
+        return made
+
+    def made(self, folder: Path, files: list[str] | None) -> Backbone:
+        """Return what `backbone` does, for the folder that `place` found."""
         raise NotImplementedError
 
     def check_folder(self, folder: Path) -> None:
@@ -136,16 +151,11 @@ class TransformersArchitecture(FolderArchitecture):
             raise BadInputError(f"max_length must be a whole number of tokens, not {longest!r}")
         super().check()
 
-    def backbone(self, files: list[str] | None) -> Backbone:
-        """See `FolderArchitecture.backbone`.
-
-        Raises:
-            BadInputError: a value is wrong, or weights do not fit.
-        """
+    def made(self, folder: Path, files: list[str] | None) -> Backbone:
+        """See `FolderArchitecture.made`."""
         from transfergrid.sources.transformers_backbone import TextBackbone
 
-        self.check()
-        return TextBackbone.of(self, self.place(), files)
+        return TextBackbone.of(self, folder, files)
 
 
 @dataclass(frozen=True)

@@ -51,16 +51,11 @@ class TransformersVisionArchitecture(FolderArchitecture):
         check_image_inputs(self.size, self.mean, self.std)
         super().check()
 
-    def backbone(self, files: list[str] | None) -> Backbone:
-        """See `FolderArchitecture.backbone`.
-
-        Raises:
-            BadInputError: a value is wrong, or weights do not fit.
-        """
+    def made(self, folder: Path, files: list[str] | None) -> Backbone:
+        """See `FolderArchitecture.made`."""
         from transfergrid.sources.transformers_vision_backbone import VisionBackbone
 
-        self.check()
-        return VisionBackbone.of(self, self.place(), files)
+        return VisionBackbone.of(self, folder, files)
 
 
 @dataclass(frozen=True)
