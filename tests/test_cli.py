@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from composed import planned
-from transfergrid import listing
 from transfergrid.cell_config import CellConfig
 from transfergrid.checking import check_parts
 from transfergrid.cli import main
 from transfergrid.errors import BadInputError
+from transfergrid.verbs import listing
 
 TINY = ["training.steps=2", "trainer.workers=1", "trainer.accelerator=cpu", "references=[]"]
 

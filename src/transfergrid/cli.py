@@ -13,11 +13,11 @@ from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 
 VERBS = {
-    "table": "transfergrid.report.closing",
-    "list": "transfergrid.listing",
-    "export": "transfergrid.exporting",
-    "predict": "transfergrid.predicting",
-    "reproduce": "transfergrid.reproducing",
+    "table": "transfergrid.verbs.table",
+    "list": "transfergrid.verbs.listing",
+    "export": "transfergrid.verbs.exporting",
+    "predict": "transfergrid.verbs.predicting",
+    "reproduce": "transfergrid.verbs.reproducing",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 COMPLETION = {"-sc", "--shell-completion"}

@@ -11,7 +11,8 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import by_group, places_of
 from transfergrid.ledger import Ledger
 from transfergrid.record import Metric, Reference
-from transfergrid.report.closing import command, rows_of
+from transfergrid.report.closing import rows_of
+from transfergrid.verbs.table import command
 
 GROUPS = np.repeat(["ann", "bob"], 10)
 

@@ -12,9 +12,8 @@ from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record, Reference
 from transfergrid.report import words
-from transfergrid.report.table import FORMATS, render, show
+from transfergrid.report.table import show
 from transfergrid.report.words import Told
-from transfergrid.verbs import Parser
 
 
 def rows_of(
@@ -86,21 +85,3 @@ def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
     show(rows, failed=failed, skipped=skipped)
     if failed:
         print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
-
-
-def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`."""
-    parser = Parser(
-        prog="transfergrid table", description="Show the table of gains of a folder of results."
-    )
-    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
-    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
-    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
-    parser.add_argument("--by-group", action="store_true", help="within each group of test items")
-    chosen = parser.parse_args(arguments)
-    rows, failed = rows_of(Ledger(chosen.results), over=chosen.over, by_group=chosen.by_group)
-    if chosen.format == "table":
-        show(rows, failed=failed)
-    else:
-        print(render(rows, failed=failed, format=chosen.format), end="")
-    return 0

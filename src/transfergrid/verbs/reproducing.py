@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.cell_config import CellConfig
-from transfergrid.comparing import WIDTH, compare, conclusion, shown
 from transfergrid.errors import BadInputError, check_key
-from transfergrid.finding import find_cell, label_of
 from transfergrid.keeping import MODEL, has_model, put
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import processor
 from transfergrid.record import Record
 from transfergrid.verbs import Parser
+from transfergrid.verbs.comparing import WIDTH, compare, conclusion, shown
+from transfergrid.verbs.finding import find_cell, label_of
 from transfergrid.worker import cell_in, reason_of, run
 
 PARTS = ("source", "strategy", "target", "training")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError
-from transfergrid.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.factory import Config
-from transfergrid.finding import find_cell
 from transfergrid.keeping import WEIGHTS, model_folder
 from transfergrid.ledger import Ledger
-from transfergrid.new_examples import Chunk, image_chunks, text_chunks
 from transfergrid.verbs import Parser
+from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
+from transfergrid.verbs.finding import find_cell
+from transfergrid.verbs.new_examples import Chunk, image_chunks, text_chunks
 
 if TYPE_CHECKING:
     from transfergrid.models import Model

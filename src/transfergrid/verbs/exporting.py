@@ -19,12 +19,12 @@ from typing import Any
 from transfergrid import folders
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, config_of
-from transfergrid.finding import SHOWN, find_cell
 from transfergrid.keeping import FEATURES, WEIGHTS, has_model, model_folder
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
 from transfergrid.report.model_card import model_card
 from transfergrid.verbs import Parser
+from transfergrid.verbs.finding import SHOWN, find_cell
 
 FORMAT = 1
 CONFIG, CLASSES, CARD, ARCHITECTURE = "config.json", "classes.json", "README.md", "architecture"

@@ -11,7 +11,6 @@ import pytest
 
 from composed import planned
 from kept_cells import CPU, cell, made
-from transfergrid import reproducing
 from transfergrid.arrays import Predictions
 from transfergrid.cell import run_cell
 from transfergrid.cell_config import CellConfig
@@ -19,6 +18,7 @@ from transfergrid.cli import main
 from transfergrid.errors import BadInputError
 from transfergrid.keeping import has_model, why_kept
 from transfergrid.ledger import Ledger
+from transfergrid.verbs import reproducing
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +198,9 @@ def test_the_cell_is_the_recorded_one(done):
 
 
 def test_it_needs_no_hydra():
-    told = "import sys, transfergrid.reproducing; print({'hydra', 'omegaconf'} & set(sys.modules))"
+    told = (
+        "import sys, transfergrid.verbs.reproducing\n"
+        "print({'hydra', 'omegaconf'} & set(sys.modules))"
+    )
     out = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

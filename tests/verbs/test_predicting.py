@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from kept_cells import made
-from transfergrid import new_examples, predicting
 from transfergrid.cli import main
 from transfergrid.data.domain import ArrayExamples
 from transfergrid.errors import BadInputError
-from transfergrid.exporting import export
 from transfergrid.materials import OpenDomain
 from transfergrid.models import load_model
+from transfergrid.verbs import new_examples, predicting
+from transfergrid.verbs.exporting import export
 
 STRATEGIES = ("full_finetuning", "domain_adversarial", "distillation", "logistic_regression")
 

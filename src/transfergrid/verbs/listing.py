@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
-from transfergrid.finding import cell_lines
 from transfergrid.ledger import Ledger
 from transfergrid.verbs import Parser
+from transfergrid.verbs.finding import cell_lines
 
 KINDS = {
     "strategies": "strategy",

@@ -12,16 +12,16 @@ from composed import planned
 from kept_cells import CPU
 from ledger_factory import made as record_made
 from small_models import pretrained
-from transfergrid import predicting
 from transfergrid.cell import run_cell
 from transfergrid.cell_config import CellConfig
 from transfergrid.data.huggingface import HuggingFaceText
 from transfergrid.errors import BadInputError
-from transfergrid.exporting import export, inputs_of
 from transfergrid.factory import config_of
 from transfergrid.ledger import Ledger
 from transfergrid.materials import OpenDomain
 from transfergrid.record import Data
+from transfergrid.verbs import predicting
+from transfergrid.verbs.exporting import export, inputs_of
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "quietly", "why", "is", "sky", "blue", "fine"]
 

@@ -10,10 +10,10 @@ from kept_cells import CPU, cell, made
 from transfergrid.cell import run_cell
 from transfergrid.cli import main
 from transfergrid.errors import BadInputError
-from transfergrid.exporting import export
-from transfergrid.finding import find_cell
 from transfergrid.ledger import Ledger
 from transfergrid.report.model_card import model_card, wilson
+from transfergrid.verbs.exporting import export
+from transfergrid.verbs.finding import find_cell
 
 
 @pytest.fixture(scope="module")

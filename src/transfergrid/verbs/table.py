@@ -1,0 +1,28 @@
+"""The verb `table`: the table of gains again, from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergrid.ledger import Ledger
+from transfergrid.report.closing import rows_of
+from transfergrid.report.table import FORMATS, render, show
+from transfergrid.verbs import Parser
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`."""
+    parser = Parser(
+        prog="transfergrid table", description="Show the table of gains of a folder of results."
+    )
+    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
+    parser.add_argument("--by-group", action="store_true", help="within each group of test items")
+    chosen = parser.parse_args(arguments)
+    rows, failed = rows_of(Ledger(chosen.results), over=chosen.over, by_group=chosen.by_group)
+    if chosen.format == "table":
+        show(rows, failed=failed)
+    else:
+        print(render(rows, failed=failed, format=chosen.format), end="")
+    return 0
