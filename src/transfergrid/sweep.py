@@ -74,7 +74,8 @@ def _sweep(
 
     outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper)
     ledger.compact()
-    show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
+    if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
+        show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
         print(f"stopped: {outcome.left} cells left; the same command goes on from here")
