@@ -273,3 +273,13 @@ def test_a_part_as_typed_is_known_by_its_contents(tmp_path, monkeypatch):
     (source,) = asked("source=trained_here", f"source.domain={node}").sources
     assert source.config["domain"]["file"] == str(tmp_path / "a.csv")
     assert source.config["domain"]["about"]["content"] is True
+
+
+def test_the_first_of_several_keys_that_is_given_names_an_option(tmp_path):
+    (tmp_path / "my_encoder").mkdir()
+    about = {"named_by": ["model", "folder"], "paths": []}
+    config = {"model": None, "folder": str(tmp_path / "my_encoder"), "about": about}
+    typed = ("source.folder=my_encoder",)
+    assert display_name("transformers", config, typed) == "my_encoder"
+    assert display_name("transformers", {**config, "model": "bert"}, ()) == "bert"
+    assert display_name("transformers", {**config, "folder": None}, ()) == "transformers"

@@ -237,13 +237,15 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
 def display_name(name: str, config: Config, overrides: Sequence[str]) -> str:
     """Return what tables call an option: its name, with the overrides that make it another one.
 
-    `about.named_by` names a key whose value (of a path, the last part) says more than the option.
+    `about.named_by` names a key, or several to choose from, whose value (of a path, the last part)
+    says more than the option.
     """
     about = config.get("about") or {}
-    by = about.get("named_by")
-    if by and config.get(by):
+    keys = about.get("named_by") or ()
+    by = next((k for k in ([keys] if isinstance(keys, str) else keys) if config.get(k)), None)
+    if by is not None:
         name = str(config[by])
-        if by in about.get("paths", ()):
+        if by in about.get("paths", ()) or Path(name).is_dir():
             name = Path(name).name if Path(name).is_dir() else Path(name).stem
     rest = [override.partition(".")[2] for override in overrides]
     silent = {by, *about.get("descriptive", ())}
