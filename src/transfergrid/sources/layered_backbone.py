@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -45,25 +46,25 @@ class LayeredBackbone(Backbone):
         self._layout: layers.Layout | None = None
         self._proven: set[int] = set()
 
+    @abstractmethod
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return inputs as a tuple of tensors, the boundary before block 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arguments(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
         """Return the arguments of the network's call for inputs as a tuple."""
-        raise NotImplementedError
 
+    @abstractmethod
     def beside(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return what of the inputs is needed behind a cut, beside the hidden state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restored(self, hidden: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return inputs of the right shape for what `beside` kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(self, number: int) -> Inputs:
         """Return two examples with contents that are others for each number."""
-        raise NotImplementedError
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Return embeddings (batch, dim)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,13 +88,13 @@ class FolderArchitecture(Architecture):
             made.notes["commit"] = folder.name  # the hub's client names snapshots so
         return made
 
+    @abstractmethod
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
         """Return what `backbone` does, for the folder that `place` found."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_folder(self, folder: Path) -> None:
         """Raise `BadInputError` if a folder holds another kind of model."""
-        raise NotImplementedError
 
     def check(self) -> None:
         """See `Architecture.check`; asks the hub no more than whether it is there."""
