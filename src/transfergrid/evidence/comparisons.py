@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError, check_known
-from transfergrid.evidence.gains import Read
+from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM, RESAMPLED, SHARES
 from transfergrid.record import Record, Reference
 

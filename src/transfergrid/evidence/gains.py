@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.intervals import (
     THIS_MODEL,
@@ -17,12 +17,29 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
+from transfergrid.evidence.outcomes import Read, right
 from transfergrid.evidence.scoring import BY_ITEM, SHARES, item_variance
-from transfergrid.record import Metric, Record
+from transfergrid.record import Metric, Reference
 
-Read = Callable[[str], Predictions]
-"""Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""
-Pair = tuple[Record, Record]
+
+class Scored(Protocol):
+    """What a gain needs to know of a cell; records and lean results both have it."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def score(self) -> float | None: ...  # noqa: D102
+    @property
+    def metric(self) -> Metric: ...  # noqa: D102
+    @property
+    def baseline(self) -> Reference | None: ...  # noqa: D102
+    @property
+    def exploratory(self) -> tuple[Reference, ...]: ...  # noqa: D102
+
+
+Cell = TypeVar("Cell", bound=Scored)
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Gain:
     """Cells of the arm whose partner is missing, failed or without a valid score."""
 
 
-def gain(arm: Iterable[Record], baseline: Iterable[Record], read: Read | None = None) -> Gain:
+def gain(arm: Iterable[Cell], baseline: Iterable[Cell], read: Read | None = None) -> Gain:
     """Compare an arm's cells with the baseline cells that they name.
 
     Args:
@@ -60,13 +77,13 @@ def gain(arm: Iterable[Record], baseline: Iterable[Record], read: Read | None = 
     unpaired = len(cells) - len(pairs)
     if not pairs:
         return Gain(0, None, None, None, None, None, THIS_MODEL, unpaired)
-    estimate = _estimate(pairs, read)
+    estimate = estimated(pairs, read)
     low, high = estimate.interval()
     se, df, scope = estimate.se, estimate.df, estimate.scope
     return Gain(len(pairs), estimate.mean, low, high, se, df, scope, unpaired)
 
 
-def paired(arm: Iterable[Record], baseline: Iterable[Record]) -> list[Pair]:
+def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Cell]]:
     """Return the (arm, baseline) cells in which both have a valid score, ordered by seed."""
     there = {cell.id: cell for cell in baseline if cell.score is not None}
     pairs = []
@@ -78,7 +95,7 @@ def paired(arm: Iterable[Record], baseline: Iterable[Record]) -> list[Pair]:
     return pairs
 
 
-def gain_this_seed(cell: Record, baseline: Record) -> float | None:
+def gain_this_seed(cell: Scored, baseline: Scored) -> float | None:
     """Return the gain of one seed in points, more is better; None without two valid scores."""
     if cell.score is None or baseline.score is None:
         return None
@@ -96,43 +113,58 @@ def unit(metric: Metric) -> str:
     return "%" if metric.name in SHARES else ""
 
 
-def _estimate(pairs: list[Pair], read: Read | None) -> Estimate:
+def block_gains(pairs: Sequence[tuple[Scored, Scored]]) -> NDArray[np.float64]:
+    """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
     metric = pairs[0][0].metric
     scale = points(metric) * (1 if metric.higher_is_better else -1)
-    gains = scale * np.array([_score(cell) - _score(base) for cell, base in pairs])
-    said = _predictions(pairs, read) if read and metric.name in SHARES else None
-    if said is None:
-        return over_blocks(gains)
-    if metric.name == BY_ITEM:
-        return over_blocks_and_items(scale * _gains_by_item(said))
-    variance = item_variance(said, metric.name)
-    if variance is None:
-        return over_blocks(gains)
-    return over_blocks_and_resamples(gains, scale**2 * variance, len(said[0][0].labels))
+    return scale * np.array([_score(cell) - _score(base) for cell, base in pairs])
 
 
-def _score(cell: Record) -> float:
+def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Estimate:
+    """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
+    metric, gains = pairs[0][0].metric, block_gains(pairs)
+    if read is None or metric.name not in SHARES:
+        return over_blocks(gains)
+    try:
+        if metric.name == BY_ITEM:
+            by_item = _gains_by_item(pairs, read)
+            return over_blocks(gains) if by_item is None else over_blocks_and_items(by_item)
+        return _resampled(gains, pairs, read)
+    except BadInputError:  # a block without predictions: they do not cross
+        return over_blocks(gains)
+
+
+def _score(cell: Scored) -> float:
     score = cell.score
     if score is None:
         raise ValueError(f"cell {cell.id} has no valid score")
     return score
 
 
-def _predictions(pairs: list[Pair], read: Read) -> list[tuple[Predictions, Predictions]] | None:
-    """Return the predictions of both arms in each block, or None unless every block has them all.
+def _gains_by_item(
+    pairs: Sequence[tuple[Scored, Scored]], read: Read
+) -> NDArray[np.float64] | None:
+    """Return the gains in accuracy (blocks, items) in points.
 
-    Blocks that were not tested on the same items, in the same order, do not cross.
+    None unless all blocks were tested on the same items in the same order: else they do not cross.
     """
-    try:
-        both = [(read(cell.id), read(base.id)) for cell, base in pairs]
-    except BadInputError:
+    both = [(right(read, cell.id), right(read, base.id)) for cell, base in pairs]
+    if len({side.items for pair in both for side in pair}) > 1:
         return None
-    labels = both[0][0].labels
-    if any(not np.array_equal(labels, side.labels) for pair in both for side in pair):
-        return None
-    return both
+    gains = [100.0 * (a.unpacked().astype(np.int8) - b.unpacked()) for a, b in both]
+    return np.stack(gains)
 
 
-def _gains_by_item(said: list[tuple[Predictions, Predictions]]) -> NDArray[np.float64]:
-    """Return the gains in accuracy (blocks, items)."""
-    return np.stack([a.correct().astype(np.float64) - b.correct() for a, b in said])
+def _resampled(
+    gains: NDArray[np.float64], pairs: Sequence[tuple[Scored, Scored]], read: Read
+) -> Estimate:
+    """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
+    said = [(read(cell.id), read(base.id)) for cell, base in pairs]
+    labels = said[0][0].labels
+    if any(not np.array_equal(labels, side.labels) for pair in said for side in pair):
+        return over_blocks(gains)
+    variance = item_variance(said, pairs[0][0].metric.name)
+    if variance is None:
+        return over_blocks(gains)
+    scale = points(pairs[0][0].metric)
+    return over_blocks_and_resamples(gains, scale**2 * variance, len(labels))

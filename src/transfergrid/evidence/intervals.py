@@ -30,6 +30,20 @@ class Estimate:
     df: float | None
     scope: str
     """What the error covers: `SEEDS_AND_ITEMS`, `THIS_TEST_SET` (seeds) or `THIS_MODEL` (items)."""
+    n: int = 1
+    """Blocks."""
+    items: int = 1
+    """Test items that were crossed with the blocks; 1 if they were not."""
+    by_blocks: float = 0.0
+    """The part of SE² that shrinks with the number of blocks."""
+    by_items: float = 0.0
+    """The part of SE² that more blocks leave as it is: only more test items lessen it."""
+
+    def se_with(self, n: int) -> tuple[float, float]:
+        """Return standard error and degrees of freedom as they are foreseen for `n` >= 2 blocks."""
+        a, b = self.by_blocks * self.n / n, self.by_items
+        spread = a**2 / (n - 1) + b**2 / max(self.items - 1, 1)
+        return (a + b) ** 0.5, (a + b) ** 2 / spread if spread else float("inf")
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
         """Return the ends of the two-sided t interval, not corrected for any other comparison."""
@@ -55,13 +69,15 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     mean, block_means, item_means = float(gains.mean()), gains.mean(axis=1), gains.mean(axis=0)
     b = float(item_means.var(ddof=1)) / items
     if n == 1:
-        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL)
+        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
     left = gains - block_means[:, None] - item_means + mean
     free = (n - 1) * (items - 1)
     a = float(block_means.var(ddof=1)) / n
     c = float((left**2).sum()) / free / (n * items)
     spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / free
-    return _estimate(mean, max(a + b - c, b), spread, SEEDS_AND_ITEMS)
+    shared = max(b - c, 0.0)  # of the item means' variance, c is what is left over n
+    parts = (n, items, max(a + b - c, b) - shared, shared)
+    return _estimate(mean, max(a + b - c, b), spread, SEEDS_AND_ITEMS, parts)
 
 
 def over_blocks_and_resamples(
@@ -78,9 +94,10 @@ def over_blocks_and_resamples(
     if items == 1:
         return over_blocks(gains)
     if n == 1:
-        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL)
+        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
     a = float(gains.var(ddof=1)) / n
-    return _estimate(mean, a + b, a**2 / (n - 1) + b**2 / (items - 1), SEEDS_AND_ITEMS)
+    spread = a**2 / (n - 1) + b**2 / (items - 1)
+    return _estimate(mean, a + b, spread, SEEDS_AND_ITEMS, (n, items, a, b))
 
 
 def over_blocks(gains: NDArray[np.float64]) -> Estimate:
@@ -89,11 +106,14 @@ def over_blocks(gains: NDArray[np.float64]) -> Estimate:
     if n == 1:
         return Estimate(float(gains[0]), None, None, THIS_MODEL)
     a = float(gains.var(ddof=1)) / n
-    return _estimate(float(gains.mean()), a, a**2 / (n - 1), THIS_TEST_SET)
+    return _estimate(float(gains.mean()), a, a**2 / (n - 1), THIS_TEST_SET, (n, 1, a, 0.0))
 
 
-def _estimate(mean: float, variance: float, spread: float, scope: str) -> Estimate:
+Parts = tuple[int, int, float, float]  # blocks, items, and SE²'s parts by blocks and by items
+
+
+def _estimate(mean: float, variance: float, spread: float, scope: str, parts: Parts) -> Estimate:
     """Make an estimate; without variation, up to rounding, there is no error to speak of."""
     if variance <= 1e-20:
-        return Estimate(mean, None, None, scope)
-    return Estimate(mean, variance**0.5, variance**2 / spread, scope)
+        return Estimate(mean, None, None, scope, *parts)
+    return Estimate(mean, variance**0.5, variance**2 / spread, scope, *parts)

@@ -12,7 +12,8 @@ from typing import Any
 
 from transfergrid.evidence import remarks
 from transfergrid.evidence.checkpoints import is_one_checkpoint
-from transfergrid.evidence.gains import Gain, Read, gain, points, unit
+from transfergrid.evidence.gains import Gain, gain, points, unit
+from transfergrid.evidence.outcomes import Read
 from transfergrid.record import Labels, Parts, Record
 
 CLASSICAL = "logistic_regression"

@@ -1,0 +1,225 @@
+"""The rule: does a gain's estimate show that transfer helped, hurt or made no difference?
+
+In this order: *equivalent* if two one-sided tests (Schuirmann 1987) put the gain inside the margin;
+*negative* or *positive* if the corrected two-sided test rejects that there is none; else
+*undecided*, with the smallest effect that could have been seen and the seeds that would still be
+needed. Only the estimates of one family are decided together: see `judging`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.correction import correction
+from transfergrid.evidence.intervals import THIS_MODEL, Estimate
+
+ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
+MOST_SEEDS = 1_000
+"""More further seeds than that are not asked for: the test set would have to be larger."""
+SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
+"""By number of blocks, the skewness that 2.5 % of normal samples exceed (400,000 simulated); three
+blocks cannot show any, and the t test bears it from ten on."""
+
+
+class Kind(StrEnum):
+    """What is said of a gain."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    EQUIVALENT = "equivalent"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a verdict is decided by; declared before the results are looked at.
+
+    Args:
+        margin: the smallest gain of practical relevance, in points.
+        alpha: the error that a family is allowed.
+        power: with which `detectable` and `seeds_needed` are computed.
+        correction: "holm", "bh" or "none".
+
+    Raises:
+        BadInputError: a value makes no sense.
+    """
+
+    margin: float = MARGIN
+    alpha: float = ALPHA
+    power: float = POWER
+    correction: str = "holm"
+
+    def __post_init__(self) -> None:
+        correction(self.correction)
+        if not self.margin > 0:
+            raise BadInputError(f"the margin must be above 0 points: {self.margin}")
+        for name in ("alpha", "power"):
+            if not 0 < getattr(self, name) < 1:
+                raise BadInputError(f"{name} must lie between 0 and 1: {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one estimate of a family came to."""
+
+    kind: Kind
+    p: float | None
+    """Two-sided, of no gain; None where the data cannot tell."""
+    p_corrected: float | None
+    p_equivalent: float | None
+    """Corrected, of a gain outside the margin."""
+    detectable: float | None
+    """The smallest gain, in points, that would have been found at the corrected level."""
+    seeds_needed: int | None
+    """Further seeds until a gain as large as the observed one, or as the margin, would be found;
+    None where decided, or where no number of seeds would do."""
+    why: str = ""
+    """Why it is undecided, where that is not just for want of evidence."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Return whether it is more than undecided."""
+        return self.kind is not Kind.UNDECIDED
+
+
+def decide(
+    estimates: Sequence[Estimate],
+    gains: Sequence[NDArray[np.float64]],
+    rules: Rules,
+    level: float | None = None,
+) -> list[Decision]:
+    """Decide the gains of one family.
+
+    Args:
+        estimates: of each gain, in points.
+        gains: by block (n,), of each.
+        rules: as declared.
+        level: the error that the family may make at this look; by default `rules.alpha`.
+    """
+    allowed = rules.alpha if level is None else level
+    p = [_two_sided(estimate) for estimate in estimates]
+    outside = [_outside(estimate, rules.margin) for estimate in estimates]
+    corrected, equivalent = _corrected(p, rules), _corrected(outside, rules)
+    rejected = sum(value is not None and value <= allowed for value in corrected)
+    tested = sum(value is not None for value in p)
+    at = allowed / max(tested - rejected, 1) if rules.correction == "holm" else allowed
+    return [
+        _decision(estimate, gains[i], p[i], corrected[i], equivalent[i], rules, allowed, at)
+        for i, estimate in enumerate(estimates)
+    ]
+
+
+def _decision(
+    estimate: Estimate,
+    gains: NDArray[np.float64],
+    p: float | None,
+    corrected: float | None,
+    equivalent: float | None,
+    rules: Rules,
+    allowed: float,
+    at: float,
+) -> Decision:
+    why = _undecidable(estimate, gains)
+    kind = Kind.UNDECIDED if why else _kind(estimate, corrected, equivalent, allowed)
+    detectable = needed = None
+    if p is not None:
+        detectable = _reach(estimate.se, estimate.df, at, rules.power)
+        if kind is Kind.UNDECIDED:
+            needed = seeds_needed(estimate, rules, at)
+            if needed is None and not why:
+                why = "more seeds would not do: it takes more test items"
+    return Decision(kind, p, corrected, equivalent, detectable, needed, why)
+
+
+def _kind(
+    estimate: Estimate, corrected: float | None, equivalent: float | None, allowed: float
+) -> Kind:
+    if equivalent is not None and equivalent <= allowed:
+        return Kind.EQUIVALENT
+    if corrected is not None and corrected <= allowed:
+        return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
+    return Kind.UNDECIDED
+
+
+def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
+    """Return why the data cannot decide whatever they say, if so."""
+    if estimate.scope == THIS_MODEL:
+        return "one seed: it speaks of these two models only"
+    if estimate.se is None:
+        return "no variation between seeds: nothing tells how sure it is"
+    if is_skewed(gains):
+        return f"skewed: one of {len(gains)} seeds stands apart, and a t test would mislead"
+    return ""
+
+
+def is_skewed(gains: NDArray[np.float64]) -> bool:
+    """Return whether so few gains (n,) lie so unevenly that a t test of them would mislead."""
+    limit = SKEWED.get(len(gains))
+    centred = gains - gains.mean()
+    spread = float((centred**2).mean())
+    if limit is None or spread < 1e-20:
+        return False
+    return bool(abs((centred**3).mean()) / spread**1.5 > limit)
+
+
+def seeds_needed(estimate: Estimate, rules: Rules, level: float) -> int | None:
+    """Return how many further seeds would show a gain as large as the observed one.
+
+    Or as the margin, if the observed one is smaller. None if even `MOST_SEEDS` would not.
+    """
+    effect = max(abs(estimate.mean), rules.margin)
+
+    def enough(n: int) -> bool:
+        reach = _reach(*estimate.se_with(n), level, rules.power)
+        return reach is not None and reach <= effect
+
+    low, high = max(estimate.n, 1), estimate.n + MOST_SEEDS  # not enough, enough
+    if not enough(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high - estimate.n
+
+
+def _two_sided(estimate: Estimate) -> float | None:
+    if estimate.se is None or estimate.df is None or estimate.scope == THIS_MODEL:
+        return None
+    from scipy.special import stdtr  # a third of a second that other commands do not pay
+
+    return float(2 * stdtr(estimate.df, -abs(estimate.mean) / estimate.se))
+
+
+def _outside(estimate: Estimate, margin: float) -> float | None:
+    """Return the p value of a gain that is not inside the margin: the larger of two tests."""
+    if estimate.se is None or estimate.df is None or estimate.scope == THIS_MODEL:
+        return None
+    from scipy.special import stdtr
+
+    return float(stdtr(estimate.df, -(margin - abs(estimate.mean)) / estimate.se))
+
+
+def _reach(se: float | None, df: float | None, level: float, power: float) -> float | None:
+    """Return (t of the level + t of the power) times the standard error."""
+    if se is None or df is None:
+        return None
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 1 - level / 2) + stdtrit(df, power)) * se
+
+
+def _corrected(p: Sequence[float | None], rules: Rules) -> list[float | None]:
+    """Correct those p values that there are."""
+    there = [i for i, value in enumerate(p) if value is not None]
+    found: list[float | None] = [None] * len(p)
+    if there:
+        values = correction(rules.correction)([p[i] for i in there])
+        for i, value in zip(there, values, strict=True):
+            found[i] = float(value)
+    return found

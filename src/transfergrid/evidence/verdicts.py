@@ -1,0 +1,113 @@
+"""One verdict: everything that is said of an arm against its baseline, with what it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.record import Labels
+
+TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One source × strategy × target × labels against one baseline.
+
+    Scores, gains and their errors are in points (scores from 0 to 1 count as 100 of them), gains
+    oriented so that more is better. What the data cannot tell is None. The fields up to `notes` are
+    the columns of the JSON and CSV output, in this order; the others follow them.
+    """
+
+    source: str | None
+    architecture: str | None
+    strategy: str
+    target: str
+    labels: Labels
+    baseline: str
+    n: int
+    """Seed blocks in which both arms have a valid score."""
+    gain: float | None
+    low: float | None
+    """Lower end of the *uncorrected* 95 % interval."""
+    high: float | None
+    p: float | None
+    """Two-sided, of no gain, uncorrected."""
+    p_corrected: float | None
+    """Corrected for the family."""
+    verdict: Kind
+    detectable: float | None
+    """The smallest gain that would have been found at the corrected level, with the rules' power."""
+    seeds_needed: int | None
+    """Further seeds until a gain as large as the observed one (or the margin) would be found."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of it, in words."""
+
+    # What it rests on ----------------------------------------------------------------------------
+    kind: str = TRANSFER
+    """"transfer", or what stays out of its family: "placebo", or "control" (an arm without any
+    source, such as `scratch_converged`)."""
+    primary: bool = True
+    """Whether the baseline is the arm's primary one."""
+    family: str = ""
+    """Names the comparisons that were corrected together."""
+    family_size: int = 1
+    training: str | None = None
+    metric: str = "accuracy"
+    unit: str = "%"
+    mean: float | None = None
+    """Mean test score of the arm over its paired seeds."""
+    baseline_mean: float | None = None
+    validation: float | None = None
+    """Mean validation score of the arm; by this, never by the test score, an arm is recommended."""
+    scope: str | None = None
+    """What the interval covers: "seeds and test items", "this test set" or "this model"."""
+    se: float | None = None
+    df: float | None = None
+    level: float = 0.05
+    """The error allowed to the family at this look; see `looks`."""
+    margin: float = 1.0
+    beyond_margin: bool = False
+    """Whether the whole interval lies past the margin on one side."""
+    p_equivalent: float | None = None
+    """Corrected, of a gain outside the margin."""
+    fragile: bool = False
+    """Whether the verdict is another one without collapsed and underfit runs."""
+    one_checkpoint: bool = False
+    """Whether it speaks of one set of source weights, and not of a way of making them."""
+    weak_baseline: bool = False
+    """Whether the baseline scores below a classical learner on the target's labels alone."""
+    contaminated_by: tuple[str, ...] = ()
+    """Datasets that hold the target and that the source was trained on."""
+    unpaired: int = 0
+    """Cells of the arm whose baseline is missing, failed or without a valid score."""
+    failed: int = 0
+    collapsed: int = 0
+    underfit: int = 0
+    stale: int = 0
+    items: int = 1
+    """Test items crossed with the seeds; 1 if they were not."""
+    seconds: float | None = None
+    """Mean wall-clock time of a cell, without training its source."""
+    source_seconds: float | None = None
+    """The longest time that one of the cells spent on training its source."""
+    seeds: tuple[int, ...] = ()
+    gains: tuple[float, ...] = ()
+    """Of each seed block, in the order of `seeds`."""
+    cells: tuple[str, ...] = ()
+    """The arm's cells by identity, in the order of `seeds`."""
+    baseline_cells: tuple[str, ...] = ()
+    source_part: str | None = None
+    """Digest of the source's config, as in `Record.parts`; so for the other two."""
+    strategy_part: str | None = None
+    target_part: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it by field name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Verdict))[:16]
+"""The columns that every output has."""
