@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -59,6 +60,30 @@ class Predictions(NamedTuple):
     def correct(self) -> NDArray[np.bool_]:
         """Return, for each test example, whether its most probable class is the true one."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+
+
+class Packed(NamedTuple):
+    """The items that a cell got right, a bit each."""
+
+    bits: bytes
+    n: int
+    items: str
+    """Stands for the test items: equal for cells that were tested on the same ones."""
+
+    def unpacked(self) -> NDArray[np.uint8]:
+        """Return 1 for each item (n,) that was right, else 0."""
+        return np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8), count=self.n)
+
+
+def packed(said: Predictions) -> Packed:
+    """Return in bits which items were right."""
+    return Packed(np.packbits(said.correct()).tobytes(), len(said.labels), items_of(said))
+
+
+def items_of(said: Predictions) -> str:
+    """Return 16 hex digits that stand for the test items, by their classes in order."""
+    labels = np.ascontiguousarray(said.labels, dtype=np.int64)
+    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -20,7 +20,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Ledger:
         """
         found = self._listed()
         known = index.load(self.root / "index", found, ("id",), self._warn)
-        new = [row for row in self._unindexed(found, known) if row[0].status is Status.DONE]
+        new = [row for row in self._unindexed(found, known) if row.record.status is Status.DONE]
         folders.clear_abandoned(self.root / "tmp")
         if not new:
             return None
@@ -132,11 +132,28 @@ class Ledger:
         """
         self.check_exists()
         found = self._listed()
-        known = index.load(self.root / "index", found, ("id", "record"), self._warn)
-        records = [record for record, _ in self._unindexed(found, known)]
+        known = index.load(self.root / "index", found, ("record",), self._warn)
+        records = [record for _, record in self._read(found, known)]
         with _no_garbage_collection():
             records += self._indexed(known)
         return sorted(records, key=lambda record: record.id)
+
+    def columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return these columns (see `index.columns`) of all done cells, ordered by id.
+
+        Opens no record that is indexed, and so a hundred thousand cells within seconds.
+
+        Raises:
+            BadInputError: there is no ledger here.
+        """
+        self.check_exists()
+        found = self._listed()
+        with _no_garbage_collection():
+            rows = index.load(self.root / "index", found, names, self._warn)
+            for new in self._unindexed(found, rows):
+                flat = index.columns(new)
+                rows[new.record.id] = tuple(flat[name] for name in names)
+        return [row for _, row in sorted(rows.items())]
 
     def read(self, identity: str) -> Record:
         """Return one done cell's record.
@@ -225,17 +242,29 @@ class Ledger:
 
     def _unindexed(
         self, found: Mapping[str, int], known: Mapping[str, Any]
-    ) -> Iterator[tuple[Record, int]]:
+    ) -> Iterator[index.Indexed]:
+        for name, record in self._read(found, known):
+            yield index.Indexed(record, found[name], self._right(name))
+
+    def _read(
+        self, found: Mapping[str, int], known: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Record]]:
         for name in sorted(found.keys() - known.keys()):
             try:
-                yield self.read(name), found[name]
+                yield name, self.read(name)
             except BadInputError as error:
                 self._warn(self.folder(name), error)
 
-    def _indexed(self, known: Mapping[str, Mapping[str, Any]]) -> Iterator[Record]:
-        for name, row in known.items():
+    def _right(self, identity: str) -> arrays.Packed | None:
+        try:
+            return arrays.packed(self.predictions(identity))
+        except BadInputError:
+            return None
+
+    def _indexed(self, known: Mapping[str, tuple[str]]) -> Iterator[Record]:
+        for name, (text,) in known.items():
             try:
-                yield from_json(row["record"])
+                yield from_json(text)
             except BadInputError as error:  # indexed by a newer program
                 self._warn(self.folder(name), error)
 

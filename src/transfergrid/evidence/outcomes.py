@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from transfergrid.arrays import Predictions
+from transfergrid.arrays import Packed, Predictions, packed
 
 Read = Callable[[str], Predictions]
 """Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""
-
-
-class Packed(NamedTuple):
-    """The items that a cell got right, a bit each."""
-
-    bits: bytes
-    n: int
-    items: str
-    """Stands for the test items: equal for cells that were tested on the same ones."""
-
-    def unpacked(self) -> NDArray[np.uint8]:
-        """Return 1 for each item (n,) that was right, else 0."""
-        return np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8), count=self.n)
-
-
-def packed(said: Predictions) -> Packed:
-    """Return in bits which items were right."""
-    return Packed(np.packbits(said.correct()).tobytes(), len(said.labels), items_of(said))
-
-
-def items_of(said: Predictions) -> str:
-    """Return 16 hex digits that stand for the test items, by their classes in order."""
-    labels = np.ascontiguousarray(said.labels, dtype=np.int64)
-    return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
 class Outcomes:

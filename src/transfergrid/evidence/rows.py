@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from transfergrid.evidence import remarks
-from transfergrid.evidence.checkpoints import is_one_checkpoint
+from transfergrid.evidence.arms import (
+    CONSTANT,
+    Key,
+    baselines_of,
+    classical_means,
+    display_names,
+    grouped,
+    is_weak,
+    key_of,
+    labels_order,
+)
 from transfergrid.evidence.gains import Gain, gain, points, unit
 from transfergrid.evidence.outcomes import Read
-from transfergrid.record import Labels, Parts, Record
+from transfergrid.origins import is_one_checkpoint
+from transfergrid.record import Labels, Record
 
-CLASSICAL = "logistic_regression"
-"""The strategy whose arm shows what the target's labels give without any deep learning."""
-
-CONSTANT = "majority"
-"""The strategy whose arm always predicts the most frequent class."""
-
-Key = tuple[Parts, Labels]
 Code = Callable[[str], str]
-Name = tuple[str, str | None]  # kind of part, digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +113,6 @@ def table_rows(
     return sorted((table.row(key) for key in table.groups), key=_order)
 
 
-def labels_order(labels: Labels) -> float:
-    """Return a sort key under which 0, 2, 20 and all stand in this order."""
-    return float("inf") if labels == "all" else labels
-
-
 def _order(row: Row) -> tuple[Any, ...]:
     compared = row.baseline is not None
     best = -(row.gain or 0.0) if compared else row.mean or 0.0
@@ -140,16 +137,12 @@ class _Table:
     ) -> None:
         self.code = code
         self.by_id = {cell.id: cell for cell in records}
-        self.groups = _grouped(self.by_id.values())
-        self.failed = _grouped(failures)
+        self.groups = grouped(self.by_id.values())
+        self.failed = grouped(failures)
         self.read = lru_cache(maxsize=256)(read) if read else None  # a baseline serves many arms
-        self.names = _display_names(self.groups)
+        self.names = display_names(self.groups)
         self.baselines = {cell.baseline.id for cell in records if cell.baseline}
-        self.classical = {
-            (parts.target, labels): mean
-            for (parts, labels), cells in self.groups.items()
-            if cells[0].names.strategy == CLASSICAL and (mean := _mean(cells)) is not None
-        }
+        self.classical = classical_means(self.groups)
 
     def row(self, key: Key) -> Row:
         cells = self.groups[key]
@@ -182,7 +175,7 @@ class _Table:
             underfit=0 if constant else sum(cell.flags.underfit for cell in cells),
             stale=sum(self._is_stale(cell) for cell in cells),
             is_baseline=against is None or any(cell.id in self.baselines for cell in cells),
-            weak_baseline=self._is_weak(key),
+            weak_baseline=is_weak(baselines_of(cells, self.by_id), key, self.classical),
             one_checkpoint=is_one_checkpoint(first),
             short=remarks.short_classes(cells),
             contaminated_by=remarks.seen_in(cells),
@@ -198,104 +191,12 @@ class _Table:
     def _gain(self, cells: list[Record]) -> tuple[str | None, Gain]:
         """Return the primary baseline's name and the gain over it."""
         named = [cell.baseline for cell in cells if cell.baseline]
-        there = self._baselines(cells)
+        there = baselines_of(cells, self.by_id)
         found = gain([cell for cell in cells if cell.baseline], there, self.read)
         if there:
-            return self.names[_key(there[0])][2], found
+            return self.names[key_of(there[0])][2], found
         return (named[0].name if named else None), found
-
-    def _baselines(self, cells: list[Record]) -> list[Record]:
-        """Return the primary baselines that are there, of one config: that of the newest of them.
-
-        A baseline whose config was changed between two runs would else be averaged with its past.
-        """
-        named = [cell.baseline.id for cell in cells if cell.baseline]
-        there = [self.by_id[identity] for identity in named if identity in self.by_id]
-        newest = max(there, key=lambda cell: (cell.finished or "", cell.id), default=None)
-        return [cell for cell in there if newest and cell.parts == newest.parts]
-
-    def _is_weak(self, key: Key) -> bool:
-        cells = self.groups[key]
-        metric = cells[0].metric
-        baseline = _mean(self._baselines(cells))
-        classical = self.classical.get((key[0].target, key[1]))
-        if classical is None or baseline is None:
-            return False
-        return baseline < classical if metric.higher_is_better else baseline > classical
-
-
-def _key(cell: Record) -> Key:
-    return cell.parts, cell.labels
-
-
-def _grouped(cells: Iterable[Record]) -> dict[Key, list[Record]]:
-    groups: defaultdict[Key, list[Record]] = defaultdict(list)
-    for cell in sorted(cells, key=lambda cell: (cell.seed, cell.id)):
-        groups[_key(cell)].append(cell)
-    return dict(groups)
-
-
-def _mean(cells: list[Record]) -> float | None:
-    scores = [cell.score for cell in cells if cell.score is not None]
-    return statistics.fmean(scores) if scores else None
 
 
 def _seconds(cell: Record) -> float:
     return max(cell.cost.seconds.total - cell.cost.seconds.source, 0.0)
-
-
-Shown = tuple[str | None, str | None, str, str]  # source, architecture, strategy, target
-
-
-def _display_names(groups: dict[Key, list[Record]]) -> dict[Key, Shown]:
-    """Return what each row is called: names, told apart by a digest where two parts share one."""
-    used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
-    for (parts, _), cells in groups.items():
-        for label, digest in _labelled(parts, cells[0]):
-            used[label].add(digest)
-
-    def mark(label: tuple[Any, ...], digest: str | None) -> str:
-        return f"#{digest[:4]}" if digest and len(used[label]) > 1 else ""
-
-    shown: dict[Key, Shown] = {}
-    for key, cells in groups.items():
-        names = cells[0].names
-        marks = [mark(label, digest) for label, digest in _labelled(key[0], cells[0])]
-        source = names.source and names.source + marks[0]
-        architecture = names.architecture and names.architecture + ("" if source else marks[0])
-        shown[key] = source, architecture, names.strategy + marks[1], names.target + marks[2]
-    trainings = {key: cells[0].names.training for key, cells in groups.items()}
-    return _told_apart_by_training(shown, trainings)
-
-
-def _labelled(parts: Parts, cell: Record) -> list[tuple[tuple[Any, ...], str | None]]:
-    names = cell.names
-    return [  # strategies take different parts of one source: it is told apart within a strategy
-        (("source", names.source, names.architecture, parts.strategy), parts.source),
-        (("strategy", names.strategy), parts.strategy),
-        (("target", names.target), parts.target),
-    ]
-
-
-def _training_mark(key: Key, alike: list[Key], trainings: dict[Key, str | None]) -> str:
-    """Return the training's name, or its digest where that tells it no better."""
-    names = [trainings[other] for other in alike]
-    name, digest = trainings[key], key[0].training
-    if name and len(set(names)) == len(names):
-        return f" {name}"
-    return f"#{digest[:4]}" if digest else ""
-
-
-def _told_apart_by_training(
-    shown: dict[Key, Shown], trainings: dict[Key, str | None]
-) -> dict[Key, Shown]:
-    """Add the training to the strategy where rows would differ in nothing else shown."""
-    alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
-    for key, names in shown.items():
-        alike[(*names, key[1])].append(key)
-    for keys in alike.values():
-        for key in keys if len(keys) > 1 else ():
-            source, architecture, strategy, target = shown[key]
-            told = _training_mark(key, keys, trainings)
-            shown[key] = (source, architecture, strategy + told, target)
-    return shown

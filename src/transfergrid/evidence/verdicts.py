@@ -39,7 +39,7 @@ class Verdict:
     """Corrected for the family."""
     verdict: Kind
     detectable: float | None
-    """The smallest gain that would have been found at the corrected level, with the rules' power."""
+    """The smallest gain that would have been found at the corrected level (power .8)."""
     seeds_needed: int | None
     """Further seeds until a gain as large as the observed one (or the margin) would be found."""
     notes: tuple[str, ...] = ()

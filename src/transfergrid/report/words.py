@@ -9,8 +9,9 @@ from functools import partial
 from itertools import groupby
 from string import ascii_lowercase
 
+from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
-from transfergrid.evidence.rows import CLASSICAL, Row
+from transfergrid.evidence.rows import Row
 from transfergrid.record import Labels, Record
 
 Told = tuple[str, str]

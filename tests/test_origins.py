@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.checkpoints import is_one_checkpoint
+from transfergrid.origins import is_one_checkpoint
 from transfergrid.evidence.rows import table_rows
 
 PRETRAINED = {"_target_": "T", "about": {}}

@@ -1,4 +1,4 @@
-"""Does a cell speak of one set of source weights, or of a way of making them?"""
+"""Where a cell's source weights come from: one checkpoint or a way of making them, or a placebo."""
 
 from __future__ import annotations
 
@@ -37,3 +37,9 @@ def _is_made_anew(source: Mapping[str, Any]) -> bool:
     """Return whether it is trained in each seed block, or a placebo of what is."""
     of = source.get("of")
     return source.get("seed") == "block" or (isinstance(of, Mapping) and _is_made_anew(of))
+
+
+def is_placebo(cell: Record) -> bool:
+    """Return whether its source is one that has nothing to teach."""
+    source = cell.config.get("source") or {}
+    return cell.names.source is not None and str(source.get("_target_", "")).endswith(".Placebo")

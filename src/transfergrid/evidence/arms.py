@@ -1,0 +1,146 @@
+"""Arms: the cells that differ in nothing but their seed, and what they are called."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from transfergrid.evidence.gains import Scored
+from transfergrid.record import Labels, Names, Parts
+
+CLASSICAL = "logistic_regression"
+"""The strategy whose arm shows what the target's labels give without any deep learning."""
+
+CONSTANT = "majority"
+"""The strategy whose arm always predicts the most frequent class."""
+
+Key = tuple[Parts, Labels]
+
+
+class Member(Scored, Protocol):
+    """What an arm needs to know of its cells; records and lean results both have it."""
+
+    @property
+    def names(self) -> Names: ...  # noqa: D102
+    @property
+    def parts(self) -> Parts: ...  # noqa: D102
+    @property
+    def labels(self) -> Labels: ...  # noqa: D102
+    @property
+    def finished(self) -> str | None: ...  # noqa: D102
+
+
+Cell = TypeVar("Cell", bound=Member)
+
+
+def key_of(cell: Member) -> Key:
+    """Return what the cells of its arm have in common."""
+    return cell.parts, cell.labels
+
+
+def grouped(cells: Iterable[Cell]) -> dict[Key, list[Cell]]:
+    """Return the cells of each arm, ordered by seed."""
+    groups: defaultdict[Key, list[Cell]] = defaultdict(list)
+    for cell in sorted(cells, key=lambda cell: (cell.seed, cell.id)):
+        groups[key_of(cell)].append(cell)
+    return dict(groups)
+
+
+def labels_order(labels: Labels) -> float:
+    """Return a sort key under which 0, 2, 20 and all stand in this order."""
+    return float("inf") if labels == "all" else labels
+
+
+def mean_score(cells: Sequence[Scored]) -> float | None:
+    """Return the mean of the valid scores; None if there is none."""
+    scores = [cell.score for cell in cells if cell.score is not None]
+    return statistics.fmean(scores) if scores else None
+
+
+Shown = tuple[str | None, str | None, str, str]  # source, architecture, strategy, target
+
+
+def display_names(groups: Mapping[Key, Sequence[Member]]) -> dict[Key, Shown]:
+    """Return what each row is called: names, told apart by a digest where two parts share one."""
+    used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
+    for (parts, _), cells in groups.items():
+        for label, digest in _labelled(parts, cells[0]):
+            used[label].add(digest)
+
+    def mark(label: tuple[Any, ...], digest: str | None) -> str:
+        return f"#{digest[:4]}" if digest and len(used[label]) > 1 else ""
+
+    shown: dict[Key, Shown] = {}
+    for key, cells in groups.items():
+        names = cells[0].names
+        marks = [mark(label, digest) for label, digest in _labelled(key[0], cells[0])]
+        source = names.source and names.source + marks[0]
+        architecture = names.architecture and names.architecture + ("" if source else marks[0])
+        shown[key] = source, architecture, names.strategy + marks[1], names.target + marks[2]
+    trainings = {key: cells[0].names.training for key, cells in groups.items()}
+    return _told_apart_by_training(shown, trainings)
+
+
+def _labelled(parts: Parts, cell: Member) -> list[tuple[tuple[Any, ...], str | None]]:
+    names = cell.names
+    return [  # strategies take different parts of one source: it is told apart within a strategy
+        (("source", names.source, names.architecture, parts.strategy), parts.source),
+        (("strategy", names.strategy), parts.strategy),
+        (("target", names.target), parts.target),
+    ]
+
+
+def _training_mark(key: Key, alike: list[Key], trainings: dict[Key, str | None]) -> str:
+    """Return the training's name, or its digest where that tells it no better."""
+    names = [trainings[other] for other in alike]
+    name, digest = trainings[key], key[0].training
+    if name and len(set(names)) == len(names):
+        return f" {name}"
+    return f"#{digest[:4]}" if digest else ""
+
+
+def _told_apart_by_training(
+    shown: dict[Key, Shown], trainings: dict[Key, str | None]
+) -> dict[Key, Shown]:
+    """Add the training to the strategy where rows would differ in nothing else shown."""
+    alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
+    for key, names in shown.items():
+        alike[(*names, key[1])].append(key)
+    for keys in alike.values():
+        for key in keys if len(keys) > 1 else ():
+            source, architecture, strategy, target = shown[key]
+            told = _training_mark(key, keys, trainings)
+            shown[key] = (source, architecture, strategy + told, target)
+    return shown
+
+
+def baselines_of(cells: Sequence[Cell], by_id: Mapping[str, Cell]) -> list[Cell]:
+    """Return the primary baselines that are there, of one config: that of the newest of them.
+
+    A baseline whose config was changed between two runs would else be averaged with its past.
+    """
+    named = [cell.baseline.id for cell in cells if cell.baseline]
+    there = [by_id[identity] for identity in named if identity in by_id]
+    newest = max(there, key=lambda cell: (cell.finished or "", cell.id), default=None)
+    return [cell for cell in there if newest and cell.parts == newest.parts]
+
+
+def classical_means(groups: Mapping[Key, Sequence[Member]]) -> dict[tuple[str, Labels], float]:
+    """Return the classical learner's mean score by target (digest) and label budget."""
+    return {
+        (parts.target, labels): mean
+        for (parts, labels), cells in groups.items()
+        if cells[0].names.strategy == CLASSICAL and (mean := mean_score(cells)) is not None
+    }
+
+
+def is_weak(
+    baselines: Sequence[Member], key: Key, classical: Mapping[tuple[str, Labels], float]
+) -> bool:
+    """Return whether the baselines score below the classical learner on the same labels."""
+    learned, mean = classical.get((key[0].target, key[1])), mean_score(baselines)
+    if learned is None or mean is None:
+        return False
+    return mean < learned if baselines[0].metric.higher_is_better else mean > learned

@@ -1,0 +1,292 @@
+"""From results to verdicts: pair each arm with its baseline, decide family by family.
+
+A family is one target × one label budget × one baseline. Placebos, and arms without any source, are
+families of their own.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.evidence import arms
+from transfergrid.evidence.arms import Key
+from transfergrid.evidence.decisions import Decision, Rules, decide
+from transfergrid.evidence.gains import block_gains, estimated, paired, points, unit
+from transfergrid.evidence.intervals import THIS_MODEL, Estimate
+from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdict_notes import noted
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.record import Labels
+
+
+class Family(NamedTuple):
+    """What is corrected together."""
+
+    target_part: str
+    labels: Labels
+    baseline: str
+    kind: str
+
+
+Levels = Callable[[Family, int], float]
+"""Gives the error that a family may make, looked at with so many seeds; see `looks`."""
+Code = Callable[[str], str]
+
+
+@dataclass
+class Comparison:
+    """An arm and its baseline, paired by seed block."""
+
+    key: Key
+    cells: list[Result]
+    baseline: str
+    pairs: list[tuple[Result, Result]]
+    baselines: list[Result]
+    read: Read | None
+
+    @property
+    def family(self) -> Family:
+        """What it is corrected with."""
+        return Family(self.key[0].target, self.key[1], self.baseline, self.kind)
+
+    @property
+    def kind(self) -> str:
+        """Whether it shows transfer, a placebo, or an arm that has no source."""
+        if self.cells[0].names.source is None:
+            return CONTROL
+        return PLACEBO if self.cells[0].placebo else TRANSFER
+
+    @cached_property
+    def gains(self) -> NDArray[np.float64]:
+        """The gain of each block, in points."""
+        return block_gains(self.pairs) if self.pairs else np.empty(0)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The mean gain with its error; without a pair it is of nothing."""
+        if not self.pairs:
+            return Estimate(float("nan"), None, None, THIS_MODEL, 0)
+        return estimated(self.pairs, self.read)
+
+    @property
+    def flagged(self) -> int:
+        """How many pairs hold a collapsed or underfit run."""
+        return sum(_is_flagged(pair) for pair in self.pairs)
+
+    def without_flagged(self) -> Comparison:
+        """Return it less its flagged pairs, if there are others."""
+        rest = [pair for pair in self.pairs if not _is_flagged(pair)]
+        if not self.flagged or not rest:
+            return self
+        return Comparison(self.key, self.cells, self.baseline, rest, self.baselines, self.read)
+
+
+def judge(
+    results: Iterable[Result],
+    rules: Rules | None = None,
+    *,
+    read: Read | None = None,
+    failures: Iterable[Result] = (),
+    code: Code | None = None,
+    levels: Levels | None = None,
+    primary: bool = True,
+) -> list[Verdict]:
+    """Return the verdict on each arm that names a baseline.
+
+    Ordered by target, labels, baseline, kind (transfer, placebo, control) and gain.
+
+    Args:
+        results: done cells; the baseline that they name is the one they are judged against (see
+            `comparisons.over` for another).
+        rules: as declared.
+        read: gives a cell's predictions, best as `Outcomes`; without it test items are no source
+            of error, and verdicts speak of this test set.
+        failures: failed cells, counted in the arms that they would have joined.
+        code: gives the fingerprint that a strategy's code has now; see `rows.table_rows`.
+        levels: gives the error that each family may make; by default `rules.alpha`.
+        primary: whether the baselines are the primary ones.
+    """
+    rules = rules or Rules()
+    bench = _Bench(list(results), list(failures), read, code)
+    families: defaultdict[Family, list[Comparison]] = defaultdict(list)
+    for comparison in bench.comparisons():
+        families[comparison.family].append(comparison)
+    verdicts = []
+    for family, compared in families.items():
+        most = max(len(comparison.pairs) for comparison in compared)
+        level = levels(family, most) if levels else rules.alpha
+        verdicts += bench.family(family, compared, rules, level)
+    told = noted([replace(verdict, primary=primary) for verdict in verdicts])
+    return sorted(told, key=_order)
+
+
+def _order(verdict: Verdict) -> tuple[object, ...]:
+    kinds = (TRANSFER, PLACEBO, CONTROL)
+    return (
+        verdict.target,
+        arms.labels_order(verdict.labels),
+        verdict.baseline,
+        kinds.index(verdict.kind),
+        verdict.gain is None,
+        -(verdict.gain or 0.0),
+        verdict.source or "",
+        verdict.strategy,
+    )
+
+
+class _Bench:
+    """All results, grouped by arm and found by identity."""
+
+    def __init__(
+        self, results: list[Result], failures: list[Result], read: Read | None, code: Code | None
+    ) -> None:
+        self.read, self.code = read, code
+        self.by_id = {cell.id: cell for cell in results}
+        self.groups = arms.grouped(self.by_id.values())
+        self.failed = arms.grouped(failures)
+        everything: Mapping[Key, Sequence[Result]] = {**self.failed, **self.groups}
+        self.names = arms.display_names(everything)
+        self.classical = arms.classical_means(self.groups)
+
+    def comparisons(self) -> Iterable[Comparison]:
+        """Yield each arm that names a baseline, be it one of which nothing is done."""
+        for key in self.groups.keys() | self.failed.keys():
+            cells = [cell for cell in self.groups.get(key, ()) if cell.baseline]
+            tried = cells or [cell for cell in self.failed.get(key, ()) if cell.baseline]
+            if not tried or key[0] == self._baseline_parts(tried):
+                continue
+            there = arms.baselines_of(cells, self.by_id)
+            named = tried[0].baseline
+            name = self.names[arms.key_of(there[0])][2] if there else named.name if named else ""
+            pairs = paired(cells, there)
+            yield Comparison(key, cells or tried, name, pairs, there, self.read)
+
+    def _baseline_parts(self, cells: Sequence[Result]) -> object:
+        """Return the parts of an arm that is named as its own baseline, which is no comparison."""
+        own = [cell for cell in cells if cell.baseline and cell.baseline.id == cell.id]
+        return own[0].parts if own else None
+
+    def family(
+        self, family: Family, compared: list[Comparison], rules: Rules, level: float
+    ) -> list[Verdict]:
+        """Decide one family."""
+        decisions = _decided(compared, rules, level)
+        if any(comparison.flagged for comparison in compared):
+            again = _decided([one.without_flagged() for one in compared], rules, level)
+        else:
+            again = decisions
+        size = sum(decision.p is not None for decision in decisions)
+        return [
+            replace(
+                self.verdict(comparison, decision, rules, level),
+                fragile=other.kind is not decision.kind,
+                family_size=size,
+            )
+            for comparison, decision, other in zip(compared, decisions, again, strict=True)
+        ]
+
+    def verdict(
+        self, compared: Comparison, decided: Decision, rules: Rules, level: float
+    ) -> Verdict:
+        """Put together what is said of one comparison."""
+        key, cells, pairs, estimate = (
+            compared.key,
+            compared.cells,
+            compared.pairs,
+            compared.estimate,
+        )
+        source, architecture, strategy, target = self.names[key]
+        low, high = estimate.interval()
+        first, kind = cells[0], compared.kind
+        return Verdict(
+            source=source,
+            architecture=architecture,
+            strategy=strategy,
+            target=target,
+            labels=key[1],
+            baseline=compared.baseline,
+            n=len(pairs),
+            gain=estimate.mean if pairs else None,
+            low=low,
+            high=high,
+            p=decided.p,
+            p_corrected=decided.p_corrected,
+            verdict=decided.kind,
+            detectable=decided.detectable,
+            seeds_needed=decided.seeds_needed,
+            notes=(decided.why,) if decided.why and pairs else (),
+            kind=kind,
+            family=_named(target, compared),
+            training=first.names.training,
+            metric=first.metric.name,
+            unit=unit(first.metric),
+            mean=_mean([cell.score for cell, _ in pairs], first),
+            baseline_mean=_mean([base.score for _, base in pairs], first),
+            validation=_mean([cell.validation_score for cell in cells], first),
+            scope=estimate.scope if pairs else None,
+            se=estimate.se,
+            df=estimate.df,
+            level=level,
+            margin=rules.margin,
+            beyond_margin=_is_beyond(low, high, rules.margin),
+            p_equivalent=decided.p_equivalent,
+            one_checkpoint=first.one_checkpoint,
+            weak_baseline=arms.is_weak(compared.baselines, key, self.classical),
+            contaminated_by=tuple(dict.fromkeys(n for c in cells for n in c.flags.contaminated_by)),
+            unpaired=sum(cell.score is not None for cell in cells) - len(pairs),
+            failed=len(self.failed.get(key, ()))
+            + sum(cell.score is None for cell in self.groups.get(key, ())),
+            collapsed=sum(cell.flags.collapsed for cell in cells),
+            underfit=sum(cell.flags.underfit for cell in cells),
+            stale=sum(self._is_stale(cell) for cell in cells),
+            items=estimate.items,
+            seconds=_mean_seconds(cells),
+            source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
+            seeds=tuple(cell.seed for cell, _ in pairs),
+            gains=tuple(compared.gains.tolist()),
+            cells=tuple(cell.id for cell, _ in pairs),
+            baseline_cells=tuple(base.id for _, base in pairs),
+            source_part=key[0].source,
+            strategy_part=key[0].strategy,
+            target_part=key[0].target,
+        )
+
+    def _is_stale(self, cell: Result) -> bool:
+        now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
+        return bool(now) and cell.code != now
+
+
+def _decided(compared: Sequence[Comparison], rules: Rules, level: float) -> list[Decision]:
+    return decide([one.estimate for one in compared], [one.gains for one in compared], rules, level)
+
+
+def _is_flagged(pair: tuple[Result, Result]) -> bool:
+    return any(cell.flags.collapsed or cell.flags.underfit for cell in pair)
+
+
+def _is_beyond(low: float | None, high: float | None, margin: float) -> bool:
+    return low is not None and high is not None and (low > margin or high < -margin)
+
+
+def _named(target: str, compared: Comparison) -> str:
+    plural = {TRANSFER: "", PLACEBO: ", placebos", CONTROL: ", arms without a source"}
+    return f"{target}, labels={compared.key[1]}, over {compared.baseline}{plural[compared.kind]}"
+
+
+def _mean(scores: Iterable[float | None], cell: Result) -> float | None:
+    valid = [points(cell.metric) * score for score in scores if score is not None]
+    return statistics.fmean(valid) if valid else None
+
+
+def _mean_seconds(cells: Iterable[Result]) -> float | None:
+    known = [c.seconds - (c.source_seconds or 0.0) for c in cells if c.seconds is not None]
+    return max(statistics.fmean(known), 0.0) if known else None

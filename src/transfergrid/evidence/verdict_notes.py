@@ -1,0 +1,61 @@
+"""What a reader must know of a verdict, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from transfergrid.evidence.arms import CLASSICAL
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.intervals import THIS_TEST_SET
+from transfergrid.evidence.verdicts import PLACEBO, TRANSFER, Verdict
+
+
+def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts with their notes; those on placebos bear on those beside them."""
+    placebos = [verdict for verdict in verdicts if verdict.kind == PLACEBO]
+    return [
+        replace(one, notes=(*one.notes, *_notes(one), *_shared(one, placebos))) for one in verdicts
+    ]
+
+
+def _notes(one: Verdict) -> list[str]:
+    n = len(one.cells) + one.unpaired
+    told = [
+        (not one.n, "nothing to compare: no seed in which arm and baseline have a score"),
+        (bool(one.unpaired), f"{one.unpaired} of {n} seeds without a baseline"),
+        (bool(one.failed), f"{_runs(one.failed)} failed and left out"),
+        (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: one class predicted"),
+        (bool(one.underfit), f"{one.underfit} of {n} runs underfit"),
+        (one.fragile, "fragile: another verdict without collapsed and underfit runs"),
+        (one.beyond_margin, f"beyond the margin of {one.margin:g}"),
+        (one.weak_baseline, f"the baseline scores below {CLASSICAL}"),
+        (
+            bool(one.contaminated_by),
+            f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})",
+        ),
+        (one.scope == THIS_TEST_SET, "on this test set: its luck is not covered"),
+        (bool(one.stale), f"{_runs(one.stale)} stale: the strategy's code has changed since"),
+        (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
+    ]
+    return [text for applies, text in told if applies]
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' if count != 1 else ''}"
+
+
+def _shared(one: Verdict, placebos: Sequence[Verdict]) -> list[str]:
+    """Say so where a placebo gains too: that part of the gain is not the source's knowledge."""
+    if one.kind != TRANSFER or one.verdict is not Kind.POSITIVE:
+        return []
+    beside = [
+        placebo
+        for placebo in placebos
+        if placebo.verdict is Kind.POSITIVE and _arm(placebo) == _arm(one)
+    ]
+    return [f"{p.source} gains {p.gain:+.1f} too: not all is knowledge" for p in beside]
+
+
+def _arm(one: Verdict) -> tuple[object, ...]:
+    return one.strategy, one.architecture, one.target_part, one.labels, one.baseline, one.training
