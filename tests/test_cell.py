@@ -77,6 +77,7 @@ def test_a_record_is_filled_sensibly(records, ledger, name):
     assert not data.short
     seconds = record.cost.seconds
     parts = [seconds.load, seconds.source, seconds.teacher, seconds.train, seconds.evaluate]
+    parts.append(seconds.diagnose)
     assert all(part >= 0 for part in parts)
     assert sum(parts) <= seconds.total + 1e-6
     assert sum(parts) >= 0.5 * seconds.total

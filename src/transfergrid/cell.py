@@ -15,6 +15,7 @@ from transfergrid.arrays import Predictions
 from transfergrid.batches import View
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.cost import Stopwatch, forward_flops, reset_peak_memory
+from transfergrid.diagnostics.watching import Watch
 from transfergrid.factory import build
 from transfergrid.fitting import Fit, Log, Machine, fit, probabilities, quiet
 from transfergrid.ledger import Ledger
@@ -60,15 +61,20 @@ def run_cell(
     with clock.measure("load"):
         setup = set_up(cell, SourceMaker(ledger.root / "sources", machine, tracker, clock))
     with tracked(tracker, recording.run_card(cell, ledger)) as summary:
+        with clock.measure("diagnose"):
+            watch = Watch(setup, cell.source, machine, _some(setup.data.train))
+            watch.begin()
         with clock.measure("teacher"):
             teacher = teach(setup, cell.seed, machine)
         with clock.measure("train"):
             fitted = learn(setup.strategy, setup, cell.seed, machine, tracker.log)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine)
+        with clock.measure("diagnose"):
+            diagnostics = watch.end(fitted, outcome)
 
         record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
-        record = replace(record, started=started)
+        record = replace(record, started=started, diagnostics=diagnostics)
         groups = setup.target.loaded.test.groups
         predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy(), groups)
         ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))

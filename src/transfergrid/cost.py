@@ -80,11 +80,11 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
 def forward_flops(module: nn.Module, inputs: Inputs) -> int:
     """Return the floating-point operations of one forward pass (a multiply-add counts as two)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(_as_precise(inputs, module))
+        module(as_precise(inputs, module))
     return int(counter.get_total_flops())
 
 
-def _as_precise(inputs: Inputs, module: nn.Module) -> Inputs:
+def as_precise(inputs: Inputs, module: nn.Module) -> Inputs:
     """Return inputs in the module's own precision: training in float64 leaves it in that."""
     own = next((p.dtype for p in module.parameters()), None)
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 
 from transfergrid.arrays import CURVES, PREDICTIONS
+from transfergrid.diagnostics.findings import Diagnostics
 from transfergrid.errors import BadInputError
 
 SCHEMA = 1
@@ -154,6 +155,7 @@ class Seconds:
     teacher: Annotated[float, "training a teacher"] = 0.0
     train: Annotated[float, "training on the target"] = 0.0
     evaluate: Annotated[float, "scoring the train, validation and test parts"] = 0.0
+    diagnose: Annotated[float, "looking at the model for `diagnostics`"] = 0.0
     total: Annotated[float, "the whole cell"] = 0.0
 
 
@@ -206,6 +208,9 @@ class Record:
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[
         dict[str, Any] | None, "the source: fingerprint, card, accuracy on its own domain, notes"
+    ] = None
+    diagnostics: Annotated[
+        Diagnostics | None, "what the cell noted about itself; null in older records"
     ] = None
     machine: Annotated[Machine, "what the cell ran on"] = field(default_factory=Machine)
     versions: Annotated[dict[str, str], "versions of Python and the libraries"] = field(

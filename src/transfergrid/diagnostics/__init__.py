@@ -1,0 +1,1 @@
+"""What a cell writes down about itself, beyond its scores, while its model is in memory."""
