@@ -1,0 +1,183 @@
+"""Verdicts for papers and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import groupby
+from typing import Any
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
+from transfergrid.report import verdict_words as said
+
+EXTRAS = tuple(field.name for field in fields(Verdict) if field.name not in COLUMNS)
+
+
+def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return plain rows, ready for JSON or a data frame; None is what the data cannot tell."""
+    return [{key: _plain(getattr(v, key)) for key in (*COLUMNS, *EXTRAS)} for v in verdicts]
+
+
+def as_json(verdicts: Sequence[Verdict]) -> str:
+    """Write a list of rows."""
+    return json.dumps(as_rows(verdicts), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def as_csv(verdicts: Sequence[Verdict]) -> str:
+    """Write one line per row; an empty field is what the data cannot tell.
+
+    Where JSON has a list, as in `notes`, the field holds its JSON text.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, *EXTRAS))
+    for row in as_rows(verdicts):
+        writer.writerow(
+            json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+            for value in row.values()
+        )
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: enums as text, tuples as lists, no NaN and no infinity."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Kind):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_markdown(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
+    """Write one table per target and label budget, with its baselines named."""
+    notes = said.Notes(verdicts)
+    parts = [_markdown_section(section, notes, correction) for section in said.sections(verdicts)]
+    told = "".join(f"{_bullet(line)}{_escaped(line.strip())}\n" for line in footer)
+    return "\n".join([*(parts or ["Nothing to compare yet.\n"]), told])
+
+
+def _markdown_section(section: Sequence[Verdict], notes: said.Notes, correction: str) -> str:
+    name, *rest = said.title(section).split(" · ")
+    lines = [
+        f"### {_escaped(name)}, {_escaped(', '.join(rest))}",
+        "",
+        "| source | strategy | score | n | gain [95 %, uncorrected] | p corrected | verdict "
+        "| if undecided | notes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- | --- | --- |",
+    ]
+    for group in said.groups(section):
+        lines.append(f"| *{_escaped(_heading(group, correction))}* |{' |' * 8}")
+        for kind, members in groupby(group, key=lambda v: v.kind):
+            if kind != TRANSFER:
+                lines.append(f"| *{said.APART[kind]}: not in the family* |{' |' * 8}")
+            lines += [_markdown_row(verdict, notes) for verdict in members]
+    return "\n".join([*lines, ""])
+
+
+def _heading(group: Sequence[Verdict], correction: str) -> str:
+    return said.header(group, correction).lstrip("─ ")
+
+
+def _markdown_row(verdict: Verdict, notes: said.Notes) -> str:
+    cells = (*_cells(verdict), said.outcome(verdict), said.sees(verdict), notes.letters(verdict))
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    """Return source, strategy, score, seeds, gain with its interval, and p."""
+    p = verdict.p if verdict.p_corrected is None else verdict.p_corrected
+    gain = f"{said.gain(verdict)} {said.interval(verdict)}".strip()
+    scored = (said.score(verdict), str(verdict.n), gain, said.p_value(p))
+    return (said.source(verdict), verdict.strategy, *scored)
+
+
+def _bullet(line: str) -> str:
+    return "  - " if line.startswith(" ") else "- "
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_latex(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
+    r"""Write one tabular per target and label budget; needs \usepackage{booktabs} alone."""
+    notes = said.Notes(verdicts)
+    parts = [_latex_section(section, notes, correction) for section in said.sections(verdicts)]
+    told = "".join(f"{in_latex(line.strip())}\\par\n" for line in footer)
+    closing = f"{{\\footnotesize\\noindent\n{told}}}\n"
+    return "% needs \\usepackage{booktabs}\n" + "\n".join([*parts, closing])
+
+
+def _latex_section(section: Sequence[Verdict], notes: said.Notes, correction: str) -> str:
+    lines = [
+        r"\begin{tabular}{llrrrrll}",
+        r"\toprule",
+        _wide(r"\textbf{" + in_latex(said.title(section)) + "}"),
+        r"source & strategy & score & $n$ & gain [95\,\%] & $p$ & verdict & notes \\",
+    ]
+    for group in said.groups(section):
+        lines += [r"\midrule", _wide(rf"\textit{{{in_latex(_heading(group, correction))}}}")]
+        for kind, members in groupby(group, key=lambda v: v.kind):
+            if kind != TRANSFER:
+                told = f"{said.APART[kind]}: not in the family"
+                lines += [r"\addlinespace", _wide(rf"\textit{{{in_latex(told)}}}")]
+            lines += [_latex_row(verdict, notes) for verdict in members]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\par\medskip", ""])
+
+
+def _wide(text: str) -> str:
+    return rf"\multicolumn{{8}}{{l}}{{{text}}} \\"
+
+
+def _latex_row(verdict: Verdict, notes: said.Notes) -> str:
+    word = str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
+    told = said.sees(verdict)
+    outcome = f"{word}: {told}" if told else word
+    cells = [in_latex(cell) for cell in (*_cells(verdict), outcome)]
+    cells[4] = _minus(cells[4])
+    letters = notes.letters(verdict)
+    return " & ".join([*cells, f"$^{{\\mathrm{{{letters}}}}}$" if letters else ""]) + r" \\"
+
+
+def _minus(text: str) -> str:
+    """Set signs as signs and not as hyphens."""
+    return re.sub(r"([+-])([\d.]+)", r"$\1\2$", text)
+
+
+_IN_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "≈": r"$\approx$",
+    "–": "--",
+    "─": "---",
+    "…": r"\dots{}",
+    "▲": r"$\bigtriangleup$",
+    "▼": r"$\bigtriangledown$",
+    "\n": " ",
+}
+
+
+def in_latex(text: str) -> str:
+    """Return text as LaTeX sets it in a line of words; letters of other scripts stay as they are.
+
+    A brace after `[` keeps a row that starts with one from being read as an option of the line
+    break before it.
+    """
+    written = "".join(_IN_LATEX.get(character, character) for character in text)
+    return re.sub(r"^\[", "{[}", written)

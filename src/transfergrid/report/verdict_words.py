@@ -1,0 +1,302 @@
+"""How verdicts are put into words, the same in every output.
+
+The words *negative transfer* stand for a negative verdict over the primary baseline and for nothing
+else: not for an interval under zero, not for one seed, not for a placebo.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from transfergrid.evidence.correction import benjamini_hochberg
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.report import words
+from transfergrid.report.words import ASCII, UNICODE, Symbols
+
+_MARKS = {
+    Kind.POSITIVE: "▲+",
+    Kind.NEGATIVE: "▼-",
+    Kind.EQUIVALENT: "≈=",
+    Kind.UNDECIDED: "??",
+}
+"""Of each kind, the mark among all characters and among ASCII ones."""
+CORRECTIONS = {"holm": "Holm", "bh": "Benjamini-Hochberg", "none": "uncorrected"}
+APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
+"""What is shown below a family, for it is no part of it."""
+COVERAGE = {
+    SEEDS_AND_ITEMS: "new seeds and new test items",
+    THIS_TEST_SET: "new seeds on this test set only",
+    THIS_MODEL: "new test items for these single models only",
+}
+
+
+def mark(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Return the verdict as a character, twice where the whole interval lies past the margin."""
+    character = _MARKS[verdict.verdict][symbols is ASCII]
+    past = verdict.beyond_margin and verdict.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
+    return character * 2 if past else character
+
+
+def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Return mark and word, as in "▲ positive"."""
+    return f"{mark(verdict, symbols)} {verdict.verdict}"
+
+
+def number(value: float, verdict: Verdict, signed: bool = False) -> str:
+    """Write a score or gain: one decimal in per cent or among numbers from ten on, else three."""
+    largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
+    return words.number(value, verdict.unit or ("%" if largest >= 10 else ""), signed)
+
+
+def score(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Write the arm's mean score."""
+    return symbols.nothing if verdict.mean is None else number(verdict.mean, verdict)
+
+
+def gain(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Write the gain alone, as in "+2.1"."""
+    if verdict.gain is None:
+        return symbols.nothing
+    return number(verdict.gain, verdict, signed=True)
+
+
+def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Write the gain's uncorrected interval, as in "[+0.3, +3.9]"; empty without a gain."""
+    if verdict.gain is None:
+        return ""
+    if verdict.low is None or verdict.high is None:
+        return f"[{symbols.nothing}]"
+    ends = (number(end, verdict, signed=True) for end in (verdict.low, verdict.high))
+    return f"[{', '.join(ends)}]"
+
+
+def p_value(value: float | None, symbols: Symbols = UNICODE) -> str:
+    """Write a p value without its zero, as in ".013"."""
+    if value is None:
+        return symbols.nothing
+    if value < 0.001:
+        return "<.001"
+    return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
+
+
+def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Say what an undecided comparison could have seen, and the seeds it would still take."""
+    if verdict.verdict is not Kind.UNDECIDED:
+        return ""
+    told, at_least = [], ">=" if symbols is ASCII else "≥"
+    if verdict.detectable is not None:
+        told.append(f"sees {at_least} {number(verdict.detectable, verdict)}")
+    if verdict.seeds_needed is not None:
+        count = verdict.seeds_needed
+        told.append(f"{count} more seed{'s' if count != 1 else ''}")
+    return "; ".join(told)
+
+
+def source(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Name the source, or else the architecture in brackets."""
+    if verdict.source:
+        return verdict.source
+    return f"({verdict.architecture})" if verdict.architecture else symbols.nothing
+
+
+def sections(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Split verdicts, as `judge` orders them, by target and label budget."""
+    return [list(part) for _, part in groupby(verdicts, key=lambda v: (v.target, v.labels))]
+
+
+def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
+    """Split a section by baseline and architecture; what is no transfer comes last in each."""
+    found: dict[tuple[str, str | None], list[Verdict]] = {}
+    for verdict in section:
+        found.setdefault((verdict.baseline, verdict.architecture), []).append(verdict)
+    order = (TRANSFER, PLACEBO, CONTROL)
+    return [sorted(group, key=lambda v: order.index(v.kind)) for group in found.values()]
+
+
+def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
+    """Name a section: target, labels, metric, seeds and test items."""
+    first = section[0]
+    name = first.metric.replace("_", " ")
+    items = _range([v.items for v in section if v.items > 1])
+    told = (
+        first.target,
+        words.budget(first.labels),
+        f"{name} in {first.unit}" if first.unit else name,
+        _counted(_range([v.n for v in section]), "seed"),
+        _counted(items, "test item") if items else "",
+    )
+    return f" {symbols.dot} ".join(part for part in told if part)
+
+
+def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE) -> str:
+    """Name what a group is compared with, and the family that it is corrected in."""
+    first = group[0]
+    family = [v for v in group if v.kind == TRANSFER]
+    told = [f"over {baseline(group)}" + (f" ({first.architecture})" if first.architecture else "")]
+    if any(v.weak_baseline for v in group):
+        told[0] += ", which scores below logistic_regression"
+    if not first.primary:
+        told.append("exploratory")
+    if family:
+        name = CORRECTIONS.get(correction, correction)
+        told.append(f"family of {family[0].family_size}, {name}")
+        if abs(family[0].level - 0.05) > 1e-12:
+            told.append(f"level {p_value(family[0].level)}")
+    return f"{symbols.line * 2} " + f" {symbols.dot} ".join(told)
+
+
+def baseline(group: Sequence[Verdict]) -> str:
+    """Name the baseline with its mean score, or with their range over the group."""
+    unit = group[0].unit
+    found = [(v.baseline_mean, v) for v in group if v.baseline_mean is not None]
+    means = [number(mean, verdict) for mean, verdict in sorted(found, key=lambda pair: pair[0])]
+    ends = " to ".join(dict.fromkeys((means[0], means[-1]))) if means else ""
+    return " ".join(part for part in (group[0].baseline, ends, unit if ends else "") if part)
+
+
+def _range(values: Sequence[int]) -> str:
+    ends = dict.fromkeys((min(values), max(values))) if values else ()
+    return " to ".join(f"{end:,}" for end in ends)
+
+
+def _counted(count: str, what: str) -> str:
+    return f"{count} {what}{'' if count == '1' else 's'}"
+
+
+def headline(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return those that a grid's counts speak of: transfer, over primary baselines if any is."""
+    transfer = [v for v in verdicts if v.kind == TRANSFER]
+    return [v for v in transfer if v.primary] or transfer
+
+
+def kept(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the differences that stand when all comparisons are corrected at once.
+
+    By Benjamini and Hochberg (1995) over every comparison of `headline`, each at its own level.
+    """
+    tested = [(v, v.p) for v in headline(verdicts) if v.p is not None]
+    if not tested:
+        return []
+    corrected = benjamini_hochberg([p for _, p in tested])
+    return [
+        verdict
+        for (verdict, _), p in zip(tested, corrected, strict=True)
+        if p <= verdict.level and verdict.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
+    ]
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Count the verdicts of a whole grid in a sentence; empty if there is no comparison."""
+    told = headline(verdicts)
+    if not told:
+        return ""
+    counts = Counter(v.verdict for v in told)
+    equal, negative = counts[Kind.EQUIVALENT], counts[Kind.NEGATIVE]
+    parts = (
+        (counts[Kind.POSITIVE], "helped"),
+        (negative, "hurt (negative transfer)" if told[0].primary else "hurt"),
+        (equal, "makes no difference" if equal == 1 else "make no difference"),
+        (counts[Kind.UNDECIDED], "undecided"),
+    )
+    listed = ", ".join(f"{count} {what}" for count, what in parts if count)
+    size = f"{len(told):,} comparison{'s' if len(told) != 1 else ''}"
+    return f"{size}: {listed}{_overall(told)}."
+
+
+def _overall(told: Sequence[Verdict]) -> str:
+    found = sum(v.verdict in (Kind.POSITIVE, Kind.NEGATIVE) for v in told)
+    if not found or len({v.family for v in told}) < 2:
+        return ""  # one family: its own correction is that of the whole
+    these = "this difference" if found == 1 else f"these {found} differences"
+    return f"; of {these}, BH over all {len(told):,} comparisons at once keeps {len(kept(told))}"
+
+
+class Notes:
+    """The notes of some verdicts: those that all transfer shares, and others under a letter."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        found = dict.fromkeys(note for verdict in verdicts for note in _notes(verdict))
+        families = [set(verdict.notes) for verdict in verdicts if verdict.kind == TRANSFER]
+        shared = set.intersection(*families) if len(families) > 1 else set()
+        self.shared = {
+            note: "every row" if all(note in v.notes for v in verdicts) else "every comparison"
+            for note in found
+            if note in shared
+        }
+        rest = [note for note in found if note not in shared]
+        self._letters = {note: _letter(i) for i, note in enumerate(rest)}
+
+    def legend(self) -> list[str]:
+        """Return what all share, then what each letter means, a line each."""
+        told = [f"{who}: {note}" for note, who in self.shared.items()]
+        return told + [f"{letter}: {note}" for note, letter in self._letters.items()]
+
+    def letters(self, verdict: Verdict) -> str:
+        """Return the letters that this verdict bears."""
+        own = [self._letters[note] for note in _notes(verdict) if note in self._letters]
+        return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    """Return the notes that its mark does not tell already."""
+    doubled = f"beyond the margin of {verdict.margin:g}" if len(mark(verdict)) == 2 else ""
+    return [note for note in verdict.notes if note != doubled]
+
+
+def _letter(position: int) -> str:
+    """Return a, b, ..., z, aa, ab, ..."""
+    rest, last = divmod(position, 26)
+    return (_letter(rest - 1) if rest else "") + chr(ord("a") + last)
+
+
+def legend(
+    verdicts: Sequence[Verdict], correction: str, symbols: Symbols | None = UNICODE
+) -> list[str]:
+    """Return what a reader must know to read the verdicts, one line of any length each.
+
+    Without `symbols`, verdicts stand there as words alone.
+    """
+    if not verdicts:
+        return []
+    lines = [_numbers(verdicts, correction), _marks(verdicts, symbols)]
+    if any(sees(v) for v in verdicts):
+        lines.append(
+            "sees: the smallest gain that would have been found in 8 of 10 studies; more seeds: "
+            "until a gain as large as this one, or the margin, would be."
+        )
+    return lines + Notes(verdicts).legend()
+
+
+def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
+    scopes = Counter(v.scope for v in verdicts if v.low is not None)
+    usual = scopes.most_common(1)[0][0] if scopes else None
+    covers = f" that covers {COVERAGE[usual]}" if usual in COVERAGE else ""
+    by = CORRECTIONS.get(correction, correction)
+    p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
+    what = "points" if any(v.unit for v in verdicts) else "in the metric's units, more is better"
+    return f"Gains are {what}, paired by seed, with an uncorrected 95 % interval{covers}; {p}."
+
+
+def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:
+    """Explain the verdicts that occur."""
+    within = (symbols or UNICODE).plus_minus + f"{verdicts[0].margin:g}"
+    hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
+    meanings = {
+        Kind.POSITIVE: "better than the baseline",
+        Kind.NEGATIVE: "negative transfer" if hurt else "worse than the baseline",
+        Kind.EQUIVALENT: f"no difference: within {within}",
+        Kind.UNDECIDED: "cannot be told" if symbols is None else "undecided",
+    }
+    there = {v.verdict for v in verdicts}
+    shown = {
+        kind: f"{kind}:" if symbols is None else _MARKS[kind][symbols is ASCII] for kind in Kind
+    }
+    told = [f"{shown[kind]} {text}" for kind, text in meanings.items() if kind in there]
+    if any(len(mark(v)) == 2 for v in verdicts):
+        doubled = "(beyond)" if symbols is None else "doubled"
+        told.append(f"{doubled}: the whole interval lies beyond {within}")
+    return ", ".join(told) + "."

@@ -1,0 +1,262 @@
+"""The table of verdicts explains itself, fits the terminal and claims no more than was proven."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.report import verdict_words
+from transfergrid.report.verdict_exports import in_latex
+from transfergrid.report.verdict_table import FORMATS, render
+
+KEYS = [
+    *("source", "architecture", "strategy", "target", "labels", "baseline", "n", "gain", "low"),
+    *("high", "p", "p_corrected", "verdict", "detectable", "seeds_needed", "notes"),
+]
+POSITIVE = Verdict(
+    source="glyphs",
+    architecture="small_cnn",
+    strategy="full_finetuning",
+    target="digits",
+    labels=20,
+    baseline="scratch",
+    n=5,
+    gain=2.14,
+    low=0.31,
+    high=3.94,
+    p=0.01,
+    p_corrected=0.013,
+    verdict=Kind.POSITIVE,
+    detectable=2.2,
+    seeds_needed=None,
+    family="digits, labels=20, over scratch",
+    family_size=8,
+    mean=96.7,
+    baseline_mean=94.6,
+    scope="seeds and test items",
+    items=797,
+)
+NEGATIVE = replace(
+    POSITIVE, strategy="l2_sp", verdict=Kind.NEGATIVE, gain=-5.2, low=-8.1, high=-2.2, p=0.004
+)
+EQUIVALENT = replace(POSITIVE, strategy="lora", verdict=Kind.EQUIVALENT, gain=0.2, low=-0.3)
+UNDECIDED = replace(
+    POSITIVE, strategy="lp_ft", verdict=Kind.UNDECIDED, p=0.4, detectable=5.7, seeds_needed=12
+)
+ALL = [POSITIVE, EQUIVALENT, UNDECIDED, NEGATIVE]
+
+
+def told(verdicts, format="table", **options):
+    return " ".join(render(verdicts, format, **options).split())
+
+
+def line_of(text, word):
+    return next(line for line in text.splitlines() if word in line)
+
+
+def test_a_row_reads_as_score_gain_interval_p_mark_and_word():
+    line = line_of(render([POSITIVE]), "full_finetuning")
+    gain = ["+2.1", "[+0.3,", "+3.9]"]
+    assert line.split() == ["glyphs", "full_finetuning", "96.7", *gain, ".013", "▲", "positive"]
+
+
+def test_headers_name_the_question_the_baseline_and_the_family():
+    lines = render([POSITIVE]).splitlines()
+    assert lines[0] == ("digits · 20 labels a class · accuracy in % · 5 seeds · 797 test items")
+    assert lines[1] == "── over scratch 94.6 % (small_cnn) · family of 8, Holm"
+
+
+@pytest.mark.parametrize(("ascii_only", "marks"), [(False, "▲▼≈?"), (True, "+-=?")])
+def test_every_verdict_has_a_mark_and_its_word_whatever_the_colours(ascii_only, marks):
+    text = render(ALL, ascii_only=ascii_only)
+    for mark, verdict in zip(marks, (POSITIVE, NEGATIVE, EQUIVALENT, UNDECIDED), strict=True):
+        assert f"{mark} {verdict.verdict}" in line_of(text, verdict.strategy)
+    assert text.isascii() == ascii_only
+    colored = render(ALL, ascii_only=ascii_only, color=True)
+    assert re.sub(r"\x1b\[[\d;]*m", "", colored) == text != colored
+
+
+def test_a_whole_interval_beyond_the_margin_doubles_the_mark_and_needs_no_letter():
+    far = replace(POSITIVE, beyond_margin=True, notes=("beyond the margin of 1",))
+    text = render([far, UNDECIDED])
+    assert line_of(text, "full_finetuning").endswith("▲▲ positive")
+    assert "doubled: the whole interval lies beyond ±1" in " ".join(text.split())
+    unsure = replace(far, verdict=Kind.UNDECIDED)  # beyond by the uncorrected interval alone
+    assert "▲▲" not in render([unsure])
+
+
+def test_the_undecided_say_what_they_could_have_seen_and_what_it_would_take():
+    text = render([UNDECIDED])
+    assert "sees ≥ 5.7; 12 more seeds" in text
+    assert "sees ≥ 5.7; 1 more seed\n" in render([replace(UNDECIDED, seeds_needed=1)])
+    wide = line_of(render([UNDECIDED], width=120), "lp_ft")
+    assert wide.endswith("? undecided  sees ≥ 5.7; 12 more seeds")
+    assert "sees" not in render([POSITIVE])
+
+
+@pytest.mark.parametrize("format", ["table", "markdown", "latex"])
+def test_negative_transfer_is_said_of_a_negative_verdict_alone(format):
+    assert "negative transfer" in told([NEGATIVE], format)
+    low = replace(UNDECIDED, gain=-9.0, low=-14.0, high=-4.0)
+    placebo, control = (replace(NEGATIVE, kind=kind) for kind in (PLACEBO, CONTROL))
+    exploratory = replace(NEGATIVE, primary=False, baseline="full_finetuning")
+    for other in (POSITIVE, EQUIVALENT, low, placebo, control, exploratory):
+        assert "negative transfer" not in told([other], format)
+
+
+def test_placebos_and_controls_stand_below_the_family_and_are_not_counted():
+    placebo = replace(NEGATIVE, source="placebo", kind=PLACEBO)
+    control = replace(POSITIVE, source=None, strategy="scratch_converged", kind=CONTROL)
+    text = render([placebo, control, *ALL])
+    lines = text.splitlines()
+    at = {
+        word: next(i for i, line in enumerate(lines) if word in line)
+        for word in ("l2_sp", "─ placebos: not in the family", "─ controls", "scratch_converged")
+    }
+    assert list(at.values()) == sorted(at.values())
+    assert "4 comparisons: 1 helped, 1 hurt (negative transfer), 1 makes no difference, " in (
+        " ".join(text.split())
+    )
+
+
+def test_counts_over_a_grid_keep_what_benjamini_and_hochberg_keep():
+    # BH at .05 over p = .01, .02, .03, .04, .9: the largest i with p(i) <= i/5 * .05 is 4
+    p = (0.01, 0.02, 0.03, 0.04, 0.9)
+    kinds = (Kind.POSITIVE, Kind.NEGATIVE, Kind.POSITIVE, Kind.UNDECIDED, Kind.UNDECIDED)
+    grid = [
+        replace(POSITIVE, p=value, verdict=kind, family=str(i))
+        for i, (value, kind) in enumerate(zip(p, kinds, strict=True))
+    ]
+    assert verdict_words.kept(grid) == grid[:3]
+    assert "of these 3 differences, BH over all 5 comparisons at once keeps 3" in (
+        verdict_words.summary(grid)
+    )
+    weak = [replace(v, p=v.p * 3) for v in grid]  # .03 .06 .09 .12: none is below i/5 * .05
+    assert verdict_words.kept(weak) == []
+    assert "BH" not in verdict_words.summary([replace(v, family="one") for v in grid])
+
+
+def test_notes_are_lettered_unless_all_transfer_bears_them():
+    one = "one checkpoint of the source"
+    first = replace(POSITIVE, notes=(one, "1 of 5 runs underfit"))
+    second, placebo = replace(NEGATIVE, notes=(one,)), replace(NEGATIVE, kind=PLACEBO)
+    text = render([first, second, placebo])
+    assert f"every comparison: {one}" in text
+    assert "a: 1 of 5 runs underfit" in text
+    assert line_of(text, "full_finetuning").endswith("▲ positive a")
+    assert verdict_words.Notes([first, second]).legend()[0] == f"every row: {one}"
+
+
+def test_more_notes_than_letters_stay_apart():
+    many = [replace(POSITIVE, notes=(f"note {i}",)) for i in range(60)]
+    letters = [verdict_words.Notes(many).letters(v) for v in many]
+    assert letters[25:28] == ["z", "aa", "ab"]
+    assert len(set(letters)) == 60
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_no_line_is_wider_than_the_terminal(width, ascii_only):
+    rows = [
+        replace(v, source=f"a_very_long_name_of_a_source_{i}", strategy=f"and_a_strategy_{i}_too")
+        for i, v in enumerate(ALL)
+    ]
+    rows.append(replace(NEGATIVE, gain=-12.1, low=-22.2, high=-10.0, p_corrected=1e-9, n=4))
+    text = render(rows, width=width, ascii_only=ascii_only, footer=["declared " * 30])
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert len({line for line in text.splitlines() if "[+0.3, +3.9]" in line}) == 2
+
+
+def test_baselines_of_several_scores_show_their_range_and_seeds_their_own_column():
+    other = replace(UNDECIDED, baseline_mean=92.0, n=3)
+    text = render([POSITIVE, other])
+    assert "over scratch 92.0 to 94.6 %" in text
+    assert "3 to 5 seeds" in text
+    assert line_of(text, "lp_ft").split()[3] == "3"
+
+
+def test_a_level_that_looks_have_lowered_is_shown():
+    assert "level .021" in render([replace(POSITIVE, level=0.021)])
+    assert "level" not in render([POSITIVE])
+
+
+def test_what_the_data_cannot_tell_is_a_dash_and_null():
+    nothing = replace(
+        UNDECIDED,
+        **dict.fromkeys(("gain", "low", "high", "p", "p_corrected", "detectable", "mean")),
+        seeds_needed=None,
+        n=0,
+    )
+    assert line_of(render([nothing]), "lp_ft").split()[2:] == ["–", "–", "–", "?", "undecided"]
+    (row,) = json.loads(render([nothing], "json"))
+    assert all(row[key] is None for key in ("gain", "low", "high", "p", "detectable"))
+
+
+def test_json_is_a_list_of_rows_with_the_promised_keys_first():
+    noted = replace(NEGATIVE, notes=("one", "two"), p=float("nan"))
+    rows = json.loads(render([noted, POSITIVE], "json"))
+    assert list(rows[0])[:16] == KEYS
+    assert rows[0]["notes"] == ["one", "two"]
+    assert rows[0]["verdict"] == "negative"
+    assert rows[0]["p"] is None
+    assert rows[1]["labels"] == 20
+    assert json.loads(render([], "json")) == []
+
+
+def test_csv_says_the_same_as_json():
+    noted = replace(NEGATIVE, source='a "b", c', notes=("one; two", "three"))
+    (row,) = csv.DictReader(io.StringIO(render([noted], "csv")))
+    (same,) = json.loads(render([noted], "json"))
+    assert list(row) == list(same)
+    assert row["source"] == 'a "b", c'
+    assert float(row["gain"]) == same["gain"]
+    assert json.loads(row["notes"]) == same["notes"]
+    assert row["seeds_needed"] == ""
+
+
+def test_markdown_has_one_table_a_section_with_equally_many_cells_in_every_line():
+    text = render([*ALL, replace(POSITIVE, target="a|b")], "markdown", footer=["declared: x"])
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {10}
+    assert text.count("### ") == 2
+    assert "- declared: x" in text
+
+
+def test_latex_is_one_booktabs_tabular_a_section_with_everything_escaped():
+    odd = replace(POSITIVE, source="50%_a&b#1$ {x}~^\\<", target="m_nist", notes=("a_b ≥ 5",))
+    text = render([odd, UNDECIDED], "latex", footer=["hash #1_2"])
+    assert text.count(r"\begin{tabular}{") == text.count(r"\end{tabular}") == 2
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and " & " in line]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {7}
+    assert r"50\%\_a\&b\#1\$ \{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}$<$" in text
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+    assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
+    assert text.isascii()
+    packages = re.findall(r"usepackage\{(\w+)\}", text)
+    assert packages == ["booktabs"]
+
+
+def test_a_latex_row_that_starts_with_a_bracket_is_no_option_of_the_line_before():
+    assert in_latex("[x]").startswith("{[}")
+
+
+def test_other_units_are_shown_with_as_many_digits_as_they_need():
+    loss = replace(POSITIVE, metric="loss", unit="", mean=0.412, baseline_mean=0.5, gain=0.088)
+    assert "0.412" in line_of(render([loss]), "full_finetuning")
+    points = replace(POSITIVE, metric="score", unit="")
+    assert "96.7" in line_of(render([points]), "full_finetuning")
+    assert "over scratch 94.6 (small_cnn)" in render([points])
+
+
+def test_no_results_and_no_such_format():
+    assert told([]).startswith("Nothing to compare yet.")
+    for format in FORMATS:
+        assert isinstance(render([], format), str)
+    with pytest.raises(BadInputError, match="did you mean latex"):
+        render([], "latx")
