@@ -49,9 +49,9 @@ class Estimate:
         """Return the ends of the two-sided t interval, not corrected for any other comparison."""
         if self.se is None or self.df is None:
             return None, None
-        from scipy.stats import t  # half a second that commands which show no gain do not pay
+        from scipy.special import stdtrit  # time that commands which show no gain do not pay
 
-        reach = float(t.ppf(0.5 + confidence / 2, self.df)) * self.se
+        reach = float(stdtrit(self.df, 0.5 + confidence / 2)) * self.se
         return self.mean - reach, self.mean + reach
 
 

@@ -1,0 +1,83 @@
+"""The label budget, or the step, beyond which transfer no longer helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transfergrid.evidence.curve_measures import Axis, Both, estimate
+from transfergrid.evidence.inversion import boundary
+from transfergrid.evidence.thresholds import between
+
+Kind = Literal["between", "beyond", "never helps", "unknown"]
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Between which two points the gain ceases to be shown.
+
+    `after` is the last point at which the gain's *uncorrected* 95 % interval lies above zero,
+    `before` the next one. `value` is where the mean gain, straight between points, falls to zero;
+    `low` to `high` holds every x from `after` on at which the gain is not told from zero, so past
+    `high` transfer is shown to hurt. None is what the points do not reach.
+    """
+
+    kind: Kind
+    after: float | None = None
+    before: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    scope: str | None = None
+    note: str = ""
+
+
+def crossover(both: Both) -> Crossover:
+    """Return where transfer stops helping, as a bracket with its interval."""
+    signs = gain_signs(both)
+    unit = "" if both.axis is Axis.LABELS else "step "
+    if all(sign is None for sign in signs):
+        return Crossover("unknown", n=both.n, note="gains without intervals do not tell")
+    helps = [i for i, sign in enumerate(signs) if sign == 1]
+    hurts = ", ".join(f"{unit}{x:g}" for x, sign in zip(both.x, signs, strict=True) if sign == -1)
+    hurt = f"it is shown to hurt at {hurts}" if hurts else ""
+    if not helps:
+        return Crossover("never helps", n=both.n, note=hurt)
+    last = helps[-1]
+    scope = estimate(both.gain[:, :, last], both.scope).scope
+    after = float(both.x[last])
+    if last == len(signs) - 1:
+        return Crossover("beyond", after, n=both.n, scope=scope, note=hurt)
+    ends = [_ceases(both, last, which) for which in (0, None, 1)]
+    return Crossover("between", after, float(both.x[last + 1]), ends[1], ends[0], ends[2],
+                     both.n, scope, hurt)  # fmt: skip
+
+
+def gain_signs(both: Both) -> list[int | None]:
+    """Return where each point's interval lies: 1 above zero, −1 under it, 0 over it, else None."""
+    found = [estimate(both.gain[:, :, i], both.scope).interval() for i in range(len(both.x))]
+    return [
+        None if low is None or high is None else int(low > 0) - int(high < 0) for low, high in found
+    ]
+
+
+def _ceases(both: Both, start: int, which: int | None) -> float | None:
+    """Return the first x from a point on at which the gain, or an end of its interval, is zero.
+
+    Args:
+        both: the curves.
+        start: the point's index.
+        which: 0 for the interval's lower end, 1 for the upper one, None for the mean.
+    """
+    where = both.axis.position(both.x)
+
+    def criterion(position: float) -> float | None:
+        found = estimate(both.gain @ between(where, position), both.scope)
+        return found.mean if which is None else found.interval()[which]
+
+    for left, right in zip(where[start:-1], where[start + 1 :], strict=True):
+        end = criterion(float(right))
+        if end is not None and end <= 0:
+            return both.axis.at(boundary(criterion, float(left), float(right)))
+    return None

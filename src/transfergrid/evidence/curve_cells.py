@@ -1,0 +1,137 @@
+"""Cells brought into the shape of curves: seed blocks by test items by points."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence import remarks
+from transfergrid.evidence.curve_measures import Array
+from transfergrid.evidence.gains import points
+from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.record import Labels, Parts, Record
+
+Pair = tuple[Record, Record]
+
+
+def arms(records: Iterable[Record]) -> dict[tuple[Parts, Parts], list[Pair]]:
+    """Return the (arm, baseline) cells of each arm that has a source, by both arms' parts."""
+    cells = {cell.id: cell for cell in records}
+    arms: defaultdict[tuple[Parts, Parts], list[Pair]] = defaultdict(list)
+    for cell in sorted(cells.values(), key=lambda cell: (cell.seed, cell.id)):
+        base = cells.get(cell.baseline.id) if cell.baseline else None
+        if cell.names.source and base and cell.score is not None and base.score is not None:
+            arms[(cell.parts, base.parts)].append((cell, base))
+    return dict(arms)
+
+
+def by_labels(pairs: Sequence[Pair]) -> dict[Labels, list[Pair]]:
+    """Return the pairs of each label budget."""
+    found: defaultdict[Labels, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        found[pair[0].labels].append(pair)
+    return dict(found)
+
+
+def complete(by_x: Mapping[float, list[Pair]]) -> tuple[Array, list[list[Pair]], list[str]]:
+    """Return the points and, at each, the pairs of the seeds that have one at every point.
+
+    Raises:
+        BadInputError: there are fewer than two points, or no such seed.
+    """
+    x = sorted(by_x)
+    if len(x) < 2:
+        told = f"{x[0]:g} a class" if x else "none"
+        raise BadInputError(f"one label budget makes no curve: {told}")
+    seeds = [{cell.seed for cell, _ in by_x[k]} for k in x]
+    common = set.intersection(*seeds)
+    if not common:
+        raise BadInputError("no seed has both arms at every label budget")
+    left = len(set.union(*seeds)) - len(common)
+    notes = [f"{left} of {left + len(common)} seeds lack a budget and are left out"] if left else []
+    kept = [[pair for pair in by_x[k] if pair[0].seed in common] for k in x]
+    return np.array(x, dtype=np.float64), kept, notes
+
+
+def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array]:
+    """Return the oriented test scores of arm and baseline, (blocks, items, points) in points."""
+    items = _items(blocks, read) if read else None
+    if items is not None:
+        return items
+    arm, baseline = (
+        np.array([[_test(pair[side]) for pair in inside] for inside in blocks]).T[:, None, :]
+        for side in (0, 1)
+    )
+    return arm, baseline
+
+
+def _items(blocks: list[list[Pair]], read: Read) -> tuple[Array, Array] | None:
+    """Return the scores by test item; None unless they are a mean over items that all share."""
+    cells = [cell for inside in blocks for pair in inside for cell in pair]
+    if any(cell.metric.name != BY_ITEM for cell in cells):
+        return None
+    try:
+        found = {cell.id: right(read, cell.id) for cell in cells}
+    except BadInputError:
+        return None
+    if len({packed.items for packed in found.values()}) > 1:
+        return None
+
+    def side_of(side: int) -> Array:
+        by_point = [[found[pair[side].id].unpacked() for pair in inside] for inside in blocks]
+        return 100.0 * np.stack([np.stack(rows) for rows in by_point], axis=2).astype(np.float64)
+
+    return side_of(0), side_of(1)
+
+
+def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:
+    """Return the validation scores (points,) at these steps."""
+    found = dict(zip(curves["validation_step"], curves["validation_score"], strict=True))
+    return np.array([found[int(step)] for step in steps], dtype=np.float64)
+
+
+def gap(cell: Record) -> float | None:
+    """Return the training less the test score, in oriented points; None if one is not there."""
+    train, test = (cell.scores.train or {}).get(cell.metric.name), cell.score
+    return None if train is None or test is None else oriented(cell) * (train - test)
+
+
+def _test(cell: Record) -> float:
+    return oriented(cell) * (cell.score or 0.0)
+
+
+def oriented(cell: Record) -> float:
+    """Return how many oriented points one unit of the cell's metric is."""
+    return points(cell.metric) * (1.0 if cell.metric.higher_is_better else -1.0)
+
+
+def is_natural(cell: Record) -> bool:
+    """Return whether k labels are drawn as they come, like all labels."""
+    return (cell.config.get("target") or {}).get("sampling") == "natural"
+
+
+def labels_a_class(cell: Record) -> float:
+    """Return how many labels a class the cell was given on average."""
+    return (cell.data.train + cell.data.validation) / max(len(cell.data.classes), 1)
+
+
+def remarks_on(pairs: Sequence[Pair], sign: float) -> list[str]:
+    """Return what a reader must know of the cells."""
+    cells = [cell for cell, _ in pairs]
+    every = [cell for pair in pairs for cell in pair]
+    lines = []
+    if sign < 0:
+        lines.append("lower is better: slope, asymptote, area and gap are of the negated score")
+    if short := remarks.short_classes(cells):
+        lines.append(f"{len(short)} classes have fewer labels than asked for: not quite balanced")
+    if seen := remarks.seen_in(cells):
+        lines.append(f"the source was trained on what holds the target ({', '.join(seen)})")
+    if collapsed := sum(cell.flags.collapsed for cell in every):
+        lines.append(f"{collapsed} cells collapsed (one class predicted) and stay in")
+    return lines

@@ -1,0 +1,242 @@
+"""What a pair of curves says: an arm and its baseline at the same label budgets or steps.
+
+The measures are those of Taylor & Stone 2009, section 3.3, each with an interval. Every measure
+here that is a sum of scores with fixed weights (jumpstart, slope, area, asymptote) is one such sum
+per seed block and test item too, so its interval covers both where items are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.evidence.intervals import Estimate, over_blocks, over_blocks_and_items
+from transfergrid.evidence.inversion import outward
+
+Array = NDArray[np.float64]
+Relation = Literal["=", "<=", ">=", ">", "<"]
+
+
+class Axis(StrEnum):
+    """What a curve runs over."""
+
+    LABELS = "labels"
+    """Labels a class. Equal ratios are equal distances: budgets are chosen so, and a score gains
+    about as much from the second ten labels as from the second hundred."""
+    STEPS = "steps"
+    """Batches seen. Distances are those of time: a curve is scored at evenly spread steps, and a
+    source's steps can be added."""
+
+    def position(self, x: Array) -> Array:
+        """Return where on the axis x stands; areas and interpolations are linear in this."""
+        return np.log2(x) if self is Axis.LABELS else np.asarray(x, dtype=np.float64)
+
+    def at(self, position: float) -> float:
+        """Return the x that stands there."""
+        return float(2.0**position) if self is Axis.LABELS else float(position)
+
+
+@dataclass(frozen=True)
+class Both:
+    """An arm and its baseline at the same points, paired by seed block.
+
+    Scores are in points, oriented so that more is better.
+    """
+
+    axis: Axis
+    x: Array
+    """(points,), increasing and above 0."""
+    arm: Array
+    """(blocks, items, points). Items are those of a test set that all blocks share, and a block's
+    score is their mean; one item stands for a score that is no mean over shared items."""
+    baseline: Array
+    """As `arm`."""
+    scope: str | None = None
+    """What intervals from blocks alone cover, where that is not this test set."""
+
+    def __post_init__(self) -> None:
+        """Check that the shapes fit together.
+
+        Raises:
+            ValueError: they do not, or x is not above 0 and increasing.
+        """
+        shapes = (self.arm.shape, self.baseline.shape)
+        if len(set(shapes)) > 1 or self.arm.ndim != 3 or shapes[0][2] != len(self.x):
+            raise ValueError(f"curves of shapes {shapes} for {len(self.x)} points")
+        if not (self.x > 0).all() or not (np.diff(self.x) > 0).all():
+            raise ValueError(f"points must be above 0 and increase: {self.x}")
+
+    @property
+    def gain(self) -> Array:
+        """The arm's scores less its baseline's."""
+        return self.arm - self.baseline
+
+    @property
+    def n(self) -> int:
+        """Seed blocks."""
+        return len(self.arm)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its *uncorrected* 95 % interval; None is what the data cannot tell."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Seed blocks it rests on."""
+    scope: str | None = None
+    """What the interval covers; None if there is none."""
+    relation: Relation = "="
+    """How the quantity stands to `value`: a curve that ends too early gives a bound only."""
+    note: str = ""
+    """Why there is no value or only a bound, and what a reader must know of it."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One measure of the arm, of its baseline, and of the gain, arm less baseline."""
+
+    arm: Measure
+    baseline: Measure
+    gain: Measure
+
+
+def undefined(why: str, n: int = 0) -> Measure:
+    """Return a measure that there is no number for, and why."""
+    return Measure(None, n=n, note=why)
+
+
+def no_sides(why: str, n: int = 0) -> Sides:
+    """Return sides without numbers."""
+    return Sides(undefined(why, n), undefined(why, n), undefined(why, n))
+
+
+def estimate(values: Array, scope: str | None = None) -> Estimate:
+    """Estimate the mean of (blocks, items) values, for new seeds and, where they vary, new items.
+
+    Args:
+        values: (blocks, items).
+        scope: what blocks alone cover, if not this test set.
+    """
+    found = over_blocks(values[:, 0]) if values.shape[1] == 1 else over_blocks_and_items(values)
+    return replace(found, scope=scope) if scope and values.shape[1] == 1 else found
+
+
+def measured(values: Array, scope: str | None = None, note: str = "") -> Measure:
+    """Return the mean of (blocks, items) values with its interval."""
+    found = estimate(values, scope)
+    low, high = found.interval()
+    if low is None:
+        return Measure(found.mean, n=len(values), note=note or _no_interval(len(values)))
+    return Measure(found.mean, low, high, len(values), found.scope, note=note)
+
+
+def weighted(both: Both, weights: Array, note: str = "") -> Sides:
+    """Return the sum over points of scores times weights (points,), for both arms and the gain."""
+    arm, baseline, gain = (
+        measured(values @ weights, both.scope, note)
+        for values in (both.arm, both.baseline, both.gain)
+    )
+    return Sides(arm, baseline, gain)
+
+
+def jumpstart(both: Both) -> Measure:
+    """Return P_TL(t0) − P_0(t0), the gain at the first point, in points."""
+    return measured(both.gain[:, :, 0], both.scope)
+
+
+def asymptote(both: Both) -> Sides:
+    """Return the mean of the last points; its gain is the asymptotic gain."""
+    return weighted(both, last_weights(len(both.x)))
+
+
+def slope(both: Both) -> Sides:
+    """Return the early rise, in points per doubling of x."""
+    return weighted(both, slope_weights(both.x))
+
+
+def area(both: Both) -> Sides:
+    """Return the area under the curve over its length: the mean score, in points."""
+    return weighted(both, area_weights(both))
+
+
+def last_points(points: int) -> int:
+    """Return how many points count as the end: a third of them, one to three."""
+    return min(max(points // 3, 1), 3)
+
+
+def last_weights(points: int) -> Array:
+    """Return weights (points,) that average the end."""
+    k = last_points(points)
+    return np.repeat([0.0, 1.0 / k], [points - k, k])
+
+
+def early_points(points: int) -> int:
+    """Return how many points count as early: the first half of them, at least two."""
+    return max((points + 1) // 2, 2)
+
+
+def slope_weights(x: Array) -> Array:
+    """Return weights (points,) that give the least-squares rise per doubling of early points."""
+    early = early_points(len(x))
+    z = np.log2(x[:early])
+    z -= z.mean()
+    return np.concatenate([z / (z**2).sum(), np.zeros(len(x) - early)])
+
+
+def area_weights(both: Both) -> Array:
+    """Return weights (points,) of the trapezoid rule over the axis, which add up to 1."""
+    steps = np.diff(both.axis.position(both.x))
+    weights = np.zeros(len(both.x))
+    weights[:-1] += steps / 2
+    weights[1:] += steps / 2
+    return np.asarray(weights / steps.sum())
+
+
+def transfer_ratio(both: Both, classes: int) -> Measure:
+    """Return (A_TL − A_0) / A_0, of areas under accuracy corrected for chance.
+
+    Chance-corrected is (acc − 1/C) / (1 − 1/C). The interval is Fieller's (1954): all ratios r for
+    which A_TL − (1 + r) A_0, paired by block and item, is not told from zero.
+
+    Args:
+        both: curves of accuracy, in points.
+        classes: C, of the target.
+    """
+    chance = 1 / classes
+    weights = area_weights(both)
+    arm, baseline = (
+        (values @ weights / 100 - chance) / (1 - chance) for values in (both.arm, both.baseline)
+    )
+    under = measured(baseline, both.scope)
+    if under.low is None:
+        return undefined("the baseline's area has no interval to lie above chance", both.n)
+    if under.low <= 0:
+        return undefined("the baseline's area is not shown to lie above chance", both.n)
+    value = float(arm.mean() / baseline.mean())
+
+    def test(ratio: float) -> Estimate:
+        return estimate(arm - ratio * baseline, both.scope)
+
+    found = test(value)
+    if found.se is None:
+        return Measure(value - 1, n=both.n, note=_no_interval(both.n))
+    step = found.se / float(baseline.mean())
+    low = outward(lambda ratio: _negated(test(ratio).interval()[0]), value, -step)
+    high = outward(lambda ratio: test(ratio).interval()[1], value, step)
+    low, high = (None if end is None else end - 1 for end in (low, high))
+    return Measure(value - 1, low, high, both.n, found.scope)
+
+
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _no_interval(blocks: int) -> str:
+    return "one seed: no interval" if blocks == 1 else "no variation: no interval"

@@ -1,0 +1,138 @@
+"""All measures of a pair of curves, and the same with the source's cost charged to the arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transfergrid.evidence import curve_measures, thresholds
+from transfergrid.evidence.crossover import Crossover, crossover
+from transfergrid.evidence.curve_measures import Array, Both, Measure, Sides, no_sides, undefined
+
+NOT_ACCURACY = "defined on accuracy only"
+
+
+@dataclass(frozen=True)
+class CurveMeasures:
+    """What a pair of curves says. Scores are in points, oriented so that more is better."""
+
+    jumpstart: Measure
+    """P_TL(t0) − P_0(t0): the gain at the first point, in points."""
+    slope: Sides
+    """Early rise, in points per doubling of labels or steps."""
+    asymptotic: Sides
+    """Mean of the last points; its `gain` is the asymptotic gain, in points."""
+    area: Sides
+    """Area under the curve over its length, in points: over log labels, or over steps."""
+    transfer_ratio: Measure
+    """(A_TL − A_0) / A_0 on chance-corrected accuracy."""
+    reach: Sides
+    """Labels a class, or steps, until the threshold; right-censored where never reached."""
+    efficiency: Measure
+    """n_0(p) / n_TL(p): how many times over the baseline needs what the arm needs."""
+    crossover: Crossover
+    """The point beyond which transfer no longer helps."""
+
+
+def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures:
+    """Return all measures.
+
+    Args:
+        both: the curves.
+        threshold: the score p that is to be reached, in points.
+        classes: of the target, where scores are accuracy; None where they are not.
+    """
+    ratio = undefined(NOT_ACCURACY, both.n)
+    return CurveMeasures(
+        jumpstart=curve_measures.jumpstart(both),
+        slope=curve_measures.slope(both),
+        asymptotic=curve_measures.asymptote(both),
+        area=curve_measures.area(both),
+        transfer_ratio=curve_measures.transfer_ratio(both, classes) if classes else ratio,
+        reach=thresholds.reach(both, threshold),
+        efficiency=thresholds.efficiency(both, threshold),
+        crossover=crossover(both),
+    )
+
+
+def charged(
+    both: Both, plain: CurveMeasures, threshold: float, classes: int | None, cost: float
+) -> CurveMeasures:
+    """Return the measures with the arm's curve moved along the axis by what its source cost.
+
+    Both arms are then compared at equal totals, as far as the baseline was followed. The labels or
+    steps to a threshold need no common part, for the source's cost adds to the arm's.
+
+    Args:
+        both: the curves, not moved.
+        plain: their measures.
+        threshold: the score p.
+        classes: as for `measures`.
+        cost: of the source, in the unit of the axis.
+    """
+    moved = shifted(both, cost)
+    if moved is not None:
+        found = measures(moved, threshold, classes)
+    else:
+        found = _without_common_part(both, plain, cost)
+    reached = _costlier(plain, cost)
+    return replace(found, reach=reached, efficiency=_dearer(plain, cost))
+
+
+def shifted(both: Both, cost: float) -> Both | None:
+    """Return the curves at equal totals, the arm's x counting its source's cost.
+
+    None if the baseline was not followed to two points of the arm's moved curve.
+    """
+    arm_x = both.x + cost
+    every = np.union1d(both.x, arm_x)
+    x = every[(every >= arm_x[0]) & (every <= both.x[-1])]
+    if len(x) < 2:
+        return None
+    return Both(both.axis, x, _at(both, both.arm, x - cost), _at(both, both.baseline, x),
+                both.scope)  # fmt: skip
+
+
+def _at(both: Both, values: Array, x: Array) -> Array:
+    """Return values (blocks, items, points) at other points, straight between those there are."""
+    where = both.axis.position(both.x)
+    positions = both.axis.position(x)
+    return values @ np.stack([thresholds.between(where, float(p)) for p in positions], axis=1)
+
+
+def _without_common_part(both: Both, plain: CurveMeasures, cost: float) -> CurveMeasures:
+    why = (
+        f"no common part: the source alone takes {cost:,.6g}, and the baseline was followed to "
+        f"{both.x[-1]:,.6g}"
+    )
+    nothing, sides = undefined(why, both.n), no_sides(why, both.n)
+    unknown = Crossover("unknown", n=both.n, note=why)
+    return CurveMeasures(nothing, sides, sides, sides, nothing, plain.reach, plain.efficiency,
+                         unknown)  # fmt: skip
+
+
+def _costlier(plain: CurveMeasures, cost: float) -> Sides:
+    """Return what both arms take to the threshold, the source's cost added to the arm's."""
+
+    def more(end: float | None) -> float | None:
+        return None if end is None else end + cost
+
+    arm = plain.reach.arm
+    dear = replace(arm, value=more(arm.value), low=more(arm.low), high=more(arm.high))
+    baseline = plain.reach.baseline
+    return Sides(dear, baseline, thresholds.less(dear, baseline))
+
+
+def _dearer(plain: CurveMeasures, cost: float) -> Measure:
+    """Return n_0(p) / (n_TL(p) + cost)."""
+    took = plain.reach.arm.value
+    if took is None or plain.efficiency.value is None:
+        return plain.efficiency
+    share = took / (took + cost)
+
+    def times(end: float | None) -> float | None:
+        return None if end is None else end * share
+
+    found = plain.efficiency
+    return replace(found, value=times(found.value), low=times(found.low), high=times(found.high))

@@ -1,0 +1,237 @@
+"""Transfer curves of records: an arm and its baseline against labels or against steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
+from transfergrid.evidence.curve_cells import (
+    Pair,
+    arms,
+    by_labels,
+    complete,
+    gap,
+    is_natural,
+    labels_a_class,
+    oriented,
+    remarks_on,
+    scores,
+    scores_at,
+)
+from transfergrid.evidence.curve_measures import (
+    Array,
+    Axis,
+    Both,
+    Sides,
+    measured,
+    no_sides,
+    undefined,
+)
+from transfergrid.evidence.curve_results import Curve, CurvePoint, NoCurve
+from transfergrid.evidence.curve_summary import charged, measures
+from transfergrid.evidence.gains import unit
+from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.evidence.source_cost import SourceCost, source_cost
+from transfergrid.evidence.thresholds import break_even, usual_threshold
+from transfergrid.origins import is_one_checkpoint, is_placebo
+from transfergrid.record import Labels, Record
+
+ReadCurves = Callable[[str], Mapping[str, NDArray[Any]]]
+"""Gives a cell's curves by its id, as `arrays.CURVES`; raises `BadInputError` if there are none."""
+
+VALIDATION = "seeds, each with its own validation part"
+NATURAL_ALL = (
+    "all labels are drawn as they come and k labels in equal numbers a class: a curve uses one "
+    "way, so all labels stand beside it"
+)
+ON_VALIDATION = "scores are of the validation part: the test set is read once, after every choice"
+NOTHING_VALIDATES = "nothing validates here, so no score is known before the last step"
+
+
+def label_curves(
+    records: Iterable[Record],
+    read: Read | None = None,
+    threshold: float | None = None,
+    exchange: float = 1.0,
+) -> tuple[list[Curve], list[NoCurve]]:
+    """Return the test curves against labels a class of every arm with a source.
+
+    Args:
+        records: done cells, their baselines among them.
+        read: gives per-example predictions, without which intervals cover seeds alone.
+        threshold: the score to reach, in points; by default one is chosen from each pair.
+        exchange: how many target labels a label of the source is charged as.
+    """
+    cells = list(records)
+    shown = display_names(grouped(cells))
+    curves, none = [], []
+    for pairs in arms(cells).values():
+        try:
+            curves.append(_curve(_against_labels(pairs, read), shown, threshold, exchange))
+        except BadInputError as error:
+            none.append(_no_curve(pairs, None, str(error)))
+    return sorted(curves, key=_order), none
+
+
+def step_curves(
+    records: Iterable[Record], read: ReadCurves, threshold: float | None = None
+) -> tuple[list[Curve], list[NoCurve]]:
+    """Return the validation curves against steps of every arm with a source, by label budget.
+
+    Args:
+        records: done cells, their baselines among them.
+        read: gives the curves that cells recorded.
+        threshold: as for `label_curves`.
+    """
+    cells = list(records)
+    shown = display_names(grouped(cells))
+    curves, none = [], []
+    for pairs in arms(cells).values():
+        for labels, inside in by_labels(pairs).items():
+            try:
+                found = _against_steps(inside, labels, read)
+            except BadInputError as error:
+                none.append(_no_curve(inside, labels, str(error)))
+            else:
+                curves.append(_curve(found, shown, threshold, 1.0))
+    return sorted(curves, key=_order), none
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """What a curve is made of: both arms' scores, and their pairs, a list for each point."""
+
+    both: Both
+    blocks: list[list[Pair]]
+    notes: list[str]
+    labels: Labels | None = None
+    beside: CurvePoint | None = None
+
+
+def _against_labels(pairs: list[Pair], read: Read | None) -> _Gathered:
+    budgets = by_labels(pairs)
+    whole = budgets.pop("all", [])
+    budgets.pop(0, None)  # no labels have no place on a log axis
+    by_x: dict[float, list[Pair]] = {float(k): v for k, v in budgets.items()}
+    if whole and is_natural(whole[0][0]):
+        by_x[labels_a_class(whole[0][0])] = whole
+        whole = []
+    x, blocks, notes = complete(by_x)
+    both = Both(Axis.LABELS, x, *scores(blocks, read))
+    if not whole:
+        return _Gathered(both, blocks, notes)
+    return _Gathered(both, blocks, [*notes, NATURAL_ALL], beside=_beside(whole, read))
+
+
+def _against_steps(pairs: list[Pair], labels: Labels, read: ReadCurves) -> _Gathered:
+    curves = [(read(cell.id), read(base.id)) for cell, base in pairs]
+    steps = [set(map(int, side["validation_step"])) for pair in curves for side in pair]
+    if not all(steps):
+        raise BadInputError(NOTHING_VALIDATES)
+    x = np.array(sorted(set.intersection(*steps)), dtype=np.float64)
+    if len(x) < 2:
+        raise BadInputError(f"the arms share {len(x)} steps at which both were scored, of two")
+    scale = oriented(pairs[0][0])
+    arm, baseline = (
+        scale * np.stack([scores_at(pair[side], x) for pair in curves])[:, None, :]
+        for side in (0, 1)
+    )
+    both = Both(Axis.STEPS, x, arm, baseline, VALIDATION)
+    return _Gathered(both, [pairs], [ON_VALIDATION], labels)
+
+
+def _curve(
+    found: _Gathered, shown: Mapping[Key, Shown], threshold: float | None, exchange: float
+) -> Curve:
+    """Put a curve together."""
+    both, pairs = found.both, [pair for inside in found.blocks for pair in inside]
+    cell, base = pairs[0]
+    source, architecture, strategy, target = shown[key_of(cell)]
+    sign = 1.0 if cell.metric.higher_is_better else -1.0
+    level = usual_threshold(both) if threshold is None else sign * threshold
+    classes = len(cell.data.classes) if cell.metric.name == BY_ITEM else None
+    plain, cost = measures(both, level, classes), source_cost(pairs)
+    charge = _charge(both.axis, cost, exchange, max(len(cell.data.classes), 1))
+    return Curve(
+        source=source,
+        architecture=architecture,
+        strategy=strategy,
+        target=target,
+        baseline=shown[key_of(base)][2],
+        against=both.axis,
+        labels=found.labels,
+        metric=cell.metric.name,
+        unit=unit(cell.metric),
+        n=both.n,
+        scope=measured(both.gain[:, :, 0], both.scope).scope or "no interval",
+        points=tuple(_points(both, sign)),
+        beside=found.beside,
+        threshold=sign * level,
+        threshold_given=threshold is not None,
+        measures=plain,
+        charged=charged(both, plain, level, classes, charge) if charge else None,
+        charge=charge,
+        break_even=break_even(plain.reach, charge) if charge else undefined(cost.note, both.n),
+        cost=cost,
+        overfitting=_overfitting(found.blocks),
+        one_checkpoint=is_one_checkpoint(cell),
+        placebo=is_placebo(cell),
+        notes=(*found.notes, *remarks_on(pairs, sign)),
+        cells=tuple(arm.id for arm, _ in pairs),
+        baseline_cells=tuple(other.id for _, other in pairs),
+    )
+
+
+def _charge(axis: Axis, cost: SourceCost, exchange: float, classes: int) -> float | None:
+    """Return the source's cost in the unit of the axis; None if it is unknown."""
+    if axis is Axis.STEPS:
+        return None if cost.steps is None else float(cost.steps)
+    return None if cost.labels is None else exchange * cost.labels / classes
+
+
+def _beside(pairs: list[Pair], read: Read | None) -> CurvePoint:
+    """Return the point that stands beside the curve."""
+    x = np.array([labels_a_class(pairs[0][0])])
+    both = Both(Axis.LABELS, x, *scores([pairs], read))
+    return next(iter(_points(both, 1.0 if pairs[0][0].metric.higher_is_better else -1.0)))
+
+
+def _points(both: Both, sign: float) -> Iterable[CurvePoint]:
+    for i, x in enumerate(both.x):
+        arm, baseline, gain = (
+            measured(values[:, :, i], both.scope)
+            for values in (sign * both.arm, sign * both.baseline, both.gain)
+        )
+        ends = [end for side in (arm, baseline, gain) for end in (side.value, side.low, side.high)]
+        yield CurvePoint(float(x), both.n, *ends)
+
+
+def _overfitting(blocks: list[list[Pair]]) -> Sides:
+    """Return training less test score, averaged over the points, for new seeds."""
+    gaps: list[Array] = []
+    for side in (0, 1):
+        found = [[gap(pair[side]) for pair in inside] for inside in blocks]
+        if any(gap is None for line in found for gap in line):
+            return no_sides("training scores were not recorded", len(blocks[0]))
+        gaps.append(np.array(found, dtype=np.float64).mean(axis=0)[:, None])
+    arm, baseline, both = (measured(gap) for gap in (*gaps, gaps[0] - gaps[1]))
+    return Sides(arm, baseline, both)
+
+
+def _no_curve(pairs: Sequence[Pair], labels: Labels | None, reason: str) -> NoCurve:
+    cell, base = pairs[0]
+    names = cell.names
+    return NoCurve(names.source, names.strategy, names.target, base.names.strategy, labels, reason)
+
+
+def _order(curve: Curve) -> tuple[Any, ...]:
+    labels = -1.0 if curve.labels is None else labels_order(curve.labels)
+    names = (curve.source or "", curve.architecture or "", curve.strategy)
+    return (curve.target, labels, curve.baseline, *names)

@@ -1,0 +1,174 @@
+"""How much it takes to reach a score: labels or steps to a threshold, and what transfer saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from transfergrid.evidence.curve_measures import (
+    Array,
+    Both,
+    Measure,
+    Relation,
+    Sides,
+    estimate,
+    undefined,
+)
+from transfergrid.evidence.inversion import boundary
+
+SAVING = "the baseline reaches the threshold no later: there is no saving to pay for the source"
+
+
+def usual_threshold(both: Both) -> float:
+    """Return the middle of the scores that both mean curves pass through, in points.
+
+    Where one curve lies above the other throughout, it is the best score of the lower one. Both
+    arms count alike.
+    """
+    arm, baseline = both.arm.mean(axis=(0, 1)), both.baseline.mean(axis=(0, 1))
+    lowest, highest = max(arm.min(), baseline.min()), min(arm.max(), baseline.max())
+    return float((lowest + highest) / 2 if highest > lowest else highest)
+
+
+def reach(both: Both, threshold: float) -> Sides:
+    """Return the x at which the mean curves first reach the threshold; `gain` is arm less baseline.
+
+    Between points the curves are straight on the axis. The interval holds every x at which the
+    mean score is not told from the threshold. A curve that never reaches it is right-censored: the
+    last x with relation ">"; one that is there from the start is left-censored: "<=".
+    """
+    arm, baseline = (_reached(both, values, threshold) for values in (both.arm, both.baseline))
+    return Sides(arm, baseline, less(arm, baseline))
+
+
+def efficiency(both: Both, threshold: float) -> Measure:
+    """Return n_0(p) / n_TL(p): how often over the baseline needs what the arm needs.
+
+    The interval holds every ratio for which the baseline, given that many times n_TL(p), is not
+    told from the arm at n_TL(p), paired by block and item.
+    """
+    sides = reach(both, threshold)
+    found = saved(sides)
+    arm, baseline = sides.arm, sides.baseline
+    if found.value is None or arm.value is None:
+        return found
+    if arm.relation == "=":
+        at = _at(both, both.arm, float(both.axis.position(np.array([arm.value]))[0]))
+        paired = _reached(both, both.baseline - at[:, :, None], 0.0)
+        low, high = paired.low, paired.high
+    else:  # a bound on one side: the baseline's interval says how sure it is
+        low = baseline.low if found.relation in (">", ">=") else None
+        high = baseline.high if found.relation == "<" else None
+    scope = baseline.scope if (low, high) != (None, None) else None
+    low, high = (None if end is None else end / arm.value for end in (low, high))
+    return Measure(found.value, low, high, both.n, scope, found.relation, found.note)
+
+
+def saved(sides: Sides) -> Measure:
+    """Return the ratio of baseline to arm in what each takes, with the bounds that censoring sets.
+
+    Args:
+        sides: as `reach` gives them; the arm's may have been charged for its source.
+    """
+    arm, baseline = sides.arm, sides.baseline
+    if arm.value is None or baseline.value is None:
+        return undefined(arm.note or baseline.note, arm.n)
+    known: dict[tuple[Relation, Relation], Relation] = {
+        ("=", "="): "=",
+        ("<=", "="): ">=",
+        ("<=", ">"): ">",
+        ("=", ">"): ">",
+        (">", "="): "<",
+        (">", "<="): "<",
+        ("=", "<="): "<=",
+    }
+    relation = known.get((arm.relation, baseline.relation))
+    if relation is None:
+        both = "neither arm reaches" if arm.relation == ">" else "both arms start above"
+        return undefined(f"{both} the threshold", arm.n)
+    return Measure(baseline.value / arm.value, n=arm.n, relation=relation)
+
+
+def break_even(sides: Sides, cost: float) -> Measure:
+    """Return how many targets must share a source's cost until transfer is the cheaper way.
+
+    To the threshold, transfer saves n_0(p) − n_TL(p) on each target, and costs `cost` once.
+
+    Args:
+        sides: as `reach` gives them, not charged.
+        cost: of the source, in the unit of the axis.
+    """
+    gain = sides.gain
+    if gain.value is None:
+        return undefined(gain.note, gain.n)
+    if gain.value >= 0:
+        return undefined(SAVING, gain.n)
+    turned: dict[Relation, Relation] = {"=": "=", "<": "<", "<=": "<="}
+    if gain.relation not in turned:
+        return undefined("the arm never reaches the threshold", gain.n)
+    return Measure(cost / -gain.value, n=gain.n, relation=turned[gain.relation])
+
+
+def less(arm: Measure, baseline: Measure) -> Measure:
+    """Return the difference of what both arms take, as far as censoring lets it be known."""
+    ratio = saved(Sides(arm, baseline, arm))
+    if ratio.value is None or arm.value is None or baseline.value is None:
+        return ratio
+    turned: dict[Relation, Relation] = {"=": "=", ">": "<", ">=": "<=", "<": ">", "<=": ">="}
+    return Measure(arm.value - baseline.value, n=arm.n, relation=turned[ratio.relation])
+
+
+def _reached(both: Both, values: Array, level: float) -> Measure:
+    """Return where the mean curve of values (blocks, items, points) gets to a level."""
+    axis, n = both.axis, both.n
+    where = axis.position(both.x)
+
+    def mean(position: float) -> float:
+        return level - float(_at(both, values, position).mean())
+
+    def end(which: int) -> Callable[[float], float | None]:
+        def criterion(position: float) -> float | None:
+            found = estimate(_at(both, values, position), both.scope).interval()[which]
+            return None if found is None else level - found
+
+        return criterion
+
+    low, high = (_first(end(which), where) for which in (1, 0))
+    ends = [None if p is None else axis.at(p) for p in (low, high)]
+    scope = estimate(values[:, :, 0], both.scope).scope if ends != [None, None] else None
+    never = int((values.mean(axis=1).max(axis=1) < level).sum())
+    note = f"{never} of {n} seeds never reach it" if never else ""
+    found = _first(mean, where)
+    if found is None:
+        note = note if never < n else ""
+        return Measure(float(both.x[-1]), ends[0], None, n, scope, ">", note)
+    relation: Relation = "<=" if found == where[0] else "="
+    low_end = None if relation == "<=" else ends[0]
+    return Measure(axis.at(found), low_end, ends[1], n, scope, relation, note)
+
+
+def _first(criterion: Callable[[float], float | None], where: Array) -> float | None:
+    """Return the first position at which a criterion is no longer above zero, if there is one."""
+    before: float | None = None
+    for position in map(float, where):
+        found = criterion(position)
+        if found is not None and found <= 0:
+            return position if before is None else boundary(criterion, before, position)
+        before = position
+    return None
+
+
+def _at(both: Both, values: Array, position: float) -> Array:
+    """Return values (blocks, items) at a position between points, on straight lines."""
+    return values @ between(both.axis.position(both.x), position)
+
+
+def between(where: Array, position: float) -> Array:
+    """Return the weights (points,) that interpolate at a position, of the ends outside them."""
+    weights = np.zeros(len(where))
+    right = int(np.clip(np.searchsorted(where, position), 1, len(where) - 1))
+    share = (position - where[right - 1]) / (where[right] - where[right - 1])
+    share = min(max(float(share), 0.0), 1.0)
+    weights[right - 1 : right + 1] = 1.0 - share, share
+    return weights
