@@ -219,12 +219,12 @@ def test_old_drafts_of_killed_writers_are_cleared_and_young_ones_kept(ledger):
 
 
 def test_grids_are_kept_and_written_anew_under_their_id(ledger):
-    name = ledger.write_grid({"cells": ["a"], "looks": []})
-    assert ledger.write_grid({"looks": [], "cells": ["a"]}) == name
-    ledger.write_grid({"id": name, "cells": ["a"], "looks": [1]})
-    assert ledger.grids() == [{"id": name, "cells": ["a"], "looks": [1]}]
+    name = ledger.write_document("grids", {"cells": ["a"], "looks": []})
+    assert ledger.write_document("grids", {"looks": [], "cells": ["a"]}) == name
+    ledger.write_document("grids", {"id": name, "cells": ["a"], "looks": [1]})
+    assert ledger.documents("grids") == [{"id": name, "cells": ["a"], "looks": [1]}]
     (ledger.root / "grids" / "x.json").write_text("{")
-    assert len(ledger.grids()) == 1
+    assert len(ledger.documents("grids")) == 1
     assert "x.json" in ledger.warnings[0]
 
 

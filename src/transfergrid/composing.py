@@ -29,7 +29,10 @@ from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
 
 GROUPS = ("source", "strategy", "target", "training")
-SETTINGS = ("trainer", "tracking", "study", "results", "keep", "references", "debug", "hydra")
+SETTINGS = (
+    *("trainer", "tracking", "study", "results", "keep"),
+    *("references", "verdict", "debug", "hydra"),
+)
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
 
 

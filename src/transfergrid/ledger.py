@@ -2,7 +2,8 @@
 
     cells/ab/<id>/       record.json, predictions.npz, curves.npz (and model/): a cell that is done
     attempts/<id>/<n>/   record.json, log.txt: a try that failed
-    grids/<id>.json      what was asked for
+    grids/<id>.json      what was asked for, and declared
+    looks/<id>.json      when verdicts were looked at, and with how many seeds
     index/*.parquet      copies of records, so that many of them open at once
     tmp/                 what is being written; no reader looks here
 
@@ -91,14 +92,14 @@ class Ledger:
             (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
             return self._number(draft, _identity(record.id))
 
-    def write_grid(self, grid: Mapping[str, Any]) -> str:
-        """Keep what was asked for, under `grid["id"]` or a digest of it; return that id."""
-        text = json.dumps(dict(grid), indent=1, sort_keys=True)
-        name = str(grid.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
+    def write_document(self, kind: str, content: Mapping[str, Any]) -> str:
+        """Keep one of the "grids" or "looks" under its "id" or a digest of it; return that id."""
+        text = json.dumps(dict(content), indent=1, sort_keys=True)
+        name = str(content.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
         with self.draft() as draft:
-            (draft / "grid.json").write_text(text, encoding="utf-8")
-            (self.root / "grids").mkdir(exist_ok=True)
-            (draft / "grid.json").replace(self.root / "grids" / f"{name}.json")
+            (draft / "document.json").write_text(text, encoding="utf-8")
+            (self.root / kind).mkdir(exist_ok=True)
+            (draft / "document.json").replace(self.root / kind / f"{name}.json")
         return name
 
     def compact(self) -> Path | None:
@@ -196,10 +197,10 @@ class Ledger:
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
 
-    def grids(self) -> list[dict[str, Any]]:
-        """Return what was asked for, grid by grid; unreadable files are left out with a warning."""
+    def documents(self, kind: str) -> list[dict[str, Any]]:
+        """Return the "grids" or "looks", by name; unreadable ones are left out with a warning."""
         found = []
-        for path in sorted((self.root / "grids").glob("*.json")):
+        for path in sorted((self.root / kind).glob("*.json")):
             try:
                 found.append(json.loads(path.read_bytes()))
             except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -12,7 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from transfergrid import contamination
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
-from transfergrid.errors import BadInputError
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence import declarations
+from transfergrid.evidence.declarations import Declaration
 from transfergrid.factory import Config, build
 from transfergrid.grid import Planner
 from transfergrid.identity import read_labels, read_seed
@@ -54,6 +57,7 @@ def _sweep(
     request = read_request([*places, *arguments], params, _defaults(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)
+    declared = declare(config, asked)
     ledger = Ledger(str(config.results))
     ledger.check_writable()
     plan = make_plan(asked, composer, _references(config))
@@ -66,7 +70,7 @@ def _sweep(
     marked = contamination.marks(cells)
 
     def checked(sizes: Mapping[str, int]) -> None:
-        ledger.write_grid(_grid(plan, cells, settings, marked))
+        ledger.write_document("grids", _grid(plan, cells, settings, marked, declared))
         _announce(plan, cells, done)
         for line in contamination.warnings(cells, marked):
             print(line, flush=True)
@@ -100,6 +104,31 @@ def ask(request: Request, composer: Composer) -> Asked:
         labels=labels,
         seeds=seeds,
     )
+
+
+def declare(config: DictConfig, asked: Asked) -> Declaration:
+    """Return what this grid declares of its verdicts.
+
+    Raises:
+        BadInputError: a key or value of `verdict` makes no sense.
+    """
+    told = OmegaConf.to_container(config.verdict, resolve=True)
+    assert isinstance(told, dict)
+    for key in told:
+        check_known("key of verdict", str(key), declarations.KEYS)
+    primary = {option.name: option.baselines for option in asked.strategies}
+    try:
+        return Declaration(
+            **{str(key): value for key, value in told.items()},
+            baselines={name: [b.labelled, b.unlabelled] for name, b in sorted(primary.items())},
+            seeds=tuple(sorted(asked.seeds)),
+            sources=tuple(sorted({option.name for option in asked.sources})),
+            strategies=tuple(sorted(primary)),
+            targets=tuple(sorted({option.name for option in asked.targets})),
+            labels=tuple(sorted(map(str, asked.labels))),
+        )
+    except TypeError as error:  # a number that is none
+        raise BadInputError(f"verdict: {error}") from None
 
 
 def make_plan(asked: Asked, composer: Composer, references: Sequence[str]) -> Plan:
@@ -154,11 +183,13 @@ def _grid(
     cells: Sequence[CellConfig],
     settings: Settings,
     marked: Mapping[str, tuple[str, ...]],
+    declared: Declaration,
 ) -> Config:
     return {
         "id": plan.id,
         "study": settings.study,
         "asked": now(),
+        "declaration": asdict(declared),
         "cells": {
             cell.id: {
                 "baseline": cell.baseline,

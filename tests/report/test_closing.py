@@ -30,7 +30,7 @@ def gain(ledger):
 
 def declare(ledger, arm, baseline, asked):
     told = {"baseline": {"name": "scratch", "id": baseline.id}, "exploratory": []}
-    ledger.write_grid({"id": asked, "asked": asked, "cells": {arm.id: told}})
+    ledger.write_document("grids", {"id": asked, "asked": asked, "cells": {arm.id: told}})
 
 
 def test_without_a_grid_the_record_says(ledger):

@@ -61,9 +61,7 @@ class Comparison:
     @property
     def kind(self) -> str:
         """Whether it shows transfer, a placebo, or an arm that has no source."""
-        if self.cells[0].names.source is None:
-            return CONTROL
-        return PLACEBO if self.cells[0].placebo else TRANSFER
+        return kind_of(self.cells[0])
 
     @cached_property
     def gains(self) -> NDArray[np.float64]:
@@ -116,15 +114,15 @@ def judge(
         primary: whether the baselines are the primary ones.
     """
     rules = rules or Rules()
-    bench = _Bench(list(results), list(failures), read, code)
+    table = _Table(list(results), list(failures), read, code)
     families: defaultdict[Family, list[Comparison]] = defaultdict(list)
-    for comparison in bench.comparisons():
+    for comparison in table.comparisons():
         families[comparison.family].append(comparison)
     verdicts = []
     for family, compared in families.items():
         most = max(len(comparison.pairs) for comparison in compared)
         level = levels(family, most) if levels else rules.alpha
-        verdicts += bench.family(family, compared, rules, level)
+        verdicts += table.family(family, compared, rules, level)
     told = noted([replace(verdict, primary=primary) for verdict in verdicts])
     return sorted(told, key=_order)
 
@@ -143,7 +141,24 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
     )
 
 
-class _Bench:
+def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
+    """Return the identities of each family's cells, baselines by the names that cells give them."""
+    found: defaultdict[Family, set[str]] = defaultdict(set)
+    for cell in results:
+        for other in (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory):
+            family = Family(cell.parts.target, cell.labels, other.name, kind_of(cell))
+            found[family].add(cell.id)
+    return dict(found)
+
+
+def kind_of(cell: Result) -> str:
+    """Return whether a cell shows transfer, a placebo, or an arm that has no source."""
+    if cell.names.source is None:
+        return CONTROL
+    return PLACEBO if cell.placebo else TRANSFER
+
+
+class _Table:
     """All results, grouped by arm and found by identity."""
 
     def __init__(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-from transfergrid.evidence import comparisons
+from transfergrid.evidence import comparisons, declarations
+from transfergrid.evidence.judged import declared as as_declared
 from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
-from transfergrid.record import Record, Reference
+from transfergrid.record import Record
 from transfergrid.report import words
 from transfergrid.report.table import show
 from transfergrid.report.words import Told
@@ -33,11 +33,11 @@ def rows_of(
     What a cell is compared with, and whether its source has seen its target, is no part of its
     identity: the grid that asked for it last says.
     """
-    declared = _declared(ledger)
+    declared = declarations.comparisons(ledger.documents("grids"))
 
     def chosen(found: Iterable[Record]) -> list[Record]:
         return [
-            _as_declared(record, declared.get(record.id, {}))
+            as_declared(record, declared.get(record.id))
             for record in found
             if cells is None or record.id in cells
         ]
@@ -56,27 +56,6 @@ def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
     for name, inside, read in comparisons.by_group(records, ledger.predictions):
         for row in table_rows(inside, (), read, code_fingerprint):
             yield replace(row, target=row.target + words.in_group(name), group=name)
-
-
-def _as_declared(record: Record, told: dict[str, Any]) -> Record:
-    seen = told.get("contaminated_by", record.flags.contaminated_by)
-    comparisons = {key: value for key, value in told.items() if key != "contaminated_by"}
-    return replace(record, flags=replace(record.flags, contaminated_by=seen), **comparisons)
-
-
-def _declared(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Return each cell's comparisons, and what its source has seen, as the last grid said."""
-    found: dict[str, dict[str, Any]] = {}
-    for grid in sorted(ledger.grids(), key=lambda grid: str(grid.get("asked"))):
-        for name, told in grid["cells"].items():
-            primary, others = told["baseline"], told["exploratory"]
-            found[name] = {
-                "baseline": Reference(**primary) if primary else None,
-                "exploratory": tuple(Reference(**other) for other in others),
-            }
-            if "contaminated_by" in told:  # older grids do not say
-                found[name]["contaminated_by"] = tuple(told["contaminated_by"])
-    return found
 
 
 def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:

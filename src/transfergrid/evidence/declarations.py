@@ -1,0 +1,169 @@
+"""What a grid declares before its results are there: the family, the margin, baselines and seeds.
+
+Its digest stands on every table and report, so that a reader can tell whether two of them were
+decided by the same declaration, and whether it was made before the first look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
+from transfergrid.evidence.judging import Family
+from transfergrid.evidence.looks import Look, named
+from transfergrid.record import Reference
+
+FAMILY = "one target x one label budget x one baseline, placebos apart"
+SHOWN = 8
+"""Digits of a declaration's digest that are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What verdicts are decided by.
+
+    Args:
+        margin: the smallest gain of practical relevance, in points.
+        alpha: the error that a family is allowed over all looks.
+        power: for detectable effects and seeds needed.
+        correction: "holm", "bh" or "none".
+        max_seeds: the last seeds that there will be, if that is known; nothing is kept in reserve
+            for further ones then.
+        family: what is corrected together, in words.
+        baselines: the primary baseline of each strategy, with labels and without.
+        seeds: the seed blocks asked for.
+        sources: names of the sources asked for; likewise the other three.
+
+    Raises:
+        BadInputError: a value makes no sense.
+    """
+
+    margin: float = MARGIN
+    alpha: float = ALPHA
+    power: float = POWER
+    correction: str = "holm"
+    max_seeds: int | None = None
+    family: str = FAMILY
+    baselines: dict[str, list[str | None]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.check_rules()
+        most = self.max_seeds
+        if most is not None and (type(most) is not int or most < len(self.seeds)):
+            raise BadInputError(
+                f"verdict.max_seeds={most}: give a number of seeds, {len(self.seeds)} or more"
+            )
+
+    def check_rules(self) -> None:
+        """Raise `BadInputError` where a value makes no sense."""
+        _ = self.rules
+
+    @property
+    def rules(self) -> Rules:
+        """The part that single families are decided by."""
+        return Rules(
+            margin=self.margin, alpha=self.alpha, power=self.power, correction=self.correction
+        )
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of it."""
+        text = json.dumps(self.plain(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON keeps it."""
+        told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return told
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Declaration:
+        """Read one as a grid keeps it.
+
+        Raises:
+            BadInputError: a key or value makes no sense.
+        """
+        for key in told:
+            check_known("key of a declaration", key, [item.name for item in fields(cls)])
+        listed = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        return cls(**listed)
+
+
+KEYS = ("margin", "alpha", "power", "correction", "max_seeds")
+"""The keys of `verdict` in a config."""
+
+
+def newest(grids: Sequence[Mapping[str, Any]]) -> Declaration | None:
+    """Return the declaration of the grid that was asked for last; None if none declares any."""
+    told = [grid for grid in grids if grid.get("declaration")]
+    last = max(told, key=lambda grid: str(grid.get("asked")), default=None)
+    return Declaration.read(last["declaration"]) if last else None
+
+
+def seeds_by_family(
+    grids: Iterable[Mapping[str, Any]],
+    cells: Mapping[Family, set[str]],
+    looks: Sequence[Look],
+) -> dict[str, int]:
+    """Return how many seeds were declared for each family before anybody looked at it.
+
+    The last grid that was asked for by then counts; without one, the first that was asked for.
+
+    Args:
+        grids: as the ledger keeps them.
+        cells: identities of each family's cells.
+        looks: at this ledger, the oldest first.
+    """
+    told = sorted(
+        (
+            (str(grid["asked"]), len(grid["declaration"]["seeds"]), set(grid["cells"]))
+            for grid in grids
+            if grid.get("declaration")
+        ),
+        key=lambda grid: grid[0],
+    )
+    found = {}
+    for family, members in cells.items():
+        name = named(family)
+        seen = next((look.at for look in looks if name in look.seeds), None)
+        asked = [(at, n) for at, n, ids in told if n and not members.isdisjoint(ids)]
+        before = [n for at, n in asked if seen is None or at <= seen]
+        if asked:
+            found[name] = before[-1] if before else asked[0][1]
+    return found
+
+
+class Comparisons(NamedTuple):
+    """What a cell is compared with, and whether its source has seen its target.
+
+    That is no part of a cell's identity: the grid that asked for it last says.
+    """
+
+    baseline: Reference | None
+    exploratory: tuple[Reference, ...]
+    contaminated_by: tuple[str, ...] | None
+    """None where the grid is so old that it does not say."""
+
+
+def comparisons(grids: Iterable[Mapping[str, Any]]) -> dict[str, Comparisons]:
+    """Return each cell's comparisons by identity, as the last grid said."""
+    found: dict[str, Comparisons] = {}
+    for grid in sorted(grids, key=lambda grid: str(grid.get("asked"))):
+        for name, told in grid["cells"].items():
+            primary, seen = told["baseline"], told.get("contaminated_by")
+            found[name] = Comparisons(
+                Reference(**primary) if primary else None,
+                tuple(Reference(**other) for other in told["exploratory"]),
+                None if seen is None else tuple(seen),
+            )
+    return found
