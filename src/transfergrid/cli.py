@@ -14,6 +14,10 @@ from transfergrid.errors import BadInputError, check_known, did_you_mean
 
 VERBS = {
     "table": "transfergrid.verbs.table",
+    "calibrate": "transfergrid.verbs.calibrating",
+    "rank": "transfergrid.verbs.ranking",
+    "curves": "transfergrid.verbs.curves",
+    "dashboard": "transfergrid.verbs.dashboarding",
     "list": "transfergrid.verbs.listing",
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",

@@ -1,0 +1,1 @@
+"""Transferability scores: forecasts of which source helps, from one pass of features."""

@@ -1,0 +1,58 @@
+"""Scores of a source for a target: read where they are kept, else computed from one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from transfergrid.cost import Stopwatch
+from transfergrid.factory import build
+from transfergrid.ledger import Ledger
+from transfergrid.plan import Option
+from transfergrid.provenance import commit, versions
+from transfergrid.scores import keeping
+from transfergrid.scores.base import Value
+from transfergrid.scores.features import FeaturePasses
+from transfergrid.scores.keeping import Kept, Pair
+
+
+def scores_of(
+    pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses
+) -> tuple[Kept, bool]:
+    """Return the pair's scores, and whether any of them had to be computed.
+
+    Raises:
+        BadInputError: source or target cannot be had.
+    """
+    kept = keeping.read(ledger, pair.id)
+    missing = [score for score in scores if kept is None or score.digest not in kept.values]
+    if kept is not None and not missing:
+        return kept, False
+    new = _computed(pair, missing, passes)
+    if kept is not None:
+        values, names = {**kept.values, **new.values}, {**kept.names, **new.names}
+        new = replace(new, values=values, names=names)
+    keeping.write(ledger, new)
+    return new, True
+
+
+def _computed(pair: Pair, scores: Sequence[Option], passes: FeaturePasses) -> Kept:
+    clock = Stopwatch()
+    features, notes = passes.of(pair.source.config, pair.target.config, pair.labels, pair.seed)
+    spent = clock.total()
+    values: Mapping[str, Value] = {s.digest: build(s.config)(features) for s in scores}
+    return Kept(
+        id=pair.id,
+        source_parts=pair.source_parts,
+        target_part=pair.target.digest,
+        source=pair.source.name,
+        target=pair.target.name,
+        labels=pair.labels,
+        seed=pair.seed,
+        notes=notes,
+        values=dict(values),
+        names={score.digest: score.name for score in scores},
+        seconds=round(spent, 3),
+        versions=versions(),
+        commit=commit(),
+    )

@@ -1,0 +1,120 @@
+"""Scores on disk: `scores/<digest>.json` in a ledger's folder, one file a source and seed block."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from transfergrid.identity import PROTOCOL, Labels, canonical, digest, source_part
+from transfergrid.ledger import Ledger
+from transfergrid.plan import Option
+from transfergrid.scores.base import Value
+from transfergrid.strategies.needs import Needs
+
+VERSION = 1
+"""Raised whenever the features that scores are computed from change for all alike."""
+USES = (
+    Needs(),
+    Needs(source_domain=True),
+    Needs(source="start", source_domain=True),
+)
+"""What strategies take of a source, each with a digest of its own in the cells' records."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A source and a target in one seed block: what scores are computed for."""
+
+    source: Option
+    target: Option
+    labels: Labels
+    seed: int
+
+    @property
+    def source_parts(self) -> tuple[str, ...]:
+        """The source's digests as cells' records have them, the one without its domain first."""
+        return source_parts(self.source)
+
+    @property
+    def id(self) -> str:
+        """Identity of the pair: 16 hex digits."""
+        domain = canonical(self.source.config.get("domain"))
+        parts = [self.source_parts[0], domain, self.target.digest]
+        return digest([PROTOCOL, VERSION, *parts, self.labels, self.seed])
+
+    @property
+    def label(self) -> str:
+        """The pair in words."""
+        return f"{self.source.name} for {self.target.name}, labels={self.labels}, seed={self.seed}"
+
+
+@lru_cache(maxsize=512)
+def source_parts(source: Option) -> tuple[str, ...]:
+    """Return the digests of a source under each way in which strategies use it."""
+    return tuple(dict.fromkeys(digest(source_part(source.config, needs)) for needs in USES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is kept of a pair; `values` are by the digest of the score's config."""
+
+    id: str
+    source_parts: tuple[str, ...]
+    target_part: str
+    source: str
+    target: str
+    labels: Labels
+    seed: int
+    notes: dict[str, Any]
+    """Examples embedded, width, the source's fingerprint, where posteriors are from."""
+    values: dict[str, Value]
+    names: dict[str, str]
+    """Digest of a score's config to its name."""
+    seconds: float
+    """Loading and embedding, for all scores together."""
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    schema: int = VERSION
+
+    def value(self, score: str) -> Value | None:
+        """Return a score by its name."""
+        found = [digest for digest, name in self.names.items() if name == score]
+        return self.values[found[-1]] if found else None
+
+
+def read(ledger: Ledger, identity: str) -> Kept | None:
+    """Return what is kept under an identity; None if nothing readable is."""
+    try:
+        return _parsed((ledger.root / "scores" / f"{identity}.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def read_all(ledger: Ledger) -> list[Kept]:
+    """Return everything that is kept, ordered by identity; what cannot be read is left out."""
+    names = sorted(path.stem for path in (ledger.root / "scores").glob("*.json"))
+    return [kept for kept in (read(ledger, name) for name in names) if kept is not None]
+
+
+def write(ledger: Ledger, kept: Kept) -> None:
+    """Keep the scores of a pair, whole or not at all; the last of two writers wins."""
+    with ledger.draft() as draft:
+        text = json.dumps(asdict(kept), indent=1, allow_nan=False)
+        (draft / "scores.json").write_text(text, encoding="utf-8")
+        (ledger.root / "scores").mkdir(exist_ok=True)
+        (draft / "scores.json").replace(ledger.root / "scores" / f"{kept.id}.json")
+
+
+def _parsed(text: bytes) -> Kept:
+    told: Mapping[str, Any] = json.loads(text)
+    return _adapter().validate_python(told)
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Kept]:
+    return TypeAdapter(Kept)

@@ -1,0 +1,270 @@
+"""The verb `rank`: which source is likely to serve a target, before anything is trained on it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.cli import conf_dir, told
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.ledger import Ledger
+from transfergrid.plan import Option
+from transfergrid.verbs import Parser
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+
+    from transfergrid.composing import Composer, Request
+    from transfergrid.scores.features import FeaturePasses
+    from transfergrid.scores.keeping import Kept, Pair
+
+KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "hydra")
+KNN = "knn"
+"""The plain score that is shown beside all others."""
+USAGE = (
+    "transfergrid rank target=NAME source=A,B,C [labels=5] [seed=0,1] [score=logme,...] "
+    "[results=FOLDER] [--format table|json|csv|markdown]\n"
+    "       transfergrid rank [--results FOLDER]   all that the done cells there are made of"
+)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid rank target=... source=a,b,c ...` or `transfergrid rank --results DIR`."""
+    from transfergrid.report import ranking_table
+
+    chosen = _parser().parse_intermixed_args(arguments)
+    check_known("format", chosen.format, ranking_table.FORMATS)
+    with composing(chosen.overrides, chosen.config_dir) as asked:
+        scores = asked.scores()
+        results = chosen.results or asked.results
+        pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results), asked))
+        kept = list(computed(pairs, scores, Ledger(results), asked.machine()))
+    if not kept:
+        raise BadInputError("nothing to rank")
+    _print(kept, [score.name for score in scores], asked.leading, chosen.format)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="transfergrid rank",
+        usage=USAGE,
+        description="Rank sources by transferability scores, before anything is trained on the "
+        "target. Sources that are trained here are trained if their weights are missing.",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for a grid: target, source, labels, seed")
+    parser.add_argument("--results", help="the ledger's folder")
+    parser.add_argument("--format", default="table", help="table, json, csv or markdown")
+    parser.add_argument("--config-dir", help="a folder with configs of your own")
+    return parser
+
+
+def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
+    from transfergrid.report.ranking_table import render
+    from transfergrid.report.words import ASCII, UNICODE
+    from transfergrid.scores.ranking import ranked
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    symbols = ASCII if plain else UNICODE
+    print(render(ranked(kept, scores, by), by, format, width, symbols), end="")
+
+
+@dataclass
+class Asked:
+    """What was typed behind `rank`."""
+
+    request: Request
+    composer: Composer
+    config: Any
+    score_words: list[str]
+    names_a_pair: bool
+
+    @property
+    def results(self) -> str:
+        """The ledger's folder."""
+        return str(self.config.results)
+
+    @property
+    def leading(self) -> str:
+        """The score that sources are ordered by: the first one asked for, else k-NN."""
+        return next((s.name for s in self._typed_scores()), KNN)
+
+    def machine(self) -> dict[str, Any]:
+        """Return the arguments of a `Machine`, the same that a grid's cells would run on."""
+        from transfergrid.sweep import _settings
+
+        return _settings(self.config).machine
+
+    def scores(self) -> list[Option]:
+        """Return k-NN and the scores that were asked for, or all there are."""
+        typed = self._typed_scores() or sorted(
+            (self.composer.option("score", name) for name in self.composer.names("score")),
+            key=_score_order,
+        )
+        beside = [] if any(s.name == KNN for s in typed) else [self.composer.option("score", KNN)]
+        return [*beside, *typed]
+
+    def _typed_scores(self) -> list[Option]:
+        from transfergrid.composing import Axis, override_key, parse, values_of
+
+        asked = {override_key(o): values_of(o) for o in parse(self.score_words)}
+        names = asked.pop("score", [])
+        if asked and not names:
+            raise BadInputError(f"{next(iter(asked))}: say too which score, as in score=knn")
+        return self.composer.options("score", Axis(names, asked))
+
+    def pairs(self) -> list[Pair]:
+        """Return what was asked for, every source with every target.
+
+        Raises:
+            BadInputError: a source or target cannot be used, or not with each other.
+        """
+        from transfergrid.scores.keeping import Pair
+        from transfergrid.sweep import ask
+
+        asked = ask(self.request, self.composer)
+        for target in asked.targets:
+            for source in asked.sources:
+                check_pair(source, target)
+        return [
+            Pair(source, target, labels, seed)
+            for target in asked.targets
+            for labels in asked.labels
+            for source in asked.sources
+            for seed in asked.seeds
+        ]
+
+
+def _score_order(score: Option) -> tuple[bool, tuple[str, ...], str]:
+    """Put k-NN first, then what needs labels alone."""
+    from transfergrid.factory import locate
+
+    return score.name != KNN, tuple(locate(score.config["_target_"]).needs[1:]), score.name
+
+
+def check_pair(source: Option, target: Option) -> None:
+    """Raise `BadInputError` unless the source can embed the target and both can be had."""
+    from transfergrid.factory import build
+    from transfergrid.grid import PLURAL, modality
+    from transfergrid.identity import architecture_of
+
+    takes, holds = modality(architecture_of(source.config)), modality(target.config)
+    if takes != holds:
+        raise BadInputError(
+            f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        )
+    build(target.config).check()
+    build(source.config).check()
+
+
+def pairs_of(ledger: Ledger, asked: Asked) -> Iterator[Pair]:
+    """Yield each source, target, label budget and seed that done cells have in common.
+
+    Cells count whose strategy uses the source's weights; their configs are those of their records.
+    """
+    from transfergrid.scores.keeping import Pair
+
+    options: dict[str, Option] = {}
+    seen = set()
+    for record in ledger.records():
+        needs = (record.config["strategy"].get("about") or {}).get("needs") or {}
+        if record.names.source is None or needs.get("source", "weights") != "weights":
+            continue
+        source, target = (
+            options.setdefault(f"{kind} {digest}", Option(name, record.config[kind]))
+            for kind, digest, name in (
+                ("source", str(record.parts.source), record.names.source),
+                ("target", record.parts.target, record.names.target),
+            )
+        )
+        pair = Pair(source, target, record.labels, record.seed)
+        if pair.id not in seen:
+            seen.add(pair.id)
+            yield pair
+
+
+def computed(
+    pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
+) -> Iterator[Kept]:
+    """Yield what is kept of each pair, computed where that is missing."""
+    import torch
+
+    from transfergrid.fitting import Machine, quiet
+    from transfergrid.scores.computing import scores_of
+    from transfergrid.scores.features import FeaturePasses
+
+    quiet()
+    ledger.check_writable()
+    used = Machine(**machine)
+    torch.set_num_threads(used.threads)
+    passes = FeaturePasses(ledger.root, used)
+    for pair in pairs:
+        yield _one(pair, scores, ledger, passes, scores_of)
+
+
+def _one(
+    pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses, obey: Any
+) -> Kept:
+    kept: Kept
+    kept, new = obey(pair, scores, ledger, passes)
+    if new and sys.stderr.isatty():
+        print(f"{pair.label}: {kept.seconds:.1f} s", file=sys.stderr)
+    return kept
+
+
+@contextmanager
+def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[Asked]:
+    """Read the overrides as a grid's are read, with Hydra's machinery but without its sweep.
+
+    Raises:
+        BadInputError: an override cannot be read, or means nothing here.
+    """
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    GlobalHydra.instance().clear()
+    places = [f"hydra.searchpath=[{Path(config_dir).absolute()}]"] if config_dir else []
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield _asked([*places, *words], hydra.config_loader)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInputError(told(error)) from error
+
+
+def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
+    from hydra.types import RunMode
+
+    from transfergrid.composing import Composer, override_key, parse, read_request
+    from transfergrid.sweep import _defaults
+
+    keys = {
+        word: override_key(override) for word, override in zip(words, parse(words), strict=True)
+    }
+    for key in keys.values():
+        check_known("key of rank", _axis(key), KEYS)
+    score_words = [word for word, key in keys.items() if _axis(key) == "score"]
+    rest = [word for word in words if word not in score_words]
+    plain = loader.load_configuration("config", [], RunMode.RUN)
+    request = read_request(rest, {}, _defaults(plain), loader)
+    config = loader.load_configuration("config", request.settings, RunMode.RUN)
+    composer = Composer(loader, "config", request.settings)
+    axes = {_axis(key) for key in keys.values()} & {"source", "target"}
+    if len(axes) == 1:
+        missing = next(iter({"source", "target"} - axes))
+        raise BadInputError(f"rank also needs {missing}=..., or neither of source and target")
+    return Asked(request, composer, config, score_words, bool(axes))
+
+
+def _axis(key: str) -> str:
+    """Return the part of a cell, or the setting, that an override's key belongs to."""
+    return key.rpartition("@")[2].partition(".")[0]
