@@ -47,8 +47,8 @@ def complete(by_x: Mapping[float, list[Pair]]) -> tuple[Array, list[list[Pair]],
     """
     x = sorted(by_x)
     if len(x) < 2:
-        told = f"{x[0]:g} a class" if x else "none"
-        raise BadInputError(f"one label budget makes no curve: {told}")
+        told = f"one budget of labels, {x[0]:g} a class" if x else "no budget of k labels a class"
+        raise BadInputError(f"{told}: a curve takes two")
     seeds = [{cell.seed for cell, _ in by_x[k]} for k in x]
     common = set.intersection(*seeds)
     if not common:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
+from transfergrid.evidence.crossover import Crossover
 from transfergrid.evidence.curve_cells import (
     Pair,
     arms,
@@ -158,6 +159,7 @@ def _curve(
     level = usual_threshold(both) if threshold is None else sign * threshold
     classes = len(cell.data.classes) if cell.metric.name == BY_ITEM else None
     plain, cost = measures(both, level, classes), source_cost(pairs)
+    plain = replace(plain, crossover=_seen_beside(plain.crossover, found.beside))
     charge = _charge(both.axis, cost, exchange, max(len(cell.data.classes), 1))
     return Curve(
         source=source,
@@ -187,6 +189,15 @@ def _curve(
         cells=tuple(arm.id for arm, _ in pairs),
         baseline_cells=tuple(other.id for _, other in pairs),
     )
+
+
+def _seen_beside(found: Crossover, beside: CurvePoint | None) -> Crossover:
+    """Say whether transfer, shown to help at the last budget, still does with all labels."""
+    if found.kind != "beyond" or beside is None or beside.gain_low is None:
+        return found
+    still = "still" if beside.gain_low > 0 else "no longer"
+    told = f"with all labels, some {beside.x:.4g} a class drawn as they come, {still} shown to help"
+    return replace(found, note="; ".join(part for part in (found.note, told) if part))
 
 
 def _charge(axis: Axis, cost: SourceCost, exchange: float, classes: int) -> float | None:

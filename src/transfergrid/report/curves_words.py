@@ -1,0 +1,140 @@
+"""How the measures of transfer curves are put into words."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+from transfergrid.evidence.crossover import Crossover
+from transfergrid.evidence.curve_measures import Axis, Measure, Sides
+from transfergrid.evidence.curve_results import Curve
+from transfergrid.report.words import Symbols, budget
+
+RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
+
+
+class Legend:
+    """The remarks that numbers bear, each under a letter that is given at its first use."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def letter(self, note: str) -> str:
+        """Return the letter of a remark, empty if there is none to make."""
+        if not note:
+            return ""
+        used = len(self._letters)
+        name = ascii_lowercase[used % 26] * (used // 26 + 1)
+        return self._letters.setdefault(note, name)
+
+    def lines(self) -> list[str]:
+        """Return what each letter means."""
+        return [f"{letter}: {note}" for note, letter in self._letters.items()]
+
+
+class Writer:
+    """Writes measures as the cells of a table.
+
+    Args:
+        symbols: the characters there are.
+        legend: takes what does not fit into a cell.
+    """
+
+    def __init__(self, symbols: Symbols, legend: Legend) -> None:
+        self.symbols, self.legend = symbols, legend
+
+    def gain(self, found: Measure, digits: int = 1) -> str:
+        """Write a gain with where its interval lies, as in "▲ +3.1 [+0.4, +5.8]"."""
+        return f"{self.mark(found.low, found.high)} {self.measure(found, digits, signed=True)}"
+
+    def mark(self, low: float | None, high: float | None) -> str:
+        """Return where an interval lies: above zero, under it, or over it."""
+        if low is None or high is None:
+            return " "
+        if low > 0:
+            return self.symbols.up
+        return self.symbols.down if high < 0 else self.symbols.covers
+
+    def measure(self, found: Measure, digits: int = 1, signed: bool = False) -> str:
+        """Write a number with its interval; one that is not defined by the letter of its reason."""
+        letter = self.legend.letter(found.note)
+        if found.value is None:
+            return f"{self.symbols.nothing} {letter}".rstrip()
+        shown = self._related(found, number(found.value, digits, signed))
+        interval = self.interval(found.low, found.high, digits, signed)
+        return " ".join(part for part in (shown, interval, letter) if part)
+
+    def sides(self, found: Sides, digits: int = 1) -> str:
+        """Write both arms and their difference's interval, as in "3.4 vs 8.2 [-6.2, -3.4]"."""
+        shown = [self.bare(side, digits) for side in (found.arm, found.baseline)]
+        interval = self.interval(found.gain.low, found.gain.high, digits, True)
+        return f"{shown[0]} vs {shown[1]} {interval}".rstrip()
+
+    def bare(self, found: Measure, digits: int = 1) -> str:
+        """Write a number without its interval."""
+        letter = self.legend.letter(found.note)
+        if found.value is None:
+            return f"{self.symbols.nothing} {letter}".rstrip()
+        return f"{self._related(found, number(found.value, digits))} {letter}".rstrip()
+
+    def interval(
+        self, low: float | None, high: float | None, digits: int, signed: bool = False
+    ) -> str:
+        """Write an interval; an end that the points do not reach is a dash."""
+        if low is None and high is None:
+            return ""
+        ends = [
+            self.symbols.nothing if end is None else number(end, digits, signed)
+            for end in (low, high)
+        ]
+        return f"[{ends[0]}, {ends[1]}]"
+
+    def crossover(self, found: Crossover, axis: Axis) -> str:
+        """Write where transfer stops helping, as in "between 20 and 144 a class"."""
+        letter = self.legend.letter(found.note)
+        after, before = found.after, found.before
+        if found.kind == "between" and after is not None and before is not None:
+            interval = self.interval(found.low, found.high, 1 if axis is Axis.LABELS else 0)
+            span = f"{after:.4g} and {before:.4g}"
+            told = f"between {span} a class" if axis is Axis.LABELS else f"between steps {span}"
+            return f"{told} {interval} {letter}".rstrip()
+        if found.kind == "beyond" and after is not None:
+            told = f"{after:.4g} a class" if axis is Axis.LABELS else f"step {after:.4g}"
+            return f"beyond {told}: shown to help at the last {letter}".rstrip()
+        never = found.kind == "never helps"
+        return (
+            f"{'not shown to help anywhere' if never else self.symbols.nothing} {letter}".rstrip()
+        )
+
+    def _related(self, found: Measure, shown: str) -> str:
+        sign = RELATIONS[found.relation]
+        if self.symbols.nothing.isascii():
+            sign = sign.replace("≤", "<=").replace("≥", ">=")
+        return f"{sign}{shown}"
+
+
+def number(value: float, digits: int = 1, signed: bool = False) -> str:
+    """Write a number; large ones without decimals, and never a negative zero."""
+    digits = 0 if abs(value) >= 1000 else digits
+    return f"{round(value, digits) + 0.0:{'+' if signed else ''},.{digits}f}"
+
+
+def amount(axis: Axis, value: float) -> str:
+    """Write labels a class or steps, as in "832 labels a class"."""
+    return f"{number(value, 0)} " + ("labels a class" if axis is Axis.LABELS else "steps")
+
+
+def heading(curve: Curve, dot: str) -> str:
+    """Name the curves of a section: their target, metric, axis and seeds."""
+    metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
+    places = ", ".join(f"{point.x:.4g}" for point in curve.points)
+    if curve.against is Axis.LABELS:
+        told = (metric, f"against labels a class: {places}")
+    else:
+        first, last = curve.points[0].x, curve.points[-1].x
+        told = (
+            budget(curve.labels or 0),
+            f"validation {metric}",
+            f"steps {first:.4g} to {last:.4g}",
+        )
+    seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
+    return f" {dot} ".join((curve.target, *told, seeds))

@@ -1,0 +1,74 @@
+"""The verb `curves`: what transfer gives over labels, or over steps."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence import comparisons, declarations
+from transfergrid.evidence.curve_measures import Axis
+from transfergrid.evidence.curve_results import Curve, NoCurve
+from transfergrid.evidence.curves import label_curves, step_curves
+from transfergrid.evidence.judged import declared
+from transfergrid.ledger import Ledger
+from transfergrid.report.curves_table import FORMATS, render
+from transfergrid.verbs import Parser
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid curves [RESULTS] [--against labels|steps] [--threshold P] ...`."""
+    parser = Parser(
+        prog="transfergrid curves",
+        description="Show what transfer gives over target labels, or over training steps.",
+    )
+    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_argument("--against", default="labels", help="labels or steps")
+    parser.add_argument("--threshold", type=float, metavar="P", help="a score to reach, as shown")
+    parser.add_argument(
+        "--exchange",
+        type=float,
+        default=1.0,
+        help="target labels that a source label is charged as",
+    )
+    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
+    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    chosen = parser.parse_args(arguments)
+    check_known("axis", chosen.against, [axis.value for axis in Axis])
+    check_known("format", chosen.format, FORMATS)
+    if not 0 <= chosen.exchange < float("inf"):
+        raise BadInputError(f"--exchange must be from 0: {chosen.exchange}")
+    curves, none = curves_of(
+        Ledger(chosen.results), Axis(chosen.against), chosen.threshold, chosen.exchange, chosen.over
+    )
+    width = shutil.get_terminal_size().columns
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    ascii_only = not encoding.startswith("utf")
+    print(render(curves, none, format=chosen.format, width=width, ascii_only=ascii_only), end="")
+    return 0
+
+
+def curves_of(
+    ledger: Ledger,
+    against: Axis = Axis.LABELS,
+    threshold: float | None = None,
+    exchange: float = 1.0,
+    over: str | None = None,
+) -> tuple[list[Curve], list[NoCurve]]:
+    """Return a ledger's curves, compared as the grids that asked for its cells last declared.
+
+    Args:
+        ledger: holds the cells.
+        against: labels a class, or steps.
+        threshold: the score to reach, in points; by default one is chosen from each pair.
+        exchange: how many target labels a label of the source is charged as.
+        over: name of an exploratory baseline that takes the primary one's place.
+    """
+    told = declarations.comparisons(ledger.documents("grids"))
+    records = [declared(record, told.get(record.id)) for record in ledger.records()]
+    if over is not None:
+        records = comparisons.over(records, over)
+    if against is Axis.STEPS:
+        return step_curves(records, ledger.curves, threshold)
+    return label_curves(records, ledger.predictions, threshold, exchange)
