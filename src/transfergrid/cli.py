@@ -13,6 +13,7 @@ from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 
 VERBS = {
+    "verdicts": "transfergrid.verbs.verdicts",
     "table": "transfergrid.verbs.table",
     "calibrate": "transfergrid.verbs.calibrating",
     "rank": "transfergrid.verbs.ranking",

@@ -34,9 +34,14 @@ COVERAGE = {
 }
 
 
+def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
+    """Return a kind of verdict as a character."""
+    return _MARKS[kind][symbols is ASCII]
+
+
 def mark(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     """Return the verdict as a character, twice where the whole interval lies past the margin."""
-    character = _MARKS[verdict.verdict][symbols is ASCII]
+    character = sign(verdict.verdict, symbols)
     past = verdict.beyond_margin and verdict.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
     return character * 2 if past else character
 

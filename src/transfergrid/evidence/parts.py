@@ -1,0 +1,113 @@
+"""Gains within classes or groups of the test items: harm hides there while the mean looks fine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.arrays import Predictions
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.comparisons import places_of
+from transfergrid.evidence.decisions import Decision, Rules, decide
+from transfergrid.evidence.intervals import Estimate, over_blocks_and_items
+from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.verdicts import Verdict
+
+By = Literal["class", "group"]
+
+
+@dataclass(frozen=True)
+class PartGain:
+    """The gain in accuracy, in points, on the test items of one class (its recall) or group.
+
+    The parts of one comparison are a family of their own: p values are corrected over them.
+    """
+
+    part: str
+    items: int
+    arm: float
+    """Accuracy of the arm, in per cent."""
+    baseline: float
+    gain: float
+    low: float | None
+    """Lower end of the *uncorrected* 95 % interval."""
+    high: float | None
+    decision: Decision
+
+
+def part_gains(
+    verdict: Verdict,
+    read: Read,
+    by: By = "class",
+    classes: Sequence[str] = (),
+    rules: Rules | None = None,
+) -> list[PartGain]:
+    """Return the gain within each class or group, ordered by gain, the most harmed first.
+
+    Args:
+        verdict: of the comparison.
+        read: gives a cell's predictions.
+        by: "class", or "group" as the target names them.
+        classes: their names in label order; numbers where there are none.
+        rules: as declared.
+
+    Raises:
+        BadInputError: predictions were not kept, the blocks were not tested on the same items, or
+            the target has no groups.
+    """
+    arm, base = (_right(cells, read) for cells in (verdict.cells, verdict.baseline_cells))
+    places = _places(read(verdict.cells[0]), by, classes)
+    gains = 100.0 * (arm - base)
+    inside = [gains[:, rows] for rows in places.values()]
+    estimates = [over_blocks_and_items(part) for part in inside]
+    decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules())
+    found = [
+        _part(name, rows, estimate, decision, arm, base)
+        for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)
+    ]
+    return sorted(found, key=lambda part: part.gain)
+
+
+def _part(
+    name: str,
+    rows: NDArray[np.int64],
+    estimate: Estimate,
+    decision: Decision,
+    arm: NDArray[np.float64],
+    base: NDArray[np.float64],
+) -> PartGain:
+    low, high = estimate.interval()
+    return PartGain(
+        part=name,
+        items=len(rows),
+        arm=100 * float(arm[:, rows].mean()),
+        baseline=100 * float(base[:, rows].mean()),
+        gain=estimate.mean,
+        low=low,
+        high=high,
+        decision=decision,
+    )
+
+
+def _right(cells: Sequence[str], read: Read) -> NDArray[np.float64]:
+    """Return which items each cell got right (blocks, items)."""
+    if not cells:
+        raise BadInputError("nothing to take apart: no seed in which both arms have a score")
+    found = [right(read, identity) for identity in cells]
+    if len({one.items for one in found}) > 1:
+        raise BadInputError("the seeds were not tested on the same items")
+    return np.stack([one.unpacked() for one in found]).astype(np.float64)
+
+
+def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    if by == "group":
+        if said.groups is None:
+            raise BadInputError("the target has no groups: target.group_column names one")
+        return places_of(said.groups)
+    known = np.unique(said.labels)
+    names = {int(k): classes[int(k)] if int(k) < len(classes) else str(k) for k in known}
+    return {names[int(k)]: np.flatnonzero(said.labels == k) for k in known}

@@ -1,0 +1,109 @@
+"""Verdicts that are other ones over another baseline, without flagged runs, or in another scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from transfergrid.evidence.comparisons import over
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.judging import Levels, judge
+from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdicts import CONTROL, Verdict
+
+WITHOUT_FLAGGED = "without collapsed and underfit runs"
+THIS_TEST_SET = "this test set only"
+MADE_ANEW = "source made anew in each block"
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A comparison whose verdict depends on how one looks."""
+
+    verdict: Verdict
+    """As decided: over the primary baseline, all runs, new test items."""
+    others: dict[str, Verdict]
+    """What else was looked at: the other verdict by what was changed, flipped ones alone."""
+
+
+Arm = tuple[object, ...]
+
+
+def flips(
+    results: Sequence[Result],
+    verdicts: Sequence[Verdict],
+    read: Read | None,
+    rules: Rules,
+    levels: Levels | None = None,
+) -> list[Flip]:
+    """Return the verdicts that flip, in their order, each with what makes it flip.
+
+    Args:
+        results: of which the verdicts are.
+        verdicts: over the primary baselines.
+        read: as the verdicts were judged with.
+        rules: as the verdicts were judged with; so are the levels.
+        levels: see `judge`.
+    """
+    ways = _ways(results, read, partial(judge, rules=rules, levels=levels))
+    ways[MADE_ANEW] = _made_anew(verdicts)
+    found = []
+    for verdict in verdicts:
+        if verdict.kind == CONTROL or not verdict.n:
+            continue
+        seen = {name: way.get(_arm(verdict)) for name, way in ways.items()}
+        others = {
+            name: other
+            for name, other in seen.items()
+            if other is not None and _is_another(verdict, other, name)
+        }
+        if others:
+            found.append(Flip(verdict, others))
+    return found
+
+
+def _is_another(verdict: Verdict, other: Verdict, name: str) -> bool:
+    if name.startswith("over ") and other.baseline == verdict.baseline:
+        return False
+    return bool(other.n) and other.verdict is not verdict.verdict
+
+
+def _ways(
+    results: Sequence[Result], read: Read | None, judged: Callable[..., list[Verdict]]
+) -> dict[str, dict[Arm, Verdict]]:
+    names = sorted({other.name for cell in results for other in cell.exploratory})
+    ways = {
+        f"over {name}": _by_arm(judged(over(results, name), read=read, primary=False))
+        for name in names
+    }
+    kept = [cell for cell in results if not (cell.flags.collapsed or cell.flags.underfit)]
+    ways[WITHOUT_FLAGGED] = _by_arm(judged(kept, read=read))
+    if read is not None:
+        ways[THIS_TEST_SET] = _by_arm(judged(results))
+    return ways
+
+
+def _made_anew(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:
+    """Return, for a source that is one checkpoint, the verdict on the same one made anew."""
+    anew = {_named(verdict): verdict for verdict in verdicts if not verdict.one_checkpoint}
+    return {
+        _arm(verdict): anew[_named(verdict)]
+        for verdict in verdicts
+        if verdict.one_checkpoint and _named(verdict) in anew
+    }
+
+
+def _named(one: Verdict) -> Arm:
+    source = one.source and one.source.partition("#")[0]
+    return source, one.architecture, one.strategy, one.target_part, one.labels, one.baseline
+
+
+def _by_arm(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:
+    return {_arm(verdict): verdict for verdict in verdicts}
+
+
+def _arm(one: Verdict) -> Arm:
+    """Stand for an arm, whatever it is compared with."""
+    return one.source_part, one.strategy_part, one.target_part, one.labels, one.training

@@ -1,0 +1,73 @@
+"""Plain tables: texts in columns, for a terminal, for markdown and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transfergrid.errors import check_known
+from transfergrid.report.words import shortened
+
+FORMATS = ("table", "json", "csv", "markdown")
+_SPACE = 2
+_NARROWEST = 12
+
+
+def render(
+    rows: Sequence[Mapping[str, Any]],
+    shown: Sequence[Mapping[str, str]],
+    format: str = "table",
+    width: int = 80,
+) -> str:
+    """Return rows as text.
+
+    Args:
+        rows: the values, for JSON and CSV.
+        shown: the same rows as a person reads them: header to text.
+        format: "table", "json", "csv" or "markdown".
+        width: columns of the terminal; the widest texts give way.
+
+    Raises:
+        BadInputError: there is no such format.
+    """
+    check_known("format", format, FORMATS)
+    if format == "json":
+        return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
+    if format == "csv":
+        return _csv(rows)
+    if not shown:
+        return ""
+    lines = [list(shown[0]), *([row[key] for key in shown[0]] for row in shown)]
+    if format == "markdown":
+        return _markdown(lines)
+    return _aligned(lines, width)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(lines[0])
+    escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [escaped[0], rule, *escaped[1:]])
+
+
+def _aligned(lines: Sequence[Sequence[str]], width: int) -> str:
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    while sum(widths) + _SPACE * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    short = [shortened(column, size) for column, size in zip(columns, widths, strict=True)]
+    return "".join(
+        (" " * _SPACE).join(short[i][text].ljust(widths[i]) for i, text in enumerate(line)).rstrip()
+        + "\n"
+        for line in lines
+    )

@@ -1,0 +1,60 @@
+"""What stands below every table and report of verdicts: the declaration, its hash, the looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.declarations import SHOWN
+from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report import words
+
+
+def declared_lines(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the verdicts were decided by, and what earlier looks cost, a line each."""
+    lines = [_declaration(bench, rules), *_looks(bench, rules, verdicts)]
+    failed = words.told(bench.failures)
+    if failed:
+        lines.append(f"{len(failed)} cell{'s' if len(failed) != 1 else ''} failed:")
+        lines += words.grouped_reasons(failed)
+    return lines
+
+
+def _declaration(bench: Bench, rules: Rules) -> str:
+    declaration = bench.declaration
+    if not bench.declared:
+        return "Declared beforehand: nothing; the defaults decide."
+    seeds = len(declaration.seeds)
+    told = f"Declared {declaration.digest[:SHOWN]}: family of {declaration.family}; "
+    told += f"margin {declaration.margin:g}, error {100 * declaration.alpha:g} %, "
+    told += f"{declaration.correction}; {seeds} seed{'s' if seeds != 1 else ''}"
+    told += f" of at most {declaration.max_seeds}." if declaration.max_seeds else "."
+    names = ("margin", "alpha", "correction", "power")
+    other = [name for name in names if getattr(rules, name) != getattr(declaration.rules, name)]
+    if other:
+        told += f" Not judged as declared: {', '.join(other)} typed anew."
+    changed = {look.declaration.get("margin") for look in bench.earlier} - {declaration.margin}
+    if changed:
+        was = ", ".join(f"{margin:g}" for margin in sorted(m for m in changed if m is not None))
+        told += f" The margin was another at an earlier look: {was}."
+    return told
+
+
+def _looks(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
+    levels = sorted({v.level for v in verdicts if v.n > 1 and abs(v.level - rules.alpha) > 1e-9})
+    if not levels:
+        return []
+    ends = (levels[0], levels[-1])
+    told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in ends))
+    before = len(bench.earlier)
+    counted = "the first look" if not before else f"{before} look{'s' if before > 1 else ''} before"
+    kept = (
+        "what is left is kept for further seeds"
+        if not bench.declaration.max_seeds
+        else (f"the rest is for looks up to {bench.declaration.max_seeds} seeds")
+    )
+    return [
+        f"Judged at {told} % of error a family, of {100 * rules.alpha:g} % in all ({counted}): "
+        f"{kept}, so that adding seeds and looking again stays honest."
+    ]

@@ -1,0 +1,159 @@
+"""Verdicts seen from the side: what flips them, what hides in their parts, what came with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.parts import PartGain
+from transfergrid.evidence.robustness import Flip
+from transfergrid.evidence.side_effects import Change, SideEffects
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report.columns import render
+from transfergrid.report.verdict_words import sign
+from transfergrid.report.words import UNICODE, Symbols, number
+
+FLIPS = (
+    "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
+    "runs, for this test set only, or for a source made anew. Only the primary one counts."
+)
+PARTS = (
+    "Gains in accuracy within each part of the test items, in points, with uncorrected 95 % "
+    "intervals; verdicts are corrected over the parts of one comparison."
+)
+BESIDE = (
+    "Beside the gains, in points, mean [95 % over seeds, on this test set]: calibration is the "
+    "change of the expected calibration error (less is better); overfitting that of train less "
+    "test score; forgetting what the source's own task lost (below zero)."
+)
+
+
+def flips(
+    found: Sequence[Flip], format: str = "table", width: int = 80, symbols: Symbols = UNICODE
+) -> str:
+    """Return the comparisons whose verdict flips, a line for each way in which it does."""
+    pairs = [(flip.verdict, way, other) for flip in found for way, other in flip.others.items()]
+    rows = [
+        {
+            **_arm(verdict),
+            "verdict": verdict.verdict.value,
+            "looked_at": way,
+            "other_verdict": other.verdict.value,
+            "other_gain": other.gain,
+            "other_low": other.low,
+            "other_high": other.high,
+        }
+        for verdict, way, other in pairs
+    ]
+    shown = [
+        {
+            **_named(verdict, symbols),
+            "verdict": _kind(verdict.verdict, symbols),
+            "but": f"{_kind(other.verdict, symbols)} {way}",
+            "gain": _signed(other.gain, verdict.unit, symbols),
+        }
+        for verdict, way, other in pairs
+    ]
+    return render(rows, shown, format, width)
+
+
+def parts(
+    found: Sequence[tuple[Verdict, PartGain]],
+    format: str = "table",
+    width: int = 80,
+    symbols: Symbols = UNICODE,
+) -> str:
+    """Return gains within classes or groups, a line each."""
+    rows = [
+        {
+            **_arm(verdict),
+            "part": part.part,
+            "items": part.items,
+            "arm": part.arm,
+            "baseline_score": part.baseline,
+            "gain": part.gain,
+            "low": part.low,
+            "high": part.high,
+            "p": part.decision.p,
+            "p_corrected": part.decision.p_corrected,
+            "verdict": part.decision.kind.value,
+        }
+        for verdict, part in found
+    ]
+    shown = [
+        {
+            **_named(verdict, symbols),
+            "part": part.part,
+            "items": str(part.items),
+            "gain": _interval(part.gain, part.low, part.high, symbols),
+            "verdict": _kind(part.decision.kind, symbols),
+        }
+        for verdict, part in found
+    ]
+    return render(rows, shown, format, width)
+
+
+def beside(
+    found: Iterable[SideEffects],
+    format: str = "table",
+    width: int = 80,
+    symbols: Symbols = UNICODE,
+) -> str:
+    """Return what came with each gain, a line for each comparison."""
+    listed = [effects for effects in found if effects.verdict.n]
+    rows = [
+        {
+            **_arm(effects.verdict),
+            **_flat("calibration", effects.calibration),
+            **_flat("overfitting", effects.overfitting),
+            **_flat("forgetting", effects.forgetting),
+        }
+        for effects in listed
+    ]
+    shown = [
+        {
+            **_named(effects.verdict, symbols),
+            "gain": _signed(effects.verdict.gain, effects.verdict.unit, symbols),
+            "calibration": _change(effects.calibration, symbols),
+            "overfitting": _change(effects.overfitting, symbols),
+            "forgetting": _change(effects.forgetting, symbols),
+        }
+        for effects in listed
+    ]
+    return render(rows, shown, format, width)
+
+
+def _arm(verdict: Verdict) -> dict[str, Any]:
+    keys = ("source", "architecture", "strategy", "target", "labels", "baseline", "n")
+    return {key: getattr(verdict, key) for key in keys}
+
+
+def _named(verdict: Verdict, symbols: Symbols) -> dict[str, str]:
+    where = f"{verdict.target}, {verdict.labels}"
+    source = verdict.source or symbols.nothing
+    return {"target, labels": where, "source": source, "strategy": verdict.strategy}
+
+
+def _kind(kind: Kind, symbols: Symbols) -> str:
+    return f"{sign(kind, symbols)} {kind.value}"
+
+
+def _signed(value: float | None, unit: str, symbols: Symbols) -> str:
+    return symbols.nothing if value is None else number(value, unit, signed=True)
+
+
+def _interval(value: float, low: float | None, high: float | None, symbols: Symbols) -> str:
+    ends = [_signed(end, "%", symbols) for end in (low, high)]
+    return f"{number(value, '%', signed=True)} [{', '.join(ends)}]"
+
+
+def _change(change: Change | None, symbols: Symbols) -> str:
+    if change is None or change.change is None:
+        return symbols.nothing
+    return _interval(change.change, change.low, change.high, symbols)
+
+
+def _flat(name: str, change: Change | None) -> dict[str, float | None]:
+    keys = ("arm", "baseline", "change", "low", "high")
+    return {f"{name}_{key}": getattr(change, key) if change else None for key in keys}

@@ -1,0 +1,134 @@
+"""The verb `verdicts`: what helped, what hurt, what made no difference, what nobody can tell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.foreign import judge_table, read_foreign
+from transfergrid.evidence.foreign_tables import HELP, TableColumns, renamed
+from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.ledger import Ledger
+from transfergrid.provenance import code_fingerprint
+from transfergrid.report import verdict_table
+from transfergrid.report.declared import declared_lines
+from transfergrid.report.sides import SIDES, side
+from transfergrid.verbs import Parser
+
+RULES = ("margin", "alpha", "correction")
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid verdicts [RESULTS | TABLE] [options]`."""
+    chosen = _parser().parse_args(arguments)
+    check_known("format", chosen.format, verdict_table.FORMATS)
+    if Path(chosen.results).is_file():
+        return _of_table(chosen)
+    return _of_ledger(chosen)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="transfergrid verdicts",
+        description="Say of each source and strategy whether it helped, hurt or made no "
+        "difference, and how sure that is.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("results", nargs="?", default="results", help="a ledger's folder, or a table of results")
+    add("--format", default="table", help=", ".join(verdict_table.FORMATS))
+    add("--where", default="", help="which arms, as in 'target=digits labels=2,20 source!=placebo'")
+    add("--over", help="an exploratory baseline instead of the primary one")
+    add("--show", default="verdicts", help=f"verdicts, or beside them {', '.join(SIDES)}")
+    add("--margin", type=float, help="points; a smaller gain makes no practical difference")
+    add("--alpha", type=float, help="the error that a family is allowed")
+    add("--correction", help="holm, bh or none")
+    table = parser.add_argument_group("of a table")
+    add = table.add_argument
+    add("--column", action="append", default=[], metavar="COLUMN=NAME", help="may be repeated")
+    add("--baseline", default="scratch", help="the strategy that others are compared with")
+    add("--metric", default="score", help="what the score is called")
+    add("--lower-is-better", action="store_true", help="for losses and errors")
+    add("--placebo", action="append", default=[], metavar="SOURCE", help="may be repeated")
+    return parser
+
+
+def _of_table(chosen: argparse.Namespace) -> int:
+    for option in ("over", "where"):
+        if getattr(chosen, option):
+            raise BadInputError(f"--{option} is for ledgers, and {chosen.results} is a table")
+    if chosen.show != "verdicts":
+        raise BadInputError(f"--show {chosen.show} needs a ledger, and {chosen.results} is a table")
+    columns = TableColumns(
+        **renamed(chosen.column),
+        baseline=chosen.baseline,
+        metric=chosen.metric,
+        lower_is_better=chosen.lower_is_better,
+        placebos=tuple(chosen.placebo),
+    )
+    table = read_foreign(chosen.results, columns)
+    rules = _rules(chosen, Rules())
+    notes = [note[0].upper() + note[1:] for note in table.notes]
+    _print(judge_table(replace(table, notes=()), rules), notes, rules, chosen.format)
+    return 0
+
+
+def _of_ledger(chosen: argparse.Namespace) -> int:
+    bench = bench_of(Ledger(chosen.results))
+    rules = _rules(chosen, bench.declaration.rules)
+    judged = bench.verdicts(chosen.over, rules, code_fingerprint)
+    verdicts = _selected(judged, chosen.where)
+    for line in bench.ledger.warnings:
+        print(f"transfergrid: warning: {line}", file=sys.stderr)
+    if chosen.show != "verdicts":
+        text = side(chosen.show, bench, verdicts, rules, chosen.format, _width())
+        print(text, end="")
+    else:
+        _print(verdicts, _footer(bench, rules, chosen, judged), rules, chosen.format)
+    bench.note_look(verdicts, "verdicts")
+    return 0
+
+
+def _footer(
+    bench: Bench, rules: Rules, chosen: argparse.Namespace, judged: Sequence[Verdict]
+) -> list[str]:
+    lines = declared_lines(bench, rules, judged)
+    if chosen.where:
+        lines.append(f"Shown where {chosen.where}; corrected for all arms of each family.")
+    return lines
+
+
+def _selected(verdicts: Sequence[Verdict], where: str) -> list[Verdict]:
+    """Return the verdicts that are asked for; they were corrected beside all others."""
+    if not where:
+        return list(verdicts)
+    from transfergrid.selecting import Where
+
+    return Where.parse(where).rows(verdicts)
+
+
+def _rules(chosen: argparse.Namespace, declared: Rules) -> Rules:
+    typed = {name: value for name in RULES if (value := getattr(chosen, name)) is not None}
+    return replace(declared, **typed)
+
+
+def _print(verdicts: Sequence[Verdict], footer: list[str], rules: Rules, format: str) -> None:
+    shown: Callable[..., object] = verdict_table.show
+    if format == "table":
+        shown(verdicts, footer, correction=rules.correction)
+    else:
+        text = verdict_table.render(verdicts, format, footer=footer, correction=rules.correction)
+        print(text, end="")
+
+
+def _width() -> int:
+    from rich.console import Console
+
+    return Console().width
