@@ -10,6 +10,8 @@ from transfergrid.evidence.inversion import boundary
 from transfergrid.evidence.thresholds import between
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
+MOST_NAMED = 3
+"""Points that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,10 @@ class Crossover:
 def crossover(both: Both) -> Crossover:
     """Return where transfer stops helping, as a bracket with its interval."""
     signs = gain_signs(both)
-    unit = "" if both.axis is Axis.LABELS else "step "
     if all(sign is None for sign in signs):
         return Crossover("unknown", n=both.n, note="gains without intervals do not tell")
     helps = [i for i, sign in enumerate(signs) if sign == 1]
-    hurts = ", ".join(f"{unit}{x:g}" for x, sign in zip(both.x, signs, strict=True) if sign == -1)
-    hurt = f"it is shown to hurt at {hurts}" if hurts else ""
+    hurt = _hurt(both, [float(x) for x, sign in zip(both.x, signs, strict=True) if sign == -1])
     if not helps:
         return Crossover("never helps", n=both.n, note=hurt)
     last = helps[-1]
@@ -52,6 +52,16 @@ def crossover(both: Both) -> Crossover:
     ends = [_ceases(both, last, which) for which in (0, None, 1)]
     return Crossover("between", after, float(both.x[last + 1]), ends[1], ends[0], ends[2],
                      both.n, scope, hurt)  # fmt: skip
+
+
+def _hurt(both: Both, at: list[float]) -> str:
+    """Say where transfer is shown to hurt; empty if nowhere."""
+    if not at:
+        return ""
+    if len(at) > MOST_NAMED:
+        return f"it is shown to hurt at {len(at)} of {len(both.x)} points, from {at[0]:g} on"
+    where = ", ".join(f"{x:g}" for x in at)
+    return f"it is shown to hurt at {where}{' a class' if both.axis is Axis.LABELS else ' steps'}"
 
 
 def gain_signs(both: Both) -> list[int | None]:

@@ -29,13 +29,14 @@ from transfergrid.evidence.curve_measures import (
     Array,
     Axis,
     Both,
+    Measure,
     Sides,
     measured,
     no_sides,
     undefined,
 )
 from transfergrid.evidence.curve_results import Curve, CurvePoint, NoCurve
-from transfergrid.evidence.curve_summary import charged, measures
+from transfergrid.evidence.curve_summary import CurveMeasures, charged, measures
 from transfergrid.evidence.gains import unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
@@ -133,7 +134,7 @@ def _against_labels(pairs: list[Pair], read: Read | None) -> _Gathered:
 
 def _against_steps(pairs: list[Pair], labels: Labels, read: ReadCurves) -> _Gathered:
     curves = [(read(cell.id), read(base.id)) for cell, base in pairs]
-    steps = [set(map(int, side["validation_step"])) for pair in curves for side in pair]
+    steps = [set(map(int, side.get("validation_step", ()))) for pair in curves for side in pair]
     if not all(steps):
         raise BadInputError(NOTHING_VALIDATES)
     x = np.array(sorted(set.intersection(*steps)), dtype=np.float64)
@@ -180,7 +181,7 @@ def _curve(
         measures=plain,
         charged=charged(both, plain, level, classes, charge) if charge else None,
         charge=charge,
-        break_even=break_even(plain.reach, charge) if charge else undefined(cost.note, both.n),
+        break_even=_break_even(both, plain, cost, charge),
         cost=cost,
         overfitting=_overfitting(found.blocks),
         one_checkpoint=is_one_checkpoint(cell),
@@ -198,6 +199,16 @@ def _seen_beside(found: Crossover, beside: CurvePoint | None) -> Crossover:
     still = "still" if beside.gain_low > 0 else "no longer"
     told = f"with all labels, some {beside.x:.4g} a class drawn as they come, {still} shown to help"
     return replace(found, note="; ".join(part for part in (found.note, told) if part))
+
+
+def _break_even(
+    both: Both, plain: CurveMeasures, cost: SourceCost, charge: float | None
+) -> Measure:
+    """Return over how many targets the source must be shared; each needs a teacher of its own."""
+    if not charge:
+        return undefined(cost.note or "nothing is charged", both.n)
+    each = float(cost.teacher_steps) if both.axis is Axis.STEPS else 0.0
+    return break_even(plain.reach, charge - each, each)
 
 
 def _charge(axis: Axis, cost: SourceCost, exchange: float, classes: int) -> float | None:

@@ -17,7 +17,7 @@ from transfergrid.evidence.curve_measures import (
 )
 from transfergrid.evidence.inversion import boundary
 
-SAVING = "the baseline reaches the threshold no later: there is no saving to pay for the source"
+SAVING = "the baseline reaches p for no more: there is no saving to pay for the source"
 
 
 def usual_threshold(both: Both) -> float:
@@ -90,24 +90,26 @@ def saved(sides: Sides) -> Measure:
     return Measure(baseline.value / arm.value, n=arm.n, relation=relation)
 
 
-def break_even(sides: Sides, cost: float) -> Measure:
+def break_even(sides: Sides, cost: float, each: float = 0.0) -> Measure:
     """Return how many targets must share a source's cost until transfer is the cheaper way.
 
-    To the threshold, transfer saves n_0(p) − n_TL(p) on each target, and costs `cost` once.
+    To the threshold, transfer saves n_0(p) − n_TL(p) − `each` on a target, and costs `cost` once.
 
     Args:
         sides: as `reach` gives them, not charged.
         cost: of the source, in the unit of the axis.
+        each: what every target costs on top, such as a teacher.
     """
     gain = sides.gain
     if gain.value is None:
         return undefined(gain.note, gain.n)
-    if gain.value >= 0:
+    saving = -gain.value - each
+    if saving <= 0:
         return undefined(SAVING, gain.n)
     turned: dict[Relation, Relation] = {"=": "=", "<": "<", "<=": "<="}
     if gain.relation not in turned:
         return undefined("the arm never reaches the threshold", gain.n)
-    return Measure(cost / -gain.value, n=gain.n, relation=turned[gain.relation])
+    return Measure(cost / saving, n=gain.n, relation=turned[gain.relation])
 
 
 def less(arm: Measure, baseline: Measure) -> Measure:

@@ -100,13 +100,13 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
              for c in curves],
         ),
         Block(
-            f"Area: gain in mean score {over}; transfer ratio: of areas above chance",
+            f"Area: gain in mean score {over}; transfer ratio, above chance",
             ("area", "(A_TL - A_0) / A_0"),
             [(writer.gain(c.measures.area.gain), writer.gain(c.measures.transfer_ratio, 2))
              for c in curves],
         ),
         Block(
-            "Arm vs baseline [difference]: early rise per doubling, train less test score",
+            "Arm vs baseline [difference]: early rise per doubling; train less test",
             ("slope", "overfitting gap"),
             [(writer.sides(c.measures.slope), writer.sides(c.overfitting)) for c in curves],
         ),
@@ -220,11 +220,12 @@ def _charging(axis: Axis) -> str:
     if axis is Axis.LABELS:
         return (
             "Charged are the labels that the source was trained on, divided by the target's "
-            "classes, one for one unless --exchange says otherwise; gains are then at equal totals."
+            "classes, one for one unless --exchange says otherwise; gains are at equal totals. "
+            "It pays off once as many targets share the source."
         )
     return (
         "Charged are the steps that the source (and a teacher) was trained for, a step for a step; "
-        "gains are then at equal totals."
+        "gains are then at equal totals. It pays off once as many targets share the source."
     )
 
 

@@ -127,14 +127,10 @@ def heading(curve: Curve, dot: str) -> str:
     """Name the curves of a section: their target, metric, axis and seeds."""
     metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
-    if curve.against is Axis.LABELS:
-        told = (metric, f"against labels a class: {places}")
-    else:
-        first, last = curve.points[0].x, curve.points[-1].x
-        told = (
-            budget(curve.labels or 0),
-            f"validation {metric}",
-            f"steps {first:.4g} to {last:.4g}",
-        )
+    first, last = curve.points[0].x, curve.points[-1].x
+    told = [metric, f"against labels a class: {places}"]
+    if curve.against is Axis.STEPS:
+        given = budget(0 if curve.labels is None else curve.labels)
+        told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
     seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
     return f" {dot} ".join((curve.target, *told, seeds))

@@ -1,0 +1,137 @@
+"""Records become curves: paired by block, one way of drawing labels, complete seeds only."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from curve_records import study
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.curve_measures import Axis
+from transfergrid.evidence.curves import VALIDATION, label_curves, step_curves
+from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_TEST_SET
+from transfergrid.record import Metric, Scores
+
+
+def only(found):
+    (curve,), none = found
+    assert not none
+    return curve
+
+
+def test_a_curve_holds_both_arms_at_every_budget():
+    records, kept = study()
+    curve = only(label_curves(records, kept.__getitem__))
+    assert [point.x for point in curve.points] == [2, 20]
+    assert (curve.n, curve.scope, curve.against) == (3, SEEDS_AND_ITEMS, Axis.LABELS)
+    arm = [100 * cell.score for cell in records if cell.labels == 2 and cell.names.source]
+    assert curve.points[0].arm_mean == pytest.approx(np.mean(arm))
+    assert curve.measures.jumpstart.value == pytest.approx(curve.points[0].gain)
+    assert len(curve.cells) == len(curve.baseline_cells) == 6
+    gaps = [100 - 100 * cell.score for cell in records if cell.names.source]
+    assert curve.overfitting.arm.value == pytest.approx(np.mean(gaps))
+
+
+def test_without_predictions_intervals_speak_of_this_test_set():
+    records, _ = study()
+
+    def missing(identity):
+        raise BadInputError("not kept")
+
+    assert only(label_curves(records, missing)).scope == THIS_TEST_SET
+    assert only(label_curves(records)).scope == THIS_TEST_SET
+
+
+def test_all_labels_are_drawn_another_way_and_stand_beside_the_curve():
+    records, kept = study((2, 20, "all"))
+    curve = only(label_curves(records, kept.__getitem__))
+    assert [point.x for point in curve.points] == [2, 20]
+    assert curve.beside.x == 100
+    assert any("beside" in note for note in curve.notes)
+
+
+def test_all_labels_are_a_point_where_k_labels_are_drawn_as_they_come_too():
+    records, kept = study((2, 20, "all"))
+    natural = [
+        replace(cell, config={**cell.config, "target": {"sampling": "natural"}}) for cell in records
+    ]
+    curve = only(label_curves(natural, kept.__getitem__))
+    assert [point.x for point in curve.points] == [2, 20, 100]
+    assert curve.beside is None
+
+
+def test_a_seed_that_lacks_a_budget_is_left_out_and_counted():
+    records, kept = study()
+    short = [cell for cell in records if (cell.seed, cell.labels) != (2, 20)]
+    curve = only(label_curves(short, kept.__getitem__))
+    assert curve.n == 2
+    assert "1 of 3 seeds lack a budget and are left out" in curve.notes
+
+
+def test_what_is_no_curve_is_told_in_words():
+    curves, (none,) = label_curves(study((20,))[0])
+    assert not curves
+    assert none.reason == "one budget of labels, 20 a class: a curve takes two"
+    (none,) = label_curves(study(("all",))[0])[1]
+    assert none.reason.startswith("no budget of k labels")
+    apart = [cell for cell in study()[0] if (cell.seed == 0) == (cell.labels == 2)]
+    (none,) = label_curves(apart)[1]
+    assert none.reason == "no seed has both arms at every label budget"
+
+
+def test_the_sources_labels_are_charged_in_the_given_exchange():
+    records, _ = study()
+    assert only(label_curves(records)).charge == 1600  # 3,200 labels for two classes
+    assert only(label_curves(records, exchange=0.01)).charge == 16
+    free = only(label_curves(records, exchange=0))
+    assert (free.charged, free.break_even.value) == (None, None)
+
+
+def test_where_lower_is_better_gains_are_turned_and_scores_are_not():
+    records, _ = study(metric=Metric(name="loss", higher_is_better=False))
+    losses = [
+        replace(cell, scores=Scores(test={"loss": 1.0 - cell.scores.test["accuracy"]}))
+        for cell in records
+    ]
+    curve = only(label_curves(losses, threshold=0.2))
+    assert curve.points[0].arm_mean < curve.points[0].baseline_mean
+    assert curve.points[0].gain > 0
+    assert curve.threshold == 0.2
+    assert curve.measures.reach.baseline.relation == "="
+    assert curve.measures.transfer_ratio.value is None
+    assert curve.overfitting.gain.note == "training scores were not recorded"
+
+
+def recorded(cell):
+    rise = np.array([60.0, 80, 90]) if cell.names.source else np.array([40.0, 70, 85])
+    return {"validation_step": np.array([20, 40, 60]), "validation_score": (rise + cell.seed) / 100}
+
+
+def test_curves_over_steps_are_of_the_validation_scores():
+    records, _ = study((20,))
+    by_id = {cell.id: recorded(cell) for cell in records}
+    curve = only(step_curves(records, by_id.__getitem__))
+    assert [point.x for point in curve.points] == [20, 40, 60]
+    assert (curve.labels, curve.scope) == (20, "no interval")  # the gain is the same in all seeds
+    assert curve.measures.jumpstart.value == pytest.approx(20)
+    assert curve.points[0].arm_mean == pytest.approx(61)
+    assert (curve.charge, curve.charged.area.gain.value) == (400, None)
+    assert any("validation" in note for note in curve.notes)
+
+
+def test_gains_over_steps_cover_seeds_with_a_validation_part_each():
+    records, _ = study((20,))
+    rng = np.random.default_rng(0)
+    by_id = {
+        cell.id: {**(own := recorded(cell)), "validation_score": own["validation_score"]
+                  + rng.normal(0, 0.01, 3)}
+        for cell in records
+    }  # fmt: skip
+    assert only(step_curves(records, by_id.__getitem__)).scope == VALIDATION
+
+
+def test_where_nothing_validates_there_is_no_curve_over_steps():
+    nothing = {"validation_step": np.array([], int), "validation_score": np.array([])}
+    curves, none = step_curves(study((2,))[0], lambda identity: nothing)
+    assert not curves
+    assert "nothing validates" in none[0].reason

@@ -1,0 +1,61 @@
+"""Curves in a terminal and for programs say what they know, and what they do not, in words."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from curve_records import study
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.curves import label_curves
+from transfergrid.report.curves_table import render
+
+
+@pytest.fixture(scope="module")
+def found():
+    records, kept = study((2, 20, "all"))
+    return label_curves(records, kept.__getitem__)
+
+
+def test_the_table_fits_a_terminal_and_names_what_it_shows(found):
+    text = render(*found)
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("jumpstart", "asymptotic", "Crossover", "between 2 and 20 a class", "beside"):
+        assert word in text
+    assert "nan" not in text.lower().replace("nance", "")
+    assert "no common part: the source alone takes 1,600" in text
+
+
+def test_an_ascii_terminal_gets_ascii_alone(found):
+    assert render(*found, ascii_only=True).isascii()
+
+
+def test_markdown_has_a_table_for_each_kind_of_measure(found):
+    assert render(*found, format="markdown").count("| source | strategy |") == 7
+
+
+def test_json_holds_points_and_measures(found):
+    (curve,) = json.loads(render(*found, format="json"))
+    assert [point["x"] for point in curve["points"]] == [2, 20]
+    assert curve["measures"]["crossover"]["kind"] == "between"
+    assert curve["against"] == "labels"
+
+
+def test_csv_has_a_line_for_each_measure_charged_and_not(found):
+    lines = list(csv.DictReader(io.StringIO(render(*found, format="csv"))))
+    jumps = [line for line in lines if line["measure"] == "jumpstart"]
+    assert [line["charged"] for line in jumps] == ["False", "True"]
+    assert jumps[1]["value"] == ""
+    assert "no common part" in jumps[1]["note"]
+
+
+def test_no_curves_are_told_with_their_reason():
+    text = render(*label_curves(study((20,))[0]))
+    assert text.startswith("No curves.")
+    assert "1 arm without a curve" in text
+
+
+def test_an_unknown_format_is_bad_input(found):
+    with pytest.raises(BadInputError, match="unknown format"):
+        render(*found, format="xml")

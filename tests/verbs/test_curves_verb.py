@@ -1,0 +1,36 @@
+"""The verb `curves` reads a ledger."""
+
+import json
+
+import pytest
+
+from curve_records import study
+from transfergrid.errors import BadInputError
+from transfergrid.ledger import Ledger
+from transfergrid.verbs.curves import command
+
+
+@pytest.fixture
+def results(tmp_path):
+    records, kept = study()
+    ledger = Ledger(tmp_path)
+    for record in records:
+        ledger.write(record, kept[record.id])
+    return str(tmp_path)
+
+
+def test_it_shows_the_curves_of_a_ledger(results, capsys):
+    assert command([results, "--format", "json", "--threshold", "91"]) == 0
+    (curve,) = json.loads(capsys.readouterr().out)
+    assert (curve["threshold"], curve["threshold_given"]) == (91, True)
+
+
+def test_cells_without_recorded_curves_have_none_over_steps(results, capsys):
+    assert command([results, "--against", "steps"]) == 0
+    assert "2 arms without a curve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--against", "time"], ["--exchange", "-1"], ["--format", "x"]])
+def test_what_makes_no_sense_is_bad_input(results, words):
+    with pytest.raises(BadInputError):
+        command([results, *words])
