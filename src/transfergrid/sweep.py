@@ -79,7 +79,8 @@ def _sweep(
     outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper)
     ledger.compact()
     if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
-        show_grid(ledger, {cell.id for cell in cells}, [(s.label, s.reason) for s in plan.skipped])
+        left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
+        show_grid(ledger, {cell.id for cell in cells}, left_out, whole=not outcome.left)
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
         print(f"stopped: {outcome.left} cells left; the same command goes on from here")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ MOST_SEEDS = 1_000
 SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
 """By number of blocks, the skewness that 2.5 % of normal samples exceed (400,000 simulated); three
 blocks cannot show any, and the t test bears it from ten on."""
+
+
+NO_MORE = "no further seeds were declared"
 
 
 class Kind(StrEnum):
@@ -93,6 +97,7 @@ def decide(
     gains: Sequence[NDArray[np.float64]],
     rules: Rules,
     level: float | None = None,
+    later: float | None = None,
 ) -> list[Decision]:
     """Decide the gains of one family.
 
@@ -101,6 +106,7 @@ def decide(
         gains: by block (n,), of each.
         rules: as declared.
         level: the error that the family may make at this look; by default `rules.alpha`.
+        later: the error that it may make at a look with more seeds; by default the same.
     """
     allowed = rules.alpha if level is None else level
     p = [_two_sided(estimate) for estimate in estimates]
@@ -108,11 +114,21 @@ def decide(
     corrected, equivalent = _corrected(p, rules), _corrected(outside, rules)
     rejected = sum(value is not None and value <= allowed for value in corrected)
     tested = sum(value is not None for value in p)
-    at = allowed / max(tested - rejected, 1) if rules.correction == "holm" else allowed
+    among = max(tested - rejected, 1) if rules.correction == "holm" else 1
+    at = _Levels(allowed, allowed / among, (allowed if later is None else later) / among)
     return [
-        _decision(estimate, gains[i], p[i], corrected[i], equivalent[i], rules, allowed, at)
+        _decision(estimate, gains[i], p[i], corrected[i], equivalent[i], rules, at)
         for i, estimate in enumerate(estimates)
     ]
+
+
+class _Levels(NamedTuple):
+    family: float
+    """That the corrected p values are held against."""
+    single: float
+    """At which one that is not rejected was tested."""
+    later: float
+    """At which it would be with more seeds."""
 
 
 def _decision(
@@ -122,18 +138,21 @@ def _decision(
     corrected: float | None,
     equivalent: float | None,
     rules: Rules,
-    allowed: float,
-    at: float,
+    at: _Levels,
 ) -> Decision:
     why = _undecidable(estimate, gains)
-    kind = Kind.UNDECIDED if why else _kind(estimate, corrected, equivalent, allowed)
+    kind = Kind.UNDECIDED if why else _kind(estimate, corrected, equivalent, at.family)
     detectable = needed = None
     if p is not None:
-        detectable = _reach(estimate.se, estimate.df, at, rules.power)
+        detectable = _reach(estimate.se, estimate.df, at.single, rules.power)
         if kind is Kind.UNDECIDED:
-            needed = seeds_needed(estimate, rules, at)
+            needed = seeds_needed(estimate, rules, at.later)
             if needed is None and not why:
-                why = "more seeds would not do: it takes more test items"
+                why = (
+                    NO_MORE
+                    if at.later <= 0
+                    else "more seeds would not do: it takes more test items"
+                )
     return Decision(kind, p, corrected, equivalent, detectable, needed, why)
 
 
@@ -207,7 +226,7 @@ def _outside(estimate: Estimate, margin: float) -> float | None:
 
 def _reach(se: float | None, df: float | None, level: float, power: float) -> float | None:
     """Return (t of the level + t of the power) times the standard error."""
-    if se is None or df is None:
+    if se is None or df is None or level <= 0:
         return None
     from scipy.special import stdtrit
 

@@ -37,8 +37,8 @@ class Family(NamedTuple):
     kind: str
 
 
-Levels = Callable[[Family, int], float]
-"""Gives the error that a family may make, looked at with so many seeds; see `looks`."""
+Levels = Callable[[Family, int], tuple[float, float]]
+"""Gives the error that a family may make at so many seeds, and later with more; see `looks`."""
 Code = Callable[[str], str]
 
 
@@ -121,8 +121,8 @@ def judge(
     verdicts = []
     for family, compared in families.items():
         most = max(len(comparison.pairs) for comparison in compared)
-        level = levels(family, most) if levels else rules.alpha
-        verdicts += table.family(family, compared, rules, level)
+        at = levels(family, most) if levels else (rules.alpha, rules.alpha)
+        verdicts += table.family(compared, rules, *at)
     told = noted([replace(verdict, primary=primary) for verdict in verdicts])
     return sorted(told, key=_order)
 
@@ -191,12 +191,12 @@ class _Table:
         return own[0].parts if own else None
 
     def family(
-        self, family: Family, compared: list[Comparison], rules: Rules, level: float
+        self, compared: list[Comparison], rules: Rules, level: float, later: float
     ) -> list[Verdict]:
         """Decide one family."""
-        decisions = _decided(compared, rules, level)
+        decisions = _decided(compared, rules, level, later)
         if any(comparison.flagged for comparison in compared):
-            again = _decided([one.without_flagged() for one in compared], rules, level)
+            again = _decided([one.without_flagged() for one in compared], rules, level, later)
         else:
             again = decisions
         size = sum(decision.p is not None for decision in decisions)
@@ -280,8 +280,11 @@ class _Table:
         return bool(now) and cell.code != now
 
 
-def _decided(compared: Sequence[Comparison], rules: Rules, level: float) -> list[Decision]:
-    return decide([one.estimate for one in compared], [one.gains for one in compared], rules, level)
+def _decided(
+    compared: Sequence[Comparison], rules: Rules, level: float, later: float
+) -> list[Decision]:
+    estimates, gains = [one.estimate for one in compared], [one.gains for one in compared]
+    return decide(estimates, gains, rules, level, later)
 
 
 def _is_flagged(pair: tuple[Result, Result]) -> bool:

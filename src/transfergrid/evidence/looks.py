@@ -83,13 +83,15 @@ def levels(
         most: seeds beyond which none will be added, if that was declared.
     """
 
-    def level(family: Family, n: int) -> float:
+    def level(family: Family, n: int) -> tuple[float, float]:
         name = named(family)
-        before = tuple(m for m in history(earlier, name) if m < n)
+        seen = (*(m for m in history(earlier, name) if m < n), n)
         planned = declared.get(name) if isinstance(declared, Mapping) else declared
         if planned is None:  # of what was never declared, the first look is the plan
-            planned = before[0] if before else n
-        return nominal((*before, n), planned, alpha, most)
+            planned = seen[0]
+        more = max(most, n) if most else 2 * n  # the last look, or one that has the seeds doubled
+        then = nominal((*seen, more), planned, alpha, most) if more > n else 0.0
+        return nominal(seen, planned, alpha, most), then
 
     return level
 

@@ -6,12 +6,15 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from transfergrid.evidence import comparisons, declarations
+from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.judged import declared as as_declared
 from transfergrid.evidence.rows import Row, table_rows
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record
-from transfergrid.report import words
+from transfergrid.report import verdict_table, words
+from transfergrid.report.declared import declared_lines, left_out
 from transfergrid.report.table import show
 from transfergrid.report.words import Told
 
@@ -58,9 +61,32 @@ def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
             yield replace(row, target=row.target + words.in_group(name), group=name)
 
 
-def show_grid(ledger: Ledger, cells: set[str], skipped: Sequence[Told]) -> None:
-    """Print the table of one grid's cells, its failures and what was left out of it."""
-    rows, failed = rows_of(ledger, cells)
-    show(rows, failed=failed, skipped=skipped)
-    if failed:
+def show_grid(
+    ledger: Ledger, cells: set[str], skipped: Sequence[Told], whole: bool = True
+) -> list[Verdict]:
+    """Print what came of one grid: its verdicts, or a table of gains where none can be given.
+
+    Verdicts take two seeds and a grid that is through: what is looked at before is charged for.
+
+    Args:
+        ledger: holds the cells.
+        cells: identities of the grid's cells.
+        skipped: combinations that were left out, and why.
+        whole: whether the grid is through.
+
+    Returns:
+        The verdicts, shown or not.
+    """
+    bench = bench_of(ledger, cells)
+    verdicts = bench.verdicts(code=code_fingerprint)
+    if whole and any(verdict.n > 1 for verdict in verdicts):
+        rules = bench.declaration.rules
+        lines = [*declared_lines(bench, rules, verdicts), *left_out(skipped)]
+        verdict_table.show(verdicts, lines, correction=rules.correction)
+        bench.note_look(verdicts, "grid")
+    else:
+        rows, failed = rows_of(ledger, cells)
+        show(rows, failed=failed, skipped=skipped)
+    if bench.failures:
         print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
+    return verdicts

@@ -9,16 +9,25 @@ from transfergrid.evidence.declarations import SHOWN
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words
+from transfergrid.report.words import Told
 
 
 def declared_lines(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
     """Return what the verdicts were decided by, and what earlier looks cost, a line each."""
     lines = [_declaration(bench, rules), *_looks(bench, rules, verdicts)]
-    failed = words.told(bench.failures)
-    if failed:
-        lines.append(f"{len(failed)} cell{'s' if len(failed) != 1 else ''} failed:")
-        lines += words.grouped_reasons(failed)
-    return lines
+    return [*lines, *_counted("failed", words.told(bench.failures))]
+
+
+def left_out(skipped: Sequence[Told]) -> list[str]:
+    """Return which combinations were left out of a grid, and why, a line each."""
+    return _counted("left out", skipped)
+
+
+def _counted(what: str, cells: Sequence[Told]) -> list[str]:
+    if not cells:
+        return []
+    first = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:"
+    return [first, *words.grouped_reasons(cells)]
 
 
 def _declaration(bench: Bench, rules: Rules) -> str:
