@@ -7,6 +7,7 @@ random effects (degrees of freedom after Satterthwaite 1946).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ SEEDS_AND_ITEMS = "seeds and test items"
 THIS_TEST_SET = "this test set"
 THIS_MODEL = "this model"
 CONFIDENCE = 0.95
+Z95 = 1.959964
+"""Two-sided 95 % point of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,14 @@ def over_blocks(gains: NDArray[np.float64]) -> Estimate:
         return Estimate(float(gains[0]), None, None, THIS_MODEL)
     a = float(gains.var(ddof=1)) / n
     return _estimate(float(gains.mean()), a, a**2 / (n - 1), THIS_TEST_SET, (n, 1, a, 0.0))
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of n independent items (Wilson 1927)."""
+    middle = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    spread = math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    reach = Z95 * spread / (1 + Z95**2 / n)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 Parts = tuple[int, int, float, float]  # blocks, items, and SE²'s parts by blocks and by items

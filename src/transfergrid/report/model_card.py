@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import gain, gain_this_seed, points, unit
+from transfergrid.evidence.intervals import wilson
 from transfergrid.keeping import why_kept
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
 from transfergrid.report.words import number
 
-Z95 = 1.959964
-"""Two-sided 95 % point of the normal distribution."""
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of n independent items (Wilson 1927)."""
-    middle = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    spread = math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    reach = Z95 * spread / (1 + Z95**2 / n)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def model_card(ledger: Ledger, record: Record) -> str:

@@ -1,0 +1,200 @@
+"""How often rules go wrong, and how often they find a gain, where the truth is planted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.compared_rules import (
+    EQUIVALENT,
+    NEGATIVE,
+    POSITIVE,
+    RULES,
+    UNDECIDED,
+    Called,
+    families,
+)
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.intervals import wilson
+from transfergrid.evidence.planted import Drawn, Noise, Scenario, draw, run, truth
+
+SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
+MOST_RUNS = 100
+"""Seeds of one arm, at most; more would not fit the arrays' types."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How one rule fared under one planted truth; shares are 0 to 1, of the simulations.
+
+    All but `false` is about the family's first arm. Intervals are 95 % for the limited number of
+    simulations (Wilson 1927).
+    """
+
+    scenario: Scenario
+    rule: str
+    seeds: int
+    items: int
+    family: int
+    gain: float
+    """The first arm's true gain in points; the other arms have none."""
+    simulations: int
+    false: float
+    """Families in which anything false is said: a gain that there is not, a loss that there is
+    not, or an equivalence at a true gain of the margin or more."""
+    false_low: float
+    false_high: float
+    found: float | None
+    """Said to be positive or negative, and right; None where there is no gain."""
+    found_low: float | None
+    found_high: float | None
+    negative: float
+    positive: float
+    equivalent: float
+    undecided: float
+    covered: float | None
+    """Uncorrected 95 % intervals that hold the true gain; None if the rule has none."""
+    covered_low: float | None
+    covered_high: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it by field name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Rate))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated.
+
+    Raises:
+        BadInputError: it cannot be.
+    """
+
+    noise: Noise = field(default_factory=Noise)
+    rules: Rules = field(default_factory=Rules)
+    seeds: tuple[int, ...] = SEEDS
+    """Numbers of seeds; of the first of them sentences speak."""
+    gains: tuple[float, ...] = GAINS
+    scenarios: tuple[Scenario, ...] = tuple(Scenario)
+    family: int = 1
+    simulations: int = SIMULATIONS
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 2 or max(self.seeds) > MOST_RUNS:
+            raise BadInputError(f"seeds must be from 2 to {MOST_RUNS}: {self.seeds}")
+        if self.family < 1 or self.simulations < 1 or not self.gains or not self.scenarios:
+            raise BadInputError("it takes an arm, a simulation, a gain and a scenario or more")
+        if self.rules.correction != "holm":
+            raise BadInputError("families are simulated with Holm's correction only")
+
+    def truths(self) -> list[tuple[Scenario, float]]:
+        """Return each scenario with each gain, the margin added; collapse has a gain of its own."""
+        gains = sorted({*self.gains, self.rules.margin})
+        found = [(s, gain) for s in self.scenarios for gain in gains]
+        only = Scenario.COLLAPSE_ONLY
+        found = [pair for pair in found if pair[0] is not only]
+        if only in self.scenarios:
+            found.append((only, float(truth(self.noise, only, 0.0, 1)[0])))
+        return found
+
+
+def calibrate(plan: Plan, seed: int = 0) -> list[Rate]:
+    """Simulate, let every rule judge, and count.
+
+    All truths and numbers of seeds share the same chance: fewer seeds are the first of the more.
+    """
+    counts: dict[tuple[Scenario, float, int, str], NDArray[np.int64]] = {}
+    size = (plan.family, max(plan.seeds), plan.simulations)
+    for drawn in draw(plan.noise, *size, seed=seed):
+        for scenario, gain in plan.truths():
+            _count(plan, scenario, gain, drawn, counts)
+    return [_rate(plan, *key, counted) for key, counted in counts.items()]
+
+
+def _count(
+    plan: Plan,
+    scenario: Scenario,
+    gain: float,
+    drawn: Drawn,
+    counts: dict[tuple[Scenario, float, int, str], NDArray[np.int64]],
+) -> None:
+    right = run(plan.noise, scenario, gain, drawn)
+    true = truth(plan.noise, scenario, gain, plan.family)
+    for n in sorted(set(plan.seeds)):
+        seen = families(right[:, :, :n])
+        for name, rule in RULES.items():
+            counted = _counted(rule(seen, plan.rules), true, plan.rules.margin)
+            key = (scenario, gain, n, name)
+            counts[key] = counts.get(key, 0) + counted
+
+
+def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
+    """Return the simulations that are false, negative, positive, equivalent and undecided, covered.
+
+    The last is -1 where the rule has no interval.
+    """
+    kinds, first = called.kinds, called.kinds[:, 0]
+    false = (kinds == NEGATIVE) & (true >= 0) | (kinds == POSITIVE) & (true <= 0)
+    false |= (kinds == EQUIVALENT) & (np.abs(true) >= margin)
+    shares = [(first == kind).sum() for kind in (NEGATIVE, POSITIVE, EQUIVALENT, UNDECIDED)]
+    covered = np.array(-1)
+    if called.low is not None and called.high is not None:
+        covered = ((called.low[:, 0] <= true[0]) & (true[0] <= called.high[:, 0])).sum()
+    return np.array([false.any(axis=1).sum(), *shares, covered], dtype=np.int64)
+
+
+def _rate(
+    plan: Plan, scenario: Scenario, gain: float, n: int, rule: str, counted: NDArray[np.int64]
+) -> Rate:
+    false, negative, positive, equivalent, undecided, covered = (int(x) for x in counted)
+    total = plan.simulations
+    found = None if gain == 0 else positive if gain > 0 else negative
+    (wrong, wrong_low, wrong_high), right, inside = (
+        _share(false, total),
+        (None, None, None) if found is None else _share(found, total),
+        (None, None, None) if covered < 0 else _share(covered, total),
+    )
+    return Rate(
+        scenario=scenario,
+        rule=rule,
+        seeds=n,
+        items=plan.noise.items,
+        family=plan.family,
+        gain=gain,
+        simulations=total,
+        false=wrong,
+        false_low=wrong_low,
+        false_high=wrong_high,
+        found=right[0],
+        found_low=right[1],
+        found_high=right[2],
+        negative=negative / total,
+        positive=positive / total,
+        equivalent=equivalent / total,
+        undecided=undecided / total,
+        covered=inside[0],
+        covered_low=inside[1],
+        covered_high=inside[2],
+    )
+
+
+def _share(count: int, total: int) -> tuple[float, float, float]:
+    return count / total, *wilson(count / total, total)
+
+
+def rates_of(
+    rates: Sequence[Rate], rule: str, scenario: Scenario, gain: float | None = None
+) -> list[Rate]:
+    """Return one rule's rates in one scenario, by seeds and gain; of one gain if that is given."""
+    found = [r for r in rates if r.rule == rule and r.scenario is scenario]
+    found = [r for r in found if gain is None or r.gain == gain]
+    return sorted(found, key=lambda rate: (rate.seeds, rate.gain))

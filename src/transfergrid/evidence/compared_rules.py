@@ -1,0 +1,213 @@
+"""Rules that turn a family's results into verdicts, for many simulated families at once.
+
+Ours is that of `decisions.decide` on the estimates of `intervals`, in arrays; a test holds the two
+equal. The others are what is found in papers: none of them corrects for a family, and all but one
+take a paired or unpaired look at the seeds alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.evidence.decisions import SKEWED, Rules
+from transfergrid.evidence.intervals import CONFIDENCE
+
+NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT = -1, 0, 1, 2
+RESAMPLES = 400
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Means with their errors, each (s, m), in points; NaN where `Estimate` has None."""
+
+    mean: Floats
+    se: Floats
+    df: Floats
+
+    def interval(self) -> tuple[Floats, Floats]:
+        """Return the ends of the two-sided t intervals, as `Estimate.interval` does."""
+        from scipy.special import stdtrit
+
+        reach = stdtrit(self.df, 0.5 + CONFIDENCE / 2) * self.se
+        return self.mean - reach, self.mean + reach
+
+    def p(self, of: Floats | float = 0.0) -> Floats:
+        """Return the two-sided p value of a mean of zero."""
+        from scipy.special import stdtr
+
+        return np.asarray(2 * stdtr(self.df, -np.abs(self.mean - of) / self.se))
+
+
+@dataclass(frozen=True)
+class Families:
+    """What the rules see of s simulated families of m arms over n blocks."""
+
+    gains: Floats
+    """(s, m, n) points."""
+    scores: Floats
+    """(s, 1 + m, n) per cent right, the baseline first."""
+    crossed: Estimates
+    """For new seeds and new test items."""
+    first: Estimates
+    """For new test items, of the first block alone."""
+
+    def seeds(self) -> Estimates:
+        """Estimate the gains for new seeds on the same test items, as `over_blocks` does."""
+        n = self.gains.shape[-1]
+        return _estimates(self.gains.mean(-1), self.gains.var(-1, ddof=1) / n, n - 1.0)
+
+
+def families(right: NDArray[np.bool_]) -> Families:
+    """Sum up which items each run got right, (s, 1 + m, n, N), the baseline first.
+
+    `crossed` is `over_blocks_and_items`; what is left follows from the other sums of squares.
+    """
+    hits = right.view(np.int8)
+    by_item = hits[:, 1:] - hits[:, :1]
+    n, items = by_item.shape[2:]
+    scores = 100.0 / items * hits.sum(axis=-1, dtype=np.int32)
+    gains = scores[:, 1:] - scores[:, :1]
+    mean = gains.mean(-1)
+    item_means = 100.0 / n * by_item.sum(axis=2, dtype=np.int16)
+    around = ((item_means - mean[..., None]) ** 2).sum(-1)
+    total = 1e4 * (by_item != 0).sum(axis=(2, 3), dtype=np.int32) - n * items * mean**2
+    left = total - n * around - items * ((gains - mean[..., None]) ** 2).sum(-1)
+    a, b = gains.var(-1, ddof=1) / n, around / (items - 1) / items
+    c = np.maximum(left, 0.0) / ((n - 1) * (items - 1)) / (n * items)
+    spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / ((n - 1) * (items - 1))
+    variance = np.maximum(a + b - c, b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        crossed = _estimates(mean, variance, variance**2 / spread)
+    disagree = (by_item[:, :, 0] != 0).mean(-1) * 1e4
+    alone = (disagree - gains[..., 0] ** 2) / (items - 1)
+    return Families(gains, scores, crossed, _estimates(gains[..., 0], alone, items - 1.0))
+
+
+def _estimates(mean: Floats, variance: Floats, df: Floats | float) -> Estimates:
+    known = variance > 1e-20
+    se = np.where(known, np.maximum(variance, 0.0) ** 0.5, np.nan)
+    return Estimates(mean, se, np.where(known, df, np.nan))
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a rule says of each arm (s, m), with its interval if it has one."""
+
+    kinds: Codes
+    low: NDArray[np.floating] | None = None
+    high: NDArray[np.floating] | None = None
+
+
+def decided(estimates: Estimates, gains: Floats, rules: Rules) -> Codes:
+    """Return what `decisions.decide` says of each family, Holm's correction in it."""
+    from scipy.special import stdtr
+
+    outside = stdtr(estimates.df, -(rules.margin - np.abs(estimates.mean)) / estimates.se)
+    kinds = _signs(estimates.mean, holm(estimates.p()) <= rules.alpha)
+    kinds[holm(outside) <= rules.alpha] = EQUIVALENT
+    kinds[np.isnan(estimates.se) | skewed(gains)] = UNDECIDED
+    return kinds
+
+
+def holm(p: Floats) -> Floats:
+    """Return the p values (s, m) as `correction.holm` corrects each row; NaN are left out."""
+    order = np.argsort(p, axis=1)  # NaN last
+    left = np.sum(~np.isnan(p), axis=1, keepdims=True) - np.arange(p.shape[1])
+    stepped = np.maximum.accumulate(np.take_along_axis(p, order, 1) * left, axis=1)
+    found = np.empty_like(p)
+    np.put_along_axis(found, order, np.minimum(stepped, 1.0), 1)
+    return found
+
+
+def skewed(gains: Floats) -> NDArray[np.bool_]:
+    """Return `decisions.is_skewed` of gains (s, m, n)."""
+    limit = SKEWED.get(gains.shape[-1], np.inf)
+    centred = gains - gains.mean(-1, keepdims=True)
+    spread = (centred**2).mean(-1)
+    known = spread >= 1e-20
+    third = np.abs((centred**3).mean(-1))
+    return np.asarray(known & (third > limit * np.where(known, spread, 1.0) ** 1.5))
+
+
+def _signs(mean: Floats, where: NDArray[np.bool_]) -> Codes:
+    return np.where(where, np.where(mean < 0, NEGATIVE, POSITIVE), UNDECIDED).astype(np.int8)
+
+
+def _ours(seen: Families, rules: Rules) -> Called:
+    return Called(decided(seen.crossed, seen.gains, rules), *seen.crossed.interval())
+
+
+def _ours_without_items(seen: Families, rules: Rules) -> Called:
+    seeds = seen.seeds()
+    return Called(decided(seeds, seen.gains, rules), *seeds.interval())
+
+
+def _paired_t(seen: Families, rules: Rules) -> Called:
+    seeds = seen.seeds()
+    return Called(_signs(seeds.mean, seeds.p() <= rules.alpha), *seeds.interval())
+
+
+def _unpaired_t(seen: Families, rules: Rules) -> Called:
+    """Welch's test, which takes the two arms' seeds for unrelated."""
+    n = seen.scores.shape[-1]
+    parts = seen.scores.var(-1, ddof=1) / n
+    arm, base = parts[:, 1:], parts[:, :1]
+    with np.errstate(invalid="ignore"):
+        df = (arm + base) ** 2 / ((arm**2 + base**2) / (n - 1))
+    apart = _estimates(seen.gains.mean(-1), arm + base, df)
+    return Called(_signs(apart.mean, apart.p() <= rules.alpha), *apart.interval())
+
+
+def _bootstrap(seen: Families, rules: Rules) -> Called:
+    """The percentile interval of paired gains whose seeds are resampled."""
+    means = seen.gains.astype(np.float32) @ _weights(seen.gains.shape[-1])
+    outside = int(rules.alpha / 2 * RESAMPLES)  # of the resamples, on each side
+    means.partition([outside, RESAMPLES - 1 - outside], axis=-1)
+    low, high = means[..., outside], means[..., RESAMPLES - 1 - outside]
+    return Called(_signs(seen.gains.mean(-1), (low > 0) | (high < 0)), low, high)
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int) -> NDArray[np.float32]:
+    """Return the same resamples (n, resamples) for all, each a weight per seed."""
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    return (drawn.T / n).astype(np.float32)
+
+
+def _one_seed(seen: Families, rules: Rules) -> Called:
+    """A paired test of one seed's items, which is what a McNemar test comes to."""
+    return Called(_signs(seen.first.mean, seen.first.p() <= rules.alpha), *seen.first.interval())
+
+
+def _bars(seen: Families, rules: Rules) -> Called:
+    """Mean ± sd of the arm and of its baseline do not overlap."""
+    mean, sd = seen.gains.mean(-1), seen.scores.std(-1, ddof=1)
+    return Called(_signs(mean, np.abs(mean) > sd[:, 1:] + sd[:, :1]))
+
+
+def _mean(seen: Families, rules: Rules) -> Called:
+    """The mean is higher, or it is lower; ties say nothing."""
+    mean = seen.gains.mean(-1)
+    return Called(_signs(mean, mean != 0))
+
+
+OURS = "verdict"
+RULES: dict[str, Callable[[Families, Rules], Called]] = {
+    OURS: _ours,
+    "verdict, seeds only": _ours_without_items,
+    "paired t over seeds": _paired_t,
+    "unpaired t over seeds": _unpaired_t,
+    "bootstrap over seeds": _bootstrap,
+    "one seed, its items": _one_seed,
+    "mean ± sd apart": _bars,
+    "mean differs": _mean,
+}
+"""By what tables call them."""

@@ -1,0 +1,147 @@
+"""How much chance there is in a grid that was run, as simulations take it."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.arms import baselines_of, grouped
+from transfergrid.evidence.gains import paired
+from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.planted import Noise, correlation, disagreement
+from transfergrid.record import Record
+
+MOST_ARMS = 200
+"""More arms are not looked into, but every so-manieth: medians are wanted."""
+_ENDS = 0.02, 0.98
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a grid is like: medians over its arms."""
+
+    noise: Noise
+    seeds: int
+    family: int
+    """Arms with one target, label budget and baseline."""
+    arms: int
+    """That were looked into."""
+
+
+class _Arm(NamedTuple):
+    seeds: int
+    items: int
+    accuracy: float
+    across: float
+    """Latent correlation with the baseline in the same block."""
+    within: float | None
+    """Latent correlation between two seeds of the arm or of its baseline; None for one seed."""
+    variance: float | None
+    """Of the gain over seeds in points², on endless test items; below zero by chance."""
+    classes: int
+
+
+def observed(records: Iterable[Record], read: Read) -> Observed:
+    """Measure the chance in the arms that have a primary baseline and per-example predictions.
+
+    Raises:
+        BadInputError: no arm has both.
+    """
+    by_id = {record.id: record for record in records}
+    pairs = [
+        found
+        for cells in grouped(by_id.values()).values()
+        if (found := paired(cells, baselines_of(cells, by_id)))
+    ]
+    step = -(-len(pairs) // MOST_ARMS) or 1
+    arms = [arm for found in pairs[::step] if (arm := _arm(found, read)) is not None]
+    if not arms:
+        raise BadInputError("no arm has a baseline and predictions of its test items to learn from")
+    collapsed = [cell.flags.collapsed for found in pairs for cell, _ in found]
+    return Observed(
+        _noise(arms, sum(collapsed) / len(collapsed)),
+        _median([arm.seeds for arm in arms]),
+        _median(_family_sizes(pairs)),
+        len(arms),
+    )
+
+
+def _family_sizes(pairs: Sequence[list[tuple[Record, Record]]]) -> list[int]:
+    sizes: defaultdict[tuple[object, ...], int] = defaultdict(int)
+    for (cell, base), *_ in pairs:
+        sizes[cell.parts.target, cell.labels, base.names.strategy] += 1
+    return list(sizes.values())
+
+
+def _noise(arms: Sequence[_Arm], collapsed: float) -> Noise:
+    """Return the medians; what no arm can tell, for want of a second seed, is as by default."""
+    default = Noise()
+    accuracy = float(np.clip(statistics.median(arm.accuracy for arm in arms), *_ENDS))
+    across = statistics.median(arm.across for arm in arms)
+    known = [arm.within for arm in arms if arm.within is not None]
+    usual = default.correlations()[1]
+    within = max(statistics.median(known) if known else usual, across)
+    variances = [arm.variance for arm in arms if arm.variance is not None]
+    variance = statistics.median(variances) if variances else default.sd**2
+    return Noise(
+        items=_median([arm.items for arm in arms]),
+        sd=max(variance, 0.0) ** 0.5,
+        accuracy=100 * accuracy,
+        disagreement=100 * disagreement(accuracy, across),
+        same_arm=100 * disagreement(accuracy, within),
+        classes=_median([arm.classes for arm in arms]),
+        collapse=min(collapsed, 0.9) or default.collapse,
+    )
+
+
+def _median(values: Sequence[int]) -> int:
+    return int(statistics.median_high(values))
+
+
+def _arm(pairs: Sequence[tuple[Record, Record]], read: Read) -> _Arm | None:
+    try:
+        both = [[right(read, cell.id) for cell in pair] for pair in pairs]
+    except BadInputError:  # predictions that were not kept
+        return None
+    if len({side.items for pair in both for side in pair}) > 1 or both[0][0].n < 2:
+        return None
+    hits = np.array([[side.unpacked() for side in pair] for pair in both], dtype=np.float64)
+    arm, base = hits[:, 0], hits[:, 1]
+    n, items = arm.shape
+    within = [_same_arm(side) for side in (arm, base)] if n > 1 else []
+    return _Arm(
+        n,
+        items,
+        float(arm.mean()),
+        _correlation(arm.mean(), base.mean(), (arm * base).mean()),
+        statistics.fmean(within) if within else None,
+        _seed_variance(100 * (arm - base)) if n > 1 else None,
+        max(len(pairs[0][0].data.classes), 2),
+    )
+
+
+def _same_arm(hits: NDArray[np.float64]) -> float:
+    """Return the latent correlation between two seeds of one arm, hits (n, N)."""
+    n, sums = len(hits), hits.sum(axis=0)
+    both = float((sums * (sums - 1)).mean()) / (n * (n - 1))
+    return _correlation(hits.mean(), hits.mean(), both)
+
+
+def _correlation(one: float, other: float, both: float) -> float:
+    first, second = (float(np.clip(share, *_ENDS)) for share in (one, other))
+    return correlation(first, second, float(both))
+
+
+def _seed_variance(gains: NDArray[np.float64]) -> float:
+    """Return the variance of block gains (n, N) beyond what is left of an item in a block."""
+    n, items = gains.shape
+    blocks = gains.mean(axis=1)
+    left = gains - blocks[:, None] - gains.mean(axis=0) + gains.mean()
+    return float(blocks.var(ddof=1) - (left**2).sum() / ((n - 1) * (items - 1)) / items)

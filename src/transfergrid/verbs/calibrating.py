@@ -1,0 +1,118 @@
+"""The verb `calibrate`: how far can this grid's verdicts be trusted?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.calibration import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
+from transfergrid.evidence.decisions import MARGIN, Rules
+from transfergrid.evidence.noise_of_grid import Observed, observed
+from transfergrid.evidence.planted import Noise, Scenario
+from transfergrid.ledger import Ledger
+from transfergrid.report import calibration_plot
+from transfergrid.report.calibration_table import FORMATS, render
+from transfergrid.verbs import Parser
+
+PROG = "transfergrid calibrate"
+FACTS = ("items", "sd", "accuracy", "disagreement", "same_arm", "classes", "collapse")
+Item = TypeVar("Item")
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid calibrate [RESULTS] [--seeds N,N] [--items N] [--sd POINTS] ...`."""
+    chosen = _parser().parse_args(arguments)
+    check_known("format", chosen.format, FORMATS)
+    if chosen.plot:
+        calibration_plot.check_ending(chosen.plot)
+    plan = _plan(chosen)
+    rates = calibrate(plan, chosen.random_seed)
+    print(render(rates, plan, format=chosen.format), end="")
+    if chosen.plot:
+        calibration_plot.save(rates, plan, chosen.plot)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=PROG,
+        description="Plant gains that are known, and count how often verdicts and naive rules are "
+        "wrong about them and how often they find them. Noise is as in a folder of results, or as "
+        "given here.",
+    )
+    add = parser.add_argument
+    add("results", nargs="?", help="a ledger's folder, to learn the noise from; by default none")
+    add("--seeds", help="numbers of seeds; by default the grid's own, 3, 5 and 10")
+    add("--items", type=int, help="test items")
+    add("--sd", type=float, help="of a gain over seeds, in points, were there endless test items")
+    add("--accuracy", type=float, help="of an arm that does not collapse, in per cent")
+    add("--disagreement", type=float, help="%% of items that one of two arms alone gets right")
+    add("--same-arm", type=float, help="%% of items that one of two seeds alone gets right")
+    add("--classes", type=int, help="how many; a collapsed run scores one over that")
+    add("--collapse", type=float, help="share of runs that collapse, in those scenarios")
+    add("--family", type=int, help="arms that share the baseline and are corrected together")
+    add("--gain", help="true gains in points (default 0,1,2,5)")
+    add("--margin", type=float, default=MARGIN, help="of practical relevance, in points")
+    add("--simulations", type=int, default=SIMULATIONS)
+    add("--random-seed", type=int, default=0, help="of the simulations")
+    add("--scenario", help=f"{', '.join(Scenario)} (default: all)")
+    add("--format", default="table", help=", ".join(FORMATS))
+    add("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .html")
+    return parser
+
+
+def _plan(chosen: argparse.Namespace) -> Plan:
+    grid = _observed(chosen.results) if chosen.results else None
+    given = {name: value for name in FACTS if (value := getattr(chosen, name)) is not None}
+    own = (grid.seeds,) if grid and grid.seeds > 1 else ()
+    family = chosen.family if chosen.family is not None else grid.family if grid else 1
+    return Plan(
+        noise=_with(grid.noise if grid else Noise(), given),
+        rules=Rules(margin=chosen.margin),
+        seeds=_listed(chosen.seeds, int) or tuple(dict.fromkeys((*own, *SEEDS))),
+        gains=_listed(chosen.gain, float) or GAINS,
+        scenarios=_scenarios(chosen.scenario),
+        family=family,
+        simulations=chosen.simulations,
+    )
+
+
+def _with(noise: Noise, given: dict[str, float]) -> Noise:
+    """Return the noise with what is given; disagreements that are not follow the accuracy."""
+    accuracy = given.get("accuracy", noise.accuracy)
+    scale = accuracy * (100 - accuracy) / (noise.accuracy * (100 - noise.accuracy))
+    scaled = {name: getattr(noise, name) * scale for name in ("disagreement", "same_arm")}
+    if "disagreement" in given and "same_arm" not in given:
+        ratio = noise.same_arm / noise.disagreement
+        scaled["same_arm"] = given["disagreement"] * ratio
+    return dataclasses.replace(noise, **{**scaled, **given})
+
+
+def _observed(results: str) -> Observed:
+    ledger = Ledger(results)
+    found = observed(ledger.records(), ledger.predictions)
+    print(
+        f"Noise as in {found.arms} arms of '{results}': medians of {found.seeds} seeds, "
+        f"families of {found.family}.",
+        file=sys.stderr,
+    )
+    return found
+
+
+def _scenarios(text: str | None) -> tuple[Scenario, ...]:
+    names = _listed(text, str)
+    for name in names:
+        check_known("scenario", name, list(Scenario))
+    return tuple(Scenario(name) for name in names) or tuple(Scenario)
+
+
+def _listed(text: str | None, kind: Callable[[str], Item]) -> tuple[Item, ...]:
+    try:
+        return tuple(kind(word.strip()) for word in text.split(",")) if text else ()
+    except ValueError:
+        raise BadInputError(f"not a list of numbers with commas between: {text!r}") from None

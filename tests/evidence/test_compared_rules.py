@@ -1,0 +1,103 @@
+"""The vectorised rule is the rule; naive ones are what scipy has of these names."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from transfergrid.evidence.compared_rules import (
+    EQUIVALENT,
+    NEGATIVE,
+    OURS,
+    POSITIVE,
+    RULES,
+    UNDECIDED,
+    families,
+    holm,
+)
+from transfergrid.evidence.correction import holm as holm_of_one
+from transfergrid.evidence.decisions import Kind, Rules, decide
+from transfergrid.evidence.intervals import over_blocks, over_blocks_and_items
+
+CODES = {
+    Kind.NEGATIVE: NEGATIVE,
+    Kind.UNDECIDED: UNDECIDED,
+    Kind.POSITIVE: POSITIVE,
+    Kind.EQUIVALENT: EQUIVALENT,
+}
+
+
+def hits(n, m=3, simulations=60, items=50, seed=0):
+    """Arms that are better, worse, alike and equal, now and then with a collapse."""
+    rng = np.random.default_rng(seed)
+    level = rng.choice([0.6, 0.75, 0.8, 0.98], size=(simulations, 1 + m, 1, 1))
+    right = rng.random((simulations, 1 + m, n, items)) < level
+    right[::7, 1] = right[::7, 0]  # no variation at all
+    right[::5, 1, 0] = False
+    right[3::8, 2] = right[3::8, 0]
+    right[3::8, 2, :, 0] ^= True  # hardly any: equivalent
+    return right
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 10])
+@pytest.mark.parametrize("m", [1, 3])
+def test_verdicts_and_intervals_are_those_of_the_rule(n, m):
+    """`decide` on `over_blocks_and_items` (and on `over_blocks`), family by family."""
+    right, rules = hits(n, max(m, 2))[:, : 1 + m], Rules(margin=8.0)
+    seen = families(right)
+    by_item = 100.0 * (right[:, 1:].astype(int) - right[:, :1])
+    kinds = set()
+    for name, estimate in (
+        (OURS, over_blocks_and_items),
+        ("verdict, seeds only", lambda gains: over_blocks(gains.mean(axis=1))),
+    ):
+        called = RULES[name](seen, rules)
+        for s in range(len(right)):
+            estimates = [estimate(gains) for gains in by_item[s]]
+            expected = decide(estimates, list(by_item[s].mean(axis=-1)), rules)
+            assert [CODES[d.kind] for d in expected] == called.kinds[s].tolist()
+            ends = np.array([e.interval() for e in estimates], dtype=float)
+            assert np.allclose(ends.T, [called.low[s], called.high[s]], equal_nan=True)
+            kinds.update(called.kinds[s].tolist())
+    assert kinds == {NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT}
+
+
+def test_holm_of_many_families_is_holm_of_each():
+    p = np.random.default_rng(0).random((40, 6)) ** 3
+    assert np.array_equal(holm(p), [holm_of_one(row) for row in p])
+    p[:, 2] = np.nan  # no test, so no comparison
+    assert np.allclose(np.delete(holm(p), 2, 1), [holm_of_one(r) for r in np.delete(p, 2, 1)])
+
+
+def test_t_tests_are_those_of_scipy():
+    seen, rules = families(hits(5)[:, :3]), Rules()
+    scores = seen.scores[1]
+    paired = stats.ttest_rel(scores[2], scores[0])
+    assert seen.seeds().p()[1, 1] == pytest.approx(paired.pvalue)
+    ends = stats.ttest_ind(scores[2], scores[0], equal_var=False).confidence_interval()
+    welch = RULES["unpaired t over seeds"](seen, rules)
+    assert (welch.low[1, 1], welch.high[1, 1]) == pytest.approx(tuple(ends))
+
+
+def test_one_seed_is_judged_by_its_items():
+    right = hits(3)
+    called = RULES["one seed, its items"](families(right), Rules())
+    gains = 100.0 * (right[1, 2, 0].astype(int) - right[1, 0, 0])
+    expected = stats.ttest_1samp(gains, 0).confidence_interval()
+    assert (called.low[1, 1], called.high[1, 1]) == pytest.approx(tuple(expected))
+
+
+def test_three_seeds_of_one_sign_are_all_that_a_percentile_bootstrap_needs():
+    """The lowest of 27 resamples has 3.7 %, more than the 2.5 % it is asked to cut off."""
+    seen = families(hits(3, simulations=200))
+    called = RULES["bootstrap over seeds"](seen, Rules())
+    same = (seen.gains > 0).all(-1) | (seen.gains < 0).all(-1)
+    assert np.array_equal(called.kinds != UNDECIDED, same)
+
+
+def test_bars_and_means():
+    seen = families(hits(3))
+    scores = seen.scores[1]
+    apart = abs(scores[2].mean() - scores[0].mean()) > scores[[0, 2]].std(axis=1, ddof=1).sum()
+    assert (RULES["mean ± sd apart"](seen, Rules()).kinds[1, 1] != UNDECIDED) == apart
+    signs = RULES["mean differs"](seen, Rules()).kinds[1]
+    assert signs.tolist() == np.sign(seen.gains[1].mean(-1)).tolist()
