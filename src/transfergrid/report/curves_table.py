@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from transfergrid.errors import check_known
@@ -159,10 +160,15 @@ def _charged_cells(curve: Curve, writer: Writer) -> tuple[str, ...]:
     if curve.charge is None or curve.charged is None:
         return (f"{writer.symbols.nothing} {writer.legend.letter(curve.cost.note)}", "", "", "")
     cost = f"{number(curve.charge, 0)} {writer.legend.letter(curve.cost.note)}".rstrip()
-    pays = writer.bare(curve.break_even, 0)
-    pays += " targets" if curve.break_even.value is not None else ""
+    pays = writer.bare(replace(curve.break_even, value=_whole(curve.break_even.value)), 0)
+    if curve.break_even.value is not None:
+        pays += " target" if curve.break_even.value <= 1 else " targets"
     area, times = curve.charged.area.gain, curve.charged.efficiency
     return cost, writer.gain(area), writer.bare(times, 2), pays
+
+
+def _whole(targets: float | None) -> float | None:
+    return None if targets is None else float(math.ceil(targets))
 
 
 def _named(curves: Sequence[Curve], block: Block) -> list[tuple[str, ...]]:
