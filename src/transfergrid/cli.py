@@ -19,6 +19,7 @@ VERBS = {
     "rank": "transfergrid.verbs.ranking",
     "curves": "transfergrid.verbs.curves",
     "dashboard": "transfergrid.verbs.dashboarding",
+    "explain": "transfergrid.verbs.explaining",
     "list": "transfergrid.verbs.listing",
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",

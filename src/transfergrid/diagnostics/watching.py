@@ -53,6 +53,8 @@ FEWEST, MOST = 64, 256
 """Examples of each part that are looked at."""
 SHARE = 0.02
 """Of the examples that training passes through the backbone: so many of each part."""
+JUDGES = 20
+"""Validation examples from which on they judge the head; of fewer each counts five points."""
 LARGEST_RANDOM = 50_000_000
 """Parameters up to which a second model, with random weights, is made for comparison."""
 
@@ -140,24 +142,24 @@ class Watch:
         for name, view in {"train": self.scored, "validation": data.validation}.items():
             if view is not None:
                 rows = spread(len(view), self.most)
-                self.samples[name], self.labels[name] = (
-                    Sample.of_view(view, rows),
-                    view.labels[rows],
-                )
+                self.samples[name] = Sample.of_view(view, rows)
+                self.labels[name] = view.labels[rows]
         hidden = self.setup.drawn.unlabelled
-        whole = target.whole("pool", self.setup.preprocess)
-        rows = hidden[spread(len(hidden), self.most)]
-        self.samples["target"] = Sample(whole.prepared.rows, self.setup.preprocess, rows)
+        rows, preprocess = hidden[spread(len(hidden), self.most)], self.setup.preprocess
+        seen = next((v for v in (data.train, data.unlabelled, data.validation) if v), None)
+        self.samples["target"] = (
+            Sample(seen.prepared.rows, preprocess, rows)  # what is prepared for them anyway
+            if seen is not None
+            else Sample.of_examples(target.examples("pool"), preprocess, rows)
+        )
 
     def _draw_source(self) -> None:
         """Take examples of the source's own domain, where its knowledge can be lost."""
         view, needs = self.setup.data.source, self.setup.strategy.needs
         if view is not None:
             rows = spread(len(view), self.most)
-            self.samples["source"], self.labels["source"] = (
-                Sample.of_view(view, rows),
-                view.labels[rows],
-            )
+            self.samples["source"] = Sample.of_view(view, rows)
+            self.labels["source"] = view.labels[rows]
             return
         domain = (self.source or {}).get("domain")
         if needs.source != "weights" or needs.teacher or domain is None or not self._learns():
@@ -269,7 +271,7 @@ class Watch:
         labels, rows = self.labels["train"], after["train"].embeddings
         classes = len(self.setup.target.classes)
         fitted = closed_forms.ridge(rows, closed_forms.one_hot(labels, classes))
-        if "validation" in after and outcome.validation is not None:
+        if outcome.validation is not None and len(outcome.validation[1]) >= JUDGES:
             on, judged, truth = "validation", outcome.validation[0], self.labels["validation"]
             said = fitted.predict(after["validation"].embeddings)
         else:

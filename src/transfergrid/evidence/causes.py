@@ -1,0 +1,246 @@
+"""Causes that lie in the training, the network or its head. Each is judged by itself.
+
+A function returns None where the record cannot tell, or where the cause cannot be. Accuracies are
+"above chance" where chance is counted as 0 and perfect as 1, so that class numbers do not matter.
+"""
+
+from __future__ import annotations
+
+from transfergrid.diagnostics.findings import Probe
+from transfergrid.evidence.case import (
+    MOVED,
+    Case,
+    Cause,
+    Remedy,
+    above_chance,
+    accuracy,
+    binomial_se,
+    chance,
+    percent,
+    ramp,
+)
+
+FITTED, UNFITTED = 0.8, 0.3
+"""Training accuracy above chance: networks of a grid have parameters enough to fit every label
+they were given, so less than 0.8 is a sign, 0.3 is proof; the flag `underfit` stands at 0.5."""
+HEAD_GAP, HEAD_BROKEN = 0.03, 0.20
+"""Accuracy that a closed form adds on the same features, beyond one standard error: three points
+are the usual distance between two ways of fitting a linear head, twenty are not."""
+UNINFORMATIVE = 0.10
+"""Accuracy above chance of the better probe that is as good as nothing."""
+INFORMATIVE = 0.40
+"""That of features which are no obstacle to a few hundred steps of training."""
+PERFECT, GOOD = 0.95, 0.75
+"""That of features which are no obstacle at all, and of such as leave something to be desired."""
+SHIFT_LOW, SHIFT_HIGH = 0.3, 1.0
+"""Distance of means in running standard deviations, averaged over channels: domains that BatchNorm
+carries well stay under 0.3 in the digits study, at 1.0 most inputs lie on one side of the bend."""
+VARIANCE_LOW, VARIANCE_HIGH = 0.5, 1.5
+"""Absolute log ratio of variances: a factor of 1.6, and one of 4.5."""
+COLLAPSE_LOW, COLLAPSE_HIGH = 0.5, 0.1
+"""Unbiased linear CKA of embeddings before and after: under 0.5 more is new than old, at 0.1
+nothing that two unrelated networks would not share."""
+REMADE_LOW, REMADE_HIGH = 0.5, 1.5
+"""Largest relative change of a block: at 1 it moved as far as it is long."""
+DAMAGE_LOW, DAMAGE_HIGH = 0.02, 0.15
+"""Accuracy lost beyond two standard errors."""
+GAP_LOW, GAP_HIGH = 0.03, 0.20
+"""By how much the gap between training and test is wider than the baseline's."""
+MOST_OF_A_GAP = 0.6
+"""Overfitting restates a loss more than it explains it: every better cause goes first."""
+
+
+def optimisation(case: Case) -> Cause | None:
+    """Did it fit its own training examples?
+
+    A frozen backbone is left to the features and the head: its weights cannot learn. Where weights
+    moved by more than their own size the rate was too high, and the blame is shared with that.
+    """
+    fit, floor = accuracy(case.cell, "train"), chance(case.cell)
+    if fit is None or floor is None or not case.cell.budget.steps:
+        return None
+    strength = ramp(above_chance(fit, floor), FITTED, UNFITTED)
+    if case.is_frozen:
+        strength = 0.0
+    told = f"accuracy on its own training examples {percent(fit)} (chance {percent(floor)}"
+    told += f", baseline {percent(base)})" if (base := _fit(case)) is not None else ")"
+    change, found = case.change, case.found.optimisation
+    if change is not None and change > REMADE_LOW:
+        strength *= 0.6
+    if found and found.first_loss is not None and found.last_loss is not None:
+        told += f"; loss {found.first_loss:.3g} at first, {found.last_loss:.3g} at last"
+    if change is not None:
+        told += f"; no block's weights moved by more than {_size(change)}"
+    return Cause("optimisation", strength, told, _faster(case, change))
+
+
+def _fit(case: Case) -> float | None:
+    return accuracy(case.baseline, "train")
+
+
+def _size(change: float) -> str:
+    return "0.1 %" if change < 0.001 else f"{100 * change:,.1f} %"
+
+
+def _faster(case: Case, change: float | None) -> Remedy:
+    if change is not None and change > REMADE_LOW:
+        why = "a tenth of strategy.lr_factor: the weights were driven apart, not fitted"
+        return Remedy(case.strategy, why)
+    if change is not None and change < MOVED:
+        return Remedy(case.strategy, "ten times strategy.lr_factor: the weights stood still")
+    return Remedy(case.strategy, "twice the training.steps or three times strategy.lr_factor")
+
+
+def features(case: Case) -> Cause | None:
+    """Do the source's features tell of the classes at all, and more than random weights do?
+
+    Of a backbone that learns this is a bad start and no more: half as strong.
+    """
+    found = case.found.features
+    if found is None or found.before is None or not case.starts_from_source:
+        return None
+    here = best(found.before)
+    strength = ramp(above_chance(here, found.before.chance), INFORMATIVE, UNINFORMATIVE)
+    told = f"probes of the source's untouched features reach {percent(here)}"
+    told += f" (chance {percent(found.before.chance)}"
+    if found.random is not None:
+        there = best(found.random)
+        strength = max(strength, _no_better(found.before, found.random) * case.did_not_gain)
+        told += f", random weights {percent(there)}"
+    told += f"; leaving one of {found.before.n} out)"
+    if not case.is_frozen:
+        strength *= 0.5
+    why = "its weights can change" if case.is_frozen else "nothing of this source helps: none of it"
+    remedy = Remedy("full_finetuning" if case.is_frozen else "scratch", why)
+    return Cause("frozen features", min(1.0, strength), told, remedy)
+
+
+def _no_better(source: Probe, random: Probe) -> float:
+    """Return how far a source's features are from being better than random weights'.
+
+    Level with them counts 0.7, clearly worse 1; nearly perfect ones are no obstacle all the same.
+    """
+    here, there = best(source), best(random)
+    worse = 0.7 * ramp(here - there, _noise(here, there, source.n), 0.0)
+    worse += 0.3 * ramp(there - here, 0.0, 0.15)
+    return worse * ramp(above_chance(here, source.chance), PERFECT, GOOD)
+
+
+def best(probe: Probe) -> float:
+    """Return the better of both probes: features that either can read are informative."""
+    return max(probe.knn, probe.linear)
+
+
+def _noise(one: float, other: float, n: int) -> float:
+    """Return two standard errors of a difference, as if unpaired, and at least 2 points."""
+    both = binomial_se(one, n) ** 2 + binomial_se(other, n) ** 2
+    return max(2.0 * float(both) ** 0.5, 0.02)
+
+
+def head(case: Case) -> Cause | None:
+    """Would a head refitted in closed form do better on the very same features?
+
+    A strategy whose whole network did not fit is left to the optimisation: half as strong.
+    """
+    found = case.found.head
+    if found is None:
+        return None
+    gap = found.refitted - found.trained
+    error = _noise(found.refitted, found.trained, found.n) / 2
+    strength = ramp(gap - error, HEAD_GAP, HEAD_BROKEN)
+    fit, floor = accuracy(case.cell, "train"), chance(case.cell)
+    if not case.is_frozen and fit is not None and floor is not None:
+        strength *= 1.0 - 0.5 * ramp(above_chance(fit, floor), FITTED, UNFITTED)
+    part = "validation" if found.on == "validation" else "training"
+    told = (
+        f"on {found.n} {part} examples the trained head reaches {percent(found.trained)}, one "
+        f"refitted in closed form on the same features {percent(found.refitted)}"
+    )
+    other = case.reference.head
+    if other is not None:
+        told += f" (baseline {percent(other.trained)} and {percent(other.refitted)})"
+    why = "ten times strategy.lr_factor, or more training.steps: the features are there"
+    remedy = Remedy("feature_extraction" if case.is_frozen else case.strategy, why)
+    return Cause("head", strength, told, remedy)
+
+
+def batch_norm(case: Case) -> Cause | None:
+    """Do BatchNorm's running statistics fit the target's inputs as the cell was tested?"""
+    found = case.found.batch_norm
+    if found is None or found.after is None:
+        return None
+    now = found.after
+    strength = max(
+        ramp(now.mean_shift, SHIFT_LOW, SHIFT_HIGH),
+        ramp(now.log_variance, VARIANCE_LOW, VARIANCE_HIGH),
+    )
+    told = (
+        f"in {now.layers} BatchNorm layers the target's means are {now.mean_shift:.2g} running "
+        f"standard deviations off, its variances by a factor of e^{now.log_variance:.2g}; worst "
+        f"in {now.worst_layer}"
+    )
+    other = case.reference.batch_norm
+    if other is not None and other.after is not None:
+        told += f" (baseline {other.after.mean_shift:.2g} and e^{other.after.log_variance:.2g})"
+    if found.source is not None:
+        told += f"; on its own domain e^{found.source.log_variance:.2g}"
+    if case.is_frozen:
+        remedy = Remedy("full_finetuning", "the statistics then follow the target's batches")
+    else:
+        remedy = Remedy(case.strategy, "more training.steps: the statistics are still on their way")
+    return Cause("BatchNorm statistics", strength, told, remedy)
+
+
+def destroyed(case: Case) -> Cause | None:
+    """Was what the source knew lost in training, and was it worth something?
+
+    Needs both: representations or weights that are not the old ones, and damage. Damage is a test
+    accuracy below that of a probe of the untouched features, or a source task that is forgotten.
+    """
+    drift, probes = case.found.drift, case.found.features
+    if drift is None or not case.starts_from_source or case.is_frozen or case.change is None:
+        return None
+    kept = drift.embedding_cka
+    gone = max(
+        ramp(case.change, REMADE_LOW, REMADE_HIGH),
+        0.0 if kept is None else ramp(kept, COLLAPSE_LOW, COLLAPSE_HIGH),
+    )
+    told = f"weights of a block moved by {_size(case.change)}"
+    told += "" if kept is None else f", embeddings kept a similarity (CKA) of {kept:.2f}"
+    damage = 0.0
+    test = accuracy(case.cell, "test")
+    if probes and probes.before and test is not None:
+        before, n = best(probes.before), probes.before.n
+        noise = 2.0 * (binomial_se(before, n) + binomial_se(test, case.test_items))
+        damage = ramp(before - test - noise, DAMAGE_LOW, DAMAGE_HIGH)
+        told += f"; a probe of the untouched features reached {percent(before)}"
+        told += f", the cell {percent(test)} on test"
+    forgetting = case.found.forgetting
+    if forgetting and forgetting.before and forgetting.after:
+        before, after = best(forgetting.before), best(forgetting.after)
+        noise = _noise(before, after, forgetting.before.n)
+        damage = max(damage, ramp(before - after - noise, DAMAGE_LOW, DAMAGE_HIGH))
+        told += f"; source task {percent(before)} before, {percent(after)} after"
+    remedy = Remedy("layerwise_lr", "small steps near the input keep what the source knew")
+    return Cause("destroyed representation", min(gone, damage) * case.did_not_gain, told, remedy)
+
+
+def overfitting(case: Case) -> Cause | None:
+    """Is the gap between training and test wider than the baseline's?"""
+    train, test = accuracy(case.cell, "train"), accuracy(case.cell, "test")
+    base = accuracy(case.baseline, "train"), accuracy(case.baseline, "test")
+    if train is None or test is None or base[0] is None or base[1] is None:
+        return None
+    gap, other = train - test, base[0] - base[1]
+    noise = 2.0 * binomial_se(test, case.test_items)
+    strength = MOST_OF_A_GAP * ramp(gap - other - noise, GAP_LOW, GAP_HIGH) * case.did_not_gain
+    told = (
+        f"training {percent(train)}, test {percent(test)}: a gap of {100 * gap:.1f} points "
+        f"(baseline {100 * other:.1f})"
+    )
+    remedy = (
+        Remedy("scratch", "the features fit these labels and not the task")
+        if case.is_frozen
+        else Remedy("feature_extraction", "a head alone has less to overfit with")
+    )
+    return Cause("overfitting", strength, told, remedy)

@@ -1,0 +1,199 @@
+"""The verb `explain`: why a cell did worse than its baseline, and what to try next."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transfergrid.errors import check_known
+from transfergrid.evidence.autopsy import (
+    STANDS_OUT,
+    Autopsy,
+    arm_of,
+    autopsy,
+    block_of,
+    case_of,
+    is_same_source,
+    shared_by,
+)
+from transfergrid.evidence.case import Cause
+from transfergrid.evidence.gains import Gain, points, unit
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.report.words import number
+from transfergrid.verbs import Parser
+from transfergrid.verbs.finding import find_cell, label_of
+
+WIDTH = 80
+FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A cell's autopsy, with what its ledger adds."""
+
+    cell: Record
+    baseline: Record | None
+    found: Autopsy
+    others: tuple[Autopsy, ...]
+    """Of the arm's other seeds."""
+    block: tuple[Record, ...]
+    """The other cells of its seed block, among which a remedy may have been tried."""
+
+    def seeds(self, cause: Cause) -> str:
+        """Say in how many seeds a cause stands out; empty with one seed."""
+        every = (self.found, *self.others)
+        return f"in {shared_by(cause.name, every)} of {len(every)} seeds" if self.others else ""
+
+    def tried(self, cause: Cause) -> Record | None:
+        """Return the cell of this block that had the remedy, unless that is this arm again."""
+        name = cause.remedy.strategy
+        if name == self.cell.names.strategy:
+            return None
+        ours = [cell for cell in self.block if cell.names.strategy == name]
+        same = [cell for cell in ours if is_same_source(cell, self.cell)]
+        return same[0] if same else None
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid explain CELL [--results DIR] [--format text|json]`."""
+    parser = Parser(
+        prog="transfergrid explain",
+        description="Say why a cell did worse than its baseline, from what it noted in its record, "
+        "and what to try next.",
+    )
+    parser.add_argument("cell", help="its id, or the first four or more digits of it")
+    parser.add_argument("--results", default="results", help="the ledger's folder")
+    parser.add_argument("--format", default="text", help=", ".join(FORMATS))
+    chosen = parser.parse_args(arguments)
+    check_known("format", chosen.format, FORMATS)
+    ledger = Ledger(chosen.results)
+    told = explain(ledger, find_cell(ledger, chosen.cell))
+    text = json.dumps(plain(told), indent=1) if chosen.format == "json" else shown(told)
+    print(text)
+    return 0
+
+
+def explain(ledger: Ledger, identity: str) -> Explained:
+    """Judge a done cell, and its arm's other seeds likewise.
+
+    Raises:
+        BadInputError: there is no such cell.
+    """
+    cell, records = ledger.read(identity), ledger.records()
+    case = case_of(cell, records, ledger.predictions)
+    others = [other for other in arm_of(cell, records) if other.id != cell.id]
+    judged = tuple(autopsy(case_of(o, records, ledger.predictions)) for o in others)
+    return Explained(cell, case.baseline, autopsy(case), judged, tuple(block_of(cell, records)))
+
+
+def shown(told: Explained) -> str:
+    """Return the explanation as lines of at most 80 characters."""
+    lines = [*_wrapped(f"{told.cell.id} {label_of(told.cell)}"), *_wrapped(_gain(told))]
+    if not told.found.has_diagnostics:
+        lines.append("No diagnostics: this cell is older than they are; judged by what there is.")
+    lines += ["", *_named(told), ""]
+    weak = [c for c in told.found.causes if c not in told.found.named]
+    if weak:
+        names = ", ".join(f"{cause.name} {cause.strength:.2f}" for cause in weak)
+        lines += _wrapped(f"Considered, below {STANDS_OUT}: {names}")
+    if told.found.unjudged:
+        lines += _wrapped(f"Not judged: {', '.join(told.found.unjudged)}")
+    return "\n".join(lines)
+
+
+def _gain(told: Explained) -> str:
+    cell, gain = told.cell, told.found.gain
+    if cell.score is None:
+        return "It has no valid score."
+    has = f"{cell.metric.name} {_score(cell)} on {cell.data.test} test examples"
+    if told.baseline is None or gain is None or gain.mean is None:
+        why = "its baseline is not done" if cell.baseline else "it is compared with nothing"
+        return f"{has}; {why}."
+    name = told.baseline.names.strategy
+    over = f"{number(gain.mean, '%', signed=True)} points over {name} ({_score(told.baseline)})"
+    return f"{has}: {over} in this seed{_interval(gain)}."
+
+
+def _score(record: Record) -> str:
+    assert record.score is not None
+    mark = unit(record.metric)
+    return f"{number(record.score * points(record.metric), mark)}{f' {mark}' if mark else ''}"
+
+
+def _interval(gain: Gain) -> str:
+    if gain.low is None or gain.high is None:
+        return ""
+    low, high = (number(end, "%", signed=True) for end in (gain.low, gain.high))
+    noise = ", which is within noise" if gain.low <= 0 <= gain.high else ""
+    return f", 95 % interval over test items [{low}, {high}]{noise}"
+
+
+def _named(told: Explained) -> Iterator[str]:
+    named, gain = told.found.named, told.found.gain
+    gained = gain is not None and gain.mean is not None and gain.mean >= 0
+    if not named:
+        yield "Nothing stands out."
+        return
+    title = "It did not hurt here. What stands out:" if gained else "Most likely:"
+    for place, cause in enumerate(named):
+        if place < 2:
+            yield title if place == 0 else "Also:"
+        seeds = told.seeds(cause)
+        yield f"  {cause.name} (strength {cause.strength:.2f}{f', {seeds}' if seeds else ''})"
+        yield from _wrapped(cause.evidence, "    ")
+        yield from _wrapped(_next(told, cause), "    ")
+
+
+def _next(told: Explained, cause: Cause) -> str:
+    text = f"Try next: {cause.remedy.strategy} ({cause.remedy.why})"
+    done = told.tried(cause)
+    if done is not None and done.score is not None:
+        text += f"; done in this block, cell {done.id[:8]}: {_score(done)}"
+    return text
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent if indent else "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def plain(told: Explained) -> dict[str, Any]:
+    """Return the explanation as JSON values."""
+    gain = told.found.gain
+    return {
+        "cell": told.cell.id,
+        "names": asdict(told.cell.names),
+        "labels": told.cell.labels,
+        "seed": told.cell.seed,
+        "score": told.cell.score,
+        "baseline": told.baseline.id if told.baseline else None,
+        "gain": None if gain is None else gain.mean,
+        "low": None if gain is None else gain.low,
+        "high": None if gain is None else gain.high,
+        "has_diagnostics": told.found.has_diagnostics,
+        "stands_out_from": STANDS_OUT,
+        "causes": [_plain_cause(told, cause) for cause in told.found.causes],
+        "not_judged": list(told.found.unjudged),
+    }
+
+
+def _plain_cause(told: Explained, cause: Cause) -> dict[str, Any]:
+    every = (told.found, *told.others)
+    done = told.tried(cause)
+    return {
+        **asdict(cause),
+        "strength": round(cause.strength, 3),
+        "seeds": shared_by(cause.name, every),
+        "of_seeds": len(every),
+        "tried": done.id if done else None,
+    }
