@@ -247,8 +247,8 @@ class Notes:
 
 
 def _notes(verdict: Verdict) -> list[str]:
-    """Return the notes that its mark does not tell already."""
-    doubled = f"beyond the margin of {verdict.margin:g}" if len(mark(verdict)) == 2 else ""
+    """Return the notes less that on the margin: a doubled mark tells it, if it is decided."""
+    doubled = f"beyond the margin of {verdict.margin:g}"
     return [note for note in verdict.notes if note != doubled]
 
 
@@ -282,7 +282,8 @@ def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
     covers = f" that covers {COVERAGE[usual]}" if usual in COVERAGE else ""
     by = CORRECTIONS.get(correction, correction)
     p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
-    what = "points" if any(v.unit for v in verdicts) else "in the metric's units, more is better"
+    in_points = any(v.unit or (v.mean or 0.0) >= 10 for v in verdicts)
+    what = "points" if in_points else "in the metric's units, more is better"
     return f"Gains are {what}, paired by seed, with an uncorrected 95 % interval{covers}; {p}."
 
 

@@ -12,6 +12,7 @@ from transfergrid.keeping import has_model
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
 from transfergrid.report.words import number
+from transfergrid.selecting import Where
 
 SHORTEST = 4
 SHOWN = 8
@@ -74,10 +75,14 @@ def label_of(record: Record) -> str:
     return ", ".join([parts, *rest])
 
 
-def cell_lines(ledger: Ledger) -> list[str]:
-    """Return a line for each done cell: its id, test score, whether its weights are kept, words."""
+def cell_lines(ledger: Ledger, where: Where | None = None) -> list[str]:
+    """Return a line for each done cell: its id, test score, whether its weights are kept, words.
+
+    Raises:
+        BadInputError: no cell is where it was asked for.
+    """
     lines = []
-    for record in sorted(ledger.records(), key=label_of):
+    for record in sorted((where or Where()).rows(ledger.records()), key=label_of):
         score, metric = record.score, record.metric
         told = "–" if score is None else number(score * points(metric), unit(metric))
         kept = "kept" if has_model(ledger, record.id) else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from transfergrid import selecting
 from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
 from transfergrid.ledger import Ledger
@@ -31,14 +32,16 @@ CELLS = "cells"
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR]`."""
+    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR] [--where CONDITIONS]`."""
     parser = Parser(prog="transfergrid list", description="List what there is to choose from.")
     parser.add_argument("kind", nargs="?", help=", ".join((*KINDS, CELLS)))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     parser.add_argument("--results", default="results", help="where cells are kept")
+    parser.add_argument("--where", help=f"for {CELLS}: {selecting.HELP}")
     chosen = parser.parse_args(arguments)
     if chosen.kind == CELLS:
-        print("\n".join(cell_lines(Ledger(chosen.results))))
+        where = selecting.Where.parse(chosen.where)
+        print("\n".join(cell_lines(Ledger(chosen.results), where)))
         return 0
     kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
     for kind in kinds:

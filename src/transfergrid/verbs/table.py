@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from transfergrid import selecting
+from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.closing import rows_of
 from transfergrid.report.table import FORMATS, render, show
@@ -11,7 +14,10 @@ from transfergrid.verbs import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`."""
+    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`.
+
+    With `--where CONDITIONS` it shows the arms that are meant, and their baselines.
+    """
     parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
     )
@@ -19,10 +25,20 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
     parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
     parser.add_argument("--by-group", action="store_true", help="within each group of test items")
+    parser.add_argument("--where", help=selecting.HELP)
     chosen = parser.parse_args(arguments)
-    rows, failed = rows_of(Ledger(chosen.results), over=chosen.over, by_group=chosen.by_group)
+    ledger = Ledger(chosen.results)
+    cells = _selected(ledger, chosen.where) if chosen.where else None
+    rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
     if chosen.format == "table":
         show(rows, failed=failed)
     else:
         print(render(rows, failed=failed, format=chosen.format), end="")
     return 0
+
+
+def _selected(ledger: Ledger, where: str) -> set[str]:
+    """Return the identities of the cells that are meant, and of their baselines."""
+    bench = bench_of(ledger)
+    cells = [*bench.results, *map(result_of, bench.failures)]
+    return {cell.id for cell in selecting.selected(cells, selecting.Where.parse(where))}
