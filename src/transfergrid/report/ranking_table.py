@@ -81,9 +81,9 @@ def _section(rows: Sequence[Ranked], by: str, format: str, width: int, symbols: 
 
 
 def _grid(rows: Sequence[Ranked], symbols: Symbols) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the sources and, by score, each one's cell as text."""
+    """Return the sources and, by score that any of them has, each one's cell as text."""
     sources = list(dict.fromkeys(row.source for row in rows))
-    scores = list(dict.fromkeys(row.score for row in rows))
+    scores = list(dict.fromkeys(row.score for row in rows if row.of)) or [rows[0].score]
     cells = {(row.source, row.score): _cell(row, symbols) for row in rows}
     return sources, {score: [cells[source, score] for source in sources] for score in scores}
 
@@ -149,7 +149,7 @@ def _footer(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
         "seeds."
     )
     yield "These are forecasts: nothing was trained on the target, and no score promises a gain."
-    if any(not row.higher_is_better for row in rows):
+    if any(row.of and not row.higher_is_better for row in rows):
         yield "(low): lower is better."
     if any(row.out_of_bounds for row in rows):
         yield "!: outside what its definition allows, a numerical failure: do not use it."

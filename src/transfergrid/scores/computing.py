@@ -1,4 +1,4 @@
-"""Scores of a source for a target: read where they are kept, else computed from one pass."""
+"""Scores of a source for a target, computed from one pass of features and kept."""
 
 from __future__ import annotations
 
@@ -16,24 +16,18 @@ from transfergrid.scores.features import FeaturePasses
 from transfergrid.scores.keeping import Kept, Pair
 
 
-def scores_of(
-    pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses
-) -> tuple[Kept, bool]:
-    """Return the pair's scores, and whether any of them had to be computed.
+def compute(pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses) -> Kept:
+    """Compute these scores of a pair from one pass, keep them beside what was kept, return all.
 
     Raises:
         BadInputError: source or target cannot be had.
     """
-    kept = keeping.read(ledger, pair.id)
-    missing = [score for score in scores if kept is None or score.digest not in kept.values]
-    if kept is not None and not missing:
-        return kept, False
-    new = _computed(pair, missing, passes)
+    kept, new = keeping.read(ledger, pair.id), _computed(pair, scores, passes)
     if kept is not None:
         values, names = {**kept.values, **new.values}, {**kept.names, **new.names}
         new = replace(new, values=values, names=names)
     keeping.write(ledger, new)
-    return new, True
+    return new
 
 
 def _computed(pair: Pair, scores: Sequence[Option], passes: FeaturePasses) -> Kept:

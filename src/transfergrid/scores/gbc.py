@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,25 +21,27 @@ FLOOR = 1e-6
 """Least variance, as a share of the mean variance: classes of equal examples divide by it."""
 
 
+@dataclass(frozen=True)
 class Gbc(Score):
     """Minus the sum of Bhattacharyya coefficients of all ordered pairs of classes.
 
     Pandy et al. 2022: -sum_{i != j} exp(-D_B(i, j)), on principal components. Classes with
     one example have no variance and are left out. In [-K(K - 1), 0] for K classes that are left.
 
-    Args:
+    Attributes:
         covariance: "spherical" has one variance a class, "diagonal" one a class and dimension.
         dimensions: principal components that are kept.
     """
 
     paper = "Pandy et al. 2022, Gaussian Bhattacharyya coefficient"
 
-    def __init__(
-        self, covariance: Literal["spherical", "diagonal"] = "spherical", dimensions: int = 64
-    ) -> None:
-        if dimensions < 1:
-            raise ValueError(f"dimensions={dimensions}: give a number from 1")
-        self.covariance, self.dimensions = covariance, dimensions
+    covariance: Literal["spherical", "diagonal"] = "spherical"
+    dimensions: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.dimensions < 1:
+            raise ValueError(f"dimensions={self.dimensions}: give a number from 1")
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

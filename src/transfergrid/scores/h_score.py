@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Floats, Score, UndefinedScoreError, centred
 
 
+@dataclass(frozen=True)
 class HScore(Score):
     """trace(cov(f)^-1 cov(E[f | y])) (Bao et al. 2019), regularised.
 
@@ -17,14 +20,13 @@ class HScore(Score):
     invariant to invertible affine maps of the features; with it, to rotation and scale.
     In [0, min(d, K - 1)] for K classes that occur.
 
-    Args:
+    Attributes:
         shrinkage: regularise.
     """
 
     paper = "Bao et al. 2019, H-score; Ibrahim et al. 2022, regularised"
 
-    def __init__(self, shrinkage: bool = True) -> None:
-        self.shrinkage = shrinkage
+    shrinkage: bool = True
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

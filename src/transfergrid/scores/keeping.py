@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -87,10 +87,15 @@ class Kept:
         return self.values[found[-1]] if found else None
 
 
+def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
+    """Return those of the scores that are not kept."""
+    return [score for score in scores if kept is None or score.digest not in kept.values]
+
+
 def read(ledger: Ledger, identity: str) -> Kept | None:
     """Return what is kept under an identity; None if nothing readable is."""
     try:
-        return _parsed((ledger.root / "scores" / f"{identity}.json").read_bytes())
+        return _adapter().validate_json((ledger.root / "scores" / f"{identity}.json").read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -108,11 +113,6 @@ def write(ledger: Ledger, kept: Kept) -> None:
         (draft / "scores.json").write_text(text, encoding="utf-8")
         (ledger.root / "scores").mkdir(exist_ok=True)
         (draft / "scores.json").replace(ledger.root / "scores" / f"{kept.id}.json")
-
-
-def _parsed(text: bytes) -> Kept:
-    told: Mapping[str, Any] = json.loads(text)
-    return _adapter().validate_python(told)
 
 
 @lru_cache(maxsize=1)

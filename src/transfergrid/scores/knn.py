@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Floats, Score, UndefinedScoreError
 
 
+@dataclass(frozen=True)
 class Knn(Score):
     """k-NN accuracy, each example judged by the k nearest others.
 
@@ -15,17 +18,22 @@ class Knn(Score):
     Examples that are alone in their class cannot be right, and are only voters. Equal votes go to
     the first class. In [0, 1].
 
-    Args:
+    Attributes:
         k: neighbours that vote.
         temperature: of the weights; 0.07 gives s=.9 4.17 times the vote of s=.8.
     """
 
     paper = "Caron et al. 2021 (weights); leave-one-out k-NN"
 
-    def __init__(self, k: int = 5, temperature: float = 0.07) -> None:
-        if k < 1 or temperature <= 0:
-            raise ValueError(f"k={k}, temperature={temperature}: give k from 1, temperature > 0")
-        self.k, self.temperature = k, temperature
+    k: int = 5
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.k < 1 or self.temperature <= 0:
+            raise ValueError(
+                f"k={self.k}, temperature={self.temperature}: give k from 1 and a number above 0"
+            )
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Floats, Score, entropy
 
 
+@dataclass(frozen=True)
 class Leep(Score):
     """Log expected empirical prediction (Nguyen et al. 2020), in nats per example.
 
@@ -25,9 +28,21 @@ class Leep(Score):
         return -entropy(features.known), 0.0
 
     @override
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        return saturation(features)
+
+    @override
     def compute(self, features: Features) -> float:
         assert features.posteriors is not None
         return leep(features.posteriors, features.onehot)
+
+
+def saturation(features: Features) -> tuple[str, ...]:
+    """Say where the source's classes are so many that each example may have one of its own."""
+    assert features.posteriors is not None
+    n, source_classes = features.posteriors.shape
+    few = "fewer examples than source classes, which moves it to 0 whatever the source"
+    return (few,) if n < source_classes else ()
 
 
 def leep(posteriors: Floats, onehot: Floats) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
@@ -10,6 +12,7 @@ from transfergrid.scores.base import Features, Floats, Score, UndefinedScoreErro
 LEAST = 4
 
 
+@dataclass(frozen=True)
 class LinearCka(Score):
     """Linear centred kernel alignment of the source's features of the target with one-hot labels.
 
@@ -18,7 +21,7 @@ class LinearCka(Score):
     to the same architecture with random weights, the other usual reference, only tells whether
     training moved the features, not whether it helped.
 
-    Args:
+    Attributes:
         debiased: estimate HSIC without bias (Song et al. 2012; Nguyen et al. 2021): the plain
             estimate is near 1 for any features with fewer examples than dimensions. Both lie in
             [-1, 1], the plain one from 0.
@@ -26,8 +29,7 @@ class LinearCka(Score):
 
     paper = "Kornblith et al. 2019, CKA; Song et al. 2012, unbiased HSIC"
 
-    def __init__(self, debiased: bool = True) -> None:
-        self.debiased = debiased
+    debiased: bool = True
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

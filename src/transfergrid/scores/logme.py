@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from typing_extensions import override
@@ -13,6 +14,7 @@ GRID = np.linspace(-30.0, 30.0, 121)
 """Log ratios of the two precisions, about the features' own scale."""
 
 
+@dataclass(frozen=True)
 class LogMe(Score):
     """Maximum log evidence of one-vs-rest labels per example and class (You et al. 2021).
 

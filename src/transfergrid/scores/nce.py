@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Score, entropy
+from transfergrid.scores.leep import saturation
 
 
+@dataclass(frozen=True)
 class Nce(Score):
     """Negative conditional entropy -H(Y | Z), Z the source's likeliest class, in nats.
 
@@ -21,6 +25,10 @@ class Nce(Score):
     @override
     def bounds(self, features: Features) -> tuple[float, float]:
         return -entropy(features.known), 0.0
+
+    @override
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        return saturation(features)
 
     @override
     def compute(self, features: Features) -> float:

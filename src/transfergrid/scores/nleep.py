@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Literal
 
 from typing_extensions import override
@@ -21,13 +22,14 @@ LEAST_EACH = 2
 """Examples a Gaussian: with one each, clusters name examples and every source scores 0."""
 
 
+@dataclass(frozen=True)
 class Nleep(Score):
     """LEEP over the responsibilities of a Gaussian mixture on principal components.
 
     Li et al. 2021, "Ranking neural checkpoints". In [-H(Y), 0]. The mixture is fitted from a
     fixed start.
 
-    Args:
+    Attributes:
         gaussians_per_class: Gaussians for each class that the target has.
         variance: share of it that the principal components keep.
         covariance: of each Gaussian; "full" has d(d+1)/2 parameters, too many for few labels.
@@ -35,19 +37,17 @@ class Nleep(Score):
 
     paper = "Li et al. 2021, Ranking neural checkpoints"
 
-    def __init__(
-        self,
-        gaussians_per_class: int = 5,
-        variance: float = 0.8,
-        covariance: Literal["diag", "full", "spherical", "tied"] = "diag",
-    ) -> None:
-        if gaussians_per_class < 1 or not 0 < variance < 1:
+    gaussians_per_class: int = 5
+    variance: float = 0.8
+    covariance: Literal["diag", "full", "spherical", "tied"] = "diag"
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.gaussians_per_class < 1 or not 0 < self.variance < 1:
             raise ValueError(
-                f"gaussians_per_class={gaussians_per_class}, variance={variance}: give a number "
-                "from 1 and a share between 0 and 1"
+                f"gaussians_per_class={self.gaussians_per_class}, variance={self.variance}: give "
+                "a number from 1 and a share between 0 and 1"
             )
-        self.gaussians_per_class, self.variance = gaussians_per_class, variance
-        self.covariance = covariance
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Floats, Score, UndefinedScoreError, principal
 
 
+@dataclass(frozen=True)
 class Parc(Score):
     """Spearman correlation of pairwise distances: of features, and of one-hot labels.
 
@@ -16,16 +19,18 @@ class Parc(Score):
     prints it times 100. Pearson's correlation over principal components depends on their signs;
     see `base.principal`.
 
-    Args:
+    Attributes:
         dimensions: principal components that are kept.
     """
 
     paper = "Bolya et al. 2021, PARC"
 
-    def __init__(self, dimensions: int = 32) -> None:
-        if dimensions < 2:
-            raise ValueError(f"dimensions={dimensions}: Pearson's correlation takes 2 or more")
-        self.dimensions = dimensions
+    dimensions: int = 32
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.dimensions < 2:
+            raise ValueError(f"dimensions={self.dimensions}: Pearson's correlation takes 2 or more")
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
@@ -10,6 +12,7 @@ from transfergrid.scores.base import Features, Floats, Score, UndefinedScoreErro
 LEAST = 10
 
 
+@dataclass(frozen=True)
 class ProxyADistance(Score):
     """2 (1 - 2e), at least 0, e the cross-validated error of a linear domain classifier.
 
@@ -17,7 +20,7 @@ class ProxyADistance(Score):
     within each fold. In [0, 2], and lower is better: 0 where the domains look alike to the source.
     It says nothing of labels, so a source may be near and useless.
 
-    Args:
+    Attributes:
         folds: of the cross-validation.
         regularisation: of the logistic regression (scikit-learn's C).
     """
@@ -26,12 +29,16 @@ class ProxyADistance(Score):
     needs = ("source",)
     higher_is_better = False
 
-    def __init__(self, folds: int = 5, regularisation: float = 0.01) -> None:
-        if folds < 2 or regularisation <= 0:
+    folds: int = 5
+    regularisation: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.folds < 2 or self.regularisation <= 0:
             raise ValueError(
-                f"folds={folds}, regularisation={regularisation}: give 2 or more and a number > 0"
+                f"folds={self.folds}, regularisation={self.regularisation}: give 2 or more folds "
+                "and a number above 0"
             )
-        self.folds, self.regularisation = folds, regularisation
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

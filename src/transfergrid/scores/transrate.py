@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from transfergrid.scores.base import Features, Floats, Score, centred
 
 
+@dataclass(frozen=True)
 class TransRate(Score):
     """R(Z) - sum_c n_c/n R(Z_c) in nats, Z centred (Huang et al. 2022).
 
@@ -15,16 +18,18 @@ class TransRate(Score):
     libraries that count all alike differ where classes are unequal. In [0, R(Z)]. It grows with the
     features' scale, so it compares sources of one architecture better than others.
 
-    Args:
+    Attributes:
         eps: squared distortion that is allowed.
     """
 
     paper = "Huang et al. 2022, TransRate"
 
-    def __init__(self, eps: float = 1e-4) -> None:
-        if eps <= 0:
-            raise ValueError(f"eps={eps}: give a number above 0")
-        self.eps = eps
+    eps: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.eps <= 0:
+            raise ValueError(f"eps={self.eps}: give a number above 0")
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

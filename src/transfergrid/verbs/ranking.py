@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
     from transfergrid.composing import Composer, Request
-    from transfergrid.scores.features import FeaturePasses
     from transfergrid.scores.keeping import Kept, Pair
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "hydra")
@@ -43,7 +42,7 @@ def command(arguments: Sequence[str]) -> int:
         scores = asked.scores()
         results = chosen.results or asked.results
         pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results), asked))
-        kept = list(computed(pairs, scores, Ledger(results), asked.machine()))
+        kept = list(scored(pairs, scores, Ledger(results), asked.machine()))
     if not kept:
         raise BadInputError("nothing to rank")
     _print(kept, [score.name for score in scores], asked.leading, chosen.format)
@@ -189,14 +188,29 @@ def pairs_of(ledger: Ledger, asked: Asked) -> Iterator[Pair]:
             yield pair
 
 
-def computed(
+def scored(
     pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
 ) -> Iterator[Kept]:
     """Yield what is kept of each pair, computed where that is missing."""
+    from transfergrid.scores import keeping
+
+    obey = None
+    for pair in pairs:
+        kept = keeping.read(ledger, pair.id)
+        missing = keeping.missing(kept, scores)
+        if missing:
+            obey = obey or _computer(ledger, machine)
+            kept = obey(pair, missing)
+        assert kept is not None
+        yield kept
+
+
+def _computer(ledger: Ledger, machine: dict[str, Any]) -> Callable[[Pair, Sequence[Option]], Kept]:
+    """Return what computes scores; made only when some are missing, for it imports torch."""
     import torch
 
     from transfergrid.fitting import Machine, quiet
-    from transfergrid.scores.computing import scores_of
+    from transfergrid.scores.computing import compute
     from transfergrid.scores.features import FeaturePasses
 
     quiet()
@@ -204,18 +218,7 @@ def computed(
     used = Machine(**machine)
     torch.set_num_threads(used.threads)
     passes = FeaturePasses(ledger.root, used)
-    for pair in pairs:
-        yield _one(pair, scores, ledger, passes, scores_of)
-
-
-def _one(
-    pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses, obey: Any
-) -> Kept:
-    kept: Kept
-    kept, new = obey(pair, scores, ledger, passes)
-    if new and sys.stderr.isatty():
-        print(f"{pair.label}: {kept.seconds:.1f} s", file=sys.stderr)
-    return kept
+    return lambda pair, scores: compute(pair, scores, ledger, passes)
 
 
 @contextmanager

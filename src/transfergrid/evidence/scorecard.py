@@ -1,0 +1,312 @@
+"""Would a score have told? Transferability scores beside the gains that were measured later.
+
+Sources are compared inside a group: one target, label budget and strategy. What a row says is the
+mean over its groups.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfergrid.record import Labels
+
+if TYPE_CHECKING:
+    from transfergrid.scores.keeping import Kept
+
+FEWEST = 4
+"""Sources below which neither an interval nor a ranking means anything."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredGain:
+    """What became of a source under a strategy, over all seeds."""
+
+    source_part: str
+    """The source's digest as in the cells' records (`parts.source`)."""
+    target_part: str
+    source: str
+    target: str
+    labels: Labels
+    strategy: str
+    gain: float
+    """Over the primary baseline, in points."""
+    low: float | None = None
+    high: float | None = None
+    negative: bool | None = None
+    """Whether it ends below its baseline, as the caller judges that; None: not known."""
+    placebo: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A score of one source set beside its measured gain."""
+
+    score: str
+    source: str
+    target: str
+    labels: Labels
+    strategy: str
+    value: float | None
+    """Oriented: more is better; None where the score is undefined."""
+    gain: float
+    negative: bool | None = None
+    out_of_bounds: int = 0
+
+    @property
+    def group(self) -> tuple[str, Labels, str]:
+        """What sources are compared inside."""
+        return self.target, self.labels, self.strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorecardRow:
+    """How well one score foretold gains."""
+
+    score: str
+    strategy: str | None
+    """The strategy that it is about; None for all together."""
+    tau: float | None
+    """Weighted Kendall tau of score and gain, mean over groups, in -1 to 1."""
+    low: float | None
+    """Of its 95 % interval over sources (jackknife, t), cut at -1 and 1."""
+    high: float | None
+    regret: float | None
+    """regret@1, points: best gain minus that of the source put first, mean over groups."""
+    auroc: float | None
+    """Chance that of two sources of a group the lower score is that of the cell below scratch."""
+    auroc_pairs: int
+    """How many such pairs that is from."""
+    auroc_pooled: float | None
+    """The same over all cells, whatever their target, where scores need not be on one scale."""
+    sources: int
+    groups: int
+    cells: int
+    negatives: int
+    """Cells that end below scratch."""
+    undefined: int
+    """Cells without a value of this score; it cannot put their source first."""
+    out_of_bounds: int
+    """Values that cannot be."""
+    note: str | None
+    """What keeps the row from saying much."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row by field name."""
+        return asdict(self)
+
+
+def scorecard_of(
+    scores: str | Path | Iterable[Kept],
+    gains: Iterable[MeasuredGain],
+    *,
+    placebos: bool = False,
+    by_strategy: bool = False,
+) -> list[ScorecardRow]:
+    """Set kept scores beside measured gains.
+
+    Args:
+        scores: the ledger's folder, or what `scores.keeping.read_all` gives.
+        gains: one for each source, target, label budget and strategy.
+        placebos: count them as sources. Any score that sees structure puts them last, which
+            flatters tau and regret; for the flagging of harm they are most of what there is.
+        by_strategy: a row for each strategy instead of one for all.
+    """
+    chosen = [gain for gain in gains if placebos or not gain.placebo]
+    return scorecard(forecasts_of(scores, chosen), by_strategy=by_strategy)
+
+
+def forecasts_of(
+    scores: str | Path | Iterable[Kept], gains: Iterable[MeasuredGain]
+) -> list[Forecast]:
+    """Join scores with gains by source, target and labels; a score is the mean over its seeds.
+
+    Gains without any kept score give nothing.
+    """
+    blocks = _by_parts(_read(scores))
+    found = []
+    for gain in gains:
+        kept = blocks.get((gain.source_part, gain.target_part, gain.labels), [])
+        for name in dict.fromkeys(name for one in kept for name in one.names.values()):
+            found.append(_forecast(name, kept, gain))
+    return found
+
+
+def _read(scores: str | Path | Iterable[Kept]) -> Iterable[Kept]:
+    if not isinstance(scores, (str, Path)):
+        return scores
+    from transfergrid.ledger import Ledger
+    from transfergrid.scores.keeping import read_all
+
+    return read_all(Ledger(scores))
+
+
+def _by_parts(scores: Iterable[Kept]) -> dict[tuple[str, str, Labels], list[Kept]]:
+    found: dict[tuple[str, str, Labels], list[Kept]] = {}
+    for kept in scores:
+        for part in kept.source_parts:
+            found.setdefault((part, kept.target_part, kept.labels), []).append(kept)
+    return found
+
+
+def _forecast(name: str, kept: Sequence[Kept], gain: MeasuredGain) -> Forecast:
+    values = [value for one in kept if (value := one.value(name)) is not None]
+    oriented = [v.value if v.higher_is_better else -v.value for v in values if v.value is not None]
+    return Forecast(
+        score=name,
+        source=gain.source,
+        target=gain.target,
+        labels=gain.labels,
+        strategy=gain.strategy,
+        value=statistics.fmean(oriented) if oriented else None,
+        gain=gain.gain,
+        negative=gain.negative,
+        out_of_bounds=sum(value.out_of_bounds for value in values),
+    )
+
+
+def scorecard(forecasts: Iterable[Forecast], *, by_strategy: bool = False) -> list[ScorecardRow]:
+    """Return a row for each score, highest tau first; for each strategy, if that is asked for."""
+    listed = list(forecasts)
+    rows = []
+    strategies = dict.fromkeys(f.strategy for f in listed) if by_strategy else {None: None}
+    for strategy in strategies:
+        of = [f for f in listed if strategy in (None, f.strategy)]
+        names = dict.fromkeys(f.score for f in of)
+        part = [_row(name, strategy, [f for f in of if f.score == name]) for name in names]
+        rows += sorted(part, key=lambda row: math.inf if row.tau is None else -row.tau)
+    return rows
+
+
+def _row(score: str, strategy: str | None, all_cells: Sequence[Forecast]) -> ScorecardRow:
+    cells = [cell for cell in all_cells if cell.value is not None]
+    sources = len({cell.source for cell in cells})
+    tau, pairs = mean_tau(cells), _pairs(cells)
+    low, high = jackknife(cells, mean_tau) if sources >= FEWEST else (None, None)
+    return ScorecardRow(
+        score=score,
+        strategy=strategy,
+        tau=tau,
+        low=low,
+        high=high,
+        regret=mean_regret(all_cells),
+        auroc=statistics.fmean(pairs) if pairs else None,
+        auroc_pairs=len(pairs),
+        auroc_pooled=_pooled(cells),
+        sources=sources,
+        groups=len({cell.group for cell in cells}),
+        cells=len(cells),
+        negatives=sum(bool(cell.negative) for cell in cells),
+        undefined=len(all_cells) - len(cells),
+        out_of_bounds=sum(cell.out_of_bounds for cell in all_cells),
+        note=_note(sources, tau),
+    )
+
+
+def _note(sources: int, tau: float | None) -> str | None:
+    if sources < FEWEST:
+        return f"too few sources to say: {sources}"
+    return "gains or groups too few to order" if tau is None else None
+
+
+def _groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
+    found: dict[Any, list[Forecast]] = {}
+    for cell in cells:
+        found.setdefault(cell.group, []).append(cell)
+    return list(found.values())
+
+
+def mean_tau(cells: Iterable[Forecast]) -> float | None:
+    """Return the mean weighted tau of groups with two sources or more; None if there are none."""
+    taus = [tau for group in _groups(cells) if (tau := _tau(group)) is not None]
+    return statistics.fmean(taus) if taus else None
+
+
+def _tau(group: Sequence[Forecast]) -> float | None:
+    values = [_known(cell) for cell in group if cell.value is not None]
+    gains = [cell.gain for cell in group if cell.value is not None]
+    return weighted_tau(values, gains)
+
+
+def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | None:
+    """Return `scipy.stats.weightedtau` as it comes (Vigna 2015).
+
+    Hyperbolic weights 1/(rank + 1) that add, mean of the rankings by score and by gain: confusing
+    the best sources costs more than confusing the worst. A score that is the same for all
+    orders nothing, which is 0; of equal gains, or of fewer than two, nothing is to be told: None.
+    """
+    from scipy.stats import weightedtau
+
+    if len(gains) < 2 or len(set(gains)) < 2:
+        return None
+    if len(set(values)) < 2:
+        return 0.0
+    return float(weightedtau(values, gains).statistic)
+
+
+def jackknife(
+    cells: Sequence[Forecast], statistic: Callable[[Iterable[Forecast]], float | None]
+) -> tuple[float | None, float | None]:
+    """Return a 95 % interval over sources, by leaving one out of all groups at a time.
+
+    Tukey's jackknife with a t quantile: a rank correlation of a bootstrap sample is of sources that
+    tie with themselves. None where a source less leaves nothing to order.
+    """
+    from scipy.stats import t
+
+    sources = list(dict.fromkeys(cell.source for cell in cells))
+    whole = statistic(cells)
+    less = [statistic([c for c in cells if c.source != source]) for source in sources]
+    left = [value for value in less if value is not None]
+    n = len(sources)
+    if whole is None or len(left) < n or n < 2:
+        return None, None
+    error = math.sqrt((n - 1) / n * sum((value - statistics.fmean(left)) ** 2 for value in left))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    return max(-1.0, whole - half), min(1.0, whole + half)
+
+
+def mean_regret(cells: Iterable[Forecast]) -> float | None:
+    """Return the mean regret@1 of groups with two sources or more, in points."""
+    regrets = [r for group in _groups(cells) if (r := _regret(group)) is not None]
+    return statistics.fmean(regrets) if regrets else None
+
+
+def _regret(group: Sequence[Forecast]) -> float | None:
+    """Return what following the score costs; of sources that tie for the first place, the mean."""
+    rated = [cell for cell in group if cell.value is not None]
+    if len(group) < 2 or not rated:
+        return None
+    top = max(_known(cell) for cell in rated)
+    put_first = statistics.fmean(cell.gain for cell in rated if cell.value == top)
+    return max(cell.gain for cell in group) - put_first
+
+
+def _pairs(cells: Iterable[Forecast]) -> list[float]:
+    """Return for each pair of a harmed and another cell of a group whether the score tells."""
+    return [told for group in _groups(cells) for told in _told(group)]
+
+
+def _pooled(cells: Iterable[Forecast]) -> float | None:
+    told = _told(list(cells))
+    return statistics.fmean(told) if told else None
+
+
+def _told(cells: Sequence[Forecast]) -> list[float]:
+    harmed = np.array([_known(cell) for cell in cells if cell.negative is True])
+    others = np.array([_known(cell) for cell in cells if cell.negative is False])
+    above = others[:, None] - harmed[None, :]
+    told: list[float] = ((np.sign(above) + 1) / 2).ravel().tolist()
+    return told
+
+
+def _known(cell: Forecast) -> float:
+    assert cell.value is not None
+    return cell.value
