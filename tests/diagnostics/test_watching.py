@@ -9,8 +9,9 @@ from torch import nn
 
 from transfergrid import api, cell
 from transfergrid.diagnostics import watching
+from transfergrid.diagnostics.noting import relative_change
 from transfergrid.diagnostics.reading import Moments, Outputs, spread
-from transfergrid.diagnostics.watching import Watch, relative_change, untouched_randomness
+from transfergrid.diagnostics.watching import Watch, untouched_randomness
 from transfergrid.factory import config_of
 from transfergrid.fitting import Machine
 from transfergrid.ledger import Ledger
