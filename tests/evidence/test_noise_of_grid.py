@@ -9,6 +9,7 @@ from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.noise_of_grid import observed
 from transfergrid.evidence.planted import Noise, Scenario, draw, run
+from transfergrid.evidence.results import result_of
 from transfergrid.record import Flags
 
 NOISE = Noise(items=3_000, sd=2.0, accuracy=80.0, disagreement=20.0, same_arm=12.0)
@@ -27,7 +28,8 @@ def grid(noise=NOISE, arms=12, blocks=6, gain=0.0):
         ]
         for k, cell in enumerate([base, *cells]):
             score = float(right[k, block].mean())
-            records.append(dataclasses.replace(cell, scores=made(score=score).scores))
+            scored = dataclasses.replace(cell, scores=made(score=score).scores)
+            records.append(result_of(scored))
             said[cell.id] = predicted(right[k, block])
     return records, said
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import baselines_of, grouped
 from transfergrid.evidence.gains import paired
+from transfergrid.evidence.judging import kind_of
 from transfergrid.evidence.outcomes import Read, right
 from transfergrid.evidence.planted import Noise, correlation, disagreement
-from transfergrid.record import Record
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdicts import TRANSFER
 
 MOST_ARMS = 200
 """More arms are not looked into, but every so-manieth: medians are wanted."""
@@ -48,22 +50,26 @@ class _Arm(NamedTuple):
     classes: int
 
 
-def observed(records: Iterable[Record], read: Read) -> Observed:
-    """Measure the chance in the arms that have a primary baseline and per-example predictions.
+def observed(results: Iterable[Result], read: Read) -> Observed:
+    """Measure the chance in the arms that have a source, a primary baseline and predictions.
+
+    Placebos stay out. Whatever metric decides, it is of being right that chance is measured.
 
     Raises:
-        BadInputError: no arm has both.
+        BadInputError: no arm has all of them.
     """
-    by_id = {record.id: record for record in records}
+    by_id = {result.id: result for result in results}
     pairs = [
         found
         for cells in grouped(by_id.values()).values()
-        if (found := paired(cells, baselines_of(cells, by_id)))
+        if kind_of(cells[0]) == TRANSFER and (found := paired(cells, baselines_of(cells, by_id)))
     ]
     step = -(-len(pairs) // MOST_ARMS) or 1
     arms = [arm for found in pairs[::step] if (arm := _arm(found, read)) is not None]
     if not arms:
-        raise BadInputError("no arm has a baseline and predictions of its test items to learn from")
+        raise BadInputError(
+            "no arm has a source, a baseline and predictions of its test items to learn from"
+        )
     collapsed = [cell.flags.collapsed for found in pairs for cell, _ in found]
     return Observed(
         _noise(arms, sum(collapsed) / len(collapsed)),
@@ -73,11 +79,11 @@ def observed(records: Iterable[Record], read: Read) -> Observed:
     )
 
 
-def _family_sizes(pairs: Sequence[list[tuple[Record, Record]]]) -> list[int]:
-    sizes: defaultdict[tuple[object, ...], int] = defaultdict(int)
-    for (cell, base), *_ in pairs:
-        sizes[cell.parts.target, cell.labels, base.names.strategy] += 1
-    return list(sizes.values())
+def _family_sizes(pairs: Sequence[list[tuple[Result, Result]]]) -> list[int]:
+    """Return the size of each arm's family."""
+    families = [(cell.parts.target, cell.labels, base.names.strategy) for (cell, base), *_ in pairs]
+    sizes = Counter(families)
+    return [sizes[family] for family in families]
 
 
 def _noise(arms: Sequence[_Arm], collapsed: float) -> Noise:
@@ -105,9 +111,10 @@ def _median(values: Sequence[int]) -> int:
     return int(statistics.median_high(values))
 
 
-def _arm(pairs: Sequence[tuple[Record, Record]], read: Read) -> _Arm | None:
+def _arm(pairs: Sequence[tuple[Result, Result]], read: Read) -> _Arm | None:
     try:
         both = [[right(read, cell.id) for cell in pair] for pair in pairs]
+        classes = read(pairs[0][0].id).probabilities.shape[1]
     except BadInputError:  # predictions that were not kept
         return None
     if len({side.items for pair in both for side in pair}) > 1 or both[0][0].n < 2:
@@ -123,7 +130,7 @@ def _arm(pairs: Sequence[tuple[Record, Record]], read: Read) -> _Arm | None:
         _correlation(arm.mean(), base.mean(), (arm * base).mean()),
         statistics.fmean(within) if within else None,
         _seed_variance(100 * (arm - base)) if n > 1 else None,
-        max(len(pairs[0][0].data.classes), 2),
+        max(classes, 2),
     )
 
 

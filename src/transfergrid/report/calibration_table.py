@@ -220,5 +220,5 @@ def planted(plan: Plan) -> list[str]:
         f"seeds, arms disagreeing on {noise.disagreement:.3g} % of the items, seeds of an arm on "
         f"{noise.same_arm:.3g} %; margin {plan.rules.margin:g}. Each simulation draws new seeds "
         f"and a new test set. {plan.simulations:,} simulations: shares near 5 % are sure to "
-        f"±{half * 0.436:.1g}, near 50 % to ±{half:.1g}."
+        f"±{half * 0.436:.1f}, near 50 % to ±{half:.1f}."
     ]

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.calibration import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
-from transfergrid.evidence.decisions import MARGIN, Rules
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.noise_of_grid import Observed, observed
 from transfergrid.evidence.planted import Noise, Scenario
 from transfergrid.ledger import Ledger
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("results", nargs="?", help="a ledger's folder, to learn the noise from; by default none")
+    add("--where", default="", help=selecting.HELP)
     add("--seeds", help="numbers of seeds; by default the grid's own, 3, 5 and 10")
     add("--items", type=int, help="test items")
     add("--sd", type=float, help="of a gain over seeds, in points, were there endless test items")
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--collapse", type=float, help="share of runs that collapse, in those scenarios")
     add("--family", type=int, help="arms that share the baseline and are corrected together")
     add("--gain", help="true gains in points (default 0,1,2,5)")
-    add("--margin", type=float, default=MARGIN, help="of practical relevance, in points")
+    add("--margin", type=float, help="of practical relevance, in points; by default as declared")
     add("--simulations", type=int, default=SIMULATIONS)
     add("--random-seed", type=int, default=0, help="of the simulations")
     add("--scenario", help=f"{', '.join(Scenario)} (default: all)")
@@ -67,13 +70,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(chosen: argparse.Namespace) -> Plan:
-    grid = _observed(chosen.results) if chosen.results else None
+    bench = bench_of(Ledger(chosen.results)) if chosen.results else None
+    if chosen.where and bench is None:
+        raise BadInputError("--where is about a folder of results, and none is given")
+    grid = _observed(bench, chosen.where) if bench else None
     given = {name: value for name in FACTS if (value := getattr(chosen, name)) is not None}
     own = (grid.seeds,) if grid and grid.seeds > 1 else ()
     family = chosen.family if chosen.family is not None else grid.family if grid else 1
     return Plan(
         noise=_with(grid.noise if grid else Noise(), given),
-        rules=Rules(margin=chosen.margin),
+        rules=_rules(bench, chosen.margin),
         seeds=_listed(chosen.seeds, int) or tuple(dict.fromkeys((*own, *SEEDS))),
         gains=_listed(chosen.gain, float) or GAINS,
         scenarios=_scenarios(chosen.scenario),
@@ -93,12 +99,18 @@ def _with(noise: Noise, given: dict[str, float]) -> Noise:
     return dataclasses.replace(noise, **{**scaled, **given})
 
 
-def _observed(results: str) -> Observed:
-    ledger = Ledger(results)
-    found = observed(ledger.records(), ledger.predictions)
+def _rules(bench: Bench | None, margin: float | None) -> Rules:
+    """Return the declared rules, with Holm's correction: no other is simulated."""
+    rules = dataclasses.replace(bench.declaration.rules if bench else Rules(), correction="holm")
+    return rules if margin is None else dataclasses.replace(rules, margin=margin)
+
+
+def _observed(bench: Bench, where: str) -> Observed:
+    results = selecting.selected(bench.results, selecting.Where.parse(where))
+    found = observed(results, bench.outcomes)
     print(
-        f"Noise as in {found.arms} arms of '{results}': medians of {found.seeds} seeds, "
-        f"families of {found.family}.",
+        f"Noise as in {found.arms} arm{'s' * (found.arms > 1)} of '{bench.ledger.root}': medians "
+        f"of {found.seeds} seeds, families of {found.family}.",
         file=sys.stderr,
     )
     return found
