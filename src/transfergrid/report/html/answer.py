@@ -1,0 +1,221 @@
+"""The answer in a sentence for each target and label budget, and how many verdicts of each kind.
+
+An arm is recommended by its validation score alone; its gain is then read on the test set, with
+its verdict and interval. The best of many arms by test score would look good for nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.correction import benjamini_hochberg
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import PLACEBO, TRANSFER, Verdict
+from transfergrid.record import Labels
+from transfergrid.report.html.data import ReportData
+from transfergrid.report.words import budget, number
+
+SAID = {
+    Kind.POSITIVE: "helped",
+    Kind.NEGATIVE: "hurt",
+    Kind.EQUIVALENT: "no difference",
+    Kind.UNDECIDED: "undecided",
+}
+"""What each verdict is called on the page."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is recommended for one target and label budget."""
+
+    target: str
+    labels: Labels
+    kind: Kind | None
+    """Verdict of the recommended arm's gain; None where no arm with a baseline is recommended."""
+    arm: str
+    """What to use, in few words."""
+    sentence: str
+    row: int | None = None
+    """The recommended arm's place among the verdicts."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many primary comparisons of sources came to each verdict."""
+
+    kinds: dict[Kind, int]
+    seeds: int | None
+    """Median of the further seeds that the undecided ones would take."""
+    without_seeds: int
+    """Undecided ones that no number of seeds would decide, or that cannot tell."""
+    helped_overall: int
+    """Gains, and losses below, that stand with the false discovery rate held over the grid."""
+    hurt_overall: int
+    aside: int
+    """Placebos and controls, which are not counted above."""
+
+
+def places(verdicts: Sequence[Verdict]) -> list[tuple[str, Labels]]:
+    """Return each target and label budget, budgets in rising order and "all" last."""
+    found = {(verdict.target, verdict.labels) for verdict in verdicts}
+    return sorted(found, key=lambda place: (place[0], labels_order(place[1])))
+
+
+def answers(data: ReportData) -> list[Answer]:
+    """Return an answer for each target and label budget."""
+    chosen = {place: _chosen(data, *place) for place in places(data.verdicts)}
+    return [_answer(data, place, chosen) for place in chosen]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The arm with the best validation score; `row` is None for a baseline."""
+
+    name: str
+    validation: float
+    row: int | None
+    strategy: str
+
+
+def _chosen(data: ReportData, target: str, labels: Labels) -> _Choice | None:
+    found: dict[str, _Choice] = {}
+    better = 1.0
+    for row, verdict in enumerate(data.verdicts):
+        if (verdict.target, verdict.labels) != (target, labels) or verdict.kind == PLACEBO:
+            continue
+        better = -1.0 if verdict.metric in data.lower_is_better else 1.0
+        if verdict.validation is not None:
+            name = arm_name(verdict)
+            found[name] = _Choice(name, verdict.validation, row, verdict.strategy)
+        baseline = _baseline_validation(data, verdict)
+        if baseline is not None:
+            name = verdict.baseline
+            found.setdefault(name, _Choice(name, baseline, None, name))
+    return max(found.values(), key=lambda choice: better * choice.validation, default=None)
+
+
+def _baseline_validation(data: ReportData, verdict: Verdict) -> float | None:
+    cells = [data.cells[name] for name in verdict.baseline_cells if name in data.cells]
+    scores = [cell.validation for cell in cells if cell.validation is not None]
+    return statistics.fmean(scores) if scores else None
+
+
+def arm_name(verdict: Verdict) -> str:
+    """Name an arm, as in "full_finetuning of glyph_digits"."""
+    if verdict.source is None:
+        return verdict.strategy
+    return f"{verdict.strategy} of {verdict.source}"
+
+
+def _answer(
+    data: ReportData,
+    place: tuple[str, Labels],
+    chosen: dict[tuple[str, Labels], _Choice | None],
+) -> Answer:
+    choice = chosen[place]
+    if choice is None:
+        return _without_validation(data, place, chosen)
+    if choice.row is None:
+        told = (
+            f"use no more than {choice.name}: no arm scores better on validation "
+            f"({_score(data, place, choice.validation)})."
+        )
+        return Answer(*place, None, choice.name, told)
+    verdict = data.verdicts[choice.row]
+    told = (
+        f"use {choice.name}, the best on validation "
+        f"({_score(data, place, choice.validation)}); on the test set {gain_told(verdict)}."
+    )
+    return Answer(*place, verdict.verdict, choice.name, told, choice.row)
+
+
+def _without_validation(
+    data: ReportData,
+    place: tuple[str, Labels],
+    chosen: dict[tuple[str, Labels], _Choice | None],
+) -> Answer:
+    target, labels = place
+    none = "no arm can be recommended: no labels are held back to choose by"
+    others = [
+        (other, choice)
+        for (name, other), choice in chosen.items()
+        if name == target and choice is not None and choice.row is not None and labels != 0
+    ]
+    for other, choice in sorted(others, key=lambda pair: labels_order(pair[0])):
+        row = _same_arm(data, choice, target, labels)
+        if row is not None:
+            verdict = data.verdicts[row]
+            told = (
+                f"{none}; the arm chosen at {budget(other)}, {choice.name}: "
+                f"here {gain_told(verdict)}."
+            )
+            return Answer(target, labels, verdict.verdict, choice.name, told, row)
+    return Answer(target, labels, None, "no recommendation", f"{none}.")
+
+
+def _same_arm(data: ReportData, choice: _Choice, target: str, labels: Labels) -> int | None:
+    wanted = data.verdicts[choice.row] if choice.row is not None else None
+    for row, verdict in enumerate(data.verdicts):
+        if wanted and (verdict.target, verdict.labels) == (target, labels):
+            same = (wanted.source, wanted.architecture, wanted.strategy)
+            if (verdict.source, verdict.architecture, verdict.strategy) == same:
+                return row
+    return None
+
+
+def _score(data: ReportData, place: tuple[str, Labels], value: float) -> str:
+    verdict = next(v for v in data.verdicts if (v.target, v.labels) == place)
+    return f"{number(value, verdict.unit)} {verdict.unit}".strip()
+
+
+def gain_told(verdict: Verdict) -> str:
+    """Say what came of an arm, as in "it helped: +16.6 points over scratch [12.3, 20.9]"."""
+    if verdict.gain is None:
+        return f"its gain over {verdict.baseline} is not known"
+    told = f"{gain(verdict)} over {verdict.baseline}{interval(verdict, ' ')}"
+    if verdict.verdict is Kind.POSITIVE:
+        return f"it helped: {told}"
+    if verdict.verdict is Kind.NEGATIVE:
+        return f"it hurt: {told}"
+    if verdict.verdict is Kind.EQUIVALENT:
+        return f"it makes no difference that matters: {told}"
+    needed = verdict.seeds_needed
+    more = f"; {needed} more seed{'s' if needed != 1 else ''} would tell" if needed else ""
+    return f"it is undecided whether it helps: {told}{more}"
+
+
+def gain(verdict: Verdict) -> str:
+    """Write a gain with its unit."""
+    shown = "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
+    return f"{shown} points" if verdict.unit == "%" else shown
+
+
+def interval(verdict: Verdict, before: str = "") -> str:
+    """Write the interval, as in "[+0.3, +3.9]"; nothing where there is none."""
+    if verdict.low is None or verdict.high is None:
+        return ""
+    ends = (number(end, verdict.unit, signed=True) for end in (verdict.low, verdict.high))
+    return f"{before}[{', '.join(ends)}]"
+
+
+def counts(data: ReportData) -> Counts:
+    """Count the verdicts of sources over their primary baselines."""
+    counted = [verdict for verdict in data.verdicts if verdict.kind == TRANSFER]
+    kinds = Counter(verdict.verdict for verdict in counted)
+    undecided = [v.seeds_needed for v in counted if v.verdict is Kind.UNDECIDED]
+    needed = [number for number in undecided if number is not None]
+    tested = [(v.p, v.gain) for v in counted if v.p is not None and v.gain is not None]
+    held = benjamini_hochberg([p for p, _ in tested])
+    signs = [gain > 0 for (_, gain), p in zip(tested, held, strict=True) if p <= data.rules.alpha]
+    return Counts(
+        kinds={kind: kinds.get(kind, 0) for kind in Kind},
+        seeds=int(statistics.median(needed)) if needed else None,
+        without_seeds=len(undecided) - len(needed),
+        helped_overall=sum(signs),
+        hurt_overall=len(signs) - sum(signs),
+        aside=len(data.verdicts) - len(counted),
+    )

@@ -1,0 +1,163 @@
+"""The charts, in Vega-Lite by altair: each a template whose data are called "rows".
+
+No chart names a colour; `themes` gives them. The page fills in the rows that its filters leave,
+and `figures` those of one target and label budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
+"""Diagonal lines over a unit square, as the path of a mark."""
+KINDS = ["positive", "negative", "equivalent", "undecided"]
+SHAPES = ["triangle-up", "triangle-down", "square", "circle"]
+Spec = dict[str, Any]
+
+
+def templates(margin: float, reach: float) -> dict[str, Spec]:
+    """Return every chart's specification by name.
+
+    Args:
+        margin: δ, in points.
+        reach: the largest gain, in points, that colours of the heat map tell apart.
+    """
+    return {
+        "heatmap": heatmap(margin, reach),
+        "forest": forest(margin),
+        "labels": over_labels(margin),
+        "cost": cost("seconds", "front"),
+        "all_cost": cost("all_seconds", "all_front"),
+    }
+
+
+def filled(spec: Spec, rows: list[Mapping[str, Any]]) -> Spec:
+    """Return a chart with its data."""
+    return {**spec, "data": {"values": rows}}
+
+
+def _tips(*more: Any) -> list[Any]:
+    import altair as alt
+
+    return [
+        alt.Tooltip("arm:N", title="arm"),
+        alt.Tooltip("said:N", title="verdict"),
+        alt.Tooltip("gain:Q", title="gain", format="+.1f"),
+        alt.Tooltip("interval:N", title="95 %"),
+        alt.Tooltip("baseline:N", title="over"),
+        *more,
+    ]
+
+
+def heatmap(margin: float, reach: float) -> Spec:
+    """Gains of sources (columns) by strategies (rows), the verdict as mark and hatching."""
+    import altair as alt
+
+    x = alt.X("source:N", title=None, sort=alt.EncodingSortField("column", op="min"))
+    x = x.axis(orient="top", labelAngle=-30, labelPadding=4, ticks=False, domain=False)
+    y = alt.Y("strategy:N", title=None, sort=alt.EncodingSortField("line", op="min"))
+    y = y.axis(ticks=False, domain=False, labelPadding=6)
+    scale = alt.Scale(
+        type="symlog", constant=5 * margin, domain=[-reach, reach], domainMid=0, clamp=True,
+        range="diverging", interpolate="rgb",
+    )  # fmt: skip
+    base = alt.Chart(alt.NamedData("rows")).encode(x, y)
+    cells = base.mark_rect(cornerRadius=4, width={"band": 0.97}, height={"band": 0.93}).encode(
+        alt.Color("gain:Q", scale=scale, legend=None), tooltip=_tips()
+    )
+    undecided = alt.datum.verdict == "undecided"
+    hatched = base.transform_filter(undecided).mark_point(
+        style="hatch", shape=HATCH, size=4 * 27**2, strokeWidth=3, opacity=0.6, filled=False
+    )
+    text = base.mark_text(style="cell-text", fontSize=12, fontWeight=600).encode(text="cell:N")
+    chart = alt.layer(cells, hatched, text)
+    return _spec(chart.properties(width=alt.Step(84), height=alt.Step(30)))
+
+
+def forest(margin: float) -> Spec:
+    """Gains with intervals beside the band of no relevance; placebos and controls apart."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("rows")).encode(
+        alt.Y("arm:N", title=None, sort=alt.EncodingSortField("place", op="min")).axis(
+            ticks=False, domain=False, grid=False, labelPadding=6
+        )
+    )
+    band = base.transform_calculate(from_="-" + str(margin), to_=str(margin)).mark_rect(
+        style="band", height={"band": 1}
+    )
+    band = band.encode(x=alt.X("from_:Q", title="gain in points, with 95 % interval"), x2="to_:Q")
+    zero = base.transform_calculate(zero_="0").mark_tick(
+        style="zero", thickness=1, bandSize=24, opacity=0.7
+    ).encode(x="zero_:Q")  # fmt: skip
+    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
+    line = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"), colour)
+    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
+    point = base.mark_point(filled=True, size=80, opacity=1).encode(
+        alt.X("gain:Q"), colour, shape, tooltip=_tips()
+    )
+    chart = alt.layer(band, zero, line, point).properties(height=alt.Step(24), width=520)
+    return _spec(chart)
+
+
+def over_labels(margin: float) -> Spec:
+    """Gains of one strategy over label budgets, a line for each source."""
+    import altair as alt
+
+    x = alt.X("labels:N", title="labels a class", sort=alt.EncodingSortField("order", op="min"))
+    x = x.axis(labelAngle=0, grid=False)
+    base = alt.Chart(alt.NamedData("rows"))
+    colour = alt.Color(
+        "source:N",
+        scale=alt.Scale(range="ordinal"),
+        legend=alt.Legend(orient="bottom", title=None, symbolOpacity=1),
+    )
+    offset = alt.XOffset("source:N")
+    band = base.transform_calculate(from_="-" + str(margin), to_=str(margin))
+    band = band.mark_rect(style="band").encode(x, alt.Y("from_:Q"), alt.Y2("to_:Q"))
+    band.encoding.x = alt.Undefined
+    zero = base.mark_rule(style="zero").encode(y=alt.datum(0))
+    error = base.mark_rule(strokeWidth=1.5, opacity=0.55).encode(
+        x, alt.Y("low:Q"), alt.Y2("high:Q"), colour, offset
+    )
+    line = base.transform_filter(alt.datum.labels != "all").mark_line(strokeWidth=2)
+    line = line.encode(x, alt.Y("gain:Q"), colour, offset)
+    point = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x,
+        alt.Y("gain:Q", title="gain in points"),
+        colour,
+        offset,
+        alt.Shape("source:N", legend=None),
+        tooltip=_tips(alt.Tooltip("budget:N", title="labels")),
+    )
+    return _spec(alt.layer(band, zero, error, line, point).properties(width=260, height=190))
+
+
+def cost(seconds: str, front: str) -> Spec:
+    """Gain against time, with the arms that no other beats on both; `front` names their letter."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("rows")).transform_filter(f"datum.{seconds} > 0")
+    x = alt.X(
+        f"{seconds}:Q", title="seconds a run", scale=alt.Scale(type="log", nice=False, padding=24)
+    )
+    x = x.axis(grid=False, tickCount=4, format="~s")
+    y = alt.Y("gain:Q", title="gain in points", scale=alt.Scale(padding=12))
+    zero = base.mark_rule(style="zero").encode(y=alt.datum(0))
+    best = base.transform_filter(f"isValid(datum.{front})")
+    line = best.mark_line(style="front", interpolate="step-after", strokeDash=[4, 3]).encode(x, y)
+    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
+    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
+    time = alt.Tooltip(f"{seconds}:Q", title="seconds", format=".3~s")
+    point = base.mark_point(size=70, opacity=1).encode(x, y, colour, shape, tooltip=_tips(time))
+    named = best.mark_text(style="cell-text", dy=-12, fontSize=12, fontWeight=600)
+    named = named.encode(x, y, text=f"{front}:N")
+    return _spec(alt.layer(zero, line, point, named).properties(width=420, height=240))
+
+
+def _spec(chart: Any) -> Spec:
+    found: Spec = chart.to_dict()
+    for key in ("config", "datasets"):
+        found.pop(key, None)
+    return found

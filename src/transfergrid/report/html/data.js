@@ -1,0 +1,61 @@
+"use strict";
+/* What the page shows: the rows, and those of them that the filters leave. */
+
+const page = JSON.parse(document.getElementById("data").textContent);
+const filters = document.getElementById("filters");
+const listeners = [];
+
+const byId = (id) => document.getElementById(id);
+const shownRows = () => page.rows.filter(isShown);
+
+function isShown(row) {
+  const wanted = (name) => !filters.elements[name].value || filters.elements[name].value === row[name];
+  const aside = filters.elements.aside.checked || row.kind === "transfer";
+  return aside && ["target", "labels", "source", "strategy", "verdict"].every(wanted);
+}
+
+function grouped(rows, key) {
+  const groups = new Map();
+  for (const row of rows) {
+    const name = key(row);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(row);
+  }
+  return groups;
+}
+
+/* An element; its text is never read as markup. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick") element.addEventListener("click", value);
+    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function number(value, unit, signed = false) {
+  if (value === undefined || value === null) return "–";
+  const digits = unit === "%" ? 1 : 3;
+  const text = Math.abs(value) >= 1e4 ? value.toExponential(0) : (Number(value.toFixed(digits)) + 0).toFixed(digits);
+  return (signed && value >= 0 && !text.startsWith("-") ? "+" : "") + text.replace(/^-(0\.?0*)$/, "$1");
+}
+
+function changed() {
+  const rows = shownRows();
+  byId("shown").textContent = `${rows.length} of ${page.rows.length} comparisons`;
+  for (const listener of listeners) listener(rows);
+}
+
+function setFilters(values) {
+  for (const control of filters.elements) {
+    if (control.name === "aside") control.checked = values.aside ?? control.checked;
+    else if (control.name) control.value = values[control.name] ?? "";
+  }
+  changed();
+}
+
+filters.addEventListener("change", changed);
+filters.addEventListener("reset", () => setTimeout(changed));
+filters.addEventListener("submit", (event) => event.preventDefault());

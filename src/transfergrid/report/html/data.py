@@ -1,0 +1,85 @@
+"""What the report is made from; the page is a function of this and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report.words import Told
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFacts:
+    """One done cell, so that a number can be followed to it. Scores are in points."""
+
+    seed: int
+    score: float | None = None
+    validation: float | None = None
+    seconds: float | None = None
+    """Wall-clock time, without training its source."""
+    flags: tuple[str, ...] = ()
+    """Such as "collapsed"."""
+    parts: tuple[str, ...] = ()
+    """Keys of `ReportData.configs`: source, strategy, target and training, where it has them."""
+    finished: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A small table of a section: what is no verdict but bears on one."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    """Texts, numbers (shown with one decimal) or None, a value for each column."""
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A section that is there only where its evidence is.
+
+    Args:
+        name: of its place in the page, a word.
+        title: its heading.
+        reading: one plain sentence on how to read it.
+        tables: the numbers.
+        lines: what else is to be said, a sentence each.
+    """
+
+    name: str
+    title: str
+    reading: str
+    tables: tuple[Table, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything that the report shows."""
+
+    verdicts: tuple[Verdict, ...]
+    """Over each arm's primary baseline; a row's number on the page is its place here."""
+    over_baselines: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    """Over each exploratory baseline, by its name."""
+    rules: Rules = field(default_factory=Rules)
+    title: str = ""
+    """By default the question, with the targets' names."""
+    lower_is_better: frozenset[str] = frozenset()
+    """Metrics of which less is better."""
+    cells: Mapping[str, CellFacts] = field(default_factory=dict)
+    """By identity."""
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By digest, each part's config as dotted keys and plain values."""
+    sections: tuple[Section, ...] = ()
+    """Flips, crossovers, scorecard and so on, in order."""
+    remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """By number of the row, what is said of it beyond its notes, such as the likely cause."""
+    failed: tuple[Told, ...] = ()
+    skipped: tuple[Told, ...] = ()
+    declaration: tuple[str, ...] = ()
+    """What was declared beforehand and its hash, and which looks were taken, a line each."""
+    made: tuple[str, ...] = ()
+    """Where it came from: ledger, commit, versions, a line each."""

@@ -1,0 +1,240 @@
+"""The page put together: text and tables here, charts and the sortable table by its script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.report.html import charts, pieces, rows, themes
+from transfergrid.report.html.answer import SAID, Answer, Counts, answers, counts
+from transfergrid.report.html.bundle import compiled, library
+from transfergrid.report.html.data import ReportData
+from transfergrid.report.words import budget
+
+SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
+)
+"""What a browser lets the page do: nothing from any network. Vega compiles its expressions."""
+
+
+def page(data: ReportData) -> str:
+    """Return the whole report as one HTML text that needs nothing else."""
+    title = data.title or question(data)
+    body = "\n".join([_top(data, title), _filters(data), *_sections(data), _footer(data)])
+    return (
+        "<!doctype html>\n"
+        '<html lang="en" data-theme="light">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n"
+        f"<body>\n{body}\n{_script(data)}\n</body>\n</html>\n"
+    )
+
+
+def question(data: ReportData) -> str:
+    """Return the question that the verdicts answer."""
+    targets = list(dict.fromkeys(verdict.target for verdict in data.verdicts))
+    on = _listed(targets) if len(targets) <= 3 else f"{len(targets)} targets"
+    return f"Which source and strategy help on {on or 'the target'}, and which hurt?"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def reach(data: ReportData) -> float:
+    """Return the largest gain, in points, that the colours of heat maps tell apart."""
+    found = [abs(v.gain) for v in data.verdicts if v.gain is not None]
+    return max([10 * data.rules.margin, *found])
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _script(data: ReportData) -> str:
+    specs = charts.templates(data.rules.margin, reach(data))
+    found = rows.payload(data, compiled(specs, themes.themes()))
+    ours = "\n".join(_file(name) for name in SCRIPTS)
+    return (
+        f'<script type="application/json" id="data">{found}</script>\n'
+        f"<script>{library()}</script>\n<script>\n{ours}</script>"
+    )
+
+
+def _top(data: ReportData, title: str) -> str:
+    told = answers(data)
+    shown = "".join(_answer(answer) for answer in told[:12])
+    rest = "".join(_answer(answer) for answer in told[12:])
+    more = (
+        f"<details><summary>{len(told) - 12} more targets and label budgets</summary>"
+        f'<ul class="answers">{rest}</ul></details>'
+        if rest
+        else ""
+    )
+    return (
+        '<a class="skip" href="#comparisons">Skip to all comparisons</a>\n'
+        '<header class="top"><div class="kicker"><span>transfergrid report</span>'
+        '<button type="button" id="theme" aria-label="Change between light and dark">Dark'
+        f"</button></div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
+        '<section id="answer"><h2>The answer</h2>\n'
+        f'<p class="how">{_HOW_ANSWERED}</p>\n<ul class="answers">{shown}</ul>{more}\n'
+        f"{_counts(counts(data), data)}</section>"
+    )
+
+
+_HOW_ANSWERED = (
+    "The arm to use is chosen by its score on validation alone; its gain over the baseline is then "
+    "read on the test set, with a 95 % interval. “Helped” and “hurt” are said only where a test "
+    "that is corrected for the number of comparisons shows it."
+)
+
+
+def _answer(answer: Answer) -> str:
+    kind = answer.kind.value if answer.kind else "none"
+    badge = pieces.badge(answer.kind) if answer.kind else '<span class="badge none">–</span>'
+    where = f"<b>{escape(answer.target)}, {escape(budget(answer.labels))}</b>"
+    return f'<li class="{kind}-answer"><p>{badge}</p><p>{where}: {escape(answer.sentence)}</p></li>'
+
+
+def _counts(found: Counts, data: ReportData) -> str:
+    words = {
+        Kind.POSITIVE: "proven to help",
+        Kind.NEGATIVE: "proven to hurt: negative transfer",
+        Kind.EQUIVALENT: f"no difference beyond ±{data.rules.margin:g} points",
+        Kind.UNDECIDED: _undecided(found),
+    }
+    tiles = "".join(
+        f'<li class="{kind.value}"><b>{rows.MARKS[kind]} {found.kinds[kind]}</b>'
+        f"<span>{escape(text)}</span></li>"
+        for kind, text in words.items()
+    )
+    total = sum(found.kinds.values())
+    aside = f" {found.aside} placebos and controls are not counted." if found.aside else ""
+    return (
+        f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
+        f'<p class="how">With the false discovery rate held over the whole grid '
+        f"(Benjamini–Hochberg), {found.helped_overall} gains and {found.hurt_overall} losses "
+        f"stand.{aside}</p>"
+    )
+
+
+def _undecided(found: Counts) -> str:
+    if not found.kinds[Kind.UNDECIDED]:
+        return "undecided"
+    if found.seeds is None:
+        return "undecided: more seeds alone would not tell"
+    return f"undecided: a median of {found.seeds} more seeds would tell"
+
+
+def _filters(data: ReportData) -> str:
+    shown = data.verdicts
+    sources = rows.source_names(shown)
+    budgets = {str(v.labels): budget(v.labels) for v in pieces.by_budget(shown)}
+    kinds = {kind.value: f"{rows.MARKS[kind]} {SAID[kind]}" for kind in Kind}
+    chosen = [
+        pieces.select("target", "target", {v.target: v.target for v in shown}),
+        pieces.select("labels", "labels", budgets),
+        pieces.select("source", "source", {name: name for name in sorted(set(sources))}),
+        pieces.select("strategy", "strategy", {n: n for n in sorted({v.strategy for v in shown})}),
+        pieces.select("verdict", "verdict", kinds),
+    ]
+    return (
+        '<form id="filters" class="filters" aria-label="Filter figures and table" '
+        f'autocomplete="off">{"".join(chosen)}'
+        '<label class="tick"><input type="checkbox" name="aside" checked>placebos, controls</label>'
+        '<button type="reset">reset</button><output id="shown" aria-live="polite"></output></form>'
+    )
+
+
+def _sections(data: ReportData) -> Iterable[str]:
+    margin = f"±{data.rules.margin:g} points"
+    yield pieces.charted(
+        "map",
+        "Where it helps and where it hurts",
+        "A cell is the gain, in points, of one source (column) with one strategy (row) over its "
+        "baseline: blue above, orange below. The mark and the hatching tell the verdict.",
+        "heatmap",
+        pieces.legend(),
+    )
+    yield pieces.charted(
+        "gains",
+        "Gains with intervals",
+        "A mark is an arm's mean gain, its line the 95 % interval (not corrected). The grey band "
+        f"is {margin}, inside which no difference matters. Placebos, last, carry no knowledge of "
+        "a source: a gain that they share is not transfer.",
+        "forest",
+        pieces.legend(),
+    )
+    yield pieces.charted(
+        "labels",
+        "Gains over label budgets",
+        "A line that falls to the grey band shows from how many labels on a source no longer "
+        "helps. Intervals are 95 %, not corrected; “all” is sampled otherwise, so no line leads to "
+        "it.",
+        "labels",
+        width="small",
+    )
+    yield pieces.charted(
+        "cost",
+        "Gain against time",
+        "Up is more gain, left is less time. No arm beats those on the dashed line on both.",
+        "cost",
+        '<p><label><input type="checkbox" id="with-source"> add the time of making the source'
+        "</label></p>" + pieces.legend(),
+    )
+    yield from (pieces.section(found) for found in data.sections)
+    yield _table(data)
+    yield _not_there(data)
+    yield _declared(data)
+
+
+def _table(data: ReportData) -> str:
+    return (
+        '<section id="comparisons"><h2>All comparisons</h2><p class="how">A heading sorts; ▸ opens '
+        "a row: its cells, every seed's gain, and what its config has otherwise than the "
+        "baseline's. Detectable is the smallest gain that would have been found.</p>"
+        '<div class="scroll"><table aria-label="All comparisons"><thead id="head"></thead>'
+        f'<tbody id="body"></tbody></table></div><button type="button" class="more" id="more" '
+        f"hidden></button>\n<noscript>{pieces.plain(data.verdicts)}</noscript></section>"
+    )
+
+
+def _not_there(data: ReportData) -> str:
+    if not data.failed and not data.skipped:
+        return ""
+    parts = [
+        pieces.reasons(f"{len(told)} cells {what}", told)
+        for what, told in (("failed", data.failed), ("were left out", data.skipped))
+        if told
+    ]
+    return (
+        '<section id="missing"><h2>What is not there</h2><p class="how">Cells without a result, by '
+        f"reason; they are in no number above.</p>{''.join(parts)}</section>"
+    )
+
+
+def _declared(data: ReportData) -> str:
+    rules = data.rules
+    lines = [
+        f"A verdict is, in this order: no difference, if the gain is shown to lie within "
+        f"±{rules.margin:g} points; helped or hurt, if a two-sided test at {rules.alpha:g}, "
+        f"corrected ({rules.correction}) over the comparisons of one target, label budget and "
+        "baseline, rejects that there is none; else undecided.",
+        "Gains are paired by seed. Where predictions of each test item are kept, the interval "
+        "covers new seeds and new test items.",
+        *data.declaration,
+    ]
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return (
+        '<section id="declared"><h2>How this was decided</h2><p class="how">What was fixed before '
+        f'the results were looked at.</p><ul class="lines">{listed}</ul></section>'
+    )
+
+
+def _footer(data: ReportData) -> str:
+    return f"</main>\n<footer>{'<br>'.join(escape(line) for line in data.made)}</footer>"

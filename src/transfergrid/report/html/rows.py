@@ -1,0 +1,188 @@
+"""Verdicts as the page's script takes them: one plain object each, and what they rest on."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+from typing import Any
+
+from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.report.html.answer import SAID, interval
+from transfergrid.report.html.data import CellFacts, ReportData
+from transfergrid.report.words import budget, number
+
+MARKS = {Kind.POSITIVE: "▲", Kind.NEGATIVE: "▼", Kind.EQUIVALENT: "=", Kind.UNDECIDED: "?"}
+"""What stands for a verdict wherever colour alone would."""
+NO_SOURCE = "no source"
+_KINDS = (TRANSFER, CONTROL, PLACEBO)
+_AS_THEY_ARE = (
+    *("strategy", "target", "baseline", "n", "p", "p_corrected", "detectable", "seeds_needed"),
+    *("kind", "unit", "metric", "mean", "baseline_mean", "validation", "scope", "notes", "fragile"),
+    *("gain", "low", "high", "seeds", "gains", "cells", "baseline_cells", "family_size"),
+)
+
+
+def page_rows(verdicts: Sequence[Verdict], remarks: Mapping[int, Sequence[str]]) -> list[Any]:
+    """Return an object for each verdict; `row` is its place among them."""
+    names = source_names(verdicts)
+    letters = fronts(verdicts)
+    order = _Order(verdicts, names)
+    return [
+        _row(row, verdict, names[row], remarks.get(row, ())) | order.of(row) | letters.get(row, {})
+        for row, verdict in enumerate(verdicts)
+    ]
+
+
+class _Order:
+    """In which order sources, strategies and arms stand in every chart."""
+
+    def __init__(self, verdicts: Sequence[Verdict], names: Sequence[str]) -> None:
+        self.verdicts, self.names = verdicts, names
+        kinds = {name: _KINDS.index(v.kind) for v, name in zip(verdicts, names, strict=True)}
+        sources = sorted(kinds, key=lambda name: (kinds[name], name))
+        self.columns = {name: place for place, name in enumerate(sources)}
+        self.lines = {name: place for place, name in enumerate(_strategies(verdicts))}
+        by_gain = sorted(range(len(verdicts)), key=self._by_gain)
+        self.places = {row: place for place, row in enumerate(by_gain)}
+
+    def _by_gain(self, row: int) -> tuple[int, bool, float]:
+        gain = self.verdicts[row].gain
+        return _KINDS.index(self.verdicts[row].kind), gain is None, -(gain or 0.0)
+
+    def of(self, row: int) -> dict[str, int]:
+        """Return a row's column and line in the heat map and its place among gains."""
+        return {
+            "column": self.columns[self.names[row]],
+            "line": self.lines[self.verdicts[row].strategy],
+            "place": self.places[row],
+        }
+
+
+def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the strategies, those with the larger mean gain of their sources first."""
+    gains: defaultdict[str, list[float]] = defaultdict(list)
+    for verdict in verdicts:
+        gains[verdict.strategy] += (
+            [verdict.gain] if verdict.kind == TRANSFER and verdict.gain is not None else []
+        )
+    means = {name: statistics.fmean(found) if found else -1e9 for name, found in gains.items()}
+    return sorted(means, key=lambda name: (-means[name], name))
+
+
+def source_names(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what each verdict's source is called, with its architecture where it has several."""
+    used: defaultdict[str | None, set[str | None]] = defaultdict(set)
+    for verdict in verdicts:
+        used[verdict.source].add(verdict.architecture)
+
+    def name(verdict: Verdict) -> str:
+        several = len(used[verdict.source]) > 1 and verdict.architecture
+        return (verdict.source or NO_SOURCE) + (f" ({verdict.architecture})" if several else "")
+
+    return [name(verdict) for verdict in verdicts]
+
+
+def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dict[str, Any]:
+    found = {name: getattr(verdict, name) for name in _AS_THEY_ARE}
+    found |= {
+        "row": row,
+        "source": source,
+        "labels": str(verdict.labels),
+        "budget": budget(verdict.labels),
+        "order": labels_order(verdict.labels) if verdict.labels != "all" else 1e9,
+        "verdict": verdict.verdict.value,
+        "said": SAID[verdict.verdict],
+        "mark": MARKS[verdict.verdict],
+        "group": _KINDS.index(verdict.kind),
+        "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
+        "cell": _cell_text(verdict),
+        "interval": interval(verdict),
+        "seconds": verdict.seconds,
+        "all_seconds": _seconds(verdict, with_source=True),
+        "remarks": list(remarks),
+    }
+    return {
+        name: _rounded(value) for name, value in found.items() if value not in (None, (), [], "")
+    }
+
+
+def _cell_text(verdict: Verdict) -> str:
+    shown = "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
+    return f"{MARKS[verdict.verdict]} {shown}"
+
+
+def _seconds(verdict: Verdict, with_source: bool) -> float | None:
+    if verdict.seconds is None:
+        return None
+    return verdict.seconds + ((verdict.source_seconds or 0.0) if with_source else 0.0)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return [_rounded(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def fronts(verdicts: Sequence[Verdict]) -> dict[int, dict[str, str]]:
+    """Letter the arms than which no other gains as much for less time, the quickest first.
+
+    Once by the time of a run ("front") and once with the time of making its source added
+    ("all_front"); among the arms of one target, label budget and baseline that are no placebos.
+    """
+    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
+    for row, verdict in enumerate(verdicts):
+        if verdict.kind != PLACEBO and verdict.gain is not None and verdict.seconds is not None:
+            groups[verdict.target, verdict.labels, verdict.baseline].append(row)
+    found: dict[int, dict[str, str]] = {}
+    for members in groups.values():
+        gains = [verdicts[row].gain or 0.0 for row in members]
+        for name, added in (("front", False), ("all_front", True)):
+            costs = [_seconds(verdicts[row], added) or 0.0 for row in members]
+            for letter, i in zip(ascii_lowercase, front(costs, gains), strict=False):
+                found.setdefault(members[i], {})[name] = letter
+    return found
+
+
+def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
+    """Return the places of those that nothing beats on both, by rising cost."""
+    best, found = float("-inf"), []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -gains[i])):
+        if gains[i] > best:
+            best = gains[i]
+            found.append(i)
+    return found
+
+
+def cell_facts(cells: Mapping[str, CellFacts]) -> dict[str, list[Any]]:
+    """Return what the page knows of each cell, as short lists: there are many of them."""
+    return {
+        name: [
+            *(cell.seed, _rounded(cell.score), _rounded(cell.validation), _rounded(cell.seconds)),
+            *(list(cell.parts), ", ".join(cell.flags)),
+        ]
+        for name, cell in cells.items()
+    }
+
+
+def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
+    """Return everything the script needs as JSON that is safe inside a script element.
+
+    Args:
+        data: what the report shows.
+        specs: compiled charts by theme and name.
+    """
+    found = {
+        "rows": page_rows(data.verdicts, data.remarks),
+        "over": {name: page_rows(found, {}) for name, found in data.over_baselines.items()},
+        "cells": cell_facts(data.cells),
+        "configs": data.configs,
+        "margin": data.rules.margin,
+        "specs": specs,
+    }
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,0 +1,91 @@
+"""Colours of the charts, in light and in dark: the charts themselves name none.
+
+Blue and orange are told apart with every common form of colour blindness, and a verdict is never
+told by colour alone. Cells of the heat map are pale in light and deep in dark, so that one colour
+of text keeps a contrast of 4.5 to 1 (WCAG 2.2, AA) on all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+LIGHT = {
+    "text": "#1c2430",
+    "quiet": "#5a6675",
+    "line": "#d5dbe3",
+    "paper": "#ffffff",
+    "band": "#eceff3",
+    "positive": "#1f66b3",
+    "negative": "#b85400",
+    "equivalent": "#4d5866",
+    "undecided": "#77828f",
+    "diverging": ["#f2a35c", "#f9d0a6", "#f6f6f4", "#b3d2f2", "#72aae6"],
+}
+DARK = {
+    "text": "#e8ecf2",
+    "quiet": "#a4afbd",
+    "line": "#3a4350",
+    "paper": "#161b22",
+    "band": "#252c36",
+    "positive": "#74b0f4",
+    "negative": "#f0984a",
+    "equivalent": "#b4bdc9",
+    "undecided": "#8a95a3",
+    "diverging": ["#8f4a0a", "#5e3a1c", "#2b3038", "#1f4468", "#1d5c9e"],
+}
+SOURCES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#666666"]
+"""Lines of sources: after Okabe and Ito, with a yellow dark enough for white paper."""
+SOURCES_DARK = [
+    *("#4aa8e8", "#f28a3c", "#2ec89b", "#e39bc4", "#e3b94d", "#8fd0f7", "#b48ad6", "#b0b0b0"),
+]
+
+
+def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
+    """Return the Vega-Lite config that gives all charts these colours."""
+    text = {"labelColor": colours["text"], "titleColor": colours["quiet"]}
+    return {
+        "font": FONT,
+        "background": None,
+        "axis": {
+            **text,
+            "gridColor": colours["line"],
+            "domainColor": colours["line"],
+            "tickColor": colours["line"],
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "labelLimit": 220,
+        },
+        "legend": {**text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+        "header": {**text, "labelFontSize": 12, "titleFontSize": 12},
+        "title": {"color": colours["text"], "fontSize": 14, "anchor": "start"},
+        "view": {"stroke": None},
+        "range": {
+            "diverging": colours["diverging"],
+            "category": [colours[kind] for kind in KINDS],
+            "ordinal": sources,
+        },
+        "style": _styles(colours),
+    }
+
+
+KINDS = ("positive", "negative", "equivalent", "undecided")
+
+
+def _styles(colours: dict[str, Any]) -> dict[str, Any]:
+    named = {
+        "cell-text": "text",
+        "quiet-text": "quiet",
+        "hatch": "paper",
+        "band": "band",
+        "zero": "quiet",
+        "front": "quiet",
+    }
+    return {style: {"color": colours[name]} for style, name in named.items()}
+
+
+def themes() -> dict[str, dict[str, Any]]:
+    """Return the config of each theme by name."""
+    return {"light": config(LIGHT, SOURCES), "dark": config(DARK, SOURCES_DARK)}

@@ -1,0 +1,50 @@
+"""The verb `report`: one HTML file with the answer and all that it rests on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.judged import bench_of
+from transfergrid.ledger import Ledger
+from transfergrid.verbs import Parser
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid report [RESULTS] [-o FILE] [--title TITLE] [--where CONDITIONS]`."""
+    from transfergrid.report.html.gather import report_data
+    from transfergrid.report.html.page import page
+
+    chosen = _parser().parse_args(arguments)
+    bench = bench_of(Ledger(chosen.results))
+    data = report_data(bench, title=chosen.title, where=chosen.where)
+    if not data.verdicts:
+        raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
+    for line in bench.ledger.warnings:
+        print(f"transfergrid: warning: {line}", file=sys.stderr)
+    _write(Path(chosen.output), page(data))
+    bench.note_look(list(data.verdicts), "report")
+    print(f"{chosen.output}: {len(data.verdicts)} comparisons, {len(data.cells)} cells")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="transfergrid report",
+        description="Write one HTML file: what helped, what hurt, and what that rests on.",
+    )
+    add = parser.add_argument
+    add("results", nargs="?", default="results", help="the ledger's folder")
+    add("-o", "--output", default="report.html", help="the HTML file to write")
+    add("--title", default="", help="instead of the question")
+    add("--where", default="", help="which arms, as in 'target=digits labels=2,20 source!=placebo'")
+    return parser
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"cannot write '{path}': {error.strerror or error}") from None
