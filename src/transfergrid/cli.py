@@ -14,12 +14,14 @@ from transfergrid.errors import BadInputError, check_known, did_you_mean
 
 VERBS = {
     "verdicts": "transfergrid.verbs.verdicts",
+    "report": "transfergrid.verbs.reporting",
     "table": "transfergrid.verbs.table",
     "calibrate": "transfergrid.verbs.calibrating",
     "rank": "transfergrid.verbs.ranking",
     "curves": "transfergrid.verbs.curves",
     "dashboard": "transfergrid.verbs.dashboarding",
     "explain": "transfergrid.verbs.explaining",
+    "compare": "transfergrid.verbs.comparing_verdicts",
     "list": "transfergrid.verbs.listing",
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",

@@ -1,0 +1,103 @@
+"""What can be compared: a ledger, a ledger as it was at one of its looks, or saved verdicts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the comparison."""
+
+    name: str
+    verdicts: list[Verdict]
+    results: dict[str, Result] | None = None
+    """By id; None where verdicts are all that is known."""
+    read: Callable[[str], Record] | None = None
+    bench: Bench | None = None
+    """The ledger as it is now."""
+
+    def note(self) -> None:
+        """Write down that these verdicts were looked at."""
+        if self.bench:
+            self.bench.note_look(self.verdicts, "compare")
+
+
+def opened(path: str) -> Side:
+    """Open a ledger's folder, one of its recorded looks (`results@1`), or verdicts in JSON.
+
+    Raises:
+        BadInputError: it is none of these.
+    """
+    if Path(path).is_file():
+        return Side(path, saved_verdicts(Path(path)))
+    numbered = None if Path(path).exists() else re.fullmatch(r"(.+)@(\d+)", path)
+    if numbered:
+        name, number = numbered[1], int(numbered[2])
+        return _side(path, _as_of(bench_of(Ledger(name)), number, name))
+    bench = bench_of(Ledger(path))
+    return replace(_side(path, bench), bench=bench)
+
+
+def _side(path: str, bench: Bench) -> Side:
+    results = {result.id: result for result in bench.results}
+    return Side(path, bench.verdicts(), results, bench.ledger.read)
+
+
+def _as_of(bench: Bench, number: int, name: str) -> Bench:
+    """Return a ledger as it was at one of its looks, counted from 1."""
+    if not 1 <= number <= len(bench.earlier):
+        raise BadInputError(f"'{name}' has {len(bench.earlier)} looks, and no {number}")
+    look = bench.earlier[number - 1]
+    at = datetime.fromisoformat(look.at)
+    return replace(
+        bench,
+        declaration=Declaration.read(look.declaration),
+        results=[cell for cell in bench.results if _is_before(cell, at)],
+        failures=[cell for cell in bench.failures if _is_before(cell, at)],
+        earlier=bench.earlier[: number - 1],
+    )
+
+
+def _is_before(cell: Result | Record, at: datetime) -> bool:
+    return cell.finished is None or datetime.fromisoformat(cell.finished) <= at
+
+
+def saved_verdicts(file: Path) -> list[Verdict]:
+    """Read verdicts that `--format json` has written; keys that it does not know are left aside.
+
+    Raises:
+        BadInputError: the file holds something else.
+    """
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return [_verdict(row) for row in rows]
+    except OSError as error:
+        raise BadInputError(f"cannot read {file}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        told = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise BadInputError(f"{file} holds no verdicts in JSON: {told}") from None
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    values: dict[str, Any] = {}
+    for known in fields(Verdict):
+        if known.name in row or known.default is MISSING:
+            value = row[known.name]
+            values[known.name] = tuple(value) if isinstance(value, list) else value
+    return Verdict(**{**values, "verdict": Kind(values["verdict"])})

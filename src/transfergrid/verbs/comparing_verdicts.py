@@ -1,0 +1,38 @@
+"""The verb `compare`: what changed between two looks at a grid, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from transfergrid import selecting
+from transfergrid.errors import check_known
+from transfergrid.evidence.comparing_looks import compare
+from transfergrid.evidence.opened_looks import opened
+from transfergrid.report.comparing_looks import FORMATS, render
+from transfergrid.verbs import Parser
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid compare BEFORE AFTER [--format FORMAT] [--where CONDITIONS]`."""
+    parser = Parser(
+        prog="transfergrid compare",
+        description="Show which scores and verdicts changed between two looks, and why.",
+        epilog="A look is a ledger's folder, the same at its N-th recorded look (results@N), or "
+        "verdicts that were saved by `transfergrid verdicts --format json`.",
+    )
+    parser.add_argument("before", help="the first look")
+    parser.add_argument("after", help="the second look")
+    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_argument("--where", help=selecting.HELP)
+    chosen = parser.parse_args(arguments)
+    check_known("format", chosen.format, FORMATS)
+    where = selecting.Where.parse(chosen.where)
+    before, after = opened(chosen.before), opened(chosen.after)
+    found = compare(before, after, where)
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    plain = not encoding.startswith("utf")
+    print(render(found, before, after, chosen.format, ascii_only=plain), end="")
+    for side in (before, after):
+        side.note()
+    return 0
