@@ -21,6 +21,7 @@ from transfergrid.record import Record
 NAMES = ("source", "architecture", "strategy", "target", "training")
 FLAGS = ("collapsed", "underfit")
 NUMBERS = ("labels", "seed")
+OF_RUNS = ("seed", "study", *FLAGS)
 KEYS = (*NAMES, *NUMBERS, "metric", "study", *FLAGS)
 HELP = "which arms, as in 'target=digits labels=2,20 source!=placebo_* seed<3'"
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
@@ -82,6 +83,14 @@ class Where:
         tight = re.sub(rf"\s*({_OPERATOR})\s*", r"\1", (text or "").strip())
         words = re.sub(r"\s*,\s*", ",", tight).split()
         return cls(tuple(_condition(word) for word in words))
+
+    def of_runs(self) -> Where:
+        """Return the conditions that single runs meet or not: on seed, study and flags."""
+        return Where(tuple(c for c in self.conditions if c.key in OF_RUNS))
+
+    def of_arms(self) -> Where:
+        """Return the conditions that all runs of an arm meet, or none."""
+        return Where(tuple(c for c in self.conditions if c.key not in OF_RUNS))
 
     def keeps(self, cell: Any) -> bool:
         """Return whether a cell, a result, a row or a verdict meets all conditions.

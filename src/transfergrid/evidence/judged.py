@@ -24,6 +24,7 @@ from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
+from transfergrid.selecting import Where
 
 Cell = TypeVar("Cell", Result, Record)
 
@@ -46,16 +47,25 @@ class Bench:
     """Seeds declared for each family before it was looked at."""
 
     def verdicts(
-        self, over: str | None = None, rules: Rules | None = None, code: Code | None = None
+        self,
+        over: str | None = None,
+        rules: Rules | None = None,
+        code: Code | None = None,
+        where: Where | None = None,
     ) -> list[Verdict]:
         """Judge all arms against their primary baselines, or the exploratory one of this name.
 
+        Of the verdicts those are returned that are meant; they are corrected beside all others, for
+        a family does not shrink by looking at a part of it. Conditions on runs leave runs out.
+
         Raises:
-            BadInputError: no cell names such a baseline.
+            BadInputError: no cell names such a baseline, or none is meant.
         """
+        where = where or Where()
         results = over_baseline(self.results, over) if over else self.results
+        results = where.of_runs().rows(results)
         rules = rules or self.declaration.rules
-        return judge(
+        verdicts = judge(
             results,
             rules,
             read=self.outcomes,
@@ -64,6 +74,7 @@ class Bench:
             levels=self.levels(rules.alpha),
             primary=over is None,
         )
+        return where.of_arms().rows(verdicts)
 
     def levels(self, alpha: float) -> Levels:
         """Return what gives each family its error now."""

@@ -19,6 +19,8 @@ from transfergrid.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines
 from transfergrid.report.sides import SIDES, side
+from transfergrid.selecting import HELP as WHERE
+from transfergrid.selecting import Where
 from transfergrid.verbs import Parser
 
 RULES = ("margin", "alpha", "correction")
@@ -44,7 +46,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("results", nargs="?", default="results", help="a ledger's folder, or a table of results")
     add("--format", default="table", help=", ".join(verdict_table.FORMATS))
-    add("--where", default="", help="which arms, as in 'target=digits labels=2,20 source!=placebo'")
+    add("--where", default="", help=WHERE)
     add("--over", help="an exploratory baseline instead of the primary one")
     add("--show", default="verdicts", help=f"verdicts, or beside them {', '.join(SIDES)}")
     add("--margin", type=float, help="points; a smaller gain makes no practical difference")
@@ -83,35 +85,26 @@ def _of_table(chosen: argparse.Namespace) -> int:
 def _of_ledger(chosen: argparse.Namespace) -> int:
     bench = bench_of(Ledger(chosen.results))
     rules = _rules(chosen, bench.declaration.rules)
-    judged = bench.verdicts(chosen.over, rules, code_fingerprint)
-    verdicts = _selected(judged, chosen.where)
+    where = Where.parse(chosen.where)
+    verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where)
     for line in bench.ledger.warnings:
         print(f"transfergrid: warning: {line}", file=sys.stderr)
     if chosen.show != "verdicts":
         text = side(chosen.show, bench, verdicts, rules, chosen.format, _width())
         print(text, end="")
     else:
-        _print(verdicts, _footer(bench, rules, chosen, judged), rules, chosen.format)
+        _print(verdicts, _footer(bench, rules, chosen, verdicts), rules, chosen.format)
     bench.note_look(verdicts, "verdicts")
     return 0
 
 
 def _footer(
-    bench: Bench, rules: Rules, chosen: argparse.Namespace, judged: Sequence[Verdict]
+    bench: Bench, rules: Rules, chosen: argparse.Namespace, verdicts: Sequence[Verdict]
 ) -> list[str]:
-    lines = declared_lines(bench, rules, judged)
+    lines = declared_lines(bench, rules, verdicts)
     if chosen.where:
         lines.append(f"Shown where {chosen.where}; corrected for all arms of each family.")
     return lines
-
-
-def _selected(verdicts: Sequence[Verdict], where: str) -> list[Verdict]:
-    """Return the verdicts that are asked for; they were corrected beside all others."""
-    if not where:
-        return list(verdicts)
-    from transfergrid.selecting import Where
-
-    return Where.parse(where).rows(verdicts)
 
 
 def _rules(chosen: argparse.Namespace, declared: Rules) -> Rules:
