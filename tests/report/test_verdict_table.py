@@ -260,3 +260,20 @@ def test_no_results_and_no_such_format():
         assert isinstance(render([], format), str)
     with pytest.raises(BadInputError, match="did you mean latex"):
         render([], "latx")
+
+
+def test_a_weak_baseline_stands_in_the_header_and_takes_no_letter():
+    weak = replace(
+        POSITIVE, weak_baseline=True, notes=("the baseline scores below logistic_regression",)
+    )
+    text = render([weak, NEGATIVE])
+    assert "over scratch 94.6 % (small_cnn), which scores below logistic_regression" in (
+        " ".join(text.split())
+    )
+    assert line_of(text, "full_finetuning").endswith("positive")
+
+
+def test_letters_of_a_row_are_in_order():
+    both = replace(NEGATIVE, notes=("two", "one"))
+    text = render([replace(POSITIVE, notes=("one",)), both, UNDECIDED])
+    assert line_of(text, "l2_sp").endswith("negative ab")

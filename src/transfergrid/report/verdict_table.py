@@ -26,6 +26,7 @@ _SPACE = 2  # characters between two columns
 _ENOUGH, _NARROWEST = 13, 10  # characters of a name that still tell something
 _HEADERS = ("source", "strategy", "score", "n", "gain", "p", "verdict")
 _TO_THE_RIGHT = ("score", "n", "p")
+_CLOSER = ("score", "p")  # set to the right, and seldom as wide as their column
 
 
 def show(
@@ -231,12 +232,13 @@ class _Layout:
         names = [name for name in _HEADERS if name != "n" or self.with_n]
         lines = [dict(zip(names, names, strict=True)), *(self._cells(v) for v in self.verdicts)]
         widths = {name: max(cell_len(line[name]) for line in lines) for name in names}
-        rest = sum(widths[name] for name in names[2:])
-        room = max(self.width - rest - _SPACE * (len(names) - 1), 2 * _NARROWEST)
+        gaps = [0, *(_SPACE - (name in _CLOSER) for name in names[1:])]
+        rest = sum(widths[name] for name in names[2:]) + sum(gaps)
+        room = max(self.width - rest, 2 * _NARROWEST)
         least = min(widths["source"], _ENOUGH, room // 2)
         kept = max(min(widths["source"], room - widths["strategy"]), least)
         widths["source"], widths["strategy"] = kept, min(widths["strategy"], room - kept)
-        starts = [sum(list(widths.values())[:i]) + _SPACE * i for i in range(len(names))]
+        starts = [sum(list(widths.values())[:i]) + sum(gaps[: i + 1]) for i in range(len(names))]
         return [_Column(name, widths[name], at) for name, at in zip(names, starts, strict=True)]
 
     def _column(self, name: str) -> _Column:

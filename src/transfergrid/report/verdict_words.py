@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.correction import benjamini_hochberg
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
@@ -32,6 +33,9 @@ COVERAGE = {
     THIS_TEST_SET: "new seeds on this test set only",
     THIS_MODEL: "new test items for these single models only",
 }
+
+
+_WEAK = f"scores below {CLASSICAL}"
 
 
 def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
@@ -143,7 +147,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
     family = [v for v in group if v.kind == TRANSFER]
     told = [f"over {baseline(group)}" + (f" ({first.architecture})" if first.architecture else "")]
     if any(v.weak_baseline for v in group):
-        told[0] += ", which scores below logistic_regression"
+        told[0] += f", which {_WEAK}"
     if not first.primary:
         told.append("exploratory")
     if family:
@@ -242,14 +246,15 @@ class Notes:
 
     def letters(self, verdict: Verdict) -> str:
         """Return the letters that this verdict bears."""
-        own = [self._letters[note] for note in _notes(verdict) if note in self._letters]
+        bears = set(_notes(verdict))
+        own = [letter for note, letter in self._letters.items() if note in bears]
         return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
 
 
 def _notes(verdict: Verdict) -> list[str]:
-    """Return the notes less that on the margin: a doubled mark tells it, if it is decided."""
-    doubled = f"beyond the margin of {verdict.margin:g}"
-    return [note for note in verdict.notes if note != doubled]
+    """Return the notes less those that a doubled mark or the header of its group tell."""
+    told = (f"beyond the margin of {verdict.margin:g}", f"the baseline {_WEAK}")
+    return [note for note in verdict.notes if note not in told]
 
 
 def _letter(position: int) -> str:
