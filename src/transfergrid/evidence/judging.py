@@ -171,6 +171,7 @@ class _Table:
         everything: Mapping[Key, Sequence[Result]] = {**self.failed, **self.groups}
         self.names = arms.display_names(everything)
         self.classical = arms.classical_means(self.groups)
+        self.beside = _without_network(self.groups)
 
     def comparisons(self) -> Iterable[Comparison]:
         """Yield each arm that names a baseline, be it one of which nothing is done."""
@@ -246,6 +247,7 @@ class _Table:
             unit=unit(first.metric),
             mean=_mean([cell.score for cell, _ in pairs], first),
             baseline_mean=_mean([base.score for _, base in pairs], first),
+            beside=self.beside.get((key[0].target, key[1]), ()),
             validation=_mean([cell.validation_score for cell in cells], first),
             scope=estimate.scope if pairs else None,
             se=estimate.se,
@@ -278,6 +280,18 @@ class _Table:
     def _is_stale(self, cell: Result) -> bool:
         now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
         return bool(now) and cell.code != now
+
+
+def _without_network(
+    groups: Mapping[Key, Sequence[Result]],
+) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
+    """Return by target and labels the mean scores of the arms that need no network, by strategy."""
+    found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
+    for (parts, labels), cells in groups.items():
+        mean = _mean([cell.score for cell in cells], cells[0])
+        if cells[0].names.architecture is None and not cells[0].baseline and mean is not None:
+            found[parts.target, labels].append((cells[0].names.strategy, mean))
+    return {place: tuple(sorted(means, key=lambda m: m[1])) for place, means in found.items()}
 
 
 def _decided(

@@ -60,6 +60,9 @@ class Verdict:
     mean: float | None = None
     """Mean test score of the arm over its paired seeds."""
     baseline_mean: float | None = None
+    beside: tuple[tuple[str, float], ...] = ()
+    """Mean scores of the arms that need no source and no network, by strategy: what little effort
+    gives on the same target and labels."""
     validation: float | None = None
     """Mean validation score of the arm; by this, never by the test score, an arm is recommended."""
     scope: str | None = None

@@ -67,6 +67,7 @@ def _markdown_section(section: Sequence[Verdict], notes: said.Notes, correction:
     lines = [
         f"### {_escaped(name)}, {_escaped(', '.join(rest))}",
         "",
+        *([_escaped(said.beside(section)), ""] if said.beside(section) else []),
         "| source | strategy | score | n | gain [95 %, uncorrected] | p corrected | verdict "
         "| if undecided | notes |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- | --- | --- |",
@@ -119,6 +120,7 @@ def _latex_section(section: Sequence[Verdict], notes: said.Notes, correction: st
         r"\begin{tabular}{llrrrrll}",
         r"\toprule",
         _wide(r"\textbf{" + in_latex(said.title(section)) + "}"),
+        *([_wide(in_latex(said.beside(section)))] if said.beside(section) else []),
         r"source & strategy & score & $n$ & gain [95\,\%] & $p$ & verdict & notes \\",
     ]
     for group in said.groups(section):

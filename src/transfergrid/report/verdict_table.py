@@ -155,6 +155,7 @@ class _Layout:
             yield Text("Nothing to compare yet.")
         for section in said.sections(self.verdicts):
             yield from self._wrapped(said.title(section, self.symbols), "bold")
+            yield from self._wrapped(said.beside(section), "")
             for position, group in enumerate(said.groups(section)):
                 yield from self._wrapped(
                     said.header(group, self.correction, self.symbols), "italic"

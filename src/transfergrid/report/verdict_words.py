@@ -141,6 +141,12 @@ def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
     return f" {symbols.dot} ".join(part for part in told if part)
 
 
+def beside(section: Sequence[Verdict]) -> str:
+    """Say what arms without any network score, as in "beside: majority 9.9"; empty without any."""
+    means = [f"{name} {number(mean, section[0])}" for name, mean in section[0].beside]
+    return f"beside: {', '.join(means)}" if means else ""
+
+
 def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE) -> str:
     """Name what a group is compared with, and the family that it is corrected in."""
     first = group[0]
