@@ -1,4 +1,4 @@
-"""Ten cells through the command: W&B holds what the ledger holds."""
+"""Ten cells through the command: W&B holds what the ledger holds, and the verdict."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from transfergrid.evidence.declarations import Declaration
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
 from wandb_files import OfflineRun, offline_runs
@@ -21,8 +22,8 @@ SWEEP = [
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], list[OfflineRun]]:
-    """Ten cells through the command, as their records and as their offline runs."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ledger, list[OfflineRun]]:
+    """Ten cells through the command, as a ledger and as offline runs."""
     folder = tmp_path_factory.mktemp("sweep")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     environment = {**kept, "NETRC": str(folder / "no-netrc"), "OMP_NUM_THREADS": "1"}
@@ -31,7 +32,25 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], list[
         [*command, *SWEEP], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    return Ledger(folder / "out").records(), offline_runs(folder / "out")
+    return Ledger(folder / "out"), offline_runs(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def swept(told: Any) -> tuple[list[Record], list[OfflineRun]]:
+    """The cells, as their records and as their offline runs."""
+    return told[0].records(), [run for run in told[1] if run.job_type == "adapt"]
+
+
+def test_the_grid_ends_with_a_run_of_its_verdicts(told: Any) -> None:
+    [run] = [run for run in told[1] if run.job_type == "verdict"]
+    counts = {k.removeprefix("count/"): v for k, v in run.summary.items() if k.startswith("count/")}
+    assert (counts["cells"], counts["failed"], run.summary["verdicts/nrows"]) == (10, 0, 1)
+    assert run.config["seeds"] == [0, 1, 2, 3, 4]
+    assert run.config["strategies"] == ["scratch_converged"]
+    assert run.config["baselines"] == ["scratch"]
+    [grid] = told[0].documents("grids")
+    assert run.group == run.config["grid"] == grid["id"]
+    assert run.config["declaration"] == Declaration.read(grid["declaration"]).digest
 
 
 def test_every_cell_of_a_multirun_gets_a_run_with_its_own_config(swept: Any) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from transfergrid.factory import Config
-from transfergrid.identity import Labels
+from transfergrid.identity import Labels, digest
 from transfergrid.provenance import code_fingerprint, commit, versions
 from transfergrid.record import Names, Parts, Record, Reference, Status
 
@@ -49,6 +49,19 @@ class CellConfig:
         if training and "(" in training:  # not as shipped
             rest.append(training)
         return ", ".join([" x ".join(filter(None, words)), *rest])
+
+
+def title(names: Mapping[str, str | None], labels: Labels) -> str:
+    """Name what cells that differ in their seed have in common."""
+    words = [names["source"] or names["architecture"], names["strategy"], names["target"]]
+    return " ".join([*filter(None, words), f"labels={labels}"])
+
+
+def group_of(
+    names: Mapping[str, str | None], labels: Labels, parts: Mapping[str, str | None]
+) -> str:
+    """Return the group of a cell's run: names may be shared, digests of the parts are not."""
+    return f"{title(names, labels)} {digest([dict(parts), labels])[:6]}"
 
 
 def different_parts(cells: Sequence[CellConfig]) -> list[CellConfig]:

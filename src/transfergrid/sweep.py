@@ -27,6 +27,7 @@ from transfergrid.report import kept
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
 from transfergrid.tuned import check_factors
+from transfergrid.verdict_run import Judged, report_verdicts
 
 INTERRUPTED = 130
 
@@ -80,7 +81,16 @@ def _sweep(
     ledger.compact()
     if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
         left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
-        show_grid(ledger, {cell.id for cell in cells}, left_out, whole=not outcome.left)
+        verdicts = show_grid(ledger, {cell.id for cell in cells}, left_out, whole=not outcome.left)
+        if not outcome.left:
+            grid = Judged(
+                id=plan.id,
+                study=settings.study,
+                declaration=declared.digest,
+                cells=len(cells),
+                failed=outcome.failed,
+            )
+            report_verdicts(verdicts, settings.tracking, ledger, grid)
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
         print(f"stopped: {outcome.left} cells left; the same command goes on from here")

@@ -1,4 +1,7 @@
-"""Where the numbers of a run are sent while it runs; the only file that knows W&B."""
+"""Where the numbers of a run are sent while it runs.
+
+Only this file and `dashboards.py`, which builds W&B's pages, know W&B.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import netrc
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +43,23 @@ class RunCard:
     results: Path = Path("results")
 
 
+@dataclass(frozen=True)
+class Exhibit:
+    """What a run shows beside its numbers.
+
+    Args:
+        tables: by key, the columns' names and the rows; a column's values are of one type, or None.
+        pictures: by key, captions with PNG files.
+        alert: title and text of what a person should hear of.
+    """
+
+    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]] = field(
+        default_factory=dict
+    )
+    pictures: Mapping[str, Sequence[tuple[str, bytes]]] = field(default_factory=dict)
+    alert: tuple[str, str] | None = None
+
+
 class Tracker(Protocol):
     """Receives a run's numbers."""
 
@@ -48,6 +68,9 @@ class Tracker(Protocol):
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Send values at a step; steps never go back."""
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Send tables, pictures and an alert."""
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
         """Send what the run came to and close it."""
@@ -61,6 +84,9 @@ class NoTracker:
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Send nothing."""
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Show nothing."""
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
         """Close nothing."""
@@ -85,6 +111,11 @@ class SafeTracker:
         """Send values unless there was trouble in this run."""
         if self._well:
             self._attempt(self._tracker.log, values, step)
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Send tables, pictures and an alert unless there was trouble in this run."""
+        if self._well:
+            self._attempt(self._tracker.show, exhibit)
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
         """Close the run, after trouble too, so that the next one is not written into it."""
@@ -148,6 +179,7 @@ class WandbTracker:
             the user is logged in, else offline.
         folder: where W&B's folder `wandb` is made; None: `WANDB_DIR`, else the results' folder.
         system_metrics: sample the machine's load while a run lasts.
+        alerts: send an alert (mail or chat, as your W&B settings say) on proven negative transfer.
 
     Raises:
         BadInputError: an unknown mode.
@@ -158,6 +190,7 @@ class WandbTracker:
     mode: str = "auto"
     folder: str | None = None
     system_metrics: bool = False
+    alerts: bool = True
 
     _cut_off: ClassVar[bool] = False
     """Has the server failed to answer in this process?"""
@@ -189,20 +222,29 @@ class WandbTracker:
         if self._run is not None:
             self._run.log(dict(values), step=step)
 
+    def show(self, exhibit: Exhibit) -> None:
+        """Log tables and pictures as one row, then send the alert, if alerts are wanted."""
+        if self._run is None:
+            return
+        with silence():
+            self._run.log({**_tables(exhibit), **_pictures(exhibit)})
+            if exhibit.alert and self.alerts:
+                self._run.alert(*exhibit.alert, level="WARN")
+
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
         """Write the summary and close the run; a failed one is marked so."""
         run, self._run = self._run, None
         if run is None:
             return
         try:
-            with _silence():
+            with silence():
                 _conclude(run, summary, failed)
         except TimeoutError:
             WandbTracker._cut_off = True
             raise
 
     def _mode(self) -> str:
-        mode = _own_mode() if self.mode == "auto" else self.mode
+        mode = own_mode() if self.mode == "auto" else self.mode
         return "offline" if mode == "online" and self._cut_off else mode
 
     def _open(self, card: RunCard, mode: Any) -> Any:
@@ -210,7 +252,7 @@ class WandbTracker:
 
         folder = Path(self.folder or os.environ.get("WANDB_DIR") or card.results)
         folder.mkdir(parents=True, exist_ok=True)
-        with _silence():
+        with silence():
             return wandb.init(
                 project=self.project,
                 entity=self.entity,
@@ -257,11 +299,30 @@ def _conclude(run: Any, summary: Mapping[str, Any], failed: bool) -> None:
         run.finish(exit_code=int(failed))
 
 
-def _own_mode() -> str:
+def _tables(exhibit: Exhibit) -> dict[str, Any]:
+    import wandb
+
+    return {
+        key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+        for key, (columns, rows) in exhibit.tables.items()
+    }
+
+
+def _pictures(exhibit: Exhibit) -> dict[str, Any]:
+    import wandb
+    from PIL import Image
+
+    return {
+        key: [wandb.Image(Image.open(io.BytesIO(png)), caption=caption) for caption, png in shown]
+        for key, shown in exhibit.pictures.items()
+    }
+
+
+def own_mode() -> str:
     """Return the mode that the user's environment asks for."""
     import wandb
 
-    with _silence():
+    with silence():
         settings = wandb.setup().settings
     if settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this folder
         return str(settings.mode)
@@ -285,7 +346,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Hold back W&B's remarks, which it makes before it reads `silent`, and undo its exit hooks."""
     leave, hook = sys.exit, sys.excepthook
     try:
