@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
 def _check_unique(runs: Sequence[Run]) -> None:
     seen: dict[object, Run] = {}
     for run in runs:
-        before = seen.setdefault(replace(run, place="", score=None), run)
+        before = seen.setdefault((run.source, run.strategy, _block(run)), run)
         if before is not run:
             what = f"{_arm(run)}, labels={run.labels}, seed={run.seed}"
             raise BadInputError(f"{run.place} is the same run as {_short(before)}: {what}")
@@ -258,26 +259,39 @@ def _result(
     placebo = any(fnmatchcase(source or "", pattern) for pattern in columns.placebos)
     return Result(
         id=identity,
-        names=Names(
-            strategy=run.strategy,
-            target=run.target,
-            source=None if is_baseline else source,
-            architecture=run.architecture,
-        ),
-        parts=Parts(
-            strategy=_id("strategy", run.strategy),
-            target=_id("target", run.target),
-            source=_id("source", own if is_baseline else source, run.architecture),
-        ),
+        names=_names(None if is_baseline else source, run.architecture, run.strategy, run.target),
+        parts=_parts(own if is_baseline else source, run.architecture, run.strategy, run.target),
         labels=run.labels,
         seed=run.seed,
         score=None if run.score is None else scale * run.score,
-        metric=Metric(name=columns.metric, higher_is_better=not columns.lower_is_better),
+        metric=_metric(columns.metric, not columns.lower_is_better),
         baseline=None
         if is_baseline or uncompared
         else Reference(name=baselines.strategy, id=reference),
         placebo=placebo and not is_baseline,
     )
+
+
+# Runs of an arm share these: one object each keeps the memory small and their hashes quick.
+
+
+@cache
+def _names(source: str | None, architecture: str | None, strategy: str, target: str) -> Names:
+    return Names(strategy=strategy, target=target, source=source, architecture=architecture)
+
+
+@cache
+def _parts(source: str | None, architecture: str | None, strategy: str, target: str) -> Parts:
+    return Parts(
+        strategy=_id("strategy", strategy),
+        target=_id("target", target),
+        source=_id("source", source, architecture),
+    )
+
+
+@cache
+def _metric(name: str, higher_is_better: bool) -> Metric:
+    return Metric(name=name, higher_is_better=higher_is_better)
 
 
 def _id(*parts: object) -> str:

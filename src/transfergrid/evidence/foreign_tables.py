@@ -178,25 +178,26 @@ def runs_of(table: Table, columns: TableColumns) -> Runs:
         BadInputError: a column is missing, or a value makes no sense; the line is named.
     """
     has = _present(table, columns)
-    labels_missing = "labels" not in has
     seeds, named = _seeds(table, columns)
 
-    def value(name: str, row: int) -> Any:
-        return table.columns[getattr(columns, name)][row] if name in (*REQUIRED, *has) else None
+    given = {name: table.columns[getattr(columns, name)] for name in (*REQUIRED, *has)}
+    nothing = [None] * len(table)
 
-    runs = [
-        Run(
-            place=table.place(row),
-            source=_name(value("source", row)),
-            architecture=_name(value("architecture", row)),
-            strategy=_needed(value("strategy", row), columns.strategy, table.place(row)),
-            target=_needed(value("target", row), columns.target, table.place(row)),
-            labels="all" if labels_missing else _labels(value("labels", row), table.place(row)),
+    def run(row: int, source: Any, architecture: Any, strategy: Any, target: Any) -> Run:
+        place = table.place(row)
+        return Run(
+            place=place,
+            source=_name(source),
+            architecture=_name(architecture),
+            strategy=_needed(strategy, columns.strategy, place),
+            target=_needed(target, columns.target, place),
+            labels=_labels(given["labels"][row], place) if "labels" in has else "all",
             seed=seeds[row],
-            score=_score(value("score", row), table.place(row)),
+            score=_score(given["score"][row], place),
         )
-        for row in range(len(table))
-    ]
+
+    names = [given.get(name, nothing) for name in ("source", "architecture", "strategy", "target")]
+    runs = [run(row, *values) for row, values in enumerate(zip(*names, strict=True))]
     return Runs(runs, has, _notes(has, named, columns))
 
 

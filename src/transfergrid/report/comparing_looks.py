@@ -173,7 +173,8 @@ def _only_lines(found: Comparison, symbols: Symbols) -> list[str]:
         if arms:
             lines += ["", f"only {name}: {_count(sum(len(arm.seeds) for arm in arms), 'cell')}"]
             for arm in arms[:MOST]:
-                lines.append(f"  {_cell(arm.result)}: seeds {seeds(arm.seeds)}")
+                which = f"seed{'' if len(arm.seeds) == 1 else 's'} {seeds(arm.seeds)}"
+                lines.append(f"  {_cell(arm.result)}: {which}")
                 lines += [f"    {text}" for text in _reasons(arm.why, symbols)]
             lines += _more(len(arms))
     return lines
