@@ -50,7 +50,7 @@ def test_every_option_composes_into_what_its_class_takes(group, name):
     assert (CONF / group / f"{name}.yaml").read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("group", ["trainer", "tracking", "training"])
+@pytest.mark.parametrize("group", ["trainer", "tracking", "training", "score"])
 def test_other_groups_compose_too(group):
     for path in (CONF / group).glob("*.yaml"):
         choice = [f"{group}={path.stem}"]
@@ -70,7 +70,7 @@ def test_every_studys_params_name_options_that_exist(name):
 
 
 def test_every_yaml_file_is_in_a_group_that_is_tested():
-    groups = {*GROUPS, "trainer", "tracking", "study", "hydra"}
+    groups = {*GROUPS, "trainer", "tracking", "score", "study", "hydra"}
     found = {path.relative_to(CONF).parts[0] for path in CONF.rglob("*.yaml")}
     assert found == {*groups, "config.yaml"}
 

@@ -25,6 +25,7 @@ KINDS = {
     "training": "training",
     "studies": "study",
     "tracking": "tracking",
+    "scores": "score",
 }
 
 CELLS = "cells"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,9 @@ def command(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_intermixed_args(arguments)
     check_known("format", chosen.format, ranking_table.FORMATS)
     with composing(chosen.overrides, chosen.config_dir) as asked:
-        scores = asked.scores()
         results = chosen.results or asked.results
-        pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results), asked))
+        pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results)))
+        scores = asked.scores()
         kept = list(scored(pairs, scores, Ledger(results), asked.machine()))
     if not kept:
         raise BadInputError("nothing to rank")
@@ -124,20 +125,18 @@ class Asked:
         Raises:
             BadInputError: a source or target cannot be used, or not with each other.
         """
+        from transfergrid.identity import read_labels, read_seed
         from transfergrid.scores.keeping import Pair
-        from transfergrid.sweep import ask
 
-        asked = ask(self.request, self.composer)
-        for target in asked.targets:
-            for source in asked.sources:
-                check_pair(source, target)
-        return [
-            Pair(source, target, labels, seed)
-            for target in asked.targets
-            for labels in asked.labels
-            for source in asked.sources
-            for seed in asked.seeds
-        ]
+        axes = self.request.axes
+        targets, sources = (
+            self.composer.options(kind, axes[kind]) for kind in ("target", "source")
+        )
+        labels = dict.fromkeys(read_labels(value) for value in self.request.labels)
+        seeds = dict.fromkeys(read_seed(value) for value in self.request.seeds)
+        for target, source in product(targets, sources):
+            check_pair(source, target)
+        return [Pair(s, t, n, seed) for t, n, s, seed in product(targets, labels, sources, seeds)]
 
 
 def _score_order(score: Option) -> tuple[bool, tuple[str, ...], str]:
@@ -162,7 +161,7 @@ def check_pair(source: Option, target: Option) -> None:
     build(source.config).check()
 
 
-def pairs_of(ledger: Ledger, asked: Asked) -> Iterator[Pair]:
+def pairs_of(ledger: Ledger) -> Iterator[Pair]:
     """Yield each source, target, label budget and seed that done cells have in common.
 
     Cells count whose strategy uses the source's weights; their configs are those of their records.
@@ -255,17 +254,19 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     }
     for key in keys.values():
         check_known("key of rank", _axis(key), KEYS)
+    asked = {_axis(key) for key in keys.values()} & {"source", "target"}
+    if len(asked) == 1:
+        missing = next(iter({"source", "target"} - asked))
+        raise BadInputError(f"rank also needs {missing}=..., or neither of source and target")
     score_words = [word for word, key in keys.items() if _axis(key) == "score"]
     rest = [word for word in words if word not in score_words]
     plain = loader.load_configuration("config", [], RunMode.RUN)
     request = read_request(rest, {}, _defaults(plain), loader)
-    config = loader.load_configuration("config", request.settings, RunMode.RUN)
+    config = plain
+    if request.settings:
+        config = loader.load_configuration("config", request.settings, RunMode.RUN)
     composer = Composer(loader, "config", request.settings)
-    axes = {_axis(key) for key in keys.values()} & {"source", "target"}
-    if len(axes) == 1:
-        missing = next(iter({"source", "target"} - axes))
-        raise BadInputError(f"rank also needs {missing}=..., or neither of source and target")
-    return Asked(request, composer, config, score_words, bool(axes))
+    return Asked(request, composer, config, score_words, bool(asked))
 
 
 def _axis(key: str) -> str:
