@@ -35,8 +35,14 @@ class Probe:
 class Features:
     """Probes of the embeddings of labelled training examples."""
 
-    random: Annotated[Probe | None, "with random weights; null where `before` is that"] = None
+    random: Annotated[
+        Probe | None,
+        "with random weights, BatchNorm by these examples; null where `before` has random weights",
+    ] = None
     before: Annotated[Probe | None, "with the weights that the strategy got"] = None
+    renormalised: Annotated[
+        Probe | None, "before, BatchNorm by these examples instead of its running statistics"
+    ] = None
     after: Annotated[Probe | None, "with the weights that were tested"] = None
 
 

@@ -46,6 +46,7 @@ class Looks:
         before: by part, with the backbone as the strategy got it; not of the validation part.
         after: by part, as it was tested.
         random: embeddings of the training examples with random weights.
+        renormalised: those before, BatchNorm by the examples' own statistics.
         start: copies of what could change: the backbone's tensors by name, the head's after "head".
     """
 
@@ -54,6 +55,7 @@ class Looks:
     before: dict[str, Seen] = field(default_factory=dict)
     after: dict[str, Seen] = field(default_factory=dict)
     random: Pooled | None = None
+    renormalised: Pooled | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -76,10 +78,11 @@ def features(looks: Looks) -> Features:
     """Probe the embeddings of the training examples: random, before, after."""
     if "train" not in looks.after:
         raise Nothing("no target labels")
-    labels = looks.labels["train"]
+    labels, own = looks.labels["train"], looks.renormalised
     return Features(
         random=None if looks.random is None else probe(looks.random, labels),
         before=probe(looks.before["train"].embeddings, labels),
+        renormalised=None if own is None else probe(own, labels),
         after=probe(looks.after["train"].embeddings, labels),
     )
 

@@ -50,8 +50,8 @@ class Sample:
 
     def batches(self, size: int) -> Iterator[Inputs]:
         """Yield the examples as inputs, in order, not augmented."""
-        for begin in range(0, len(self), size):
-            rows = np.arange(begin, min(begin + size, len(self)), dtype=np.int64)
+        every = np.arange(len(self), dtype=np.int64)
+        for rows in np.array_split(every, -(-len(self) // size)):  # none of one example
             yield self.preprocess.finish(self._prepared(rows), "none", None)
 
     def _prepared(self, rows: Indices) -> Inputs:
@@ -85,11 +85,22 @@ class Seen:
 
 
 def look(
-    backbone: Backbone, sample: Sample, batch: int, device: torch.device, whole: bool = False
+    backbone: Backbone,
+    sample: Sample,
+    batch: int,
+    device: torch.device,
+    whole: bool = False,
+    renormalised: bool = False,
 ) -> Seen:
-    """Embed a sample; look into blocks and BatchNorm layers too if it is to be the whole.
+    """Embed a sample; modes, device and buffers are afterwards as before.
 
-    Modes, device and buffers are afterwards as before.
+    Args:
+        backbone: in whatever mode; it is used in eval mode.
+        sample: what to embed.
+        batch: examples at a time.
+        device: to run on.
+        whole: keep the outputs of its blocks too.
+        renormalised: let BatchNorm use each batch's own statistics.
     """
     blocks = Outputs(backbone) if whole else None
     norms = Moments(backbone)
@@ -97,7 +108,7 @@ def look(
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(backbone))
         stack.enter_context(on_device(backbone, device))
-        stack.enter_context(norms.watched())
+        stack.enter_context(norms.by_batch() if renormalised else norms.watched())
         if blocks is not None:
             stack.enter_context(blocks.watched())
         parts = [embed(backbone, inputs, device) for inputs in sample.batches(batch)]
@@ -216,6 +227,7 @@ class Moments:
             for name, module in backbone.named_modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
             and module.running_mean is not None
+            and module.track_running_stats
         }
         self.sums: dict[str, list[Tensor]] = {}
 
@@ -231,6 +243,17 @@ class Moments:
         finally:
             for handle in handles:
                 handle.remove()
+
+    @contextmanager
+    def by_batch(self) -> Iterator[None]:
+        """Let the layers normalise by the batch at hand, which they do not record."""
+        for layer in self.layers.values():
+            layer.training, layer.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.training, layer.track_running_stats = False, True
 
     def _catch(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -22,6 +22,7 @@ from transfergrid.diagnostics import noting
 from transfergrid.diagnostics.findings import Diagnostics
 from transfergrid.diagnostics.noting import Looks, Nothing
 from transfergrid.diagnostics.reading import (
+    Pooled,
     Sample,
     Seen,
     as_array,
@@ -123,8 +124,10 @@ class Watch:
         self._try("source", self._draw_source)
         for name, sample in self.samples.items():
             if name != "validation":
-                self.looks.before[name] = self._look(self.backbone, name, sample)
-        self._try("random", self._look_at_random)
+                self.looks.before[name] = self._look(name, sample)
+        if self._starts_from_source() and "train" in self.samples:
+            self._try("renormalised", self._look_renormalised)
+            self._try("random", self._look_at_random)
 
     def _draw_target(self) -> None:
         data, drawn = self.setup.data, self.setup.drawn
@@ -168,19 +171,30 @@ class Watch:
         state |= {f"head {name}": value for name, value in own.items()}
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
-    def _look(self, backbone: Backbone, name: str, sample: Sample) -> Seen:
-        return look(backbone, sample, self.batch, self.device, whole=name == "target")
+    def _look(self, name: str, sample: Sample) -> Seen:
+        return look(self.backbone, sample, self.batch, self.device, whole=name == "target")
+
+    def _starts_from_source(self) -> bool:
+        """Whether the weights are anything but random, or may be."""
+        needs = self.setup.strategy.needs
+        return needs.source != "architecture" and not needs.teacher and bool(self.source)
+
+    def _look_renormalised(self) -> None:
+        """Embed the training examples as if BatchNorm had been told of the target."""
+        if self.looks.before["target"].statistics is not None:
+            self.looks.renormalised = self._embedded(self.backbone)
 
     def _look_at_random(self) -> None:
-        """Embed the training examples with random weights, unless those are what there is."""
-        needs, sample = self.setup.strategy.needs, self.samples.get("train")
-        if needs.source == "architecture" or needs.teacher or sample is None or not self.source:
-            return
+        """Embed the training examples with random weights, by the same architecture."""
         if sum(p.numel() for p in self.backbone.parameters()) > LARGEST_RANDOM:
             raise Nothing(f"more than {LARGEST_RANDOM} parameters")
         torch.manual_seed(0)
-        made: Backbone = build(architecture_of(self.source)).build()
-        self.looks.random = self._look(made, "train", sample).embeddings
+        made: Backbone = build(architecture_of(self.source or {})).build()
+        self.looks.random = self._embedded(made)
+
+    def _embedded(self, backbone: Backbone) -> Pooled:
+        sample = self.samples["train"]
+        return look(backbone, sample, self.batch, self.device, renormalised=True).embeddings
 
     # After --------------------------------------------------------------------------------------
 
@@ -188,7 +202,7 @@ class Watch:
         """Look again; a backbone that did not change is not looked at twice."""
         before = self.looks.before if self._is_unchanged() else {}
         self.looks.after = {
-            name: before[name] if name in before else self._look(self.backbone, name, sample)
+            name: before[name] if name in before else self._look(name, sample)
             for name, sample in self.samples.items()
         }
 

@@ -129,7 +129,7 @@ def is_same_source(other: Record, cell: Record) -> bool:
     """Return whether two cells transfer from one source, or one of them from its architecture."""
     if not (other.names.source and cell.names.source):
         return other.names.architecture in (cell.names.architecture, None)
-    return _plain(other.config.get("source")) == _plain(cell.config.get("source"))
+    return bool(_plain(other.config.get("source")) == _plain(cell.config.get("source")))
 
 
 def shared_by(name: str, found: Sequence[Autopsy]) -> int:

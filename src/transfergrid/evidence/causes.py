@@ -6,6 +6,8 @@ A function returns None where the record cannot tell, or where the cause cannot 
 
 from __future__ import annotations
 
+import math
+
 from transfergrid.diagnostics.findings import Probe
 from transfergrid.evidence.case import (
     MOVED,
@@ -30,6 +32,8 @@ UNINFORMATIVE = 0.10
 """Accuracy above chance of the better probe that is as good as nothing."""
 INFORMATIVE = 0.40
 """That of features which are no obstacle to a few hundred steps of training."""
+CEILING = (0.0, 0.1)
+"""By how much the best probe of frozen features is below what the baseline reaches on test."""
 PERFECT, GOOD = 0.95, 0.75
 """That of features which are no obstacle at all, and of such as leave something to be desired."""
 SHIFT_LOW, SHIFT_HIGH = 0.3, 1.0
@@ -92,26 +96,31 @@ def _faster(case: Case, change: float | None) -> Remedy:
 
 
 def features(case: Case) -> Cause | None:
-    """Do the source's features tell of the classes at all, and more than random weights do?
+    """Do the source's features tell of the classes, more than random weights do, and enough?
 
-    Of a backbone that learns this is a bad start and no more: half as strong.
+    Frozen, they are the ceiling of whatever head is put on them. Of a backbone that learns poor
+    ones are a bad start and no more: half as strong, and only where there is a loss.
     """
     found = case.found.features
     if found is None or found.before is None or not case.starts_from_source:
         return None
-    here = best(found.before)
-    strength = ramp(above_chance(here, found.before.chance), INFORMATIVE, UNINFORMATIVE)
-    told = f"probes of the source's untouched features reach {percent(here)}"
-    told += f" (chance {percent(found.before.chance)}"
+    here, floor, n = best(found.before), found.before.chance, found.before.n
+    strength = ramp(above_chance(here, floor), INFORMATIVE, UNINFORMATIVE)
+    told = f"probes of the source's untouched features reach {percent(here)} (chance "
+    told += percent(floor)
     if found.random is not None:
-        there = best(found.random)
         strength = max(strength, _no_better(found.before, found.random) * case.did_not_gain)
-        told += f", random weights {percent(there)}"
-    told += f"; leaving one of {found.before.n} out)"
+        told += f", random weights {percent(best(found.random))}"
+    told += f"; each of {n} examples left out once)"
     if not case.is_frozen:
-        strength *= 0.5
-    why = "its weights can change" if case.is_frozen else "nothing of this source helps: none of it"
-    remedy = Remedy("full_finetuning" if case.is_frozen else "scratch", why)
+        why = "to learn from random weights; or another source: transfergrid rank"
+        strength *= 0.5 * case.did_not_gain
+        return Cause("frozen features", min(1.0, strength), told, Remedy("scratch", why))
+    base = accuracy(case.baseline, "test")
+    if base is not None:
+        strength = max(strength, ramp(base - here, *CEILING) * case.did_not_gain)
+        told += f"; frozen, they are the ceiling, and the baseline has {percent(base)} on test"
+    remedy = Remedy("full_finetuning", "the features can then follow the target")
     return Cause("frozen features", min(1.0, strength), told, remedy)
 
 
@@ -133,8 +142,7 @@ def best(probe: Probe) -> float:
 
 def _noise(one: float, other: float, n: int) -> float:
     """Return two standard errors of a difference, as if unpaired, and at least 2 points."""
-    both = binomial_se(one, n) ** 2 + binomial_se(other, n) ** 2
-    return max(2.0 * float(both) ** 0.5, 0.02)
+    return max(2.0 * math.hypot(binomial_se(one, n), binomial_se(other, n)), 0.02)
 
 
 def head(case: Case) -> Cause | None:
@@ -165,7 +173,10 @@ def head(case: Case) -> Cause | None:
 
 
 def batch_norm(case: Case) -> Cause | None:
-    """Do BatchNorm's running statistics fit the target's inputs as the cell was tested?"""
+    """Do BatchNorm's running statistics fit the target's inputs as the cell was tested?
+
+    Frozen features that are poor, and stay so with the target's own statistics, have another cause.
+    """
     found = case.found.batch_norm
     if found is None or found.after is None:
         return None
@@ -184,6 +195,14 @@ def batch_norm(case: Case) -> Cause | None:
         told += f" (baseline {other.after.mean_shift:.2g} and e^{other.after.log_variance:.2g})"
     if found.source is not None:
         told += f"; on its own domain e^{found.source.log_variance:.2g}"
+    probes = case.found.features
+    if case.is_frozen and probes and probes.before and probes.renormalised:
+        here, there = best(probes.before), best(probes.renormalised)
+        poor = ramp(above_chance(here, probes.before.chance), GOOD, INFORMATIVE)
+        helps = ramp(there - here, 0.0, _noise(here, there, probes.before.n))
+        strength *= 1.0 - 0.6 * poor * (1.0 - helps)
+        told += f"; with the target's own statistics probes reach {percent(there)}, without "
+        told += percent(here)
     if case.is_frozen:
         remedy = Remedy("full_finetuning", "the statistics then follow the target's batches")
     else:

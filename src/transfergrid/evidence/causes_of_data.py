@@ -35,6 +35,9 @@ WRONG_LOW, WRONG_HIGH = 0.2, 0.6
 Z_LOW, Z_HIGH = 2.0, 5.0
 """Of a pair of classes confused more often than by the baseline: at 2 it is one of many that
 chance would bring, at 5 it is not chance."""
+SHARED = (0.33, 0.10)
+"""Distance of cell and placebo over the gain: a placebo that shares two thirds leaves something to
+the source, one that shares nine tenths does not."""
 MOST_OF_A_CONFUSION = 0.5
 """Which classes are mixed up says where it hurt more than why."""
 MOST_OF_NOISE = 0.5
@@ -65,7 +68,9 @@ def label_shift(case: Case) -> Cause | None:
         told += f" (baseline {100 * theirs:.0f} %)"
         if theirs >= off:
             strength *= 0.5  # the baseline bears the same shift no better
-    why = "labels drawn as the test is: target.sampling=natural, or more of the frequent classes"
+    even = np.full(len(true), 1 / len(true))
+    sampling = "balanced" if _variation(true, even) < _variation(prior, even) else "natural"
+    why = f"labels drawn more as the test is: target.sampling={sampling}"
     return Cause("label shift", strength, told, Remedy(case.strategy, why))
 
 
@@ -189,12 +194,16 @@ def placebo(case: Case) -> Cause | None:
     effect, shared = ours - base, theirs - base
     noise = 2.0 * binomial_se(ours, case.test_items)
     real = ramp(abs(effect), noise, 2.0 * noise)
-    strength = real * ramp(abs(ours - theirs) / max(abs(effect), 1e-9), 0.6, 0.1)
+    strength = real * ramp(abs(ours - theirs) / max(abs(effect), 1e-9), *SHARED)
     told = f"a placebo of this source has {percent(theirs)}, the cell {percent(ours)}, the "
     told += f"baseline {percent(base)}: the placebo shares "
     told += f"{100 * min(max(shared / effect, 0.0), 1.0):.0f} % of it" if effect else "it"
-    why = "what is left is the scale of the weights, which random weights can be given too"
-    return Cause("initialisation scale only", 0.9 * strength, told, Remedy("scratch", why))
+    remedy = (
+        Remedy(case.strategy, "another source (transfergrid rank): this one's knowledge adds none")
+        if effect > 0
+        else Remedy("scratch", "it is the scale of these weights that hurts, not what they know")
+    )
+    return Cause("initialisation scale only", 0.9 * strength, told, remedy)
 
 
 def noise(case: Case) -> Cause | None:
