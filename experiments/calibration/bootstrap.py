@@ -2,8 +2,8 @@
 
     python experiments/calibration/bootstrap.py
 
-Resampling pairs rejects in 25 and 16 % of studies with 3 and 5 seeds, resampling the seeds of each
-arm alone in 19 and 12 %.
+Resampling pairs rejects in 25 and 17 % of studies with 3 and 5 seeds, resampling the seeds of each
+arm alone in 20 and 12 %.
 """
 
 from __future__ import annotations
