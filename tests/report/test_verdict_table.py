@@ -233,7 +233,9 @@ def test_latex_is_one_booktabs_tabular_a_section_with_everything_escaped():
     text = render([odd, UNDECIDED], "latex", footer=["hash #1_2"])
     assert text.count(r"\begin{tabular}{") == text.count(r"\end{tabular}") == 2
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and " & " in line]
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {7}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {9}
+    undecided = line_of(text, r"lp\_ft").split(" & ")
+    assert [cell.strip() for cell in undecided[6:9]] == ["undecided", "5.7", "12"]
     assert r"50\%\_a\&b\#1\$ \{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}$<$" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
     assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0

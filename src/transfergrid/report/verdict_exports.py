@@ -25,8 +25,9 @@ def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
-    """Write a list of rows."""
-    return json.dumps(as_rows(verdicts), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    """Write a list of rows, one a line: laid out further, ten thousand would take seconds."""
+    rows = (json.dumps(row, allow_nan=False, ensure_ascii=False) for row in as_rows(verdicts))
+    return "[\n" + ",\n".join(rows) + "\n]\n"
 
 
 def as_csv(verdicts: Sequence[Verdict]) -> str:
@@ -115,13 +116,19 @@ def as_latex(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str
     return "% needs \\usepackage{booktabs}\n" + "\n".join([*parts, closing])
 
 
+_LATEX_COLUMNS = (
+    *("source", "strategy", "score", "$n$", r"gain [95\,\%]", "$p$", "verdict"),
+    *(r"sees $\ge$", "more seeds", ""),
+)
+
+
 def _latex_section(section: Sequence[Verdict], notes: said.Notes, correction: str) -> str:
     lines = [
-        r"\begin{tabular}{llrrrrll}",
+        r"{\footnotesize\setlength{\tabcolsep}{3pt}",
+        r"\begin{tabular}{@{}llrrrrlrrl@{}}",
         r"\toprule",
         _wide(r"\textbf{" + in_latex(said.title(section)) + "}"),
-        *([_wide(in_latex(said.beside(section)))] if said.beside(section) else []),
-        r"source & strategy & score & $n$ & gain [95\,\%] & $p$ & verdict & notes \\",
+        " & ".join(_LATEX_COLUMNS) + r" \\",
     ]
     for group in said.groups(section):
         lines += [r"\midrule", _wide(rf"\textit{{{in_latex(_heading(group, correction))}}}")]
@@ -130,21 +137,25 @@ def _latex_section(section: Sequence[Verdict], notes: said.Notes, correction: st
                 told = f"{said.APART[kind]}: not in the family"
                 lines += [r"\addlinespace", _wide(rf"\textit{{{in_latex(told)}}}")]
             lines += [_latex_row(verdict, notes) for verdict in members]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\par\medskip", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}\par}", r"\medskip", ""])
 
 
 def _wide(text: str) -> str:
-    return rf"\multicolumn{{8}}{{l}}{{{text}}} \\"
+    return rf"\multicolumn{{{len(_LATEX_COLUMNS)}}}{{@{{}}l@{{}}}}{{{text}}} \\"
 
 
 def _latex_row(verdict: Verdict, notes: said.Notes) -> str:
-    word = str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
-    told = said.sees(verdict)
-    outcome = f"{word}: {told}" if told else word
-    cells = [in_latex(cell) for cell in (*_cells(verdict), outcome)]
+    cells = [in_latex(cell) for cell in _cells(verdict)]
     cells[4] = _minus(cells[4])
+    word = str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
+    sees = seeds = ""
+    if verdict.verdict is Kind.UNDECIDED:
+        if verdict.detectable is not None:
+            sees = said.number(verdict.detectable, verdict)
+        seeds = "" if verdict.seeds_needed is None else str(verdict.seeds_needed)
     letters = notes.letters(verdict)
-    return " & ".join([*cells, f"$^{{\\mathrm{{{letters}}}}}$" if letters else ""]) + r" \\"
+    marked = f"$^{{\\mathrm{{{letters}}}}}$" if letters else ""
+    return " & ".join([*cells, word, sees, seeds, marked]) + r" \\"
 
 
 def _minus(text: str) -> str:
