@@ -47,7 +47,7 @@ def named(family: Family) -> str:
 def keep(ledger: Ledger, look: Look) -> None:
     """Write a look down, unless it shows nothing that an earlier one did not."""
     earlier = looks(ledger)
-    if all(n in history(earlier, family) for family, n in look.seeds.items()):
+    if all(n <= max(history(earlier, name), default=0) for name, n in look.seeds.items()):
         return
     ledger.write_document("looks", {"id": f"{look.at}-{len(earlier)}", **asdict(look)})
 
@@ -64,8 +64,16 @@ def looks(ledger: Ledger) -> list[Look]:
 
 
 def history(earlier: Iterable[Look], family: str) -> list[int]:
-    """Return with how many seeds a family was looked at, each number once, ascending."""
-    return sorted({look.seeds[family] for look in earlier if family in look.seeds})
+    """Return with how many seeds a family was looked at, ascending.
+
+    Looks that add no seeds to those before them count for nothing: they show what was seen.
+    """
+    found: list[int] = []
+    for look in earlier:
+        n = look.seeds.get(family, 0)
+        if n > max(found, default=0):
+            found.append(n)
+    return found
 
 
 def levels(
