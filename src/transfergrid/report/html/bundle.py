@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
 
 @cache
 def library() -> str:
@@ -16,7 +18,7 @@ def library() -> str:
     """
     import vl_convert
 
-    text: str = vl_convert.javascript_bundle(None, vl_version=vega_lite())
+    text: str = vl_convert.javascript_bundle(SNIPPET, vl_version=vega_lite())
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -17,7 +17,18 @@ function spec(name, rows, width) {
     chart.autosize = { type: chart.height ? "fit" : "fit-x", contains: "padding" };
   }
   if (name === "forest" && width < NARROW) onTwoLines(chart);
+  if (name === "heatmap") fitColumns(chart, rows, width);
   return chart;
+}
+
+/* As narrow as the numbers allow where all sources would else not fit. */
+function fitColumns(chart, rows, width) {
+  const longest = Math.max(...rows.map((row) => row.strategy.length));
+  const columns = new Set(rows.map((row) => row.source)).size;
+  const step = Math.min(84, Math.max(56, (width - 7 * longest - 30) / columns));
+  chart.signals.find((signal) => signal.name === "x_step").value = step;
+  const hatch = chart.marks.find((mark) => mark.encode.update.shape);
+  hatch.encode.update.size.value *= (step / 84) ** 2;
 }
 
 /* Names of arms on two lines leave a phone more room for the gains. */
@@ -89,11 +100,30 @@ const KINDS_OF_PANELS = {
     takes: (row) => row.gain !== undefined && row.labels !== "0",
     enough: (rows) => new Set(rows.map((row) => row.labels)).size > 1,
   },
+  steps: {
+    key: (row) => place(row) + row.strategy,
+    title: (row) => `${row.target}, ${row.budget}, ${row.strategy}`,
+    takes: () => true,
+  },
+  scores: { key: (row) => row.score, title: (row) => row.score, takes: () => true },
 };
+
+/* What a chart shows: rows, or points that belong to rows. */
+function pointsOf(name, rows) {
+  const shown = new Set(rows.map((row) => row.row));
+  if (name === "scores") {
+    return page.scores.filter(([row]) => shown.has(row)).map(([row, score, value]) => ({ ...page.rows[row], score, value }));
+  }
+  if (name !== "steps") return rows;
+  const at = (row, steps, scores, who) => steps.map((step, i) => ({ ...page.rows[row], step, score: scores[i], who }));
+  return page.steps.filter(([row]) => shown.has(row)).flatMap(([row, steps, arm, baseline]) => [
+    ...at(row, steps, arm, "arm"), ...at(row, steps, baseline, "baseline")]);
+}
 
 function showPanels(container, rows) {
   const kind = KINDS_OF_PANELS[container.dataset.chart];
-  const groups = [...grouped(rows.filter(kind.takes), kind.key).values()].filter(kind.enough ?? (() => true));
+  const points = pointsOf(container.dataset.chart, rows).filter(kind.takes);
+  const groups = [...grouped(points, kind.key).values()].filter(kind.enough ?? (() => true));
   for (const element of container.querySelectorAll(".chart")) forget(element);
   container.replaceChildren(...groups.map((group) => panelOf(container.dataset.chart, kind, group)));
   container.closest("section").hidden = groups.length === 0;
@@ -103,7 +133,7 @@ function showPanels(container, rows) {
 function panelOf(name, kind, rows, most = MOST_ARMS) {
   const title = kind.title(rows[0]);
   const figure = make("figure", {}, captionOf(name, title, rows));
-  if (name !== "labels" && name !== "cost") figure.append(make("p", { class: "over" }, oversOf(rows)));
+  if (name === "heatmap" || name === "forest") figure.append(make("p", { class: "over" }, oversOf(rows)));
   if (name !== "forest") figure.append(chartOf(name, kind, rows));
   else addForest(figure, kind, rows, most);
   if (name === "cost") figure.append(make("p", { class: "over" }, frontOf(rows)));
@@ -159,16 +189,22 @@ function frontOf(rows) {
 
 const costChart = (name) => (name === "cost" && byId("with-source").checked ? "all_cost" : name);
 
-function described(name, kind, rows) {
+const CALLED = {
+  heatmap: "Heat map", forest: "Gains with intervals", cost: "Gain against time",
+  labels: "Gains over label budgets", steps: "Validation scores over steps", scores: "Gains against the score",
+};
+
+function described(name, kind, points) {
+  const rows = [...new Set(points.map((point) => point.row))].map((row) => page.rows[row]);
   const many = (verdict) => rows.filter((row) => row.verdict === verdict).length;
-  const what = { heatmap: "Heat map", forest: "Gains with intervals", cost: "Gain against time", labels: "Gains over label budgets" }[name];
-  return `${what}: ${kind.title(rows[0])}. ${many("positive")} helped, ${many("negative")} hurt, ` +
+  return `${CALLED[name]}: ${kind.title(points[0])}. ${many("positive")} helped, ${many("negative")} hurt, ` +
     `${many("equivalent")} no difference, ${many("undecided")} undecided. The numbers stand in the table of all comparisons.`;
 }
 
 function showRows(name, rows) {
   const { target, labels, strategy } = rows[0];
-  setFilters(name === "labels" ? { target, strategy } : { target, labels });
+  const wanted = { labels: { target, strategy }, steps: { target, labels, strategy }, scores: {} }[name];
+  setFilters(wanted ?? { target, labels });
   byId("comparisons").scrollIntoView();
   byId("comparisons").querySelector("thead button").focus({ preventScroll: true });
 }

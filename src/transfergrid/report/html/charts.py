@@ -29,6 +29,8 @@ def templates(margin: float, reach: float) -> dict[str, Spec]:
         "labels": over_labels(margin),
         "cost": cost("seconds", "front"),
         "all_cost": cost("all_seconds", "all_front"),
+        "steps": over_steps(),
+        "scores": foretold(),
     }
 
 
@@ -87,7 +89,9 @@ def forest(margin: float) -> Spec:
     band = base.transform_calculate(from_="-" + str(margin), to_=str(margin)).mark_rect(
         style="band", height={"band": 1}
     )
-    band = band.encode(x=alt.X("from_:Q", title="gain in points, with 95 % interval"), x2="to_:Q")
+    band = band.encode(
+        x=alt.X("from_:Q", title="gain in points, with 95 % interval").axis(tickCount=6), x2="to_:Q"
+    )
     zero = base.transform_calculate(zero_="0").mark_tick(
         style="zero", thickness=1, bandSize=24, opacity=0.7
     ).encode(x="zero_:Q")  # fmt: skip
@@ -154,6 +158,40 @@ def cost(seconds: str, front: str) -> Spec:
     named = best.mark_text(style="cell-text", dy=-12, fontSize=12, fontWeight=600)
     named = named.encode(x, y, text=f"{front}:N")
     return _spec(alt.layer(zero, line, point, named).properties(width=420, height=240))
+
+
+def over_steps() -> Spec:
+    """Validation scores of one strategy over training steps, a line for each source."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("rows"))
+    x = alt.X("step:Q", title="training steps").axis(grid=False, tickCount=4)
+    y = alt.Y("score:Q", title="validation score", scale=alt.Scale(zero=False))
+    colour = alt.Color(
+        "source:N", scale=alt.Scale(range="ordinal"), legend=alt.Legend(orient="bottom", title=None)
+    )
+    tips = [alt.Tooltip("arm:N"), alt.Tooltip("step:Q"), alt.Tooltip("score:Q", format=".1f")]
+    arms = base.transform_filter(alt.datum.who == "arm")
+    line = arms.mark_line(strokeWidth=2, point={"size": 24}).encode(x, y, colour, tooltip=tips)
+    below = base.transform_filter(alt.datum.who == "baseline")
+    dashed = below.mark_line(style="front", strokeWidth=2, strokeDash=[5, 4])
+    dashed = dashed.encode(x, y, alt.Detail("arm:N"))
+    return _spec(alt.layer(dashed, line).properties(width=260, height=190))
+
+
+def foretold() -> Spec:
+    """Gains against one transferability score."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("rows"))
+    x = alt.X("value:Q", title="score", scale=alt.Scale(zero=False)).axis(grid=False, tickCount=4)
+    zero = base.mark_rule(style="zero").encode(y=alt.datum(0))
+    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
+    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
+    tips = _tips(alt.Tooltip("value:Q", title="score", format=".3~f"))
+    y = alt.Y("gain:Q", title="gain in points")
+    point = base.mark_point(size=60, opacity=1).encode(x, y, colour, shape, tooltip=tips)
+    return _spec(alt.layer(zero, point).properties(width=260, height=190))
 
 
 def _spec(chart: Any) -> Spec:

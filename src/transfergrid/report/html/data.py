@@ -57,6 +57,17 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepCurve:
+    """Validation scores over training steps, means over seeds; three lists of equal length."""
+
+    row: int
+    """Number of the arm's row."""
+    steps: tuple[float, ...]
+    arm: tuple[float | None, ...]
+    baseline: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything that the report shows."""
 
@@ -75,6 +86,10 @@ class ReportData:
     """By digest, each part's config as dotted keys and plain values."""
     sections: tuple[Section, ...] = ()
     """Flips, crossovers, scorecard and so on, in order."""
+    steps: tuple[StepCurve, ...] = ()
+    """How arms and baselines learned, over training steps."""
+    scores: tuple[tuple[int, str, float], ...] = ()
+    """Number of a row, name of a transferability score, and its value (more is better)."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """By number of the row, what is said of it beyond its notes, such as the likely cause."""
     failed: tuple[Told, ...] = ()

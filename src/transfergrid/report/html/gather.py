@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.curves import label_curves, step_curves
+from transfergrid.evidence.declarations import comparisons
 from transfergrid.evidence.gains import points
-from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.judged import Bench, declared
+from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.robustness import flips
+from transfergrid.evidence.scorecard import forecasts_of, scorecard
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint, versions
+from transfergrid.record import Record
 from transfergrid.report.declared import declared_lines
-from transfergrid.report.html.data import CellFacts, ReportData
-from transfergrid.report.words import told
+from transfergrid.report.html import forecasts, sections
+from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
+from transfergrid.report.html.sections import Beside
+from transfergrid.report.sides import effects_of
+from transfergrid.report.words import Told, told
 from transfergrid.selecting import Where
+
+LARGE = 2_000
+"""Cells from which on what must read each cell's files is left to verbs of its own."""
+LEFT_TO_VERBS = Section(
+    name="elsewhere",
+    title="What a grid of this size leaves to other commands",
+    reading="These read every cell's files, which would make a page of many cells slow.",
+    lines=(
+        "transfergrid curves: crossover, jumpstart, label efficiency; --against steps",
+        "transfergrid verdicts --show flips | classes | beside",
+        "transfergrid explain CELL: why it hurt",
+    ),
+)
 
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:
@@ -25,21 +48,121 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         title: instead of the question.
         where: which arms are shown; they are corrected beside all others.
     """
-    results, rules = bench.results, bench.declaration.rules
+    results = bench.results
     judged = bench.verdicts(code=code_fingerprint)
     verdicts = Where.parse(where).rows(judged) if where else judged
+    beside, steps, scores = _beside(bench, verdicts)
     return ReportData(
         verdicts=tuple(verdicts),
         over_baselines=_over_others(bench),
-        rules=rules,
+        rules=bench.declaration.rules,
         title=title,
         lower_is_better=frozenset(c.metric.name for c in results if not c.metric.higher_is_better),
         cells=facts(results),
         configs=configs(bench.ledger, results),
+        sections=tuple(beside.sections),
+        steps=tuple(steps),
+        scores=tuple(scores),
+        remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
         failed=tuple(told(bench.failures)),
-        declaration=(*declared_lines(bench, rules, judged), *_restricted(where)),
+        skipped=tuple(left_out(bench.ledger)),
+        declaration=(*_without_failures(declared_lines(bench, bench.declaration.rules, judged)),
+                     *_restricted(where)),
         made=_made(bench),
-    )
+    )  # fmt: skip
+
+
+def _without_failures(lines: Sequence[str]) -> list[str]:
+    """Leave out the count of failed cells, which has a section of its own."""
+    return [line for line in lines if not line.startswith(" ") and " failed:" not in line]
+
+
+def _beside(
+    bench: Bench, verdicts: Sequence[Verdict]
+) -> tuple[Beside, list[StepCurve], list[tuple[int, str, float]]]:
+    """Return the side views; those that read every cell's files only for a grid that is small."""
+    beside = Beside()
+    steps: list[StepCurve] = []
+    small = len(bench.results) <= LARGE
+    if small:
+        records = _records(bench)
+        curves, _ = label_curves(records, bench.outcomes)
+        shown = {cell for verdict in verdicts for cell in verdict.cells}
+        beside.add(sections.crossing([c for c in curves if not shown.isdisjoint(c.cells)]))
+        steps = _steps(bench, verdicts, records)
+    scores = _scores(bench, verdicts, beside)
+    if small:
+        _inside(bench, verdicts, beside)
+        found = forecasts.causes(verdicts, records, bench.outcomes)
+        beside.add(forecasts.explained(verdicts, found))
+        for row, seeds, cause in found:
+            beside.remark(row, f"Likely cause, {seeds}: {cause.name}: {cause.evidence}")
+    else:
+        beside.add(LEFT_TO_VERBS)
+    return beside, steps, scores
+
+
+def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
+    """Add what flips, what hides in classes and what came with the gains."""
+    rules = bench.declaration.rules
+    levels = bench.levels(rules.alpha)
+    beside.add(sections.flipping(flips(bench.results, verdicts, bench.outcomes, rules, levels)))
+    arms = []
+    for row, verdict in enumerate(verdicts):
+        if inside := _classes(bench, verdict):
+            arms.append((verdict, inside))
+            beside.remark(row, sections.extremes(inside))
+    beside.add(sections.harmed(arms))
+    beside.add(sections.came_with(effects_of(bench, [v for v in verdicts if v.n])))
+
+
+def _classes(bench: Bench, verdict: Verdict) -> list[PartGain]:
+    if not verdict.n:
+        return []
+    classes = bench.ledger.read(verdict.cells[0]).data.classes
+    try:
+        return part_gains(verdict, bench.outcomes, "class", classes, bench.declaration.rules)
+    except BadInputError:  # predictions were not kept
+        return []
+
+
+def _records(bench: Bench) -> list[Record]:
+    asked = comparisons(bench.ledger.documents("grids"))
+    meant = {result.id for result in bench.results}
+    found = (record for record in bench.ledger.records() if record.id in meant)
+    return [declared(record, asked.get(record.id)) for record in found]
+
+
+def _steps(bench: Bench, verdicts: Sequence[Verdict], records: Sequence[Record]) -> list[StepCurve]:
+    rows = {cell: row for row, verdict in enumerate(verdicts) for cell in verdict.cells}
+    try:
+        curves, _ = step_curves(records, bench.ledger.curves)
+    except BadInputError:
+        return []
+    return [
+        StepCurve(
+            row=rows[curve.cells[0]],
+            steps=tuple(point.x for point in curve.points),
+            arm=tuple(point.arm_mean for point in curve.points),
+            baseline=tuple(point.baseline_mean for point in curve.points),
+        )
+        for curve in curves
+        if curve.cells[0] in rows
+    ]
+
+
+def _scores(
+    bench: Bench, verdicts: Sequence[Verdict], beside: Beside
+) -> list[tuple[int, str, float]]:
+    if not (bench.ledger.root / "scores").is_dir():
+        return []
+    gains = forecasts.measured(verdicts)
+    found = forecasts_of(bench.ledger.root, [gain for _, gain in gains])
+    places = {(g.source, g.target, g.labels, g.strategy): row for row, g in gains}
+    placebos = {(g.source, g.target, g.labels, g.strategy) for _, g in gains if g.placebo}
+    judged = [f for f in found if (f.source, f.target, f.labels, f.strategy) not in placebos]
+    beside.add(forecasts.scored(scorecard(judged)))
+    return forecasts.score_points(found, places)
 
 
 def _restricted(where: str) -> tuple[str, ...]:
@@ -51,9 +174,16 @@ def _over_others(bench: Bench) -> dict[str, tuple[Verdict, ...]]:
     return {name: tuple(bench.verdicts(name)) for name in names}
 
 
+def left_out(ledger: Ledger) -> list[Told]:
+    """Return which combinations the newest grid left out, and why."""
+    newest = max(ledger.documents("grids"), key=lambda grid: str(grid.get("asked")), default={})
+    return [(str(one["cell"]), str(one["reason"])) for one in newest.get("left_out", ())]
+
+
 def _made(bench: Bench) -> tuple[str, ...]:
     last = max(bench.results, key=lambda cell: cell.finished or "", default=None)
-    lines = [f"Made from {len(bench.results)} cells by transfergrid {_version()}."]
+    program = versions().get("transfergrid", "of an unknown version")
+    lines = [f"Made from {len(bench.results)} cells by transfergrid {program}."]
     if last is not None:
         record = bench.ledger.read(last.id)
         libraries = ", ".join(f"{name} {version}" for name, version in record.versions.items())
@@ -62,10 +192,6 @@ def _made(bench: Bench) -> tuple[str, ...]:
             f"commit {record.commit or 'not known'}; {libraries}; {record.machine.device}."
         )
     return tuple(lines)
-
-
-def _version() -> str:
-    return versions().get("transfergrid", "of an unknown version")
 
 
 def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
@@ -81,9 +207,26 @@ def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, An
 
 def _parts(cell: Result) -> list[tuple[str, str]]:
     parts = cell.parts
-    digests = {"source": parts.source, "strategy": parts.strategy, "target": parts.target}
-    named = {**digests, "training": parts.training}
+    named = {
+        "source": parts.source,
+        "strategy": parts.strategy,
+        "target": parts.target,
+        "training": parts.training,
+    }
     return [(name, digest) for name, digest in named.items() if digest]
+
+
+def flat(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return a config as dotted keys and plain values, without what only describes it."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "about":
+            continue
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}.{key}")
+        else:
+            found[f"{prefix}.{key}"] = value
+    return found
 
 
 def facts(results: Iterable[Result]) -> dict[str, CellFacts]:
@@ -103,16 +246,3 @@ def _facts(cell: Result) -> CellFacts:
         parts=tuple(digest for _, digest in _parts(cell)),
         finished=cell.finished,
     )
-
-
-def flat(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return a config as dotted keys and plain values, without what only describes it."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if key == "about":
-            continue
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}.{key}")
-        else:
-            found[f"{prefix}.{key}"] = value
-    return found

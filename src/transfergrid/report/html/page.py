@@ -82,7 +82,7 @@ def _top(data: ReportData, title: str) -> str:
         '<button type="button" id="theme" aria-label="Change between light and dark">Dark'
         f"</button></div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
         '<section id="answer"><h2>The answer</h2>\n'
-        f'<p class="how">{_HOW_ANSWERED}</p>\n<ul class="answers">{shown}</ul>{more}\n'
+        f'<ul class="answers">{shown}</ul>{more}\n'
         f"{_counts(counts(data), data)}</section>"
     )
 
@@ -119,7 +119,7 @@ def _counts(found: Counts, data: ReportData) -> str:
         f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
         f'<p class="how">With the false discovery rate held over the whole grid '
         f"(Benjamini–Hochberg), {found.helped_overall} gains and {found.hurt_overall} losses "
-        f"stand.{aside}</p>"
+        f'stand.{aside}</p><p class="how">{_HOW_ANSWERED}</p>'
     )
 
 
@@ -159,7 +159,7 @@ def _sections(data: ReportData) -> Iterable[str]:
         "A cell is the gain, in points, of one source (column) with one strategy (row) over its "
         "baseline: blue above, orange below. The mark and the hatching tell the verdict.",
         "heatmap",
-        pieces.legend(),
+        pieces.legend(hatched=True),
     )
     yield pieces.charted(
         "gains",
@@ -179,6 +179,15 @@ def _sections(data: ReportData) -> Iterable[str]:
         "labels",
         width="small",
     )
+    yield from _named(data, "crossover")
+    yield pieces.charted(
+        "steps",
+        "While they learn",
+        "Mean validation score over training steps: lines in colour are sources, the dashed one is "
+        "the baseline. The test set is read once, at the end.",
+        "steps",
+        width="small",
+    )
     yield pieces.charted(
         "cost",
         "Gain against time",
@@ -187,10 +196,23 @@ def _sections(data: ReportData) -> Iterable[str]:
         '<p><label><input type="checkbox" id="with-source"> add the time of making the source'
         "</label></p>" + pieces.legend(),
     )
-    yield from (pieces.section(found) for found in data.sections)
+    yield from _named(data, "scorecard")
+    yield pieces.charted(
+        "scores",
+        "Scores and gains",
+        "Each point is a source with a strategy: a score that tells rises from left to right.",
+        "scores",
+        width="small",
+    )
+    placed = ("crossover", "scorecard")
+    yield from _named(data, *(one.name for one in data.sections if one.name not in placed))
     yield _table(data)
     yield _not_there(data)
     yield _declared(data)
+
+
+def _named(data: ReportData, *names: str) -> Iterable[str]:
+    return (pieces.section(found) for found in data.sections if found.name in names)
 
 
 def _table(data: ReportData) -> str:

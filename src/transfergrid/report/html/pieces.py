@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -14,15 +15,18 @@ from transfergrid.report.html.data import Section, Table
 from transfergrid.report.html.rows import MARKS, source_names
 from transfergrid.report.words import Told, grouped_reasons, number
 
+MOST_OPEN = 12
+"""Lines from which on a table beside the verdicts is folded."""
+
 
 def badge(kind: Kind) -> str:
     """Return a verdict as mark and word."""
     return f'<span class="badge {kind.value}">{MARKS[kind]} {SAID[kind]}</span>'
 
 
-def legend() -> str:
+def legend(hatched: bool = False) -> str:
     """Return what the marks mean."""
-    notes = {Kind.UNDECIDED: " (hatched)"}
+    notes = {Kind.UNDECIDED: " (hatched)"} if hatched else {}
     items = "".join(f"<li>{badge(kind)}{notes.get(kind, '')}</li>" for kind in Kind)
     return f'<ul class="legend" aria-label="Marks of verdicts">{items}</ul>'
 
@@ -68,8 +72,8 @@ def section(found: Section) -> str:
     )
 
 
-def table(found: Table) -> str:
-    """Return a table; columns that hold numbers alone stand to the right."""
+def table(found: Table, folded: bool = True) -> str:
+    """Return a table; columns that hold numbers alone stand to the right, a long one is folded."""
     columns = list(zip(*found.rows, strict=True)) or [() for _ in found.columns]
     right = [all(isinstance(cell, (int, float, type(None))) for cell in c) for c in columns]
     style = ['class="number"' if is_right else "" for is_right in right]
@@ -84,16 +88,20 @@ def table(found: Table) -> str:
         for row in found.rows
     )
     caption = f"<caption>{escape(found.caption)}</caption>" if found.caption else ""
-    return (
+    whole = (
         f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+    if len(found.rows) <= MOST_OPEN or not folded:
+        return whole
+    return f"<details><summary>all {len(found.rows)} lines</summary>{whole}</details>"
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+    text = f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+    return re.sub(r"(\[[^\[\]]*\])", r'<span class="keep">\1</span>', text)  # not broken in two
 
 
 def plain(verdicts: Sequence[Verdict]) -> str:
@@ -115,7 +123,7 @@ def plain(verdicts: Sequence[Verdict]) -> str:
         )
         for name, verdict in zip(names, verdicts, strict=True)
     ]
-    return table(Table(columns=columns, rows=tuple(lines)))
+    return table(Table(columns=columns, rows=tuple(lines)), folded=False)
 
 
 def reasons(title: str, told: Sequence[Told]) -> str:

@@ -13,7 +13,7 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.data import CellFacts, ReportData
+from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
 from transfergrid.report.words import budget, number
 
 MARKS = {Kind.POSITIVE: "▲", Kind.NEGATIVE: "▼", Kind.EQUIVALENT: "=", Kind.UNDECIDED: "?"}
@@ -169,6 +169,10 @@ def cell_facts(cells: Mapping[str, CellFacts]) -> dict[str, list[Any]]:
     }
 
 
+def _step_curve(curve: StepCurve) -> list[Any]:
+    return [curve.row, *(_rounded(each) for each in (curve.steps, curve.arm, curve.baseline))]
+
+
 def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
     """Return everything the script needs as JSON that is safe inside a script element.
 
@@ -181,6 +185,8 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
         "over": {name: page_rows(found, {}) for name, found in data.over_baselines.items()},
         "cells": cell_facts(data.cells),
         "configs": data.configs,
+        "steps": [_step_curve(curve) for curve in data.steps],
+        "scores": [[row, name, _rounded(value)] for row, name, value in data.scores],
         "margin": data.rules.margin,
         "specs": specs,
     }

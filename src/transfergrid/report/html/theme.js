@@ -17,5 +17,11 @@ byId("theme").addEventListener("click", () => {
   applyTheme();
 });
 systemDark.addEventListener("change", applyTheme);
-window.addEventListener("beforeprint", () => { printing = true; showAllRows(); applyTheme(); drawAll(); });
+window.addEventListener("beforeprint", () => {
+  printing = true;
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  showAllRows();
+  applyTheme();
+  drawAll();
+});
 window.addEventListener("afterprint", () => { printing = false; applyTheme(); });
