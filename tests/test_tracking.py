@@ -29,8 +29,11 @@ from wandb_files import offline_runs
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nobody is logged in to W&B, and its environment asks for nothing."""
-    for key in [key for key in os.environ if key.startswith("WANDB_")]:
+    """Nobody is logged in to W&B, and its environment asks for nothing.
+
+    Where its process listens stays: put back later, it could be that of one that has ended.
+    """
+    for key in {key for key in os.environ if key.startswith("WANDB_")} - {"WANDB_SERVICE"}:
         monkeypatch.delenv(key)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setattr(WandbTracker, "_cut_off", False)
