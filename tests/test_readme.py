@@ -39,6 +39,13 @@ def test_from_python(tmp_path):
     assert "name='scratch'" in printed
 
 
+def test_verdicts_on_a_data_frame(tmp_path):
+    pytest.importorskip("pandas")
+    (tmp_path / "example.py").write_text(block("python", "from transfergrid.evidence.foreign"))
+    printed = run([sys.executable, "example.py"], tmp_path)
+    assert re.search(r"resnet18 +finetune +5 .*positive", printed)
+
+
 @pytest.fixture(scope="module")
 def own_strategy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
