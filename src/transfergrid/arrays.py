@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from zipfile import BadZipFile
@@ -72,7 +72,13 @@ class Packed(NamedTuple):
 
     def unpacked(self) -> NDArray[np.uint8]:
         """Return 1 for each item (n,) that was right, else 0."""
-        return np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8), count=self.n)
+        return unpacked([self])[0]
+
+
+def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
+    """Return 1 for each item (cells, n) that was right, else 0, of cells with the same items."""
+    bits = np.frombuffer(b"".join(cell.bits for cell in cells), dtype=np.uint8)
+    return np.unpackbits(bits.reshape(len(cells), -1), axis=1, count=cells[0].n)
 
 
 def packed(said: Predictions) -> Packed:

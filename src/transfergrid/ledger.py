@@ -135,7 +135,7 @@ class Ledger:
         found = self._listed()
         known = index.load(self.root / "index", found, ("record",), self._warn)
         records = [record for _, record in self._read(found, known)]
-        with _no_garbage_collection():
+        with without_garbage_collection():
             records += self._indexed(known)
         return sorted(records, key=lambda record: record.id)
 
@@ -149,7 +149,7 @@ class Ledger:
         """
         self.check_exists()
         found = self._listed()
-        with _no_garbage_collection():
+        with without_garbage_collection():
             rows = index.load(self.root / "index", found, names, self._warn)
             for new in self._unindexed(found, rows):
                 flat = index.columns(new)
@@ -193,7 +193,7 @@ class Ledger:
     def failures(self) -> list[Record]:
         """Return the newest failed attempt of each cell that is not done, ordered by id."""
         tried = folders.names(self.root / "attempts")
-        open_cells = sorted(set(tried) - self.done(tried))
+        open_cells = sorted(set(tried) - self.done(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
 
@@ -301,7 +301,7 @@ class Ledger:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Hold the collector off: it doubles the time to read many records and finds nothing there."""
     was_on = gc.isenabled()
     gc.disable()

@@ -117,7 +117,9 @@ def seeds_by_family(
 ) -> dict[str, int]:
     """Return how many seeds were declared for each family before anybody looked at it.
 
-    The last grid that was asked for by then counts; without one, the first that was asked for.
+    The last grid that was asked for by then counts. A grid that is asked for again is kept as of
+    then: without any from before the first look, what was declared at that look counts, or else
+    the seeds that it showed. Of families that nobody looked at the last grid counts.
 
     Args:
         grids: as the ledger keeps them.
@@ -135,11 +137,13 @@ def seeds_by_family(
     found = {}
     for family, members in cells.items():
         name = named(family)
-        seen = next((look.at for look in looks if name in look.seeds), None)
+        first = next((look for look in looks if name in look.seeds), None)
         asked = [(at, n) for at, n, ids in told if n and not members.isdisjoint(ids)]
-        before = [n for at, n in asked if seen is None or at <= seen]
-        if asked:
-            found[name] = before[-1] if before else asked[0][1]
+        before = [n for at, n in asked if first is None or at <= first.at]
+        if before:
+            found[name] = before[-1]
+        elif first:
+            found[name] = len(first.declaration.get("seeds", ())) or first.seeds[name]
     return found
 
 

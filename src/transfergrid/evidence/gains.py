@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.arrays import unpacked
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.intervals import (
     THIS_MODEL,
@@ -148,11 +149,11 @@ def _gains_by_item(
 
     None unless all blocks were tested on the same items in the same order: else they do not cross.
     """
-    both = [(right(read, cell.id), right(read, base.id)) for cell, base in pairs]
-    if len({side.items for pair in both for side in pair}) > 1:
+    arm = [right(read, cell.id) for cell, _ in pairs]
+    base = [right(read, other.id) for _, other in pairs]
+    if len({cell.items for cell in (*arm, *base)}) > 1:
         return None
-    gains = [100.0 * (a.unpacked().astype(np.int8) - b.unpacked()) for a, b in both]
-    return np.stack(gains)
+    return 100.0 * (unpacked(arm).astype(np.int8) - unpacked(base))
 
 
 def _resampled(

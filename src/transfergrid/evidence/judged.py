@@ -18,11 +18,11 @@ from transfergrid.evidence.declarations import (
     newest,
     seeds_by_family,
 )
-from transfergrid.evidence.judging import Code, Family, Levels, families_of, judge
+from transfergrid.evidence.judging import Code, Levels, families_of, family_of, judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
+from transfergrid.ledger import Ledger, without_garbage_collection
 from transfergrid.record import Record
 from transfergrid.selecting import Where
 
@@ -84,11 +84,8 @@ class Bench:
         """Write down that these verdicts were shown; nothing where results cannot be written."""
         seen: dict[str, int] = {}
         for verdict in verdicts:
-            family = Family(
-                verdict.target_part or "", verdict.labels, verdict.baseline, verdict.kind
-            )
             if verdict.n > 1:
-                name = looks.named(family)
+                name = looks.named(family_of(verdict))
                 seen[name] = max(verdict.n, seen.get(name, 0))
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         look = looks.Look(at, by, seen, self.declaration.plain())
@@ -104,12 +101,13 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     Raises:
         BadInputError: there is no ledger here.
     """
-    results, outcomes = results_of(ledger)
-    failures = ledger.failures()
-    grids = ledger.documents("grids")
-    told = comparisons(grids)
+    with without_garbage_collection():
+        results, outcomes = results_of(ledger)
+        grids = ledger.documents("grids")
+        told = comparisons(grids)
     meant = partial(_meant, cells)
     results = [declared(result, told.get(result.id)) for result in results if meant(result)]
+    failures = ledger.failures()
     failures = [declared(record, told.get(record.id)) for record in failures if meant(record)]
     declaration, earlier = newest(grids), looks.looks(ledger)
     seeds = seeds_by_family(grids, families_of(results), earlier)
@@ -128,7 +126,8 @@ def declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    flags = cell.flags
-    if seen != flags.contaminated_by:
-        flags = replace(flags, contaminated_by=seen)
+    own = Comparisons(cell.baseline, cell.exploratory, cell.flags.contaminated_by)
+    if own == (told.baseline, told.exploratory, seen):
+        return cell
+    flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)

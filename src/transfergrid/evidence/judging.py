@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class Family(NamedTuple):
     target_part: str
     labels: Labels
     baseline: str
+    """As cells name it, whatever a table adds to tell two of one name apart: so a family stays
+    itself when a config changes."""
     kind: str
 
 
@@ -49,6 +51,9 @@ class Comparison:
     key: Key
     cells: list[Result]
     baseline: str
+    """What tables call it."""
+    reference: str
+    """What the cells call it."""
     pairs: list[tuple[Result, Result]]
     baselines: list[Result]
     read: Read | None
@@ -56,7 +61,7 @@ class Comparison:
     @property
     def family(self) -> Family:
         """What it is corrected with."""
-        return Family(self.key[0].target, self.key[1], self.baseline, self.kind)
+        return Family(self.key[0].target, self.key[1], self.reference, self.kind)
 
     @property
     def kind(self) -> str:
@@ -85,7 +90,7 @@ class Comparison:
         rest = [pair for pair in self.pairs if not _is_flagged(pair)]
         if not self.flagged or not rest:
             return self
-        return Comparison(self.key, self.cells, self.baseline, rest, self.baselines, self.read)
+        return replace(self, pairs=rest)
 
 
 def judge(
@@ -122,9 +127,8 @@ def judge(
     for family, compared in families.items():
         most = max(len(comparison.pairs) for comparison in compared)
         at = levels(family, most) if levels else (rules.alpha, rules.alpha)
-        verdicts += table.family(compared, rules, *at)
-    told = noted([replace(verdict, primary=primary) for verdict in verdicts])
-    return sorted(told, key=_order)
+        verdicts += table.family(compared, rules, primary, *at)
+    return sorted(noted(verdicts), key=_order)
 
 
 def _order(verdict: Verdict) -> tuple[object, ...]:
@@ -149,6 +153,11 @@ def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
             family = Family(cell.parts.target, cell.labels, other.name, kind_of(cell))
             found[family].add(cell.id)
     return dict(found)
+
+
+def family_of(verdict: Verdict) -> Family:
+    """Return the family that a verdict was corrected in."""
+    return Family(verdict.target_part or "", verdict.labels, verdict.reference, verdict.kind)
 
 
 def kind_of(cell: Result) -> str:
@@ -181,10 +190,11 @@ class _Table:
             if not tried or key[0] == self._baseline_parts(tried):
                 continue
             there = arms.baselines_of(cells, self.by_id)
-            named = tried[0].baseline
-            name = self.names[arms.key_of(there[0])][2] if there else named.name if named else ""
+            named = (there or tried)[0]
+            reference = named.names.strategy if there else named.baseline.name
+            name = self.names[arms.key_of(named)][2] if there else reference
             pairs = paired(cells, there)
-            yield Comparison(key, cells or tried, name, pairs, there, self.read)
+            yield Comparison(key, cells or tried, name, reference, pairs, there, self.read)
 
     def _baseline_parts(self, cells: Sequence[Result]) -> object:
         """Return the parts of an arm that is named as its own baseline, which is no comparison."""
@@ -192,7 +202,7 @@ class _Table:
         return own[0].parts if own else None
 
     def family(
-        self, compared: list[Comparison], rules: Rules, level: float, later: float
+        self, compared: list[Comparison], rules: Rules, primary: bool, level: float, later: float
     ) -> list[Verdict]:
         """Decide one family."""
         decisions = _decided(compared, rules, level, later)
@@ -202,18 +212,22 @@ class _Table:
             again = decisions
         size = sum(decision.p is not None for decision in decisions)
         return [
-            replace(
-                self.verdict(comparison, decision, rules, level),
-                fragile=other.kind is not decision.kind,
+            self.verdict(
+                comparison,
+                decision,
+                margin=rules.margin,
+                level=level,
                 family_size=size,
+                fragile=other.kind is not decision.kind,
+                primary=primary,
             )
             for comparison, decision, other in zip(compared, decisions, again, strict=True)
         ]
 
     def verdict(
-        self, compared: Comparison, decided: Decision, rules: Rules, level: float
+        self, compared: Comparison, decided: Decision, *, margin: float, **of_family: Any
     ) -> Verdict:
-        """Put together what is said of one comparison."""
+        """Put together what is said of one comparison and, by field, of its family."""
         key, cells, pairs, estimate = (
             compared.key,
             compared.cells,
@@ -252,9 +266,8 @@ class _Table:
             scope=estimate.scope if pairs else None,
             se=estimate.se,
             df=estimate.df,
-            level=level,
-            margin=rules.margin,
-            beyond_margin=_is_beyond(low, high, rules.margin),
+            margin=margin,
+            beyond_margin=_is_beyond(low, high, margin),
             p_equivalent=decided.p_equivalent,
             one_checkpoint=first.one_checkpoint,
             weak_baseline=arms.is_weak(compared.baselines, key, self.classical),
@@ -275,6 +288,8 @@ class _Table:
             source_part=key[0].source,
             strategy_part=key[0].strategy,
             target_part=key[0].target,
+            reference=compared.reference,
+            **of_family,
         )
 
     def _is_stale(self, cell: Result) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
+from transfergrid.arrays import Predictions, unpacked
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
@@ -100,7 +100,7 @@ def _right(cells: Sequence[str], read: Read) -> NDArray[np.float64]:
     found = [right(read, identity) for identity in cells]
     if len({one.items for one in found}) > 1:
         raise BadInputError("the seeds were not tested on the same items")
-    return np.stack([one.unpacked() for one in found]).astype(np.float64)
+    return unpacked(found).astype(np.float64)
 
 
 def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:

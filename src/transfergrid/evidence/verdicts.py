@@ -106,6 +106,8 @@ class Verdict:
     """Digest of the source's config, as in `Record.parts`; so for the other two."""
     strategy_part: str | None = None
     target_part: str | None = None
+    reference: str = ""
+    """The baseline as the cells name it; `baseline` tells apart those that share a name."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it by field name, ready for JSON."""

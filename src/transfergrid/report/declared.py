@@ -43,11 +43,18 @@ def _declaration(bench: Bench, rules: Rules) -> str:
     other = [name for name in names if getattr(rules, name) != getattr(declaration.rules, name)]
     if other:
         told += f" Not judged as declared: {', '.join(other)} typed anew."
-    changed = {look.declaration.get("margin") for look in bench.earlier} - {declaration.margin}
-    if changed:
-        was = ", ".join(f"{margin:g}" for margin in sorted(m for m in changed if m is not None))
-        told += f" The margin was another at an earlier look: {was}."
-    return told
+    return told + _redeclared(bench)
+
+
+def _redeclared(bench: Bench) -> str:
+    """Say which rules were other ones when somebody looked before."""
+    told = []
+    for name in ("margin", "alpha", "correction"):
+        now = getattr(bench.declaration, name)
+        earlier = dict.fromkeys(look.declaration.get(name, now) for look in bench.earlier)
+        if other := [str(value) for value in earlier if value != now]:
+            told.append(f"{name} was {', '.join(other)}")
+    return f" Declared anew after a look: {'; '.join(told)}." if told else ""
 
 
 def _looks(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
