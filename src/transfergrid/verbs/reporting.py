@@ -13,7 +13,7 @@ from transfergrid.verbs import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid report [RESULTS] [-o FILE] [--title TITLE] [--where CONDITIONS]`."""
+    """Obey `transfergrid report [RESULTS] [-o FILE] [--figures FOLDER] ...`."""
     from transfergrid.report.html.gather import report_data
     from transfergrid.report.html.page import page
 
@@ -25,6 +25,11 @@ def command(arguments: Sequence[str]) -> int:
     for line in bench.ledger.warnings:
         print(f"transfergrid: warning: {line}", file=sys.stderr)
     _write(Path(chosen.output), page(data))
+    if chosen.figures:
+        from transfergrid.report.html.figures import write_figures
+
+        files = write_figures(data, Path(chosen.figures))
+        print(f"{chosen.figures}: {len(files)} files, each figure as SVG, PNG and CSV")
     bench.note_look(list(data.verdicts), "report")
     print(f"{chosen.output}: {len(data.verdicts)} comparisons, {len(data.cells)} cells")
     return 0
@@ -38,6 +43,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("results", nargs="?", default="results", help="the ledger's folder")
     add("-o", "--output", default="report.html", help="the HTML file to write")
+    add("--figures", metavar="FOLDER", help="for SVG, PNG and CSV of each figure, for a paper")
     add("--title", default="", help="instead of the question")
     add("--where", default="", help="which arms, as in 'target=digits labels=2,20 source!=placebo'")
     return parser

@@ -1,11 +1,12 @@
 /* The table of all comparisons: sorted by its headings, a hundred rows at a time. */
 
 const STEP = 100;
+const several = (name) => new Set(page.rows.map((row) => row[name])).size > 1;
 const COLUMNS = [
   { name: "said", title: "verdict", text: (row) => badge(row) },
   { name: "source", title: "source", text: (row) => row.source },
   { name: "strategy", title: "strategy", text: (row) => row.strategy },
-  { name: "target", title: "target", text: (row) => row.target },
+  ...(several("target") ? [{ name: "target", title: "target", text: (row) => row.target }] : []),
   { name: "order", title: "labels", text: (row) => row.labels },
   { name: "baseline", title: "over", text: (row) => row.baseline, wide: true },
   { name: "mean", title: "score", text: (row) => number(row.mean, row.unit), number: true, wide: true },

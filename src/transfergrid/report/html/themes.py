@@ -60,7 +60,13 @@ def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
         },
         "legend": {**text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         "header": {**text, "labelFontSize": 12, "titleFontSize": 12},
-        "title": {"color": colours["text"], "fontSize": 14, "anchor": "start"},
+        "title": {
+            "color": colours["text"],
+            "subtitleColor": colours["quiet"],
+            "fontSize": 14,
+            "anchor": "start",
+            "offset": 12,
+        },
         "view": {"stroke": None},
         "range": {
             "diverging": colours["diverging"],
