@@ -1,4 +1,4 @@
-"""The same from Python, without Hydra: components made by hand, one cell at a time."""
+"""The same from Python, without Hydra: components made by hand, one cell at a time; verdicts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.rows import Row
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.factory import config_of
 from transfergrid.grid import Planner
 from transfergrid.identity import read_labels, read_seed
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Asked, Option
+from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record
 from transfergrid.report.closing import rows_of
+from transfergrid.selecting import Where
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
@@ -91,6 +95,27 @@ def table(results: str | Path = "results") -> list[Row]:
         BadInputError: there is no ledger in this folder.
     """
     return rows_of(Ledger(results))[0]
+
+
+def verdicts(
+    results: str | Path = "results", *, over: str | None = None, where: str = ""
+) -> list[Verdict]:
+    """Return the verdicts of a ledger as it declared them, in points; the look is written down.
+
+    For results made elsewhere see `transfergrid.evidence.foreign.verdicts`.
+
+    Args:
+        results: the ledger's folder.
+        over: an exploratory baseline instead of the primary one.
+        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+
+    Raises:
+        BadInputError: there is no ledger in this folder, or nothing is meant.
+    """
+    bench = bench_of(Ledger(results))
+    found = bench.verdicts(over, code=code_fingerprint, where=Where.parse(where))
+    bench.note_look(found, "api")
+    return found
 
 
 def _option(component: Any, name: str | None = None) -> Option:
