@@ -89,7 +89,8 @@ def look(
     sample: Sample,
     batch: int,
     device: torch.device,
-    whole: bool = False,
+    blocks: bool = False,
+    statistics: bool = False,
     renormalised: bool = False,
 ) -> Seen:
     """Embed a sample; modes, device and buffers are afterwards as before.
@@ -99,21 +100,24 @@ def look(
         sample: what to embed.
         batch: examples at a time.
         device: to run on.
-        whole: keep the outputs of its blocks too.
+        blocks: keep the outputs of its blocks too.
+        statistics: compare what reaches BatchNorm layers with what they expect.
         renormalised: let BatchNorm use each batch's own statistics.
     """
-    blocks = Outputs(backbone) if whole else None
-    norms = Moments(backbone)
+    outputs, norms = Outputs(backbone) if blocks else None, Moments(backbone)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(evaluating(backbone))
         stack.enter_context(on_device(backbone, device))
-        stack.enter_context(norms.by_batch() if renormalised else norms.watched())
-        if blocks is not None:
-            stack.enter_context(blocks.watched())
+        if statistics:
+            stack.enter_context(norms.watched())
+        if renormalised:
+            stack.enter_context(norms.by_batch())
+        if outputs is not None:
+            stack.enter_context(outputs.watched())
         parts = [embed(backbone, inputs, device) for inputs in sample.batches(batch)]
-        statistics = norms.summary()
-    return Seen(np.concatenate(parts), blocks.pooled() if blocks else [], statistics)
+        found = norms.summary()
+    return Seen(np.concatenate(parts), outputs.pooled() if outputs else [], found)
 
 
 def embed(backbone: Backbone, inputs: Inputs, device: torch.device) -> Pooled:

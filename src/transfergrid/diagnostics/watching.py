@@ -172,7 +172,15 @@ class Watch:
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
     def _look(self, name: str, sample: Sample) -> Seen:
-        return look(self.backbone, sample, self.batch, self.device, whole=name == "target")
+        target, own = name == "target", name == "source" and name not in self.looks.before
+        return look(
+            self.backbone,
+            sample,
+            self.batch,
+            self.device,
+            blocks=target,
+            statistics=target or own,
+        )
 
     def _starts_from_source(self) -> bool:
         """Whether the weights are anything but random, or may be."""
