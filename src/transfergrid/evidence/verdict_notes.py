@@ -28,7 +28,7 @@ def _notes(one: Verdict) -> list[str]:
         (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: one class predicted"),
         (bool(one.underfit), f"{one.underfit} of {n} runs underfit"),
         (one.fragile, "fragile: another verdict without collapsed and underfit runs"),
-        (one.beyond_margin, f"beyond the margin of {one.margin:g}"),
+        (_is_clear(one), f"beyond the margin of {one.margin:g}"),
         (one.weak_baseline, f"the baseline scores below {CLASSICAL}"),
         (
             bool(one.contaminated_by),
@@ -39,6 +39,10 @@ def _notes(one: Verdict) -> list[str]:
         (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
     ]
     return [text for applies, text in told if applies]
+
+
+def _is_clear(one: Verdict) -> bool:
+    return one.beyond_margin and one.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
 
 
 def _runs(count: int) -> str:

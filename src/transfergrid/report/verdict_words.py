@@ -156,7 +156,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
         told[0] += f", which {_WEAK}"
     if not first.primary:
         told.append("exploratory")
-    if family:
+    if family and family[0].family_size:
         name = CORRECTIONS.get(correction, correction)
         told.append(f"family of {family[0].family_size}, {name}")
         if abs(family[0].level - 0.05) > 1e-12:
