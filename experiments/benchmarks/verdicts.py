@@ -127,8 +127,10 @@ def cell(
 
 
 def build(ledger: Ledger) -> int:
-    """Write the ledger; return how many records it holds. Cell folders stay empty: indexed ones are
-    not opened."""
+    """Write the ledger; return how many records it holds.
+
+    Cell folders stay empty: those that are indexed are not opened.
+    """
     (ledger.root / "index").mkdir(parents=True)
     compared: dict[str, dict[str, object]] = {}
     for segment, cells in enumerate(records()):

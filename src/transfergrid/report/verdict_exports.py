@@ -21,7 +21,7 @@ EXTRAS = tuple(field.name for field in fields(Verdict) if field.name not in COLU
 
 def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """Return plain rows, ready for JSON or a data frame; None is what the data cannot tell."""
-    return [{key: _plain(getattr(v, key)) for key in (*COLUMNS, *EXTRAS)} for v in verdicts]
+    return [{key: _plain(value) for key, value in vars(v).items()} for v in verdicts]
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -48,11 +48,12 @@ def as_csv(verdicts: Sequence[Verdict]) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: enums as text, tuples as lists, no NaN and no infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Kind):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        texts = bool(value) and isinstance(value[0], str)  # thousands of identities
+        return list(value) if texts else [_plain(item) for item in value]
+    return str(value) if isinstance(value, Kind) else value
 
 
 def as_markdown(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
