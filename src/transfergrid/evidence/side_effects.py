@@ -38,8 +38,8 @@ class SideEffects:
     overfitting: Change | None
     """Score on the arm's own training examples less its test score, in points."""
     forgetting: Change | None
-    """Accuracy on the source's own task before adaptation (`baseline`) and after it (`arm`), in
-    points; the change is what was lost (below zero) or won."""
+    """Accuracy of a linear probe on the source's own task, of the embeddings before adaptation
+    (`baseline`) and after it (`arm`), in points; below zero the change is what was forgotten."""
 
 
 def side_effects(

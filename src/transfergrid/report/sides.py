@@ -79,11 +79,11 @@ def effects_of(bench: Bench, verdicts: Sequence[Verdict]) -> list[SideEffects]:
 
 
 def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]:
-    """Return each cell's accuracy on the source task before and after, where it was recorded."""
+    """Return each cell's accuracy by a linear probe on the source task, before and after."""
     found = {}
     for identity in verdict.cells if verdict.source else ():
         noted = bench.ledger.read(identity).diagnostics
         lost = noted.forgetting if noted else None
         if lost and lost.before is not None and lost.after is not None:
-            found[identity] = (lost.before, lost.after)
+            found[identity] = (lost.before.linear, lost.after.linear)
     return found

@@ -25,7 +25,7 @@ PARTS = (
 BESIDE = (
     "Beside the gains, in points, mean [95 % over seeds, on this test set]: calibration is the "
     "change of the expected calibration error (less is better); overfitting that of train less "
-    "test score; forgetting what the source's own task lost (below zero)."
+    "test score; forgetting what a linear probe of the source's own task lost (below zero)."
 )
 
 
