@@ -72,7 +72,8 @@ def heatmap(margin: float, reach: float) -> Spec:
     hatched = base.transform_filter(undecided).mark_point(
         style="hatch", shape=HATCH, size=4 * 27**2, strokeWidth=3, opacity=0.6, filled=False
     )
-    text = base.mark_text(style="cell-text", fontSize=12, fontWeight=600).encode(text="cell:N")
+    text = base.mark_text(style="cell-text", fontSize=12, fontWeight=600)
+    text = text.encode(text="cell:N", tooltip=_tips())
     chart = alt.layer(cells, hatched, text)
     return _spec(chart.properties(width=alt.Step(84), height=alt.Step(30)))
 

@@ -18,7 +18,7 @@ LIGHT = {
     "paper": "#ffffff",
     "band": "#eceff3",
     "positive": "#1f66b3",
-    "negative": "#b85400",
+    "negative": "#9c4700",
     "equivalent": "#4d5866",
     "undecided": "#77828f",
     "diverging": ["#f2a35c", "#f9d0a6", "#f6f6f4", "#b3d2f2", "#72aae6"],

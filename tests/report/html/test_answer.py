@@ -1,0 +1,88 @@
+"""The answer in a sentence, and the counts."""
+
+from dataclasses import replace
+
+from made_report import small_report, verdict
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import PLACEBO
+from transfergrid.report.html.answer import answers, counts
+from transfergrid.report.html.data import CellFacts
+
+
+def answer(*verdicts, **changes):
+    return answers(small_report(verdicts=verdicts, **changes))[-1]
+
+
+def test_the_arm_is_chosen_on_validation_and_its_gain_read_on_test():
+    best_on_test = verdict("insects", gain=9.0, validation=81.0)
+    chosen = verdict("birds", gain=2.0, validation=85.0)
+    found = answer(best_on_test, chosen)
+    assert found.row == 1
+    assert "full_finetuning of birds" in found.sentence
+    assert "85.0 %" in found.sentence
+    assert "it helped: +2.0 points over scratch [+0.0, +4.0]" in found.sentence
+
+
+def test_of_a_loss_the_smallest_is_chosen():
+    found = answer(
+        verdict("insects", metric="loss", unit="", validation=0.5),
+        verdict("birds", metric="loss", unit="", validation=0.2),
+        lower_is_better=frozenset({"loss"}),
+        cells={},
+    )
+    assert found.row == 1
+
+
+def test_a_placebo_is_never_recommended():
+    placebo = replace(verdict("placebo", validation=99.0), kind=PLACEBO)
+    assert answer(placebo, verdict(validation=85.0)).row == 1
+
+
+def test_a_baseline_that_validates_best_is_the_answer():
+    cells = {f"scratch-{i}": CellFacts(seed=i, validation=95.0) for i in range(5)}
+    found = answer(verdict(validation=90.0), cells=cells)
+    assert found.row is None
+    assert found.kind is None
+    assert "use no more than scratch" in found.sentence
+
+
+def test_without_validation_nothing_is_recommended():
+    found = answer(verdict(labels=2, validation=None), cells={})
+    assert found.kind is None
+    assert found.sentence.startswith("no arm can be recommended")
+
+
+def test_without_validation_the_arm_of_the_next_budget_is_told_as_such():
+    few = verdict(labels=2, validation=None, gain=9.0)
+    other = verdict("insects", labels=2, validation=None, gain=12.0)
+    many = verdict(labels=20, validation=90.0)
+    first, _ = answers(small_report(verdicts=(few, other, many), cells={}))
+    assert first.sentence.startswith("no arm can be recommended")
+    assert "the arm chosen at 20 labels a class, full_finetuning of birds" in first.sentence
+    assert first.row == 0
+
+
+def test_an_undecided_answer_says_what_it_would_take():
+    found = answer(verdict(kind=Kind.UNDECIDED, seeds_needed=7))
+    assert "undecided whether it helps" in found.sentence
+    assert "7 more seeds would tell" in found.sentence
+
+
+def test_counts_are_of_sources_alone():
+    found = counts(small_report())
+    assert found.kinds == {
+        Kind.POSITIVE: 1,
+        Kind.NEGATIVE: 1,
+        Kind.EQUIVALENT: 1,
+        Kind.UNDECIDED: 3,
+    }
+    assert found.aside == 2
+    assert found.seeds == 5, "median of 3 and 7; one is not known"
+
+
+def test_headline_counts_hold_the_false_discovery_rate_over_the_grid():
+    one = [verdict(p=0.04, gain=1.0)]
+    assert counts(small_report(verdicts=tuple(one))).helped_overall == 1
+    crowd = [*one, *(verdict(f"s{i}", p=0.9) for i in range(9))]
+    assert counts(small_report(verdicts=tuple(crowd))).helped_overall == 0

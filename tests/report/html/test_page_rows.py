@@ -1,0 +1,66 @@
+"""What the page's script is given."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from made_report import ATTACK, small_report, verdict
+
+from transfergrid.report.html.rows import NO_SOURCE, front, page_rows, payload, source_names
+
+costs = st.floats(0.1, 100)
+gains = st.floats(-20, 20)
+
+
+@given(st.lists(st.tuples(costs, gains), min_size=1, max_size=12))
+def test_nothing_beats_the_front_and_the_front_beats_the_rest(arms):
+    def beats(a, b):
+        return a[0] <= b[0] and a[1] >= b[1] and a != b
+
+    found = front([cost for cost, _ in arms], [gain for _, gain in arms])
+    for i, arm in enumerate(arms):
+        beaten = any(beats(other, arm) for other in arms)
+        same = any(arms[j] == arm for j in found)
+        assert same is not beaten, i
+    by_cost = [arms[i][0] for i in found]
+    assert by_cost == sorted(by_cost)
+
+
+def test_the_source_is_charged_on_the_second_front_only():
+    cheap = verdict("birds", gain=2.0, seconds=1.0, source_seconds=100.0)
+    dear = verdict("insects", gain=2.0, seconds=2.0)
+    rows = page_rows([cheap, dear], {})
+    assert [row.get("front") for row in rows] == ["a", None]
+    assert [row.get("all_front") for row in rows] == [None, "a"]
+
+
+def test_fronts_are_among_arms_over_one_baseline():
+    rows = page_rows([verdict(gain=5.0), verdict("insects", gain=1.0, baseline="other")], {})
+    assert [row["front"] for row in rows] == ["a", "a"]
+
+
+def test_a_source_is_told_by_its_architecture_where_it_has_several():
+    two = [verdict(), verdict(architecture="resnet50"), verdict(None)]
+    assert source_names(two) == ["birds (resnet18)", "birds (resnet50)", NO_SOURCE]
+
+
+def test_placebos_stand_last():
+    rows = page_rows(small_report().verdicts, {})
+    last = max(rows, key=lambda row: row["column"])
+    assert last["source"] == "placebo"
+    assert max(rows, key=lambda row: row["place"])["source"] == "placebo"
+
+
+def test_the_payload_is_json_that_no_name_breaks_out_of():
+    data = small_report(verdicts=(verdict(ATTACK),), remarks={0: ("</script>\u2028",)})
+    text = payload(data, {})
+    assert "<" not in text
+    assert "\u2028" not in text
+    assert json.loads(text)["rows"][0]["source"] == ATTACK
+
+
+def test_rows_lead_to_their_cells():
+    found = json.loads(payload(small_report(), {}))
+    for row in found["rows"]:
+        assert len(row["cells"]) == len(row["gains"]) == len(row["seeds"])
+        assert all(cell in found["cells"] for cell in row["cells"] + row["baseline_cells"])

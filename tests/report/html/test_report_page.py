@@ -1,0 +1,81 @@
+"""The page's text, without a browser."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from made_report import ATTACK, small_report, verdict
+
+from transfergrid.report.html.page import page, question
+
+
+class Reader(HTMLParser):
+    """Gathers headings, ids and references to elsewhere."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.elsewhere, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        if "id" in found:
+            self.ids.append(found["id"])
+        self.elsewhere += [found[key] for key in ("src", "href") if key in found]
+
+
+@pytest.fixture(scope="module")
+def text():
+    return page(small_report())
+
+
+def test_nothing_is_referred_to_outside_the_page(text):
+    found = Reader(text)
+    assert found.elsewhere, "the way to the table"
+    assert all(reference.startswith("#") for reference in found.elsewhere)
+    assert "link" not in found.tags
+    assert "default-src 'none'" in text
+
+
+def test_headings_and_ids_are_in_order(text):
+    found = Reader(text)
+    assert found.tags.count("h1") == 1
+    assert len(set(found.ids)) == len(found.ids)
+    assert {"main", "header", "footer", "section"} <= set(found.tags)
+
+
+def test_the_answer_stands_before_everything_else(text):
+    body = text[text.index("<body>") :]
+    assert body.index("full_finetuning of birds") < body.index('<form id="filters"')
+    assert "+6.0 points over scratch" in body
+
+
+def test_declaration_failures_and_origin_are_shown(text):
+    assert "Declared 0123abcd" in text
+    assert "out of memory" in text
+    assert "Made from 45 cells." in text
+
+
+def test_without_script_there_is_a_table_of_all(text):
+    plain = re.search(r"<noscript><div.*?</noscript>", text, re.DOTALL)[0]
+    assert plain.count("<tr>") == 1 + len(small_report().verdicts)
+    assert "▼ hurt" in plain
+
+
+def test_names_are_never_read_as_markup():
+    attacked = small_report(
+        verdicts=(verdict(ATTACK, ATTACK, target=ATTACK, notes=(ATTACK,), baseline=ATTACK),),
+        failed=((ATTACK, ATTACK),),
+        declaration=(ATTACK,),
+        title=ATTACK,
+    )
+    text = page(attacked)
+    assert "<script>window" not in text
+    assert "<img src=x" not in text
+
+
+def test_the_question_names_the_targets():
+    assert question(small_report()) == "Which source and strategy help on pets, and which hurt?"
+    many = tuple(verdict(target=f"t{i}") for i in range(5))
+    assert "5 targets" in question(small_report(verdicts=many))
