@@ -7,14 +7,14 @@ take a paired or unpaired look at the seeds alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.decisions import SKEWED, Rules
+from transfergrid.evidence.decisions import ENOUGH_SEEDS, SKEWED, Rules
 from transfergrid.evidence.intervals import CONFIDENCE
 
 NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT = -1, 0, 1, 2
@@ -45,6 +45,12 @@ class Estimates:
 
         return np.asarray(2 * stdtr(self.df, -np.abs(self.mean - of) / self.se))
 
+    def p_outside(self, margin: float) -> Floats:
+        """Return the larger one-sided p value of a mean outside the margin."""
+        from scipy.special import stdtr
+
+        return np.asarray(stdtr(self.df, -(margin - np.abs(self.mean)) / self.se))
+
 
 @dataclass(frozen=True)
 class Families:
@@ -63,6 +69,11 @@ class Families:
         """Estimate the gains for new seeds on the same test items, as `over_blocks` does."""
         n = self.gains.shape[-1]
         return _estimates(self.gains.mean(-1), self.gains.var(-1, ddof=1) / n, n - 1.0)
+
+    def tests(self) -> list[Estimates]:
+        """Return the estimates that a gain must stand against: with few seeds, theirs as well."""
+        few = self.gains.shape[-1] < ENOUGH_SEEDS
+        return [self.crossed, *([self.seeds()] if few else [])]
 
 
 def families(right: NDArray[np.bool_]) -> Families:
@@ -106,14 +117,26 @@ class Called:
     high: NDArray[np.floating] | None = None
 
 
-def decided(estimates: Estimates, gains: Floats, rules: Rules) -> Codes:
-    """Return what `decisions.decide` says of each family, Holm's correction in it."""
-    from scipy.special import stdtr
+def decided(tests: Sequence[Estimates], gains: Floats, rules: Rules) -> Codes:
+    """Return what `decisions.decide` says of each family, Holm's correction in it.
 
-    outside = stdtr(estimates.df, -(rules.margin - np.abs(estimates.mean)) / estimates.se)
-    kinds = _signs(estimates.mean, holm(estimates.p()) <= rules.alpha)
-    kinds[holm(outside) <= rules.alpha] = EQUIVALENT
-    kinds[np.isnan(estimates.se) | skewed(gains)] = UNDECIDED
+    Args:
+        tests: that a gain must stand against, as `_Both.tests` has them; the first is its estimate.
+        gains: by block (s, m, n).
+        rules: as declared; Holm's correction is taken whatever they say.
+    """
+    kinds = tested(tests, rules)
+    kinds[np.isnan(tests[0].se) | skewed(gains)] = UNDECIDED
+    return kinds
+
+
+def tested(tests: Sequence[Estimates], rules: Rules) -> Codes:
+    """Return what the larger p value of all tests comes to, whatever makes it undecidable."""
+    p = [functools.reduce(np.fmax, (test.p() for test in tests))]
+    p.append(functools.reduce(np.fmax, (test.p_outside(rules.margin) for test in tests)))
+    rejects, equivalent = (holm(of_all) <= rules.alpha for of_all in p)
+    kinds = _signs(tests[0].mean, rejects)
+    kinds[equivalent] = EQUIVALENT
     return kinds
 
 
@@ -142,12 +165,12 @@ def _signs(mean: Floats, where: NDArray[np.bool_]) -> Codes:
 
 
 def _ours(seen: Families, rules: Rules) -> Called:
-    return Called(decided(seen.crossed, seen.gains, rules), *seen.crossed.interval())
+    return Called(decided(seen.tests(), seen.gains, rules), *seen.crossed.interval())
 
 
 def _ours_without_items(seen: Families, rules: Rules) -> Called:
     seeds = seen.seeds()
-    return Called(decided(seeds, seen.gains, rules), *seeds.interval())
+    return Called(decided([seeds], seen.gains, rules), *seeds.interval())
 
 
 def _paired_t(seen: Families, rules: Rules) -> Called:
@@ -175,7 +198,7 @@ def _bootstrap(seen: Families, rules: Rules) -> Called:
     return Called(_signs(seen.gains.mean(-1), (low > 0) | (high < 0)), low, high)
 
 
-@lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)
 def _weights(n: int) -> NDArray[np.float32]:
     """Return the same resamples (n, resamples) for all, each a weight per seed."""
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
