@@ -29,6 +29,10 @@ KINDS = {
 """Types of the columns that hold no text."""
 
 
+NEWEST = "one_checkpoint"
+"""A column that all segments of this version have, and none of an earlier one."""
+
+
 class Indexed(NamedTuple):
     """What is kept of a cell in an index."""
 

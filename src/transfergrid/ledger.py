@@ -105,10 +105,11 @@ class Ledger:
     def compact(self) -> Path | None:
         """Copy the records that no index segment holds into a new one; return it, if any.
 
-        Two processes that do so at once write the same records twice, which readers bear.
+        So are those that an older version indexed, for its segments lack columns. Two processes
+        that do so at once write the same records twice, which readers bear.
         """
         found = self._listed()
-        known = index.load(self.root / "index", found, ("id",), self._warn)
+        known = index.load(self.root / "index", found, ("id", index.NEWEST), self._warn)
         new = [row for row in self._unindexed(found, known) if row.record.status is Status.DONE]
         folders.clear_abandoned(self.root / "tmp")
         if not new:

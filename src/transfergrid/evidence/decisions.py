@@ -36,8 +36,8 @@ ENOUGH_SEEDS = 10
 MOST_SEEDS = 1_000
 """More further seeds than that are not asked for: the test set would have to be larger."""
 SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
-"""By number of blocks, the skewness that 2.5 % of normal samples exceed (400,000 simulated); three
-blocks cannot show any, and the t test bears it from ten on."""
+"""By number of blocks, the skewness, of either sign, that 2.5 % of normal samples exceed (400,000
+simulated); three blocks cannot show any, and the t test bears it from ten on."""
 
 
 NO_MORE = "no further seeds were declared"
@@ -237,11 +237,15 @@ def seeds_needed(
 ) -> int | None:
     """Return how many further seeds would show a gain as large as the observed one.
 
-    Or as the margin, if the observed one is smaller. None if even `MOST_SEEDS` would not.
+    Or as the margin, if the observed one is smaller. None if even `MOST_SEEDS` would not. Skewed
+    gains take as many as a t test bears them with.
     """
     effect, both = max(abs(estimate.mean), rules.margin), _Both(estimate, gains)
+    least = ENOUGH_SEEDS if is_skewed(gains) else 0
 
     def enough(n: int) -> bool:
+        if n < least:
+            return False
         reach = both.reach(n, level, rules.power)
         return reach is not None and reach <= effect
 
