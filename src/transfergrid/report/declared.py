@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import SHOWN
+from transfergrid.evidence.declarations import SHOWN, newest
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words
 from transfergrid.report.words import Told
+
+
+NOTHING = "Declared beforehand: nothing; the defaults decide."
+WITH_FOOTER = ("table", "markdown")
+"""Formats that have lines below them."""
 
 
 def declared_lines(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
@@ -30,10 +36,18 @@ def _counted(what: str, cells: Sequence[Told]) -> list[str]:
     return [first, *words.grouped_reasons(cells)]
 
 
+def declared_line(grids: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a line that a table can bear what was declared, and its hash."""
+    declaration = newest(grids)
+    if declaration is None:
+        return NOTHING
+    return f"Declared {declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
+
+
 def _declaration(bench: Bench, rules: Rules) -> str:
     declaration = bench.declaration
     if not bench.declared:
-        return "Declared beforehand: nothing; the defaults decide."
+        return NOTHING
     seeds = len(declaration.seeds)
     told = f"Declared {declaration.digest[:SHOWN]}: family of {declaration.family}; "
     told += f"margin {declaration.margin:g}, error {100 * declaration.alpha:g} %, "

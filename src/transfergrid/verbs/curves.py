@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence import comparisons, declarations
 from transfergrid.evidence.curve_measures import Axis
@@ -14,6 +15,7 @@ from transfergrid.evidence.curves import label_curves, step_curves
 from transfergrid.evidence.judged import declared
 from transfergrid.ledger import Ledger
 from transfergrid.report.curves_table import FORMATS, render
+from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.verbs import Parser
 
 
@@ -33,19 +35,22 @@ def command(arguments: Sequence[str]) -> int:
         help="target labels that a source label is charged as",
     )
     parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
+    parser.add_argument("--where", help=selecting.HELP)
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
     chosen = parser.parse_args(arguments)
     check_known("axis", chosen.against, [axis.value for axis in Axis])
     check_known("format", chosen.format, FORMATS)
     if not 0 <= chosen.exchange < float("inf"):
         raise BadInputError(f"--exchange must be from 0: {chosen.exchange}")
-    curves, none = curves_of(
-        Ledger(chosen.results), Axis(chosen.against), chosen.threshold, chosen.exchange, chosen.over
-    )
+    ledger, against = Ledger(chosen.results), Axis(chosen.against)
+    where = selecting.Where.parse(chosen.where)
+    curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
     width = shutil.get_terminal_size().columns
     encoding = (sys.stdout.encoding or "utf-8").lower()
     ascii_only = not encoding.startswith("utf")
     print(render(curves, none, format=chosen.format, width=width, ascii_only=ascii_only), end="")
+    if chosen.format in WITH_FOOTER:
+        print(declared_line(ledger.documents("grids")))
     return 0
 
 
@@ -55,6 +60,7 @@ def curves_of(
     threshold: float | None = None,
     exchange: float = 1.0,
     over: str | None = None,
+    where: selecting.Where | None = None,
 ) -> tuple[list[Curve], list[NoCurve]]:
     """Return a ledger's curves, compared as the grids that asked for its cells last declared.
 
@@ -64,9 +70,11 @@ def curves_of(
         threshold: the score to reach, in points; by default one is chosen from each pair.
         exchange: how many target labels a label of the source is charged as.
         over: name of an exploratory baseline that takes the primary one's place.
+        where: which arms, and of which runs.
     """
     told = declarations.comparisons(ledger.documents("grids"))
     records = [declared(record, told.get(record.id)) for record in ledger.records()]
+    records = selecting.selected(records, where or selecting.Where())
     if over is not None:
         records = comparisons.over(records, over)
     if against is Axis.STEPS:

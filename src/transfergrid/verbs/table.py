@@ -9,6 +9,7 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.closing import rows_of
+from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.table import FORMATS, render, show
 from transfergrid.verbs import Parser
 
@@ -34,6 +35,8 @@ def command(arguments: Sequence[str]) -> int:
         show(rows, failed=failed)
     else:
         print(render(rows, failed=failed, format=chosen.format), end="")
+    if chosen.format in WITH_FOOTER:
+        print(declared_line(ledger.documents("grids")))
     return 0
 
 

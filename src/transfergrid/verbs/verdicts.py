@@ -63,9 +63,8 @@ def _parser() -> Parser:
 
 
 def _of_table(chosen: argparse.Namespace) -> int:
-    for option in ("over", "where"):
-        if getattr(chosen, option):
-            raise BadInputError(f"--{option} is for ledgers, and {chosen.results} is a table")
+    if chosen.over:
+        raise BadInputError(f"{chosen.results} is a table: --baseline says what to compare with")
     if chosen.show != "verdicts":
         raise BadInputError(f"--show {chosen.show} needs a ledger, and {chosen.results} is a table")
     columns = TableColumns(
@@ -76,9 +75,12 @@ def _of_table(chosen: argparse.Namespace) -> int:
         placebos=tuple(chosen.placebo),
     )
     table = read_foreign(chosen.results, columns)
-    rules = _rules(chosen, Rules())
+    rules, where = _rules(chosen, Rules()), Where.parse(chosen.where)
     notes = [note[0].upper() + note[1:] for note in table.notes]
-    _print(judge_table(replace(table, notes=()), rules), notes, rules, chosen.format)
+    runs = where.of_runs().rows(table.results)
+    verdicts = judge_table(replace(table, results=runs, notes=()), rules)
+    lines = [*notes, *_shown(chosen.where)]
+    _print(where.of_arms().rows(verdicts), lines, rules, chosen.format)
     return 0
 
 
@@ -93,18 +95,14 @@ def _of_ledger(chosen: argparse.Namespace) -> int:
         text = side(chosen.show, bench, verdicts, rules, chosen.format, _width())
         print(text, end="")
     else:
-        _print(verdicts, _footer(bench, rules, chosen, verdicts), rules, chosen.format)
+        lines = [*declared_lines(bench, rules, verdicts), *_shown(chosen.where)]
+        _print(verdicts, lines, rules, chosen.format)
     bench.note_look(verdicts, "verdicts")
     return 0
 
 
-def _footer(
-    bench: Bench, rules: Rules, chosen: argparse.Namespace, verdicts: Sequence[Verdict]
-) -> list[str]:
-    lines = declared_lines(bench, rules, verdicts)
-    if chosen.where:
-        lines.append(f"Shown where {chosen.where}; corrected for all arms of each family.")
-    return lines
+def _shown(where: str) -> list[str]:
+    return [f"Shown where {where}; corrected for all arms of each family."] if where else []
 
 
 def _rules(chosen: argparse.Namespace, declared: Rules) -> Rules:
