@@ -302,7 +302,10 @@ def _without_network(
 ) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
     """Return by target and labels the mean scores of the arms that need no network, by strategy."""
     found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
+    used = {cell.baseline.id for cells in groups.values() for cell in cells if cell.baseline}
     for (parts, labels), cells in groups.items():
+        if cells[0].id in used:
+            continue
         mean = _mean([cell.score for cell in cells], cells[0])
         if cells[0].names.architecture is None and not cells[0].baseline and mean is not None:
             found[parts.target, labels].append((cells[0].names.strategy, mean))

@@ -12,7 +12,7 @@ from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign import judge_table, read_foreign
 from transfergrid.evidence.foreign_tables import HELP, TableColumns, renamed
-from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
