@@ -207,7 +207,10 @@ def placebo(case: Case) -> Cause | None:
 
 
 def noise(case: Case) -> Cause | None:
-    """Is the loss of this one run within what its test items leave open?"""
+    """Is the loss of this one run within what its test items leave open?
+
+    An interval that holds zero is named where nothing stronger is; the nearer its middle, the more.
+    """
     gain = case.gain
     if gain is None or gain.mean is None:
         return None
@@ -217,7 +220,8 @@ def noise(case: Case) -> Cause | None:
         strength, told = 1.0, "it scores what the baseline scores"
     else:
         reach = (gain.high - gain.low) / 2
-        strength = ramp(abs(gain.mean) / reach, 1.0, 0.5) if reach > 0 else 0.0
+        share = abs(gain.mean) / reach if reach > 0 else 1.0
+        strength = 0.6 + 0.4 * ramp(share, 1.0, 0.5) if gain.low <= 0 <= gain.high else 0.0
         told = f"this single run's gain of {gain.mean:+.1f} points "
         told += "is within noise" if gain.low <= 0 <= gain.high else "is beyond noise"
         told += f": 95 % interval over test items [{gain.low:+.1f}, {gain.high:+.1f}]"
