@@ -92,6 +92,8 @@ def levels(
     """
 
     def level(family: Family, n: int) -> tuple[float, float]:
+        if n < 1:  # nothing to look at
+            return alpha, alpha
         name = named(family)
         seen = (*(m for m in history(earlier, name) if m < n), n)
         planned = declared.get(name) if isinstance(declared, Mapping) else declared
