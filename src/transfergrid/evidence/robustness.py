@@ -8,14 +8,14 @@ from functools import partial
 
 from transfergrid.evidence.comparisons import over
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.judging import Levels, judge
+from transfergrid.evidence.judging import Family, Levels, family_of, judge
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, Verdict
 
-WITHOUT_FLAGGED = "without collapsed and underfit runs"
+WITHOUT_FLAGGED = "without flagged runs"
 THIS_TEST_SET = "this test set only"
-MADE_ANEW = "source made anew in each block"
+MADE_ANEW = "source made anew"
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ def flips(
         levels: see `judge`.
     """
     ways = _ways(results, read, partial(judge, rules=rules, levels=levels))
+    kept = [cell for cell in results if not (cell.flags.collapsed or cell.flags.underfit)]
+    as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
+    ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
     ways[MADE_ANEW] = _made_anew(verdicts)
     found = []
     for verdict in verdicts:
@@ -78,11 +81,18 @@ def _ways(
         f"over {name}": _by_arm(judged(over(results, name), read=read, primary=False))
         for name in names
     }
-    kept = [cell for cell in results if not (cell.flags.collapsed or cell.flags.underfit)]
-    ways[WITHOUT_FLAGGED] = _by_arm(judged(kept, read=read))
     if read is not None:
         ways[THIS_TEST_SET] = _by_arm(judged(results))
     return ways
+
+
+def _levels_of(verdicts: Sequence[Verdict], rules: Rules) -> Levels:
+    found = {family_of(verdict): verdict.level for verdict in verdicts}
+
+    def level(family: Family, n: int) -> tuple[float, float]:
+        return found.get(family, rules.alpha), found.get(family, rules.alpha)
+
+    return level
 
 
 def _made_anew(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:

@@ -33,7 +33,7 @@ def side(
     check_known("--show", name, ("verdicts", *SIDES))
     if name == "flips":
         found = flips(bench.results, verdicts, bench.outcomes, rules, bench.levels(rules.alpha))
-        text, how = verdict_views.flips(found, format, width), verdict_views.FLIPS
+        text, how = verdict_views.flips(found, format, width), verdict_views.flips_legend()
         text = text or "No verdict flips.\n"
     elif name == "beside":
         text = verdict_views.beside(effects_of(bench, verdicts), format, width)

@@ -16,7 +16,9 @@ from transfergrid.report.words import UNICODE, Symbols, number
 
 FLIPS = (
     "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
-    "runs, for this test set only, or for a source made anew. Only the primary one counts."
+    "(flagged) runs, for this test set only, or for a source made anew in each block; the gain is "
+    "that of the other look. The first mark is the verdict: {positive} positive, {negative} "
+    "negative, {equivalent} equivalent, {undecided} undecided."
 )
 PARTS = (
     "Gains in accuracy within each part of the test items, in points, with uncorrected 95 % "
@@ -49,13 +51,18 @@ def flips(
     shown = [
         {
             **_named(verdict, symbols),
-            "verdict": _kind(verdict.verdict, symbols),
-            "but": f"{_kind(other.verdict, symbols)} {way}",
+            "flip": f"{sign(verdict.verdict, symbols)} to {sign(other.verdict, symbols)}",
+            "when": way,
             "gain": _signed(other.gain, verdict.unit, symbols),
         }
         for verdict, way, other in pairs
     ]
     return render(rows, shown, format, width)
+
+
+def flips_legend(symbols: Symbols = UNICODE) -> str:
+    """Return what a reader must know to read the flips."""
+    return FLIPS.format(**{kind.value: sign(kind, symbols) for kind in Kind})
 
 
 def parts(
