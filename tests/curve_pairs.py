@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transfergrid.evidence.curve_measures import Axis, Both
+from transfergrid.evidence.curves.measures import Axis, Both
 
 
 def pair(arm, baseline, x=(2, 20), axis=Axis.LABELS):

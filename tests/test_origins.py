@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.origins import is_one_checkpoint
 from transfergrid.evidence.rows import table_rows
+from transfergrid.origins import is_one_checkpoint
 
 PRETRAINED = {"_target_": "T", "about": {}}
 HERE = {"_target_": "H", "seed": 0, "start": None, "about": {"start": "start"}}

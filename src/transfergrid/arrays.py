@@ -72,7 +72,8 @@ class Packed(NamedTuple):
 
     def unpacked(self) -> NDArray[np.uint8]:
         """Return 1 for each item (n,) that was right, else 0."""
-        return unpacked([self])[0]
+        items: NDArray[np.uint8] = unpacked([self])[0]
+        return items
 
 
 def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import pytest
 
 from curve_records import study
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.curves import label_curves
+from transfergrid.evidence.curves.assembly import label_curves
 from transfergrid.report.curves_table import render
 
 

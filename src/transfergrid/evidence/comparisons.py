@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.scoring import BY_ITEM, RESAMPLED, SHARES
 from transfergrid.record import Record, Reference
 
+Cell = TypeVar("Cell", Record, Result)
 
-def over(records: Iterable[Record], name: str) -> list[Record]:
+
+def over(records: Iterable[Cell], name: str) -> list[Cell]:
     """Return the cells as compared with the exploratory baseline of this name, where they have it.
 
     Cells that name no such baseline are compared with nothing.
@@ -31,7 +35,7 @@ def over(records: Iterable[Record], name: str) -> list[Record]:
     return [replace(cell, baseline=_named(cell, name)) for cell in cells]
 
 
-def _named(cell: Record, name: str) -> Reference | None:
+def _named(cell: Record | Result, name: str) -> Reference | None:
     there = [*([cell.baseline] if cell.baseline else []), *cell.exploratory]
     return next((other for other in there if other.name == name), None)
 

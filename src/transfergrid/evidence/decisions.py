@@ -286,10 +286,10 @@ def _reach(se: float | None, df: float | None, level: float, power: float) -> fl
 
 def _corrected(p: Sequence[float | None], rules: Rules) -> list[float | None]:
     """Correct those p values that there are."""
-    there = [i for i, value in enumerate(p) if value is not None]
+    there = {i: value for i, value in enumerate(p) if value is not None}
     found: list[float | None] = [None] * len(p)
     if there:
-        values = correction(rules.correction)([p[i] for i in there])
+        values = correction(rules.correction)(list(there.values()))
         for i, value in zip(there, values, strict=True):
             found[i] = float(value)
     return found

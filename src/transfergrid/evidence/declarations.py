@@ -95,7 +95,9 @@ class Declaration:
         """
         for key in told:
             check_known("key of a declaration", key, [item.name for item in fields(cls)])
-        listed = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        listed: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in told.items()
+        }
         return cls(**listed)
 
 

@@ -153,7 +153,8 @@ def _gains_by_item(
     base = [right(read, other.id) for _, other in pairs]
     if len({cell.items for cell in (*arm, *base)}) > 1:
         return None
-    return 100.0 * (unpacked(arm).astype(np.int8) - unpacked(base))
+    differences = unpacked(arm).astype(np.int8) - unpacked(base)
+    return 100.0 * differences.astype(np.float64)
 
 
 def _resampled(

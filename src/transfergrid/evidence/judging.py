@@ -190,9 +190,9 @@ class _Table:
             if not tried or key[0] == self._baseline_parts(tried):
                 continue
             there = arms.baselines_of(cells, self.by_id)
-            named = (there or tried)[0]
-            reference = named.names.strategy if there else named.baseline.name
-            name = self.names[arms.key_of(named)][2] if there else reference
+            asked = next(cell.baseline.name for cell in tried if cell.baseline)
+            reference = there[0].names.strategy if there else asked
+            name = self.names[arms.key_of(there[0])][2] if there else reference
             pairs = paired(cells, there)
             yield Comparison(key, cells or tried, name, reference, pairs, there, self.read)
 

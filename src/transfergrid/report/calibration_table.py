@@ -70,7 +70,7 @@ def _sections(rates: Sequence[Rate], plan: Plan) -> Iterator[tuple[str, list[_Gr
     chosen = [s for s in plan.scenarios if s is not Scenario.COLLAPSE_ONLY]
     arms = f" in a family of {plan.family}" if plan.family > 1 else ""
     none = [_of_rules(rates, plan, s, 0.0, s.replace("_", " "), lambda r: r.false) for s in chosen]
-    yield f"Called a gain or a loss{arms} though there is none, % by number of seeds", none
+    yield f"Called a gain or a loss{arms} where there is none, % by seeds", none
     first = chosen[0] if chosen else None
     gains = [gain for gain in sorted(set(plan.gains)) if gain] if first else []
     name = first.replace("_", " ") if first else ""
@@ -195,8 +195,8 @@ def _power(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> Iterator[st
     if 0 in ours:
         yield (
             f"Where there is none the verdict says so wrongly in {percent(ours[0].false)} %, a "
-            f"paired t test over seeds alone in {percent(naive[0].false)} %; undecided stay "
-            f"{percent(ours[0].undecided)} %."
+            f"paired t test over seeds alone in {percent(naive[0].false)} %; "
+            f"{percent(ours[0].undecided)} % of arms stay undecided."
         )
 
 

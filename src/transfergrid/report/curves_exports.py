@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from transfergrid.evidence.curve_measures import Measure, Sides
-from transfergrid.evidence.curve_results import Curve
-from transfergrid.evidence.curve_summary import CurveMeasures
+from transfergrid.evidence.curves.measures import Measure, Sides
+from transfergrid.evidence.curves.results import Curve
+from transfergrid.evidence.curves.summary import CurveMeasures
 
 COLUMNS = (
     *("source", "architecture", "strategy", "target", "baseline", "against", "labels", "metric"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from transfergrid.errors import check_known
-from transfergrid.evidence.curve_measures import Axis, last_points
-from transfergrid.evidence.curve_results import Curve, NoCurve
+from transfergrid.evidence.curves.measures import Axis, last_points
+from transfergrid.evidence.curves.results import Curve, NoCurve
 from transfergrid.report import curves_exports, words
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
 from transfergrid.report.words import ASCII, UNICODE, Symbols

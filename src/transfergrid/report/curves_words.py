@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from string import ascii_lowercase
 
-from transfergrid.evidence.crossover import Crossover
-from transfergrid.evidence.curve_measures import Axis, Measure, Sides
-from transfergrid.evidence.curve_results import Curve
+from transfergrid.evidence.curves.crossover import Crossover
+from transfergrid.evidence.curves.measures import Axis, Measure, Sides
+from transfergrid.evidence.curves.results import Curve
 from transfergrid.report.words import Symbols, budget
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence import comparisons, declarations
-from transfergrid.evidence.curve_measures import Axis
-from transfergrid.evidence.curve_results import Curve, NoCurve
-from transfergrid.evidence.curves import label_curves, step_curves
+from transfergrid.evidence.curves.assembly import label_curves, step_curves
+from transfergrid.evidence.curves.measures import Axis
+from transfergrid.evidence.curves.results import Curve, NoCurve
 from transfergrid.evidence.judged import declared
 from transfergrid.ledger import Ledger
 from transfergrid.report.curves_table import FORMATS, render

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transfergrid.errors import check_known
-from transfergrid.evidence.autopsy import (
+from transfergrid.evidence.autopsy.case import Cause
+from transfergrid.evidence.autopsy.ranking import (
     STANDS_OUT,
     Autopsy,
     arm_of,
@@ -19,7 +20,6 @@ from transfergrid.evidence.autopsy import (
     is_same_source,
     shared_by,
 )
-from transfergrid.evidence.case import Cause
 from transfergrid.evidence.gains import Gain, points, unit
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record

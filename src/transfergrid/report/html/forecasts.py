@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from transfergrid.evidence.autopsy import Autopsy, autopsy, case_of, shared_by
-from transfergrid.evidence.case import Cause
+from transfergrid.evidence.autopsy.case import Cause
+from transfergrid.evidence.autopsy.ranking import Autopsy, autopsy, case_of, shared_by
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scorecard import Forecast, MeasuredGain, ScorecardRow

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.curves import label_curves, step_curves
+from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared

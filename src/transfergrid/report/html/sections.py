@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transfergrid.evidence.curve_measures import Axis
-from transfergrid.evidence.curve_results import Curve
+from transfergrid.evidence.curves.measures import Axis
+from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.robustness import Flip

@@ -7,8 +7,8 @@ import pytest
 
 from curve_records import study
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.curve_measures import Axis
-from transfergrid.evidence.curves import VALIDATION, label_curves, step_curves
+from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
+from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_TEST_SET
 from transfergrid.record import Metric, Scores
 

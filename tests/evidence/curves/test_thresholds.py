@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curve_pairs import both_noisy, noisy, pair, swapped
-from transfergrid.evidence.curve_measures import Axis
-from transfergrid.evidence.thresholds import break_even, efficiency, reach, usual_threshold
+from transfergrid.evidence.curves.measures import Axis
+from transfergrid.evidence.curves.thresholds import break_even, efficiency, reach, usual_threshold
 
 # on log2 labels the arm rises 10 a doubling from 60, the baseline from 40: four times the labels
 ARM, BASELINE, X = [60, 70, 80, 90], [40, 50, 60, 70], (2, 4, 8, 16)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transfergrid.evidence.curve_measures import Axis, Both, estimate
-from transfergrid.evidence.inversion import boundary
-from transfergrid.evidence.thresholds import between
+from transfergrid.evidence.curves.inversion import boundary
+from transfergrid.evidence.curves.measures import Axis, Both, estimate
+from transfergrid.evidence.curves.thresholds import between
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
 MOST_NAMED = 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curve_pairs import noisy, pair
-from transfergrid.evidence.crossover import crossover, gain_signs
+from transfergrid.evidence.curves.crossover import crossover, gain_signs
 
 X = (2, 8, 32)
 LUCK = np.array([-1.0, 0.0, 1.0])[:, None]

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence.curves.inversion import outward
 from transfergrid.evidence.intervals import Estimate, over_blocks, over_blocks_and_items
-from transfergrid.evidence.inversion import outward
 
 Array = NDArray[np.float64]
 Relation = Literal["=", "<=", ">=", ">", "<"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfergrid.evidence import causes, causes_of_data
-from transfergrid.evidence.case import Case, Cause
+from transfergrid.evidence.autopsy import causes, causes_of_data
+from transfergrid.evidence.autopsy.case import Case, Cause
 from transfergrid.evidence.gains import Gain
 from transfergrid.evidence.outcomes import Read
 from transfergrid.record import Record

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from curve_pairs import pair
-from transfergrid.evidence.curve_measures import Axis
-from transfergrid.evidence.curve_summary import charged, measures, shifted
+from transfergrid.evidence.curves.measures import Axis
+from transfergrid.evidence.curves.summary import charged, measures, shifted
 
 STEPS = (10, 20, 30, 40)
 LUCK = np.array([-1.0, 0.0, 1.0])[:, None]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transfergrid.evidence import curve_measures, thresholds
-from transfergrid.evidence.crossover import Crossover, crossover
-from transfergrid.evidence.curve_measures import Array, Both, Measure, Sides, no_sides, undefined
+from transfergrid.evidence.curves import measures as of
+from transfergrid.evidence.curves import thresholds
+from transfergrid.evidence.curves.crossover import Crossover, crossover
+from transfergrid.evidence.curves.measures import Array, Both, Measure, Sides, no_sides, undefined
 
 NOT_ACCURACY = "defined on accuracy only"
 
@@ -45,11 +46,11 @@ def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures
     """
     ratio = undefined(NOT_ACCURACY, both.n)
     return CurveMeasures(
-        jumpstart=curve_measures.jumpstart(both),
-        slope=curve_measures.slope(both),
-        asymptotic=curve_measures.asymptote(both),
-        area=curve_measures.area(both),
-        transfer_ratio=curve_measures.transfer_ratio(both, classes) if classes else ratio,
+        jumpstart=of.jumpstart(both),
+        slope=of.slope(both),
+        asymptotic=of.asymptote(both),
+        area=of.area(both),
+        transfer_ratio=of.transfer_ratio(both, classes) if classes else ratio,
         reach=thresholds.reach(both, threshold),
         efficiency=thresholds.efficiency(both, threshold),
         crossover=crossover(both),

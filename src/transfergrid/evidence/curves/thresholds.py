@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transfergrid.evidence.curve_measures import (
+from transfergrid.evidence.curves.inversion import boundary
+from transfergrid.evidence.curves.measures import (
     Array,
     Both,
     Measure,
@@ -15,7 +16,6 @@ from transfergrid.evidence.curve_measures import (
     estimate,
     undefined,
 )
-from transfergrid.evidence.inversion import boundary
 
 SAVING = "the baseline reaches p for no more: there is no saving to pay for the source"
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
-from transfergrid.evidence.crossover import Crossover
-from transfergrid.evidence.curve_cells import (
+from transfergrid.evidence.curves.cells import (
     Pair,
     arms,
     by_labels,
@@ -25,7 +24,8 @@ from transfergrid.evidence.curve_cells import (
     scores,
     scores_at,
 )
-from transfergrid.evidence.curve_measures import (
+from transfergrid.evidence.curves.crossover import Crossover
+from transfergrid.evidence.curves.measures import (
     Array,
     Axis,
     Both,
@@ -35,13 +35,13 @@ from transfergrid.evidence.curve_measures import (
     no_sides,
     undefined,
 )
-from transfergrid.evidence.curve_results import Curve, CurvePoint, NoCurve
-from transfergrid.evidence.curve_summary import CurveMeasures, charged, measures
+from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
+from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
+from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
+from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
 from transfergrid.evidence.gains import unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
-from transfergrid.evidence.source_cost import SourceCost, source_cost
-from transfergrid.evidence.thresholds import break_even, usual_threshold
 from transfergrid.origins import is_one_checkpoint, is_placebo
 from transfergrid.record import Labels, Record
 

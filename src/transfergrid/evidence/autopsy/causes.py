@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from transfergrid.diagnostics.findings import Probe
-from transfergrid.evidence.case import (
+from transfergrid.evidence.autopsy.case import (
     MOVED,
     Case,
     Cause,

@@ -11,7 +11,9 @@ from transfergrid import api
 from transfergrid.arrays import Predictions
 from transfergrid.cli import conf_dir
 from transfergrid.diagnostics.findings import Diagnostics, Domains, Drift, Features, Probe
-from transfergrid.evidence.autopsy import (
+from transfergrid.evidence.autopsy.case import Case, above_chance, binomial_se, ramp
+from transfergrid.evidence.autopsy.causes_of_data import confused
+from transfergrid.evidence.autopsy.ranking import (
     CAUSES,
     EXPLAINS,
     Autopsy,
@@ -22,8 +24,6 @@ from transfergrid.evidence.autopsy import (
     is_placebo_of,
     shared_by,
 )
-from transfergrid.evidence.case import Case, above_chance, binomial_se, ramp
-from transfergrid.evidence.causes_of_data import confused
 from transfergrid.fitting import Machine
 from transfergrid.ledger import Ledger
 from transfergrid.record import Data, Scores

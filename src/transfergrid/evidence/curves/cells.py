@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence import remarks
-from transfergrid.evidence.curve_measures import Array
+from transfergrid.evidence.curves.measures import Array
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.outcomes import Read, right
 from transfergrid.evidence.scoring import BY_ITEM

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transfergrid.evidence.curve_measures import Axis, Measure, Sides
-from transfergrid.evidence.curve_summary import CurveMeasures
-from transfergrid.evidence.source_cost import SourceCost
+from transfergrid.evidence.curves.measures import Axis, Measure, Sides
+from transfergrid.evidence.curves.source_cost import SourceCost
+from transfergrid.evidence.curves.summary import CurveMeasures
 from transfergrid.record import Labels
 
 

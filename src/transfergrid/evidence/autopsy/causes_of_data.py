@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.arrays import Predictions
-from transfergrid.evidence.case import (
+from transfergrid.evidence.autopsy.case import (
     Case,
     Cause,
     Remedy,

@@ -1,0 +1,1 @@
+"""Why a cell lost: what it noted of its model, weighed into causes."""
