@@ -1,0 +1,101 @@
+"""Bits tell of the test items what the predictions tell."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger_factory import made, predicted
+from transfergrid.arrays import Packed, Predictions, items_of, packed, unpacked
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.gains import estimated
+from transfergrid.evidence.intervals import (
+    SEEDS_AND_ITEMS,
+    THIS_TEST_SET,
+    over_blocks_and_items,
+)
+from transfergrid.evidence.outcomes import Outcomes, right
+from transfergrid.record import Scores
+
+
+def refuse(identity):
+    raise BadInputError(f"{identity} was not kept")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=70))
+def test_what_is_packed_comes_back_whatever_the_number_of_items(hits):
+    bits = packed(predicted(hits))
+    assert bits.unpacked().tolist() == [int(hit) for hit in hits]
+    assert (bits.n, len(bits.bits)) == (len(hits), -(-len(hits) // 8))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 7), st.integers(2, 40), st.integers(0, 10**6))
+def test_bits_give_the_crossed_estimate_that_the_predictions_give(n, items, seed):
+    hits = np.random.default_rng(seed).random((2, n, items)) < 0.6
+    said, pairs = {}, []
+    for block in range(n):
+        cells = []
+        for arm in (0, 1):
+            mean = float(hits[arm, block].mean())
+            cell = made(f"s{arm}", seed=block, scores=Scores(test={"accuracy": mean}))
+            said[cell.id] = predicted(hits[arm, block])
+            cells.append(cell)
+        pairs.append((cells[1], cells[0]))
+    known = {identity: packed(one) for identity, one in said.items()}
+    expected = over_blocks_and_items(100.0 * (hits[1].astype(float) - hits[0]))
+    assert estimated(pairs, Outcomes(refuse, known)) == expected
+    assert estimated(pairs, Outcomes(said.__getitem__)) == expected
+    assert estimated(pairs, said.__getitem__) == expected
+
+
+def test_cells_with_other_items_do_not_cross():
+    """Equal counts of items are not enough: their classes, in order, stand for them."""
+    first, second = predicted([True] * 6), predicted([True] * 6)
+    turned = Predictions(second.probabilities[::-1], second.labels[::-1])
+    assert items_of(first) == items_of(second) != items_of(turned)
+    said, pairs = {}, []
+    for seed, kept in enumerate((first, turned)):
+        cells = [made(name, seed=seed, score=0.5 + 0.1 * seed) for name in ("x", "scratch")]
+        said |= {cell.id: kept for cell in cells}
+        pairs.append((cells[0], cells[1]))
+    assert estimated(pairs, said.__getitem__).scope == THIS_TEST_SET
+    said = dict.fromkeys(said, first)
+    assert estimated(pairs, said.__getitem__).scope == SEEDS_AND_ITEMS
+
+
+def test_one_block_without_predictions_leaves_the_seeds_alone():
+    pairs = [
+        (made("x", seed=seed, score=0.7 + 0.1 * seed), made(seed=seed, score=0.6))
+        for seed in range(3)
+    ]
+    known = {cell.id: packed(predicted([True, False])) for pair in pairs[:2] for cell in pair}
+    assert estimated(pairs, Outcomes(refuse, known)).scope == THIS_TEST_SET
+
+
+def test_known_bits_are_taken_and_predictions_are_opened_only_where_there_are_none():
+    opened = []
+
+    def read(identity):
+        opened.append(identity)
+        return predicted([True, False])
+
+    outcomes = Outcomes(read, {"a": Packed(b"\x60", 3, "items")})
+    assert right(outcomes, "a").unpacked().tolist() == [0, 1, 1]
+    assert opened == []
+    assert right(outcomes, "b").unpacked().tolist() == [1, 0]
+    assert outcomes("a").correct().tolist() == [True, False]
+    assert opened == ["b", "a"]
+
+
+def test_what_was_not_kept_is_told():
+    with pytest.raises(BadInputError, match="c was not kept"):
+        Outcomes(refuse).right("c")
+
+
+def test_several_cells_are_unpacked_at_once():
+    rows = [[True, False, True, True, False, False, True, True, True], [False] * 9]
+    assert unpacked([packed(predicted(row)) for row in rows]).tolist() == [
+        [int(hit) for hit in row] for row in rows
+    ]
