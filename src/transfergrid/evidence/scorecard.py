@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.record import Labels
 
 if TYPE_CHECKING:
@@ -43,6 +44,25 @@ class MeasuredGain:
     negative: bool | None = None
     """Whether it ends below its baseline, as the caller judges that; None: not known."""
     placebo: bool = False
+
+
+def gain_of(verdict: Verdict) -> MeasuredGain | None:
+    """Return what a verdict says of a source; None where it is about none, or has no gain."""
+    if verdict.kind == CONTROL or verdict.gain is None or not verdict.source_part:
+        return None
+    return MeasuredGain(
+        source_part=verdict.source_part,
+        target_part=verdict.target_part or "",
+        source=verdict.source or "",
+        target=verdict.target,
+        labels=verdict.labels,
+        strategy=verdict.strategy,
+        gain=verdict.gain,
+        low=verdict.low,
+        high=verdict.high,
+        negative=verdict.gain < 0,
+        placebo=verdict.kind == PLACEBO,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

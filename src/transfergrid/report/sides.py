@@ -10,11 +10,12 @@ from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.parts import By, PartGain, part_gains
 from transfergrid.evidence.robustness import flips
+from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import verdict_views
 
-SIDES = ("flips", "classes", "groups", "beside")
+SIDES = ("flips", "classes", "groups", "beside", "scores")
 
 
 def side(
@@ -25,7 +26,7 @@ def side(
     format: str = "table",
     width: int = 80,
 ) -> str:
-    """Return what flips the verdicts, what hides in their parts, or what came with them.
+    """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
 
     Raises:
         BadInputError: there is no such view, or no target has groups.
@@ -38,6 +39,10 @@ def side(
     elif name == "beside":
         text = verdict_views.beside(effects_of(bench, verdicts), format, width)
         how = verdict_views.BESIDE
+    elif name == "scores":
+        without, with_placebos = scorecards_of(bench, verdicts)
+        text = verdict_views.scores(without, with_placebos, format, width)
+        how = verdict_views.scores_legend(without)
     else:
         by: By = "class" if name == "classes" else "group"
         text = verdict_views.parts(parts_of(bench, verdicts, by, rules), format, width)
@@ -76,6 +81,24 @@ def effects_of(bench: Bench, verdicts: Sequence[Verdict]) -> list[SideEffects]:
     """Return what came with each gain."""
     by_id = {result.id: result for result in bench.results}
     return [side_effects(verdict, by_id, _forgotten(bench, verdict)) for verdict in verdicts]
+
+
+def scorecards_of(
+    bench: Bench, verdicts: Sequence[Verdict]
+) -> tuple[list[ScorecardRow], list[ScorecardRow]]:
+    """Return how well each kept score foretold the gains, without the placebos and with them.
+
+    Raises:
+        BadInputError: no scores are kept of what was judged.
+    """
+    gains = [gain for gain in map(gain_of, verdicts) if gain is not None]
+    kept = bench.ledger.root
+    found = scorecard_of(kept, gains), scorecard_of(kept, gains, placebos=True)
+    if not found[1]:
+        raise BadInputError(
+            f"no scores are kept of these sources: transfergrid rank --results {kept} computes them"
+        )
+    return found
 
 
 def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]:

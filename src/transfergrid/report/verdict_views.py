@@ -8,6 +8,7 @@ from typing import Any
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.robustness import Flip
+from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.columns import render
@@ -28,6 +29,15 @@ BESIDE = (
     "Beside the gains, in points, mean [95 % over seeds, on this test set]: calibration is the "
     "change of the expected calibration error (less is better); overfitting that of train less "
     "test score; forgetting what a linear probe of the source's own task lost (below zero)."
+)
+SCORES = (
+    "Would a score have told, before anything was trained on the target? Mean over comparisons of "
+    "sources within one target, label budget and strategy. τ: weighted Kendall correlation with "
+    "the gains [95 % over sources], 1 if it orders them alike, 0 if it tells nothing. regret@1: "
+    "points lost by taking its first source. AUROC: chance that it puts a source that ends below "
+    "its baseline under one that does not, .5 if it tells nothing (pairs of such sources); with "
+    "placebos as sources too beside it, for they are most of what hurts. wrong: values that cannot "
+    "be."
 )
 
 
@@ -129,6 +139,74 @@ def beside(
         for effects in listed
     ]
     return render(rows, shown, format, width)
+
+
+def scores(
+    found: Sequence[ScorecardRow],
+    with_placebos: Sequence[ScorecardRow],
+    format: str = "table",
+    width: int = 80,
+    symbols: Symbols = UNICODE,
+) -> str:
+    """Return how well each score foretold the gains of sources, a line each.
+
+    Args:
+        found: without the placebos.
+        with_placebos: the same scores with them, for the flagging of harm alone.
+        format: as for the others.
+        width: columns of the terminal.
+        symbols: the characters beyond letters and digits.
+    """
+    known = {row.score: row for row in found}
+    flagged = {row.score: row for row in with_placebos}
+    rows = [
+        {
+            **row.as_dict(),
+            "auroc_with_placebos": flagged[row.score].auroc,
+            "pairs_with_placebos": flagged[row.score].auroc_pairs,
+        }
+        for row in found
+    ]
+    shown = [
+        {
+            "score": name,
+            "τ": _two_digits(row.tau, symbols) + _ends(row.low, row.high, symbols),
+            "regret@1": symbols.nothing if row.regret is None else f"{row.regret:.1f}",
+            "AUROC": _auroc(row, symbols),
+            "placebos too": _auroc(flagged[name], symbols),
+            "sources": str(row.sources),
+            "groups": str(row.groups),
+            "wrong": str(row.out_of_bounds or symbols.nothing),
+        }
+        for name, row in known.items()
+    ]
+    return render(rows, shown, format, width)
+
+
+def scores_legend(found: Sequence[ScorecardRow]) -> str:
+    """Return what a reader must know to read the scorecard, and what keeps it from saying much."""
+    notes: dict[str, list[str]] = {}
+    for row in found:
+        notes.setdefault(row.note or "", []).append(row.score)
+    notes.pop("", None)
+    told = [f" {_all_or(names, found)}: {note}." for note, names in notes.items()]
+    return SCORES + "".join(told)
+
+
+def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:
+    return "All scores" if len(names) == len(found) else ", ".join(names)
+
+
+def _two_digits(value: float | None, symbols: Symbols) -> str:
+    return symbols.nothing if value is None else f"{value:.2f}"
+
+
+def _auroc(row: ScorecardRow, symbols: Symbols) -> str:
+    return _two_digits(row.auroc, symbols) + (f" ({row.auroc_pairs})" if row.auroc_pairs else "")
+
+
+def _ends(low: float | None, high: float | None, symbols: Symbols) -> str:
+    return "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
 
 
 def _arm(verdict: Verdict) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from transfergrid.evidence.arms import labels_order
 from transfergrid.record import Labels
 from transfergrid.scores.keeping import Kept
 
@@ -43,12 +44,17 @@ def ranked(kept: Iterable[Kept], scores: Sequence[str], by: str) -> list[Ranked]
         group = groups.setdefault((targets[one.target, one.target_part], one.labels), {})
         group.setdefault(sources[one.source, one.source_parts[0]], []).append(one)
     found = []
-    for (target, labels), blocks in groups.items():
+    for (target, labels), blocks in sorted(groups.items(), key=_by_target_and_budget):
         table = {score: _column(target, labels, score, blocks) for score in scores}
         places = {row.source: row.rank or float("inf") for row in table[by]}
         order = sorted(blocks, key=lambda source: places[source])
         found += [_of(table[score], source) for source in order for score in scores]
     return found
+
+
+def _by_target_and_budget(group: tuple[tuple[str, Labels], object]) -> tuple[str, float]:
+    (target, labels), _ = group
+    return target, labels_order(labels)
 
 
 def _told(parts: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

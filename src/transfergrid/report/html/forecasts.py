@@ -4,44 +4,29 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from transfergrid.evidence.autopsy.case import Cause
 from transfergrid.evidence.autopsy.ranking import Autopsy, autopsy, case_of, shared_by
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.scorecard import Forecast, MeasuredGain, ScorecardRow
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.evidence.scorecard import Forecast, MeasuredGain, ScorecardRow, gain_of
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.record import Labels, Record
 from transfergrid.report.html.data import Section, Table
 from transfergrid.report.html.sections import ARM, arm
 
 MOST_AUTOPSIES = 30
+NOISE = "noise"
+"""The cause that says of a single run that its loss may be chance."""
 Arm = tuple[str, str, Labels, str]
 """Source, target, labels and strategy."""
 
 
 def measured(verdicts: Sequence[Verdict]) -> list[tuple[int, MeasuredGain]]:
     """Return the gains that scores are set beside, each with the number of its row."""
-    return [
-        (
-            row,
-            MeasuredGain(
-                source_part=verdict.source_part,
-                target_part=verdict.target_part or "",
-                source=verdict.source or "",
-                target=verdict.target,
-                labels=verdict.labels,
-                strategy=verdict.strategy,
-                gain=verdict.gain,
-                low=verdict.low,
-                high=verdict.high,
-                negative=verdict.gain < 0,
-                placebo=verdict.kind == PLACEBO,
-            ),
-        )
-        for row, verdict in enumerate(verdicts)
-        if verdict.kind != CONTROL and verdict.gain is not None and verdict.source_part
-    ]
+    gains = enumerate(map(gain_of, verdicts))
+    return [(row, gain) for row, gain in gains if gain is not None]
 
 
 def scored(rows: Sequence[ScorecardRow]) -> Section | None:
@@ -100,58 +85,106 @@ def _key(forecast: Forecast) -> Arm:
     return forecast.source, forecast.target, forecast.labels, forecast.strategy
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the autopsies of an arm's seeds come to."""
+
+    row: int
+    """Number of the arm's row."""
+    cell: str
+    """The cell in which the cause is strongest; the first one where none stands out."""
+    seeds: int
+    """In how many of the arm's seeds it stands out."""
+    of: int
+    cause: Cause | None
+    noted: bool
+    """Whether the cells noted diagnostics of themselves."""
+
+    @property
+    def name(self) -> str:
+        """The cause, or that there is none."""
+        return self.cause.name if self.cause else "nothing stands out"
+
+    @property
+    def evidence(self) -> str:
+        """The signs, or why there are none."""
+        if self.cause:
+            return self.cause.evidence
+        return "no sign is strong" if self.noted else "its cells kept no diagnostics"
+
+
 def causes(
     verdicts: Sequence[Verdict], records: Sequence[Record], read: Read | None
-) -> list[tuple[int, str, Cause]]:
-    """Return the likeliest cause of each proven loss, with its row and in how many seeds it shows.
+) -> list[Reading]:
+    """Return the likeliest cause of each proven loss.
 
     At most `MOST_AUTOPSIES`, the largest losses first; placebos are left out, they are meant to
     lose.
     """
-    hurt = [
-        (verdict.gain or 0.0, row)
-        for row, verdict in enumerate(verdicts)
-        if verdict.verdict is Kind.NEGATIVE and verdict.kind != PLACEBO and verdict.cells
-    ]
+    hurt = losses(verdicts)
     by_id = {record.id: record for record in records}
     blocks: defaultdict[tuple[object, ...], list[Record]] = defaultdict(list)
     for record in records:
         blocks[record.parts.target, record.labels, record.seed].append(record)
     found = []
-    for _, row in sorted(hurt)[:MOST_AUTOPSIES]:
+    for row in hurt[:MOST_AUTOPSIES]:
         cells = [by_id[name] for name in verdicts[row].cells if name in by_id]
         near = [
             autopsy(case_of(cell, blocks[cell.parts.target, cell.labels, cell.seed], read))
             for cell in cells
         ]
-        if (shared := _most_shared(near)) is not None:
-            found.append((row, f"in {shared_by(shared.name, near)} of {len(near)} seeds", shared))
+        if near:
+            found.append(_reading(row, cells, near))
     return found
 
 
-def _most_shared(found: Sequence[Autopsy]) -> Cause | None:
-    """Return the cause that most seeds have first, as its strongest case tells it."""
-    first = [one.named[0] for one in found if one.named]
-    if not first:
-        return None
-    name, _ = Counter(cause.name for cause in first).most_common(1)[0]
-    return max((c for c in first if c.name == name), key=lambda cause: cause.strength)
+def losses(verdicts: Sequence[Verdict]) -> list[int]:
+    """Return the rows of proven losses that are no placebo's, the largest first."""
+    hurt = [
+        (verdict.gain or 0.0, row)
+        for row, verdict in enumerate(verdicts)
+        if verdict.verdict is Kind.NEGATIVE and verdict.kind != PLACEBO and verdict.cells
+    ]
+    return [row for _, row in sorted(hurt)]
 
 
-def explained(
-    verdicts: Sequence[Verdict], found: Sequence[tuple[int, str, Cause]]
-) -> Section | None:
+def _reading(row: int, cells: Sequence[Record], near: Sequence[Autopsy]) -> Reading:
+    """Read the autopsies of an arm's cells: the cause that most seeds have first."""
+    first = [(_first(one), cell.id) for one, cell in zip(near, cells, strict=True)]
+    named = [(cause, cell) for cause, cell in first if cause is not None]
+    noted = any(one.has_diagnostics for one in near)
+    if not named:
+        return Reading(row, cells[0].id, 0, len(near), None, noted)
+    name, _ = Counter(cause.name for cause, _ in named).most_common(1)[0]
+    same = [(cause, cell) for cause, cell in named if cause.name == name]
+    strongest, cell = max(same, key=lambda pair: pair[0].strength)
+    return Reading(row, cell, shared_by(name, near), len(near), strongest, noted)
+
+
+def _first(found: Autopsy) -> Cause | None:
+    """Return the likeliest cause; of a loss that is proven over seeds, noise is none."""
+    return next((cause for cause in found.named if cause.name != NOISE), None)
+
+
+def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section | None:
     """Return what most likely brought about each proven loss."""
     rows = [
-        (*arm(verdicts[row]), cause.name, seeds, cause.evidence, cause.remedy.strategy)
-        for row, seeds, cause in found
+        (
+            *(*arm(verdicts[one.row]), one.name, f"{one.seeds} of {one.of}", one.evidence),
+            *(one.cause.remedy.strategy if one.cause else None, one.cell[:8]),
+        )
+        for one in found
     ]
     if not rows:
         return None
+    more = len(losses(verdicts)) - len(rows)
+    columns = (*ARM, "likely cause", "seeds", "signs", "try next", "cell")
     return Section(
         name="why",
         title="Why it hurt",
         reading="The likeliest cause of each proven loss, read from what the cells noted of "
-        "themselves; a reading of signs, not a proof. transfergrid explain CELL tells more.",
-        tables=(Table(columns=(*ARM, "likely cause", "seen", "signs", "try"), rows=tuple(rows)),),
+        "themselves; a reading of signs, not a proof. The cell named shows it most: transfergrid "
+        "explain CELL tells more.",
+        tables=(Table(columns=columns, rows=tuple(rows)),),
+        notes=(f"{more} smaller losses are left out.",) if more > 0 else (),
     )
