@@ -33,11 +33,11 @@ BESIDE = (
 SCORES = (
     "Would a score have told, before anything was trained on the target? Mean over comparisons of "
     "sources within one target, label budget and strategy. τ: weighted Kendall correlation with "
-    "the gains [95 % over sources], 1 if it orders them alike, 0 if it tells nothing. regret@1: "
+    "the gains [95 % over sources], 1 if it orders them alike, 0 if it tells nothing. regret: "
     "points lost by taking its first source. AUROC: chance that it puts a source that ends below "
-    "its baseline under one that does not, .5 if it tells nothing (pairs of such sources); with "
-    "placebos as sources too beside it, for they are most of what hurts. wrong: values that cannot "
-    "be."
+    "its baseline under one that does not, .5 if it tells nothing (pairs of such sources). placebos: "
+    "the same with placebos as sources too, for they are most of what hurts. sources: how many, in "
+    "how many comparisons; !: some values of the score cannot be."
 )
 
 
@@ -171,12 +171,10 @@ def scores(
         {
             "score": name,
             "τ": _two_digits(row.tau, symbols) + _ends(row.low, row.high, symbols),
-            "regret@1": symbols.nothing if row.regret is None else f"{row.regret:.1f}",
+            "regret": symbols.nothing if row.regret is None else f"{row.regret:.1f}",
             "AUROC": _auroc(row, symbols),
-            "placebos too": _auroc(flagged[name], symbols),
-            "sources": str(row.sources),
-            "groups": str(row.groups),
-            "wrong": str(row.out_of_bounds or symbols.nothing),
+            "placebos": _auroc(flagged[name], symbols),
+            "sources": f"{row.sources} in {row.groups}" + "!" * bool(row.out_of_bounds),
         }
         for name, row in known.items()
     ]
