@@ -35,7 +35,7 @@ SCORES = (
     "sources within one target, label budget and strategy. τ: weighted Kendall correlation with "
     "the gains [95 % over sources], 1 if it orders them alike, 0 if it tells nothing. regret: "
     "points lost by taking its first source. AUROC: chance that it puts a source that ends below "
-    "its baseline under one that does not, .5 if it tells nothing (pairs of such sources). placebos: "
+    "its baseline under one that does not, .5 if it tells nothing (pairs of such). placebos: "
     "the same with placebos as sources too, for they are most of what hurts. sources: how many, in "
     "how many comparisons; !: some values of the score cannot be."
 )
