@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ from transfergrid.evidence.planted import Drawn, Noise, Scenario, draw, run, tru
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
 MOST_RUNS = 100
 """Seeds of one arm, at most; more would not fit the arrays' types."""
+MOST_HELD = 50_000_000
+"""Items times runs of one simulation, at most: some 2 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,17 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.seeds or min(self.seeds) < 2 or max(self.seeds) > MOST_RUNS:
-            raise BadInputError(f"seeds must be from 2 to {MOST_RUNS}: {self.seeds}")
+            given = ", ".join(map(str, self.seeds)) or "none"
+            raise BadInputError(f"seeds must be from 2 to {MOST_RUNS}: {given}")
         if self.family < 1 or self.simulations < 1 or not self.gains or not self.scenarios:
             raise BadInputError("it takes an arm, a simulation, a gain and a scenario or more")
+        if not np.isfinite(self.gains).all():
+            raise BadInputError("gains must be numbers of points")
+        if (self.family + 1) * max(self.seeds) * self.noise.items > MOST_HELD:
+            raise BadInputError(
+                f"{self.family:,} arms of {max(self.seeds)} seeds on {self.noise.items:,} test "
+                "items are too many to simulate"
+            )
         if self.rules.correction != "holm":
             raise BadInputError("families are simulated with Holm's correction only")
 
@@ -107,16 +117,25 @@ class Plan:
         return found
 
 
-def calibrate(plan: Plan, seed: int = 0) -> list[Rate]:
+def calibrate(plan: Plan, seed: int = 0, tell: Callable[[int], None] | None = None) -> list[Rate]:
     """Simulate, let every rule judge, and count.
 
     All truths and numbers of seeds share the same chance: fewer seeds are the first of the more.
+
+    Args:
+        plan: what is simulated.
+        seed: of the simulations; equal ones repeat them.
+        tell: is told now and then how many simulations are done.
     """
+    done = 0
     counts: dict[tuple[Scenario, float, int, str], NDArray[np.int64]] = {}
     size = (plan.family, max(plan.seeds), plan.simulations)
     for drawn in draw(plan.noise, *size, seed=seed):
         for scenario, gain in plan.truths():
             _count(plan, scenario, gain, drawn, counts)
+        done += len(drawn.latent)
+        if tell is not None:
+            tell(done)
     return [_rate(plan, *key, counted) for key, counted in counts.items()]
 
 

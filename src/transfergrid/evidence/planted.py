@@ -73,9 +73,15 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.items < 2 or self.classes < 2 or not 0 <= self.sd < 50:
-            raise BadInputError("it takes two test items and classes, and an sd from 0 to 50")
+            raise BadInputError(
+                "it takes 2 or more test items and classes and an sd from 0 to 50: "
+                f"{self.items}, {self.classes} and {self.sd:g}"
+            )
         if not 0 < self.accuracy < 100 or not 0 <= self.collapse < 1:
-            raise BadInputError("it takes an accuracy inside 0 to 100 %, and a collapse below 1")
+            raise BadInputError(
+                "it takes an accuracy between 0 and 100 % and a share of collapses from 0 to below "
+                f"1: {self.accuracy:g} and {self.collapse:g}"
+            )
         most = self.accuracy * (100 - self.accuracy) / 50
         if not 0 < self.same_arm <= self.disagreement <= most + 1e-9:
             raise BadInputError(
@@ -152,7 +158,13 @@ class Drawn:
 def draw(
     noise: Noise, family: int, blocks: int, simulations: int, seed: int = 0
 ) -> Iterator[Drawn]:
-    """Yield the chance of all simulations, chunk by chunk; equal for equal arguments."""
+    """Yield the chance of all simulations, chunk by chunk; equal for equal arguments.
+
+    Raises:
+        BadInputError: the seed is negative.
+    """
+    if seed < 0:
+        raise BadInputError(f"a random seed is 0 or more: {seed}")
     rng = np.random.default_rng(seed)
     most = max(_AT_ONCE // ((family + 1) * blocks * noise.items), 1)
     correlations = noise.correlations()

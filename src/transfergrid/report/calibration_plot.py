@@ -10,6 +10,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration import Plan, Rate
 from transfergrid.evidence.compared_rules import OURS, RULES
 from transfergrid.evidence.planted import Scenario
+from transfergrid.report.calibration_table import name_of
 
 ENDINGS = (".svg", ".png", ".html")
 SHOWN = [name for name in RULES if name != "mean differs"]  # which is never anything but wrong
@@ -26,7 +27,7 @@ def save(rates: Sequence[Rate], plan: Plan, path: str | Path) -> None:
         BadInputError: the file is of no kind that can be drawn, or cannot be written.
     """
     place = Path(path)
-    check_ending(place)
+    check_place(place)
     sharper = {"scale_factor": 2} if place.suffix == ".png" else {}
     try:
         chart(rates, plan).save(place, **sharper)
@@ -34,10 +35,12 @@ def save(rates: Sequence[Rate], plan: Plan, path: str | Path) -> None:
         raise BadInputError(f"cannot write '{place}': {error.strerror or error}") from None
 
 
-def check_ending(path: Path) -> None:
-    """Raise `BadInputError` unless the file's ending says a kind that can be drawn."""
+def check_place(path: Path) -> None:
+    """Raise `BadInputError` unless the file is of a kind that can be drawn, in a folder."""
     if path.suffix not in ENDINGS:
         raise BadInputError(f"--plot takes a file that ends in {', '.join(ENDINGS)}: {path}")
+    if not path.parent.is_dir():
+        raise BadInputError(f"cannot write '{path}': there is no folder '{path.parent}'")
 
 
 def chart(rates: Sequence[Rate], plan: Plan) -> Any:
@@ -64,7 +67,7 @@ def _false_alarms(alt: Any, rates: Sequence[Rate], scenario: Scenario) -> Any:
     whole = alt.Axis(values=sorted({row["seeds"] for row in rows}), format="d")
     nominal = alt.Chart(alt.Data(values=[{"y": 5}])).mark_rule(color="#555", strokeDash=[2, 2])
     lines = _lines(alt, rows, alt.X("seeds:Q", axis=whole), "rule:N", SHOWN, COLOURS)
-    title = f"False verdicts: {scenario.replace('_', ' ')}"
+    title = f"False verdicts: {name_of(scenario)}"
     return alt.layer(*lines, nominal.encode(y="y:Q")).properties(title=title, **SIZE)
 
 
@@ -77,7 +80,7 @@ def _found(alt: Any, rates: Sequence[Rate], scenario: Scenario) -> Any:
     ]
     seeds = sorted({row["seeds"] for row in rows})
     lines = _lines(alt, rows, alt.X("gain:Q", title="true gain"), "seeds:O", seeds, DEEPER)
-    title = f"Found by the verdict: {scenario.replace('_', ' ')}"
+    title = f"Found by the verdict: {name_of(scenario)}"
     return alt.layer(*lines).properties(title=title, **SIZE)
 
 
@@ -86,8 +89,10 @@ def _lines(
 ) -> Any:
     """Return lines with points and, as bars, the intervals of the simulation."""
     scale = alt.Scale(domain=domain, range=colours[: len(domain)])
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=alt.Color(by, scale=scale))
+    legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeWidth=2.5)
+    colour = alt.Color(by, scale=scale, legend=legend)
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     y = alt.Y("%:Q", title="% of simulations", scale=alt.Scale(domain=[0, 100]))
-    dash = alt.StrokeDash(by, scale=alt.Scale(domain=domain))  # one legend with the colours
+    dash = alt.StrokeDash(by, scale=alt.Scale(domain=domain), legend=legend)  # one with the colours
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title="% of simulations"), y2="high:Q")
     return base.mark_line(point=True).encode(y=y, strokeDash=dash), bars

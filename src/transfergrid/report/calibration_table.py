@@ -52,8 +52,13 @@ def render(rates: Sequence[Rate], plan: Plan, *, format: str = "table", width: i
         blocks = ["\n".join([f"**{title}**", "", *_markdown(found)]) for title, found in parts]
         return "\n\n".join([*blocks, *said(rates, plan), *planted(plan)]) + "\n"
     blocks = ["\n".join([title, *_blocks(found, width)]) for title, found in parts]
-    told = [textwrap.fill(line, width) for line in [*said(rates, plan), *planted(plan)]]
+    told = [_filled(line, width) for line in [*said(rates, plan), *planted(plan)]]
     return "\n\n".join([*blocks, "\n".join(told)]) + "\n"
+
+
+def _filled(line: str, width: int) -> str:
+    """Break a sentence into lines, though not between a number and its per cent sign."""
+    return textwrap.fill(line.replace(" %", "\u00a0%"), width).replace("\u00a0", " ")
 
 
 def _csv(rates: Sequence[Rate]) -> str:
@@ -69,16 +74,28 @@ def _csv(rates: Sequence[Rate]) -> str:
 def _sections(rates: Sequence[Rate], plan: Plan) -> Iterator[tuple[str, list[_Group]]]:
     chosen = [s for s in plan.scenarios if s is not Scenario.COLLAPSE_ONLY]
     arms = f" in a family of {plan.family}" if plan.family > 1 else ""
-    none = [_of_rules(rates, plan, s, 0.0, s.replace("_", " "), lambda r: r.false) for s in chosen]
-    yield f"Called a gain or a loss{arms} where there is none, % by seeds", none
+    with_none = [s for s in chosen if _has_none(plan, s)]
+    none = [_of_rules(rates, plan, s, 0.0, name_of(s), lambda r: r.false) for s in with_none]
+    allowed = f"({100 * plan.rules.alpha:g} allowed)"
+    yield f"False alarms{arms} where there is no gain, % by seeds {allowed}", none
     first = chosen[0] if chosen else None
     gains = [gain for gain in sorted(set(plan.gains)) if gain] if first else []
-    name = first.replace("_", " ") if first else ""
+    name = name_of(first) if first else ""
     yield (
-        f"True gains of the first arm that are found, % ({name})",
+        f"True gains of {'the first' if plan.family > 1 else 'an'} arm that are found, % ({name})",
         [_of_rules(rates, plan, first, g, f"{g:+g} points", _found) for g in gains if first],
     )
-    yield "The verdict, %", [_of_ours(rates, plan, s) for s in plan.scenarios]
+    of_ours = [_of_ours(rates, plan, s) for s in plan.scenarios if _has_none(plan, s)]
+    yield "What the verdict says where there is no gain, % of arms", of_ours
+
+
+def name_of(scenario: Scenario) -> str:
+    """Return what tables and figures call it."""
+    return scenario.replace("_", " ")
+
+
+def _has_none(plan: Plan, scenario: Scenario) -> bool:
+    return 0.0 in plan.gains or scenario is Scenario.COLLAPSE_ONLY
 
 
 def _found(rate: Rate) -> float | None:
@@ -114,7 +131,7 @@ def _of_ours(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> _Group:
     if not only:
         at = rates_of(rates, OURS, scenario, margin)
         values[f"equivalent at {margin:+g}"] = [rate.equivalent for rate in at]
-    heading = f"gain {none[0].gain:+.3g}" if only and none else scenario.replace("_", " ")
+    heading = f"collapse only, {none[0].gain:+.3g}" if only and none else name_of(scenario)
     columns = tuple(map(str, sorted(set(plan.seeds))))
     return _Group(heading, columns, {k: tuple(map(percent, v)) for k, v in values.items()})
 
@@ -173,30 +190,61 @@ def _markdown(groups: Sequence[_Group]) -> list[str]:
 
 
 def said(rates: Sequence[Rate], plan: Plan) -> list[str]:
-    """Return in a few sentences what the rates mean for this grid."""
+    """Return in a few sentences what the rates mean for this grid, and how to read them."""
     scenario = plan.scenarios[0]
     return [
-        *(_power(rates, plan, scenario) if scenario is not Scenario.COLLAPSE_ONLY else []),
+        *_errors(rates, plan),
         *_collapses(plan),
+        *_none(rates, plan),
+        *(_power(rates, plan, scenario) if scenario is not Scenario.COLLAPSE_ONLY else []),
+        *_read(plan),
     ]
 
 
+def _errors(rates: Sequence[Rate], plan: Plan) -> Iterator[str]:
+    """Say where the verdict errs more often than it may; what collapse hides is told apart."""
+    told = [rate for rate in rates if rate.rule == OURS and rate.scenario is not Scenario.COLLAPSE]
+    told = [rate for rate in told if rate.gain <= 0 or rate.gain == plan.rules.margin]
+    most: dict[tuple[Scenario, int], float] = {}
+    for rate in told:
+        if rate.false_low > plan.rules.alpha:
+            where = rate.scenario, rate.seeds
+            most[where] = max(rate.false, most.get(where, 0.0))
+    allowed = f"the {100 * plan.rules.alpha:g} % that it may"
+    names = ", ".join(dict.fromkeys(name_of(rate.scenario) for rate in told))
+    if most:
+        parts = [f"{percent(most[s, n])} % ({name_of(s)}, {n} seeds)" for s, n in most]
+        yield f"The verdict errs in more than {allowed}: {', '.join(parts)}."
+    elif told:
+        yield f"The verdict errs in no more than {allowed}, up to chance in simulating: {names}."
+
+
+def _none(rates: Sequence[Rate], plan: Plan) -> Iterator[str]:
+    none = {rate.rule: rate for rate in rates if _is_usual(rate, plan)}
+    if none:
+        ours, naive = none[OURS], none[NAIVE]
+        yield (
+            f"With {ours.seeds} seeds it calls a gain or a loss where there is none in "
+            f"{percent(ours.false)} %, a paired t test over seeds in {percent(naive.false)} %; "
+            f"{percent(ours.undecided)} % of such arms stay undecided, "
+            f"{percent(ours.equivalent)} % are shown to be equivalent (to differ by less than "
+            f"{plan.rules.margin:g}; at a true gain of {plan.rules.margin:+g} that is an error)."
+        )
+
+
+def _is_usual(rate: Rate, plan: Plan) -> bool:
+    return rate.scenario is plan.scenarios[0] and rate.gain == 0 and rate.seeds == plan.seeds[0]
+
+
 def _power(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> Iterator[str]:
-    n, arms = plan.seeds[0], f" and a family of {plan.family}" if plan.family > 1 else ""
+    n, arms = plan.seeds[0], f" in a family of {plan.family}" if plan.family > 1 else ""
     ours = {rate.gain: rate for rate in rates_of(rates, OURS, scenario) if rate.seeds == n}
-    naive = {rate.gain: rate for rate in rates_of(rates, NAIVE, scenario) if rate.seeds == n}
     gains = [gain for gain in sorted(set(plan.gains)) if gain]
     if gains:
-        parts = [f"{g:g} points in {percent(ours[g].found)} %" for g in gains]
+        parts = [f"{g:+g} in {percent(ours[g].found)} %" for g in gains]
         yield (
-            f"With {n} seeds, {plan.noise.items:,} test items{arms}, a true gain is found: of "
-            f"{', of '.join(parts)} of cases."
-        )
-    if 0 in ours:
-        yield (
-            f"Where there is none the verdict says so wrongly in {percent(ours[0].false)} %, a "
-            f"paired t test over seeds alone in {percent(naive[0].false)} %; "
-            f"{percent(ours[0].undecided)} % of arms stay undecided."
+            f"With {n} seeds and {plan.noise.items:,} test items it finds a true gain{arms}, in "
+            f"points, of {', of '.join(parts)} of cases."
         )
 
 
@@ -206,10 +254,28 @@ def _collapses(plan: Plan) -> Iterator[str]:
         shares = chance_of_none(plan.noise.collapse, seeds)
         parts = [f"{percent(s)} % with {n}" for n, s in zip(seeds, shares, strict=True)]
         yield (
-            f"Collapse: where {percent(plan.noise.collapse)} % of the runs do, no seed of an arm "
-            f"shows it in {', '.join(parts)} seeds. No rule can judge what it has not seen: false "
-            "alarms up to these shares are the price of few seeds."
+            f"Collapse: where {percent(plan.noise.collapse)} % of an arm's runs predict one class, "
+            f"no seed shows it in {', '.join(parts)} seeds. No rule can judge what it has not "
+            "seen: false alarms up to these shares are the price of few seeds."
         )
+
+
+def _read(plan: Plan) -> Iterator[str]:
+    yield (
+        "Rules: 'verdict' is this program's, of new seeds and new test items, corrected for the "
+        "family; 'seeds only' is what is left of it without predictions ('on this test set'). "
+        "Naive: t tests and a bootstrap of scores over seeds; a paired test of one seed's items; "
+        "error bars that do not overlap; a mean that is higher or lower."
+    )
+    shapes = {
+        Scenario.HEAVY_TAILS: "heavy tails, t with 3 degrees of freedom",
+        Scenario.SKEW: "skew, mostly a little more and now and then much less",
+        Scenario.COLLAPSE: "collapse, made up for by the runs that do not: no gain in the mean",
+        Scenario.COLLAPSE_ONLY: "collapse only, which makes the gain negative",
+    }
+    found = [shapes[scenario] for scenario in plan.scenarios if scenario in shapes]
+    if found:
+        yield f"Scenarios, how gains vary over seeds: {'; '.join(found)}."
 
 
 def planted(plan: Plan) -> list[str]:
@@ -219,6 +285,6 @@ def planted(plan: Plan) -> list[str]:
         f"Planted: accuracy {noise.accuracy:.3g} %, gains varying by {noise.sd:.2g} points over "
         f"seeds, arms disagreeing on {noise.disagreement:.3g} % of the items, seeds of an arm on "
         f"{noise.same_arm:.3g} %; margin {plan.rules.margin:g}. Each simulation draws new seeds "
-        f"and a new test set. {plan.simulations:,} simulations: shares near 5 % are sure to "
+        f"and a new test set. {plan.simulations:,} simulations: shares near 5 % are known to "
         f"±{half * 0.436:.1f}, near 50 % to ±{half:.1f}."
     ]

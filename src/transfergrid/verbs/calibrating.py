@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,39 +32,64 @@ def command(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     check_known("format", chosen.format, FORMATS)
     if chosen.plot:
-        calibration_plot.check_ending(chosen.plot)
+        calibration_plot.check_place(chosen.plot)
     plan = _plan(chosen)
-    rates = calibrate(plan, chosen.random_seed)
+    rates = calibrate(plan, chosen.random_seed, _progress(plan) if sys.stderr.isatty() else None)
     print(render(rates, plan, format=chosen.format), end="")
     if chosen.plot:
         calibration_plot.save(rates, plan, chosen.plot)
     return 0
 
 
+def _progress(plan: Plan) -> Callable[[int], None]:
+    """Return what writes over one line on the terminal how far it is, and clears it at the end."""
+
+    def tell(done: int) -> None:
+        line = f"{done:,} of {plan.simulations:,} simulations"
+        end = "\r" + " " * len(line) + "\r" if done == plan.simulations else ""
+        print(f"\r{line}{end}", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROG,
-        description="Plant gains that are known, and count how often verdicts and naive rules are "
-        "wrong about them and how often they find them. Noise is as in a folder of results, or as "
-        "given here.",
+        description="How far can verdicts be trusted? Plants gains that are known, and counts how "
+        "often verdicts and naive rules are wrong about them and how often they find them. Noise, "
+        "seeds, test size and family are those of a folder of results, or as given here. For "
+        "example: transfergrid calibrate results --seeds 5,10 --plot trust.svg",
     )
     add = parser.add_argument
-    add("results", nargs="?", help="a ledger's folder, to learn the noise from; by default none")
+    number = functools.partial(add, type=float, metavar="X")
+    add("results", nargs="?", help="a ledger's folder, to learn from; otherwise the defaults below")
     add("--where", default="", help=selecting.HELP)
-    add("--seeds", help="numbers of seeds; by default the grid's own, 3, 5 and 10")
-    add("--items", type=int, help="test items")
-    add("--sd", type=float, help="of a gain over seeds, in points, were there endless test items")
-    add("--accuracy", type=float, help="of an arm that does not collapse, in per cent")
-    add("--disagreement", type=float, help="%% of items that one of two arms alone gets right")
-    add("--same-arm", type=float, help="%% of items that one of two seeds alone gets right")
-    add("--classes", type=int, help="how many; a collapsed run scores one over that")
-    add("--collapse", type=float, help="share of runs that collapse, in those scenarios")
-    add("--family", type=int, help="arms that share the baseline and are corrected together")
-    add("--gain", help="true gains in points (default 0,1,2,5)")
-    add("--margin", type=float, help="of practical relevance, in points; by default as declared")
-    add("--simulations", type=int, default=SIMULATIONS)
-    add("--random-seed", type=int, default=0, help="of the simulations")
-    add("--scenario", help=f"{', '.join(Scenario)} (default: all)")
+    usual = Noise()
+    add("--seeds", metavar="N,N", help="numbers of seeds; by default the grid's own, 3, 5 and 10")
+    add("--items", type=int, metavar="N", help=f"test items ({usual.items})")
+    number(
+        "--sd",
+        help=f"of a gain over seeds, in points, were there endless test items ({usual.sd:g})",
+    )
+    number("--accuracy", help=f"of an arm that does not collapse, in %% ({usual.accuracy:g})")
+    number(
+        "--disagreement",
+        help=f"%% of items that one of two arms alone gets right ({usual.disagreement:g})",
+    )
+    number(
+        "--same-arm",
+        help=f"%% of items that one of two seeds alone gets right ({usual.same_arm:g})",
+    )
+    add("--classes", type=int, metavar="N", help=f"a collapsed run scores 1 in N ({usual.classes})")
+    number(
+        "--collapse", help=f"share of runs that collapse, in those scenarios ({usual.collapse:g})"
+    )
+    add("--family", type=int, metavar="N", help="arms with one baseline, corrected together (1)")
+    add("--gain", metavar="X,X", help="true gains in points (0,1,2,5)")
+    number("--margin", help="of practical relevance, in points; by default as declared (1)")
+    add("--simulations", type=int, default=SIMULATIONS, metavar="N", help=f"({SIMULATIONS})")
+    add("--random-seed", type=int, default=0, metavar="N", help="of the simulations (0)")
+    add("--scenario", metavar="NAME,NAME", help=f"{', '.join(Scenario)} (all)")
     add("--format", default="table", help=", ".join(FORMATS))
     add("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .html")
     return parser
