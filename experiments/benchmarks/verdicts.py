@@ -4,12 +4,15 @@
 
 10 sources x 20 strategies x 5 targets x 10 label budgets x 10 seeds with 1,000 test items each, and
 their baselines; scores are simulated, with items and seeds that differ in difficulty. The ledger is
-as a finished grid leaves it: indexed, with the grid's own document. Expected on two CPU cores:
-under 10 s and 2 GB for `transfergrid verdicts RESULTS --format json`.
+as a finished grid leaves it: indexed, with the grid's own document; the table holds the same runs
+as CSV, without items. Expected on two CPU cores: under 10 s and 2 GB for `transfergrid verdicts
+RESULTS --format json` and for `transfergrid verdicts runs.csv --format json`.
+CPU seconds are shown as well: they tell more than wall seconds where others use the machine.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -126,15 +129,20 @@ def cell(
     return record, Packed(np.packbits(right).tobytes(), ITEMS, digest("items", target))
 
 
-def build(ledger: Ledger) -> int:
-    """Write the ledger; return how many records it holds.
+COLUMNS = ("source", "architecture", "strategy", "target", "labels", "seed", "score")
+
+
+def build(ledger: Ledger, table: Path) -> int:
+    """Write the ledger and the table of its runs; return how many there are.
 
     Cell folders stay empty: those that are indexed are not opened.
     """
     (ledger.root / "index").mkdir(parents=True)
     compared: dict[str, dict[str, object]] = {}
+    runs: list[tuple[object, ...]] = []
     for segment, cells in enumerate(records()):
         rows = []
+        runs += [run(record) for record, _ in cells]
         for record, right in cells:
             folder = ledger.folder(record.id)
             folder.mkdir(parents=True)
@@ -149,7 +157,16 @@ def build(ledger: Ledger) -> int:
     declared = Declaration(seeds=tuple(range(SEEDS)), max_seeds=SEEDS)
     asked = {"id": "made_up", "asked": "2026-11-21T11:00:00+00:00", "cells": compared}
     ledger.write_document("grids", {**asked, "declaration": declared.plain()})
+    with table.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([COLUMNS, *runs])
     return len(compared)
+
+
+def run(record: Record) -> tuple[object, ...]:
+    """Return a record as a row of the table."""
+    names = record.names
+    arm = (names.source or "", names.architecture, names.strategy, names.target)
+    return (*arm, record.labels, record.seed, record.score)
 
 
 def measure(results: Path) -> tuple[float, float, float, int]:
@@ -167,17 +184,24 @@ def measure(results: Path) -> tuple[float, float, float, int]:
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, len(rows)
 
 
+def told(what: str, results: Path, repeats: int) -> str:
+    """Return in a line what judging these results takes."""
+    runs = [measure(results) for _ in range(repeats)]
+    wall, cpu, memory = (sorted(run[i] for run in runs) for i in range(3))
+    return (
+        f"{what}: {runs[0][3]:,} verdicts in {statistics.median(wall):.1f} s (median of {repeats}, "
+        f"{wall[0]:.1f} to {wall[-1]:.1f}; CPU {statistics.median(cpu):.1f} s, {cpu[0]:.1f} to "
+        f"{cpu[-1]:.1f}), {memory[-1]:.0f} MB"
+    )
+
+
 def main(repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results"
-        number = build(Ledger(results))
-        runs = [measure(results) for _ in range(repeats)]
-    wall, cpu, memory = (sorted(run[i] for run in runs) for i in range(3))
-    print(
-        f"{runs[0][3]:,} verdicts over {number:,} records: {statistics.median(wall):.1f} s "
-        f"(median of {repeats}, {wall[0]:.1f} to {wall[-1]:.1f}; CPU "
-        f"{statistics.median(cpu):.1f} s), {memory[-1]:.0f} MB"
-    )
+        results, table = Path(folder) / "results", Path(folder) / "runs.csv"
+        number = build(Ledger(results), table)
+        print(f"{number:,} runs")
+        print(told("ledger", results, repeats))
+        print(told("CSV", table, repeats))
 
 
 if __name__ == "__main__":
