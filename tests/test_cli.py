@@ -256,6 +256,7 @@ KINDS = {
     "training": "default",
     "studies": "digits",
     "tracking": "none",
+    "scores": "knn",
 }
 
 
