@@ -1,8 +1,12 @@
 """From Python without Hydra: the same cells as from the command line."""
 
+import json
+
 import pytest
 
+from curve_records import study
 from transfergrid import api
+from transfergrid.cli import main
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.errors import BadInputError
@@ -38,3 +42,45 @@ def test_impossible_cell_says_why(tmp_path):
     with pytest.raises(BadInputError, match="same classes"):
         api.run(small_source("ABC"), DomainAdversarial(), Digits(), results=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """An arm over scratch with two label budgets."""
+    ledger, (records, kept) = Ledger(tmp_path), study()
+    for record in records:
+        ledger.write(record, kept[record.id])
+    return ledger
+
+
+@pytest.mark.parametrize("show", ["verdicts", "flips", "classes", "beside"])
+def test_verdict_rows_are_those_of_the_command(judged, show, capsys):
+    rows = api.verdict_rows(judged.root, show=show)
+    with pytest.raises(SystemExit):
+        main(["verdicts", str(judged.root), "--show", show, "--format", "json"])
+    assert rows == json.loads(capsys.readouterr().out)
+    assert [look["by"] for look in judged.documents("looks")] == ["api"]
+
+
+def test_verdict_rows_hold_the_verdicts(judged):
+    verdicts, rows = api.verdicts(judged.root), api.verdict_rows(judged.root)
+    assert [row["gain"] for row in rows] == [verdict.gain for verdict in verdicts]
+    (one,) = api.verdict_rows(judged.root, where="labels=20")
+    assert one in rows
+
+
+def test_views_that_there_are_not_are_refused(judged):
+    with pytest.raises(BadInputError, match="classes"):
+        api.verdict_rows(judged.root, show="class")
+    with pytest.raises(BadInputError, match="groups"):
+        api.verdict_rows(judged.root, show="groups")
+
+
+def test_curve_starts_with_the_gain_of_the_fewest_labels(judged):
+    (curve,), without = api.curves(judged.root)
+    fewest, _ = api.verdicts(judged.root)
+    assert without == []
+    assert curve.measures.jumpstart.value == pytest.approx(fewest.gain)
+    nothing, (arm,) = api.curves(judged.root, where="labels=2")
+    assert nothing == []
+    assert arm.reason

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfergrid.cell_config import CellConfig
-from transfergrid.errors import BadInputError
-from transfergrid.evidence.judged import bench_of
+from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.rows import Row
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.factory import config_of
@@ -20,10 +21,13 @@ from transfergrid.plan import Asked, Option
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record
 from transfergrid.report.closing import rows_of
+from transfergrid.report.sides import SIDES, side
+from transfergrid.report.verdict_exports import as_rows
 from transfergrid.selecting import Where
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
+    from transfergrid.evidence.curves.results import Curve, NoCurve
     from transfergrid.fitting import Machine
     from transfergrid.sources.source import Source
     from transfergrid.strategies.base import Strategy
@@ -112,10 +116,65 @@ def verdicts(
     Raises:
         BadInputError: there is no ledger in this folder, or nothing is meant.
     """
+    return _judged(results, over, where)[1]
+
+
+def verdict_rows(
+    results: str | Path = "results",
+    *,
+    show: str = "verdicts",
+    over: str | None = None,
+    where: str = "",
+) -> list[dict[str, Any]]:
+    """Return verdicts, or what is seen beside them, as plain rows: `pandas.DataFrame(rows)`.
+
+    They are those of `transfergrid verdicts --show ... --format json`; the look is written down.
+
+    Args:
+        results: the ledger's folder.
+        show: "verdicts", with the fields of `Verdict`; "flips": those that are other ones over
+            another baseline, without flagged runs or for this test set; "classes" or "groups": the
+            gains within them; "beside": calibration, overfitting and forgetting.
+        over: an exploratory baseline instead of the primary one.
+        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+
+    Raises:
+        BadInputError: there is no ledger in this folder, no such view, or nothing is meant.
+    """
+    check_known("show", show, ("verdicts", *SIDES))
+    bench, found = _judged(results, over, where)
+    if show == "verdicts":
+        return as_rows(found)
+    rows: list[dict[str, Any]] = json.loads(
+        side(show, bench, found, bench.declaration.rules, "json")
+    )
+    return rows
+
+
+def curves(
+    results: str | Path = "results", *, over: str | None = None, where: str = ""
+) -> tuple[list[Curve], list[NoCurve]]:
+    """Return what transfer gives over target labels, arm by arm, and which arms have no curve.
+
+    Args:
+        results: the ledger's folder.
+        over: an exploratory baseline instead of the primary one.
+        where: which arms, as in "target=digits strategy!=source_only"; see `selecting`.
+
+    Raises:
+        BadInputError: there is no ledger in this folder, or nothing is meant.
+    """
+    from transfergrid.verbs.curves import curves_of
+
+    return curves_of(Ledger(results), over=over, where=Where.parse(where))
+
+
+def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, list[Verdict]]:
+    """Judge a ledger, and write the look down."""
     bench = bench_of(Ledger(results))
     found = bench.verdicts(over, code=code_fingerprint, where=Where.parse(where))
     bench.note_look(found, "api")
-    return found
+    return bench, found
 
 
 def _option(component: Any, name: str | None = None) -> Option:
