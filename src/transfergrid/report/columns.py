@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from transfergrid.report.words import shortened
 
 FORMATS = ("table", "json", "csv", "markdown")
 _SPACE = 2
-_NARROWEST = 12
+_NARROWEST = 9
+_NUMBERS = re.compile(r"[-+–±/\de.,<\[\] ]*")
+"""What no column of numbers goes beyond: a number that is cut is another number."""
 
 
 def render(
@@ -28,7 +31,7 @@ def render(
         rows: the values, for JSON and CSV.
         shown: the same rows as a person reads them: header to text.
         format: "table", "json", "csv" or "markdown".
-        width: columns of the terminal; the widest texts give way.
+        width: columns of the terminal; the widest texts give way, numbers never do.
 
     Raises:
         BadInputError: there is no such format.
@@ -63,8 +66,12 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
 def _aligned(lines: Sequence[Sequence[str]], width: int) -> str:
     columns = list(zip(*lines, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    while sum(widths) + _SPACE * (len(widths) - 1) > width and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    names = [i for i, column in enumerate(columns) if not all(map(_NUMBERS.fullmatch, column[1:]))]
+    while sum(widths) + _SPACE * (len(widths) - 1) > width:
+        widest = max(names, key=widths.__getitem__, default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
     short = [shortened(column, size) for column, size in zip(columns, widths, strict=True)]
     return "".join(
         (" " * _SPACE).join(short[i][text].ljust(widths[i]) for i, text in enumerate(line)).rstrip()

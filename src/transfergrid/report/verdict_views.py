@@ -26,9 +26,10 @@ PARTS = (
     "intervals; verdicts are corrected over the parts of one comparison."
 )
 BESIDE = (
-    "Beside the gains, in points, mean [95 % over seeds, on this test set]: calibration is the "
-    "change of the expected calibration error (less is better); overfitting that of train less "
-    "test score; forgetting what a linear probe of the source's own task lost (below zero)."
+    "Beside the gains, in points, mean and half its 95 % interval over seeds, on this test set: "
+    "calibration is the change of the expected calibration error (less is better); overfitting "
+    "that of train less test score; forgetting what a linear probe of the source's own task lost "
+    "(below zero)."
 )
 SCORES = (
     "Would a score have told, before anything was trained on the target? Mean over comparisons of "
@@ -234,7 +235,10 @@ def _interval(value: float, low: float | None, high: float | None, symbols: Symb
 def _change(change: Change | None, symbols: Symbols) -> str:
     if change is None or change.change is None:
         return symbols.nothing
-    return _interval(change.change, change.low, change.high, symbols)
+    told = number(change.change, "%", signed=True)
+    if change.high is None:
+        return told
+    return f"{told} {symbols.plus_minus}{number(change.high - change.change, '%')}"
 
 
 def _flat(name: str, change: Change | None) -> dict[str, float | None]:
