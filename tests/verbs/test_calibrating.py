@@ -21,7 +21,7 @@ def test_the_table_fits_80_columns_and_says_what_it_means(capsys):
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     words = " ".join(shown.split())
-    assert "With 5 seeds and 60 test items it finds a true gain in a family of 12" in words
+    assert "With 5 seeds and 60 test items, in a family of 12, it finds a true gain" in words
     assert "59 % with 5" in words  # .9^5: no collapse seen
     assert "The verdict errs in no more than the 5 % that it may" in words
 

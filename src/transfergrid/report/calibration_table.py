@@ -237,13 +237,13 @@ def _is_usual(rate: Rate, plan: Plan) -> bool:
 
 
 def _power(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> Iterator[str]:
-    n, arms = plan.seeds[0], f" in a family of {plan.family}" if plan.family > 1 else ""
+    n, arms = plan.seeds[0], f", in a family of {plan.family}," if plan.family > 1 else ""
     ours = {rate.gain: rate for rate in rates_of(rates, OURS, scenario) if rate.seeds == n}
     gains = [gain for gain in sorted(set(plan.gains)) if gain]
     if gains:
         parts = [f"{g:+g} in {percent(ours[g].found)} %" for g in gains]
         yield (
-            f"With {n} seeds and {plan.noise.items:,} test items it finds a true gain{arms}, in "
+            f"With {n} seeds and {plan.noise.items:,} test items{arms} it finds a true gain, in "
             f"points, of {', of '.join(parts)} of cases."
         )
 
