@@ -7,8 +7,9 @@ needed. Only the estimates of one family are decided together: see `judging`.
 
 With fewer than ten seeds a gain must stand against the seeds alone as well (a paired t test): when
 three or five seeds happen to agree, the crossed estimate takes the item noise, which it knows well,
-for all there is, and up to 17 % of families of eight showed a gain where there was none; with both
-tests at most 6 % did (`experiments/calibration`).
+for all there is, and up to 18 % of families of eight showed a gain where there was none; with both
+tests at most 6 % did. No such test of few seeds holds where seldom, very bad seeds are nearly all
+the noise: then up to 24 % did (`experiments/calibration`).
 """
 
 from __future__ import annotations
