@@ -79,6 +79,46 @@ def test_shares_read_as_100_points_and_other_scores_as_they_are(metric):
     assert "scores are read as points" in same["notes"]
 
 
+def test_each_target_is_read_on_its_own_scale():
+    per_cent = [{**row, "target": "letters", "score": 100 * row["score"]} for row in TABLE]
+    rows = {row["target"]: row for row in verdicts(columns([*TABLE, *per_cent]))}
+    for key in ("gain", "low", "high", "p", "mean", "verdict"):
+        assert rows["digits"][key] == pytest.approx(rows["letters"][key])
+    told = "scores up to 1 are read as 100 points on digits, as points on the other targets"
+    assert told in rows["letters"]["notes"]
+
+
+def of_arms(**scores):
+    return columns([row for name, found in scores.items() for row in runs(name, found)])
+
+
+def test_a_target_whose_arms_are_on_two_scales_is_refused():
+    with pytest.raises(BadInputError) as caught:
+        verdicts(of_arms(scratch=[60.0, 62.0], finetune=[0.8, 0.82]))
+    told = "row 2: on digits, a score of 0.8 stands beside 60 (row 0): give all as shares of 1"
+    assert told in str(caught.value)
+    with pytest.raises(BadInputError, match="or all in per cent"):
+        verdicts(of_arms(scratch=[0.6, 0.0], finetune=[80.0, None]), metric="accuracy")
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"scratch": [0.9, 1.3], "finetune": [0.8, 1.1]},  # a loss
+        {"scratch": [0.5, 0.6], "finetune": [300.0, 250.0]},  # a reward
+        {"scratch": [-0.5, 0.6], "finetune": [50.0, 60.0]},
+        {"scratch": [0.2, 0.1], "finetune": [80.0, 85.0]},  # chance in per cent
+        {"scratch": [52.0, 60.0], "finetune": [80.0, 0.5]},  # one that collapsed
+        {"scratch": [52.0, 60.0], "finetune": [80.0, 85.0], "majority": [0.5, 0.5]},
+        {"scratch": [0.5, 0.9], "finetune": [3.0, 5.0], "lora": [60.0, 70.0]},
+    ],
+)
+def test_low_scores_that_may_be_points_are_read_as_such(scores):
+    rows = verdicts(of_arms(**scores))
+    assert rows[0]["baseline_mean"] == pytest.approx(np.mean(scores["scratch"]))
+    assert "scores are read as points" in rows[0]["notes"]
+
+
 def test_where_lower_is_better_a_lower_score_is_a_gain():
     up, down = (verdicts(columns(TABLE), lower_is_better=low)[0] for low in (False, True))
     assert down["gain"] == -up["gain"]

@@ -21,6 +21,7 @@ from typing import Any
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
+from transfergrid.evidence.foreign_scales import scales_of
 from transfergrid.evidence.foreign_tables import (
     Run,
     Runs,
@@ -31,7 +32,6 @@ from transfergrid.evidence.foreign_tables import (
 )
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import Result
-from transfergrid.evidence.scoring import SHARES
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.record import Labels, Metric, Names, Parts, Reference
 
@@ -83,7 +83,8 @@ def verdicts(
         target: column.
         labels: column of target labels: whole numbers, or "all".
         seed: column of the block that an arm shares with its baseline.
-        score: column of the test score; where all lie in -1 to 1, they are read as 100 points.
+        score: column of the test score; a target's are read as 100 points where all of them lie in
+            -1 to 1.
         baseline: the strategy that the others are compared with.
         metric: what the score is called.
         lower_is_better: whether a lower score is better; gains then count downwards.
@@ -141,10 +142,10 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     _check_unique(read.runs)
     _check_placebos(read, columns)
     baselines = _Baselines(read.runs, columns.baseline)
-    scale, note = _scale(read.runs, columns.metric)
+    scales, note = scales_of(read.runs, columns)
     results = {}
     for run in read.runs:
-        result = _result(run, baselines, columns, scale, "source" in read.has)
+        result = _result(run, baselines, columns, scales[run.target], "source" in read.has)
         results[result.id] = result  # copies of one baseline are one
     _check_compared(results, columns.baseline, read)
     notes = [*read.notes, note, *baselines.notes()]
@@ -190,18 +191,6 @@ def _check_compared(results: Mapping[str, Result], baseline: str, read: Runs) ->
             f"nothing to compare: no row has {', '.join(shared)} and seed in common with a row of "
             f"strategy {baseline!r}"
         )
-
-
-def _scale(runs: Sequence[Run], metric: str) -> tuple[float, str]:
-    """Return by what scores are multiplied to be a result's, and how they are read."""
-    scores = [run.score for run in runs if run.score is not None]
-    if not scores:
-        return 1.0, ""
-    is_share = all(abs(score) <= 1 for score in scores)
-    told = "scores up to 1 are read as 100 points" if is_share else "scores are read as points"
-    if metric in SHARES:  # whose results lie in 0 to 1
-        return (1.0 if is_share else 0.01), told
-    return (100.0 if is_share else 1.0), told
 
 
 class _Baselines:
