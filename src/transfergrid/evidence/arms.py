@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from transfergrid.evidence.gains import Scored
@@ -43,7 +44,7 @@ def key_of(cell: Member) -> Key:
 def grouped(cells: Iterable[Cell]) -> dict[Key, list[Cell]]:
     """Return the cells of each arm, ordered by seed."""
     groups: defaultdict[Key, list[Cell]] = defaultdict(list)
-    for cell in sorted(cells, key=lambda cell: (cell.seed, cell.id)):
+    for cell in sorted(cells, key=attrgetter("seed", "id")):
         groups[key_of(cell)].append(cell)
     return dict(groups)
 

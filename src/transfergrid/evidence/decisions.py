@@ -153,7 +153,8 @@ class _Both:
     def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
         self.estimate, self.gains = estimate, gains
         crossed = estimate.scope == SEEDS_AND_ITEMS
-        self.seeds = over_blocks(gains) if crossed and estimate.n > 1 else None
+        few = 1 < estimate.n < ENOUGH_SEEDS
+        self.seeds = over_blocks(gains) if crossed and few else None
 
     def tests(self) -> list[Estimate]:
         """Return the estimates that decide now."""
@@ -226,9 +227,11 @@ def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
 def is_skewed(gains: NDArray[np.float64]) -> bool:
     """Return whether so few gains (n,) lie so unevenly that a t test of them would mislead."""
     limit = SKEWED.get(len(gains))
+    if limit is None:
+        return False
     centred = gains - gains.mean()
     spread = float((centred**2).mean())
-    if limit is None or spread < 1e-20:
+    if spread < 1e-20:
         return False
     return bool(abs((centred**3).mean()) / spread**1.5 > limit)
 

@@ -73,7 +73,9 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     b = float(item_means.var(ddof=1)) / items
     if n == 1:
         return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
-    left = gains - block_means[:, None] - item_means + mean
+    left = gains - block_means[:, None]
+    left -= item_means  # in place: the same numbers with fewer copies
+    left += mean
     free = (n - 1) * (items - 1)
     a = float(block_means.var(ddof=1)) / n
     c = float((left**2).sum()) / free / (n * items)

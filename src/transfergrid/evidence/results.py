@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from transfergrid.arrays import Packed
@@ -97,7 +97,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
         seed=seed,
         score=score,
         metric=_metric(metric, higher),
-        baseline=Reference(name=baseline, id=baseline_id) if baseline else None,
+        baseline=_reference(baseline, baseline_id) if baseline else None,
         exploratory=_references(exploratory),
         flags=_flags(collapsed, underfit, contaminated),
         train_score=train,
@@ -147,7 +147,12 @@ def _flags(collapsed: bool, underfit: bool, contaminated_by: str) -> Flags:
     return Flags(collapsed=collapsed, underfit=underfit, contaminated_by=names)
 
 
+@lru_cache(maxsize=100_000)
+def _reference(name: str, identity: str) -> Reference:
+    return Reference(name=name, id=identity)
+
+
 def _references(text: str) -> tuple[Reference, ...]:
     if text == "[]":
         return ()
-    return tuple(Reference(name=name, id=identity) for name, identity in json.loads(text))
+    return tuple(_reference(name, identity) for name, identity in json.loads(text))

@@ -48,6 +48,8 @@ def as_csv(verdicts: Sequence[Verdict]) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it: enums as text, tuples as lists, no NaN and no infinity."""
+    if value is None or type(value) in (str, int, bool):  # most of a million
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, tuple):

@@ -14,7 +14,7 @@ from transfergrid.evidence.foreign import judge_table, read_foreign
 from transfergrid.evidence.foreign_tables import HELP, TableColumns, renamed
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
+from transfergrid.ledger import Ledger, without_garbage_collection
 from transfergrid.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines
@@ -30,9 +30,8 @@ def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid verdicts [RESULTS | TABLE] [options]`."""
     chosen = _parser().parse_args(arguments)
     check_known("format", chosen.format, verdict_table.FORMATS)
-    if Path(chosen.results).is_file():
-        return _of_table(chosen)
-    return _of_ledger(chosen)
+    with without_garbage_collection():
+        return _of_table(chosen) if Path(chosen.results).is_file() else _of_ledger(chosen)
 
 
 def _parser() -> Parser:
