@@ -111,6 +111,7 @@ def test_a_target_whose_arms_are_on_two_scales_is_refused():
         {"scratch": [52.0, 60.0], "finetune": [80.0, 0.5]},  # one that collapsed
         {"scratch": [52.0, 60.0], "finetune": [80.0, 85.0], "majority": [0.5, 0.5]},
         {"scratch": [0.5, 0.9], "finetune": [3.0, 5.0], "lora": [60.0, 70.0]},
+        {"scratch": [0.5, 0.9], "finetune": [0.8, 0.7], "majority": [9.0, 9.0]},
     ],
 )
 def test_low_scores_that_may_be_points_are_read_as_such(scores):

@@ -48,7 +48,7 @@ def _check_one_scale(runs: Sequence[Run], columns: TableColumns) -> None:
 
     That is told where no score is negative or over 100, each arm lies either up to 1 or from 10
     on, and the former, times 100, would lie about where the latter do. In per cent, so low a score
-    is chance among a hundred classes: the note says how to write such a table.
+    is chance among a hundred classes or more: such a table can be given in shares.
     """
     arms: defaultdict[object, list[Run]] = defaultdict(list)
     for run in runs:
@@ -57,12 +57,13 @@ def _check_one_scale(runs: Sequence[Run], columns: TableColumns) -> None:
     scores = {arm: [run.score or 0.0 for run in there] for arm, there in arms.items()}
     low = [arm for arm, found in scores.items() if min(found) > 0 and max(found) <= 1]
     high = [arm for arm, found in scores.items() if min(found) >= 10 and max(found) <= 100]
-    if not low or len(low) + len(high) < len(scores):
+    if not low or not high or len(low) + len(high) < len(scores):
         return
     as_points, others = (median(x for arm in part for x in scores[arm]) for part in (low, high))
     if 0.5 <= 100 * as_points / others <= 2:
         one, other = (arms[part[0]][0] for part in (low, high))
+        line = other.place.rpartition(": ")[2]
         raise BadInputError(
             f"{one.place}: on {one.target}, a {columns.metric} of {one.score:g} stands beside "
-            f"{other.score:g} ({other.place.rpartition(': ')[2]}): give all as shares of 1, or all in per cent"
+            f"{other.score:g} ({line}): give all as shares of 1, or all in per cent"
         )
