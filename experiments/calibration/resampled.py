@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.arrays import Predictions
+from transfergrid.evidence.decisions import Rules, decide
 from transfergrid.evidence.intervals import (
     Estimate,
     over_blocks,
@@ -27,6 +28,7 @@ from transfergrid.evidence.scoring import item_variance, macro_f1
 SIMULATIONS, ITEMS = 1_000, 360
 CLASSES = np.array([0.4, 0.3, 0.2, 0.1])
 """Shares of the classes: macro F1 is then no mean over items."""
+NEVER_EQUIVALENT = Rules(margin=1e-9)
 
 
 def main() -> None:
@@ -37,18 +39,19 @@ def main() -> None:
             alarms = {"verdict": 0, "paired t over seeds": 0}
             noise = Noise(items=ITEMS, sd=sd, classes=len(CLASSES))
             studies = simulated(noise, n)
-            for crossed, seeds in studies:
-                for name, estimate in zip(alarms, (crossed, seeds), strict=True):
-                    low, high = estimate.interval()
-                    alarms[name] += low is not None and high is not None and not low <= 0 <= high
+            for crossed, gains in studies:
+                (verdict,) = decide([crossed], [gains], NEVER_EQUIVALENT)
+                low, high = over_blocks(gains).interval()
+                alarms["verdict"] += verdict.is_decided
+                alarms["paired t over seeds"] += not (low or 0.0) <= 0 <= (high or 0.0)
             for name, count in alarms.items():
                 shares = [count / len(studies), *wilson(count / len(studies), len(studies))]
                 out.writerow([ITEMS, sd, n, name, len(studies), *(f"{x:.4f}" for x in shares)])
             sys.stdout.flush()
 
 
-def simulated(noise: Noise, n: int) -> list[tuple[Estimate, Estimate]]:
-    """Return the estimates of each simulated study: over seeds and items, and over seeds."""
+def simulated(noise: Noise, n: int) -> list[tuple[Estimate, NDArray[np.float64]]]:
+    """Return each simulated study's estimate over seeds and items, and its gains by seed (n,)."""
     rng = np.random.default_rng(n)
     found = []
     for drawn in draw(noise, 1, n, SIMULATIONS, seed=17):
@@ -63,7 +66,7 @@ def simulated(noise: Noise, n: int) -> list[tuple[Estimate, Estimate]]:
             variance = item_variance(pairs, "macro_f1")
             if variance is not None:
                 crossed = over_blocks_and_resamples(100 * gains, 1e4 * variance, noise.items)
-                found.append((crossed, over_blocks(100 * gains)))
+                found.append((crossed, 100 * gains))
     return found
 
 

@@ -61,9 +61,15 @@ def test_few_seeds_must_stand_on_their_own_as_in_the_rule(n):
     held_equal(right[changed.any(axis=1)], rules.margin)
 
 
-def held_equal(right, margin):
+def test_an_error_of_more_than_the_interval_s_is_taken_as_in_the_rule():
+    noise = Noise(items=80, sd=2.0)
+    (drawn,) = draw(noise, family=2, blocks=10, simulations=300)
+    held_equal(run(noise, Scenario.NORMAL, 5.0, drawn), 4.0, alpha=0.3)
+
+
+def held_equal(right, margin, alpha=0.05):
     """Hold the rule in arrays equal to `decide`, family by family, and return the verdicts."""
-    rules, seen, kinds = Rules(margin=margin), families(right), set()
+    rules, seen, kinds = Rules(margin=margin, alpha=alpha), families(right), set()
     by_item = 100.0 * (right[:, 1:].astype(int) - right[:, :1])
     for name, estimate in (
         (OURS, over_blocks_and_items),

@@ -135,7 +135,8 @@ def tested(tests: Sequence[Estimates], rules: Rules) -> Codes:
     p = [functools.reduce(np.fmax, (test.p() for test in tests))]
     p.append(functools.reduce(np.fmax, (test.p_outside(rules.margin) for test in tests)))
     rejects, equivalent = (holm(of_all) <= rules.alpha for of_all in p)
-    kinds = _signs(tests[0].mean, rejects)
+    beyond = tests[0].p() <= 1 - CONFIDENCE  # its interval; an error of more may leave it over zero
+    kinds = _signs(tests[0].mean, rejects & beyond)
     kinds[equivalent] = EQUIVALENT
     return kinds
 
