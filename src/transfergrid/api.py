@@ -146,7 +146,7 @@ def verdict_rows(
     if show == "verdicts":
         return as_rows(found)
     rows: list[dict[str, Any]] = json.loads(
-        side(show, bench, found, bench.declaration.rules, "json")
+        side(show, bench, found, bench.rules, "json", over=over)
     )
     return rows
 
@@ -171,8 +171,9 @@ def curves(
 
 def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, list[Verdict]]:
     """Judge a ledger, and write the look down."""
-    bench = bench_of(Ledger(results))
-    found = bench.verdicts(over, code=code_fingerprint, where=Where.parse(where))
+    asked = Where.parse(where)
+    bench = bench_of(Ledger(results)).of_runs(asked)
+    found = bench.verdicts(over, code=code_fingerprint, where=asked.of_arms())
     bench.note_look(found, "api")
     return bench, found
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import (
     Declaration,
+    by_family,
     comparisons,
     newest,
-    seeds_by_family,
+    plans_by_family,
 )
 from transfergrid.evidence.judging import Family
 from transfergrid.evidence.looks import Look, named
@@ -97,11 +98,13 @@ def test_the_grid_asked_for_last_declares():
 
 
 def seeds(grids, *looks):
-    return seeds_by_family(grids, {FAMILY: {"a", "b"}}, looks).get(named(FAMILY))
+    plan = plans_by_family(grids, {FAMILY: {"a", "b"}}, looks).get(named(FAMILY))
+    return plan and plan.seeds
 
 
 def look(at, n=3, declared=()):
-    return Look(at, "verdicts", {named(FAMILY): n}, {"seeds": list(declared)})
+    shown = {named(FAMILY): {"arm": frozenset(range(n))}}
+    return Look(at, "verdicts", shown, {"seeds": list(declared)})
 
 
 def test_seeds_declared_before_the_first_look_count():
@@ -124,6 +127,24 @@ def test_until_somebody_looks_the_last_declaration_counts():
 def test_grids_without_a_cell_of_the_family_declare_nothing_for_it():
     assert seeds([grid("2026-01-01", 3, cells=("other",))]) is None
     assert seeds([grid("2026-01-01", 3), grid("2026-01-02", 9, cells=("other",))]) == 3
+
+
+def test_the_last_seeds_declared_after_a_look_change_nothing_of_what_it_spent():
+    grids = [grid("2026-01-01", 3), grid("2026-01-09", 3, max_seeds=10)]
+    (plan,) = plans_by_family(grids, {FAMILY: {"a"}}, [look("2026-01-05")]).values()
+    assert plan == (3, None)
+    (plan,) = plans_by_family(grids, {FAMILY: {"a"}}, []).values()
+    assert plan == (3, 10)
+
+
+def test_a_family_goes_by_the_last_grid_that_asked_for_its_cells():
+    grids = [
+        grid("2026-01-02", margin=2.0),
+        grid("2026-01-01", margin=3.0),
+        grid("2026-01-03", margin=9.0, cells=("other",)),
+    ]
+    assert by_family(grids, {FAMILY: {"a", "b"}})[named(FAMILY)].margin == 2.0
+    assert by_family(grids, {FAMILY: {"b"}}) == {}
 
 
 def test_each_cell_is_compared_as_the_last_grid_said():

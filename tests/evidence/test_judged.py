@@ -93,7 +93,7 @@ def test_cells_of_which_no_predictions_were_kept_speak_of_this_test_set(study):
     cells.said = {}
     cells.write(ledger)
     bench = bench_of(ledger)
-    expected = judge(results_from(cells.records), levels=bench.levels(0.05))
+    expected = judge(results_from(cells.records), levels=bench.levels())
     assert {v.scope for v in expected} == {"this test set"}
     assert bench.verdicts() == expected
     ledger.compact()
@@ -194,7 +194,8 @@ def test_seeds_added_after_a_look_are_charged_for_and_it_is_told(study):
     assert len(levels) == 1
     assert levels.pop() < 0.02
     assert "1 look before" in lines(bench)
-    assert [max(found.seeds.values()) for found in looks(ledger)] == [5, 10]
+    shown = [{len(s) for arms in one.seeds.values() for s in arms.values()} for one in looks(ledger)]
+    assert shown == [{5}, {10}]
 
 
 def test_the_last_seeds_that_were_declared_cost_nothing_unless_one_looked_before(study):
@@ -214,6 +215,26 @@ def test_what_was_declared_anew_after_a_look_is_told(study):
     declare(ledger, cells, "2099-01-01T00:00:00+00:00", alpha=0.1)
     told = lines(bench_of(ledger))
     assert "Declared anew after a look: margin was 2.0; alpha was 0.05." in told
+
+
+def test_families_of_two_grids_are_each_decided_as_their_own_grid_declared(tmp_path):
+    ledger = Ledger(tmp_path / "results")
+    for target, asked, margin in (
+        ("birds", "2026-01-01", 30.0),
+        ("cars", "2026-01-02", 1.0),
+    ):
+        cells = Cells()
+        base = cells.arm("scratch", target=target)
+        cells.arm("a", "glyphs", 72, base, sd=1.0, target=target)
+        cells.write(ledger)
+        declare(ledger, cells, asked, margin=margin)
+    bench = bench_of(ledger)
+    found = {v.target: v for v in bench.verdicts()}
+    assert (found["birds"].verdict, found["birds"].margin) == (Kind.EQUIVALENT, 30.0)
+    assert found["cars"].verdict is not Kind.EQUIVALENT
+    told = declared_lines(bench, bench.rules, list(found.values()))
+    assert sum("for birds: " in line and "margin 30," in line for line in told) == 1
+    assert sum("for cars: " in line and "margin 1," in line for line in told) == 1
 
 
 def test_a_family_remembers_its_looks_when_a_config_changes_the_name_of_its_baseline(study):

@@ -160,14 +160,14 @@ def test_the_families_of_cells_are_those_of_their_verdicts(cells):
     cells.arm("a", "noise", 70, base, config=PLACEBO_SOURCE)
     asked = []
 
-    def levels(family, n):
-        asked.append((family, n))
+    def levels(family, shown):
+        asked.append((family, shown))
         return 0.05, 0.05
 
     judged(cells, levels=levels)
     families = families_of(results_from(cells.records))
     assert {family for family, _ in asked} == set(families)
-    assert {n for _, n in asked} == {5}
+    assert {seeds for _, shown in asked for seeds in shown.values()} == {frozenset(range(5))}
     part = base[0].parts.target
     assert Family(part, 20, "scratch", PLACEBO) in families
 
@@ -272,6 +272,27 @@ def test_a_strategy_that_always_collapses_hurts(cells):
     flag(cells, arm, collapsed=True)
     (verdict,) = judged(cells)
     assert (verdict.verdict, verdict.fragile) == (Kind.NEGATIVE, False)
+
+
+def test_a_gain_over_a_baseline_that_never_fitted_rests_on_flagged_runs_alone(cells):
+    base = cells.arm("scratch")
+    cells.arm("a", "glyphs", 85, base)
+    flag(cells, base, underfit=True)
+    (verdict,) = judged(cells)
+    assert (verdict.verdict, verdict.fragile) == (Kind.POSITIVE, True)
+    assert verdict.baseline_underfit == verdict.n == 5
+    assert "5 of 5 runs of the baseline underfit" in notes(verdict)
+    assert "rests on collapsed or underfit runs alone" in notes(verdict)
+
+
+def test_a_verdict_that_flagged_baselines_make_says_what_it_is_without_them(cells):
+    base = cells.arm("scratch")
+    cells.arm("a", "glyphs", 85, base)
+    flag(cells, base[:4], collapsed=True)
+    (verdict,) = judged(cells)
+    assert (verdict.verdict, verdict.without_flagged) == (Kind.POSITIVE, "undecided")
+    assert verdict.baseline_collapsed == 4
+    assert "fragile: undecided without collapsed and underfit runs" in notes(verdict)
 
 
 @pytest.mark.parametrize(("classical", "weak"), [(74, True), (66, False)])

@@ -11,6 +11,7 @@ from transfergrid.evidence.judging import Family
 from transfergrid.evidence.looks import (
     RESERVE,
     Look,
+    Plan,
     history,
     keep,
     levels,
@@ -26,8 +27,12 @@ FAMILY = Family("aa", 20, "scratch", "transfer")
 NAME = named(FAMILY)
 
 
+def seen(seeds, arm="a"):
+    return {arm: frozenset(range(seeds) if isinstance(seeds, int) else seeds)}
+
+
 def look(n, at="2026-01-01", name=NAME, **declared):
-    return Look(at, "verdicts", {name: n}, declared)
+    return Look(at, "verdicts", {name: seen(n)}, declared)
 
 
 def looked(*numbers):
@@ -35,7 +40,13 @@ def looked(*numbers):
 
 
 def at(n, *before, declared=None, most=None):
-    return levels(looked(*before), 0.05, declared, most)(FAMILY, n)[0]
+    return both(n, *before, declared=declared, most=most)[0]
+
+
+def both(n, *before, declared=None, most=None, family=FAMILY):
+    shown = n if isinstance(n, dict) else seen(n)
+    plans = {named(family): Plan(declared, most)}
+    return levels(looked(*before), lambda family: 0.05, plans)(family, shown)
 
 
 def any_rejects(seeds, declared, most=None, alpha=0.05, studies=40_000):
@@ -108,9 +119,29 @@ def test_what_may_be_spent_only_grows_and_stays_below_alpha(n, declared, is_last
 
 
 def test_the_later_level_is_that_of_the_last_look_or_of_twice_the_seeds():
-    assert levels([], 0.05, 5, 20)(FAMILY, 5)[1] == nominal((5, 20), 5, 0.05, 20)
-    assert levels([], 0.05, 5)(FAMILY, 5)[1] == nominal((5, 10), 5, 0.05)
-    assert levels([], 0.05, 5, 5)(FAMILY, 5)[1] == 0.0  # none will be added
+    assert both(5, declared=5, most=20)[1] == nominal((5, 20), 5, 0.05, 20)
+    assert both(5, declared=5)[1] == nominal((5, 10), 5, 0.05)
+    assert both(5, declared=5, most=5)[1] == 0.0  # none will be added
+
+
+def test_a_family_is_charged_as_its_dearest_arm():
+    """An arm that grows from 3 to 10 seeds beside one that had 10 is tested anew."""
+    before = [Look("2026-01-01", "verdicts", {NAME: {**seen(3, "a"), **seen(10, "b")}}, {})]
+    at_ten = levels(before, lambda family: 0.05, {NAME: Plan(10)})
+    alone = at_ten(FAMILY, seen(10, "b"))[0]
+    assert at_ten(FAMILY, {**seen(10, "a"), **seen(10, "b")})[0] == at(10, 3, declared=10) < alone
+
+
+def test_looks_at_other_seeds_are_looks_at_more_of_them():
+    """Three disjoint parts of five seeds are three chances to err, together no more than at 5 %."""
+    parts = ({0, 1}, {2, 3}, {4})
+    spent_on = [at(seen(part), *parts[:i], declared=5) for i, part in enumerate(parts)]
+    assert sum(spent_on) <= 0.05 * (1 - RESERVE) + 1e-9
+    assert all(level < 0.04 for level in spent_on)
+
+
+def test_a_look_at_some_of_the_seeds_that_were_seen_is_judged_as_all_of_them_were():
+    assert at(2, 5, declared=5) == at(5, 5, declared=5)
 
 
 # What is recorded --------------------------------------------------------------------------------
@@ -122,15 +153,16 @@ def test_looking_again_at_the_same_seeds_changes_nothing():
 
 
 def test_a_look_at_fewer_seeds_than_were_seen_counts_for_nothing():
-    assert history(looked(5, 3, 5, 8, 7), NAME) == [5, 8]
+    assert history(looked(5, 3, 5, 8, 7), NAME, "a") == [5, 8]
     assert at(10, 5, 3, declared=5) == at(10, 5, declared=5)
 
 
 def test_looks_at_other_families_are_not_charged_for():
     other = Family("bb", 20, "scratch", "transfer")
     before = [look(5, name=named(other))]
-    assert levels(before, 0.05, 10)(FAMILY, 10) == levels([], 0.05, 10)(FAMILY, 10)
-    assert levels(before, 0.05, 5)(other, 10)[0] < levels([], 0.05, 10)(FAMILY, 10)[0]
+    charged = levels(before, lambda family: 0.05, {NAME: Plan(10), named(other): Plan(5)})
+    assert charged(FAMILY, seen(10)) == both(10, declared=10)
+    assert charged(other, seen(10))[0] < both(10, declared=10)[0]
 
 
 def test_looks_are_kept_once_and_come_back_oldest_first(tmp_path):
@@ -138,17 +170,23 @@ def test_looks_are_kept_once_and_come_back_oldest_first(tmp_path):
     for n, day in ((5, 2), (5, 3), (3, 4), (8, 5)):
         keep(ledger, look(n, f"2026-01-{day:02}", margin=1.0))
     keep(ledger, look(2, "2026-01-01", name="another"))
-    assert [(found.at[-2:], *found.seeds.values()) for found in looks(ledger)] == [
-        ("01", 2),
-        ("02", 5),
-        ("05", 8),
+    assert [(found.at[-2:], found.seeds) for found in looks(ledger)] == [
+        ("01", {"another": seen(2)}),
+        ("02", {NAME: seen(5)}),
+        ("05", {NAME: seen(8)}),
     ]
     assert looks(ledger)[1].declaration == {"margin": 1.0}
 
 
 def test_a_damaged_look_is_told(tmp_path):
     Ledger(tmp_path).write_document("looks", {"at": "2026-01-01"})
-    with pytest.raises(BadInputError, match="lacks 'by'"):
+    with pytest.raises(BadInputError, match="lacks 'seeds'"):
+        looks(Ledger(tmp_path))
+
+
+def test_a_look_of_another_shape_is_told(tmp_path):
+    Ledger(tmp_path).write_document("looks", {"at": "2026", "by": "", "seeds": {"a": 5}})
+    with pytest.raises(BadInputError, match="cannot be read"):
         looks(Ledger(tmp_path))
 
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transfergrid.evidence.comparisons import over
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.robustness import (
     MADE_ANEW,
+    OVER_PRIMARY,
     THIS_TEST_SET,
     WITHOUT_FLAGGED,
     flips,
@@ -173,13 +175,26 @@ def test_other_looks_are_held_against_the_same_level(cells):
     assert flipped(cells, levels=lambda family, n: (1e-9, 0.01)) == {}
 
 
+def test_verdicts_over_an_exploratory_baseline_flip_against_their_own_likes(cells):
+    """The other looks are over that baseline too; the primary one is one more way to look."""
+    base = cells.arm("scratch", mean=70)
+    longer = cells.arm("scratch_converged", mean=90)
+    cells.arm("a", "glyphs", 80, base, sd=1.0, exploratory=[longer])
+    results = results_from(cells.records)
+    harmed = judge(over(results, "scratch_converged"), read=cells.read, primary=False)
+    (flip,) = flips(results, harmed, cells.read, Rules(), against="scratch_converged")
+    assert flip.verdict.verdict is Kind.NEGATIVE
+    assert {name: v.verdict for name, v in flip.others.items()} == {OVER_PRIMARY: Kind.POSITIVE}
+
+
 def test_without_flagged_runs_the_level_is_that_of_the_verdict_and_of_no_earlier_look(cells):
     """Nine blocks are left of ten; they are no look that was taken at nine."""
     base = cells.arm("scratch", n=10)
     with_one_collapsed(cells, base)
 
-    def levels(family, n):
-        return (0.05, 0.05) if n == 10 else (0.0, 0.0)
+    def levels(family, shown):
+        whole = all(len(seeds) == 10 for seeds in shown.values())
+        return (0.05, 0.05) if whole else (0.0, 0.0)
 
     assert flipped(cells, levels=levels) == flipped(cells) != {}
 

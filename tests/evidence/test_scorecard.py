@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import weightedtau
 
-from transfergrid.evidence.scorecard import (
-    Forecast,
-    MeasuredGain,
-    jackknife,
-    mean_tau,
-    scorecard,
-    scorecard_of,
-    weighted_tau,
-)
+from transfergrid.evidence.rank_statistics import jackknife, mean_tau, weighted_tau
+from transfergrid.evidence.scorecard import Forecast, MeasuredGain, scorecard, scorecard_of
 from transfergrid.scores.base import Value
 from transfergrid.scores.keeping import Kept
 
@@ -34,12 +27,12 @@ def only(cells, **more):
 def test_a_score_that_orders_as_the_gains_do_is_perfect_and_its_opposite_is_not():
     gains = [-3.0, -1.0, 2.0, 4.0, 9.0]
     right, wrong = only(forecasts([1, 2, 3, 4, 5], gains)), only(forecasts([5, 4, 3, 2, 1], gains))
-    assert (right.tau, right.low, right.high) == (1.0, 1.0, 1.0)
+    assert (right.tau, right.low, right.high) == (1.0, None, None)  # five in order prove little
     assert (right.regret, right.auroc) == (0.0, 1.0)
     assert (wrong.tau, wrong.regret, wrong.auroc) == (-1.0, 12.0, 0.0)
     assert (right.sources, right.cells, right.groups, right.negatives) == (5, 5, 1, 2)
     assert right.auroc_pairs == 6
-    assert right.note is None
+    assert right.note == "no interval: leaving out one source at a time shows no spread"
 
 
 def test_tau_is_scipys_and_weighs_the_top():
@@ -56,7 +49,7 @@ def test_a_constant_score_orders_nothing_and_equal_gains_tell_nothing():
     assert weighted_tau([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0.0
     assert weighted_tau([1.0, 2.0], [1.0, 1.0]) is None
     assert weighted_tau([1.0], [1.0]) is None
-    row = only(forecasts([1, 2, 3, 4], [1.0] * 4))
+    row = only(forecasts([1, 2, 3, 4, 5], [1.0] * 5))
     assert (row.tau, row.regret, row.auroc) == (None, 0.0, None)
     assert row.note == "gains or groups too few to order"
 
@@ -82,10 +75,26 @@ def test_groups_are_compared_within_and_averaged():
     assert row.groups == 2
 
 
-def test_fewer_than_four_sources_get_their_number_and_no_interval():
-    row = only(forecasts([1, 2, 3], [1.0, 2.0, 3.0]))
-    assert (row.tau, row.low, row.high) == (1.0, None, None)
-    assert row.note == "too few sources to say: 3"
+def test_fewer_than_five_sources_get_their_number_and_no_interval():
+    row = only(forecasts([1, 2, 4, 3], [1.0, 2.0, 3.0, 4.0]))
+    assert 0 < row.tau < 1
+    assert (row.low, row.high) == (None, None)
+    assert row.note == "too few sources to say: 4"
+
+
+def test_without_any_spread_there_is_no_interval():
+    constant = only(forecasts([1.0] * 6, [3.0, 1.0, 2.0, 5.0, 4.0, 6.0]))
+    assert (constant.tau, constant.low, constant.high) == (0.0, None, None)
+    assert "shows no spread" in constant.note
+
+
+@pytest.mark.parametrize("n", [5, 6])
+def test_few_sources_of_a_score_that_means_nothing_seldom_exclude_zero(n):
+    rng = np.random.default_rng(3)
+    rows = [only(forecasts(rng.random(n), rng.random(n))) for _ in range(150)]
+    found = [row for row in rows if row.low is not None]
+    assert sum(row.low > 0 or row.high < 0 for row in found) <= 0.12 * len(rows)
+    assert all(row.low < row.high for row in found)
 
 
 def test_the_interval_is_the_jackknifes_by_hand():

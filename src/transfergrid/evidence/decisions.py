@@ -88,13 +88,14 @@ class Decision:
 
     kind: Kind
     p: float | None
-    """Two-sided, of no gain, for new seeds and test items; None where the data cannot tell."""
+    """Two-sided, of no gain, for new seeds and test items; with fewer than ten seeds that of the
+    seeds alone, if it is larger. None where the data cannot tell."""
     p_corrected: float | None
-    """Of the larger p value, where the seeds alone are tested too."""
     p_equivalent: float | None
     """Corrected, of a gain outside the margin."""
     detectable: float | None
-    """The smallest gain, in points, that would have been found at the corrected level."""
+    """The smallest gain, in points, that would have been found at the corrected level: under Holm
+    that of what is not rejected, under Benjamini-Hochberg the family's."""
     seeds_needed: int | None
     """Further seeds until a gain as large as the observed one, or as the margin, would be found;
     None where decided, or where no number of seeds would do."""
@@ -125,10 +126,9 @@ def decide(
     """
     allowed = rules.alpha if level is None else level
     both = [_Both(*pair) for pair in zip(estimates, gains, strict=True)]
-    p = [_two_sided(estimate) for estimate in estimates]
-    strictest = [one.p() for one in both]
+    p = [one.p() for one in both]
     outside = [one.p_outside(rules.margin) for one in both]
-    corrected, equivalent = _corrected(strictest, rules), _corrected(outside, rules)
+    corrected, equivalent = _corrected(p, rules), _corrected(outside, rules)
     rejected = sum(value is not None and value <= allowed for value in corrected)
     tested = sum(value is not None for value in p)
     among = max(tested - rejected, 1) if rules.correction == "holm" else 1
@@ -208,9 +208,12 @@ def _kind(
 ) -> Kind:
     if equivalent is not None and equivalent <= allowed:
         return Kind.EQUIVALENT
-    if corrected is not None and corrected <= allowed:
-        return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
-    return Kind.UNDECIDED
+    if corrected is None or corrected > allowed:
+        return Kind.UNDECIDED
+    low, high = estimate.interval()  # which an error of more than 5 % may leave over zero
+    if low is not None and high is not None and low <= 0 <= high:
+        return Kind.UNDECIDED
+    return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
 
 
 def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:

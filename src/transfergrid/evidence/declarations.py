@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
 from transfergrid.evidence.judging import Family
-from transfergrid.evidence.looks import Look, named
+from transfergrid.evidence.looks import Look, Plan, named
 from transfergrid.record import Reference
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
@@ -107,46 +107,68 @@ KEYS = ("margin", "alpha", "power", "correction", "max_seeds")
 
 def newest(grids: Sequence[Mapping[str, Any]]) -> Declaration | None:
     """Return the declaration of the grid that was asked for last; None if none declares any."""
-    told = [grid for grid in grids if grid.get("declaration")]
-    last = max(told, key=lambda grid: str(grid.get("asked")), default=None)
-    return Declaration.read(last["declaration"]) if last else None
+    told = _declaring(grids)
+    return Declaration.read(told[-1]["declaration"]) if told else None
 
 
-def seeds_by_family(
+def by_family(
+    grids: Iterable[Mapping[str, Any]], cells: Mapping[Family, set[str]]
+) -> dict[str, Declaration]:
+    """Return each family's declaration: that of the last grid that asked for any of its cells.
+
+    Args:
+        grids: as the ledger keeps them.
+        cells: identities of each family's cells.
+    """
+    told = [(Declaration.read(g["declaration"]), set(g["cells"])) for g in _declaring(grids)]
+    found = {}
+    for family, members in cells.items():
+        mine = [one for one, ids in told if not members.isdisjoint(ids)]
+        if mine:
+            found[named(family)] = mine[-1]
+    return found
+
+
+def plans_by_family(
     grids: Iterable[Mapping[str, Any]],
     cells: Mapping[Family, set[str]],
     looks: Sequence[Look],
-) -> dict[str, int]:
-    """Return how many seeds were declared for each family before anybody looked at it.
+) -> dict[str, Plan]:
+    """Return what seeds were declared for each family before anybody looked at it.
 
     The last grid that was asked for by then counts. A grid that is asked for again is kept as of
     then: without any from before the first look, what was declared at that look counts, or else
-    the seeds that it showed. Of families that nobody looked at the last grid counts.
+    the seeds that it showed. Of families that nobody looked at the last grid counts. So nothing
+    that is declared after a look changes what the look has spent.
 
     Args:
         grids: as the ledger keeps them.
         cells: identities of each family's cells.
         looks: at this ledger, the oldest first.
     """
-    told = sorted(
-        (
-            (str(grid["asked"]), len(grid["declaration"]["seeds"]), set(grid["cells"]))
-            for grid in grids
-            if grid.get("declaration")
-        ),
-        key=lambda grid: grid[0],
-    )
+    told = [(str(g["asked"]), g["declaration"], set(g["cells"])) for g in _declaring(grids)]
     found = {}
     for family, members in cells.items():
         name = named(family)
         first = next((look for look in looks if name in look.seeds), None)
-        asked = [(at, n) for at, n, ids in told if n and not members.isdisjoint(ids)]
-        before = [n for at, n in asked if first is None or at <= first.at]
+        asked = [(at, one) for at, one, ids in told if not members.isdisjoint(ids)]
+        before = [one for at, one in asked if first is None or at <= first.at]
         if before:
-            found[name] = before[-1]
+            found[name] = _plan(before[-1])
         elif first:
-            found[name] = len(first.declaration.get("seeds", ())) or first.seeds[name]
+            shown = max(map(len, first.seeds[name].values()), default=0)
+            found[name] = _plan(first.declaration, shown)
     return found
+
+
+def _declaring(grids: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the grids that declare something, the last asked for last."""
+    told = [grid for grid in grids if grid.get("declaration")]
+    return sorted(told, key=lambda grid: str(grid.get("asked")))
+
+
+def _plan(declared: Mapping[str, Any], shown: int | None = None) -> Plan:
+    return Plan(len(declared.get("seeds", ())) or shown, declared.get("max_seeds"))
 
 
 class Comparisons(NamedTuple):

@@ -135,6 +135,28 @@ def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Esti
         return over_blocks(gains)
 
 
+def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
+    """Return why the test items of these pairs do not cross with their seeds.
+
+    Empty where nothing is amiss: no cell has kept its predictions, or the metric does not allow it.
+    """
+    cells = [cell for pair in pairs for cell in pair]
+    lost = sum(not _has_predictions(cell, read) for cell in cells)
+    if lost == len(cells) or cells[0].metric.name not in SHARES:
+        return ""
+    if lost:
+        return f"predictions of {lost} of {len(cells)} runs are missing"
+    return "the seeds were not tested on the same items"
+
+
+def _has_predictions(cell: Scored, read: Read) -> bool:
+    try:
+        right(read, cell.id)
+    except BadInputError:
+        return False
+    return True
+
+
 def _score(cell: Scored) -> float:
     score = cell.score
     if score is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from transfergrid.evidence import looks
 from transfergrid.evidence.comparisons import over as over_baseline
@@ -14,11 +14,21 @@ from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import (
     Comparisons,
     Declaration,
+    by_family,
     comparisons,
     newest,
-    seeds_by_family,
+    plans_by_family,
 )
-from transfergrid.evidence.judging import Code, Levels, families_of, family_of, judge
+from transfergrid.evidence.judging import (
+    Code,
+    Family,
+    Levels,
+    RulesOf,
+    each,
+    families_of,
+    judge,
+    seen_in,
+)
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.evidence.verdicts import Verdict
@@ -38,18 +48,41 @@ class Bench:
     outcomes: Outcomes
     failures: list[Record]
     declaration: Declaration
-    """What was declared last; the defaults where no grid declares anything."""
+    """What was declared last; the defaults where no grid declares anything. Families of earlier
+    grids go by `declarations`."""
     declared: bool
     """Whether any grid declared something."""
     earlier: list[looks.Look]
     """The looks that were taken before."""
-    seeds: dict[str, int]
-    """Seeds declared for each family before it was looked at."""
+    declarations: dict[str, Declaration] = field(default_factory=dict)
+    """Of each family, as `looks.named` spells it, by the last grid that asked for its cells."""
+    plans: dict[str, looks.Plan] = field(default_factory=dict)
+    """The seeds declared for each family before it was looked at."""
+
+    def declaration_of(self, family: Family) -> Declaration:
+        """Return what a family's verdicts were declared to be decided by."""
+        return self.declarations.get(looks.named(family), self.declaration)
+
+    def rules(self, family: Family) -> Rules:
+        """Return what a family is decided by."""
+        return self.declaration_of(family).rules
+
+    def rules_but(self, **other: Any) -> RulesOf:
+        """Return what gives each family its rules, some of them replaced by others."""
+        return lambda family: replace(self.rules(family), **other)
+
+    def of_runs(self, where: Where) -> Bench:
+        """Return it less the runs that do not meet the conditions on single runs.
+
+        Raises:
+            BadInputError: none is meant.
+        """
+        return replace(self, results=where.of_runs().rows(self.results))
 
     def verdicts(
         self,
         over: str | None = None,
-        rules: Rules | None = None,
+        rules: Rules | RulesOf | None = None,
         code: Code | None = None,
         where: Where | None = None,
     ) -> list[Verdict]:
@@ -64,29 +97,25 @@ class Bench:
         where = where or Where()
         results = over_baseline(self.results, over) if over else self.results
         results = where.of_runs().rows(results)
-        rules = rules or self.declaration.rules
         verdicts = judge(
             results,
-            rules,
+            rules or self.rules,
             read=self.outcomes,
             failures=[result_of(record) for record in self.failures],
             code=code,
-            levels=self.levels(rules.alpha),
+            levels=self.levels(rules),
             primary=over is None,
         )
         return where.of_arms().rows(verdicts)
 
-    def levels(self, alpha: float) -> Levels:
-        """Return what gives each family its error now."""
-        return looks.levels(self.earlier, alpha, self.seeds, self.declaration.max_seeds)
+    def levels(self, rules: Rules | RulesOf | None = None) -> Levels:
+        """Return what gives each family its error now, by default as declared."""
+        rules_of = each(rules or self.rules)
+        return looks.levels(self.earlier, lambda family: rules_of(family).alpha, self.plans)
 
     def note_look(self, verdicts: list[Verdict], by: str) -> None:
         """Write down that these verdicts were shown; nothing where results cannot be written."""
-        seen: dict[str, int] = {}
-        for verdict in verdicts:
-            if verdict.n > 1:
-                name = looks.named(family_of(verdict))
-                seen[name] = max(verdict.n, seen.get(name, 0))
+        seen = {looks.named(family): shown for family, shown in seen_in(verdicts).items()}
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         look = looks.Look(at, by, seen, self.declaration.plain())
         try:
@@ -110,10 +139,17 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     failures = ledger.failures()
     failures = [declared(record, told.get(record.id)) for record in failures if meant(record)]
     declaration, earlier = newest(grids), looks.looks(ledger)
-    seeds = seeds_by_family(grids, families_of(results), earlier)
-    given = declaration or Declaration()
+    families = families_of(results)
     return Bench(
-        ledger, results, outcomes, failures, given, declaration is not None, earlier, seeds
+        ledger,
+        results,
+        outcomes,
+        failures,
+        declaration or Declaration(),
+        declaration is not None,
+        earlier,
+        by_family(grids, families),
+        plans_by_family(grids, families, earlier),
     )
 
 

@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from transfergrid.evidence import arms
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.gains import block_gains, estimated, paired, points, unit
-from transfergrid.evidence.intervals import THIS_MODEL, Estimate
+from transfergrid.evidence.gains import (
+    block_gains,
+    estimated,
+    paired,
+    points,
+    unit,
+    why_uncrossed,
+)
+from transfergrid.evidence.intervals import THIS_MODEL, THIS_TEST_SET, Estimate
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import noted
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.record import Labels
+from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
+from transfergrid.record import Labels, Parts
 
 
 class Family(NamedTuple):
@@ -39,8 +46,12 @@ class Family(NamedTuple):
     kind: str
 
 
-Levels = Callable[[Family, int], tuple[float, float]]
-"""Gives the error that a family may make at so many seeds, and later with more; see `looks`."""
+Seen = Mapping[str, frozenset[int]]
+"""The seeds that are looked at, by arm as `arm_of` spells it."""
+Levels = Callable[[Family, Seen], tuple[float, float]]
+"""Gives the error that a family may make at these seeds, and later with more; see `looks`."""
+RulesOf = Callable[[Family], Rules]
+"""Gives what a family is decided by, where families of one ledger were declared apart."""
 Code = Callable[[str], str]
 
 
@@ -81,21 +92,24 @@ class Comparison:
         return estimated(self.pairs, self.read)
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each pair."""
+        return tuple(cell.seed for cell, _ in self.pairs)
+
+    @property
     def flagged(self) -> int:
         """How many pairs hold a collapsed or underfit run."""
         return sum(_is_flagged(pair) for pair in self.pairs)
 
     def without_flagged(self) -> Comparison:
-        """Return it less its flagged pairs, if there are others."""
+        """Return it less its flagged pairs, be there others or not."""
         rest = [pair for pair in self.pairs if not _is_flagged(pair)]
-        if not self.flagged or not rest:
-            return self
-        return replace(self, pairs=rest)
+        return replace(self, pairs=rest) if len(rest) < len(self.pairs) else self
 
 
 def judge(
     results: Iterable[Result],
-    rules: Rules | None = None,
+    rules: Rules | RulesOf | None = None,
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
@@ -110,7 +124,7 @@ def judge(
     Args:
         results: done cells; the baseline that they name is the one they are judged against (see
             `comparisons.over` for another).
-        rules: as declared.
+        rules: as declared, for all families or for each.
         read: gives a cell's predictions, best as `Outcomes`; without it test items are no source
             of error, and verdicts speak of this test set.
         failures: failed cells, counted in the arms that they would have joined.
@@ -118,17 +132,42 @@ def judge(
         levels: gives the error that each family may make; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
     """
-    rules = rules or Rules()
+    rules_of = each(rules or Rules())
     table = _Table(list(results), list(failures), read, code)
     families: defaultdict[Family, list[Comparison]] = defaultdict(list)
     for comparison in table.comparisons():
         families[comparison.family].append(comparison)
     verdicts = []
     for family, compared in families.items():
-        most = max(len(comparison.pairs) for comparison in compared)
-        at = levels(family, most) if levels else (rules.alpha, rules.alpha)
-        verdicts += table.family(compared, rules, primary, *at)
+        decided_by = rules_of(family)
+        shown = {arm_of(c.key[0]): frozenset(c.seeds) for c in compared}
+        at = levels(family, shown) if levels else (decided_by.alpha, decided_by.alpha)
+        verdicts += table.family(compared, decided_by, primary, *at)
     return sorted(noted(verdicts), key=_order)
+
+
+def each(rules: Rules | RulesOf) -> RulesOf:
+    """Return what gives each family its rules."""
+    return rules if callable(rules) else lambda family: rules
+
+
+def arm_of(parts: Parts) -> str:
+    """Spell what tells an arm from the others of its family."""
+    return _spelled(parts.source, parts.strategy, parts.training)
+
+
+def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
+    """Return the seeds that verdicts on more than one seed show, by family and arm."""
+    found: defaultdict[Family, dict[str, frozenset[int]]] = defaultdict(dict)
+    for one in verdicts:
+        if one.n > 1:
+            arm = _spelled(one.source_part, one.strategy_part, one.training_part)
+            found[family_of(one)][arm] = frozenset(one.seeds)
+    return dict(found)
+
+
+def _spelled(*digests: str | None) -> str:
+    return ".".join((digest or "")[:8] for digest in digests)
 
 
 def _order(verdict: Verdict) -> tuple[object, ...]:
@@ -206,10 +245,9 @@ class _Table:
     ) -> list[Verdict]:
         """Decide one family."""
         decisions = _decided(compared, rules, level, later)
-        if any(comparison.flagged for comparison in compared):
-            again = _decided([one.without_flagged() for one in compared], rules, level, later)
-        else:
-            again = decisions
+        unflagged = [one.without_flagged() for one in compared]
+        changed = any(rest is not one for rest, one in zip(unflagged, compared, strict=True))
+        again = _decided(unflagged, rules, level, later) if changed else decisions
         size = sum(decision.p is not None for decision in decisions)
         return [
             self.verdict(
@@ -218,10 +256,12 @@ class _Table:
                 margin=rules.margin,
                 level=level,
                 family_size=size,
-                fragile=other.kind is not decision.kind,
+                without_flagged=_other(comparison, decision, rest, other),
                 primary=primary,
             )
-            for comparison, decision, other in zip(compared, decisions, again, strict=True)
+            for comparison, decision, rest, other in zip(
+                compared, decisions, unflagged, again, strict=True
+            )
         ]
 
     def verdict(
@@ -253,7 +293,7 @@ class _Table:
             verdict=decided.kind,
             detectable=decided.detectable,
             seeds_needed=decided.seeds_needed,
-            notes=(decided.why,) if decided.why and pairs else (),
+            notes=(*((decided.why,) if decided.why and pairs else ()), *self._uncrossed(compared)),
             kind=kind,
             family=_named(target, compared),
             training=first.names.training,
@@ -277,20 +317,31 @@ class _Table:
             + sum(cell.score is None for cell in self.groups.get(key, ())),
             collapsed=sum(cell.flags.collapsed for cell in cells),
             underfit=sum(cell.flags.underfit for cell in cells),
+            baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
+            baseline_underfit=sum(base.flags.underfit for _, base in pairs),
             stale=sum(self._is_stale(cell) for cell in cells),
             items=estimate.items,
             seconds=_mean_seconds(cells),
             source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
-            seeds=tuple(cell.seed for cell, _ in pairs),
+            seeds=compared.seeds,
             gains=tuple(compared.gains.tolist()),
             cells=tuple(cell.id for cell, _ in pairs),
             baseline_cells=tuple(base.id for _, base in pairs),
             source_part=key[0].source,
             strategy_part=key[0].strategy,
             target_part=key[0].target,
+            training_part=key[0].training,
             reference=compared.reference,
+            fragile=bool(of_family["without_flagged"]),
             **of_family,
         )
+
+    def _uncrossed(self, compared: Comparison) -> tuple[str, ...]:
+        """Say why test items are no source of error where they could be."""
+        if not compared.pairs or self.read is None or compared.estimate.scope != THIS_TEST_SET:
+            return ()
+        why = why_uncrossed(compared.pairs, self.read)
+        return (why,) if why else ()
 
     def _is_stale(self, cell: Result) -> bool:
         now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
@@ -319,8 +370,23 @@ def _decided(
     return decide(estimates, gains, rules, level, later)
 
 
+def _other(compared: Comparison, decided: Decision, rest: Comparison, without: Decision) -> str:
+    """Name the verdict without the flagged runs, if it is another one.
+
+    An arm that always collapses has none, and is no less hurt for that.
+    """
+    if rest.pairs:
+        return "" if without.kind is decided.kind else without.kind.value
+    baseline = all(_bears_flag(base) for _, base in compared.pairs)
+    return NOTHING_ELSE if compared.pairs and baseline and decided.is_decided else ""
+
+
 def _is_flagged(pair: tuple[Result, Result]) -> bool:
-    return any(cell.flags.collapsed or cell.flags.underfit for cell in pair)
+    return any(map(_bears_flag, pair))
+
+
+def _bears_flag(cell: Result) -> bool:
+    return cell.flags.collapsed or cell.flags.underfit
 
 
 def _is_beyond(low: float | None, high: float | None, margin: float) -> bool:

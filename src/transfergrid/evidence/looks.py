@@ -4,21 +4,21 @@ A family that is tested, given more seeds and tested again errs more often than 
 look at its verdicts is kept, and each is allowed a part of the error only: after Lan and DeMets
 (1983) with Pocock's spending function, at the p values' nominal level (Armitage, McPherson and Rowe
 1969). A family that was never looked at before loses little; seeds that were declared beforehand
-lose nothing.
+lose nothing. Each arm is charged for the seeds that were seen of it, a family as its dearest arm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from math import e, log, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.judging import Family, Levels
+from transfergrid.evidence.judging import Family, Levels, Seen
 from transfergrid.ledger import Ledger
 
 RESERVE = 0.2
@@ -33,10 +33,19 @@ class Look:
     """ISO 8601 time, UTC."""
     by: str
     """What showed them, such as "verdicts"."""
-    seeds: dict[str, int] = field(default_factory=dict)
-    """Seed blocks by family, as `named` spells it."""
+    seeds: dict[str, Seen] = field(default_factory=dict)
+    """Seed blocks by arm, of each family as `named` spells it."""
     declaration: dict[str, Any] = field(default_factory=dict)
     """What was declared then."""
+
+
+class Plan(NamedTuple):
+    """What was declared of a family's seeds before anybody looked at it."""
+
+    seeds: int | None = None
+    """How many; None where nothing was declared."""
+    most: int | None = None
+    """Beyond which none will be added, if that was declared."""
 
 
 def named(family: Family) -> str:
@@ -47,9 +56,26 @@ def named(family: Family) -> str:
 def keep(ledger: Ledger, look: Look) -> None:
     """Write a look down, unless it shows nothing that an earlier one did not."""
     earlier = looks(ledger)
-    if all(n <= max(history(earlier, name), default=0) for name, n in look.seeds.items()):
-        return
-    ledger.write_document("looks", {"id": f"{look.at}-{len(earlier)}", **asdict(look)})
+    if any(_is_news(earlier, name, shown) for name, shown in look.seeds.items()):
+        kept = {**asdict(look), "seeds": {k: _packed(v) for k, v in look.seeds.items()}}
+        ledger.write_document("looks", {"id": f"{look.at}-{len(earlier)}", **kept})
+
+
+def _is_news(earlier: Sequence[Look], family: str, shown: Seen) -> bool:
+    return any(not now <= _known(earlier, family, arm) for arm, now in shown.items())
+
+
+def _packed(shown: Seen) -> dict[str, list[str]]:
+    """Return arms by the seeds that they share, which are few."""
+    found: dict[str, list[str]] = {}
+    for arm, seeds in sorted(shown.items()):
+        found.setdefault(" ".join(map(str, sorted(seeds))), []).append(arm)
+    return found
+
+
+def _unpacked(kept: Mapping[str, Sequence[str]]) -> Seen:
+    shown = {seeds: frozenset(map(int, seeds.split())) for seeds in kept}
+    return {arm: shown[seeds] for seeds, arms in kept.items() for arm in arms}
 
 
 def looks(ledger: Ledger) -> list[Look]:
@@ -57,53 +83,87 @@ def looks(ledger: Ledger) -> list[Look]:
     found = []
     for kept in ledger.documents("looks"):
         try:
-            found.append(Look(kept["at"], kept["by"], kept["seeds"], kept["declaration"]))
+            seeds = {family: _unpacked(shown) for family, shown in kept["seeds"].items()}
+            found.append(Look(kept["at"], kept["by"], seeds, kept["declaration"]))
         except KeyError as error:
             raise BadInputError(f"a look in '{ledger.root}/looks' lacks {error}") from None
+        except (AttributeError, TypeError, ValueError):
+            told = f"a look in '{ledger.root}/looks' cannot be read: {kept.get('at')}"
+            raise BadInputError(told) from None
     return sorted(found, key=lambda look: look.at)
 
 
-def history(earlier: Iterable[Look], family: str) -> list[int]:
-    """Return with how many seeds a family was looked at, ascending.
+def _known(earlier: Iterable[Look], family: str, arm: str) -> frozenset[int]:
+    """Return the seeds of an arm that were seen."""
+    shown = (look.seeds.get(family, {}).get(arm, frozenset()) for look in earlier)
+    return frozenset[int]().union(*shown)
+
+
+def history(earlier: Iterable[Look], family: str, arm: str) -> list[int]:
+    """Return how many seeds of an arm were known after each look, ascending.
 
     Looks that add no seeds to those before them count for nothing: they show what was seen.
     """
-    found: list[int] = []
+    known: frozenset[int] = frozenset()
+    found = []
     for look in earlier:
-        n = look.seeds.get(family, 0)
-        if n > max(found, default=0):
-            found.append(n)
+        now = look.seeds.get(family, {}).get(arm, frozenset())
+        if not now <= known:
+            known |= now
+            found.append(len(known))
     return found
 
 
 def levels(
     earlier: Sequence[Look],
-    alpha: float,
-    declared: Mapping[str, int] | int | None,
-    most: int | None = None,
+    alpha: Callable[[Family], float],
+    plans: Mapping[str, Plan] | None = None,
 ) -> Levels:
-    """Return what gives each family its error at this look.
+    """Return what gives each family its error at this look: that of its dearest arm.
 
     Args:
         earlier: the looks before this one.
-        alpha: the error of all looks together.
-        declared: seeds declared beforehand, by family or for all; None: those that there are.
-        most: seeds beyond which none will be added, if that was declared.
+        alpha: gives the error of all looks together at a family.
+        plans: what was declared of each family's seeds, by its name.
     """
 
-    def level(family: Family, n: int) -> tuple[float, float]:
-        if n < 1:  # nothing to look at
-            return alpha, alpha
-        name = named(family)
-        seen = (*(m for m in history(earlier, name) if m < n), n)
-        planned = declared.get(name) if isinstance(declared, Mapping) else declared
-        if planned is None:  # of what was never declared, the first look is the plan
-            planned = seen[0]
-        more = max(most, n) if most else 2 * n  # the last look, or one that has the seeds doubled
-        then = nominal((*seen, more), planned, alpha, most) if more > n else 0.0
-        return nominal(seen, planned, alpha, most), then
+    def level(family: Family, shown: Seen) -> tuple[float, float]:
+        allowed, name = alpha(family), named(family)
+        plan = (plans or {}).get(name, Plan())
+        charged = {
+            _charged(history(earlier, name, arm), now, _known(earlier, name, arm))
+            for arm, now in shown.items()
+            if now
+        }
+        both = [_priced(*one, plan, allowed) for one in charged]
+        least = [min(level) for level in zip(*both, strict=True)] or [allowed, allowed]
+        return least[0], least[1]
 
     return level
+
+
+def _charged(
+    before: Sequence[int], now: frozenset[int], known: frozenset[int]
+) -> tuple[tuple[int, ...], bool]:
+    """Return how many seeds were known at each look up to this one, and whether it shows them all.
+
+    A look that shows new seeds without the old ones may reject where a look at all would not.
+    """
+    if now <= known:
+        return tuple(before), True
+    return (*before, len(now | known)), known <= now
+
+
+def _priced(seen: tuple[int, ...], is_whole: bool, plan: Plan, alpha: float) -> tuple[float, float]:
+    """Return an arm's level at the last of these looks, and at one with more seeds."""
+    n, most = seen[-1], plan.most
+    planned = plan.seeds or seen[0]  # of what was never declared, the first look is the plan
+    if is_whole:
+        level = nominal(seen, planned, alpha, most)
+    else:  # other seeds than before: what may be spent, whatever was seen
+        level = spent(n, planned, alpha, most) - spent(seen[-2], planned, alpha, most)
+    more = max(most, n) if most else 2 * n  # the last look, or one that has the seeds doubled
+    return level, nominal((*seen, more), planned, alpha, most) if more > n else 0.0
 
 
 def spent(n: int, declared: int, alpha: float, most: int | None = None) -> float:

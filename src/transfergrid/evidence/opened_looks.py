@@ -68,6 +68,7 @@ def _as_of(bench: Bench, number: int, name: str) -> Bench:
     return replace(
         bench,
         declaration=Declaration.read(look.declaration),
+        declarations={},
         results=[cell for cell in bench.results if _is_before(cell, at)],
         failures=[cell for cell in bench.failures if _is_before(cell, at)],
         earlier=bench.earlier[: number - 1],

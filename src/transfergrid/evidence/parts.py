@@ -45,6 +45,7 @@ def part_gains(
     by: By = "class",
     classes: Sequence[str] = (),
     rules: Rules | None = None,
+    level: float | None = None,
 ) -> list[PartGain]:
     """Return the gain within each class or group, ordered by gain, the most harmed first.
 
@@ -54,6 +55,7 @@ def part_gains(
         by: "class", or "group" as the target names them.
         classes: their names in label order; numbers where there are none.
         rules: as declared.
+        level: the error that all parts together may make; by default `rules.alpha`.
 
     Raises:
         BadInputError: predictions were not kept, the blocks were not tested on the same items, or
@@ -64,7 +66,7 @@ def part_gains(
     gains = 100.0 * (arm - base)
     inside = [gains[:, rows] for rows in places.values()]
     estimates = [over_blocks_and_items(part) for part in inside]
-    decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules())
+    decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level)
     found = [
         _part(name, rows, estimate, decision, arm, base)
         for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)

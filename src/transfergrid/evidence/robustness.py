@@ -8,7 +8,7 @@ from functools import partial
 
 from transfergrid.evidence.comparisons import over
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.judging import Family, Levels, family_of, judge
+from transfergrid.evidence.judging import Family, Levels, RulesOf, Seen, each, family_of, judge
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, Verdict
@@ -16,6 +16,7 @@ from transfergrid.evidence.verdicts import CONTROL, Verdict
 WITHOUT_FLAGGED = "without flagged runs"
 THIS_TEST_SET = "this test set only"
 MADE_ANEW = "source made anew"
+OVER_PRIMARY = "over the primary baseline"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Flip:
     """A comparison whose verdict depends on how one looks."""
 
     verdict: Verdict
-    """As decided: over the primary baseline, all runs, new test items."""
+    """As decided: over the baseline that was asked for, all runs, new test items."""
     others: dict[str, Verdict]
     """What else was looked at: the other verdict by what was changed, flipped ones alone."""
 
@@ -35,21 +36,27 @@ def flips(
     results: Sequence[Result],
     verdicts: Sequence[Verdict],
     read: Read | None,
-    rules: Rules,
+    rules: Rules | RulesOf,
     levels: Levels | None = None,
+    against: str | None = None,
 ) -> list[Flip]:
     """Return the verdicts that flip, in their order, each with what makes it flip.
 
     Args:
-        results: of which the verdicts are.
-        verdicts: over the primary baselines.
+        results: of which the verdicts are, as compared with the primary baselines.
+        verdicts: over these, or over an exploratory one.
         read: as the verdicts were judged with.
         rules: as the verdicts were judged with; so are the levels.
         levels: see `judge`.
+        against: the exploratory baseline that the verdicts are over.
     """
-    ways = _ways(results, read, partial(judge, rules=rules, levels=levels))
+    judged = partial(judge, rules=rules, levels=levels)
+    ways = _over_others(results, read, judged, against)
+    results = over(results, against) if against else results
+    if read is not None:
+        ways[THIS_TEST_SET] = _by_arm(judged(results))
     kept = [cell for cell in results if not (cell.flags.collapsed or cell.flags.underfit)]
-    as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
+    as_then = _levels_of(verdicts, each(rules))  # fewer runs are no earlier look
     ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
     ways[MADE_ANEW] = _made_anew(verdicts)
     found = []
@@ -73,24 +80,28 @@ def _is_another(verdict: Verdict, other: Verdict, name: str) -> bool:
     return bool(other.n) and other.verdict is not verdict.verdict
 
 
-def _ways(
-    results: Sequence[Result], read: Read | None, judged: Callable[..., list[Verdict]]
+def _over_others(
+    results: Sequence[Result],
+    read: Read | None,
+    judged: Callable[..., list[Verdict]],
+    against: str | None,
 ) -> dict[str, dict[Arm, Verdict]]:
-    names = sorted({other.name for cell in results for other in cell.exploratory})
+    names = {other.name for cell in results for other in cell.exploratory} - {against}
     ways = {
         f"over {name}": _by_arm(judged(over(results, name), read=read, primary=False))
-        for name in names
+        for name in sorted(names)
     }
-    if read is not None:
-        ways[THIS_TEST_SET] = _by_arm(judged(results))
+    if against:
+        ways[OVER_PRIMARY] = _by_arm(judged(results, read=read))
     return ways
 
 
-def _levels_of(verdicts: Sequence[Verdict], rules: Rules) -> Levels:
+def _levels_of(verdicts: Sequence[Verdict], rules: RulesOf) -> Levels:
     found = {family_of(verdict): verdict.level for verdict in verdicts}
 
-    def level(family: Family, n: int) -> tuple[float, float]:
-        return found.get(family, rules.alpha), found.get(family, rules.alpha)
+    def level(family: Family, shown: Seen) -> tuple[float, float]:
+        allowed = found.get(family, rules(family).alpha)
+        return allowed, allowed
 
     return level
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import THIS_TEST_SET
-from transfergrid.evidence.verdicts import PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
 
 def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -27,7 +27,15 @@ def _notes(one: Verdict) -> list[str]:
         (bool(one.failed), f"{_runs(one.failed)} failed and left out"),
         (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: one class predicted"),
         (bool(one.underfit), f"{one.underfit} of {n} runs underfit"),
-        (one.fragile, "fragile: another verdict without collapsed and underfit runs"),
+        (
+            bool(one.baseline_collapsed),
+            f"{one.baseline_collapsed} of {one.n} runs of the baseline collapsed",
+        ),
+        (
+            bool(one.baseline_underfit),
+            f"{one.baseline_underfit} of {one.n} runs of the baseline underfit",
+        ),
+        (one.fragile, f"fragile: {_without_flagged(one)}"),
         (_is_clear(one), f"beyond the margin of {one.margin:g}"),
         (one.weak_baseline, f"the baseline scores below {CLASSICAL}"),
         (
@@ -39,6 +47,12 @@ def _notes(one: Verdict) -> list[str]:
         (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
     ]
     return [text for applies, text in told if applies]
+
+
+def _without_flagged(one: Verdict) -> str:
+    if one.without_flagged == NOTHING_ELSE:
+        return "rests on collapsed or underfit runs alone"
+    return f"{one.without_flagged or 'another verdict'} without collapsed and underfit runs"
 
 
 def _is_clear(one: Verdict) -> bool:

@@ -10,6 +10,8 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.record import Labels
 
 TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
+NOTHING_ELSE = "nothing else"
+"""Of a verdict that rests on collapsed and underfit runs alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,9 @@ class Verdict:
     p_equivalent: float | None = None
     """Corrected, of a gain outside the margin."""
     fragile: bool = False
-    """Whether the verdict is another one without collapsed and underfit runs."""
+    """Whether the verdict is another one without collapsed and underfit runs of either side."""
+    without_flagged: str = ""
+    """Which one it then is; `NOTHING_ELSE` where no pair of runs is left."""
     one_checkpoint: bool = False
     """Whether it speaks of one set of source weights, and not of a way of making them."""
     weak_baseline: bool = False
@@ -89,6 +93,9 @@ class Verdict:
     failed: int = 0
     collapsed: int = 0
     underfit: int = 0
+    baseline_collapsed: int = 0
+    """Of the baseline's paired runs; so the next."""
+    baseline_underfit: int = 0
     stale: int = 0
     items: int = 1
     """Test items crossed with the seeds; 1 if they were not."""
@@ -103,9 +110,10 @@ class Verdict:
     """The arm's cells by identity, in the order of `seeds`."""
     baseline_cells: tuple[str, ...] = ()
     source_part: str | None = None
-    """Digest of the source's config, as in `Record.parts`; so for the other two."""
+    """Digest of the source's config, as in `Record.parts`; so for the other three."""
     strategy_part: str | None = None
     target_part: str | None = None
+    training_part: str | None = None
     reference: str = ""
     """The baseline as the cells name it; `baseline` tells apart those that share a name."""
 

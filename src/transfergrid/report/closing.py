@@ -80,9 +80,8 @@ def show_grid(
     bench = bench_of(ledger, cells)
     verdicts = bench.verdicts(code=code_fingerprint)
     if whole and any(verdict.n > 1 for verdict in verdicts):
-        rules = bench.declaration.rules
-        lines = [*declared_lines(bench, rules, verdicts), *left_out(skipped)]
-        verdict_table.show(verdicts, lines, correction=rules.correction)
+        lines = [*declared_lines(bench, bench.rules, verdicts), *left_out(skipped)]
+        verdict_table.show(verdicts, lines, correction=bench.declaration.correction)
         bench.note_look(verdicts, "grid")
     else:
         rows, failed = rows_of(ledger, cells)

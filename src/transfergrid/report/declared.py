@@ -6,21 +6,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import SHOWN, newest
+from transfergrid.evidence.declarations import SHOWN, Declaration, newest
 from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.judging import RulesOf, each, family_of
+from transfergrid.evidence.looks import named
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words
 from transfergrid.report.words import Told
+from transfergrid.selecting import Where
 
 NOTHING = "Declared beforehand: nothing; the defaults decide."
 WITH_FOOTER = ("table", "markdown")
 """Formats that have lines below them."""
 
 
-def declared_lines(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return what the verdicts were decided by, and what earlier looks cost, a line each."""
-    lines = [_declaration(bench, rules), *_looks(bench, rules, verdicts)]
-    return [*lines, *_counted("failed", words.told(bench.failures))]
+def declared_lines(
+    bench: Bench, rules: Rules | RulesOf, verdicts: Sequence[Verdict], where: str = ""
+) -> list[str]:
+    """Return what the verdicts were decided by, and what earlier looks cost, a line each.
+
+    Args:
+        bench: the ledger that they are of.
+        rules: that they were decided by.
+        verdicts: all that are shown.
+        where: the conditions that were typed, if any.
+    """
+    lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where)]
+    return [*lines, *_looks(bench, verdicts), *_counted("failed", words.told(bench.failures))]
+
+
+def shown_where(where: str) -> list[str]:
+    """Say what conditions did to the verdicts, if there are any."""
+    if not where:
+        return []
+    if Where.parse(where).of_runs().conditions:
+        return [f"Judged on the runs where {where}, and on no others: not as declared."]
+    return [f"Shown where {where}; corrected for all arms of each family."]
 
 
 def left_out(skipped: Sequence[Told]) -> list[str]:
@@ -43,47 +64,73 @@ def declared_line(grids: Sequence[Mapping[str, Any]]) -> str:
     return f"Declared {declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
 
 
-def _declaration(bench: Bench, rules: Rules) -> str:
-    declaration = bench.declaration
+def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a line for each declaration that the verdicts go by; without any, that of the last."""
     if not bench.declared:
-        return NOTHING
+        return [NOTHING]
+    found: dict[str, list[Verdict]] = {}
+    by_digest = {}
+    for verdict in verdicts:
+        declaration = bench.declaration_of(family_of(verdict))
+        by_digest[declaration.digest] = declaration
+        found.setdefault(declaration.digest, []).append(verdict)
+    if not found:
+        return [_declaration(bench.declaration)]
+    return [
+        _declaration(by_digest[digest], these if len(found) > 1 else ())
+        + _typed(by_digest[digest], rules(family_of(these[0])))
+        + _redeclared(by_digest[digest], bench, these)
+        for digest, these in found.items()
+    ]
+
+
+def _declaration(declaration: Declaration, of: Sequence[Verdict] = ()) -> str:
     seeds = len(declaration.seeds)
-    told = f"Declared {declaration.digest[:SHOWN]}: family of {declaration.family}; "
+    told = f"Declared {declaration.digest[:SHOWN]}"
+    told += f" for {', '.join(dict.fromkeys(v.target for v in of))}" if of else ""
+    told += f": family of {declaration.family}; "
     told += f"margin {declaration.margin:g}, error {100 * declaration.alpha:g} %, "
     told += f"{declaration.correction}; {seeds} seed{'s' if seeds != 1 else ''}"
-    told += f" of at most {declaration.max_seeds}." if declaration.max_seeds else "."
+    return told + (f" of at most {declaration.max_seeds}." if declaration.max_seeds else ".")
+
+
+def _typed(declaration: Declaration, rules: Rules) -> str:
     names = ("margin", "alpha", "correction", "power")
     other = [name for name in names if getattr(rules, name) != getattr(declaration.rules, name)]
-    if other:
-        told += f" Not judged as declared: {', '.join(other)} typed anew."
-    return told + _redeclared(bench)
+    return f" Not judged as declared: {', '.join(other)} typed anew." if other else ""
 
 
-def _redeclared(bench: Bench) -> str:
-    """Say which rules were other ones when somebody looked before."""
+def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdict]) -> str:
+    """Say which rules were other ones when somebody looked at these families before."""
+    families = {named(family_of(verdict)) for verdict in verdicts}
+    looks = [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
     told = []
-    for name in ("margin", "alpha", "correction"):
-        now = getattr(bench.declaration, name)
-        earlier = dict.fromkeys(look.declaration.get(name, now) for look in bench.earlier)
-        if other := [str(value) for value in earlier if value != now]:
+    for name in ("margin", "alpha", "correction", "max_seeds"):
+        now = getattr(declaration, name)
+        earlier = dict.fromkeys(look.declaration.get(name, now) for look in looks)
+        if other := ["none" if value is None else str(value) for value in earlier if value != now]:
             told.append(f"{name} was {', '.join(other)}")
     return f" Declared anew after a look: {'; '.join(told)}." if told else ""
 
 
-def _looks(bench: Bench, rules: Rules, verdicts: Sequence[Verdict]) -> list[str]:
-    levels = sorted({v.level for v in verdicts if v.n > 1 and abs(v.level - rules.alpha) > 1e-9})
-    if not levels:
+def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
+    shown = [v for v in verdicts if v.n > 1]
+    alphas = {bench.rules(family_of(v)).alpha for v in shown}
+    levels = sorted({v.level for v in shown})
+    if not levels or (set(levels) == alphas and len(alphas) == 1):
         return []
-    ends = (levels[0], levels[-1])
-    told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in ends))
+    told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in (levels[0], levels[-1])))
+    whole = " or ".join(f"{100 * alpha:g}" for alpha in sorted(alphas))
     before = len(bench.earlier)
     counted = "the first look" if not before else f"{before} look{'s' if before > 1 else ''} before"
+    most = {plan.most for v in shown if (plan := bench.plans.get(named(family_of(v))))}
+    last = most.pop() if len(most) == 1 else None
     kept = (
-        "what is left is kept for further seeds"
-        if not bench.declaration.max_seeds
-        else (f"the rest is for looks up to {bench.declaration.max_seeds} seeds")
+        f"the rest is for looks up to {last} seeds"
+        if last
+        else ("what is left is kept for further seeds")
     )
     return [
-        f"Judged at {told} % of error a family, of {100 * rules.alpha:g} % in all ({counted}): "
-        f"{kept}, so that adding seeds and looking again stays honest."
+        f"Judged at {told} % of error a family, of {whole} % in all ({counted}): {kept}, so that "
+        "adding seeds and looking again stays honest."
     ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.judging import RulesOf, each, family_of
 from transfergrid.evidence.parts import By, PartGain, part_gains
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
@@ -22,18 +23,29 @@ def side(
     name: str,
     bench: Bench,
     verdicts: Sequence[Verdict],
-    rules: Rules,
+    rules: Rules | RulesOf,
     format: str = "table",
     width: int = 80,
+    over: str | None = None,
 ) -> str:
     """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
+
+    Args:
+        name: one of `SIDES`.
+        bench: less the runs that are not meant.
+        verdicts: of it.
+        rules: that they were decided by.
+        format: "table", "json", "csv" or "markdown".
+        width: columns of the terminal.
+        over: the exploratory baseline that the verdicts are over.
 
     Raises:
         BadInputError: there is no such view, or no target has groups.
     """
     check_known("--show", name, ("verdicts", *SIDES))
     if name == "flips":
-        found = flips(bench.results, verdicts, bench.outcomes, rules, bench.levels(rules.alpha))
+        levels = bench.levels(rules)
+        found = flips(bench.results, verdicts, bench.outcomes, rules, levels, over)
         text, how = verdict_views.flips(found, format, width), verdict_views.flips_legend()
         text = text or "No verdict flips.\n"
     elif name == "beside":
@@ -54,7 +66,7 @@ def side(
 
 
 def parts_of(
-    bench: Bench, verdicts: Sequence[Verdict], by: By, rules: Rules
+    bench: Bench, verdicts: Sequence[Verdict], by: By, rules: Rules | RulesOf
 ) -> list[tuple[Verdict, PartGain]]:
     """Return the gains within classes or groups, comparison by comparison.
 
@@ -67,7 +79,8 @@ def parts_of(
             continue
         classes = bench.ledger.read(verdict.cells[0]).data.classes
         try:
-            inside = part_gains(verdict, bench.outcomes, by, classes, rules)
+            decided_by = each(rules)(family_of(verdict))
+            inside = part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
         except BadInputError as error:
             why = str(error)
             continue

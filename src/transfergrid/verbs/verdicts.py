@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
@@ -17,7 +18,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger, without_garbage_collection
 from transfergrid.provenance import code_fingerprint
 from transfergrid.report import verdict_table
-from transfergrid.report.declared import declared_lines
+from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sides import SIDES, side
 from transfergrid.selecting import HELP as WHERE
 from transfergrid.selecting import Where
@@ -74,47 +75,43 @@ def _of_table(chosen: argparse.Namespace) -> int:
         placebos=tuple(chosen.placebo),
     )
     table = read_foreign(chosen.results, columns)
-    rules, where = _rules(chosen, Rules()), Where.parse(chosen.where)
+    rules, where = Rules(**_typed(chosen)), Where.parse(chosen.where)
     notes = [note[0].upper() + note[1:] for note in table.notes]
     runs = where.of_runs().rows(table.results)
     verdicts = judge_table(replace(table, results=runs, notes=()), rules)
-    lines = [*notes, *_shown(chosen.where)]
-    _print(where.of_arms().rows(verdicts), lines, rules, chosen.format)
+    lines = [*notes, *shown_where(chosen.where)]
+    _print(where.of_arms().rows(verdicts), lines, rules.correction, chosen.format)
     return 0
 
 
 def _of_ledger(chosen: argparse.Namespace) -> int:
-    bench = bench_of(Ledger(chosen.results))
-    rules = _rules(chosen, bench.declaration.rules)
     where = Where.parse(chosen.where)
-    verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where)
+    bench = bench_of(Ledger(chosen.results)).of_runs(where)
+    rules = bench.rules_but(**_typed(chosen))
+    verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where.of_arms())
     for line in bench.ledger.warnings:
         print(f"transfergrid: warning: {line}", file=sys.stderr)
     if chosen.show != "verdicts":
-        text = side(chosen.show, bench, verdicts, rules, chosen.format, _width())
+        text = side(chosen.show, bench, verdicts, rules, chosen.format, _width(), chosen.over)
         print(text, end="")
     else:
-        lines = [*declared_lines(bench, rules, verdicts), *_shown(chosen.where)]
-        _print(verdicts, lines, rules, chosen.format)
+        lines = declared_lines(bench, rules, verdicts, chosen.where)
+        correction = chosen.correction or bench.declaration.correction
+        _print(verdicts, lines, correction, chosen.format)
     bench.note_look(verdicts, "verdicts")
     return 0
 
 
-def _shown(where: str) -> list[str]:
-    return [f"Shown where {where}; corrected for all arms of each family."] if where else []
+def _typed(chosen: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name in RULES if (value := getattr(chosen, name)) is not None}
 
 
-def _rules(chosen: argparse.Namespace, declared: Rules) -> Rules:
-    typed = {name: value for name in RULES if (value := getattr(chosen, name)) is not None}
-    return replace(declared, **typed)
-
-
-def _print(verdicts: Sequence[Verdict], footer: list[str], rules: Rules, format: str) -> None:
+def _print(verdicts: Sequence[Verdict], footer: list[str], correction: str, format: str) -> None:
     shown: Callable[..., object] = verdict_table.show
     if format == "table":
-        shown(verdicts, footer, correction=rules.correction)
+        shown(verdicts, footer, correction=correction)
     else:
-        text = verdict_table.render(verdicts, format, footer=footer, correction=rules.correction)
+        text = verdict_table.render(verdicts, format, footer=footer, correction=correction)
         print(text, end="")
 
 
