@@ -172,7 +172,7 @@ def test_other_looks_are_held_against_the_same_level(cells):
     other = cells.arm("other", mean=73)
     cells.arm("a", "glyphs", 74, base, sd=2.0, exploratory=[other])
     assert set(flipped(cells)) == {("glyphs", "a")}  # at 5 % the one is seen, the other is not
-    assert flipped(cells, levels=lambda family, n: (1e-9, 0.01)) == {}
+    assert flipped(cells, levels=lambda *_: (1e-9, 0.01)) == {}
 
 
 def test_verdicts_over_an_exploratory_baseline_flip_against_their_own_likes(cells):
@@ -191,12 +191,16 @@ def test_without_flagged_runs_the_level_is_that_of_the_verdict_and_of_no_earlier
     """Nine blocks are left of ten; they are no look that was taken at nine."""
     base = cells.arm("scratch", n=10)
     with_one_collapsed(cells, base)
+    results = results_from(cells.records)
 
-    def levels(family, shown):
-        whole = all(len(seeds) == 10 for seeds in shown.values())
-        return (0.05, 0.05) if whole else (0.0, 0.0)
+    def refuse(*_):
+        raise AssertionError("this is no look")
 
-    assert flipped(cells, levels=levels) == flipped(cells) != {}
+    (verdict,) = judge(results, levels=lambda *_: (0.04, 0.01))
+    (flip,) = flips(results, [verdict], None, Rules(), refuse)
+    assert flip.others[WITHOUT_FLAGGED].level == verdict.level == 0.04
+    strict = replace(verdict, level=1e-13)
+    assert flips(results, [strict], None, Rules(), refuse) == []
 
 
 def test_what_has_no_seed_in_common_is_neither_verdict_nor_flip(cells):
