@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
+from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.looks import looks
 from transfergrid.ledger import Ledger
-from transfergrid.report.closing import rows_of
+from transfergrid.report.closing import EARLY, rows_of, show_grid
+from transfergrid.verbs import table
+from verdict_cells import Cells
 
 
 @pytest.fixture
@@ -44,3 +48,40 @@ def test_the_last_grid_says(ledger):
     declare(ledger, arm, old, "2026-01-01")
     declare(ledger, arm, new, "2026-01-02")
     assert gain(ledger) == pytest.approx(10)
+
+
+@pytest.fixture
+def grid(tmp_path):
+    cells = Cells()
+    base = cells.arm("scratch")
+    cells.arm("a", "glyphs", 80, base, sd=1.0)
+    ledger = cells.write(Ledger(tmp_path / "grid"))
+    return ledger, {cell.id for cell in cells.records}
+
+
+def test_a_grid_that_is_through_ends_with_verdicts_and_that_is_a_look(grid, capsys):
+    ledger, cells = grid
+    show_grid(ledger, cells, [])
+    assert "positive" in capsys.readouterr().out
+    assert [look.by for look in looks(ledger)] == ["grid"]
+
+
+def test_of_an_interrupted_grid_the_scores_are_shown_and_nothing_is_charged(grid, capsys):
+    ledger, cells = grid
+    show_grid(ledger, cells, [], whole=False)
+    shown = capsys.readouterr().out
+    assert "80.0" in shown
+    assert "positive" not in shown
+    assert "+10." not in shown
+    assert EARLY in shown
+    assert looks(ledger) == []
+
+
+def test_a_table_of_gains_is_a_look(grid, capsys):
+    ledger, _ = grid
+    assert table.command([str(ledger.root)]) == 0
+    assert "+10." in capsys.readouterr().out
+    (look,) = looks(ledger)
+    assert look.by == "table"
+    judged = bench_of(ledger)
+    assert judged.verdicts()[0].level == pytest.approx(0.04)  # as at that look

@@ -24,10 +24,12 @@ from transfergrid.evidence.judging import (
     Family,
     Levels,
     RulesOf,
+    Seen,
     each,
     families_of,
     judge,
     seen_in,
+    seen_of,
 )
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.results import Result, result_of, results_of
@@ -115,7 +117,15 @@ class Bench:
 
     def note_look(self, verdicts: list[Verdict], by: str) -> None:
         """Write down that these verdicts were shown; nothing where results cannot be written."""
-        seen = {looks.named(family): shown for family, shown in seen_in(verdicts).items()}
+        self._note({looks.named(f): shown for f, shown in seen_in(verdicts).items()}, by)
+
+    def note_gains(self, cells: Container[str], by: str, over: str | None = None) -> None:
+        """Write down that the gains of these cells were shown, be it without verdicts."""
+        results = [result for result in self.results if result.id in cells]
+        shown = seen_of(over_baseline(results, over) if over else results)
+        self._note({looks.named(family): seeds for family, seeds in shown.items()}, by)
+
+    def _note(self, seen: dict[str, Seen], by: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="microseconds")
         look = looks.Look(at, by, seen, self.declaration.plain())
         try:

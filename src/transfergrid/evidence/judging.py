@@ -166,6 +166,19 @@ def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
     return dict(found)
 
 
+def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
+    """Return the seeds of arms that have more than one, over the baselines that they name."""
+    found: defaultdict[Family, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for cell in cells:
+        if cell.baseline and cell.score is not None:
+            family = Family(cell.parts.target, cell.labels, cell.baseline.name, kind_of(cell))
+            found[family][arm_of(cell.parts)].add(cell.seed)
+    return {
+        family: {arm: frozenset(seeds) for arm, seeds in shown.items() if len(seeds) > 1}
+        for family, shown in found.items()
+    }
+
+
 def _spelled(*digests: str | None) -> str:
     return ".".join((digest or "")[:8] for digest in digests)
 

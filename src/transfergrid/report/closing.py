@@ -19,6 +19,12 @@ from transfergrid.report.table import show
 from transfergrid.report.words import Told
 
 
+EARLY = (
+    "Gains are shown once the grid is through: a look at them now would be charged for.\n"
+    "The same command goes on; transfergrid table shows them nevertheless."
+)
+
+
 def rows_of(
     ledger: Ledger,
     cells: Container[str] | None = None,
@@ -55,6 +61,10 @@ def rows_of(
     return rows, words.told(failures)
 
 
+def _scores_alone(rows: Iterable[Row]) -> list[Row]:
+    return [replace(row, gain=None, low=None, high=None) for row in rows]
+
+
 def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
     for name, inside, read in comparisons.by_group(records, ledger.predictions):
         for row in table_rows(inside, (), read, code_fingerprint):
@@ -66,7 +76,8 @@ def show_grid(
 ) -> list[Verdict]:
     """Print what came of one grid: its verdicts, or a table of gains where none can be given.
 
-    Verdicts take two seeds and a grid that is through: what is looked at before is charged for.
+    Verdicts take two seeds and a grid that is through. What is looked at before is charged for, so
+    of a grid that was interrupted the scores alone are shown.
 
     Args:
         ledger: holds the cells.
@@ -85,7 +96,10 @@ def show_grid(
         bench.note_look(verdicts, "grid")
     else:
         rows, failed = rows_of(ledger, cells)
-        show(rows, failed=failed, skipped=skipped)
+        early = not whole and any(row.n > 1 for row in rows)
+        show(_scores_alone(rows) if early else rows, failed=failed, skipped=skipped)
+        if early:
+            print(EARLY)
     if bench.failures:
         print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
     return verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfergrid import selecting
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.closing import rows_of
@@ -29,7 +29,8 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--where", help=selecting.HELP)
     chosen = parser.parse_args(arguments)
     ledger = Ledger(chosen.results)
-    cells = _selected(ledger, chosen.where) if chosen.where else None
+    bench = bench_of(ledger)
+    cells = _selected(bench, chosen.where)
     rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
     if chosen.format == "table":
         show(rows, failed=failed)
@@ -37,11 +38,11 @@ def command(arguments: Sequence[str]) -> int:
         print(render(rows, failed=failed, format=chosen.format), end="")
     if chosen.format in WITH_FOOTER:
         print(declared_line(ledger.documents("grids")))
+    bench.note_gains(cells, "table", chosen.over)
     return 0
 
 
-def _selected(ledger: Ledger, where: str) -> set[str]:
+def _selected(bench: Bench, where: str | None) -> set[str]:
     """Return the identities of the cells that are meant, and of their baselines."""
-    bench = bench_of(ledger)
     cells = [*bench.results, *map(result_of, bench.failures)]
     return {cell.id for cell in selecting.selected(cells, selecting.Where.parse(where))}
