@@ -15,18 +15,18 @@ def forecasts(score, values, gains, **more):
     ]
 
 
-GAINS = [-3.0, 1.0, 2.0, 4.0]
-REAL = scorecard([*forecasts("good", [1, 2, 3, 4], GAINS), *forecasts("bad", [4, 3, 2, 1], GAINS)])
-HARM = scorecard(
-    [*forecasts("good", [1, 2, 3, 4], GAINS), *forecasts("bad", [4, 3, 2, 1], [-1, -1, 2, 4])]
-)
+GAINS = [-3.0, 1.0, 2.0, 4.0, 5.0]
+GOOD, BAD = [1, 2, 3, 5, 4], [5, 4, 3, 2, 1]
+REAL = scorecard([*forecasts("good", GOOD, GAINS), *forecasts("bad", BAD, GAINS)])
+HARM = scorecard([*forecasts("good", GOOD, GAINS), *forecasts("bad", BAD, [-1, -1, 2, 4, 5])])
 
 
 def test_each_score_is_a_line_best_first_with_its_interval_regret_and_pairs():
     head, good, bad = verdict_views.scores(REAL, HARM).splitlines()
     assert " ".join(head.split()) == "score τ regret AUROC placebos sources"
-    assert " ".join(good.split()) == "good 1.00 [1.00, 1.00] 0.0 1.00 (3) 1.00 (3) 4 in 1"
-    assert " ".join(bad.split()) == "bad -1.00 [-1.00, -1.00] 7.0 0.00 (3) 0.00 (4) 4 in 1"
+    assert " ".join(good.split()) == "good 0.67 [-0.63, 1.00] 1.0 1.00 (4) 1.00 (4) 5 in 1"
+    # opposed throughout: no source less makes a difference, and so there is no interval
+    assert " ".join(bad.split()) == "bad -1.00 8.0 0.00 (4) 0.00 (6) 5 in 1"
 
 
 def test_values_that_cannot_be_are_marked():
@@ -38,10 +38,10 @@ def test_values_that_cannot_be_are_marked():
 def test_programs_get_both_counts_of_harm():
     text = verdict_views.scores(REAL, HARM, "csv")
     good, bad = csv.DictReader(io.StringIO(text))
-    assert (good["auroc_pairs"], good["pairs_with_placebos"]) == ("3", "3")
+    assert (good["auroc_pairs"], good["pairs_with_placebos"]) == ("4", "4")
     assert (bad["auroc"], bad["auroc_with_placebos"], bad["pairs_with_placebos"]) == (
         "0.0",
-    ) * 2 + ("4",)
+    ) * 2 + ("6",)
 
 
 def test_what_keeps_scores_from_saying_much_is_told_once():
@@ -49,4 +49,5 @@ def test_what_keeps_scores_from_saying_much_is_told_once():
     assert verdict_views.scores_legend(few).endswith("All scores: too few sources to say: 2.")
     mixed = [*few, *REAL]
     assert "a, b: too few sources to say: 2." in verdict_views.scores_legend(mixed)
-    assert verdict_views.scores_legend(REAL) == verdict_views.SCORES
+    assert verdict_views.scores_legend(REAL[:1]) == verdict_views.SCORES
+    assert verdict_views.scores_legend(REAL).endswith("one source at a time shows no spread.")

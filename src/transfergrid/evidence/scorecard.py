@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from transfergrid.evidence.rank_statistics import (
+    groups,
+    jackknife,
+    mean_regret,
+    mean_tau,
+    pairs,
+    pooled,
+)
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.record import Labels
 
 if TYPE_CHECKING:
     from transfergrid.scores.keeping import Kept
 
-FEWEST = 4
-"""Sources below which neither an interval nor a ranking means anything."""
-CONFIDENCE = 0.95
+FEWEST = 5
+"""Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +101,8 @@ class ScorecardRow:
     tau: float | None
     """Weighted Kendall tau of score and gain, mean over groups, in -1 to 1."""
     low: float | None
-    """Of its 95 % interval over sources (jackknife, t), cut at -1 and 1."""
+    """Of its 95 % interval over sources (jackknife, t), cut at -1 and 1; None below `FEWEST`
+    sources and where there is no spread, as where all of them are in order."""
     high: float | None
     regret: float | None
     """regret@1, points: best gain minus that of the source put first, mean over groups."""
@@ -208,7 +214,7 @@ def scorecard(forecasts: Iterable[Forecast], *, by_strategy: bool = False) -> li
 def _row(score: str, strategy: str | None, all_cells: Sequence[Forecast]) -> ScorecardRow:
     cells = [cell for cell in all_cells if cell.value is not None]
     sources = len({cell.source for cell in cells})
-    tau, pairs = mean_tau(cells), _pairs(cells)
+    tau, told = mean_tau(cells), pairs(cells)
     low, high = jackknife(cells, mean_tau) if sources >= FEWEST else (None, None)
     return ScorecardRow(
         score=score,
@@ -217,116 +223,22 @@ def _row(score: str, strategy: str | None, all_cells: Sequence[Forecast]) -> Sco
         low=low,
         high=high,
         regret=mean_regret(all_cells),
-        auroc=statistics.fmean(pairs) if pairs else None,
-        auroc_pairs=len(pairs),
-        auroc_pooled=_pooled(cells),
+        auroc=statistics.fmean(told) if told else None,
+        auroc_pairs=len(told),
+        auroc_pooled=pooled(cells),
         sources=sources,
-        groups=len({cell.group for cell in cells}),
+        groups=len(groups(cells)),
         cells=len(cells),
         negatives=sum(bool(cell.negative) for cell in cells),
         undefined=len(all_cells) - len(cells),
         out_of_bounds=sum(cell.out_of_bounds for cell in all_cells),
-        note=_note(sources, tau),
+        note=_note(sources, tau, low),
     )
 
 
-def _note(sources: int, tau: float | None) -> str | None:
+def _note(sources: int, tau: float | None, low: float | None) -> str | None:
     if sources < FEWEST:
         return f"too few sources to say: {sources}"
-    return "gains or groups too few to order" if tau is None else None
-
-
-def _groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
-    found: dict[Any, list[Forecast]] = {}
-    for cell in cells:
-        found.setdefault(cell.group, []).append(cell)
-    return list(found.values())
-
-
-def mean_tau(cells: Iterable[Forecast]) -> float | None:
-    """Return the mean weighted tau of groups with two sources or more; None if there are none."""
-    taus = [tau for group in _groups(cells) if (tau := _tau(group)) is not None]
-    return statistics.fmean(taus) if taus else None
-
-
-def _tau(group: Sequence[Forecast]) -> float | None:
-    values = [_known(cell) for cell in group if cell.value is not None]
-    gains = [cell.gain for cell in group if cell.value is not None]
-    return weighted_tau(values, gains)
-
-
-def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | None:
-    """Return `scipy.stats.weightedtau` as it comes (Vigna 2015).
-
-    Hyperbolic weights 1/(rank + 1) that add, mean of the rankings by score and by gain: confusing
-    the best sources costs more than confusing the worst. A score that is the same for all
-    orders nothing, which is 0; of equal gains, or of fewer than two, nothing is to be told: None.
-    """
-    from scipy.stats import weightedtau
-
-    if len(gains) < 2 or len(set(gains)) < 2:
-        return None
-    if len(set(values)) < 2:
-        return 0.0
-    return float(weightedtau(values, gains).statistic)
-
-
-def jackknife(
-    cells: Sequence[Forecast], statistic: Callable[[Iterable[Forecast]], float | None]
-) -> tuple[float | None, float | None]:
-    """Return a 95 % interval over sources, by leaving one out of all groups at a time.
-
-    Tukey's jackknife with a t quantile: a rank correlation of a bootstrap sample is of sources that
-    tie with themselves. None where a source less leaves nothing to order.
-    """
-    from scipy.stats import t
-
-    sources = list(dict.fromkeys(cell.source for cell in cells))
-    whole = statistic(cells)
-    less = [statistic([c for c in cells if c.source != source]) for source in sources]
-    left = [value for value in less if value is not None]
-    n = len(sources)
-    if whole is None or len(left) < n or n < 2:
-        return None, None
-    error = math.sqrt((n - 1) / n * sum((value - statistics.fmean(left)) ** 2 for value in left))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
-    return max(-1.0, whole - half), min(1.0, whole + half)
-
-
-def mean_regret(cells: Iterable[Forecast]) -> float | None:
-    """Return the mean regret@1 of groups with two sources or more, in points."""
-    regrets = [r for group in _groups(cells) if (r := _regret(group)) is not None]
-    return statistics.fmean(regrets) if regrets else None
-
-
-def _regret(group: Sequence[Forecast]) -> float | None:
-    """Return what following the score costs; of sources that tie for the first place, the mean."""
-    rated = [cell for cell in group if cell.value is not None]
-    if len(group) < 2 or not rated:
-        return None
-    top = max(_known(cell) for cell in rated)
-    put_first = statistics.fmean(cell.gain for cell in rated if cell.value == top)
-    return max(cell.gain for cell in group) - put_first
-
-
-def _pairs(cells: Iterable[Forecast]) -> list[float]:
-    """Return for each pair of a harmed and another cell of a group whether the score tells."""
-    return [told for group in _groups(cells) for told in _told(group)]
-
-
-def _pooled(cells: Iterable[Forecast]) -> float | None:
-    told = _told(list(cells))
-    return statistics.fmean(told) if told else None
-
-
-def _told(cells: Sequence[Forecast]) -> list[float]:
-    harmed = np.array([_known(cell) for cell in cells if cell.negative is True])
-    others = np.array([_known(cell) for cell in cells if cell.negative is False])
-    above = others[:, None] - harmed[None, :]
-    told: list[float] = ((np.sign(above) + 1) / 2).ravel().tolist()
-    return told
-
-
-def _known(cell: Forecast) -> float:
-    assert cell.value is not None
-    return cell.value
+    if tau is None:
+        return "gains or groups too few to order"
+    return "no interval: leaving out one source at a time shows no spread" if low is None else None

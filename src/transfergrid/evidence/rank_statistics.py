@@ -1,0 +1,124 @@
+"""How far a score orders sources as their gains do: weighted tau, regret, and flagging of harm."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transfergrid.evidence.scorecard import Forecast
+
+CONFIDENCE = 0.95
+NO_SPREAD = 1e-9
+"""Standard errors of tau below that are rounding."""
+
+
+def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
+    """Split forecasts by what sources are compared inside."""
+    found: dict[Any, list[Forecast]] = {}
+    for cell in cells:
+        found.setdefault(cell.group, []).append(cell)
+    return list(found.values())
+
+
+def mean_tau(cells: Iterable[Forecast]) -> float | None:
+    """Return the mean weighted tau of groups with two sources or more; None if there are none."""
+    taus = [tau for group in groups(cells) if (tau := _tau(group)) is not None]
+    return statistics.fmean(taus) if taus else None
+
+
+def _tau(group: Sequence[Forecast]) -> float | None:
+    values = [_known(cell) for cell in group if cell.value is not None]
+    gains = [cell.gain for cell in group if cell.value is not None]
+    return weighted_tau(values, gains)
+
+
+def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | None:
+    """Return `scipy.stats.weightedtau` as it comes (Vigna 2015).
+
+    Hyperbolic weights 1/(rank + 1) that add, mean of the rankings by score and by gain: confusing
+    the best sources costs more than confusing the worst. A score that is the same for all
+    orders nothing, which is 0; of equal gains, or of fewer than two, nothing is to be told: None.
+    """
+    from scipy.stats import weightedtau
+
+    if len(gains) < 2 or len(set(gains)) < 2:
+        return None
+    if len(set(values)) < 2:
+        return 0.0
+    return float(weightedtau(values, gains).statistic)
+
+
+def jackknife(
+    cells: Sequence[Forecast], statistic: Callable[[Iterable[Forecast]], float | None]
+) -> tuple[float | None, float | None]:
+    """Return a 95 % interval over sources, by leaving one out of all groups at a time.
+
+    Tukey's jackknife with a t quantile: a rank correlation of a bootstrap sample is of sources that
+    tie with themselves. None where a source less leaves nothing to order, and where none makes any
+    difference: one that orders all sources would be said to be certain of it, as 13 % of scores
+    that mean nothing do by luck with four sources, and 1.5 % with five.
+
+    Simulated for 5 to 10 sources with normal scores of correlation 0 to .95 with the gains, in one
+    group or four (4,000 each), it covered the expected tau in 92 to 100 %, and excluded 0 in 3 to
+    8 % where there was no relation. With four sources in one group it never excluded 0, however
+    related they were.
+    """
+    from scipy.stats import t
+
+    sources = list(dict.fromkeys(cell.source for cell in cells))
+    whole = statistic(cells)
+    less = [statistic([c for c in cells if c.source != source]) for source in sources]
+    left = [value for value in less if value is not None]
+    n = len(sources)
+    if whole is None or len(left) < n or n < 2:
+        return None, None
+    error = math.sqrt((n - 1) / n * sum((value - statistics.fmean(left)) ** 2 for value in left))
+    if error < NO_SPREAD:
+        return None, None
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    return max(-1.0, whole - half), min(1.0, whole + half)
+
+
+def mean_regret(cells: Iterable[Forecast]) -> float | None:
+    """Return the mean regret@1 of groups with two sources or more, in points."""
+    regrets = [r for group in groups(cells) if (r := _regret(group)) is not None]
+    return statistics.fmean(regrets) if regrets else None
+
+
+def _regret(group: Sequence[Forecast]) -> float | None:
+    """Return what following the score costs; of sources that tie for the first place, the mean."""
+    rated = [cell for cell in group if cell.value is not None]
+    if len(group) < 2 or not rated:
+        return None
+    top = max(_known(cell) for cell in rated)
+    put_first = statistics.fmean(cell.gain for cell in rated if cell.value == top)
+    return max(cell.gain for cell in group) - put_first
+
+
+def pairs(cells: Iterable[Forecast]) -> list[float]:
+    """Return for each pair of a harmed and another cell of a group whether the score tells."""
+    return [told for group in groups(cells) for told in _told(group)]
+
+
+def pooled(cells: Iterable[Forecast]) -> float | None:
+    """Return the share of such pairs, of whatever groups, that the score tells."""
+    told = _told(list(cells))
+    return statistics.fmean(told) if told else None
+
+
+def _told(cells: Sequence[Forecast]) -> list[float]:
+    harmed = np.array([_known(cell) for cell in cells if cell.negative is True])
+    others = np.array([_known(cell) for cell in cells if cell.negative is False])
+    above = others[:, None] - harmed[None, :]
+    told: list[float] = ((np.sign(above) + 1) / 2).ravel().tolist()
+    return told
+
+
+def _known(cell: Forecast) -> float:
+    assert cell.value is not None
+    return cell.value
