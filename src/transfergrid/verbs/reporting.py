@@ -9,6 +9,7 @@ from pathlib import Path
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.judged import bench_of
 from transfergrid.ledger import Ledger
+from transfergrid.selecting import HELP
 from transfergrid.verbs import Parser
 
 
@@ -20,12 +21,12 @@ def command(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     bench = bench_of(Ledger(chosen.results))
     data = report_data(bench, title=chosen.title, where=chosen.where)
-    if not data.verdicts:
+    if not (data.verdicts or data.failed):
         raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
     for line in bench.ledger.warnings:
         print(f"transfergrid: warning: {line}", file=sys.stderr)
     _write(Path(chosen.output), page(data))
-    if chosen.figures:
+    if chosen.figures and data.verdicts:
         from transfergrid.report.html.figures import write_figures
 
         files = write_figures(data, Path(chosen.figures))
@@ -45,7 +46,7 @@ def _parser() -> Parser:
     add("-o", "--output", default="report.html", help="the HTML file to write")
     add("--figures", metavar="FOLDER", help="for SVG, PNG and CSV of each figure, for a paper")
     add("--title", default="", help="instead of the question")
-    add("--where", default="", help="which arms, as in 'target=digits labels=2,20 source!=placebo'")
+    add("--where", default="", help=HELP)
     return parser
 
 

@@ -6,7 +6,7 @@ from made_report import small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import PLACEBO
-from transfergrid.report.html.answer import answers, counts
+from transfergrid.report.html.answer import answers, counts, summary
 from transfergrid.report.html.data import CellFacts
 
 
@@ -48,9 +48,22 @@ def test_a_baseline_that_validates_best_is_the_answer():
 
 
 def test_without_validation_nothing_is_recommended():
-    found = answer(verdict(labels=2, validation=None), cells={})
+    two = (
+        verdict(labels=2, validation=None),
+        verdict("insects", labels=2, validation=None, kind=Kind.UNDECIDED),
+    )
+    found = answer(*two, cells={})
     assert found.kind is None
-    assert found.sentence.startswith("no arm can be recommended")
+    assert found.sentence.startswith("no arm can be chosen on validation")
+    assert "of 2 arms 1 are proven to help and 0 to hurt" in found.sentence
+
+
+def test_an_only_arm_needs_no_choice():
+    placebo = replace(verdict("placebo", labels=0, validation=None), kind=PLACEBO)
+    found = answer(placebo, verdict(labels=0, validation=None, gain=9.0), cells={})
+    assert found.row == 1
+    assert "the only arm is full_finetuning of birds" in found.sentence
+    assert "it helped: +9.0 points" in found.sentence
 
 
 def test_without_validation_the_arm_of_the_next_budget_is_told_as_such():
@@ -58,9 +71,37 @@ def test_without_validation_the_arm_of_the_next_budget_is_told_as_such():
     other = verdict("insects", labels=2, validation=None, gain=12.0)
     many = verdict(labels=20, validation=90.0)
     first, _ = answers(small_report(verdicts=(few, other, many), cells={}))
-    assert first.sentence.startswith("no arm can be recommended")
-    assert "the arm chosen at 20 labels a class, full_finetuning of birds" in first.sentence
+    assert first.sentence.startswith("full_finetuning of birds, chosen at 20 labels a class")
+    assert "no labels are held back for validation" in first.sentence
     assert first.row == 0
+
+
+def test_the_first_sentence_says_where_it_helps_and_where_it_hurts():
+    few = verdict(labels=2)
+    probe = verdict("insects", "probe", labels=2, kind=Kind.UNDECIDED)
+    hurt = [verdict(name, "probe", labels="all", kind=Kind.NEGATIVE) for name in ("a", "b")]
+    placebo = replace(verdict("placebo", labels=20, kind=Kind.NEGATIVE), kind=PLACEBO)
+    told = summary(small_report(verdicts=(few, probe, *hurt, placebo)))
+    assert told == [
+        "On pets, transfer is proven to help with 2 labels a class (1 of 2 arms), "
+        "and to hurt with all target labels (2 of 2 arms, all with probe)."
+    ]
+
+
+def test_where_nothing_is_proven_the_first_sentence_says_so():
+    kinds = {
+        Kind.UNDECIDED: "transfer is proven neither to help nor to hurt",
+        Kind.EQUIVALENT: "transfer makes no difference that matters",
+        Kind.NEGATIVE: "and nowhere to help",
+    }
+    for kind, words in kinds.items():
+        assert words in summary(small_report(verdicts=(verdict(kind=kind),)))[0]
+
+
+def test_many_targets_are_counted():
+    many = [verdict(target=f"t{i}", kind=Kind.POSITIVE if i else Kind.NEGATIVE) for i in range(6)]
+    (told,) = summary(small_report(verdicts=tuple(many)))
+    assert told == "Some source is proven to help on 5 of 6 targets, and some to hurt on 1."
 
 
 def test_an_undecided_answer_says_what_it_would_take():

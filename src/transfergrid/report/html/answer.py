@@ -7,7 +7,7 @@ its verdict and interval. The best of many arms by test score would look good fo
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +26,11 @@ SAID = {
     Kind.UNDECIDED: "undecided",
 }
 """What each verdict is called on the page."""
+MOST_SENTENCES = 4
+"""Targets from which on they are counted and not named one by one."""
+
+
+NONE_HELD_BACK = "no labels are held back for validation"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,58 @@ def places(verdicts: Sequence[Verdict]) -> list[tuple[str, Labels]]:
     """Return each target and label budget, budgets in rising order and "all" last."""
     found = {(verdict.target, verdict.labels) for verdict in verdicts}
     return sorted(found, key=lambda place: (place[0], labels_order(place[1])))
+
+
+def summary(data: ReportData) -> list[str]:
+    """Say for each target, a sentence each, where sources are proven to help and where to hurt.
+
+    Of more than `MOST_SENTENCES` targets it is said on how many.
+    """
+    own: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for verdict in data.verdicts:
+        if verdict.kind == TRANSFER:
+            own[verdict.target].append(verdict)
+    if len(own) <= MOST_SENTENCES:
+        return [f"On {target}, {_helped_and_hurt(own[target])}." for target in sorted(own)]
+    many = [
+        sum(any(v.verdict is kind for v in found) for found in own.values())
+        for kind in (Kind.POSITIVE, Kind.NEGATIVE)
+    ]
+    return [
+        f"Some source is proven to help on {many[0]} of {len(own)} targets, and some to hurt on "
+        f"{many[1]}."
+    ]
+
+
+def _helped_and_hurt(found: Sequence[Verdict]) -> str:
+    helped, hurt = (_where(found, kind) for kind in (Kind.POSITIVE, Kind.NEGATIVE))
+    if helped and hurt:
+        return f"transfer is proven to help with {helped}, and to hurt with {hurt}"
+    if helped:
+        return f"transfer is proven to help with {helped}, and nowhere to hurt"
+    if hurt:
+        return f"transfer is proven to hurt with {hurt}, and nowhere to help"
+    if all(verdict.verdict is Kind.EQUIVALENT for verdict in found):
+        return "transfer makes no difference that matters"
+    return "transfer is proven neither to help nor to hurt"
+
+
+def _where(found: Sequence[Verdict], kind: Kind) -> str:
+    """Say at which budgets, how often and, where it is but one, with which strategy."""
+    such = [verdict for verdict in found if verdict.verdict is kind]
+    if not such:
+        return ""
+    at = sorted({verdict.labels for verdict in such}, key=labels_order)
+    inside = [verdict for verdict in found if verdict.labels in at]
+    strategies = {verdict.strategy for verdict in such}
+    arms = f"{len(inside)} arm{'s' if len(inside) > 1 else ''}"
+    named = f", all with {strategies.pop()}" if len(strategies) == 1 and len(such) > 1 else ""
+    return f"{listed(list(map(budget, at)))} ({len(such)} of {arms}{named})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names, as in "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def answers(data: ReportData) -> list[Answer]:
@@ -139,7 +196,6 @@ def _without_validation(
     chosen: dict[tuple[str, Labels], _Choice | None],
 ) -> Answer:
     target, labels = place
-    none = "no arm can be recommended: no labels are held back to choose by"
     others = [
         (other, choice)
         for (name, other), choice in chosen.items()
@@ -150,11 +206,32 @@ def _without_validation(
         if row is not None:
             verdict = data.verdicts[row]
             told = (
-                f"{none}; the arm chosen at {budget(other)}, {choice.name}: "
-                f"here {gain_told(verdict)}."
+                f"{choice.name}, chosen at {budget(other)} because none can be chosen here "
+                f"({NONE_HELD_BACK}); on the test set {gain_told(verdict)}."
             )
             return Answer(target, labels, verdict.verdict, choice.name, told, row)
-    return Answer(target, labels, None, "no recommendation", f"{none}.")
+    return _unchosen(data, place)
+
+
+def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
+    """Answer for a place where nothing chooses: of the only arm, or how many help and hurt."""
+    own = [
+        (row, verdict)
+        for row, verdict in enumerate(data.verdicts)
+        if (verdict.target, verdict.labels) == place and verdict.kind == TRANSFER
+    ]
+    if len(own) == 1:
+        row, verdict = own[0]
+        told = f"the only arm is {arm_name(verdict)}; on the test set {gain_told(verdict)}."
+        return Answer(*place, verdict.verdict, arm_name(verdict), told, row)
+    told = f"no arm can be chosen on validation ({NONE_HELD_BACK})"
+    if own:
+        kinds = Counter(verdict.verdict for _, verdict in own)
+        told += (
+            f"; of {len(own)} arms {kinds[Kind.POSITIVE]} are proven to help and "
+            f"{kinds[Kind.NEGATIVE]} to hurt"
+        )
+    return Answer(*place, None, "no recommendation", f"{told}.")
 
 
 def _same_arm(data: ReportData, choice: _Choice, target: str, labels: Labels) -> int | None:

@@ -1,7 +1,6 @@
 /* Charts: a panel for each target and label budget, drawn when it comes near the screen. */
 
 const MOST_ARMS = 40;
-const NARROW = 420; // pixels
 const panels = new Map(); // element of the chart -> {name, rows, look, drawn}
 const near = new IntersectionObserver((seen) => {
   for (const entry of seen) if (entry.isIntersecting) draw(entry.target);
@@ -16,24 +15,49 @@ function spec(name, rows, width) {
     chart.width = Math.max(width - 12, 200);
     chart.autosize = { type: chart.height ? "fit" : "fit-x", contains: "padding" };
   }
-  if (name === "forest" && width < NARROW) onTwoLines(chart);
+  if (name === "forest") nameArms(chart, rows, width);
+  if (name === "labels" || name === "steps") legendOf(chart, rows, width);
   if (name === "heatmap") fitColumns(chart, rows, width);
   return chart;
 }
+
+const UPRIGHT = { labelAngle: -90, labelAlign: "left", labelBaseline: "middle" };
 
 /* As narrow as the numbers allow where all sources would else not fit. */
 function fitColumns(chart, rows, width) {
   const longest = Math.max(...rows.map((row) => row.strategy.length));
   const columns = new Set(rows.map((row) => row.source)).size;
-  const step = Math.min(84, Math.max(56, (width - 7 * longest - 30) / columns));
+  const step = Math.min(84, Math.max(46, (width - 7 * longest - 24) / columns));
+  if (step < 58) { // upright names and smaller numbers
+    Object.assign(chart.axes.find((axis) => axis.scale === "x" && axis.labels !== false), UPRIGHT);
+    for (const mark of chart.marks) if (mark.type === "text") mark.encode.update.fontSize = { value: 10.5 };
+  }
   chart.signals.find((signal) => signal.name === "x_step").value = step;
   const hatch = chart.marks.find((mark) => mark.encode.update.shape);
   hatch.encode.update.size.value *= (step / 84) ** 2;
 }
 
-/* Names of arms on two lines leave a phone more room for the gains. */
-function onTwoLines(chart) {
+/* The legend names the sources that are there, in as many columns as fit. */
+function legendOf(chart, rows, width) {
+  const there = new Set(rows.map((row) => row.source));
+  const longest = Math.max(...[...there].map((name) => name.length));
+  const columns = Math.min(there.size, Math.max(1, Math.floor((width - 50) / (7.2 * longest + 34))));
+  for (const legend of chart.legends) {
+    legend.values = legend.values.filter((name) => there.has(name));
+    legend.columns = columns;
+  }
+  chart.height += 16 * Math.ceil(there.size / columns); // the legend takes it from the chart
+}
+
+function nameArms(chart, rows, width) {
   const axis = chart.axes.find((one) => one.scale === "y" && one.labels !== false);
+  axis.labelLimit = width / 2;
+  if (width < 420) for (const one of chart.axes) if (one.title) one.title = "gain in points";
+  if (7 * Math.max(...rows.map((row) => row.arm.length)) > Math.min(220, width / 2)) onTwoLines(chart, axis);
+}
+
+/* Names of arms on two lines leave a phone more room for the gains. */
+function onTwoLines(chart, axis) {
   axis.encode = { labels: { update: { text: { signal: "split(datum.label, ' · ')" } } } };
   chart.signals.find((signal) => signal.name === "y_step").value = 36;
 }
@@ -96,16 +120,16 @@ const KINDS_OF_PANELS = {
   },
   labels: {
     key: (row) => JSON.stringify([row.target, row.line]),
-    title: (row) => `${row.target}, ${row.strategy}`,
+    title: (row) => `${row.strategy}: ${row.target}`,
     takes: (row) => row.gain !== undefined && row.labels !== "0",
     enough: (rows) => new Set(rows.map((row) => row.labels)).size > 1,
   },
   steps: {
     key: (row) => place(row) + row.strategy,
-    title: (row) => `${row.target}, ${row.budget}, ${row.strategy}`,
+    title: (row) => `${row.strategy}: ${row.target}, ${row.budget}`,
     takes: () => true,
   },
-  scores: { key: (row) => row.score, title: (row) => row.score, takes: () => true },
+  scores: { key: (row) => row.score, title: (row) => row.score, takes: (row) => row.kind !== "placebo" },
 };
 
 /* What a chart shows: rows, or points that belong to rows. */

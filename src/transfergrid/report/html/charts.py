@@ -6,7 +6,8 @@ and `figures` those of one target and label budget.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
@@ -16,20 +17,21 @@ SHAPES = ["triangle-up", "triangle-down", "square", "circle"]
 Spec = dict[str, Any]
 
 
-def templates(margin: float, reach: float) -> dict[str, Spec]:
+def templates(margin: float, reach: float, sources: Sequence[str]) -> dict[str, Spec]:
     """Return every chart's specification by name.
 
     Args:
         margin: δ, in points.
         reach: the largest gain, in points, that colours of the heat map tell apart.
+        sources: all there are, in order: each has one colour and shape in every chart.
     """
     return {
         "heatmap": heatmap(margin, reach),
         "forest": forest(margin),
-        "labels": over_labels(margin),
+        "labels": over_labels(margin, sources),
         "cost": cost("seconds", "front"),
         "all_cost": cost("all_seconds", "all_front"),
-        "steps": over_steps(),
+        "steps": over_steps(sources),
         "scores": foretold(),
     }
 
@@ -106,18 +108,14 @@ def forest(margin: float) -> Spec:
     return _spec(chart)
 
 
-def over_labels(margin: float) -> Spec:
-    """Gains of one strategy over label budgets, a line for each source."""
+def over_labels(margin: float, sources: Sequence[str], told: Sequence[str] | None = None) -> Spec:
+    """Gains of one strategy over label budgets, a line for each source; the legend has `told`."""
     import altair as alt
 
     x = alt.X("labels:N", title="labels a class", sort=alt.EncodingSortField("order", op="min"))
     x = x.axis(labelAngle=0, grid=False)
     base = alt.Chart(alt.NamedData("rows"))
-    colour = alt.Color(
-        "source:N",
-        scale=alt.Scale(range="ordinal"),
-        legend=alt.Legend(orient="bottom", title=None, symbolOpacity=1),
-    )
+    colour, shape = _by_source(sources, told)
     offset = alt.XOffset("source:N")
     band = base.transform_calculate(from_="-" + str(margin), to_=str(margin))
     band = band.mark_rect(style="band").encode(x, alt.Y("from_:Q"), alt.Y2("to_:Q"))
@@ -133,7 +131,7 @@ def over_labels(margin: float) -> Spec:
         alt.Y("gain:Q", title="gain in points"),
         colour,
         offset,
-        alt.Shape("source:N", legend=None),
+        shape,
         tooltip=_tips(alt.Tooltip("budget:N", title="labels")),
     )
     return _spec(alt.layer(band, zero, error, line, point).properties(width=260, height=190))
@@ -156,28 +154,33 @@ def cost(seconds: str, front: str) -> Spec:
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
     time = alt.Tooltip(f"{seconds}:Q", title="seconds", format=".3~s")
     point = base.mark_point(size=70, opacity=1).encode(x, y, colour, shape, tooltip=_tips(time))
-    named = best.mark_text(style="cell-text", dy=-12, fontSize=12, fontWeight=600)
-    named = named.encode(x, y, text=f"{front}:N")
-    return _spec(alt.layer(zero, line, point, named).properties(width=420, height=240))
+    letters = [
+        best.transform_filter(f"indexof('{ascii_lowercase}', datum.{front}) % 2 == {odd}")
+        .mark_text(style="cell-text", dx=dx, dy=dy, fontSize=12, fontWeight=600)
+        .encode(x, y, text=f"{front}:N")
+        for odd, dx, dy in ((0, -4, -12), (1, 10, 11))  # every other one below: neighbours are near
+    ]
+    return _spec(alt.layer(zero, line, point, *letters).properties(width=420, height=240))
 
 
-def over_steps() -> Spec:
+def over_steps(sources: Sequence[str]) -> Spec:
     """Validation scores of one strategy over training steps, a line for each source."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("rows"))
     x = alt.X("step:Q", title="training steps").axis(grid=False, tickCount=4)
     y = alt.Y("score:Q", title="validation score", scale=alt.Scale(zero=False))
-    colour = alt.Color(
-        "source:N", scale=alt.Scale(range="ordinal"), legend=alt.Legend(orient="bottom", title=None)
-    )
+    colour, shape = _by_source(sources)
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("step:Q"), alt.Tooltip("score:Q", format=".1f")]
     arms = base.transform_filter(alt.datum.who == "arm")
-    line = arms.mark_line(strokeWidth=2, point={"size": 24}).encode(x, y, colour, tooltip=tips)
+    line = arms.mark_line(strokeWidth=2).encode(x, y, colour)
+    point = arms.mark_point(filled=True, size=36, opacity=1).encode(
+        x, y, colour, shape, tooltip=tips
+    )
     below = base.transform_filter(alt.datum.who == "baseline")
     dashed = below.mark_line(style="front", strokeWidth=2, strokeDash=[5, 4])
     dashed = dashed.encode(x, y, alt.Detail("arm:N"))
-    return _spec(alt.layer(dashed, line).properties(width=260, height=190))
+    return _spec(alt.layer(dashed, line, point).properties(width=260, height=190))
 
 
 def foretold() -> Spec:
@@ -193,6 +196,18 @@ def foretold() -> Spec:
     y = alt.Y("gain:Q", title="gain in points")
     point = base.mark_point(size=60, opacity=1).encode(x, y, colour, shape, tooltip=tips)
     return _spec(alt.layer(zero, point).properties(width=260, height=190))
+
+
+def _by_source(sources: Sequence[str], told: Sequence[str] | None = None) -> tuple[Any, Any]:
+    """Return colour and shape of a source, with one legend for both."""
+    import altair as alt
+
+    legend = alt.Legend(
+        orient="bottom", title=None, symbolOpacity=1, labelLimit=300, values=list(told or sources)
+    )
+    names = list(sources)
+    colour = alt.Color("source:N", scale=alt.Scale(domain=names, range="ordinal"), legend=legend)
+    return colour, alt.Shape("source:N", scale=alt.Scale(domain=names), legend=legend)
 
 
 def _spec(chart: Any) -> Spec:

@@ -46,7 +46,7 @@ class Section:
         title: its heading.
         reading: one plain sentence on how to read it.
         tables: the numbers.
-        lines: what else is to be said, a sentence each.
+        lines: what the tables come to, a sentence each.
     """
 
     name: str
@@ -54,6 +54,8 @@ class Section:
     reading: str
     tables: tuple[Table, ...] = ()
     lines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What letters in the tables mean, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.page import reach
-from transfergrid.report.html.rows import MARKS, page_rows
+from transfergrid.report.html.rows import MARKS, page_rows, sources_in_order
 
 WIDTH = 320
 """Pixels of a chart without its labels: with them about a column of 3.3 inches at 144 a inch."""
@@ -59,7 +59,8 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 
 def figures(data: ReportData) -> Iterator[Figure]:
     """Yield a figure for each chart that the page draws from verdicts."""
-    specs = charts.templates(data.rules.margin, reach(data))
+    sources = sources_in_order(data.verdicts)
+    specs = charts.templates(data.rules.margin, reach(data), sources)
     rows = [row for row in page_rows(data.verdicts, {}) if "gain" in row]
     band = f"grey band: ±{data.rules.margin:g} points"
     for place, inside in _split(rows, "target", "labels").items():
@@ -75,7 +76,9 @@ def figures(data: ReportData) -> Iterator[Figure]:
     for place, inside in _split(rows, "target", "strategy").items():
         budgets = [row for row in inside if row["labels"] != "0"]
         if len({row["labels"] for row in budgets}) > 1:
-            yield _figure("labels", place, [", ".join(place), band], specs["labels"], budgets)
+            there = [name for name in sources if any(row["source"] == name for row in budgets)]
+            spec = charts.over_labels(data.rules.margin, sources, there)
+            yield _figure("labels", place, [", ".join(place), band], spec, budgets)
 
 
 def _costs(place: tuple[str, ...], rows: Sequence[Row], spec: charts.Spec) -> Iterator[Figure]:

@@ -37,7 +37,7 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
     listed = [
         (
             *(row.score, row.tau, _interval(row.low, row.high), row.regret, row.auroc),
-            *(row.sources, row.groups, row.out_of_bounds or ""),
+            *(row.sources, row.groups, row.out_of_bounds or None),
         )
         for row in rows
     ]

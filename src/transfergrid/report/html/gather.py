@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from transfergrid.errors import BadInputError
@@ -10,6 +11,7 @@ from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared
+from transfergrid.evidence.judging import family_of
 from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
@@ -48,33 +50,35 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         title: instead of the question.
         where: which arms are shown; they are corrected beside all others.
     """
+    asked = Where.parse(where)
+    bench = bench.of_runs(asked) if bench.results else bench
     results = bench.results
-    judged = bench.verdicts(code=code_fingerprint)
-    verdicts = Where.parse(where).rows(judged) if where else judged
+    verdicts = bench.verdicts(code=code_fingerprint, where=asked.of_arms())
+    over = _over_others(bench, verdicts)
+    shown = _named([*verdicts, *chain.from_iterable(over.values())])
     beside, steps, scores = _beside(bench, verdicts)
     return ReportData(
         verdicts=tuple(verdicts),
-        over_baselines=_over_others(bench),
+        over_baselines=over,
         rules=bench.declaration.rules,
         title=title,
         lower_is_better=frozenset(c.metric.name for c in results if not c.metric.higher_is_better),
-        cells=facts(results),
-        configs=configs(bench.ledger, results),
+        cells=facts(cell for cell in results if cell.id in shown),
+        configs=configs(bench.ledger, [cell for cell in results if cell.id in shown]),
         sections=tuple(beside.sections),
         steps=tuple(steps),
         scores=tuple(scores),
         remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
-        failed=tuple(told(bench.failures)),
+        failed=tuple(told([record for record in bench.failures if asked.keeps(record)])),
         skipped=tuple(left_out(bench.ledger)),
-        declaration=(*_without_failures(declared_lines(bench, bench.declaration.rules, judged)),
-                     *_restricted(where)),
+        declaration=_without_failures(declared_lines(bench, bench.rules, verdicts, where)),
         made=_made(bench),
     )  # fmt: skip
 
 
-def _without_failures(lines: Sequence[str]) -> list[str]:
+def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
     """Leave out the count of failed cells, which has a section of its own."""
-    return [line for line in lines if not line.startswith(" ") and " failed:" not in line]
+    return tuple(line for line in lines if not line.startswith(" ") and " failed:" not in line)
 
 
 def _beside(
@@ -83,6 +87,7 @@ def _beside(
     """Return the side views; those that read every cell's files only for a grid that is small."""
     beside = Beside()
     steps: list[StepCurve] = []
+    beside.add(sections.measured_against(bench.results, verdicts))
     small = len(bench.results) <= LARGE
     if small:
         records = _records(bench)
@@ -95,8 +100,10 @@ def _beside(
         _inside(bench, verdicts, beside)
         found = forecasts.causes(verdicts, records, bench.outcomes)
         beside.add(forecasts.explained(verdicts, found))
-        for row, seeds, cause in found:
-            beside.remark(row, f"Likely cause, {seeds}: {cause.name}: {cause.evidence}")
+        for one in found:
+            if one.cause:
+                told = f"{one.name}, in {one.seeds} of {one.of} seeds: {one.evidence}"
+                beside.remark(one.row, f"Likely cause: {told}")
     else:
         beside.add(LEFT_TO_VERBS)
     return beside, steps, scores
@@ -104,9 +111,8 @@ def _beside(
 
 def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
     """Add what flips, what hides in classes and what came with the gains."""
-    rules = bench.declaration.rules
-    levels = bench.levels(rules.alpha)
-    beside.add(sections.flipping(flips(bench.results, verdicts, bench.outcomes, rules, levels)))
+    found = flips(bench.results, verdicts, bench.outcomes, bench.rules, bench.levels())
+    beside.add(sections.flipping(found))
     arms = []
     for row, verdict in enumerate(verdicts):
         if inside := _classes(bench, verdict):
@@ -121,7 +127,8 @@ def _classes(bench: Bench, verdict: Verdict) -> list[PartGain]:
         return []
     classes = bench.ledger.read(verdict.cells[0]).data.classes
     try:
-        return part_gains(verdict, bench.outcomes, "class", classes, bench.declaration.rules)
+        rules = bench.rules(family_of(verdict))
+        return part_gains(verdict, bench.outcomes, "class", classes, rules, verdict.level)
     except BadInputError:  # predictions were not kept
         return []
 
@@ -165,13 +172,19 @@ def _scores(
     return forecasts.score_points(found, places)
 
 
-def _restricted(where: str) -> tuple[str, ...]:
-    return (f"Shown where {where}; corrected for all arms of each family.",) if where else ()
-
-
-def _over_others(bench: Bench) -> dict[str, tuple[Verdict, ...]]:
+def _over_others(bench: Bench, shown: Sequence[Verdict]) -> dict[str, tuple[Verdict, ...]]:
+    """Return the verdicts of the arms that are shown over each exploratory baseline."""
     names = sorted({other.name for cell in bench.results for other in cell.exploratory})
-    return {name: tuple(bench.verdicts(name)) for name in names}
+    arms = {cell for verdict in shown for cell in verdict.cells}
+    return {
+        name: tuple(v for v in bench.verdicts(name) if not arms.isdisjoint(v.cells))
+        for name in names
+    }
+
+
+def _named(verdicts: Iterable[Verdict]) -> set[str]:
+    """Return the cells that verdicts rest on."""
+    return {cell for v in verdicts for cell in (*v.cells, *v.baseline_cells)}
 
 
 def left_out(ledger: Ledger) -> list[Told]:

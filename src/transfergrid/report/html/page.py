@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from html import escape
 from importlib import resources
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html import charts, pieces, rows, themes
-from transfergrid.report.html.answer import SAID, Answer, Counts, answers, counts
+from transfergrid.report.html.answer import SAID, Answer, Counts, answers, counts, listed, summary
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import budget
@@ -24,7 +25,9 @@ _POLICY = (
 def page(data: ReportData) -> str:
     """Return the whole report as one HTML text that needs nothing else."""
     title = data.title or question(data)
-    body = "\n".join([_top(data, title), _filters(data), *_sections(data), _footer(data)])
+    shown = [_filters(data), *_sections(data)] if data.verdicts else [*_beside_verdicts(data)]
+    body = "\n".join([_top(data, title), *shown, _footer(data)])
+    body = re.sub(r"(\d) %", "\\1\u00a0%", body)  # a number and its unit on one line
     return (
         "<!doctype html>\n"
         '<html lang="en" data-theme="light">\n<head>\n<meta charset="utf-8">\n'
@@ -38,12 +41,8 @@ def page(data: ReportData) -> str:
 def question(data: ReportData) -> str:
     """Return the question that the verdicts answer."""
     targets = list(dict.fromkeys(verdict.target for verdict in data.verdicts))
-    on = _listed(targets) if len(targets) <= 3 else f"{len(targets)} targets"
+    on = listed(targets) if len(targets) <= 3 else f"{len(targets)} targets"
     return f"Which source and strategy help on {on or 'the target'}, and which hurt?"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def reach(data: ReportData) -> float:
@@ -57,7 +56,7 @@ def _file(name: str) -> str:
 
 
 def _script(data: ReportData) -> str:
-    specs = charts.templates(data.rules.margin, reach(data))
+    specs = charts.templates(data.rules.margin, reach(data), rows.sources_in_order(data.verdicts))
     found = rows.payload(data, compiled(specs, themes.themes()))
     ours = "\n".join(_file(name) for name in SCRIPTS)
     return (
@@ -67,6 +66,8 @@ def _script(data: ReportData) -> str:
 
 
 def _top(data: ReportData, title: str) -> str:
+    if not data.verdicts:
+        return _nothing(data, title)
     told = answers(data)
     shown = "".join(_answer(answer) for answer in told[:12])
     rest = "".join(_answer(answer) for answer in told[12:])
@@ -76,17 +77,33 @@ def _top(data: ReportData, title: str) -> str:
         if rest
         else ""
     )
+    lead = "".join(f"<p>{escape(line)}</p>" for line in summary(data))
     return (
         '<a class="skip" href="#comparisons">Skip to all comparisons</a>\n'
-        '<header class="top"><div class="kicker"><span>transfergrid report</span>'
-        '<button type="button" id="theme" aria-label="Change between light and dark">Dark'
-        f"</button></div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
-        '<section id="answer"><h2>The answer</h2>\n'
-        f'<ul class="answers">{shown}</ul>{more}\n'
+        f'{_header(title)}<section id="answer"><h2>The answer</h2>\n<div class="lead">{lead}</div>'
+        f'<h3>What to use</h3><ul class="answers">{shown}</ul>{more}\n'
         f"{_counts(counts(data), data)}</section>"
     )
 
 
+def _header(title: str) -> str:
+    return (
+        '<header class="top"><div class="kicker"><span>transfergrid report</span>'
+        '<button type="button" id="theme" aria-label="Change between light and dark">Dark'
+        f"</button></div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
+    )
+
+
+def _nothing(data: ReportData, title: str) -> str:
+    """Return the top of a page without any comparison."""
+    why = f"; {len(data.failed)} cells failed, see below" if data.failed else ""
+    return (
+        f'{_header(title)}<section id="answer"><h2>The answer</h2>\n<div class="lead"><p>None yet: '
+        f"no cell is compared with a baseline{why}.</p></div></section>"
+    )
+
+
+CORRECTIONS = {"holm": "Holm", "bh": "Benjamini–Hochberg", "none": "not at all"}
 _HOW_ANSWERED = (
     "The arm to use is chosen by its score on validation alone; its gain over the baseline is then "
     "read on the test set, with a 95 % interval. “Helped” and “hurt” are said only where a test "
@@ -114,6 +131,8 @@ def _counts(found: Counts, data: ReportData) -> str:
         for kind, text in words.items()
     )
     total = sum(found.kinds.values())
+    if not total:
+        return '<p class="how">No source is compared with a baseline, only arms without one.</p>'
     aside = f" {found.aside} placebos and controls are not counted." if found.aside else ""
     return (
         f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
@@ -170,6 +189,7 @@ def _sections(data: ReportData) -> Iterable[str]:
         "forest",
         pieces.legend(),
     )
+    yield from _named(data, "references")
     yield pieces.charted(
         "labels",
         "Gains over label budgets",
@@ -183,8 +203,8 @@ def _sections(data: ReportData) -> Iterable[str]:
     yield pieces.charted(
         "steps",
         "While they learn",
-        "Mean validation score over training steps: lines in colour are sources, the dashed one is "
-        "the baseline. The test set is read once, at the end.",
+        "Mean validation score over training steps: each line with marks is a source, the dashed "
+        "one is the baseline. The test set is read once, at the end.",
         "steps",
         width="small",
     )
@@ -200,13 +220,18 @@ def _sections(data: ReportData) -> Iterable[str]:
     yield pieces.charted(
         "scores",
         "Scores and gains",
-        "Each point is a source with a strategy: a score that tells rises from left to right.",
+        "Each point is a source with a strategy: a score that tells rises from left to right. "
+        "Placebos are left out.",
         "scores",
         width="small",
     )
-    placed = ("crossover", "scorecard")
+    placed = ("crossover", "scorecard", "references")
     yield from _named(data, *(one.name for one in data.sections if one.name not in placed))
     yield _table(data)
+    yield from _beside_verdicts(data)
+
+
+def _beside_verdicts(data: ReportData) -> Iterable[str]:
     yield _not_there(data)
     yield _declared(data)
 
@@ -245,7 +270,8 @@ def _declared(data: ReportData) -> str:
     lines = [
         f"A verdict is, in this order: no difference, if the gain is shown to lie within "
         f"±{rules.margin:g} points; helped or hurt, if a two-sided test at {rules.alpha:g}, "
-        f"corrected ({rules.correction}) over the comparisons of one target, label budget and "
+        f"corrected ({CORRECTIONS.get(rules.correction, rules.correction)}) over the comparisons "
+        "of one target, label budget and "
         "baseline, rejects that there is none; else undecided.",
         "Gains are paired by seed. Where predictions of each test item are kept, the interval "
         "covers new seeds and new test items.",
@@ -253,8 +279,9 @@ def _declared(data: ReportData) -> str:
     ]
     listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
-        '<section id="declared"><h2>How this was decided</h2><p class="how">What was fixed before '
-        f'the results were looked at.</p><ul class="lines">{listed}</ul></section>'
+        '<section id="declared"><h2>How this was decided</h2><p class="how">The rules of a '
+        "verdict, and what was declared before any result was looked at.</p>"
+        f'<ul class="lines">{listed}</ul></section>'
     )
 
 

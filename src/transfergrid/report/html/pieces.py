@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -66,14 +67,20 @@ def section(found: Section) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in found.lines)
     listed = f'<ul class="lines">{lines}</ul>' if lines else ""
     tables = "".join(table(each) for each in found.tables)
+    notes = "<br>".join(escape(note) for note in found.notes)
+    below = f'<p class="how notes">{notes}</p>' if notes else ""
     return (
         f'<section id="{escape(found.name)}"><h2>{escape(found.title)}</h2>'
-        f'<p class="how">{escape(found.reading)}</p>{listed}{tables}</section>'
+        f'<p class="how">{escape(found.reading)}</p>{listed}{tables}{below}</section>'
     )
 
 
 def table(found: Table, folded: bool = True) -> str:
-    """Return a table; columns that hold numbers alone stand to the right, a long one is folded."""
+    """Return a table; columns that hold numbers alone stand to the right, a long one is folded.
+
+    A column in which nothing stands is left out.
+    """
+    found = _without_empty(found)
     columns = list(zip(*found.rows, strict=True)) or [() for _ in found.columns]
     right = [all(isinstance(cell, (int, float, type(None))) for cell in c) for c in columns]
     style = ['class="number"' if is_right else "" for is_right in right]
@@ -83,7 +90,10 @@ def table(found: Table, folded: bool = True) -> str:
     )
     body = "".join(
         "<tr>"
-        + "".join(f"<td {of}>{_cell(cell)}</td>" for cell, of in zip(row, style, strict=True))
+        + "".join(
+            f'<td data-label="{escape(name)}" {of}>{_cell(cell)}</td>'
+            for name, cell, of in zip(found.columns, row, style, strict=True)
+        )
         + "</tr>"
         for row in found.rows
     )
@@ -94,7 +104,18 @@ def table(found: Table, folded: bool = True) -> str:
     )
     if len(found.rows) <= MOST_OPEN or not folded:
         return whole
-    return f"<details><summary>all {len(found.rows)} lines</summary>{whole}</details>"
+    return f"<details><summary>show all {len(found.rows)} lines</summary>{whole}</details>"
+
+
+def _without_empty(found: Table) -> Table:
+    kept = [i for i in range(len(found.columns)) if any(row[i] is not None for row in found.rows)]
+    if not found.rows:
+        return found
+    return replace(
+        found,
+        columns=tuple(found.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in found.rows),
+    )
 
 
 def _cell(value: Any) -> str:

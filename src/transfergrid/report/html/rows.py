@@ -63,6 +63,12 @@ class _Order:
         }
 
 
+def sources_in_order(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the sources as columns of heat maps have them."""
+    columns = _Order(verdicts, source_names(verdicts)).columns
+    return sorted(columns, key=lambda name: columns[name])
+
+
 def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the strategies, those with the larger mean gain of their sources first."""
     gains: defaultdict[str, list[float]] = defaultdict(list)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.gains import points
 from transfergrid.evidence.parts import PartGain
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.record import Labels
 from transfergrid.report.curves_words import Legend, Writer
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import Section, Table
@@ -52,7 +58,8 @@ def told(verdict: Verdict) -> str:
 
 
 def flipping(flips: Sequence[Flip]) -> Section | None:
-    """Return the verdicts that depend on how one looks."""
+    """Return the verdicts that depend on how one looks; a placebo's are nobody's question."""
+    flips = [flip for flip in flips if flip.verdict.kind != PLACEBO]
     rows = [
         (*arm(flip.verdict), told(flip.verdict), way, told(other), _gain(other), interval(other))
         for flip in flips
@@ -66,8 +73,17 @@ def flipping(flips: Sequence[Flip]) -> Section | None:
         reading="Each line is a verdict that is another one when looked at otherwise: over another "
         "baseline, without collapsed and underfit runs, or on this test set only. The primary one "
         "counts; trust those that are not listed here the most.",
+        lines=(_ways(flips),),
         tables=(_limited((*ARM, "verdict", "but", "is then", "gain then", "95 %"), rows),),
     )
+
+
+def _ways(flips: Sequence[Flip]) -> str:
+    """Count the flips by what brings them about, the most frequent first."""
+    found = Counter(way for flip in flips for way in flip.others)
+    ways = ", ".join(f"{number} {way}" for way, number in found.most_common())
+    several = "verdicts would be other ones" if len(flips) > 1 else "verdict would be another"
+    return f"{len(flips)} {several}: {ways}."
 
 
 def _gain(verdict: Verdict) -> str | None:
@@ -75,7 +91,11 @@ def _gain(verdict: Verdict) -> str | None:
 
 
 def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None:
-    """Return the classes that are shown to lose, given the gains in all classes of each arm."""
+    """Return the classes that are shown to lose, given the gains in all classes of each arm.
+
+    Placebos, which are meant to lose, are left out.
+    """
+    arms = [(verdict, inside) for verdict, inside in arms if verdict.kind != PLACEBO]
     rows, hidden = [], 0
     for verdict, inside in arms:
         hurt = [part for part in inside if part.decision.kind is Kind.NEGATIVE]
@@ -85,13 +105,16 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
         ]
     if not arms:
         return None
-    found = "comparison hides" if hidden == 1 else "comparisons hide"
+    hides = "hides" if hidden < 2 else "hide"
     return Section(
         name="classes",
         title="Inside the classes",
         reading="A mean can look fine while a class is harmed: each line is a class whose gain is "
         "shown to be below zero, corrected over the classes of its comparison.",
-        lines=(f"{hidden} {found} a harmed class behind a mean that is not shown to be harmed.",),
+        lines=(
+            f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
+            "that is not shown to be harmed.",
+        ),
         tables=(_limited((*ARM, "verdict", "class", "test items", "gain in the class"), rows),)
         if rows
         else (),
@@ -128,8 +151,28 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
         reading="Changes against the baseline in points, with 95 % over seeds on this test set: of "
         "the calibration error (less is better), of train less test score (less is better), and "
         "of the score on the source's own task (below zero is forgotten).",
+        lines=tuple(
+            filter(
+                None,
+                (
+                    _shown("calibration error", [e.calibration for e in known]),
+                    _shown("overfitting gap", [e.overfitting for e in known]),
+                    _shown("score on the source's task", [e.forgetting for e in known]),
+                ),
+            )
+        ),
         tables=(_limited(columns, rows),),
     )
+
+
+def _shown(name: str, changes: Sequence[Change | None]) -> str:
+    """Count the changes whose interval lies above and below zero."""
+    known = [change for change in changes if change and change.change is not None]
+    if not known:
+        return ""
+    above = sum(change.low is not None and change.low > 0 for change in known)
+    below = sum(change.high is not None and change.high < 0 for change in known)
+    return f"The {name} rose in {above} and fell in {below} of {len(known)} comparisons."
 
 
 def _change(change: Change | None) -> str | None:
@@ -137,6 +180,39 @@ def _change(change: Change | None) -> str | None:
         return None
     ends = [number(end, "%", signed=True) for end in (change.low, change.high) if end is not None]
     return number(change.change, "%", signed=True) + (f" [{', '.join(ends)}]" if ends else "")
+
+
+def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
+    """Return the scores of arms without a source, for the places of the verdicts."""
+    places = {(verdict.target, verdict.labels) for verdict in verdicts}
+    scores: defaultdict[tuple[str, Labels], defaultdict[str, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for cell in results:
+        place = (cell.names.target, cell.labels)
+        if not cell.names.source and cell.score is not None and place in places:
+            scores[place][cell.names.strategy].append(points(cell.metric) * cell.score)
+    strategies = sorted({name for found in scores.values() for name in found})
+    rows = [
+        (target, str(labels), *(_mean_sd(scores[target, labels].get(n, ())) for n in strategies))
+        for target, labels in sorted(scores, key=lambda place: (place[0], labels_order(place[1])))
+    ]
+    if not rows:
+        return None
+    return Section(
+        name="references",
+        title="What the gains are measured against",
+        reading="Mean test score ± standard deviation over seeds of what takes nothing from a "
+        "source. A gain over a baseline that a classical learner beats is little gained.",
+        tables=(_limited(("target", "labels", *strategies), rows),),
+    )
+
+
+def _mean_sd(scores: Sequence[float]) -> str | None:
+    if not scores:
+        return None
+    sd = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{statistics.fmean(scores):.1f}{sd} (n = {len(scores)})"
 
 
 def crossing(curves: Sequence[Curve]) -> Section | None:
@@ -159,22 +235,24 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
     if not rows:
         return None
     columns = (
-        *("target", "source", "strategy", "over", "crossover", "first budget", "last budget"),
-        *("mean over log labels", "label efficiency", "source's labels charged"),
+        *("target", "source", "strategy", "over", "crossover", "gain at first budget"),
+        *("gain at last budget", "mean over log labels", "label efficiency"),
+        "label efficiency, source's labels counted",
     )
     return Section(
         name="crossover",
         title="From how many labels on a source no longer helps",
         reading="The crossover is the bracket of budgets in which the gain ceases to be shown. "
-        "Gains are in points with 95 % intervals, not corrected; label efficiency is how many "
-        "times the labels the baseline needs for the same score.",
+        "Gains are in points with 95 % intervals, not corrected, and a dash for an end beyond the "
+        "budgets that were run; label efficiency is how many times the labels the baseline needs "
+        "for the same score.",
         tables=(_limited(columns, rows),),
-        lines=tuple(legend.lines()),
+        notes=tuple(legend.lines()),
     )
 
 
 def _charged(curve: Curve, write: Writer) -> str | None:
-    return None if curve.charged is None else write.measure(curve.charged.efficiency)
+    return None if curve.charged is None else write.measure(curve.charged.efficiency, digits=3)
 
 
 def _limited(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Table:

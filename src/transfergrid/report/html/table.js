@@ -12,10 +12,10 @@ const COLUMNS = [
   { name: "mean", title: "score", text: (row) => number(row.mean, row.unit), number: true, wide: true },
   { name: "gain", title: "gain", text: (row) => number(row.gain, row.unit, true), number: true },
   { name: "low", title: "95 %", text: (row) => row.interval ?? "", number: true },
-  { name: "p_corrected", title: "p corrected", text: (row) => probability(row.p_corrected), number: true, wide: true },
+  { name: "p_corrected", title: "corrected p", text: (row) => probability(row.p_corrected), number: true, wide: true },
   { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.unit), number: true, wide: true },
+  { name: "n", title: "seeds", text: (row) => row.n, number: true, wide: true },
   { name: "seeds_needed", title: "more seeds", text: (row) => row.seeds_needed ?? "", number: true, wide: true },
-  { name: "n", title: "n", text: (row) => row.n, number: true, wide: true },
   { name: "seconds", title: "seconds", text: (row) => (row.seconds === undefined ? "" : row.seconds.toPrecision(2)), number: true, wide: true },
 ];
 let sorting = { name: null, up: true };
@@ -73,7 +73,7 @@ function lineOf(row) {
   const line = make("tr", { "data-row": row.row });
   line.append(...COLUMNS.map((column, i) => {
     const classes = [column.number && "number", column.wide && "wide-only"].filter(Boolean).join(" ");
-    const cell = make("td", { class: classes || null });
+    const cell = make("td", { class: classes || null, "data-label": column.title });
     cell.append(...(i === 0 ? [expand, " "] : []), column.text(row));
     return cell;
   }));
@@ -114,7 +114,8 @@ function detailsOf(row) {
 }
 
 function plainTable(titles, lines, firstNumber) {
-  const cell = (tag) => (text, i) => make(tag, { class: i >= firstNumber ? "number" : null }, text);
+  const cell = (tag) => (text, i) =>
+    make(tag, { class: i >= firstNumber ? "number" : null, "data-label": tag === "td" ? titles[i] : null }, text);
   return make("table", {}, make("thead", {}, make("tr", {}, ...titles.map(cell("th")))),
     make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell("td"))))));
 }

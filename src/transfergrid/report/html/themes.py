@@ -56,7 +56,7 @@ def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
             "labelFontSize": 12,
             "titleFontSize": 12,
             "titleFontWeight": "normal",
-            "labelLimit": 220,
+            "labelLimit": 400,
         },
         "legend": {**text, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
         "header": {**text, "labelFontSize": 12, "titleFontSize": 12},
