@@ -8,11 +8,14 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.comparisons import by_group, places_of
+from transfergrid.evidence.comparisons import by_group, exploratory, over, places_of
+from transfergrid.evidence.judging import judge
+from transfergrid.evidence.results import results_from
 from transfergrid.ledger import Ledger
 from transfergrid.record import Metric, Reference
 from transfergrid.report.closing import rows_of
 from transfergrid.verbs.table import command
+from verdict_cells import Cells
 
 GROUPS = np.repeat(["ann", "bob"], 10)
 
@@ -110,3 +113,30 @@ def test_many_groups_take_no_time():
     start = time.process_time()
     assert sum(map(len, places_of(groups).values())) == 50_000
     assert time.process_time() - start < 1
+
+
+PLACEBO_SOURCE = {"source": {"_target_": "transfergrid.sources.placebo.Placebo"}}
+
+
+def test_over_the_placebo_an_arm_meets_its_own_likes_of_the_same_seed_and_nothing_else():
+    cells = Cells()
+    base = cells.arm("scratch")
+    cells.arm("a", "glyphs", 85, base)
+    cells.arm("a", "noise", 75, base, config=PLACEBO_SOURCE)
+    cells.arm("b", "noise", 60, base, config=PLACEBO_SOURCE)
+    cells.arm("c", "glyphs", 85, base)
+    for made_of in (cells.records, results_from(cells.records)):
+        assert exploratory(made_of) == ["placebo"]
+        found = {c.id: c.baseline for c in over(made_of, "placebo")}
+        names = {c.id: (c.names.strategy, c.names.source, c.seed) for c in made_of}
+        paired = {names[one]: names[told.id] for one, told in found.items() if told}
+        assert paired == {("a", "glyphs", n): ("a", "noise", n) for n in range(5)}
+    (verdict,) = judge(over(results_from(cells.records), "placebo"), primary=False)
+    assert (verdict.baseline, round(verdict.gain, 1), verdict.kind) == ("placebo", 10.0, "transfer")
+
+
+def test_without_a_placebo_there_is_none_to_compare_with():
+    cells = Cells()
+    cells.arm("a", "glyphs", 85, cells.arm("scratch"))
+    with pytest.raises(BadInputError, match="placebo"):
+        over(cells.records, "placebo")

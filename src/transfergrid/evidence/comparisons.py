@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +15,70 @@ from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.scoring import BY_ITEM, RESAMPLED, SHARES
+from transfergrid.origins import is_placebo
 from transfergrid.record import Record, Reference
 
 Cell = TypeVar("Cell", Record, Result)
 
 
+PLACEBO = "placebo"
+"""The baseline that is no strategy: the same arm from a source that knows nothing."""
+
+
+def exploratory(cells: Iterable[Cell]) -> list[str]:
+    """Return the names of all exploratory baselines that cells have, the placebo's if any is."""
+    listed = list(cells)
+    names = {other.name for cell in listed for other in cell.exploratory}
+    return sorted(names | ({PLACEBO} if any(map(_is_placebo, listed)) else set()))
+
+
 def over(records: Iterable[Cell], name: str) -> list[Cell]:
     """Return the cells as compared with the exploratory baseline of this name, where they have it.
 
-    Cells that name no such baseline are compared with nothing.
+    "placebo" is the cell of the same strategy, architecture and seed block whose source is a
+    placebo: what is gained over it is knowledge. Cells that have no such baseline are compared with
+    nothing.
 
     Raises:
         BadInputError: none of them does.
     """
     cells = list(records)
-    known = {other.name for cell in cells for other in cell.exploratory}
-    known |= {cell.baseline.name for cell in cells if cell.baseline}
-    check_known("baseline", name, sorted(known))
+    primary = {cell.baseline.name for cell in cells if cell.baseline}
+    check_known("baseline", name, sorted(primary.union(exploratory(cells))))
+    if name == PLACEBO:
+        placebos = _placebos(cells)
+        return [replace(cell, baseline=_placebo_of(cell, placebos)) for cell in cells]
     return [replace(cell, baseline=_named(cell, name)) for cell in cells]
 
 
 def _named(cell: Record | Result, name: str) -> Reference | None:
     there = [*([cell.baseline] if cell.baseline else []), *cell.exploratory]
     return next((other for other in there if other.name == name), None)
+
+
+def _placebos(cells: Iterable[Record | Result]) -> dict[tuple[Any, ...], Record | Result]:
+    """Return placebos by what they share with the cells that they stand for, the first by name."""
+    by_name = sorted(filter(_is_placebo, cells), key=lambda cell: cell.names.source or "")
+    return {_but_source(cell): cell for cell in reversed(by_name)}
+
+
+def _placebo_of(
+    cell: Record | Result, placebos: Mapping[tuple[Any, ...], Record | Result]
+) -> Reference | None:
+    if cell.names.source is None or _is_placebo(cell):
+        return None
+    found = placebos.get(_but_source(cell))
+    return Reference(name=PLACEBO, id=found.id) if found else None
+
+
+def _but_source(cell: Record | Result) -> tuple[Any, ...]:
+    parts = cell.parts
+    shared = parts.strategy, parts.target, parts.training
+    return *shared, cell.names.architecture, cell.labels, cell.seed
+
+
+def _is_placebo(cell: Record | Result) -> bool:
+    return cell.placebo if isinstance(cell, Result) else is_placebo(cell)
 
 
 def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[Record], Read]]:

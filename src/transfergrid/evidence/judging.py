@@ -243,10 +243,10 @@ class _Table:
                 continue
             there = arms.baselines_of(cells, self.by_id)
             asked = next(cell.baseline.name for cell in tried if cell.baseline)
-            reference = there[0].names.strategy if there else asked
-            name = self.names[arms.key_of(there[0])][2] if there else reference
+            is_named = bool(there) and there[0].names.strategy == asked
+            name = self.names[arms.key_of(there[0])][2] if is_named else asked
             pairs = paired(cells, there)
-            yield Comparison(key, cells or tried, name, reference, pairs, there, self.read)
+            yield Comparison(key, cells or tried, name, asked, pairs, there, self.read)
 
     def _baseline_parts(self, cells: Sequence[Result]) -> object:
         """Return the parts of an arm that is named as its own baseline, which is no comparison."""

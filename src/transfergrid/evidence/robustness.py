@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from transfergrid.evidence.comparisons import over
+from transfergrid.evidence.comparisons import exploratory, over
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judging import Family, Levels, RulesOf, Seen, each, family_of, judge
 from transfergrid.evidence.outcomes import Read
@@ -86,10 +86,10 @@ def _over_others(
     judged: Callable[..., list[Verdict]],
     against: str | None,
 ) -> dict[str, dict[Arm, Verdict]]:
-    names = {other.name for cell in results for other in cell.exploratory} - {against}
+    names = [name for name in exploratory(results) if name != against]
     ways = {
         f"over {name}": _by_arm(judged(over(results, name), read=read, primary=False))
-        for name in sorted(names)
+        for name in names
     }
     if against:
         ways[OVER_PRIMARY] = _by_arm(judged(results, read=read))
