@@ -75,8 +75,8 @@ class Rules:
 
     def __post_init__(self) -> None:
         correction(self.correction)
-        if not self.margin > 0:
-            raise BadInputError(f"the margin must be above 0 points: {self.margin}")
+        if not 0 < self.margin < float("inf"):
+            raise BadInputError(f"the margin must be a number of points above 0: {self.margin}")
         for name in ("alpha", "power"):
             if not 0 < getattr(self, name) < 1:
                 raise BadInputError(f"{name} must lie between 0 and 1: {getattr(self, name)}")

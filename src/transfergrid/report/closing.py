@@ -18,7 +18,6 @@ from transfergrid.report.declared import declared_lines, left_out
 from transfergrid.report.table import show
 from transfergrid.report.words import Told
 
-
 EARLY = (
     "Gains are shown once the grid is through: a look at them now would be charged for.\n"
     "The same command goes on; transfergrid table shows them nevertheless."

@@ -42,6 +42,12 @@ SCORES = (
 )
 
 
+BY_MEAN = (
+    "In {of} of the comparisons sources have baselines of their own, as with several "
+    "architectures: there τ and regret go by the scores reached, not by the gains."
+)
+
+
 def flips(
     found: Sequence[Flip], format: str = "table", width: int = 80, symbols: Symbols = UNICODE
 ) -> str:
@@ -184,12 +190,14 @@ def scores(
 
 def scores_legend(found: Sequence[ScorecardRow]) -> str:
     """Return what a reader must know to read the scorecard, and what keeps it from saying much."""
+    by_mean = max((row.by_mean for row in found), default=0)
+    apart = " " + BY_MEAN.format(of=by_mean) if by_mean else ""
     notes: dict[str, list[str]] = {}
     for row in found:
         notes.setdefault(row.note or "", []).append(row.score)
     notes.pop("", None)
     told = [f" {_all_or(names, found)}: {note}." for note, names in notes.items()]
-    return SCORES + "".join(told)
+    return SCORES + apart + "".join(told)
 
 
 def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.correction import benjamini_hochberg
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import PLACEBO, TRANSFER, Verdict
 from transfergrid.record import Labels
 from transfergrid.report.html.data import ReportData
+from transfergrid.report.verdict_words import kept
 from transfergrid.report.words import budget, number
 
 SAID = {
@@ -58,7 +58,7 @@ class Counts:
     without_seeds: int
     """Undecided ones that no number of seeds would decide, or that cannot tell."""
     helped_overall: int
-    """Gains, and losses below, that stand with the false discovery rate held over the grid."""
+    """Proven gains, and losses below, that stand if the false discovery rate is held overall."""
     hurt_overall: int
     aside: int
     """Placebos and controls, which are not counted above."""
@@ -285,14 +285,12 @@ def counts(data: ReportData) -> Counts:
     kinds = Counter(verdict.verdict for verdict in counted)
     undecided = [v.seeds_needed for v in counted if v.verdict is Kind.UNDECIDED]
     needed = [number for number in undecided if number is not None]
-    tested = [(v.p, v.gain) for v in counted if v.p is not None and v.gain is not None]
-    held = benjamini_hochberg([p for p, _ in tested])
-    signs = [gain > 0 for (_, gain), p in zip(tested, held, strict=True) if p <= data.rules.alpha]
+    held = Counter(verdict.verdict for verdict in kept(counted))
     return Counts(
         kinds={kind: kinds.get(kind, 0) for kind in Kind},
         seeds=int(statistics.median(needed)) if needed else None,
         without_seeds=len(undecided) - len(needed),
-        helped_overall=sum(signs),
-        hurt_overall=len(signs) - sum(signs),
+        helped_overall=held[Kind.POSITIVE],
+        hurt_overall=held[Kind.NEGATIVE],
         aside=len(data.verdicts) - len(counted),
     )

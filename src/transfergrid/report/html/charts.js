@@ -1,6 +1,7 @@
 /* Charts: a panel for each target and label budget, drawn when it comes near the screen. */
 
 const MOST_ARMS = 40;
+const ERRORS = 1; // of Vega's levels: that a filter leaves a layer empty is no reason to warn
 const panels = new Map(); // element of the chart -> {name, rows, look, drawn}
 const near = new IntersectionObserver((seen) => {
   for (const entry of seen) if (entry.isIntersecting) draw(entry.target);
@@ -68,7 +69,7 @@ async function draw(element) {
   const look = (panel.look = theme());
   const place = make("div");
   const chart = spec(panel.name, panel.rows, element.clientWidth);
-  const drawn = await vegaEmbed(place, chart, { mode: "vega", renderer: "svg", actions: false, hover: false, tooltip: showTip });
+  const drawn = await vegaEmbed(place, chart, { mode: "vega", renderer: "svg", actions: false, hover: false, tooltip: showTip, logLevel: ERRORS });
   if (panel.look !== look) return drawn.finalize(); // another drawing has overtaken this one
   panel.drawn?.finalize();
   panel.drawn = drawn;

@@ -34,7 +34,7 @@ def page(data: ReportData) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n"
-        f"<body>\n{body}\n{_script(data)}\n</body>\n</html>\n"
+        f"<body>\n{body}\n{_script(data) if data.verdicts else ''}\n</body>\n</html>\n"
     )
 
 
@@ -86,11 +86,13 @@ def _top(data: ReportData, title: str) -> str:
     )
 
 
-def _header(title: str) -> str:
+_THEME = '<button type="button" id="theme" aria-label="Change between light and dark">Dark</button>'
+
+
+def _header(title: str, tools: str = _THEME) -> str:
     return (
         '<header class="top"><div class="kicker"><span>transfergrid report</span>'
-        '<button type="button" id="theme" aria-label="Change between light and dark">Dark'
-        f"</button></div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
+        f"{tools}</div>\n<h1>{escape(title)}</h1></header>\n<main>\n"
     )
 
 
@@ -98,7 +100,7 @@ def _nothing(data: ReportData, title: str) -> str:
     """Return the top of a page without any comparison."""
     why = f"; {len(data.failed)} cells failed, see below" if data.failed else ""
     return (
-        f'{_header(title)}<section id="answer"><h2>The answer</h2>\n<div class="lead"><p>None yet: '
+        f'{_header(title, "")}<section id="answer"><h2>The answer</h2>\n<div class="lead"><p>None yet: '
         f"no cell is compared with a baseline{why}.</p></div></section>"
     )
 
@@ -137,8 +139,8 @@ def _counts(found: Counts, data: ReportData) -> str:
     return (
         f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
         f'<p class="how">With the false discovery rate held over the whole grid '
-        f"(Benjamini–Hochberg), {found.helped_overall} gains and {found.hurt_overall} losses "
-        f'stand.{aside}</p><p class="how">{_HOW_ANSWERED}</p>'
+        f"(Benjamini–Hochberg), {found.helped_overall} of these gains and {found.hurt_overall} "
+        f'of these losses stand.{aside}</p><p class="how">{_HOW_ANSWERED}</p>'
     )
 
 
