@@ -1,11 +1,22 @@
 """The scorecard on gains whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import weightedtau
 
+from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.rank_statistics import jackknife, mean_tau, weighted_tau
-from transfergrid.evidence.scorecard import Forecast, MeasuredGain, scorecard, scorecard_of
+from transfergrid.evidence.scorecard import (
+    Forecast,
+    MeasuredGain,
+    forecasts_of,
+    gain_of,
+    scorecard,
+    scorecard_of,
+)
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.scores.base import Value
 from transfergrid.scores.keeping import Kept
 
@@ -62,6 +73,57 @@ def test_regret_is_in_points_of_the_best_source_even_where_the_score_is_silent_o
 
 def test_sources_that_tie_for_the_first_place_share_it():
     assert only(forecasts([0.9, 0.9, 0.1], [0.0, 6.0, 5.0])).regret == 3.0
+
+
+def over(baselines, means, gains, values):
+    cells = forecasts(values, gains)
+    return [
+        replace(cell, mean=mean, baselines=frozenset(of))
+        for cell, mean, of in zip(cells, means, baselines, strict=True)
+    ]
+
+
+def test_over_different_baselines_the_source_that_scores_most_is_the_one_to_take():
+    """From 60 to 80 is more of a gain than from 85 to 92, and no reason to take it."""
+    row = only(over([["small"], ["large"]], [80.0, 92.0], [20.0, 7.0], [0.7, 0.9]))
+    assert (row.tau, row.regret, row.by_mean) == (1.0, 0.0, 1)
+    wrong = only(over([["small"], ["large"]], [80.0, 92.0], [20.0, 7.0], [0.9, 0.7]))
+    assert (wrong.tau, wrong.regret) == (-1.0, 12.0)
+    silent = only(over([["small"], ["large"]], [80.0, 92.0], [20.0, 7.0], [0.9, None]))
+    assert silent.regret == 12.0
+
+
+def test_over_one_baseline_gains_decide_whatever_seeds_there_are():
+    """Seeds differ in how hard they are: that of a source with few must not count for it."""
+    one, few = ["seed 0", "seed 1"], ["seed 1"]
+    row = only(over([one, few], [80.0, 84.0], [5.0, 2.0], [0.9, 0.7]))
+    assert (row.tau, row.regret, row.by_mean) == (1.0, 0.0, 0)
+    unknown = only(over([["small"], ["large"]], [80.0, None], [20.0, 7.0], [0.9, 0.7]))
+    assert (unknown.tau, unknown.by_mean) == (1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "baseline", "points", "metric", "told"),
+    [
+        (80.0, 60.0, 20.0, "accuracy", 80.0),
+        (0.5, 0.7, 0.2, "loss", -0.5),  # less is better
+        (0.7, 0.5, -0.2, "loss", -0.7),
+        (60.0, 60.0, 0.0, "accuracy", 60.0),
+        (0.5, 0.5, 0.0, "loss", None),
+    ],
+)
+def test_a_verdict_tells_what_it_is_over_and_where_it_ends(mean, baseline, points, metric, told):
+    verdict = Verdict(
+        source="a", architecture="net", strategy="lora", target="digits", labels=5,
+        baseline="scratch", n=1, gain=points, low=None, high=None, p=None, p_corrected=None,
+        verdict=Kind.UNDECIDED, detectable=None, seeds_needed=None, metric=metric, mean=mean,
+        baseline_mean=baseline, source_part="part a", target_part="target",
+        baseline_cells=("cell",),
+    )  # fmt: skip
+    found = gain_of(verdict)
+    assert (found.mean, found.baselines) == (told, {"cell"})
+    (joined,) = forecasts_of([kept("a", {"knn": Value(value=1.0)})], [found])
+    assert (joined.mean, joined.baselines) == (told, {"cell"})
 
 
 def test_groups_are_compared_within_and_averaged():

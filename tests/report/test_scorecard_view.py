@@ -51,3 +51,14 @@ def test_what_keeps_scores_from_saying_much_is_told_once():
     assert "a, b: too few sources to say: 2." in verdict_views.scores_legend(mixed)
     assert verdict_views.scores_legend(REAL[:1]) == verdict_views.SCORES
     assert verdict_views.scores_legend(REAL).endswith("one source at a time shows no spread.")
+
+
+def test_that_scores_and_not_gains_are_compared_is_told_where_it_is_so():
+    cells = [
+        Forecast(**{**vars(f), "mean": f.gain, "baselines": frozenset({f.source})})
+        for f in forecasts("a", GOOD, GAINS)
+    ]
+    mixed = scorecard([*cells, *forecasts("a", GOOD, GAINS, target="letters")])
+    told = "In 1 of the comparisons sources have baselines of their own"
+    assert told in verdict_views.scores_legend(mixed)
+    assert told not in verdict_views.scores_legend(REAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,25 @@ def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
     return list(found.values())
 
 
+def shares_baseline(group: Sequence[Forecast]) -> bool:
+    """Return whether gains may be compared: all sources are over one baseline, in shared seeds.
+
+    So they are where their mean scores, or the baselines, are not known.
+    """
+    if any(cell.mean is None or not cell.baselines for cell in group):
+        return True
+    return not any(
+        one.baselines.isdisjoint(other.baselines) for one, other in combinations(group, 2)
+    )
+
+
+def _worth(group: Sequence[Forecast]) -> list[float]:
+    """Return what each source of a group came to: its gain, or else its mean score."""
+    if shares_baseline(group):
+        return [cell.gain for cell in group]
+    return [cell.mean for cell in group if cell.mean is not None]  # which all of them have
+
+
 def mean_tau(cells: Iterable[Forecast]) -> float | None:
     """Return the mean weighted tau of groups with two sources or more; None if there are none."""
     taus = [tau for group in groups(cells) if (tau := _tau(group)) is not None]
@@ -32,9 +52,8 @@ def mean_tau(cells: Iterable[Forecast]) -> float | None:
 
 
 def _tau(group: Sequence[Forecast]) -> float | None:
-    values = [_known(cell) for cell in group if cell.value is not None]
-    gains = [cell.gain for cell in group if cell.value is not None]
-    return weighted_tau(values, gains)
+    rated = [cell for cell in group if cell.value is not None]
+    return weighted_tau([_known(cell) for cell in rated], _worth(rated))
 
 
 def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | None:
@@ -92,12 +111,12 @@ def mean_regret(cells: Iterable[Forecast]) -> float | None:
 
 def _regret(group: Sequence[Forecast]) -> float | None:
     """Return what following the score costs; of sources that tie for the first place, the mean."""
-    rated = [cell for cell in group if cell.value is not None]
-    if len(group) < 2 or not rated:
+    if len(group) < 2 or all(cell.value is None for cell in group):
         return None
-    top = max(_known(cell) for cell in rated)
-    put_first = statistics.fmean(cell.gain for cell in rated if cell.value == top)
-    return max(cell.gain for cell in group) - put_first
+    worth = _worth(group)
+    top = max(_known(cell) for cell in group if cell.value is not None)
+    first = [came_to for cell, came_to in zip(group, worth, strict=True) if cell.value == top]
+    return max(worth) - statistics.fmean(first)
 
 
 def pairs(cells: Iterable[Forecast]) -> list[float]:

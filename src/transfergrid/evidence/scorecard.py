@@ -1,7 +1,10 @@
 """Would a score have told? Transferability scores beside the gains that were measured later.
 
 Sources are compared inside a group: one target, label budget and strategy. What a row says is the
-mean over its groups.
+mean over its groups. Tau and regret ask which source to take: where all sources of a group share
+their baseline that is told by their gains; where they do not, as with several architectures, by the
+mean scores that they end at, for the largest gain may be over the poorest baseline. Whether a
+source ends below scratch is asked of its own baseline throughout.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from transfergrid.evidence.rank_statistics import (
     mean_tau,
     pairs,
     pooled,
+    shares_baseline,
 )
+from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.record import Labels
 
@@ -49,6 +54,10 @@ class MeasuredGain:
     negative: bool | None = None
     """Whether it ends below its baseline, as the caller judges that; None: not known."""
     placebo: bool = False
+    mean: float | None = None
+    """The score that it ends at, in points, oriented; None: not known."""
+    baselines: frozenset[str] = frozenset()
+    """The cells that the gain is over."""
 
 
 def gain_of(verdict: Verdict) -> MeasuredGain | None:
@@ -67,7 +76,17 @@ def gain_of(verdict: Verdict) -> MeasuredGain | None:
         high=verdict.high,
         negative=verdict.gain < 0,
         placebo=verdict.kind == PLACEBO,
+        mean=_oriented(verdict),
+        baselines=frozenset(verdict.baseline_cells),
     )
+
+
+def _oriented(verdict: Verdict) -> float | None:
+    """Return the mean score so that more is better, which its gain tells."""
+    if verdict.mean is None or verdict.baseline_mean is None or not verdict.gain:
+        return verdict.mean if verdict.metric == BY_ITEM else None
+    upwards = (verdict.mean > verdict.baseline_mean) == (verdict.gain > 0)
+    return verdict.mean if upwards else -verdict.mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +103,9 @@ class Forecast:
     gain: float
     negative: bool | None = None
     out_of_bounds: int = 0
+    mean: float | None = None
+    """As in `MeasuredGain`; so the next."""
+    baselines: frozenset[str] = frozenset()
 
     @property
     def group(self) -> tuple[str, Labels, str]:
@@ -99,13 +121,14 @@ class ScorecardRow:
     strategy: str | None
     """The strategy that it is about; None for all together."""
     tau: float | None
-    """Weighted Kendall tau of score and gain, mean over groups, in -1 to 1."""
+    """Weighted Kendall tau of score and gain (or mean score; see above), mean over groups."""
     low: float | None
     """Of its 95 % interval over sources (jackknife, t), cut at -1 and 1; None below `FEWEST`
     sources and where there is no spread, as where all of them are in order."""
     high: float | None
     regret: float | None
-    """regret@1, points: best gain minus that of the source put first, mean over groups."""
+    """regret@1, points: best gain (or mean score) minus that of the source put first, mean over
+    groups."""
     auroc: float | None
     """Chance that of two sources of a group the lower score is that of the cell below scratch."""
     auroc_pairs: int
@@ -114,6 +137,8 @@ class ScorecardRow:
     """The same over all cells, whatever their target, where scores need not be on one scale."""
     sources: int
     groups: int
+    by_mean: int
+    """Groups whose sources have different baselines, and are set in order by mean score."""
     cells: int
     negatives: int
     """Cells that end below scratch."""
@@ -195,6 +220,8 @@ def _forecast(name: str, kept: Sequence[Kept], gain: MeasuredGain) -> Forecast:
         gain=gain.gain,
         negative=gain.negative,
         out_of_bounds=sum(value.out_of_bounds for value in values),
+        mean=gain.mean,
+        baselines=gain.baselines,
     )
 
 
@@ -228,6 +255,7 @@ def _row(score: str, strategy: str | None, all_cells: Sequence[Forecast]) -> Sco
         auroc_pooled=pooled(cells),
         sources=sources,
         groups=len(groups(cells)),
+        by_mean=sum(not shares_baseline(group) for group in groups(cells)),
         cells=len(cells),
         negatives=sum(bool(cell.negative) for cell in cells),
         undefined=len(all_cells) - len(cells),
