@@ -194,7 +194,10 @@ def test_seeds_added_after_a_look_are_charged_for_and_it_is_told(study):
     assert len(levels) == 1
     assert levels.pop() < 0.02
     assert "1 look before" in lines(bench)
-    shown = [{len(s) for arms in one.seeds.values() for s in arms.values()} for one in looks(ledger)]
+    shown = [
+        {len(seeds) for arms in one.seeds.values() for seeds in arms.values()}
+        for one in looks(ledger)
+    ]
     assert shown == [{5}, {10}]
 
 

@@ -223,8 +223,9 @@ def test_declared_rules_decide_unless_others_are_typed_and_that_is_told(cells, r
     [
         (["--format", "jsn"], "unknown format 'jsn'; did you mean json?"),
         (["--correction", "hom"], "unknown correction 'hom'; did you mean holm?"),
-        (["--margin", "0"], "the margin must be above 0 points"),
-        (["--margin", "nan"], "the margin must be above 0 points"),
+        (["--margin", "0"], "the margin must be a number of points above 0"),
+        (["--margin", "nan"], "the margin must be a number of points above 0"),
+        (["--margin", "inf"], "the margin must be a number of points above 0"),
         (["--margin", "much"], "invalid float value: 'much'"),
         (["--alpha", "1.5"], "alpha must lie between 0 and 1"),
         (["--show", "flip"], "did you mean flips?"),
