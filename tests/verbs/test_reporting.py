@@ -47,7 +47,7 @@ def test_one_file_with_the_answer(results, tmp_path, capsys):
     out = tmp_path / "report.html"
     assert run(results.root, "-o", out) == 0
     assert "1 comparisons" in capsys.readouterr().out or out.exists()
-    text = out.read_text()
+    text = out.read_text().replace("\u00a0", " ")
     assert "use full_finetuning of birds, the best on validation (80.0 %)" in text
     row = payload(out)["rows"][0]
     assert set(row["cells"]) | set(row["baseline_cells"]) == set(payload(out)["cells"])
@@ -76,6 +76,13 @@ def test_where_narrows_what_is_shown(results, tmp_path, capsys):
     assert "transfergrid:" in capsys.readouterr().err
     assert run(results.root, "-o", tmp_path / "r.html", "--where", "source=birds") == 0
     assert "Shown where source=birds" in (tmp_path / "r.html").read_text()
+
+
+def test_where_leaves_runs_out(results, tmp_path):
+    assert run(results.root, "-o", tmp_path / "r.html", "--where", "seed<2") == 0
+    found = payload(tmp_path / "r.html")
+    assert found["rows"][0]["seeds"] == [0, 1]
+    assert {cell[0] for cell in found["cells"].values()} == {0, 1}
 
 
 def test_a_report_is_a_look(results, tmp_path):

@@ -1,11 +1,14 @@
 """The page's text, without a browser."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from made_report import ATTACK, small_report, verdict
 
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import CONTROL
 from transfergrid.report.html.page import page, question
 
 
@@ -73,6 +76,21 @@ def test_names_are_never_read_as_markup():
     text = page(attacked)
     assert "<script>window" not in text
     assert "<img src=x" not in text
+
+
+def test_where_all_failed_the_page_says_so_and_why():
+    none = {"verdicts": (), "over_baselines": {}, "sections": (), "steps": (), "scores": ()}
+    text = page(small_report(**none))
+    assert "no cell is compared with a baseline; 1 failed, see below" in text
+    assert "out of memory" in text
+    assert "<script" not in text, "nothing is left to draw"
+
+
+def test_without_any_source_there_is_no_count_of_them():
+    control = verdict(None, "scratch_converged", kind=Kind.UNDECIDED)
+    text = page(small_report(verdicts=(replace(control, kind=CONTROL),), steps=(), scores=()))
+    assert "No source is compared with a baseline" in text
+    assert 'class="counts"' not in text
 
 
 def test_the_question_names_the_targets():

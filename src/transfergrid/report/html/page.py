@@ -98,9 +98,10 @@ def _header(title: str, tools: str = _THEME) -> str:
 
 def _nothing(data: ReportData, title: str) -> str:
     """Return the top of a page without any comparison."""
-    why = f"; {len(data.failed)} cells failed, see below" if data.failed else ""
+    why = f"; {len(data.failed)} failed, see below" if data.failed else ""
     return (
-        f'{_header(title, "")}<section id="answer"><h2>The answer</h2>\n<div class="lead"><p>None yet: '
+        f'{_header(title, "")}<section id="answer"><h2>The answer</h2>\n<div class="lead">'
+        "<p>None yet: "
         f"no cell is compared with a baseline{why}.</p></div></section>"
     )
 
