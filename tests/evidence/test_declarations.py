@@ -14,7 +14,7 @@ from transfergrid.evidence.declarations import (
     newest,
     plans_by_family,
 )
-from transfergrid.evidence.judging import Family
+from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, named
 from transfergrid.record import Reference
 

@@ -7,8 +7,9 @@ import pytest
 
 from ledger_factory import made
 from transfergrid.evidence.decisions import Kind, Rules
+from transfergrid.evidence.families import Family, families_of
 from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
-from transfergrid.evidence.judging import Family, families_of, judge
+from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.rows import table_rows
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, TRANSFER

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.judging import Family
+from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import (
     RESERVE,
     Look,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
-from transfergrid.evidence.judging import Family
+from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
 from transfergrid.record import Reference
 

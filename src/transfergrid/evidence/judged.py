@@ -19,18 +19,17 @@ from transfergrid.evidence.declarations import (
     newest,
     plans_by_family,
 )
-from transfergrid.evidence.judging import (
-    Code,
+from transfergrid.evidence.families import (
     Family,
     Levels,
     RulesOf,
     Seen,
     each,
     families_of,
-    judge,
     seen_in,
     seen_of,
 )
+from transfergrid.evidence.judging import Code, judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.evidence.verdicts import Verdict

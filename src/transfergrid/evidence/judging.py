@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transfergrid.evidence import arms
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.decisions import Decision, Rules, decide
+from transfergrid.evidence.families import Family, Levels, RulesOf, arm_of, each, kind_of
 from transfergrid.evidence.gains import (
     block_gains,
     estimated,
@@ -32,26 +33,8 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
-from transfergrid.record import Labels, Parts
+from transfergrid.record import Labels
 
-
-class Family(NamedTuple):
-    """What is corrected together."""
-
-    target_part: str
-    labels: Labels
-    baseline: str
-    """As cells name it, whatever a table adds to tell two of one name apart: so a family stays
-    itself when a config changes."""
-    kind: str
-
-
-Seen = Mapping[str, frozenset[int]]
-"""The seeds that are looked at, by arm as `arm_of` spells it."""
-Levels = Callable[[Family, Seen], tuple[float, float]]
-"""Gives the error that a family may make at these seeds, and later with more; see `looks`."""
-RulesOf = Callable[[Family], Rules]
-"""Gives what a family is decided by, where families of one ledger were declared apart."""
 Code = Callable[[str], str]
 
 
@@ -146,43 +129,6 @@ def judge(
     return sorted(noted(verdicts), key=_order)
 
 
-def each(rules: Rules | RulesOf) -> RulesOf:
-    """Return what gives each family its rules."""
-    return rules if callable(rules) else lambda family: rules
-
-
-def arm_of(parts: Parts) -> str:
-    """Spell what tells an arm from the others of its family."""
-    return _spelled(parts.source, parts.strategy, parts.training)
-
-
-def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
-    """Return the seeds that verdicts on more than one seed show, by family and arm."""
-    found: defaultdict[Family, dict[str, frozenset[int]]] = defaultdict(dict)
-    for one in verdicts:
-        if one.n > 1:
-            arm = _spelled(one.source_part, one.strategy_part, one.training_part)
-            found[family_of(one)][arm] = frozenset(one.seeds)
-    return dict(found)
-
-
-def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
-    """Return the seeds of arms that have more than one, over the baselines that they name."""
-    found: defaultdict[Family, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for cell in cells:
-        if cell.baseline and cell.score is not None:
-            family = Family(cell.parts.target, cell.labels, cell.baseline.name, kind_of(cell))
-            found[family][arm_of(cell.parts)].add(cell.seed)
-    return {
-        family: {arm: frozenset(seeds) for arm, seeds in shown.items() if len(seeds) > 1}
-        for family, shown in found.items()
-    }
-
-
-def _spelled(*digests: str | None) -> str:
-    return ".".join((digest or "")[:8] for digest in digests)
-
-
 def _order(verdict: Verdict) -> tuple[object, ...]:
     kinds = (TRANSFER, PLACEBO, CONTROL)
     return (
@@ -195,28 +141,6 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
         verdict.source or "",
         verdict.strategy,
     )
-
-
-def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
-    """Return the identities of each family's cells, baselines by the names that cells give them."""
-    found: defaultdict[Family, set[str]] = defaultdict(set)
-    for cell in results:
-        for other in (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory):
-            family = Family(cell.parts.target, cell.labels, other.name, kind_of(cell))
-            found[family].add(cell.id)
-    return dict(found)
-
-
-def family_of(verdict: Verdict) -> Family:
-    """Return the family that a verdict was corrected in."""
-    return Family(verdict.target_part or "", verdict.labels, verdict.reference, verdict.kind)
-
-
-def kind_of(cell: Result) -> str:
-    """Return whether a cell shows transfer, a placebo, or an arm that has no source."""
-    if cell.names.source is None:
-        return CONTROL
-    return PLACEBO if cell.placebo else TRANSFER
 
 
 class _Table:

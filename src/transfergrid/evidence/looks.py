@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.judging import Family, Levels, Seen
+from transfergrid.evidence.families import Family, Levels, Seen
 from transfergrid.ledger import Ledger
 
 RESERVE = 0.2

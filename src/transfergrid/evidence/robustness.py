@@ -8,7 +8,8 @@ from functools import partial
 
 from transfergrid.evidence.comparisons import exploratory, over
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.judging import Family, Levels, RulesOf, Seen, each, family_of, judge
+from transfergrid.evidence.families import Family, Levels, RulesOf, Seen, each, family_of
+from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, Verdict

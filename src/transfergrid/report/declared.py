@@ -7,8 +7,8 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import SHOWN, Declaration, newest
+from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.judging import RulesOf, each, family_of
 from transfergrid.evidence.looks import named
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.judging import RulesOf, each, family_of
 from transfergrid.evidence.parts import By, PartGain, part_gains
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of

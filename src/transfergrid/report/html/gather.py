@@ -9,9 +9,9 @@ from typing import Any
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons
+from transfergrid.evidence.families import family_of
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared
-from transfergrid.evidence.judging import family_of
 from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
