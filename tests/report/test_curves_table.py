@@ -10,6 +10,7 @@ import pytest
 from curve_records import study
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import label_curves
+from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.report.curves_table import render
 
 
@@ -26,6 +27,21 @@ def test_the_table_fits_a_terminal_and_names_what_it_shows(found):
         assert word in text
     assert "nan" not in text.lower().replace("nance", "")
     assert "no common part: the source alone takes 1,600" in text
+
+
+def test_past_the_crossover_transfer_is_not_said_to_be_of_no_help(found):
+    """Where the gain is no longer shown it may still be there."""
+    (curve,), _ = found
+    crossing = Crossover("between", after=2.0, before=20.0, value=7.04, low=3.0, n=3)
+    lasting = replace(crossing, value=None)
+    for cross, told in (
+        (crossing, "between 2 and 20 a class, mean 0 at 7.0 [3.0, –]"),
+        (lasting, "between 2 and 20 a class, mean above 0 [3.0, –]"),
+    ):
+        text = render([replace(curve, measures=replace(curve.measures, crossover=cross))])
+        assert told in text
+        assert "Crossover: beyond it transfer is not shown to help" in text
+        assert "no longer helps" not in text
 
 
 def test_names_give_way_where_the_terminal_is_narrow(found):

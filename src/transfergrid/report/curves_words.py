@@ -89,14 +89,19 @@ class Writer:
         return f"[{ends[0]}, {ends[1]}]"
 
     def crossover(self, found: Crossover, axis: Axis) -> str:
-        """Write where transfer stops helping, as in "between 20 and 144 a class"."""
+        """Write where transfer is last shown to help and where its mean gain is gone.
+
+        As in "between 20 and 144 a class, mean 0 at 61.0 [31.2, –]".
+        """
         letter = self.legend.letter(found.note)
         after, before = found.after, found.before
         if found.kind == "between" and after is not None and before is not None:
-            interval = self.interval(found.low, found.high, 1 if axis is Axis.LABELS else 0)
+            digits = 1 if axis is Axis.LABELS else 0
+            interval = self.interval(found.low, found.high, digits)
+            mean = "above 0" if found.value is None else f"0 at {number(found.value, digits)}"
             span = f"{after:.4g} and {before:.4g}"
             told = f"between {span} a class" if axis is Axis.LABELS else f"between steps {span}"
-            return f"{told} {interval} {letter}".rstrip()
+            return " ".join(part for part in (f"{told}, mean {mean}", interval, letter) if part)
         if found.kind == "beyond" and after is not None:
             told = f"{after:.4g} a class" if axis is Axis.LABELS else f"step {after:.4g}"
             return f"beyond {told}: shown to help at the last {letter}".rstrip()

@@ -1,4 +1,8 @@
-"""The label budget, or the step, beyond which transfer no longer helps."""
+"""The label budget, or the step, beyond which transfer is not shown to help.
+
+That is the end of what is proven, not of what is true: past it transfer is shown to hurt, or the
+gain is not told from zero.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ class Crossover:
 
 
 def crossover(both: Both) -> Crossover:
-    """Return where transfer stops helping, as a bracket with its interval."""
+    """Return where transfer ceases to be shown to help, as a bracket with its interval."""
     signs = gain_signs(both)
     if all(sign is None for sign in signs):
         return Crossover("unknown", n=both.n, note="gains without intervals do not tell")
