@@ -100,6 +100,22 @@ def test_the_undecided_say_what_they_could_have_seen_and_what_it_would_take():
     assert "sees" not in render([POSITIVE])
 
 
+@pytest.mark.parametrize(
+    ("powers", "studies"),
+    [
+        ((0.8,), "8 of 10"),
+        ((0.9,), "9 of 10"),
+        ((0.95,), "95 of 100"),
+        ((0.8, 0.9), "8 or 9 of 10"),
+    ],
+)
+def test_what_could_have_been_seen_goes_by_the_power_asked_for(powers, studies):
+    undecided = [
+        replace(UNDECIDED, power=power, strategy=f"arm {power}", detectable=3.0) for power in powers
+    ]
+    assert f"would have been found in {studies} studies;" in " ".join(told(undecided).split())
+
+
 @pytest.mark.parametrize("format", ["table", "markdown", "latex"])
 def test_negative_transfer_is_said_of_a_negative_verdict_alone(format):
     assert "negative transfer" in told([NEGATIVE], format)

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.decisions import POWER, Kind
 from transfergrid.record import Labels
 
 TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
@@ -41,7 +41,7 @@ class Verdict:
     """Corrected for the family."""
     verdict: Kind
     detectable: float | None
-    """The smallest gain that would have been found at the corrected level (power .8)."""
+    """The smallest gain that would have been found at the corrected level, with `power`."""
     seeds_needed: int | None
     """Further seeds until a gain as large as the observed one (or the margin) would be found."""
     notes: tuple[str, ...] = ()
@@ -74,6 +74,8 @@ class Verdict:
     level: float = 0.05
     """The error allowed to the family at this look; see `looks`."""
     margin: float = 1.0
+    power: float = POWER
+    """With which `detectable` and `seeds_needed` hold."""
     beyond_margin: bool = False
     """Whether the whole interval lies past the margin on one side."""
     p_equivalent: float | None = None

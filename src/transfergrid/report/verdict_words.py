@@ -279,12 +279,20 @@ def legend(
     if not verdicts:
         return []
     lines = [_numbers(verdicts, correction), _marks(verdicts, symbols)]
-    if any(sees(v) for v in verdicts):
+    powers = sorted({v.power for v in verdicts if sees(v)})
+    if powers:
         lines.append(
-            "sees: the smallest gain that would have been found in 8 of 10 studies; more seeds: "
-            "until a gain as large as this one, or the margin, would be."
+            f"sees: the smallest gain that would have been found in {_studies(powers)}; more "
+            "seeds: until a gain as large as this one, or the margin, would be."
         )
     return lines + Notes(verdicts).legend()
+
+
+def _studies(powers: Sequence[float]) -> str:
+    """Return "8 of 10 studies", and "95 of 100" where tenths do not do."""
+    tenths = all(abs(10 * power - round(10 * power)) < 1e-9 for power in powers)
+    size = 10 if tenths else 100
+    return f"{' or '.join(f'{size * power:g}' for power in powers)} of {size} studies"
 
 
 def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
