@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.rows import Row
 from transfergrid.evidence.verdicts import Verdict
@@ -164,8 +165,6 @@ def curves(
     Raises:
         BadInputError: there is no ledger in this folder, or nothing is meant.
     """
-    from transfergrid.verbs.curves import curves_of
-
     return curves_of(Ledger(results), over=over, where=Where.parse(where))
 
 

@@ -1,6 +1,8 @@
 """The verb `curves` reads a ledger."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -34,3 +36,16 @@ def test_cells_without_recorded_curves_have_none_over_steps(results, capsys):
 def test_what_makes_no_sense_is_bad_input(results, words):
     with pytest.raises(BadInputError):
         command([results, *words])
+
+
+def test_from_python_curves_need_no_verb_and_no_training_code(results):
+    """The verbs stand on top: what Python offers does not reach up to a command line."""
+    code = (
+        "import sys, transfergrid.api as api\n"
+        f"(curve,), none = api.curves({results!r})\n"
+        "assert curve.source and not none\n"
+        "print(sorted({'torch', 'hydra', 'transfergrid.verbs.curves'} "
+        "& set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

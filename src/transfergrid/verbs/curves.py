@@ -8,11 +8,8 @@ from collections.abc import Sequence
 
 from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
-from transfergrid.evidence import comparisons, declarations
-from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.curves.results import Curve, NoCurve
-from transfergrid.evidence.judged import declared
+from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.curves_table import FORMATS, render
 from transfergrid.report.declared import WITH_FOOTER, declared_line
@@ -52,31 +49,3 @@ def command(arguments: Sequence[str]) -> int:
     if chosen.format in WITH_FOOTER:
         print(declared_line(ledger.documents("grids")))
     return 0
-
-
-def curves_of(
-    ledger: Ledger,
-    against: Axis = Axis.LABELS,
-    threshold: float | None = None,
-    exchange: float = 1.0,
-    over: str | None = None,
-    where: selecting.Where | None = None,
-) -> tuple[list[Curve], list[NoCurve]]:
-    """Return a ledger's curves, compared as the grids that asked for its cells last declared.
-
-    Args:
-        ledger: holds the cells.
-        against: labels a class, or steps.
-        threshold: the score to reach, in points; by default one is chosen from each pair.
-        exchange: how many target labels a label of the source is charged as.
-        over: name of an exploratory baseline that takes the primary one's place.
-        where: which arms, and of which runs.
-    """
-    told = declarations.comparisons(ledger.documents("grids"))
-    records = [declared(record, told.get(record.id)) for record in ledger.records()]
-    records = selecting.selected(records, where or selecting.Where())
-    if over is not None:
-        records = comparisons.over(records, over)
-    if against is Axis.STEPS:
-        return step_curves(records, ledger.curves, threshold)
-    return label_curves(records, ledger.predictions, threshold, exchange)
