@@ -49,13 +49,13 @@ def sweep(
 def _sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
-    settings = _settings(config)
+    settings = settings_of(config)
     if type(config.debug) is not bool:
         raise BadInputError(f"debug={config.debug}: give true or false")
     if not config.results:
         raise BadInputError("results= names no folder")
     places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
-    request = read_request([*places, *arguments], params, _defaults(config), loader)
+    request = read_request([*places, *arguments], params, defaults_of(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)
     declared = declare(config, asked)
@@ -160,13 +160,19 @@ def make_plan(asked: Asked, composer: Composer, references: Sequence[str]) -> Pl
     return planner.plan(asked)
 
 
-def _defaults(config: DictConfig) -> dict[str, str]:
+def defaults_of(config: DictConfig) -> dict[str, str]:
+    """Return what each part of a cell is where nothing is asked for, by name."""
     choices = config.hydra.runtime.choices
     groups = {group: str(choices[group]) for group in GROUPS}
     return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
 
 
-def _settings(config: DictConfig) -> Settings:
+def settings_of(config: DictConfig) -> Settings:
+    """Return how cells are run, which no identity depends on.
+
+    Raises:
+        BadInputError: a key or value makes no sense.
+    """
     trainer = _plain(config.trainer)
     study = config.hydra.runtime.choices.get("study")
     tracking = _plain(config.tracking)

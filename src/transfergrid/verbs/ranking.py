@@ -97,9 +97,9 @@ class Asked:
 
     def machine(self) -> dict[str, Any]:
         """Return the arguments of a `Machine`, the same that a grid's cells would run on."""
-        from transfergrid.sweep import _settings
+        from transfergrid.sweep import settings_of
 
-        return _settings(self.config).machine
+        return settings_of(self.config).machine
 
     def scores(self) -> list[Option]:
         """Return k-NN and the scores that were asked for, or all there are."""
@@ -247,7 +247,7 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
     from transfergrid.composing import Composer, override_key, parse, read_request
-    from transfergrid.sweep import _defaults
+    from transfergrid.sweep import defaults_of
 
     keys = {
         word: override_key(override) for word, override in zip(words, parse(words), strict=True)
@@ -261,7 +261,7 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     score_words = [word for word, key in keys.items() if _axis(key) == "score"]
     rest = [word for word in words if word not in score_words]
     plain = loader.load_configuration("config", [], RunMode.RUN)
-    request = read_request(rest, {}, _defaults(plain), loader)
+    request = read_request(rest, {}, defaults_of(plain), loader)
     config = plain
     if request.settings:
         config = loader.load_configuration("config", request.settings, RunMode.RUN)
