@@ -127,3 +127,13 @@ def test_headline_counts_hold_the_false_discovery_rate_over_the_grid():
     assert counts(small_report(verdicts=tuple(one))).helped_overall == 1
     crowd = [*one, *(verdict(f"s{i}", p=0.9) for i in range(9))]
     assert counts(small_report(verdicts=tuple(crowd))).helped_overall == 0
+
+
+def test_what_proven_verdicts_rest_on_is_counted_with_them():
+    shaky = [
+        verdict("a", fragile=True, weak_baseline=True),
+        verdict("b", weak_baseline=True),
+        verdict("c", kind=Kind.UNDECIDED, fragile=True, weak_baseline=True),
+    ]
+    found = counts(small_report(verdicts=tuple(shaky)))
+    assert (found.fragile, found.weak) == (1, 2)

@@ -60,6 +60,10 @@ class Counts:
     helped_overall: int
     """Proven gains, and losses below, that stand if the false discovery rate is held overall."""
     hurt_overall: int
+    fragile: int
+    """Proven ones that change, or rest on nothing, without collapsed and underfit runs."""
+    weak: int
+    """Proven gains over a baseline that a classical learner on the labels alone outdoes."""
     aside: int
     """Placebos and controls, which are not counted above."""
 
@@ -292,5 +296,7 @@ def counts(data: ReportData) -> Counts:
         without_seeds=len(undecided) - len(needed),
         helped_overall=held[Kind.POSITIVE],
         hurt_overall=held[Kind.NEGATIVE],
+        fragile=sum(v.fragile for v in counted if v.verdict in (Kind.POSITIVE, Kind.NEGATIVE)),
+        weak=sum(v.weak_baseline for v in counted if v.verdict is Kind.POSITIVE),
         aside=len(data.verdicts) - len(counted),
     )

@@ -141,8 +141,29 @@ def _counts(found: Counts, data: ReportData) -> str:
         f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
         f'<p class="how">With the false discovery rate held over the whole grid '
         f"(Benjamini–Hochberg), {found.helped_overall} of these gains and {found.hurt_overall} "
-        f'of these losses stand.{aside}</p><p class="how">{_HOW_ANSWERED}</p>'
+        f"of these losses stand.{aside}</p>{_warnings(found)}"
+        f'<p class="how">{_HOW_ANSWERED}</p>'
     )
+
+
+def _warnings(found: Counts) -> str:
+    """Say what keeps proven verdicts from meaning much."""
+    told = (
+        (
+            found.fragile,
+            "rest on collapsed or underfit runs, of the arm or of its baseline: without these they "
+            "would be other verdicts",
+        ),
+        (
+            found.weak,
+            "are gains over a baseline that scores below logistic_regression, a classical learner "
+            "on the target labels alone",
+        ),
+    )
+    lines = "".join(
+        f"<li><b>{count}</b> of the proven ones {text}.</li>" for count, text in told if count
+    )
+    return f'<ul class="lines">{lines}</ul>' if lines else ""
 
 
 def _undecided(found: Counts) -> str:
