@@ -13,9 +13,9 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.compared_rules import OURS, RULES, UNDECIDED, families
+from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
+from transfergrid.evidence.calibration.rules import OURS, RULES, UNDECIDED, families
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.planted import Noise, Scenario, draw, run
 
 SIMULATIONS, SEEDS = 4_000, (3, 5, 10)
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.compared_rules import (
+from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
+from transfergrid.evidence.calibration.rules import (
     EQUIVALENT,
     OURS,
     POSITIVE,
@@ -31,7 +32,6 @@ from transfergrid.evidence.compared_rules import (
 )
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.intervals import wilson
-from transfergrid.evidence.planted import Noise, Scenario, draw, run
 
 SEEDS, ITEMS, SDS = (3, 5, 10, 20), (156, 360, 797, 2_000), (0.5, 1.0, 2.0, 4.0)
 GAIN = 5.0

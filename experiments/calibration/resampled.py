@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.arrays import Predictions
+from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.decisions import Rules, decide
 from transfergrid.evidence.intervals import (
     Estimate,
@@ -22,7 +23,6 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_resamples,
     wilson,
 )
-from transfergrid.evidence.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.scoring import item_variance, macro_f1
 
 SIMULATIONS, ITEMS = 1_000, 360

@@ -9,7 +9,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.compared_rules import OURS
+from transfergrid.evidence.calibration.rules import OURS
 from transfergrid.ledger import Ledger
 from transfergrid.verbs.calibrating import command
 

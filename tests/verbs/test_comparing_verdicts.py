@@ -9,10 +9,10 @@ import pytest
 from ledger_factory import identity, made
 from transfergrid.cli import VERBS
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.comparing_looks import compare, seeds
-from transfergrid.evidence.differing import Difference, differences
+from transfergrid.evidence.comparing.changes import compare, seeds
+from transfergrid.evidence.comparing.differing import Difference, differences
+from transfergrid.evidence.comparing.opened import opened
 from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.opened_looks import opened
 from transfergrid.ledger import Ledger
 from transfergrid.record import Machine
 from transfergrid.report.verdict_table import render

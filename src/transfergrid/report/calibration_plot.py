@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.calibration import Plan, Rate
-from transfergrid.evidence.compared_rules import OURS, RULES
-from transfergrid.evidence.planted import Scenario
+from transfergrid.evidence.calibration.planted import Scenario
+from transfergrid.evidence.calibration.rates import Plan, Rate
+from transfergrid.evidence.calibration.rules import OURS, RULES
 from transfergrid.report.calibration_table import name_of
 
 ENDINGS = (".svg", ".png", ".html")

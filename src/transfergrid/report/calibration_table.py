@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transfergrid.errors import check_known
-from transfergrid.evidence.calibration import COLUMNS, Plan, Rate, rates_of
-from transfergrid.evidence.compared_rules import OURS, RULES
-from transfergrid.evidence.planted import COLLAPSING, Scenario, chance_of_none
+from transfergrid.evidence.calibration.planted import COLLAPSING, Scenario, chance_of_none
+from transfergrid.evidence.calibration.rates import COLUMNS, Plan, Rate, rates_of
+from transfergrid.evidence.calibration.rules import OURS, RULES
 
 FORMATS = ("table", "markdown", "csv", "json")
 NAIVE = "paired t over seeds"

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergrid.errors import check_known
-from transfergrid.evidence.comparing_looks import Arm, ChangedScore, Comparison, Pair, seeds
-from transfergrid.evidence.differing import Difference
+from transfergrid.evidence.comparing.changes import Arm, ChangedScore, Comparison, Pair, seeds
+from transfergrid.evidence.comparing.differing import Difference
+from transfergrid.evidence.comparing.opened import Side
 from transfergrid.evidence.gains import unit
-from transfergrid.evidence.opened_looks import Side
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import COLUMNS, Verdict
 from transfergrid.report import verdict_words, words

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
-from transfergrid.evidence.calibration import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
+from transfergrid.evidence.calibration.noise import Observed, observed
+from transfergrid.evidence.calibration.planted import Noise, Scenario
+from transfergrid.evidence.calibration.rates import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench, bench_of
-from transfergrid.evidence.noise_of_grid import Observed, observed
-from transfergrid.evidence.planted import Noise, Scenario
 from transfergrid.ledger import Ledger
 from transfergrid.report import calibration_plot
 from transfergrid.report.calibration_table import FORMATS, render

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from transfergrid import selecting
 from transfergrid.errors import check_known
-from transfergrid.evidence.comparing_looks import compare
-from transfergrid.evidence.opened_looks import opened
+from transfergrid.evidence.comparing.changes import compare
+from transfergrid.evidence.comparing.opened import opened
 from transfergrid.report.comparing_looks import FORMATS, render
 from transfergrid.verbs import Parser
 

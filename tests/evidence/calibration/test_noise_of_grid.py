@@ -7,8 +7,8 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.noise_of_grid import observed
-from transfergrid.evidence.planted import Noise, Scenario, draw, run
+from transfergrid.evidence.calibration.noise import observed
+from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.results import result_of
 from transfergrid.record import Flags
 

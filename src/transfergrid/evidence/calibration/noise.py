@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import baselines_of, grouped
+from transfergrid.evidence.calibration.planted import Noise, correlation, disagreement
 from transfergrid.evidence.families import kind_of
 from transfergrid.evidence.gains import paired
 from transfergrid.evidence.outcomes import Read, right
-from transfergrid.evidence.planted import Noise, correlation, disagreement
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import TRANSFER
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.differing import Difference, differences, spelled
+from transfergrid.evidence.comparing.differing import Difference, differences, spelled
+from transfergrid.evidence.comparing.opened import Side
 from transfergrid.evidence.gains import points
-from transfergrid.evidence.opened_looks import Side
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.selecting import Where

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfergrid.evidence.compared_rules import (
+from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
+from transfergrid.evidence.calibration.rules import (
     EQUIVALENT,
     NEGATIVE,
     OURS,
@@ -18,7 +19,6 @@ from transfergrid.evidence.compared_rules import (
 from transfergrid.evidence.correction import holm as holm_of_one
 from transfergrid.evidence.decisions import Kind, Rules, decide
 from transfergrid.evidence.intervals import over_blocks, over_blocks_and_items
-from transfergrid.evidence.planted import Noise, Scenario, draw, run
 
 CODES = {
     Kind.NEGATIVE: NEGATIVE,

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.calibration import COLUMNS, Plan, calibrate, rates_of
-from transfergrid.evidence.compared_rules import OURS, RULES
+from transfergrid.evidence.calibration.planted import Noise, Scenario
+from transfergrid.evidence.calibration.rates import COLUMNS, Plan, calibrate, rates_of
+from transfergrid.evidence.calibration.rules import OURS, RULES
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.planted import Noise, Scenario
 
 NORMAL = Scenario.NORMAL
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.planted import (
+from transfergrid.evidence.calibration.planted import (
     Noise,
     Scenario,
     chance_of_none,

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.compared_rules import (
+from transfergrid.evidence.calibration.planted import Drawn, Noise, Scenario, draw, run, truth
+from transfergrid.evidence.calibration.rules import (
     EQUIVALENT,
     NEGATIVE,
     POSITIVE,
@@ -22,7 +23,6 @@ from transfergrid.evidence.compared_rules import (
 )
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.intervals import wilson
-from transfergrid.evidence.planted import Drawn, Noise, Scenario, draw, run, truth
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
 MOST_RUNS = 100

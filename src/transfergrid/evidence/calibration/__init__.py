@@ -1,0 +1,1 @@
+"""How often verdicts are wrong: planted truths, and the rules that are tried on them."""

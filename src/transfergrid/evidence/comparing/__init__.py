@@ -1,0 +1,1 @@
+"""What changed between two ledgers, or two looks at one, and why."""
