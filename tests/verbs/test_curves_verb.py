@@ -8,6 +8,7 @@ import pytest
 
 from curve_records import study
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.looks import looks
 from transfergrid.ledger import Ledger
 from transfergrid.verbs.curves import command
 
@@ -25,6 +26,15 @@ def test_it_shows_the_curves_of_a_ledger(results, capsys):
     assert command([results, "--format", "json", "--threshold", "91"]) == 0
     (curve,) = json.loads(capsys.readouterr().out)
     assert (curve["threshold"], curve["threshold_given"]) == (91, True)
+
+
+def test_curves_over_labels_are_a_look_and_those_over_steps_are_none(results, capsys):
+    command([results, "--against", "steps"])
+    assert looks(Ledger(results)) == []
+    command([results])
+    (look,) = looks(Ledger(results))
+    assert look.by == "curves"
+    assert len(look.seeds) == 2  # a family a budget
 
 
 def test_cells_without_recorded_curves_have_none_over_steps(results, capsys):

@@ -10,6 +10,7 @@ from transfergrid import selecting
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.of_ledger import curves_of
+from transfergrid.evidence.judged import bench_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.curves_table import FORMATS, render
 from transfergrid.report.declared import WITH_FOOTER, declared_line
@@ -48,4 +49,8 @@ def command(arguments: Sequence[str]) -> int:
     print(render(curves, none, format=chosen.format, width=width, ascii_only=ascii_only), end="")
     if chosen.format in WITH_FOOTER:
         print(declared_line(ledger.documents("grids")))
+    if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
+        bench_of(ledger).note_gains(
+            {c for curve in curves for c in curve.cells}, "curves", chosen.over
+        )
     return 0
