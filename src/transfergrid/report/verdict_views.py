@@ -42,6 +42,8 @@ SCORES = (
 )
 
 
+NAMES = 3
+"""Columns that name a comparison."""
 BY_MEAN = (
     "In {of} of the comparisons sources have baselines of their own, as with several "
     "architectures: there τ and regret go by the scores reached, not by the gains."
@@ -74,7 +76,7 @@ def flips(
         }
         for verdict, way, other in pairs
     ]
-    return render(rows, shown, format, width)
+    return render(rows, shown, format, width, NAMES)
 
 
 def flips_legend(symbols: Symbols = UNICODE) -> str:
@@ -115,7 +117,7 @@ def parts(
         }
         for verdict, part in found
     ]
-    return render(rows, shown, format, width)
+    return render(rows, shown, format, width, NAMES)
 
 
 def beside(
@@ -145,7 +147,7 @@ def beside(
         }
         for effects in listed
     ]
-    return render(rows, shown, format, width)
+    return render(rows, shown, format, width, NAMES)
 
 
 def scores(
