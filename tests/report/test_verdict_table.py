@@ -158,6 +158,16 @@ def test_counts_over_a_grid_keep_what_benjamini_and_hochberg_keep():
     assert "BH" not in verdict_words.summary([replace(v, family="one") for v in grid])
 
 
+def test_the_summary_owns_up_to_proven_verdicts_that_are_fragile():
+    grid = [
+        replace(POSITIVE, fragile=True),
+        POSITIVE,
+        replace(POSITIVE, kind=PLACEBO, fragile=True),
+    ]
+    assert verdict_words.summary(grid).endswith("; 1 of these 2 are fragile.")
+    assert "fragile" not in verdict_words.summary([POSITIVE])
+
+
 def test_notes_are_lettered_unless_all_transfer_bears_them():
     one = "one checkpoint of the source"
     first = replace(POSITIVE, notes=(one, "1 of 5 runs underfit"))

@@ -9,7 +9,7 @@ from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import SHOWN, Declaration, newest
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.looks import named
+from transfergrid.evidence.looks import Look, named
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words
 from transfergrid.report.words import Told
@@ -102,8 +102,7 @@ def _typed(declaration: Declaration, rules: Rules) -> str:
 
 def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdict]) -> str:
     """Say which rules were other ones when somebody looked at these families before."""
-    families = {named(family_of(verdict)) for verdict in verdicts}
-    looks = [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
+    looks = _looks_at(verdicts, bench)
     told = []
     for name in ("margin", "alpha", "correction", "max_seeds"):
         now = getattr(declaration, name)
@@ -111,6 +110,11 @@ def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdi
         if other := ["none" if value is None else str(value) for value in earlier if value != now]:
             told.append(f"{name} was {', '.join(other)}")
     return f" Declared anew after a look: {'; '.join(told)}." if told else ""
+
+
+def _looks_at(verdicts: Sequence[Verdict], bench: Bench) -> list[Look]:
+    families = {named(family_of(verdict)) for verdict in verdicts}
+    return [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
 
 
 def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
@@ -121,7 +125,7 @@ def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
         return []
     told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in (levels[0], levels[-1])))
     whole = " or ".join(f"{100 * alpha:g}" for alpha in sorted(alphas))
-    before = len(bench.earlier)
+    before = len(_looks_at(shown, bench))
     counted = "the first look" if not before else f"{before} look{'s' if before > 1 else ''} before"
     most = {plan.most for v in shown if (plan := bench.plans.get(named(family_of(v))))}
     last = most.pop() if len(most) == 1 else None

@@ -219,7 +219,7 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     )
     listed = ", ".join(f"{count} {what}" for count, what in parts if count)
     size = f"{len(told):,} comparison{'s' if len(told) != 1 else ''}"
-    return f"{size}: {listed}{_overall(told)}."
+    return f"{size}: {listed}{_overall(told)}{_fragile(told)}."
 
 
 def _overall(told: Sequence[Verdict]) -> str:
@@ -228,6 +228,12 @@ def _overall(told: Sequence[Verdict]) -> str:
         return ""  # one family: its own correction is that of the whole
     these = "this difference" if found == 1 else f"these {found} differences"
     return f"; of {these}, BH over all {len(told):,} comparisons at once keeps {len(kept(told))}"
+
+
+def _fragile(told: Sequence[Verdict]) -> str:
+    proven = [v for v in told if v.verdict in (Kind.POSITIVE, Kind.NEGATIVE)]
+    count = sum(v.fragile for v in proven)
+    return f"; {count} of these {len(proven)} are fragile" if count else ""
 
 
 class Notes:
