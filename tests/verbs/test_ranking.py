@@ -100,6 +100,7 @@ def test_a_scores_arguments_are_typed_as_others_are(typed, capsys):
         (["target=digitz", "source=glyph_digits", "score=knn"], "did you mean digits"),
         (["target=digits", "source=glyph_digits", "--format", "pdf"], "unknown format"),
         (["--results", "nowhere"], "no results in 'nowhere'"),
+        (["target=digits", "source=glyph_digits", "--where", "labels=2"], "is for done cells"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(words, told, tmp_path, monkeypatch):
@@ -229,3 +230,6 @@ def test_many_scores_and_long_names_fit(width):
     assert sum(line.count("score_") for line in lines) == 9
     markdown = render(ranked(blocks, names, "knn"), format="markdown")
     assert markdown.count("| a_source") == 3
+    words = ["--results", str(tmp_path), "score=knn", "--format", "json", "--where", "labels=2"]
+    assert command(words) == 0
+    assert {row["labels"] for row in json.loads(capsys.readouterr().out)} == {2}

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfergrid import selecting
 from transfergrid.cli import conf_dir, told
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.ledger import Ledger
@@ -29,7 +30,7 @@ KNN = "knn"
 USAGE = (
     "transfergrid rank target=NAME source=A,B,C [labels=5] [seed=0,1] [score=logme,...] "
     "[results=FOLDER] [--format table|json|csv|markdown]\n"
-    "       transfergrid rank [--results FOLDER]   all that the done cells there are made of"
+    "       transfergrid rank [--results FOLDER] [--where ...]   what done cells are made of"
 )
 
 
@@ -41,7 +42,10 @@ def command(arguments: Sequence[str]) -> int:
     check_known("format", chosen.format, ranking_table.FORMATS)
     with composing(chosen.overrides, chosen.config_dir) as asked:
         results = chosen.results or asked.results
-        pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results)))
+        if asked.names_a_pair and chosen.where:
+            raise BadInputError("--where is for done cells: name either them or target and source")
+        where = selecting.Where.parse(chosen.where)
+        pairs = asked.pairs() if asked.names_a_pair else list(pairs_of(Ledger(results), where))
         scores = asked.scores()
         kept = list(scored(pairs, scores, Ledger(results), asked.machine()))
     if not kept:
@@ -59,6 +63,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("overrides", nargs="*", help="as for a grid: target, source, labels, seed")
     parser.add_argument("--results", help="the ledger's folder")
+    parser.add_argument("--where", default="", help=selecting.HELP)
     parser.add_argument("--format", default="table", help="table, json, csv or markdown")
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     return parser
@@ -161,16 +166,17 @@ def check_pair(source: Option, target: Option) -> None:
     build(source.config).check()
 
 
-def pairs_of(ledger: Ledger) -> Iterator[Pair]:
+def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
     """Yield each source, target, label budget and seed that done cells have in common.
 
-    Cells count whose strategy uses the source's weights; their configs are those of their records.
+    Cells count that are meant and whose strategy uses the source's weights; their configs are those
+    of their records.
     """
     from transfergrid.scores.keeping import Pair
 
     options: dict[str, Option] = {}
     seen = set()
-    for record in ledger.records():
+    for record in where.rows(ledger.records()):
         needs = (record.config["strategy"].get("about") or {}).get("needs") or {}
         if record.names.source is None or needs.get("source", "weights") != "weights":
             continue
