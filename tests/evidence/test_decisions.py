@@ -11,6 +11,7 @@ from transfergrid.evidence.decisions import (
     MORE_ITEMS,
     NO_MORE,
     SKEWED,
+    TOO_MANY,
     Kind,
     Rules,
     decide,
@@ -287,3 +288,15 @@ def test_rules_that_make_no_sense_are_told(wrong):
 def test_a_misspelt_correction_is_told_at_once():
     with pytest.raises(BadInputError, match="bonferoni"):
         Rules(correction="bonferoni")
+
+
+def test_without_items_no_items_are_asked_for():
+    gains = spread(1, 150)
+    (one,) = decide([over_blocks(gains)], [gains], Rules())
+    assert (one.kind, one.seeds_needed, one.why) == (Kind.UNDECIDED, None, TOO_MANY)
+
+
+def test_items_of_no_error_are_not_lacking():
+    gains = spread(0.0, 40)[:, None] + np.zeros((5, 100))
+    (one,) = decide([over_blocks_and_items(gains)], [gains.mean(axis=1)], Rules(margin=0.1))
+    assert one.why == TOO_MANY

@@ -148,6 +148,9 @@ def test_without_overrides_the_done_cells_say_what_to_score(tmp_path, capsys):
         if row["score"] == "knn"
     }
     assert found == {("tiny", "shapes", 5, 2), ("tiny", "shapes", 2, 1)}
+    words = ["--results", str(tmp_path), "score=knn", "--format", "json", "--where", "labels=2"]
+    assert command(words) == 0
+    assert {row["labels"] for row in json.loads(capsys.readouterr().out)} == {2}
 
 
 # Ranks and the table ----------------------------------------------------------------------------
@@ -230,6 +233,3 @@ def test_many_scores_and_long_names_fit(width):
     assert sum(line.count("score_") for line in lines) == 9
     markdown = render(ranked(blocks, names, "knn"), format="markdown")
     assert markdown.count("| a_source") == 3
-    words = ["--results", str(tmp_path), "score=knn", "--format", "json", "--where", "labels=2"]
-    assert command(words) == 0
-    assert {row["labels"] for row in json.loads(capsys.readouterr().out)} == {2}

@@ -35,7 +35,9 @@ ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
 ENOUGH_SEEDS = 10
 """With so many the crossed estimate alone decides, and a t test bears skewed gains."""
 MOST_SEEDS = 1_000
-"""More further seeds than that are not asked for: the test set would have to be larger."""
+"""More further seeds than that are not asked for."""
+ENDLESS = 10**12
+"""Seeds whose own error is nothing."""
 SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
 """By number of blocks, the skewness, of either sign, that 2.5 % of normal samples exceed (400,000
 simulated); three blocks cannot show any, and the t test bears it from ten on."""
@@ -43,6 +45,7 @@ simulated); three blocks cannot show any, and the t test bears it from ten on.""
 
 NO_MORE = "no further seeds were declared"
 MORE_ITEMS = "more seeds would not do: it takes more test items"
+TOO_MANY = f"{MOST_SEEDS:,} more seeds would not show so small a gain, nor one of the margin"
 
 
 class Kind(StrEnum):
@@ -199,7 +202,7 @@ def _decision(
         if kind is Kind.UNDECIDED:
             needed = seeds_needed(both.estimate, both.gains, rules, at.later)
             if needed is None and not why:
-                why = NO_MORE if at.later <= 0 else MORE_ITEMS
+                why = NO_MORE if at.later <= 0 else _why_none(both, rules, at.later)
     return Decision(kind, p, corrected, equivalent, detectable, needed, why)
 
 
@@ -263,6 +266,16 @@ def seeds_needed(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high - estimate.n
+
+
+def _why_none(both: _Both, rules: Rules, level: float) -> str:
+    """Return why no number of seeds that is asked for would do.
+
+    For want of test items only where endless seeds would leave too much, which comes of items.
+    """
+    effect = max(abs(both.estimate.mean), rules.margin)
+    left = both.reach(ENDLESS, level, rules.power)
+    return MORE_ITEMS if left is not None and left > effect else TOO_MANY
 
 
 def _two_sided(estimate: Estimate) -> float | None:

@@ -192,6 +192,7 @@ class _Table:
                 decision,
                 margin=rules.margin,
                 level=level,
+                power=rules.power,
                 family_size=size,
                 without_flagged=_other(comparison, decision, rest, other),
                 primary=primary,

@@ -55,8 +55,9 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
         name="scorecard",
         title="Could it have been known beforehand?",
         reading="Scores are computed before any training on the target. τ is 1 where a score "
-        "orders sources as their gains do, 0 where it tells nothing; regret is what taking its "
-        "first source costs, in points; AUROC tells how well it flags what ends below baseline.",
+        "orders sources as their gains do (by scores reached where baselines differ), 0 where it "
+        "tells nothing; regret is what taking its first source costs, in points; AUROC tells how "
+        "well it flags what ends below baseline.",
         tables=(Table(columns=columns, rows=tuple(_two_digits(line) for line in listed)),),
         lines=lines,
     )

@@ -241,7 +241,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
     )
     return Section(
         name="crossover",
-        title="From how many labels on a source no longer helps",
+        title="From how many labels on a source is not shown to help",
         reading="The crossover is the bracket of budgets in which the gain ceases to be shown. "
         "Gains are in points with 95 % intervals, not corrected, and a dash for an end beyond the "
         "budgets that were run; label efficiency is how many times the labels the baseline needs "
