@@ -364,3 +364,16 @@ def test_the_order_of_cells_does_not_matter(cells):
     forward = judged(cells)
     cells.records = cells.records[::-1]
     assert judged(cells) == forward
+
+
+def test_lost_predictions_are_named_where_they_narrow_what_a_verdict_covers(cells):
+    base = cells.arm("scratch")
+    cells.arm("a", "glyphs", 80, base)
+    (whole,) = judged(cells)
+    del cells.said[base[2].id]
+    (narrowed,) = judged(cells)
+    assert (whole.scope, narrowed.scope) == ("seeds and test items", "this test set")
+    assert "predictions of 1 of 10 runs are missing" in notes(narrowed)
+    cells.said.clear()  # a table of scores never had any
+    (never,) = judged(cells)
+    assert "missing" not in notes(never) + notes(whole)
