@@ -164,7 +164,7 @@ def test_the_summary_owns_up_to_proven_verdicts_that_are_fragile():
         POSITIVE,
         replace(POSITIVE, kind=PLACEBO, fragile=True),
     ]
-    assert verdict_words.summary(grid).endswith("; 1 of these 2 are fragile.")
+    assert verdict_words.summary(grid).endswith("; 1 of these 2 is fragile.")
     assert "fragile" not in verdict_words.summary([POSITIVE])
 
 

@@ -233,7 +233,9 @@ def _overall(told: Sequence[Verdict]) -> str:
 def _fragile(told: Sequence[Verdict]) -> str:
     proven = [v for v in told if v.verdict in (Kind.POSITIVE, Kind.NEGATIVE)]
     count = sum(v.fragile for v in proven)
-    return f"; {count} of these {len(proven)} are fragile" if count else ""
+    return (
+        f"; {count} of these {len(proven)} {'is' if count == 1 else 'are'} fragile" if count else ""
+    )
 
 
 class Notes:
