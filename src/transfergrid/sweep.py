@@ -93,7 +93,8 @@ def _sweep(
             report_verdicts(verdicts, settings.tracking, ledger, grid)
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
-        print(f"stopped: {outcome.left} cells left; the same command goes on from here")
+        cells_left = f"{outcome.left} cell{'s' if outcome.left != 1 else ''} left"
+        print(f"stopped: {cells_left}; the same command goes on from here")
         return INTERRUPTED
     return outcome.exit_code
 

@@ -123,3 +123,12 @@ def test_one_block_with_resampled_items_speaks_of_one_model():
     assert (estimate.scope, estimate.se, estimate.df) == (THIS_MODEL, 0.5, 10)
     alone = over_blocks_and_resamples(np.array([1.0, 2.0]), 0.25, 1)
     assert alone == over_blocks(np.array([1.0, 2.0]))
+
+
+def test_an_interval_that_tells_nothing_is_none():
+    """Block means alike, item means alike, all else not: hardly any degrees of freedom are left."""
+    gains = np.tile([[100.0, -100.0], [-100.0, 100.0]], (2, 20))
+    gains[0, 0], gains[1, 1] = 0.0, 0.0
+    estimate = over_blocks_and_items(gains)
+    assert estimate.df < 0.1
+    assert estimate.interval() == (None, None)

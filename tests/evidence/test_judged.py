@@ -270,3 +270,16 @@ def test_a_look_that_cannot_be_written_is_a_warning(study, monkeypatch):
 def test_a_failed_record_becomes_a_result_without_a_score():
     failed = replace(made("x", "s", score=None), status=Status.FAILED)
     assert result_of(failed).score is None
+
+
+def test_verdicts_on_a_grid_that_is_not_whole_say_so(study):
+    cells, ledger = study
+    cells.write(ledger)
+    declare(ledger, cells)
+    assert bench_of(ledger).to_come == 0
+    cells.arm("late", "glyphs", 80)
+    declare(ledger, cells, "2026-02-01T00:00:00+00:00")
+    bench = bench_of(ledger)
+    assert bench.to_come == 5
+    assert "Not whole: 5 cells asked for but not run yet" in lines(bench)
+    assert bench_of(ledger, {cells.records[0].id}).to_come == 0

@@ -114,7 +114,7 @@ def test_baselines_of_another_config_are_not_averaged_in(cells):
     assert (verdict.n, verdict.unpaired) == (2, 3)
     assert verdict.baseline == "scratch#beef"
     assert verdict.reference == "scratch"
-    assert "3 of 5 seeds without a baseline" in notes(verdict)
+    assert "3 of 5 seeds without a baseline's score" in notes(verdict)
 
 
 # Families ----------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_missing_and_failed_partners_are_said_in_words(cells):
     cells.change([base[1]], scores=Scores(test={"accuracy": None}))
     (verdict,) = judged(cells)
     assert (verdict.n, verdict.unpaired, verdict.seeds) == (3, 2, (2, 3, 4))
-    assert "2 of 5 seeds without a baseline" in notes(verdict)
+    assert "2 of 5 seeds without a baseline's score" in notes(verdict)
 
 
 def test_without_any_baseline_there_is_a_row_that_says_so(cells):

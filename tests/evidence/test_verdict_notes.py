@@ -42,7 +42,7 @@ def test_of_a_plain_verdict_there_is_nothing_to_say():
     ("changes", "said"),
     [
         ({"n": 0}, "nothing to compare: no seed in which arm and baseline have a score"),
-        ({"unpaired": 2}, "2 of 7 seeds without a baseline"),
+        ({"unpaired": 2}, "2 of 7 seeds without a baseline's score"),
         ({"failed": 1}, "1 run failed and left out"),
         ({"failed": 3}, "3 runs failed and left out"),
         ({"collapsed": 2}, "2 of 5 runs collapsed: one class predicted"),

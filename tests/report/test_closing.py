@@ -80,7 +80,7 @@ def test_of_an_interrupted_grid_the_scores_are_shown_and_nothing_is_charged(grid
 def test_a_table_of_gains_is_a_look(grid, capsys):
     ledger, _ = grid
     assert table.command([str(ledger.root)]) == 0
-    assert "▲" in capsys.readouterr().out
+    assert "↑" in capsys.readouterr().out
     (look,) = looks(ledger)
     assert look.by == "table"
     judged = bench_of(ledger)

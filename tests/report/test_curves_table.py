@@ -40,7 +40,7 @@ def test_past_the_crossover_transfer_is_not_said_to_be_of_no_help(found):
     ):
         text = render([replace(curve, measures=replace(curve.measures, crossover=cross))])
         assert told in text
-        assert "Crossover: beyond it transfer is not shown to help" in text
+        assert "Crossover: where the gain's uncorrected interval leaves the side above zero" in text
         assert "no longer helps" not in text
 
 

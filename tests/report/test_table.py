@@ -53,7 +53,7 @@ def line_of(text, word):
 def test_a_row_reads_as_score_with_spread_and_gain_with_interval():
     text = render([SCRATCH, row()])
     assert line_of(text, "full_finetuning").split() == (
-        ["glyphs", "full_finetuning", "93.4", "±", "1.2", "▲", "+2.1", "[+0.3,", "+3.9]", "3.2"]
+        ["glyphs", "full_finetuning", "93.4", "±", "1.2", "↑", "+2.1", "[+0.3,", "+3.9]", "3.2"]
     )
     assert "gain over scratch" in text
     assert "over 5 seeds" in text
@@ -62,7 +62,7 @@ def test_a_row_reads_as_score_with_spread_and_gain_with_interval():
 
 @pytest.mark.parametrize(
     ("low", "high", "mark"),
-    [(0.1, 3.0, "▲"), (-3.0, -0.1, "▼"), (-0.1, 3.0, "·"), (0.0, 1.0, "·")],
+    [(0.1, 3.0, "↑"), (-3.0, -0.1, "↓"), (-0.1, 3.0, "·"), (0.0, 1.0, "·")],
 )
 def test_marks_say_where_the_interval_lies_and_are_titled_uncorrected(low, high, mark):
     text = render([row(low=low, high=high)])
@@ -208,7 +208,7 @@ def test_markdown_has_equal_columns_and_names_the_baseline():
     text = render([SCRATCH, row(source="a|b")], format="markdown", skipped=[("c", "why")])
     table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
-    assert "| 93.4 ± 1.2 | 5 | scratch | ▲ +2.1 [+0.3, +3.9] |" in text
+    assert "| 93.4 ± 1.2 | 5 | scratch | ↑ +2.1 [+0.3, +3.9] |" in text
     assert "uncorrected" in text
     assert "1 × why (c)" in text
 
@@ -232,8 +232,8 @@ def test_show_keeps_to_the_encoding_and_width_of_where_it_writes(monkeypatch):
     show([SCRATCH, row(source="κόσμος")], file=out)
     out.flush()
     text = raw.getvalue().decode("latin-1")
-    assert "+ +2.1 [+0.3, +3.9]" in text
-    assert "▲" not in text
+    assert "^ +2.1 [+0.3, +3.9]" in text
+    assert "↑" not in text
 
 
 def test_from_records_to_text():
@@ -264,9 +264,9 @@ def test_an_interval_from_seeds_alone_bears_no_mark(format):
     """With no true gain it lies beside zero in a fifth to a half of all cases."""
     up, down = row(scope="this test set"), row(strategy="x", low=-3.0, high=-1.0)
     text = render([up, replace(down, scope="this test set")], format=format)
-    told, table = "○ not marked: interval for new seeds on this test set only", text.split("▲")[0]
+    told, table = "○ not marked: interval for new seeds on this test set only", text.split("↑")[0]
     assert table.count("○ +2.1") == 2
-    assert "▼" not in table
+    assert "↓" not in table
     assert told in " ".join(text.split())
     assert told not in " ".join(render([row()], format=format).split())
 

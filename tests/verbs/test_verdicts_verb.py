@@ -292,7 +292,7 @@ def test_what_is_missing_failed_single_constant_or_skewed_is_said_in_words(tmp_p
     for cell in [*unpaired[:2], *without]:  # they name what was never run
         cells.change([cell], baseline=replace(cell.baseline, id=f"{cell.seed:016x}"))
     found, text = noted(capsys, cells, tmp_path)
-    assert "2 of 5 seeds without a baseline" in found["unpaired"]
+    assert "2 of 5 seeds without a baseline's score" in found["unpaired"]
     assert "no variation between seeds" in found["constant"]
     assert "skewed: one of 5 seeds stands apart" in found["skewed"]
     assert "one seed: it speaks of these two models only" in found["single"]
@@ -310,7 +310,7 @@ def test_a_baseline_that_failed_is_said_in_words(tmp_path, capsys):
         ledger.fail(replace(cell, status=Status.FAILED, reason="out of memory"), "a log")
     cells.records = cells.records[2:]
     found, text = noted(capsys, cells, tmp_path)
-    assert "2 of 5 seeds without a baseline" in found["a"]
+    assert "2 of 5 seeds without a baseline's score" in found["a"]
     assert "2 cells failed" in text
     assert "out of memory" in text
 
@@ -477,7 +477,7 @@ def test_missing_and_failed_runs_of_a_table_are_said_in_words(tmp_path, capsys):
     path = written(tmp_path, base=("", *BASE[1:]), better=(*BETTER[:4], "nan"))
     (row,) = rows(capsys, path)
     assert (row["n"], row["unpaired"], row["failed"]) == (3, 1, 1)
-    assert "1 of 4 seeds without a baseline" in row["notes"]
+    assert "1 of 4 seeds without a baseline's score" in row["notes"]
     assert "1 run failed and left out" in flat(shown(capsys, path))
 
 

@@ -204,7 +204,7 @@ class _Baselines:
                 self.blocks[_block(run)].append(run)
         if not self.blocks:
             known = sorted({run.strategy for run in runs})
-            told = f"{did_you_mean(strategy, known)} (the baseline, by which others are judged)"
+            told = f"{did_you_mean(strategy, known)} (the baseline; --baseline names another)"
             raise BadInputError(f"no row has strategy {strategy!r}{told}")
         several = (group for group in self.blocks.values() if len({r.score for r in group}) > 1)
         self.several = next(several, None)

@@ -21,6 +21,10 @@ Z95 = 1.959964
 """Two-sided 95 % point of the normal distribution."""
 
 
+ENDLESS = 1e9
+"""Half an interval that tells nothing."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its standard error, in the units of what was averaged.
@@ -49,12 +53,18 @@ class Estimate:
         return (a + b) ** 0.5, (a + b) ** 2 / spread if spread else float("inf")
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
-        """Return the ends of the two-sided t interval, not corrected for any other comparison."""
+        """Return the ends of the two-sided t interval, not corrected for any other comparison.
+
+        None where it is wider than anything: where item means vary by much less than chance would
+        have them, the degrees of freedom fall far below one.
+        """
         if self.se is None or self.df is None:
             return None, None
         from scipy.special import stdtrit  # time that commands which show no gain do not pay
 
         reach = float(stdtrit(self.df, 0.5 + confidence / 2)) * self.se
+        if not reach < ENDLESS:
+            return None, None
         return self.mean - reach, self.mean + reach
 
 

@@ -57,6 +57,8 @@ class Bench:
     """The looks that were taken before."""
     declarations: dict[str, Declaration] = field(default_factory=dict)
     """Of each family, as `looks.named` spells it, by the last grid that asked for its cells."""
+    to_come: int = 0
+    """Cells that a grid asked for and of which nothing is there yet."""
     plans: dict[str, looks.Plan] = field(default_factory=dict)
     """The seeds declared for each family before it was looked at."""
 
@@ -149,6 +151,8 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     failures = [declared(record, told.get(record.id)) for record in failures if meant(record)]
     declaration, earlier = newest(grids), looks.looks(ledger)
     families = families_of(results)
+    there = {result.id for result in results} | {record.id for record in failures}
+    asked = {name for grid in grids for name in grid["cells"] if _is_meant(cells, name)}
     return Bench(
         ledger,
         results,
@@ -158,12 +162,17 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
         declaration is not None,
         earlier,
         by_family(grids, families),
+        len(asked - there),
         plans_by_family(grids, families, earlier),
     )
 
 
 def _meant(cells: Container[str] | None, cell: Result | Record) -> bool:
-    return cells is None or cell.id in cells
+    return _is_meant(cells, cell.id)
+
+
+def _is_meant(cells: Container[str] | None, identity: str) -> bool:
+    return cells is None or identity in cells
 
 
 def declared(cell: Cell, told: Comparisons | None) -> Cell:

@@ -23,7 +23,7 @@ def _notes(one: Verdict) -> list[str]:
     n = len(one.cells) + one.unpaired
     told = [
         (not one.n, "nothing to compare: no seed in which arm and baseline have a score"),
-        (bool(one.unpaired), f"{one.unpaired} of {n} seeds without a baseline"),
+        (bool(one.unpaired), f"{one.unpaired} of {n} seeds without a baseline's score"),
         (bool(one.failed), f"{_runs(one.failed)} failed and left out"),
         (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: one class predicted"),
         (bool(one.underfit), f"{one.underfit} of {n} runs underfit"),

@@ -20,7 +20,7 @@ from transfergrid.report.words import Told
 
 EARLY = (
     "Gains are shown once the grid is through: a look at them now would be charged for.\n"
-    "The same command goes on; transfergrid table shows them nevertheless."
+    "The same command goes on; transfergrid verdicts shows them nevertheless, and that is a look."
 )
 
 

@@ -117,8 +117,8 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
             [_threshold_cells(c, writer) for c in curves],
         ),
         Block(
-            "Crossover: beyond it transfer is not shown to help",
-            ("the gain ceases to be shown; mean 0 [interval]",),
+            "Crossover: where the gain's uncorrected interval leaves the side above zero",
+            ("last above zero and next; mean 0 [interval]",),
             [(writer.crossover(c.measures.crossover, axis),) for c in curves],
         ),
         Block(

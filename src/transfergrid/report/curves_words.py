@@ -89,7 +89,7 @@ class Writer:
         return f"[{ends[0]}, {ends[1]}]"
 
     def crossover(self, found: Crossover, axis: Axis) -> str:
-        """Write where transfer is last shown to help and where its mean gain is gone.
+        """Write where the interval is last above zero and where the mean gain is gone.
 
         As in "between 20 and 144 a class, mean 0 at 61.0 [31.2, –]".
         """
@@ -104,11 +104,9 @@ class Writer:
             return " ".join(part for part in (f"{told}, mean {mean}", interval, letter) if part)
         if found.kind == "beyond" and after is not None:
             told = f"{after:.4g} a class" if axis is Axis.LABELS else f"step {after:.4g}"
-            return f"beyond {told}: shown to help at the last {letter}".rstrip()
+            return f"beyond {told}: above zero at the last {letter}".rstrip()
         never = found.kind == "never helps"
-        return (
-            f"{'not shown to help anywhere' if never else self.symbols.nothing} {letter}".rstrip()
-        )
+        return f"{'above zero nowhere' if never else self.symbols.nothing} {letter}".rstrip()
 
     def _related(self, found: Measure, shown: str) -> str:
         sign = RELATIONS[found.relation]

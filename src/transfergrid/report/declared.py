@@ -31,8 +31,15 @@ def declared_lines(
         verdicts: all that are shown.
         where: the conditions that were typed, if any.
     """
-    lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where)]
+    lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where), *_to_come(bench)]
     return [*lines, *_looks(bench, verdicts), *_counted("failed", words.told(bench.failures))]
+
+
+def _to_come(bench: Bench) -> list[str]:
+    if not bench.to_come:
+        return []
+    cells = f"{bench.to_come:,} cell{'s' if bench.to_come != 1 else ''}"
+    return [f"Not whole: {cells} asked for but not run yet; to look before that is one more look."]
 
 
 def shown_where(where: str) -> list[str]:

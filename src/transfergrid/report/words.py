@@ -22,8 +22,9 @@ Told = tuple[str, str]
 class Symbols:
     """The few characters beyond letters and digits."""
 
-    up: str = "▲"
-    down: str = "▼"
+    up: str = "↑"
+    down: str = "↓"
+    """The sides of zero that an uncorrected interval lies on; verdicts have marks of their own."""
     covers: str = "·"
     unmarked: str = "○"
     plus_minus: str = "±"
@@ -35,7 +36,7 @@ class Symbols:
 
 
 UNICODE = Symbols()
-ASCII = Symbols("+", "-", ".", "o", "+-", "-", "~", "|", "x", "-")
+ASCII = Symbols("^", "v", ".", "o", "+-", "-", "~", "|", "x", "-")
 
 
 def number(value: float, unit: str, signed: bool = False) -> str:

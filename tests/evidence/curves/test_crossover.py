@@ -20,7 +20,7 @@ def test_the_bracket_runs_from_the_last_budget_that_helps_to_the_next():
     assert found.value == pytest.approx(16)  # half way on log labels
     half = 4.3026527 / 3**0.5  # over a slope of 10 points a doubling
     assert np.log2([found.low, found.high]) == pytest.approx([4 - half / 10, 4 + half / 10])
-    assert "hurt at 32 a class" in found.note
+    assert "below zero at 32 a class" in found.note
 
 
 def test_a_gain_that_only_fades_has_no_upper_end():
@@ -38,7 +38,7 @@ def test_transfer_that_helps_to_the_end_crosses_beyond_it():
 def test_transfer_that_never_helps_has_no_crossover_and_says_where_it_hurts():
     found = crossover(falling(-10, 0, -10))
     assert (found.kind, found.after) == ("never helps", None)
-    assert found.note == "it is shown to hurt at 2, 32 a class"
+    assert found.note == "the interval lies below zero at 2, 32 a class"
     assert crossover(falling(0, 0, 0)).note == ""
 
 

@@ -193,11 +193,11 @@ def _curve(
 
 
 def _seen_beside(found: Crossover, beside: CurvePoint | None) -> Crossover:
-    """Say whether transfer, shown to help at the last budget, still does with all labels."""
+    """Say whether the interval, above zero at the last budget, still is with all labels."""
     if found.kind != "beyond" or beside is None or beside.gain_low is None:
         return found
     still = "still" if beside.gain_low > 0 else "no longer"
-    told = f"with all labels, some {beside.x:.4g} a class drawn as they come, {still} shown to help"
+    told = f"with all labels, some {beside.x:.4g} a class drawn as they come, {still} so"
     return replace(found, note="; ".join(part for part in (found.note, told) if part))
 
 

@@ -1,7 +1,7 @@
-"""The label budget, or the step, beyond which transfer is not shown to help.
+"""The label budget, or the step, beyond which the gain's interval no longer lies above zero.
 
-That is the end of what is proven, not of what is true: past it transfer is shown to hurt, or the
-gain is not told from zero.
+The interval is uncorrected, so this is no verdict; nor is it the end of what is true: past it the
+interval lies below zero, or over it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Crossover:
-    """Between which two points the gain ceases to be shown.
+    """Between which two points the gain's interval leaves the side above zero.
 
     `after` is the last point at which the gain's *uncorrected* 95 % interval lies above zero,
     `before` the next one. `value` is where the mean gain, straight between points, falls to zero;
     `low` to `high` holds every x from `after` on at which the gain is not told from zero, so past
-    `high` transfer is shown to hurt. None is what the points do not reach.
+    `high` the interval lies below zero. None is what the points do not reach.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Crossover:
 
 
 def crossover(both: Both) -> Crossover:
-    """Return where transfer ceases to be shown to help, as a bracket with its interval."""
+    """Return where the gain's interval leaves the side above zero, as a bracket."""
     signs = gain_signs(both)
     if all(sign is None for sign in signs):
         return Crossover("unknown", n=both.n, note="gains without intervals do not tell")
@@ -59,13 +59,16 @@ def crossover(both: Both) -> Crossover:
 
 
 def _hurt(both: Both, at: list[float]) -> str:
-    """Say where transfer is shown to hurt; empty if nowhere."""
+    """Say where the gain's interval lies below zero; empty if nowhere."""
     if not at:
         return ""
+    told = "the interval lies below zero at"
     if len(at) > MOST_NAMED:
-        return f"it is shown to hurt at {len(at)} of {len(both.x)} points, from {at[0]:g} on"
+        return (
+            f"the interval lies below zero at {len(at)} of {len(both.x)} points, from {at[0]:g} on"
+        )
     where = ", ".join(f"{x:g}" for x in at)
-    return f"it is shown to hurt at {where}{' a class' if both.axis is Axis.LABELS else ' steps'}"
+    return f"{told} {where}{' a class' if both.axis is Axis.LABELS else ' steps'}"
 
 
 def gain_signs(both: Both) -> list[int | None]:

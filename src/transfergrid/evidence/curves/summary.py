@@ -33,7 +33,7 @@ class CurveMeasures:
     efficiency: Measure
     """n_0(p) / n_TL(p): how many times over the baseline needs what the arm needs."""
     crossover: Crossover
-    """The point beyond which transfer is not shown to help."""
+    """The point beyond which the gain's interval no longer lies above zero."""
 
 
 def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures:

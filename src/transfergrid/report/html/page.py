@@ -171,7 +171,11 @@ def _undecided(found: Counts) -> str:
         return "undecided"
     if found.seeds is None:
         return "undecided: more seeds alone would not tell"
-    return f"undecided: a median of {found.seeds} more seeds would tell"
+    told = f"a median of {found.seeds} more seeds would tell"
+    if not found.without_seeds:
+        return f"undecided: {told}"
+    some = found.kinds[Kind.UNDECIDED] - found.without_seeds
+    return f"undecided: {told} {some} of them; of {found.without_seeds} seeds alone would not"
 
 
 def _filters(data: ReportData) -> str:

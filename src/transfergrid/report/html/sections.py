@@ -241,11 +241,11 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
     )
     return Section(
         name="crossover",
-        title="From how many labels on a source is not shown to help",
-        reading="The crossover is the bracket of budgets in which the gain ceases to be shown. "
-        "Gains are in points with 95 % intervals, not corrected, and a dash for an end beyond the "
-        "budgets that were run; label efficiency is how many times the labels the baseline needs "
-        "for the same score.",
+        title="Up to how many labels does a gain stand above zero?",
+        reading="The crossover is the bracket of budgets in which the gain's uncorrected interval "
+        "leaves the side above zero; that is no verdict. Gains are in points with 95 % intervals, "
+        "and a dash for an end beyond the budgets that were run; label efficiency is how many "
+        "times the labels the baseline needs for the same score.",
         tables=(_limited(columns, rows),),
         notes=tuple(legend.lines()),
     )
