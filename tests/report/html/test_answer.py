@@ -137,3 +137,11 @@ def test_what_proven_verdicts_rest_on_is_counted_with_them():
     ]
     found = counts(small_report(verdicts=tuple(shaky)))
     assert (found.fragile, found.weak) == (1, 2)
+
+
+def test_an_arm_that_another_one_beats_is_recommended_with_that_said():
+    chosen = verdict("birds", gain=2.0, validation=85.0)
+    worse = replace(chosen, gain=-5.0, verdict=Kind.NEGATIVE)
+    over = {"full_finetuning": (worse,), "scratch_converged": (chosen,)}
+    found = answer(chosen, over_baselines=over)
+    assert found.sentence.endswith("; but it is proven worse than full_finetuning (-5.0).")

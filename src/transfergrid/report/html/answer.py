@@ -189,7 +189,7 @@ def _answer(
     verdict = data.verdicts[choice.row]
     told = (
         f"use {choice.name}, the best on validation "
-        f"({_score(data, place, choice.validation)}); on the test set {gain_told(verdict)}."
+        f"({_score(data, place, choice.validation)}); on the test set {_test_told(data, verdict)}."
     )
     return Answer(*place, verdict.verdict, choice.name, told, choice.row)
 
@@ -211,10 +211,25 @@ def _without_validation(
             verdict = data.verdicts[row]
             told = (
                 f"{choice.name}, chosen at {budget(other)} because none can be chosen here "
-                f"({NONE_HELD_BACK}); on the test set {gain_told(verdict)}."
+                f"({NONE_HELD_BACK}); on the test set {_test_told(data, verdict)}."
             )
             return Answer(target, labels, verdict.verdict, choice.name, told, row)
     return _unchosen(data, place)
+
+
+def _test_told(data: ReportData, chosen: Verdict) -> str:
+    return gain_told(chosen) + _but(data, chosen)
+
+
+def _but(data: ReportData, chosen: Verdict) -> str:
+    """Say over which other arms the chosen one is proven worse."""
+    worse = [
+        f"{name} ({number(verdict.gain, verdict.unit, signed=True)})"
+        for name, verdicts in data.over_baselines.items()
+        for verdict in verdicts
+        if verdict.cells == chosen.cells and verdict.verdict is Kind.NEGATIVE and verdict.gain
+    ]
+    return f"; but it is proven worse than {', '.join(worse)}" if worse else ""
 
 
 def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
@@ -226,7 +241,7 @@ def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
     ]
     if len(own) == 1:
         row, verdict = own[0]
-        told = f"the only arm is {arm_name(verdict)}; on the test set {gain_told(verdict)}."
+        told = f"the only arm is {arm_name(verdict)}; on the test set {_test_told(data, verdict)}."
         return Answer(*place, verdict.verdict, arm_name(verdict), told, row)
     told = f"no arm can be chosen on validation ({NONE_HELD_BACK})"
     if own:
