@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import weightedtau
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.rank_statistics import jackknife, mean_tau, weighted_tau
+from transfergrid.evidence.rank_statistics import Forecast, jackknife, mean_tau, weighted_tau
 from transfergrid.evidence.scorecard import (
-    Forecast,
     MeasuredGain,
     forecasts_of,
     gain_of,

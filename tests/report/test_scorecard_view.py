@@ -3,7 +3,8 @@
 import csv
 import io
 
-from transfergrid.evidence.scorecard import Forecast, scorecard
+from transfergrid.evidence.rank_statistics import Forecast
+from transfergrid.evidence.scorecard import scorecard
 from transfergrid.report import verdict_views
 
 

@@ -5,17 +5,41 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from transfergrid.evidence.scorecard import Forecast
+from transfergrid.record import Labels
 
 CONFIDENCE = 0.95
 NO_SPREAD = 1e-9
 """Standard errors of tau below that are rounding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A score of one source set beside its measured gain."""
+
+    score: str
+    source: str
+    target: str
+    labels: Labels
+    strategy: str
+    value: float | None
+    """Oriented: more is better; None where the score is undefined."""
+    gain: float
+    negative: bool | None = None
+    out_of_bounds: int = 0
+    mean: float | None = None
+    """As in `MeasuredGain`; so the next."""
+    baselines: frozenset[str] = frozenset()
+
+    @property
+    def group(self) -> tuple[str, Labels, str]:
+        """What sources are compared inside."""
+        return self.target, self.labels, self.strategy
 
 
 def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfergrid.evidence.rank_statistics import (
+    Forecast,
     groups,
     jackknife,
     mean_regret,
@@ -90,30 +91,6 @@ def _oriented(verdict: Verdict) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """A score of one source set beside its measured gain."""
-
-    score: str
-    source: str
-    target: str
-    labels: Labels
-    strategy: str
-    value: float | None
-    """Oriented: more is better; None where the score is undefined."""
-    gain: float
-    negative: bool | None = None
-    out_of_bounds: int = 0
-    mean: float | None = None
-    """As in `MeasuredGain`; so the next."""
-    baselines: frozenset[str] = frozenset()
-
-    @property
-    def group(self) -> tuple[str, Labels, str]:
-        """What sources are compared inside."""
-        return self.target, self.labels, self.strategy
-
-
-@dataclass(frozen=True, kw_only=True)
 class ScorecardRow:
     """How well one score foretold gains."""
 
@@ -137,6 +114,7 @@ class ScorecardRow:
     """The same over all cells, whatever their target, where scores need not be on one scale."""
     sources: int
     groups: int
+    """Comparisons of two sources or more."""
     by_mean: int
     """Groups whose sources have different baselines, and are set in order by mean score."""
     cells: int
@@ -254,7 +232,7 @@ def _row(score: str, strategy: str | None, all_cells: Sequence[Forecast]) -> Sco
         auroc_pairs=len(told),
         auroc_pooled=pooled(cells),
         sources=sources,
-        groups=len(groups(cells)),
+        groups=sum(len(group) > 1 for group in groups(cells)),
         by_mean=sum(not shares_baseline(group) for group in groups(cells)),
         cells=len(cells),
         negatives=sum(bool(cell.negative) for cell in cells),
