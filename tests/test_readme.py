@@ -112,7 +112,7 @@ def test_own_images(photos):
 def test_own_images_in_a_table_with_groups(photos):
     printed = shown("target.group_column=patient", photos, *SHORT, SMALL)
     assert re.search(r"^scans\S* · 5 labels a class", printed, re.M)
-    assert re.search(r"^scans\S* in p\d · ", shown("--by-group", photos), re.M)
+    assert re.search(r"^scans\S* in p\d · ", shown("table results --by-group", photos), re.M)
 
 
 @pytest.fixture(scope="module")
