@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.decisions import ENOUGH_SEEDS, SKEWED, Rules
-from transfergrid.evidence.intervals import CONFIDENCE
+from transfergrid.evidence.intervals import CONFIDENCE, ENDLESS
 
 NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT = -1, 0, 1, 2
 RESAMPLES = 400
@@ -37,6 +37,7 @@ class Estimates:
         from scipy.special import stdtrit
 
         reach = stdtrit(self.df, 0.5 + CONFIDENCE / 2) * self.se
+        reach = np.where(reach < ENDLESS, reach, np.nan)
         return self.mean - reach, self.mean + reach
 
     def p(self, of: Floats | float = 0.0) -> Floats:
