@@ -157,6 +157,8 @@ def curves(
 ) -> tuple[list[Curve], list[NoCurve]]:
     """Return what transfer gives over target labels, arm by arm, and which arms have no curve.
 
+    The look is written down.
+
     Args:
         results: the ledger's folder.
         over: an exploratory baseline instead of the primary one.
@@ -165,7 +167,11 @@ def curves(
     Raises:
         BadInputError: there is no ledger in this folder, or nothing is meant.
     """
-    return curves_of(Ledger(results), over=over, where=Where.parse(where))
+    ledger = Ledger(results)
+    curves, without = curves_of(ledger, over=over, where=Where.parse(where))
+    shown = {cell for curve in curves for cell in curve.cells}
+    bench_of(ledger).note_gains(shown, "api", over)
+    return curves, without
 
 
 def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, list[Verdict]]:

@@ -48,7 +48,14 @@ def test_of_a_plain_verdict_there_is_nothing_to_say():
         ({"collapsed": 2}, "2 of 5 runs collapsed: one class predicted"),
         ({"collapsed": 2, "unpaired": 1}, "2 of 6 runs collapsed: one class predicted"),
         ({"underfit": 1}, "1 of 5 runs underfit"),
-        ({"fragile": True}, "fragile: another verdict without collapsed and underfit runs"),
+        (
+            {"fragile": True, "underfit": 1},
+            "fragile: another verdict without collapsed and underfit runs",
+        ),
+        (
+            {"fragile": True, "without_flagged": "undecided"},
+            "fragile: undecided without collapsed and underfit runs of others in its family",
+        ),
         ({"beyond_margin": True, "margin": 2.5}, "beyond the margin of 2.5"),
         ({"weak_baseline": True}, "the baseline scores below logistic_regression"),
         (

@@ -59,3 +59,4 @@ def test_from_python_curves_need_no_verb_and_no_training_code(results):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+    assert [look.by for look in looks(Ledger(results))] == ["api"]

@@ -52,7 +52,9 @@ def _notes(one: Verdict) -> list[str]:
 def _without_flagged(one: Verdict) -> str:
     if one.without_flagged == NOTHING_ELSE:
         return "rests on collapsed or underfit runs alone"
-    return f"{one.without_flagged or 'another verdict'} without collapsed and underfit runs"
+    own = one.collapsed or one.underfit or one.baseline_collapsed or one.baseline_underfit
+    runs = "collapsed and underfit runs" + ("" if own else " of others in its family")
+    return f"{one.without_flagged or 'another verdict'} without {runs}"
 
 
 def _is_clear(one: Verdict) -> bool:
