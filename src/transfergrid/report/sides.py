@@ -15,6 +15,7 @@ from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import verdict_views
+from transfergrid.report.words import UNICODE, Symbols
 
 SIDES = ("flips", "classes", "groups", "beside", "scores")
 
@@ -27,6 +28,7 @@ def side(
     format: str = "table",
     width: int = 80,
     over: str | None = None,
+    symbols: Symbols = UNICODE,
 ) -> str:
     """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
 
@@ -38,6 +40,7 @@ def side(
         format: "table", "json", "csv" or "markdown".
         width: columns of the terminal.
         over: the exploratory baseline that the verdicts are over.
+        symbols: the characters beyond letters and digits.
 
     Raises:
         BadInputError: there is no such view, or no target has groups.
@@ -46,18 +49,21 @@ def side(
     if name == "flips":
         levels = bench.levels(rules)
         found = flips(bench.results, verdicts, bench.outcomes, rules, levels, over)
-        text, how = verdict_views.flips(found, format, width), verdict_views.flips_legend()
+        text, how = (
+            verdict_views.flips(found, format, width, symbols),
+            verdict_views.flips_legend(symbols),
+        )
         text = text or "No verdict flips.\n"
     elif name == "beside":
-        text = verdict_views.beside(effects_of(bench, verdicts), format, width)
+        text = verdict_views.beside(effects_of(bench, verdicts), format, width, symbols)
         how = verdict_views.BESIDE
     elif name == "scores":
         without, with_placebos = scorecards_of(bench, verdicts)
-        text = verdict_views.scores(without, with_placebos, format, width)
+        text = verdict_views.scores(without, with_placebos, format, width, symbols)
         how = verdict_views.scores_legend(without)
     else:
         by: By = "class" if name == "classes" else "group"
-        text = verdict_views.parts(parts_of(bench, verdicts, by, rules), format, width)
+        text = verdict_views.parts(parts_of(bench, verdicts, by, rules), format, width, symbols)
         how = verdict_views.PARTS
     if format in ("json", "csv"):
         return text

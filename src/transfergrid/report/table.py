@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from transfergrid.errors import check_known
 from transfergrid.evidence.rows import Row
 from transfergrid.report import exports, words
 from transfergrid.report.copies import copies
+from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE, Symbols, Told
 
 if TYPE_CHECKING:
@@ -32,20 +32,16 @@ def show(
     file: TextIO | None = None,
 ) -> None:
     """Print the table as wide, as colourful and in such characters as the terminal takes."""
-    from rich.console import Console
-
-    out = file or sys.stdout
-    terminal = Console(file=out)
-    encoding = (getattr(out, "encoding", None) or "utf-8").lower()
+    terminal = Terminal.of(file)
     text = render(
         rows,
         failed=failed,
         skipped=skipped,
         width=terminal.width,
-        color=terminal.color_system is not None,
-        ascii_only=not encoding.startswith("utf"),
+        color=terminal.color,
+        ascii_only=terminal.symbols is ASCII,
     )
-    out.write(text.encode(encoding, "replace").decode(encoding))
+    terminal.write(text)
 
 
 def render(

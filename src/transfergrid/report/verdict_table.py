@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.report import verdict_exports, words
 from transfergrid.report import verdict_words as said
+from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 if TYPE_CHECKING:
@@ -37,20 +37,16 @@ def show(
     file: TextIO | None = None,
 ) -> None:
     """Print the table as wide, as colourful and in such characters as the terminal takes."""
-    from rich.console import Console
-
-    out = file or sys.stdout
-    terminal = Console(file=out)
-    encoding = (getattr(out, "encoding", None) or "utf-8").lower()
+    terminal = Terminal.of(file)
     text = render(
         verdicts,
         width=terminal.width,
-        color=terminal.color_system is not None,
-        ascii_only=not encoding.startswith("utf"),
+        color=terminal.color,
+        ascii_only=terminal.symbols is ASCII,
         footer=footer,
         correction=correction,
     )
-    out.write(text.encode(encoding, "replace").decode(encoding))
+    terminal.write(text)
 
 
 def render(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from transfergrid import selecting
@@ -10,6 +9,8 @@ from transfergrid.errors import check_known
 from transfergrid.evidence.comparing.changes import compare
 from transfergrid.evidence.comparing.opened import opened
 from transfergrid.report.comparing_looks import FORMATS, render
+from transfergrid.report.terminal import Terminal
+from transfergrid.report.words import ASCII
 from transfergrid.verbs import Parser
 
 
@@ -30,9 +31,9 @@ def command(arguments: Sequence[str]) -> int:
     where = selecting.Where.parse(chosen.where)
     before, after = opened(chosen.before), opened(chosen.after)
     found = compare(before, after, where)
-    encoding = (sys.stdout.encoding or "utf-8").lower()
-    plain = not encoding.startswith("utf")
-    print(render(found, before, after, chosen.format, ascii_only=plain), end="")
+    terminal = Terminal.of()
+    plain = terminal.symbols is ASCII
+    terminal.write(render(found, before, after, chosen.format, ascii_only=plain))
     for side in (before, after):
         side.note()
     return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 
 from transfergrid import selecting
@@ -14,6 +12,8 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.ledger import Ledger
 from transfergrid.report.curves_table import FORMATS, render
 from transfergrid.report.declared import WITH_FOOTER, declared_line
+from transfergrid.report.terminal import Terminal
+from transfergrid.report.words import ASCII
 from transfergrid.verbs import Parser
 
 
@@ -43,10 +43,10 @@ def command(arguments: Sequence[str]) -> int:
     ledger, against = Ledger(chosen.results), Axis(chosen.against)
     where = selecting.Where.parse(chosen.where)
     curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
-    width = shutil.get_terminal_size().columns
-    encoding = (sys.stdout.encoding or "utf-8").lower()
-    ascii_only = not encoding.startswith("utf")
-    print(render(curves, none, format=chosen.format, width=width, ascii_only=ascii_only), end="")
+    terminal = Terminal.of()
+    plain = terminal.symbols is ASCII
+    text = render(curves, none, format=chosen.format, width=terminal.width, ascii_only=plain)
+    terminal.write(text)
     if chosen.format in WITH_FOOTER:
         print(declared_line(ledger.documents("grids")))
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test

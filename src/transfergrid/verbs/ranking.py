@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,13 +69,12 @@ def _parser() -> Parser:
 
 def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
     from transfergrid.report.ranking_table import render
-    from transfergrid.report.words import ASCII, UNICODE
+    from transfergrid.report.terminal import Terminal
     from transfergrid.scores.ranking import ranked
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    symbols = ASCII if plain else UNICODE
-    print(render(ranked(kept, scores, by), by, format, width, symbols), end="")
+    terminal = Terminal.of()
+    rows = ranked(kept, scores, by)
+    terminal.write(render(rows, by, format, terminal.width, terminal.symbols))
 
 
 @dataclass

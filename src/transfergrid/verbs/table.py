@@ -11,6 +11,7 @@ from transfergrid.ledger import Ledger
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.table import FORMATS, render, show
+from transfergrid.report.terminal import Terminal
 from transfergrid.verbs import Parser
 
 
@@ -35,7 +36,7 @@ def command(arguments: Sequence[str]) -> int:
     if chosen.format == "table":
         show(rows, failed=failed)
     else:
-        print(render(rows, failed=failed, format=chosen.format), end="")
+        Terminal.of().write(render(rows, failed=failed, format=chosen.format))
     if chosen.format in WITH_FOOTER:
         print(declared_line(ledger.documents("grids")))
     bench.note_gains(cells, "table", chosen.over)

@@ -20,6 +20,8 @@ from transfergrid.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sides import SIDES, side
+from transfergrid.report.terminal import Terminal
+from transfergrid.report.words import UNICODE
 from transfergrid.selecting import HELP as WHERE
 from transfergrid.selecting import Where
 from transfergrid.verbs import Parser
@@ -92,8 +94,10 @@ def _of_ledger(chosen: argparse.Namespace) -> int:
     for line in bench.ledger.warnings:
         print(f"transfergrid: warning: {line}", file=sys.stderr)
     if chosen.show != "verdicts":
-        text = side(chosen.show, bench, verdicts, rules, chosen.format, _width(), chosen.over)
-        print(text, end="")
+        terminal = Terminal.of()
+        symbols = terminal.symbols if chosen.format == "table" else UNICODE
+        how = (chosen.format, terminal.width, chosen.over, symbols)
+        terminal.write(side(chosen.show, bench, verdicts, rules, *how))
     else:
         lines = declared_lines(bench, rules, verdicts, chosen.where)
         correction = chosen.correction or bench.declaration.correction
@@ -112,10 +116,4 @@ def _print(verdicts: Sequence[Verdict], footer: list[str], correction: str, form
         shown(verdicts, footer, correction=correction)
     else:
         text = verdict_table.render(verdicts, format, footer=footer, correction=correction)
-        print(text, end="")
-
-
-def _width() -> int:
-    from rich.console import Console
-
-    return Console().width
+        Terminal.of().write(text)
