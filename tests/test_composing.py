@@ -106,6 +106,37 @@ def test_an_assembled_cell_equals_the_composed_one(overrides):
     assert only(*overrides) == whole(*overrides)
 
 
+PLACEBOS = {
+    "source.architecture.size=64": ("architecture", "size", 64),
+    "source.training.steps=7": ("training", "steps", 7),
+    "source.seed=block": ("seed", "block"),
+    "target@source.domain=noise": ("domain", "_target_", "transfergrid.data.noise.Noise"),
+}
+
+
+@pytest.mark.parametrize("override", PLACEBOS)
+def test_a_placebo_takes_what_is_said_to_its_source_in_the_same_sweep(override):
+    source, placebo = asked("source=glyph_digits,placebo", override).sources
+    *path, value = PLACEBOS[override]
+    for node in (source.config, placebo.config["of"]):
+        for key in path:
+            node = node[key]
+        assert node == value
+    assert placebo.config["of"] == source.config
+    assert placebo.config["seed"] == 0
+    assert "of." not in placebo.name
+
+
+def test_a_placebos_own_keys_are_its_own():
+    (placebo,) = asked("source=placebo", "source.seed=3", "source.of.seed=5").sources
+    assert (placebo.config["seed"], placebo.config["of"]["seed"]) == (3, 5)
+
+
+def test_a_placebo_without_such_a_key_anywhere_says_so():
+    with pytest.raises(BadInputError, match="archtecture"):
+        asked("source=placebo", "source.archtecture.size=64")
+
+
 def test_a_pretrained_source_takes_a_labelled_domain_with_and_without_a_plus():
     plus, plain = (
         only("source=timm", "source.model=resnet18", f"{sign}target@source.domain=digits")

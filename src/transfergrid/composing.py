@@ -31,7 +31,7 @@ from transfergrid.plan import Option
 GROUPS = ("source", "strategy", "target", "training")
 SETTINGS = (
     *("trainer", "tracking", "study", "results", "keep"),
-    *("references", "verdict", "debug", "hydra"),
+    *("references", "baselines", "verdict", "debug", "hydra"),
 )
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
 
@@ -181,8 +181,9 @@ class Composer:
         return self._options[key]
 
     def _make(self, group: str, name: str, overrides: tuple[str, ...]) -> Option:
-        parts = [o for o in overrides if "@" in o.partition("=")[0]]
-        inside = [o for o in overrides if o not in parts]
+        placed = self._placed(group, name, overrides)
+        parts = [o for o in placed if "@" in o.partition("=")[0]]
+        inside = [o for o in placed if o not in parts]
         choice = (f"{group}={name}", *parts)
         whole = copy.deepcopy(self._composed(choice))
         for override in parse([f"++{override}" for override in inside]):
@@ -196,6 +197,24 @@ class Composer:
         config = _resolved(whole, group, choice[0])
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
         return Option(display_name(name, config, overrides), finished(config), typed)
+
+    def _placed(self, group: str, name: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the overrides at the place where the option has their keys.
+
+        One that `about.wraps` another part, as a placebo does its source, takes what is said to
+        both alike: a key that it has not itself is the inner part's, and so is `seed=block`, which
+        is said of a training.
+        """
+        if not overrides:
+            return overrides
+        node = OmegaConf.to_container(self._composed((f"{group}={name}",))[group])
+        assert isinstance(node, dict)
+        inner = (node.get("about") or {}).get("wraps")
+        if inner is None:
+            return overrides
+        own = rf"(?:{'|'.join(map(str, node))})\b(?!=block$)"
+        place = re.compile(rf"^((?:\w+@)?{group}\.)(?!{own})")
+        return tuple(place.sub(rf"\g<1>{inner}.", override) for override in overrides)
 
     def _composed(self, choice: tuple[str, ...]) -> DictConfig:
         """Return the whole config under this choice, unresolved and without Hydra's own part."""
