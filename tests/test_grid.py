@@ -60,7 +60,7 @@ def plan(strategies, sources=(PRINTED,), labels=(20,), seeds=(0,), references=()
     chosen = [LIBRARY[s] if isinstance(s, str) else s for s in strategies]
     targets, trainings = axes.get("targets", [DIGITS]), axes.get("trainings", [TRAINING])
     asked = Asked(list(sources), chosen, targets, trainings, list(labels), list(seeds))
-    return Planner(LIBRARY.__getitem__, references).plan(asked)
+    return Planner(LIBRARY.__getitem__, references, axes.get("compared", True)).plan(asked)
 
 
 def names(made):
@@ -68,6 +68,15 @@ def names(made):
 
 
 # Expansion --------------------------------------------------------------------------------------
+
+
+def test_a_grid_without_baselines_is_what_was_asked_and_keeps_its_identities():
+    bare = plan(["full_finetuning"], seeds=(0, 1), references=["majority"], compared=False)
+    assert {cell.strategy.name for cell in bare.cells} == {"full_finetuning", "majority"}
+    assert all(cell.baseline is None and not cell.exploratory for cell in bare.cells)
+    assert {c.id for c in bare.cells} < {
+        c.id for c in plan(["full_finetuning"], seeds=(0, 1), references=["majority"]).cells
+    }
 
 
 @given(

@@ -34,10 +34,13 @@ class Planner:
     Args:
         library: gives the shipped (or user's) strategy of a name, without any override.
         references: names of the arms that need no source, added to every target and label budget.
+        compared: whether cells get the baselines that they are compared with.
     """
 
-    def __init__(self, library: Library, references: Sequence[str] = ()) -> None:
-        self.library, self.references = library, references
+    def __init__(
+        self, library: Library, references: Sequence[str] = (), compared: bool = True
+    ) -> None:
+        self.library, self.references, self.compared = library, references, compared
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
@@ -90,8 +93,9 @@ class Planner:
         if cell.id in self.cells:
             return self.cells[cell.id]
         self.cells[cell.id] = cell
-        cell.baseline = self._baseline(cell, training)
-        cell.exploratory = list(self._exploratory(cell, training))
+        if self.compared:
+            cell.baseline = self._baseline(cell, training)
+            cell.exploratory = list(self._exploratory(cell, training))
         return cell
 
     def cell(

@@ -30,6 +30,8 @@ from transfergrid.tuned import check_factors
 from transfergrid.verdict_run import Judged, report_verdicts
 
 INTERRUPTED = 130
+BASELINES = ("all", "none")
+"""The values of the key `baselines`."""
 
 
 def sweep(
@@ -61,7 +63,8 @@ def _sweep(
     declared = declare(config, asked)
     ledger = Ledger(str(config.results))
     ledger.check_writable()
-    plan = make_plan(asked, composer, _references(config))
+    compared = _compared(config)
+    plan = make_plan(asked, composer, _references(config), compared)
     cells = [CellConfig(**cell.to_json(), study=settings.study) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
@@ -71,7 +74,8 @@ def _sweep(
     marked = contamination.marks(cells)
 
     def checked(sizes: Mapping[str, int]) -> None:
-        ledger.write_document("grids", _grid(plan, cells, settings, marked, declared))
+        asks = _grid(plan, cells, settings, marked, declared if compared else None)
+        ledger.write_document("grids", asks)
         _announce(plan, cells, done)
         for line in contamination.warnings(cells, marked):
             print(line, flush=True)
@@ -81,8 +85,9 @@ def _sweep(
     ledger.compact()
     if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
         left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
-        verdicts = show_grid(ledger, {cell.id for cell in cells}, left_out, whole=not outcome.left)
-        if not outcome.left:
+        ids, whole = {cell.id for cell in cells}, not outcome.left
+        verdicts = show_grid(ledger, ids, left_out, whole, compared)
+        if whole and compared:
             grid = Judged(
                 id=plan.id,
                 study=settings.study,
@@ -143,14 +148,16 @@ def declare(config: DictConfig, asked: Asked) -> Declaration:
         raise BadInputError(f"verdict: {error}") from None
 
 
-def make_plan(asked: Asked, composer: Composer, references: Sequence[str]) -> Plan:
-    """Check the parts and plan the grid.
+def make_plan(
+    asked: Asked, composer: Composer, references: Sequence[str], compared: bool = True
+) -> Plan:
+    """Check the parts and plan the grid, with the baselines that it is `compared` with.
 
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
     """
     library: Callable[[str], Any] = lambda name: composer.option("strategy", name)  # noqa: E731
-    planner = Planner(library, references)
+    planner = Planner(library, references, compared)
     for training in asked.trainings:
         build(training.config)
         check_factors(training, composer.names("strategy"))
@@ -196,18 +203,26 @@ def _references(config: DictConfig) -> list[str]:
     return [str(name) for name in names]
 
 
+def _compared(config: DictConfig) -> bool:
+    if config.baselines not in BASELINES:
+        raise BadInputError(f"baselines={config.baselines}: give {' or '.join(BASELINES)}")
+    return bool(config.baselines == BASELINES[0])
+
+
 def _grid(
     plan: Plan,
     cells: Sequence[CellConfig],
     settings: Settings,
     marked: Mapping[str, tuple[str, ...]],
-    declared: Declaration,
+    declared: Declaration | None,
 ) -> Config:
+    """Return what the ledger keeps of a request; one without baselines declares nothing."""
     return {
         "id": plan.id,
         "study": settings.study,
         "asked": now(),
-        "declaration": asdict(declared),
+        "declaration": declared and asdict(declared),
+        "compared": declared is not None,
         "cells": {
             cell.id: {
                 "baseline": cell.baseline,

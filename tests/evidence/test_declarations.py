@@ -161,3 +161,16 @@ def test_each_cell_is_compared_as_the_last_grid_said():
     assert found["a"].baseline == Reference(name="scratch", id="2")
     assert found["a"].contaminated_by == ("imagenet",)
     assert (found["b"].baseline, found["b"].contaminated_by) == (None, None)
+
+
+def test_a_grid_that_compares_nothing_takes_no_comparison_from_an_earlier_one():
+    one = {"baseline": {"name": "scratch", "id": "1"}, "exploratory": []}
+    none = {"baseline": None, "exploratory": []}
+    found = comparisons(
+        [
+            {"asked": "2026-01", "cells": {"a": one}},
+            {"asked": "2026-02", "compared": False, "cells": {"a": none, "b": none}},
+        ]
+    )
+    assert found["a"].baseline == Reference(name="scratch", id="1")
+    assert "b" not in found

@@ -9,7 +9,7 @@ from ledger_factory import made, predicted
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
 from transfergrid.ledger import Ledger
-from transfergrid.report.closing import EARLY, rows_of, show_grid
+from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid
 from transfergrid.verbs import table
 from verdict_cells import Cells
 
@@ -74,6 +74,16 @@ def test_of_an_interrupted_grid_the_scores_are_shown_and_nothing_is_charged(grid
     assert "positive" not in shown
     assert "+10." not in shown
     assert EARLY in shown
+    assert looks(ledger) == []
+
+
+def test_a_grid_without_baselines_ends_with_scores_and_nothing_is_charged(grid, capsys):
+    ledger, cells = grid
+    assert show_grid(ledger, cells, [], compared=False)  # known from another grid, and not shown
+    shown = capsys.readouterr().out
+    assert "80.0" in shown
+    assert "+10." not in shown
+    assert UNCOMPARED in shown
     assert looks(ledger) == []
 
 

@@ -184,9 +184,10 @@ class Comparisons(NamedTuple):
 
 
 def comparisons(grids: Iterable[Mapping[str, Any]]) -> dict[str, Comparisons]:
-    """Return each cell's comparisons by identity, as the last grid said."""
+    """Return each cell's comparisons by identity, as the last grid said that compared anything."""
     found: dict[str, Comparisons] = {}
-    for grid in sorted(grids, key=lambda grid: str(grid.get("asked"))):
+    comparing = [grid for grid in grids if grid.get("compared", True)]
+    for grid in sorted(comparing, key=lambda grid: str(grid.get("asked"))):
         for name, told in grid["cells"].items():
             primary, seen = told["baseline"], told.get("contaminated_by")
             found[name] = Comparisons(

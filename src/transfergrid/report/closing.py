@@ -23,6 +23,11 @@ EARLY = (
     "The same command goes on; transfergrid verdicts shows them nevertheless, and that is a look."
 )
 
+UNCOMPARED = (
+    "Scores alone: baselines=none asks for no verdict. The same command without it runs the\n"
+    "baselines too, keeps these cells and says what helped and what hurt."
+)
+
 
 def rows_of(
     ledger: Ledger,
@@ -71,34 +76,40 @@ def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
 
 
 def show_grid(
-    ledger: Ledger, cells: set[str], skipped: Sequence[Told], whole: bool = True
+    ledger: Ledger,
+    cells: set[str],
+    skipped: Sequence[Told],
+    whole: bool = True,
+    compared: bool = True,
 ) -> list[Verdict]:
     """Print what came of one grid: its verdicts, or a table of gains where none can be given.
 
     Verdicts take two seeds and a grid that is through. What is looked at before is charged for, so
-    of a grid that was interrupted the scores alone are shown.
+    of a grid that was interrupted the scores alone are shown, and of one without baselines too.
 
     Args:
         ledger: holds the cells.
         cells: identities of the grid's cells.
         skipped: combinations that were left out, and why.
         whole: whether the grid is through.
+        compared: whether its cells are compared with anything.
 
     Returns:
         The verdicts, shown or not.
     """
     bench = bench_of(ledger, cells)
     verdicts = bench.verdicts(code=code_fingerprint)
-    if whole and any(verdict.n > 1 for verdict in verdicts):
+    if whole and compared and any(verdict.n > 1 for verdict in verdicts):
         lines = [*declared_lines(bench, bench.rules, verdicts), *left_out(skipped)]
         verdict_table.show(verdicts, lines, correction=bench.declaration.correction)
         bench.note_look(verdicts, "grid")
     else:
         rows, failed = rows_of(ledger, cells)
         early = not whole and any(row.n > 1 for row in rows)
-        show(_scores_alone(rows) if early else rows, failed=failed, skipped=skipped)
-        if early:
-            print(EARLY)
+        alone = early or not compared
+        show(_scores_alone(rows) if alone else rows, failed=failed, skipped=skipped)
+        if alone:
+            print(EARLY if compared else UNCOMPARED)
     if bench.failures:
         print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
     return verdicts
