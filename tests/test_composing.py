@@ -232,6 +232,27 @@ def test_a_folder_is_called_by_its_name(tmp_path):
     assert display_name("image_folder", config, ()) == "v1.2"
 
 
+CROSSED = {
+    "en/train.jsonl": "de/train.jsonl",
+    "en/test.jsonl": "de/test.jsonl",
+}
+
+
+def test_files_that_end_alike_are_told_apart_by_their_folders():
+    first, second = (",".join(pair) for pair in CROSSED.items())
+    made = names("target=text_table", f"target.file={first}", f"target.test_file={second}")
+    assert made["target"] == [
+        f"{a}/train(test_file={b}/test.jsonl)" for a in ("en", "de") for b in ("en", "de")
+    ]
+
+
+def test_an_interpolation_is_called_by_what_it_came_to(monkeypatch):
+    monkeypatch.setenv("WHERE", "/data/corpora")
+    file = "target.test_file='${oc.env:WHERE}/held_out.jsonl'"
+    made = names("target=text_table", "target.file=train.jsonl", file)
+    assert made["target"] == ["train(test_file=held_out.jsonl)"]
+
+
 # Nothing vanishes -------------------------------------------------------------------------------
 
 

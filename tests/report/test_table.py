@@ -106,15 +106,6 @@ def test_no_line_is_wider_than_the_terminal_and_no_arm_takes_two(width, ascii_on
     assert text.isascii() == ascii_only
 
 
-def test_names_are_cut_in_the_middle_and_stay_apart():
-    cut = words.shortened(["resnet_imagenet_a_end", "resnet_imagenet_b_end", "short"], 12)
-    assert cut["short"] == "short"
-    assert all(len(name) <= 12 for name in cut.values())
-    assert words.shortened(["abcdefghij"], 5) == {"abcdefghij": "ab…ij"}
-    near = ["placebo_glyph_digits_x", "placebo_noise_digits_x"]
-    assert len(set(words.shortened(near, 12).values())) == 2
-
-
 def test_no_color_unless_asked_and_the_same_text_with_it():
     plain, colored = render([row()]), render([row()], color=True)
     assert "\x1b" not in plain

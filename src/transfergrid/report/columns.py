@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from transfergrid.errors import check_known
-from transfergrid.report.words import shortened
+from transfergrid.report.names import shortened
 
 FORMATS = ("table", "json", "csv", "markdown")
 _SPACE = 2

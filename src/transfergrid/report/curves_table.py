@@ -13,6 +13,7 @@ from transfergrid.errors import check_known
 from transfergrid.evidence.curves.measures import Axis, last_points
 from transfergrid.evidence.curves.results import Curve, NoCurve
 from transfergrid.report import curves_exports, words
+from transfergrid.report import names as naming
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
@@ -57,7 +58,8 @@ def render(
         return curves_exports.as_csv(curves)
     symbols, legend = ASCII if ascii_only else UNICODE, Legend()
     writer = Writer(symbols, legend)
-    lines = [] if curves else ["No curves."]
+    curves, common = naming.told(curves)
+    lines = [*common, *([""] if common else [])] if curves else ["No curves."]
     for section in sections(curves):
         head, over = heading(section[0], symbols.dot), f"over {section[0].baseline}"
         if format == "markdown":
@@ -185,7 +187,7 @@ def _text(block: Block, width: int, symbols: Symbols) -> list[str]:
     room = width - sum(widths[2:]) - _SPACE * (len(widths) - 1)
     widths[1] = max(min(widths[1], room - widths[0]), min(widths[1], _NARROWEST[1]))
     widths[0] = max(min(widths[0], room - widths[1]), min(widths[0], _NARROWEST[0]))
-    short = [words.shortened((line[i] for line in lines), widths[i], symbols.cut) for i in (0, 1)]
+    short = [naming.shortened((line[i] for line in lines), widths[i], symbols.cut) for i in (0, 1)]
     named = [(short[0][line[0]], short[1][line[1]], *line[2:]) for line in lines]
     table = [
         (" " * _SPACE).join(text.ljust(size) for text, size in zip(line, widths, strict=True))

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from itertools import groupby
 
 from transfergrid.errors import check_known
+from transfergrid.report import names as naming
 from transfergrid.report import words
 from transfergrid.report.words import UNICODE, Symbols
 from transfergrid.scores.ranking import Ranked
@@ -109,7 +110,7 @@ def _columns(rows: Sequence[Ranked], width: int, symbols: Symbols) -> Iterator[s
     heads = {row.score: row.score + ("" if row.higher_is_better else " (low)") for row in rows}
     widths = {s: max(len(heads[s]), *map(len, column)) for s, column in cells.items()}
     first = min(max(map(len, [*sources, "source"])), max(_NARROWEST, width // 3))
-    short = words.shortened(sources, first, symbols.cut)
+    short = naming.shortened(sources, first, symbols.cut)
     for scores in _packed(widths, width - first):
         yield _line("source", [heads[s] for s in scores], first, [widths[s] for s in scores])
         for i, source in enumerate(sources):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from transfergrid.errors import check_known
 from transfergrid.evidence.rows import Row
 from transfergrid.report import exports, words
+from transfergrid.report import names as naming
 from transfergrid.report.copies import copies
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE, Symbols, Told
@@ -73,11 +74,12 @@ def render(
         return exports.as_json(rows)
     if format == "csv":
         return exports.as_csv(rows)
+    rows, common = naming.told(rows)
     if format == "markdown":
-        return exports.as_markdown(rows, _footer(rows, failed, skipped, UNICODE))
+        return exports.as_markdown(rows, [*common, *_footer(rows, failed, skipped, UNICODE)])
     symbols = ASCII if ascii_only else UNICODE
     layout = _Layout(rows, width, symbols)
-    return layout.text(_footer(rows, failed, skipped, symbols), color)
+    return layout.text(common, _footer(rows, failed, skipped, symbols), color)
 
 
 def _footer(
@@ -123,7 +125,7 @@ class _Layout:
         self.widths = self._widths()
         self.short = [self._shortened(column) for column in (0, 1)]
 
-    def text(self, footer: Sequence[str], color: bool) -> str:
+    def text(self, common: Sequence[str], footer: Sequence[str], color: bool) -> str:
         from rich.console import Console
 
         out = io.StringIO()
@@ -134,12 +136,16 @@ class _Layout:
             color_system="standard" if color else None,
             highlight=False,
         )
-        self._print(console, footer)
+        self._print(console, common, footer)
         return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
-    def _print(self, console: Console, footer: Sequence[str]) -> None:
+    def _print(self, console: Console, common: Sequence[str], footer: Sequence[str]) -> None:
         from rich.text import Text
 
+        for line in common:
+            console.print(Text(line, style="dim"))
+        if common:
+            console.print()
         if not self.rows:
             console.print(Text("No results yet."))
         for section in words.sections(self.rows):
@@ -243,4 +249,4 @@ class _Layout:
 
     def _shortened(self, column: int) -> dict[str, str]:
         names = [self._texts(row)[column] for row in self.rows]
-        return words.shortened(names, self.widths[column], self.symbols.cut)
+        return naming.shortened(names, self.widths[column], self.symbols.cut)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 from transfergrid.errors import check_known
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
-from transfergrid.report import verdict_exports, words
+from transfergrid.report import names as naming
+from transfergrid.report import verdict_exports
 from transfergrid.report import verdict_words as said
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE, Symbols
@@ -79,16 +80,18 @@ def render(
     if format == "csv":
         return verdict_exports.as_csv(verdicts)
     symbols = ASCII if ascii_only else UNICODE
+    verdicts, common = naming.told(verdicts)
     summary = said.summary(verdicts)
     closing = [*([summary] if summary else []), *footer]
     if format == "latex":
-        lines = said.legend(verdicts, correction, None) + closing
+        lines = [*common, *said.legend(verdicts, correction, None), *closing]
         return verdict_exports.as_latex(verdicts, lines, correction)
     if format == "markdown":
-        lines = said.legend(verdicts, correction) + closing
+        lines = [*common, *said.legend(verdicts, correction), *closing]
         return verdict_exports.as_markdown(verdicts, lines, correction)
     lines = said.legend(verdicts, correction, symbols) + closing
-    return _Layout(verdicts, width, symbols, correction).text(lines, summary, color)
+    layout = _Layout(verdicts, width, symbols, correction)
+    return layout.text(common, lines, summary, color)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class _Layout:
         self.gain_digits = max((len(said.gain(v, symbols)) for v in verdicts), default=0)
         self.columns = self._columns()
         self.short = {
-            name: words.shortened(
+            name: naming.shortened(
                 [self._cells(v)[name] for v in verdicts], self._column(name).width, symbols.cut
             )
             for name in ("source", "strategy")
@@ -122,7 +125,7 @@ class _Layout:
         longest = max((len(said.sees(v, symbols)) for v in verdicts), default=0)
         self.sees_beside = last.at + last.width + _SPACE + longest <= width
 
-    def text(self, lines: Sequence[str], summary: str, color: bool) -> str:
+    def text(self, common: Sequence[str], lines: Sequence[str], summary: str, color: bool) -> str:
         from rich.console import Console
 
         out = io.StringIO()
@@ -132,10 +135,18 @@ class _Layout:
             color_system="standard" if color else None,
             highlight=False,
         )
-        for line in [*self._body(), *self._closing(lines, summary)]:
+        for line in [*self._above(common), *self._body(), *self._closing(lines, summary)]:
             line.rstrip()
             console.print(line, soft_wrap=True)  # as it is laid out here
         return out.getvalue()
+
+    def _above(self, common: Sequence[str]) -> Iterable[Text]:
+        from rich.text import Text
+
+        for line in common:
+            yield from self._wrapped(line, "")
+        if common:
+            yield Text("")
 
     def _closing(self, lines: Sequence[str], summary: str) -> Iterable[Text]:
         from rich.text import Text

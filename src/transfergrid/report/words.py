@@ -107,22 +107,6 @@ def metric(row: Row) -> str:
     return f"{row.metric.replace('_', ' ')} in {row.unit}" if row.unit else row.metric
 
 
-def shortened(names: Iterable[str], width: int, cut: str = "…") -> dict[str, str]:
-    """Leave out the middle of names that are too long, where that keeps them apart."""
-    known = sorted(set(names))
-    kept = max(width - len(cut), 1)
-    heads = sorted(range(kept + 1), key=lambda head: abs(2 * head - kept - 1))
-    ways = [{name: _without_middle(name, width, head, cut) for name in known} for head in heads]
-    return next((way for way in ways if len(set(way.values())) == len(known)), ways[0])
-
-
-def _without_middle(name: str, width: int, head: int, cut: str) -> str:
-    if len(name) <= width:
-        return name
-    tail = max(width - len(cut), 1) - head
-    return name[:head] + cut + name[len(name) - tail :]
-
-
 def cut_texts(rows: Sequence[Row]) -> list[str]:
     """Return a line for each target some of whose texts a model was shown in part only."""
     most: dict[str, int] = {}

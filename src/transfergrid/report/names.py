@@ -1,0 +1,130 @@
+"""Names of sources and strategies where many stand side by side: what all share is said once.
+
+An override that is common to a whole grid, as in `a(architecture.size=64)` and
+`b(architecture.size=64)`, tells nothing apart, and hides what does where names are cut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+Named = TypeVar("Named")
+"""What has a `source` and a `strategy`: a row, a verdict, a curve."""
+_NAME = re.compile(r"(?P<base>[^()]+)\((?P<inside>.*)\)(?P<mark>[^()]*)", re.DOTALL)
+_ROUNDS = 4
+_PLURAL = {"source": "sources", "strategy": "strategies"}
+
+
+def told(rows: Sequence[Named]) -> tuple[list[Named], list[str]]:
+    """Return rows whose names bear what differs alone, and lines that say what all share."""
+    lines, short = [], {}
+    for field, plural in _PLURAL.items():
+        names = {getattr(row, field) for row in rows}
+        short[field], common = without_common(filter(None, names))
+        if common:
+            lines.append(f"all {plural}: {', '.join(common)}")
+    if not lines:
+        return list(rows), []
+    return [_renamed(row, short) for row in rows], lines
+
+
+def _renamed(row: Any, short: dict[str, dict[str, str]]) -> Any:
+    known = {field: getattr(row, field) for field in short}
+    new = {field: short[field].get(name, name) for field, name in known.items()}
+    return row if new == known else dataclasses.replace(row, **new)
+
+
+def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return by name what is left of it without the overrides that all names bear, and these.
+
+    Nothing is left out of a single name, nor where two would then be called alike.
+    """
+    split = {name: _split(name) for name in sorted(set(names))}
+    bearing = [set(overrides) for _, overrides, _ in split.values()]
+    shared = set.intersection(*bearing) if len(bearing) > 1 else set()
+    short = {name: _joined(*parts, shared) for name, parts in split.items()}
+    if not shared or len(set(short.values())) < len(short):
+        return {name: name for name in split}, ()
+    first = next(iter(split.values()))[1]
+    return short, tuple(override for override in first if override in shared)
+
+
+def _split(name: str) -> tuple[str, tuple[str, ...], str]:
+    """Return a name's option, its overrides, and the mark that tells it from others."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return name, (), ""
+    return match["base"], tuple(_listed(match["inside"])), match["mark"]
+
+
+def _listed(inside: str) -> Iterable[str]:
+    """Split at the commas that stand in no brackets."""
+    depth, start = 0, 0
+    for i, character in enumerate(inside):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            yield inside[start:i]
+            start = i + 1
+    yield inside[start:]
+
+
+def _joined(base: str, overrides: Sequence[str], mark: str, less: set[str]) -> str:
+    kept = [override for override in overrides if override not in less]
+    return base + (f"({','.join(kept)})" if kept else "") + mark
+
+
+def shortened(names: Iterable[str], width: int, cut: str = "…") -> dict[str, str]:
+    """Leave out the middle of names that are too long; no two are ever shortened alike.
+
+    Where no cut at one place keeps all apart, those that it would confuse keep a piece from where
+    they differ, or else are numbered.
+    """
+    known = sorted(set(names))
+    kept = max(width - len(cut), 1)
+    heads = sorted(range(kept + 1), key=lambda head: abs(2 * head - kept - 1))
+    ways = [{name: _without_middle(name, width, head, cut) for name in known} for head in heads]
+    best = next((way for way in ways if not _alike(way)), ways[0])
+    for _ in range(_ROUNDS):  # of those alike, some may differ early and the others late
+        for alike in _alike(best):
+            best |= _pieces(alike, width, cut)
+    for alike in _alike(best):
+        best |= _numbered(alike, set(best.values()), width, cut)
+    return best
+
+
+def _alike(way: dict[str, str]) -> list[list[str]]:
+    """Return the names that are shown alike, group by group."""
+    groups: dict[str, list[str]] = {}
+    for name, short in way.items():
+        groups.setdefault(short, []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _without_middle(name: str, width: int, head: int, cut: str) -> str:
+    if len(name) <= width:
+        return name
+    tail = max(width - len(cut), 1) - head
+    return name[:head] + cut + name[len(name) - tail :]
+
+
+def _pieces(names: Sequence[str], width: int, cut: str) -> dict[str, str]:
+    """Return each name's first characters and those from where it first differs from the others."""
+    shared = min(map(len, names))
+    differ = next((i for i in range(shared) if len({name[i] for name in names}) > 1), shared)
+    head = min(max((width - 2 * len(cut)) // 2, 1), differ)
+    room = max(width - head - 2 * len(cut), 1)
+    return {n: f"{n[:head]}{cut}{n[differ : differ + room]}{cut}"[:width] for n in names}
+
+
+def _numbered(names: Sequence[str], taken: set[str], width: int, cut: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    number = 0
+    for name in names:
+        while not found.get(name) or found[name] in taken:
+            number += 1
+            found[name] = f"{name[: max(width - len(f'{cut}{number}'), 0)]}{cut}{number}"
+        taken.add(found[name])
+    return found
