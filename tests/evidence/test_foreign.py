@@ -11,7 +11,8 @@ from scipy.stats import ttest_rel
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.foreign import judge_table, read_foreign, results_of_table, verdicts
-from transfergrid.evidence.foreign_tables import TableColumns, read_table, renamed
+from transfergrid.evidence.foreign_columns import TableColumns, renamed
+from transfergrid.evidence.foreign_files import read_table
 from transfergrid.evidence.verdicts import COLUMNS
 
 FIELDS = ("source", "architecture", "strategy", "target", "labels", "seed", "score")
@@ -107,11 +108,7 @@ def test_a_target_whose_arms_are_on_two_scales_is_refused():
         {"scratch": [0.9, 1.3], "finetune": [0.8, 1.1]},  # a loss
         {"scratch": [0.5, 0.6], "finetune": [300.0, 250.0]},  # a reward
         {"scratch": [-0.5, 0.6], "finetune": [50.0, 60.0]},
-        {"scratch": [0.2, 0.1], "finetune": [80.0, 85.0]},  # chance in per cent
         {"scratch": [52.0, 60.0], "finetune": [80.0, 0.5]},  # one that collapsed
-        {"scratch": [52.0, 60.0], "finetune": [80.0, 85.0], "majority": [0.5, 0.5]},
-        {"scratch": [0.5, 0.9], "finetune": [3.0, 5.0], "lora": [60.0, 70.0]},
-        {"scratch": [0.5, 0.9], "finetune": [0.8, 0.7], "majority": [9.0, 9.0]},
     ],
 )
 def test_low_scores_that_may_be_points_are_read_as_such(scores):
@@ -120,8 +117,61 @@ def test_low_scores_that_may_be_points_are_read_as_such(scores):
     assert "scores are read as points" in rows[0]["notes"]
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"scratch": [0.2, 0.1], "finetune": [80.0, 85.0]},  # chance in per cent, or shares
+        {"scratch": [52.0, 60.0], "finetune": [80.0, 85.0], "majority": [0.5, 0.5]},
+        {"scratch": [0.5, 0.9], "finetune": [3.0, 5.0], "lora": [60.0, 70.0]},
+        {"scratch": [0.5, 0.9], "finetune": [0.8, 0.7], "majority": [9.0, 9.0]},
+    ],
+)
+def test_low_arms_that_may_be_shares_are_refused_until_the_unit_is_said(scores):
+    with pytest.raises(BadInputError, match=r"--unit percent if they are"):
+        verdicts(of_arms(**scores))
+    rows = verdicts(of_arms(**scores), unit="percent")
+    assert rows[0]["baseline_mean"] == pytest.approx(np.mean(scores["scratch"]))
+
+
+def test_an_honestly_low_arm_does_not_hide_that_units_are_mixed():
+    per_cent = [70.1, 69.8, 70.6, 70.3, 70.4]
+    shares = [0.756, 0.752, 0.761, 0.758, 0.755]  # 5.4 points better, and not 69.6 worse
+    low = [11.0, 12.0, 10.5, 11.5, 11.2]
+    with pytest.raises(BadInputError, match=r"a score of 0\.756 stands beside 70\.1 \(row 0\)"):
+        verdicts(of_arms(scratch=per_cent, finetune=shares, lora=low))
+    slip = [70.1, 69.8, 0.706, 70.3, 70.4]
+    with pytest.raises(BadInputError, match=r"a score of 0\.706 stands beside"):
+        verdicts(of_arms(scratch=slip, finetune=[75.0, 76.0, 75.0, 75.0, 77.0]))
+
+
+def test_the_unit_that_is_said_decides_and_must_be_possible():
+    error = of_arms(scratch=[0.8, 0.9, 0.7], finetune=[0.5, 0.6, 0.4])  # per cent of errors
+    with pytest.raises(BadInputError, match=r"0.4 to 0.9, may be shares of 1, per cent or losses"):
+        verdicts(error, lower_is_better=True)
+    gains = {u: verdicts(error, unit=u, lower_is_better=True)[0]["gain"] for u in
+             ("percent", "share", "plain")}  # fmt: skip
+    assert gains == pytest.approx({"percent": 0.3, "share": 30.0, "plain": 0.3})
+    both = verdicts(error, unit={"digits": "share"}, lower_is_better=True)
+    assert both[0]["gain"] == pytest.approx(30)
+    with pytest.raises(BadInputError, match=r"row 0: 60 is no share \(--unit share\)"):
+        verdicts(of_arms(scratch=[60.0], finetune=[70.0]), unit="share")
+    with pytest.raises(BadInputError, match="digitz=share: no such target"):
+        verdicts(error, unit={"digitz": "share"})
+    with pytest.raises(BadInputError, match="percentage"):
+        verdicts(error, unit="percentage")
+
+
+def test_a_sign_of_per_cent_is_a_unit():
+    said = of_arms(scratch=["0.8%", "0.9 %"], finetune=["0.5%", "0.4%"])
+    assert verdicts(said, lower_is_better=True)[0]["gain"] == pytest.approx(0.4)
+    with pytest.raises(BadInputError, match="stand beside others with %"):
+        verdicts(of_arms(scratch=["0.8%", "0.9%"], finetune=[0.5, 0.4]))
+
+
 def test_where_lower_is_better_a_lower_score_is_a_gain():
-    up, down = (verdicts(columns(TABLE), lower_is_better=low)[0] for low in (False, True))
+    up, down = (
+        verdicts(columns(TABLE), lower_is_better=low, unit="share")[0] for low in (False, True)
+    )
     assert down["gain"] == -up["gain"]
     assert (up["verdict"], down["verdict"]) == ("positive", "negative")
 
@@ -220,7 +270,10 @@ def test_families_are_corrected_as_elsewhere():
     [
         (run(seed=0), "row 10 is the same run as row 0: cnn scratch on digits, labels=20, seed=0"),
         (run("finetune", 9, "n.a!", source="net"), "row 10: the score 'n.a!' is no number"),
-        (run("finetune", 9, "0,9", source="net"), "row 10: the score '0,9' is no number"),
+        (
+            run("finetune", 9, "0,9", source="net"),
+            "row 10: the score '0,9' is no number: write the decimal comma",
+        ),
         (run("finetune", 9, labels="some"), "row 10: labels must be a whole number or all"),
         (run("finetune", 9, labels=-1), "row 10: labels must be a whole number or all"),
         (run("finetune", ""), "row 10 has no seed"),

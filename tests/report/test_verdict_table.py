@@ -217,7 +217,7 @@ def test_what_the_data_cannot_tell_is_a_dash_and_null():
         UNDECIDED,
         **dict.fromkeys(("gain", "low", "high", "p", "p_corrected", "detectable", "mean")),
         seeds_needed=None,
-        n=0,
+        n=1,
     )
     assert line_of(render([nothing]), "lp_ft").split()[2:] == ["–", "–", "–", "?", "undecided"]
     (row,) = json.loads(render([nothing], "json"))

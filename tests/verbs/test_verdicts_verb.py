@@ -297,6 +297,9 @@ def test_what_is_missing_failed_single_constant_or_skewed_is_said_in_words(tmp_p
     assert "skewed: one of 5 seeds stands apart" in found["skewed"]
     assert "one seed: it speaks of these two models only" in found["single"]
     assert "nothing to compare: no seed in which arm and baseline have a score" in found["without"]
+    assert "Not compared, for no seed has a score of both" in text
+    assert "1 arm (glyphs without on digits, 20)" in text
+    del found["without"]
     for notes in found.values():
         assert all(note in text for note in notes.split(" | ") if "beyond" not in note)
 
@@ -435,7 +438,8 @@ def test_columns_metric_and_baseline_go_by_other_names(tmp_path, capsys):
     path = written(tmp_path, header=header)
     names = zip(HEADER, header, strict=True)
     words = [word for name in names for word in ("--column", "=".join(name))]
-    (row,) = rows(capsys, path, *words, "--lower-is-better", "--metric", "nll")
+    said = ("--lower-is-better", "--metric", "nll", "--unit", "share")
+    (row,) = rows(capsys, path, *words, *said)
     assert (row["verdict"], row["metric"]) == ("negative", "nll")
     (row,) = rows(capsys, path, *words, "--baseline", "finetune", "--margin", "2")
     assert (row["strategy"], row["baseline"], row["margin"]) == ("scratch", "finetune", 2.0)

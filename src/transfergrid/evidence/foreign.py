@@ -18,23 +18,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
-from transfergrid.evidence.foreign_scales import scales_of
-from transfergrid.evidence.foreign_tables import (
-    Run,
-    Runs,
+from transfergrid.evidence.foreign_columns import (
+    BUDGETS,
+    PER_CLASS,
     TableColumns,
-    as_narwhals,
-    runs_of,
-    table_of,
+    Wide,
+    filled,
+    units,
 )
+from transfergrid.evidence.foreign_files import as_narwhals, table_of
+from transfergrid.evidence.foreign_scales import scales_of
+from transfergrid.evidence.foreign_tables import Run, Runs, runs_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.record import Labels, Metric, Names, Parts, Reference
 
+SEED = "seed"
+FEWEST_BLOCKS = 5
+"""Targets, tasks or splits that say something of others."""
 UNNAMED = "unnamed"
 """The source of a table without that column."""
 
@@ -47,6 +53,10 @@ class Foreign:
 
     results: list[Result]
     notes: tuple[str, ...]
+    labels_are: str = PER_CLASS
+    """What a number of labels counts; see `foreign_columns.BUDGETS`."""
+    block: str = SEED
+    """What the runs of a block share."""
 
 
 def verdicts(
@@ -63,6 +73,12 @@ def verdicts(
     metric: str = "score",
     lower_is_better: bool = False,
     placebos: Sequence[str] = (),
+    unit: str | Mapping[str, str] | None = None,
+    wide: str | None = None,
+    fill: Mapping[str, str] | None = None,
+    block: str | None = None,
+    labels_are: str = PER_CLASS,
+    means: bool = False,
     margin: float = MARGIN,
     alpha: float = ALPHA,
     power: float = POWER,
@@ -83,12 +99,21 @@ def verdicts(
         target: column.
         labels: column of target labels: whole numbers, or "all".
         seed: column of the block that an arm shares with its baseline.
-        score: column of the test score; a target's are read as 100 points where all of them lie in
-            -1 to 1.
+        score: column of the test score.
         baseline: the strategy that the others are compared with.
         metric: what the score is called.
         lower_is_better: whether a lower score is better; gains then count downwards.
         placebos: sources with nothing to teach, by name or pattern; they stay out of the family.
+        unit: of the scores, "share", "percent" or "plain" (one of their own), or that of each
+            target. By default a target's are shares where all of them lie in -1 to 1, else points;
+            what may be either is refused.
+        wide: what headings name where further columns hold scores, such as "target", or
+            "target,seed" for two rows of headings; "target=a,b" names these columns.
+        fill: what all rows have, by column, where the table has no such column.
+        block: column in place of `seed` where blocks are no seeds, such as a task; if it is the
+            target, gains are means over targets.
+        labels_are: what a number of labels counts: those of a "class", the "total", or "percent".
+        means: whether of "71.2 ± 0.4" the mean is taken for one run.
         margin: the smallest gain of practical relevance, in points.
         alpha: the error that a family is allowed.
         power: with which `detectable` and `seeds_needed` are computed.
@@ -113,6 +138,12 @@ def verdicts(
         metric=metric,
         lower_is_better=lower_is_better,
         placebos=tuple(placebos),
+        units=units([unit]) if isinstance(unit, str) else dict(unit or {}),
+        wide=Wide.parse(wide) if wide else None,
+        fill=filled([f"{name}={value}" for name, value in (fill or {}).items()]),
+        block=block,
+        labels_are=labels_are,
+        means=means,
     )
     rules = Rules(margin=margin, alpha=alpha, power=power, correction=correction)
     told = judge_table(read_foreign(frame, columns), rules)
@@ -123,7 +154,28 @@ def verdicts(
 def judge_table(table: Foreign, rules: Rules | None = None) -> list[Verdict]:
     """Return the verdicts on a table's results; all of them bear its notes."""
     found = judge(table.results, rules)
-    return [replace(verdict, notes=(*verdict.notes, *table.notes)) for verdict in found]
+    return [
+        replace(
+            verdict,
+            notes=(*_about_blocks(verdict, table.block), *table.notes),
+            labels_are=table.labels_are,
+            block=table.block,
+            scope=verdict.scope if table.block == SEED or verdict.n < 2 else f"{table.block}s",
+        )
+        for verdict in found
+    ]
+
+
+def _about_blocks(verdict: Verdict, block: str) -> list[str]:
+    """Return a verdict's notes; over other blocks than seeds there is no one test set."""
+    if block == SEED:
+        return list(verdict.notes)
+    notes = [note for note in verdict.notes if note != ONE_TEST_SET]
+    if verdict.n >= FEWEST_BLOCKS:
+        notes.append(f"as sure as these {block}s are drawn from those that are meant")
+    elif verdict.n > 1:
+        notes.append(f"{verdict.n} {block}s are too few to speak of others")
+    return notes
 
 
 def results_of_table(frame: Any, columns: TableColumns | None = None) -> list[Result]:
@@ -138,6 +190,7 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
         BadInputError: a column is missing, or a row makes no sense; the line is named.
     """
     columns = columns or TableColumns()
+    check_known("labels_are", columns.labels_are, BUDGETS)
     read = runs_of(table_of(frame, columns), columns)
     _check_unique(read.runs)
     _check_placebos(read, columns)
@@ -145,11 +198,12 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     scales, note = scales_of(read.runs, columns)
     results = {}
     for run in read.runs:
-        result = _result(run, baselines, columns, scales[run.target], "source" in read.has)
+        result = _result(run, baselines, columns, scales[run.scale], "source" in read.has)
         results[result.id] = result  # copies of one baseline are one
     _check_compared(results, columns.baseline, read)
     notes = [*read.notes, note, *baselines.notes()]
-    return Foreign(list(results.values()), tuple(note for note in notes if note))
+    told = tuple(note for note in notes if note)
+    return Foreign(list(results.values()), told, columns.labels_are, columns.block or SEED)
 
 
 def _check_unique(runs: Sequence[Run]) -> None:
@@ -158,7 +212,10 @@ def _check_unique(runs: Sequence[Run]) -> None:
         before = seen.setdefault((run.source, run.strategy, _block(run)), run)
         if before is not run:
             what = f"{_arm(run)}, labels={run.labels}, seed={run.seed}"
-            raise BadInputError(f"{run.place} is the same run as {_short(before)}: {what}")
+            raise BadInputError(
+                f"{run.place} is the same run as {_short(before)}: {what}; what else tells them "
+                "apart, --block COLUMN names"
+            )
 
 
 def _arm(run: Run) -> str:

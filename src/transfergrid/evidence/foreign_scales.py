@@ -1,4 +1,8 @@
-"""In which unit the scores of a table are: points, or shares of 1."""
+"""In which unit the scores of a table are: points, shares of 1, or one of their own.
+
+Nothing is guessed that a wrong guess would turn into a verdict: what could be either is refused,
+and `--unit` says it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,15 @@ from collections.abc import Sequence
 from statistics import median
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.arms import CLASSICAL, CONSTANT
-from transfergrid.evidence.foreign_tables import Run, TableColumns
+from transfergrid.evidence.foreign_columns import PERCENT, PLAIN, SHARE, TableColumns
+from transfergrid.evidence.foreign_tables import Run
 from transfergrid.evidence.scoring import SHARES
+
+LOW, HIGH = 1.0, 5.0
+"""An arm that lies wholly up to the one is on another scale than one wholly from the other on, or
+nearly everything separates them."""
+NEAR = 1.25
+"""A run is a slip of its unit if, in per cent, it would lie within this factor of its arm."""
 
 
 def scales_of(runs: Sequence[Run], columns: TableColumns) -> tuple[dict[str, float], str]:
@@ -18,52 +28,107 @@ def scales_of(runs: Sequence[Run], columns: TableColumns) -> tuple[dict[str, flo
     Each target is read by itself: a table may hold one in per cent and another in shares of 1.
 
     Raises:
-        BadInputError: a target has both; the lines are named.
+        BadInputError: the unit of a target is not clear, or not the one that was said.
     """
     by_target: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        by_target[run.target].append(run)
-    scored = {
-        target: [abs(run.score) for run in there if run.score is not None]
-        for target, there in by_target.items()
-    }
-    shares = {target for target, scores in scored.items() if scores and max(scores) <= 1}
-    points = [target for target, scores in scored.items() if scores and target not in shares]
-    for target in points:
-        _check_one_scale(by_target[target], columns)
+        by_target[run.scale].append(run)
+    for target in columns.units:
+        if target and target not in by_target:
+            raise BadInputError(f"--unit {target}={columns.units[target]}: no such target")
+    units = {target: _unit(there, columns) for target, there in by_target.items()}
     unit = 0.01 if columns.metric in SHARES else 1.0  # results in shares lie in 0 to 1
-    scales = {target: unit * (100.0 if target in shares else 1.0) for target in by_target}
-    return scales, _read_as(sorted(shares), bool(points))
+    scales = {t: unit * (100.0 if found == SHARE else 1.0) for t, found in units.items()}
+    scored = {target for target, there in by_target.items() if _scored(there)}
+    return scales, _read_as({target: units[target] for target in sorted(scored)})
 
 
-def _read_as(shares: Sequence[str], points: bool) -> str:
-    if not shares:
-        return "scores are read as points" if points else ""
-    told = "scores up to 1 are read as 100 points"
-    return f"{told} on {', '.join(shares)}, as points on the other targets" if points else told
+def _scored(runs: Sequence[Run]) -> list[tuple[Run, float]]:
+    return [(run, run.score) for run in runs if run.score is not None]
 
 
-def _check_one_scale(runs: Sequence[Run], columns: TableColumns) -> None:
-    """Refuse a target with arms in shares of 1 beside arms in per cent.
+def _unit(runs: Sequence[Run], columns: TableColumns) -> str:
+    """Return the unit of a target's scores, as it was said or as it is clear."""
+    said = columns.unit_of(runs[0].scale)
+    scored = _scored(runs)
+    if said is not None:
+        _check_said(scored, said)
+        return said
+    if not scored or all(run.percent for run, _ in scored):
+        return PERCENT
+    if max(abs(score) for _, score in scored) > 1:
+        _check_one_scale(runs)
+        return PERCENT
+    if any(run.percent for run, _ in scored):
+        raise _unclear(scored, "stand beside others with %")
+    if columns.lower_is_better:
+        raise _unclear(scored, "may be shares of 1, per cent or losses")
+    return SHARE
 
-    That is told where no score is negative or over 100, each arm lies either up to 1 or from 10
-    on, and the former, times 100, would lie about where the latter do. In per cent, so low a score
-    is chance among a hundred classes or more: such a table can be given in shares.
+
+def _check_said(scored: Sequence[tuple[Run, float]], unit: str) -> None:
+    """Refuse scores that cannot be in the unit that was said."""
+    most = {SHARE: 1.0, PERCENT: 100.0, PLAIN: float("inf")}[unit]
+    for run, score in scored:
+        if abs(score) > most or (run.percent and unit != PERCENT):
+            sign = " %" if run.percent else ""
+            raise BadInputError(f"{run.place}: {score:g}{sign} is no {unit} (--unit {unit})")
+
+
+def _unclear(scored: Sequence[tuple[Run, float]], what: str) -> BadInputError:
+    first = scored[0][0]
+    low, high = (bound(score for _, score in scored) for bound in (min, max))
+    return BadInputError(
+        f"{first.place}: the scores on {first.scale}, {low:g} to {high:g}, {what}: --unit "
+        f"{SHARE}, {PERCENT} or {PLAIN} says it"
+    )
+
+
+def _read_as(units: dict[str, str]) -> str:
+    """Say which targets are read in which unit; nothing where there is no score."""
+    of = {unit: [target for target, found in units.items() if found == unit] for unit in
+          (SHARE, PERCENT, PLAIN)}  # fmt: skip
+    plain = "in a unit of their own" + (f" on {', '.join(of[PLAIN])}" if len(units) > 1 else "")
+    if of[SHARE]:
+        told = "scores up to 1 are read as 100 points"
+        rest = [*(["as points on the other targets"] if of[PERCENT] else []),
+                *([plain] if of[PLAIN] else [])]  # fmt: skip
+        return f"{told} on {', '.join(of[SHARE])}, {', '.join(rest)}" if rest else told
+    if of[PLAIN]:
+        return f"scores are read {plain}" + (", as points on others" if of[PERCENT] else "")
+    return "scores are read as points" if of[PERCENT] else ""
+
+
+def _check_one_scale(runs: Sequence[Run]) -> None:
+    """Refuse a target some of whose scores may be shares of 1 beside others in per cent.
+
+    That is told where no score is negative or over 100: by an arm that lies wholly up to 1 beside
+    one that lies wholly above 5, and by single runs that would lie about where the rest of their
+    arm does. In per cent so low an arm is chance among a hundred classes; it may be, and then it
+    can be said.
     """
-    arms: defaultdict[object, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.score and run.strategy not in (CLASSICAL, CONSTANT):
-            arms[run.source, run.architecture, run.strategy, run.labels].append(run)
-    scores = {arm: [run.score or 0.0 for run in there] for arm, there in arms.items()}
-    low = [arm for arm, found in scores.items() if min(found) > 0 and max(found) <= 1]
-    high = [arm for arm, found in scores.items() if min(found) >= 10 and max(found) <= 100]
-    if not low or not high or len(low) + len(high) < len(scores):
-        return
-    as_points, others = (median(x for arm in part for x in scores[arm]) for part in (low, high))
-    if 0.5 <= 100 * as_points / others <= 2:
-        one, other = (arms[part[0]][0] for part in (low, high))
-        line = other.place.rpartition(": ")[2]
-        raise BadInputError(
-            f"{one.place}: on {one.target}, a {columns.metric} of {one.score:g} stands beside "
-            f"{other.score:g} ({line}): give all as shares of 1, or all in per cent"
-        )
+    arms: defaultdict[object, list[tuple[Run, float]]] = defaultdict(list)
+    for run, score in _scored(runs):
+        if not 0 <= score <= 100:
+            return
+        if score:
+            arms[run.source, run.architecture, run.strategy, run.labels].append((run, score))
+    bare = [found for found in arms.values() if not all(run.percent for run, _ in found)]
+    low = [found for found in bare if max(score for _, score in found) <= LOW]
+    high = [found for found in arms.values() if min(score for _, score in found) > HIGH]
+    if low and high:
+        raise _mixed(low[0][0], high[0][0])
+    for found in arms.values():
+        usual = median([score for _, score in found if score > LOW] or [0.0])
+        for run, score in found:
+            if score <= LOW and not run.percent and usual / NEAR <= 100 * score <= usual * NEAR:
+                raise _mixed((run, score), max(found, key=lambda pair: pair[1]))
+
+
+def _mixed(one: tuple[Run, float], other: tuple[Run, float]) -> BadInputError:
+    run, score = one
+    line = other[0].place.rpartition(": ")[2]
+    return BadInputError(
+        f"{run.place}: on {run.scale}, a score of {score:g} stands beside {other[1]:g} ({line}): "
+        f"give all as shares of 1, or all in per cent; --unit {PERCENT} if they are"
+    )

@@ -10,6 +10,8 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import THIS_TEST_SET
 from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
+ONE_TEST_SET = "on this test set: its luck is not covered"
+
 
 def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts with their notes; those on placebos bear on those beside them."""
@@ -42,7 +44,7 @@ def _notes(one: Verdict) -> list[str]:
             bool(one.contaminated_by),
             f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})",
         ),
-        (one.scope == THIS_TEST_SET, "on this test set: its luck is not covered"),
+        (one.scope == THIS_TEST_SET, ONE_TEST_SET),
         (bool(one.stale), f"{_runs(one.stale)} stale: the strategy's code has changed since"),
         (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
     ]

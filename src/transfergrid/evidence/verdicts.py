@@ -57,6 +57,10 @@ class Verdict:
     """Names the comparisons that were corrected together."""
     family_size: int = 1
     training: str | None = None
+    labels_are: str = "class"
+    """What a number of labels counts: those of a "class", the "total", or "percent" of all."""
+    block: str = "seed"
+    """What each of the `n` blocks is; another thing than a seed in tables made elsewhere."""
     metric: str = "accuracy"
     unit: str = "%"
     mean: float | None = None

@@ -82,7 +82,8 @@ def render(
     symbols = ASCII if ascii_only else UNICODE
     verdicts, common = naming.told(verdicts)
     summary = said.summary(verdicts)
-    closing = [*([summary] if summary else []), *footer]
+    closing = [*([summary] if summary else []), *said.not_compared(verdicts), *footer]
+    verdicts = [verdict for verdict in verdicts if verdict.n]
     if format == "latex":
         lines = [*common, *said.legend(verdicts, correction, None), *closing]
         return verdict_exports.as_latex(verdicts, lines, correction)

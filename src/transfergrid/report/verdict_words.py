@@ -33,6 +33,8 @@ COVERAGE = {
     THIS_TEST_SET: "new seeds on this test set only",
     THIS_MODEL: "new test items for these single models only",
 }
+MOST_NAMED = 4
+"""Arms without a comparison that are named in their line."""
 
 
 _WEAK = f"scores below {CLASSICAL}"
@@ -101,7 +103,7 @@ def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
         told.append(f"sees {at_least} {number(verdict.detectable, verdict)}")
     if verdict.seeds_needed is not None:
         count = verdict.seeds_needed
-        told.append(f"{count} more seed{'s' if count != 1 else ''}")
+        told.append(f"{count} more {verdict.block}{'s' if count != 1 else ''}")
     return "; ".join(told)
 
 
@@ -133,9 +135,9 @@ def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
     items = _range([v.items for v in section if v.items > 1])
     told = (
         first.target,
-        words.budget(first.labels),
+        words.budget(first.labels, first.labels_are),
         f"{name} in {first.unit}" if first.unit else name,
-        _counted(_range([v.n for v in section]), "seed"),
+        _counted(_range([v.n for v in section]), first.block),
         _counted(items, "test item") if items else "",
     )
     return f" {symbols.dot} ".join(part for part in told if part)
@@ -184,8 +186,28 @@ def _counted(count: str, what: str) -> str:
 
 def headline(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return those that a grid's counts speak of: transfer, over primary baselines if any is."""
-    transfer = [v for v in verdicts if v.kind == TRANSFER]
+    transfer = [v for v in verdicts if v.kind == TRANSFER and v.n]
     return [v for v in transfer if v.primary] or transfer
+
+
+def not_compared(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say in one line which arms have no seed in common with their baseline, if there are any."""
+    left = [verdict for verdict in verdicts if not verdict.n]
+    if not left:
+        return []
+    names = list(dict.fromkeys(map(_named, left)))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    arms = f"{len(left)} arm{'s' if len(left) > 1 else ''}"
+    return [
+        f"Not compared, for no seed has a score of both arm and baseline: {arms} "
+        f"({'; '.join(names[:MOST_NAMED])}{more})."
+    ]
+
+
+def _named(verdict: Verdict) -> str:
+    arm = " ".join(filter(None, (verdict.source, verdict.strategy)))
+    failed = f", {verdict.failed} failed" if verdict.failed else ""
+    return f"{arm} on {verdict.target}, {verdict.labels}{failed}"
 
 
 def kept(verdicts: Iterable[Verdict]) -> list[Verdict]:
@@ -291,7 +313,7 @@ def legend(
     if powers:
         lines.append(
             f"sees: the smallest gain that would have been found in {_studies(powers)}; more "
-            "seeds: until a gain as large as this one, or the margin, would be."
+            f"{verdicts[0].block}s: until a gain as large as this one, or the margin, would be."
         )
     return lines + Notes(verdicts).legend()
 
@@ -306,12 +328,15 @@ def _studies(powers: Sequence[float]) -> str:
 def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
     scopes = Counter(v.scope for v in verdicts if v.low is not None)
     usual = scopes.most_common(1)[0][0] if scopes else None
+    block = verdicts[0].block
     covers = f" that covers {COVERAGE[usual]}" if usual in COVERAGE else ""
+    if usual and block != "seed":
+        covers = f" that covers new {block}s like these"
     by = CORRECTIONS.get(correction, correction)
     p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
     in_points = any(v.unit or (v.mean or 0.0) >= 10 for v in verdicts)
     what = "points" if in_points else "in the metric's units, more is better"
-    return f"Gains are {what}, paired by seed, with an uncorrected 95 % interval{covers}; {p}."
+    return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
 
 
 def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:

@@ -87,12 +87,16 @@ def seconds(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def budget(labels: Labels) -> str:
-    """Write a label budget."""
+def budget(labels: Labels, counts: str = "class") -> str:
+    """Write a label budget, which counts those of a "class", the "total" or "percent" of all."""
     if labels == "all":
         return "all target labels"
     if labels == 0:
         return "no target labels"
+    if counts == "percent":
+        return f"{labels} % of the target labels"
+    if counts == "total":
+        return f"{labels} label{'s' if labels > 1 else ''} in total"
     return f"{labels} label{'s' if labels > 1 else ''} a class"
 
 

@@ -12,7 +12,18 @@ from typing import Any
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign import judge_table, read_foreign
-from transfergrid.evidence.foreign_tables import HELP, TableColumns, renamed
+from transfergrid.evidence.foreign_columns import (
+    BUDGETS,
+    HELP,
+    PLAIN,
+    UNITS,
+    TableColumns,
+    Wide,
+    filled,
+    renamed,
+    units,
+)
+from transfergrid.evidence.foreign_files import STANDARD_INPUT
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger, without_garbage_collection
@@ -34,7 +45,11 @@ def command(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
     check_known("format", chosen.format, verdict_table.FORMATS)
     with without_garbage_collection():
-        return _of_table(chosen) if Path(chosen.results).is_file() else _of_ledger(chosen)
+        return _of_table(chosen) if _is_table(chosen.results) else _of_ledger(chosen)
+
+
+def _is_table(name: str) -> bool:
+    return name == STANDARD_INPUT or Path(name).is_file()
 
 
 def _parser() -> Parser:
@@ -46,7 +61,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("results", nargs="?", default="results", help="a ledger's folder, or a table of results")
+    add("results", nargs="?", default="results", help="a ledger's folder, a table of results, or -")
     add("--format", default="table", help=", ".join(verdict_table.FORMATS))
     add("--where", default="", help=WHERE)
     add("--over", help="an exploratory baseline instead of the primary one")
@@ -61,6 +76,12 @@ def _parser() -> Parser:
     add("--metric", default="score", help="what the score is called")
     add("--lower-is-better", action="store_true", help="for losses and errors")
     add("--placebo", action="append", default=[], metavar="SOURCE", help="may be repeated")
+    add("--unit", action="append", default=[], metavar="[TARGET=]UNIT", help=", ".join(UNITS))
+    add("--wide", metavar="NAME[=COLUMNS]", help="what the headings of columns of scores name")
+    add("--block", metavar="COLUMN", help="what an arm shares with its baseline, such as a task")
+    add("--fill", action="append", default=[], metavar="COLUMN=VALUE", help="of all rows")
+    add("--labels-are", default=BUDGETS[0], help=", ".join(BUDGETS))
+    add("--means", action="store_true", help='take "71.2 ± 0.4" for one run')
     return parser
 
 
@@ -69,21 +90,43 @@ def _of_table(chosen: argparse.Namespace) -> int:
         raise BadInputError(f"{chosen.results} is a table: --baseline says what to compare with")
     if chosen.show != "verdicts":
         raise BadInputError(f"--show {chosen.show} needs a ledger, and {chosen.results} is a table")
-    columns = TableColumns(
-        **renamed(chosen.column),
-        baseline=chosen.baseline,
-        metric=chosen.metric,
-        lower_is_better=chosen.lower_is_better,
-        placebos=tuple(chosen.placebo),
-    )
-    table = read_foreign(chosen.results, columns)
+    table = read_foreign(chosen.results, _columns(chosen))
     rules, where = Rules(**_typed(chosen)), Where.parse(chosen.where)
     notes = [note[0].upper() + note[1:] for note in table.notes]
+    if not chosen.unit:
+        notes = [f"{note} (--unit says otherwise)" if " are read" in note else note
+                 for note in notes]  # fmt: skip
     runs = where.of_runs().rows(table.results)
     verdicts = judge_table(replace(table, results=runs, notes=()), rules)
     lines = [*notes, *shown_where(chosen.where)]
     _print(where.of_arms().rows(verdicts), lines, rules.correction, chosen.format)
     return 0
+
+
+def _columns(chosen: argparse.Namespace) -> TableColumns:
+    names = renamed(chosen.column)
+    if chosen.block and "seed" in names:
+        raise BadInputError(
+            f"--block {chosen.block} and --column seed={names['seed']}: one of them"
+        )
+    said = units(chosen.unit)
+    if PLAIN in said.values() and chosen.margin is None:
+        raise BadInputError(
+            f"--unit {PLAIN} takes --margin: the smallest difference that matters, in that unit"
+        )
+    return TableColumns(
+        **names,
+        baseline=chosen.baseline,
+        metric=chosen.metric,
+        lower_is_better=chosen.lower_is_better,
+        placebos=tuple(chosen.placebo),
+        units=said,
+        wide=Wide.parse(chosen.wide) if chosen.wide else None,
+        fill=filled(chosen.fill),
+        labels_are=chosen.labels_are,
+        block=chosen.block,
+        means=chosen.means,
+    )
 
 
 def _of_ledger(chosen: argparse.Namespace) -> int:

@@ -1,0 +1,99 @@
+"""Tables with a column for each target, strategy or seed, brought to one run a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from transfergrid.data.tables import Table
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns, Wide
+from transfergrid.evidence.foreign_files import BETWEEN
+from transfergrid.evidence.foreign_values import is_missing
+
+NO_TARGET = frozenset(
+    {"average", "avg", "avg.", "mean", "std", "sd", "rank", "params", "#params", "time", "date"}
+)
+"""Headings, in small letters, of columns that sum up or stand beside the scores."""
+
+
+def in_long_format(table: Table, columns: TableColumns) -> tuple[Table, list[str]]:
+    """Return a table of one run a row, and what was assumed to get there.
+
+    Raises:
+        BadInputError: its headings do not say what was meant.
+    """
+    notes = []
+    if columns.wide is not None:
+        table, note = _long(table, columns, columns.wide)
+        notes.append(note)
+    return _filled(table, columns), notes
+
+
+def _filled(table: Table, columns: TableColumns) -> Table:
+    found = dict(table.columns)
+    for name, value in columns.fill.items():
+        if columns.name_of(name) in found:
+            raise BadInputError(
+                f"--fill {name}={value}: {table.name} has a column {columns.name_of(name)!r}"
+            )
+        found[columns.name_of(name)] = [value] * len(table)
+    return replace(table, columns=found)
+
+
+def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
+    names = {column: _levels(column, table, wide) for column in _scores(table, columns, wide)}
+    fixed = [column for column in table.columns if column not in names]
+    found: dict[str, list[Any]] = {column: [] for column in fixed}
+    headings = [columns.name_of(level) for level in wide.levels]
+    for column in (*headings, columns.score):
+        found[column] = []
+    numbers = []
+    for row in range(len(table)):
+        for column, levels in names.items():
+            value = table.columns[column][row]
+            if is_missing(value):
+                continue  # not run, or not reported
+            for other in fixed:
+                found[other].append(table.columns[other][row])
+            for heading, level in zip(headings, levels, strict=True):
+                found[heading].append(level)
+            found[columns.score].append(value)
+            numbers.append(table.numbers[row])
+    told = f"columns read as {' and '.join(wide.levels)}: {', '.join(names)}"
+    return replace(table, columns=found, numbers=numbers), told
+
+
+def _scores(table: Table, columns: TableColumns, wide: Wide) -> list[str]:
+    """Return the columns that hold scores."""
+    named = {columns.name_of(name) for name in (*REQUIRED, *OPTIONAL) if name not in wide.levels}
+    free = [column for column in table.columns if column not in named]
+    found = [column for column in free if wide.holds(column)]
+    what, levels = wide.levels[-1], ",".join(wide.levels)
+    if not found:
+        raise BadInputError(f"--wide {levels}: no column is left to hold scores ({table.name})")
+    for column in found if not wide.only else ():
+        if column.strip().lower() in NO_TARGET or _is_text(table.columns[column]):
+            rest = ",".join(other for other in found if other != column) or "NAMES"
+            raise BadInputError(
+                f"{table.name}: column {column!r} does not look like a {what}: "
+                f"--wide {levels}={rest} names those that hold scores"
+            )
+    return found
+
+
+def _is_text(values: list[Any]) -> bool:
+    """Return whether no value of a column holds a digit."""
+    told = [str(value) for value in values if not is_missing(value)]
+    return bool(told) and not any(any(map(str.isdigit, text)) for text in told)
+
+
+def _levels(column: str, table: Table, wide: Wide) -> list[str]:
+    """Return the headings of a column, from above."""
+    levels = column.split(BETWEEN) if len(wide.levels) > 1 else [column]
+    if len(levels) != len(wide.levels):
+        raise BadInputError(
+            f"{table.name}: column {column!r} has {len(levels)} of {len(wide.levels)} headings "
+            f"({', '.join(wide.levels)})"
+        )
+    return levels

@@ -1,0 +1,150 @@
+"""Tables as people and papers have them: wide, with two rows of headings, without seeds."""
+
+import io
+import sys
+
+import pytest
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.foreign import verdicts
+from transfergrid.evidence.foreign_columns import Wide
+from transfergrid.evidence.foreign_files import read_table
+
+SCRATCH = {"digits": (70.1, 71.0, 70.5), "letters": (60.2, 61.1, 59.9)}
+FINETUNE = {"digits": (75.2, 76.0, 74.9), "letters": (58.0, 57.9, 57.7)}
+ARMS = {"scratch": SCRATCH, "ft": FINETUNE}
+GAINS = {"digits": 14.5 / 3, "letters": -7.6 / 3}
+
+
+def said(rows):
+    """Return gains by target."""
+    return {row["target"]: row["gain"] for row in rows}
+
+
+def test_headings_may_name_the_target():
+    table = {"strategy": [], "seed": [], "digits": [], "letters": []}
+    for name, scores in ARMS.items():
+        for seed in range(3):
+            for column, value in (("strategy", name), ("seed", seed)):
+                table[column].append(value)
+            for target in ("digits", "letters"):
+                table[target].append(scores[target][seed])
+    rows = verdicts(table, wide="target")
+    assert said(rows) == pytest.approx(GAINS)
+    assert "columns read as target: digits, letters" in rows[0]["notes"]
+    with pytest.raises(BadInputError, match=r"--wide target if each has a column .*, --fill"):
+        verdicts(table)
+    summed = {**table, "Average": [65.0] * 6}
+    with pytest.raises(BadInputError, match=r"'Average' does not look like a target: --wide targ"):
+        verdicts(summed, wide="target")
+    assert said(verdicts(summed, wide="target=dig*,letters")) == pytest.approx(GAINS)
+    blank = {**table, "letters": ["–", *table["letters"][1:]]}
+    lines = {row["target"]: row for row in verdicts(blank, wide="target")}
+    assert (lines["letters"]["n"], lines["letters"]["failed"]) == (2, 0)  # not run, not failed
+
+
+def test_headings_may_name_the_seed_or_the_strategy():
+    by_seed = {"strategy": ["scratch", "ft"], "target": ["digits"] * 2}
+    by_seed |= {f"run{i}": [SCRATCH["digits"][i], FINETUNE["digits"][i]] for i in range(3)}
+    assert said(verdicts(by_seed, wide="seed=run*")) == pytest.approx({"digits": GAINS["digits"]})
+    by_strategy = {"seed": [0, 1, 2], "scratch": SCRATCH["digits"], "ft": FINETUNE["digits"]}
+    rows = verdicts(by_strategy, wide="strategy", fill={"target": "digits"})
+    assert said(rows) == pytest.approx({"digits": GAINS["digits"]})
+    with pytest.raises(BadInputError, match="--fill seed=0: the table has a column 'seed'"):
+        verdicts(by_strategy, wide="strategy", fill={"target": "digits", "seed": 0})
+
+
+TWO_ROWS = {
+    "merged.csv": "strategy,digits,,,letters,,\n,0,1,2,0,1,2\n",
+    "repeated.csv": ",digits,digits,digits,letters,letters,letters\nstrategy,0,1,2,0,1,2\n",
+    "pandas.csv": "target,digits,digits,digits,letters,letters,letters\n"
+    "seed,0,1,2,0,1,2\nstrategy,,,,,,\n",
+}
+
+
+@pytest.mark.parametrize("name", TWO_ROWS)
+def test_two_rows_of_headings_are_read_where_they_are_told_of(name, tmp_path):
+    rows = [f"{n},{','.join(map(str, (*s['digits'], *s['letters'])))}\n" for n, s in ARMS.items()]
+    (tmp_path / name).write_text(TWO_ROWS[name] + "".join(rows))
+    assert said(verdicts(tmp_path / name, wide="target,seed")) == pytest.approx(GAINS)
+    with pytest.raises(BadInputError, match=r"--wide target,seed|has no column 'strategy'"):
+        verdicts(tmp_path / name)
+
+
+def test_a_paper_s_table_is_judged_over_its_targets(tmp_path, monkeypatch):
+    text = (
+        "Table 3: results\n\n| Method | CIFAR | Pets | Cars |\n|---|:-:|--:|---|\n"
+        "| Random init | 71.2 ± 0.4 | 60.1 ± .5 | 40.2 ± 1.1 |\n"
+        "| **Ours** | **75.0 ± 0.3** | 66.2 (0.4) | 49.7 +- 0.9 |\n"
+    )
+    (tmp_path / "paper.md").write_text(text)
+    how = {"strategy": "Method", "baseline": "Random init", "wide": "target", "block": "target"}
+    with pytest.raises(BadInputError, match=r"line 5: the score '71.2 ± 0.4' is a mean .*--means"):
+        verdicts(tmp_path / "paper.md", **how)
+    (row,) = verdicts(tmp_path / "paper.md", **how, means=True)
+    assert row["gain"] == pytest.approx((3.8 + 6.1 + 9.5) / 3)
+    assert (row["n"], row["block"], row["scope"]) == (3, "target", "targets")
+    assert "3 targets are too few to speak of others" in row["notes"]
+    assert not any("this test set" in note for note in row["notes"])
+    stream = io.TextIOWrapper(io.BytesIO(text[text.index("|") :].encode()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert verdicts("-", **how, means=True) == [row]
+
+
+def test_blocks_may_be_tasks_and_a_full_budget_is_all():
+    tasks = "abcde"
+    table = {
+        "strategy": ["scratch"] * 5 + ["ft"] * 5,
+        "target": ["vtab"] * 10,
+        "labels": ["full"] * 10,
+        "task": list(tasks * 2),
+        "score": [70, 60, 50, 40, 30, 74, 66, 55, 45, 35],
+    }
+    with pytest.raises(BadInputError, match=r"no column 'seed'.*--block COLUMN .*--fill seed=0"):
+        verdicts(table)
+    (row,) = verdicts(table, block="task")
+    assert (row["n"], row["gain"], row["labels"]) == (5, pytest.approx(5), "all")
+    assert {"labels full read as all", "blocks are the values of task"} < set(row["notes"])
+    assert "as sure as these tasks are drawn from those that are meant" in row["notes"]
+
+
+@pytest.mark.parametrize(
+    ("written", "are", "read"),
+    [
+        ("200", "total", 200),
+        ("10%", "percent", 10),
+        ("100 %", "percent", "all"),
+        (100, "percent", "all"),
+    ],
+)
+def test_a_number_of_labels_counts_what_is_said(written, are, read):
+    table = {"strategy": ["scratch", "ft"], "target": ["t"] * 2, "seed": [0, 0]}
+    table |= {"score": [70, 71], "labels": [written] * 2}
+    (row,) = verdicts(table, labels_are=are)
+    assert (row["labels"], row["labels_are"]) == (read, are)
+
+
+def test_a_share_of_the_labels_is_no_number_a_class():
+    table = {"strategy": ["scratch"], "target": ["t"], "seed": [0], "score": [1], "labels": ["10%"]}
+    with pytest.raises(BadInputError, match="'10%' are a share of all: --labels-are percent"):
+        verdicts(table)
+    with pytest.raises(BadInputError, match="totals"):
+        verdicts(table, labels_are="totals")
+
+
+def test_large_seeds_stay_apart():
+    table = {"strategy": ["scratch", "ft"] * 2, "target": ["t"] * 4, "score": [70, 71, 70, 73]}
+    table["seed"] = ["9007199254740992"] * 2 + ["9007199254740993"] * 2  # one float for both
+    assert verdicts(table)[0]["n"] == 2
+
+
+def test_what_is_no_table_of_columns_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "t.csv").write_text("Method & A & B \\\\\nours & 1 & 2 \\\\\n")
+    with pytest.raises(BadInputError, match="has one column, 'Method & A & B"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("strategy,a,a\nscratch,1,2\n")
+    with pytest.raises(BadInputError, match="more than one column 'a'; two rows of headings"):
+        read_table(tmp_path / "t.csv")
+    for text in ("score", "target,target", "budget"):
+        with pytest.raises(BadInputError, match="--wide"):
+            Wide.parse(text)
