@@ -16,6 +16,10 @@ class Component:
     """Whether `content()` says what the paths hold; else it is the bytes that they name."""
     descriptive: ClassVar[tuple[str, ...]] = ()
     """Arguments that tell readers something and can move no score: no part of identity."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Arguments that are no part of identity where they are None: they came later than cells."""
+    amended: ClassVar[bool] = False
+    """Whether `amendments()` says more."""
 
     def content(self) -> str:
         """Return 16 hex digits of what the paths hold, if `content_addressed`; fast when repeated.
@@ -25,6 +29,10 @@ class Component:
         """
         raise NotImplementedError(f"{type(self).__name__} says it is content_addressed, and how?")
 
+    def amendments(self) -> dict[str, Any]:
+        """Return what joins identity where the same bytes are read in another way than at first."""
+        return {}
+
     @classmethod
     def about(cls) -> dict[str, Any]:
         """Return what planning needs to know; a YAML's `about` block says the same and more."""
@@ -33,4 +41,8 @@ class Component:
             told["content"] = True
         if cls.descriptive:
             told["descriptive"] = list(cls.descriptive)
+        if cls.optional:
+            told["optional"] = list(cls.optional)
+        if cls.amended:
+            told["amended"] = True
         return told

@@ -34,7 +34,7 @@ def fingerprint(path: str | Path) -> str:
     """Return 16 hex digits that identify a file's bytes, or a folder's visible tree.
 
     A folder's fingerprint covers the relative path and the contents of every file whose path has
-    no part that starts with a dot.
+    no part that starts with a dot; links to nothing are no files.
 
     Raises:
         BadInputError: there is no such path, or a file cannot be read.
@@ -42,7 +42,7 @@ def fingerprint(path: str | Path) -> str:
     root = existing(path)
     if root.is_file():
         return content_hashes(root, [""])[""][:16]
-    hashes = content_hashes(root, visible_files(root))
+    hashes = content_hashes(root, (name for name in visible_files(root) if (root / name).is_file()))
     tree = hashlib.sha256()
     for name in sorted(hashes, key=os.fsencode):
         tree.update(hashes[name].encode() + b" " + os.fsencode(name) + b"\0")
@@ -83,7 +83,8 @@ def _in_package(place: str) -> Path:
 def visible_files(root: Path) -> list[str]:
     """Return the sorted relative POSIX paths of all non-hidden files below a folder.
 
-    Links to folders are followed, except back into a folder that contains them.
+    Links to folders are followed, except back into a folder that contains them; links that lead
+    nowhere are returned, pipes and sockets are not.
     """
     return sorted(_walk(root, "", frozenset()))
 
@@ -96,10 +97,17 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterable[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", above | {here})
-            else:
+            elif _is(entry.is_file) or entry.is_symlink():
                 yield prefix + entry.name
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    try:
+        return asked()
+    except OSError:  # a link to itself
+        return False
 
 
 def content_hashes(root: Path, names: Iterable[str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ def canonical(config: Any) -> Any:
 def _canonical_node(node: Mapping[str, Any]) -> Config:
     about = node.get("about") or {}
     left_out = {"about", *about.get("descriptive", ())}
+    left_out |= {key for key in about.get("optional", ()) if node.get(key) is None}
     if about.get("content"):
         left_out |= set(about.get("paths", ()))
     values = {key: canonical(value) for key, value in node.items() if key not in left_out}
@@ -40,6 +41,8 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
             values[key] = fingerprint(values[key])
     if about.get("content"):
         values["about.content"] = build(node).content()
+    if about.get("amended"):
+        values |= {f"about.{key}": value for key, value in build(node).amendments().items()}
     if values.get("duplicates") == "drop":
         values |= _copy_search(node)
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too

@@ -77,7 +77,7 @@ def _sweep(
         asks = _grid(plan, cells, settings, marked, declared if compared else None)
         ledger.write_document("grids", asks)
         _announce(plan, cells, done)
-        for line in contamination.warnings(cells, marked):
+        for line in (*_remarks(asked), *contamination.warnings(cells, marked)):
             print(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
@@ -166,6 +166,11 @@ def make_plan(
     for source in asked.sources:
         build(source.config).check()
     return planner.plan(asked)
+
+
+def _remarks(asked: Asked) -> list[str]:
+    """Return what there is to say of the targets' data."""
+    return [line for target in asked.targets for line in build(target.config).remarks()]
 
 
 def defaults_of(config: DictConfig) -> dict[str, str]:

@@ -105,6 +105,10 @@ class Domain(Component, ABC):
         check_known("metric", self.metric, METRICS)
         check_known("sampling", self.sampling, SAMPLINGS)
 
+    def remarks(self) -> list[str]:
+        """Return lines on what to know of the data before a grid runs; fast after `check`."""
+        return []
+
     def featuriser(self) -> Any:
         """Return an unfitted scikit-learn transformer from `Raw` to features (n, d).
 

@@ -15,6 +15,7 @@ from transfergrid.fingerprints import file_facts
 
 NAMED = 3
 """How many broken files an error message names."""
+NO_FILE = "a link to nothing"
 
 
 class FileExamples(Examples):
@@ -48,7 +49,8 @@ def broken_images(root: Path, names: Sequence[str], spelled: str, skip: bool) ->
     Raises:
         BadInputError: there are some, and they may not be skipped.
     """
-    verdicts = file_facts(root, names, verdict_kind(), verdict)
+    there = [name for name in names if (root / name).is_file()]
+    verdicts = dict.fromkeys(names, NO_FILE) | file_facts(root, there, verdict_kind(), verdict)
     broken = [name for name in names if verdicts[name] != SOUND]
     if broken and not skip:
         first = ", ".join(f"{name} ({verdicts[name]})" for name in broken[:NAMED])

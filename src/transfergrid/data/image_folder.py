@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from pathlib import Path
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 
-from transfergrid.data.content_splits import share_of_each_class
+from transfergrid.data.content_splits import named, share_of_each_class
 from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, order_key, with_copies_settled
 from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.image_files import FileExamples, broken_images
-from transfergrid.data.images import is_image
+from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, visible_files
 
@@ -30,6 +31,35 @@ class Files:
         """Return those for which `keep` is true."""
         kept = [(n, c) for n, c, k in zip(self.names, self.classes, keep, strict=True) if k]
         return Files(tuple(n for n, _ in kept), tuple(c for _, c in kept))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What there is in the folder; nothing of it was decoded."""
+
+    root: Path
+    layout: Layout
+    kinds: Kinds
+    pool: Files
+    test: Files
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """The images in class folders."""
+        return (*self.pool.names, *self.test.names)
+
+    def unused(self) -> list[str]:
+        """Say how much is passed over, with examples; hidden files are not counted."""
+        used, inside = set(self.everything), (*self.layout.pool, *self.layout.test)
+        told = (
+            ("image", "outside the class folders", [n for n in self.kinds.images if n not in used]),
+            ("image", "of a kind that is not read", self.kinds.not_read),
+            ("file", "without an image", _files(self.kinds.others, inside).names),
+            ("folder", "that belongs to no split", self.layout.ignored),
+        )
+        return [
+            f"{_count(what, names)} {why}: {named(names)}" for what, why, names in told if names
+        ]
 
 
 @dataclass(frozen=True)
@@ -54,12 +84,25 @@ class ImageFolder(Domain):
     duplicates: str = "keep"
 
     paths: ClassVar[tuple[str, ...]] = ("root",)
+    amended: ClassVar[bool] = True
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Sorted names of the class folders in the pool."""
         root, layout = self._layout()
         return tuple(sorted({c for split in layout.pool for c in folders(root, split)}))
+
+    def amendments(self) -> dict[str, Any]:
+        """Say which images are used that the first release, going by their names, passed over."""
+        try:
+            listing = self._listing()
+        except BadInputError:
+            return {}  # `check` refuses it
+        later = [n for n in listing.everything if PurePosixPath(n).suffix.lower() not in SUFFIXES]
+        broken = broken_images(listing.root, later, self.root, skip=True)
+        hashes = content_hashes(listing.root, [name for name in later if name not in broken])
+        told = "\n".join(f"{hashes[name]} {name}" for name in sorted(hashes))
+        return {"later_images": sha256(told.encode()).hexdigest()[:16]} if hashes else {}
 
     def check(self) -> None:
         """See `Domain.check`; decodes every image once, and remembers which were sound."""
@@ -68,6 +111,15 @@ class ImageFolder(Domain):
         self._splits()
         if self.duplicates == "drop":
             self.load()  # finds the classes of which nothing would be left
+
+    def remarks(self) -> list[str]:
+        """See `Domain.remarks`: what is in the folder and is not used."""
+        listing = self._listing()
+        broken = broken_images(listing.root, listing.everything, self.root, self.skip_broken)
+        told = listing.unused()
+        if broken:
+            told.append(f"{_count('broken image', broken)}: {named(sorted(broken))}")
+        return [f"{self.root}: not used are {'; '.join(told)}"] if told else []
 
     def load(self) -> LoadedDomain:
         """Return lazily decoded splits; see `FileExamples`."""
@@ -81,12 +133,10 @@ class ImageFolder(Domain):
 
     def _splits(self) -> tuple[Path, Files, Files, dict[str, Any]]:
         """Return the root, the pool's files, the test split's, and what is worth noting."""
-        root, layout = self._layout()
-        names = visible_files(root)
-        pool, test = (_files(names, splits) for splits in (layout.pool, layout.test))
+        listing = self._listing()
+        root, layout, pool, test = listing.root, listing.layout, listing.pool, listing.test
         self._check_classes(pool, test)
-        everything = [*pool.names, *test.names]
-        broken = broken_images(root, everything, self.root, self.skip_broken)
+        broken = broken_images(root, listing.everything, self.root, self.skip_broken)
         pool, test = (part.only(n not in broken for n in part.names) for part in (pool, test))
         hashes = content_hashes(root, [*pool.names, *test.names])
         if layout.fraction is not None:
@@ -95,12 +145,20 @@ class ImageFolder(Domain):
             pool, test = pool.only(not t for t in is_test), pool.only(is_test)
         self._check_splits(pool, test)
         notes = {
-            "other_files": sum(not is_image(name) for name in names),
+            "other_files": len(listing.kinds.not_read) + len(listing.kinds.others),
+            "unused_images": len(listing.kinds.images) - len(listing.everything),
             "broken_images": len(broken),
             "ignored_folders": list(layout.ignored),
             "test_images_also_in_pool": _n_copies(pool, test, hashes),
         }
         return root, pool, test, notes
+
+    def _listing(self) -> Listing:
+        root, layout = self._layout()
+        names = [name for name in visible_files(root) if not is_junk(name)]
+        kinds = sorted_by_kind(root, names)
+        pool, test = (_files(kinds.images, splits) for splits in (layout.pool, layout.test))
+        return Listing(root, layout, kinds, pool, test)
 
     def _layout(self) -> tuple[Path, Layout]:
         root = existing(self.root)
@@ -114,13 +172,27 @@ class ImageFolder(Domain):
         """Refuse what the folders' names alone show to be wrong."""
         classes = self.classes
         if len(classes) < 2:
-            raise BadInputError(f"{self.root} has only one class: {', '.join(classes)}")
+            raise BadInputError(
+                f"{self.root} has only one class: {', '.join(classes)}{self._hint()}"
+            )
         empty = sorted(set(classes) - set(pool.classes))
         if empty:
             raise BadInputError(f"{self.root}: class folder {empty[0]!r} has no images in it")
         new = sorted(set(test.classes) - set(classes))
         if new:
             raise BadInputError(f"{self.root}: test has classes that train lacks: {', '.join(new)}")
+
+    def _hint(self) -> str:
+        """Say where the classes may be, if there is only one folder and it has folders."""
+        root, layout = self._layout()
+        split = layout.pool[0]
+        inner = [f"{split}/{name}".strip("/") for name in folders(root, split)]
+        deeper = [name for name in inner if folders(root, name)]
+        return (
+            f"; if its folders are the classes or splits: target.root={self.root}/{deeper[0]}"
+            if deeper
+            else ""
+        )
 
     def _check_splits(self, pool: Files, test: Files) -> None:
         """Refuse splits of which nothing is left."""
@@ -132,14 +204,22 @@ class ImageFolder(Domain):
 
 
 def _files(names: Iterable[str], splits: tuple[str, ...]) -> Files:
-    """Return the images that lie in some class folder of these splits, in the order of `names`."""
-    named, classes = [], []
-    for name in filter(is_image, names):
-        split, _, inner = name.partition("/") if splits != ("",) else ("", "", name)
-        if split in splits and "/" in inner:
-            named.append(name)
-            classes.append(inner.partition("/")[0])
-    return Files(tuple(named), tuple(classes))
+    """Return the files that lie in some class folder of these splits, in the order of `names`."""
+    found, classes = [], []
+    for name in names:
+        inner = [name.removeprefix(f"{split}/") for split in splits if _lies_in(name, split)]
+        if inner and "/" in inner[0]:
+            found.append(name)
+            classes.append(inner[0].partition("/")[0])
+    return Files(tuple(found), tuple(classes))
+
+
+def _lies_in(name: str, split: str) -> bool:
+    return not split or name.startswith(f"{split}/")
+
+
+def _count(what: str, things: Sized) -> str:
+    return f"{len(things)} {what}{'s' if len(things) > 1 else ''}"
 
 
 def _n_copies(pool: Files, test: Files, hashes: dict[str, str]) -> int:

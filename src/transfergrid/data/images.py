@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.image_kinds import NEEDED, head_kind
 from transfergrid.errors import BadInputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".pgm", ".ppm", ".pbm", ".pnm"),
-)
 SOUND = "sound"
 """The verdict on a file that decodes completely."""
+NO_IMAGE = "not an image"
 
 _GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
-
-
-def is_image(name: str) -> bool:
-    """Tell by its name whether a file should hold an image."""
-    return Path(name).suffix.lower() in SUFFIXES
 
 
 def read_image(file: Path) -> NDArray[np.uint8]:
@@ -46,6 +40,7 @@ def decode(source: Path | BinaryIO, name: str) -> NDArray[np.uint8]:
     """Do what `read_image` does, from a file or from bytes; errors call them by this name."""
     from PIL import Image, ImageOps
 
+    know_heic()
     try:
         with warnings.catch_warnings(), Image.open(source) as image:
             warnings.simplefilter("ignore")  # odd metadata, and sizes that are merely large
@@ -55,6 +50,17 @@ def decode(source: Path | BinaryIO, name: str) -> NDArray[np.uint8]:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
         raise BadInputError(f"broken image {name}: {_reason(error)}") from error
+
+
+@cache
+def know_heic() -> str:
+    """Teach Pillow to read HEIC, where pillow-heif is there; return its version, or ""."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return ""
+    pillow_heif.register_heif_opener()
+    return str(pillow_heif.__version__)
 
 
 def verdict(file: Path) -> str:
@@ -69,7 +75,9 @@ def verdict(file: Path) -> str:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno is not None:
             raise cause from None
-        return _reason(cause)
+        reason = _reason(cause)
+        kind = head_kind(file) if reason == NO_IMAGE else ""
+        return f"{kind}: {NEEDED[kind]}" if kind in NEEDED else reason
     return SOUND
 
 
@@ -77,12 +85,13 @@ def verdict_kind() -> str:
     """Name what `verdict` depends on beside the file: what this Pillow decodes."""
     import PIL
 
-    return f"image/1/{PIL.__version__}"
+    heic = know_heic()
+    return f"image/1/{PIL.__version__}" + (f"/{heic}" if heic else "")
 
 
 def _reason(error: BaseException) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return "not an image" if line.startswith("cannot identify") else line
+    return NO_IMAGE if line.startswith("cannot identify") else line
 
 
 def as_array(image: Image.Image) -> NDArray[np.uint8]:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from transfergrid.data.content_splits import named
 from transfergrid.data.domain import Examples
 from transfergrid.data.image_files import FileExamples
-from transfergrid.data.images import is_image
+from transfergrid.data.image_kinds import is_junk, sorted_by_kind
 from transfergrid.data.table_formats import Advice
 from transfergrid.data.tables import is_table, read_table
 from transfergrid.data.text import TextExamples
@@ -66,10 +67,17 @@ def _images(typed: str) -> list[str]:
         return [typed]
     if not path.is_dir():
         raise BadInputError(f"no such file or folder: {typed}")
-    found = [str(path / name) for name in visible_files(path) if is_image(name)]
-    if not found:
-        raise BadInputError(f"{typed} holds no images")
-    return found
+    kinds = sorted_by_kind(path.absolute(), (n for n in visible_files(path) if not is_junk(n)))
+    if not kinds.images:
+        raise BadInputError(f"{typed} holds no images{_not_read(kinds.not_read)}")
+    if kinds.not_read:
+        told = f"{typed} holds images{_not_read(kinds.not_read)}"
+        print(f"transfergrid: warning: {told}", file=sys.stderr)
+    return [str(path / name) for name in kinds.images]
+
+
+def _not_read(names: Sequence[str]) -> str:
+    return f", but {len(names)} of kinds that are not read: {named(names)}" if names else ""
 
 
 def text_chunks(
