@@ -6,7 +6,6 @@ families of their own.
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence import arms
+from transfergrid.evidence.arm_means import mean_of, mean_seconds, without_network
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.decisions import Decision, Rules, decide
+from transfergrid.evidence.fallen import fallen
+from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, Levels, RulesOf, arm_of, each, kind_of
 from transfergrid.evidence.gains import (
     block_gains,
     estimated,
     paired,
-    points,
     unit,
     why_uncrossed,
 )
@@ -33,7 +34,6 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
-from transfergrid.record import Labels
 
 Code = Callable[[str], str]
 
@@ -51,6 +51,8 @@ class Comparison:
     pairs: list[tuple[Result, Result]]
     baselines: list[Result]
     read: Read | None
+    fallen: Mapping[str, float]
+    """The runs that fell; see there."""
 
     @property
     def family(self) -> Family:
@@ -79,15 +81,13 @@ class Comparison:
         """The seed of each pair."""
         return tuple(cell.seed for cell, _ in self.pairs)
 
-    @property
-    def flagged(self) -> int:
-        """How many pairs hold a collapsed or underfit run."""
-        return sum(_is_flagged(pair) for pair in self.pairs)
-
     def without_flagged(self) -> Comparison:
-        """Return it less its flagged pairs, be there others or not."""
-        rest = [pair for pair in self.pairs if not _is_flagged(pair)]
+        """Return it less the pairs with a run that is flagged or fell, be there others or not."""
+        rest = [pair for pair in self.pairs if not any(map(self._is_flagged, pair))]
         return replace(self, pairs=rest) if len(rest) < len(self.pairs) else self
+
+    def _is_flagged(self, cell: Result) -> bool:
+        return _bears_flag(cell) or cell.id in self.fallen
 
 
 def judge(
@@ -156,7 +156,8 @@ class _Table:
         everything: Mapping[Key, Sequence[Result]] = {**self.failed, **self.groups}
         self.names = arms.display_names(everything)
         self.classical = arms.classical_means(self.groups)
-        self.beside = _without_network(self.groups)
+        self.beside = without_network(self.groups)
+        self.fallen = fallen(self.groups)
 
     def comparisons(self) -> Iterable[Comparison]:
         """Yield each arm that names a baseline, be it one of which nothing is done."""
@@ -170,7 +171,7 @@ class _Table:
             is_named = bool(there) and there[0].names.strategy == asked
             name = self.names[arms.key_of(there[0])][2] if is_named else asked
             pairs = paired(cells, there)
-            yield Comparison(key, cells or tried, name, asked, pairs, there, self.read)
+            yield Comparison(key, cells or tried, name, asked, pairs, there, self.read, self.fallen)
 
     def _baseline_parts(self, cells: Sequence[Result]) -> object:
         """Return the parts of an arm that is named as its own baseline, which is no comparison."""
@@ -195,6 +196,7 @@ class _Table:
                 power=rules.power,
                 family_size=size,
                 without_flagged=_other(comparison, decision, rest, other),
+                apart=self._apart(comparison, rest, other),
                 primary=primary,
             )
             for comparison, decision, rest, other in zip(
@@ -202,8 +204,18 @@ class _Table:
             )
         ]
 
+    def _apart(self, compared: Comparison, rest: Comparison, other: Decision) -> tuple[str, ...]:
+        gain = rest.estimate.mean
+        return about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, gain)
+
     def verdict(
-        self, compared: Comparison, decided: Decision, *, margin: float, **of_family: Any
+        self,
+        compared: Comparison,
+        decided: Decision,
+        *,
+        margin: float,
+        apart: tuple[str, ...],
+        **of_family: Any,
     ) -> Verdict:
         """Put together what is said of one comparison and, by field, of its family."""
         key, cells, pairs, estimate = (
@@ -231,16 +243,20 @@ class _Table:
             verdict=decided.kind,
             detectable=decided.detectable,
             seeds_needed=decided.seeds_needed,
-            notes=(*((decided.why,) if decided.why and pairs else ()), *self._uncrossed(compared)),
+            notes=(
+                *((decided.why,) if decided.why and pairs else ()),
+                *self._uncrossed(compared),
+                *apart,
+            ),
             kind=kind,
             family=_named(target, compared),
             training=first.names.training,
             metric=first.metric.name,
             unit=unit(first.metric),
-            mean=_mean([cell.score for cell, _ in pairs], first),
-            baseline_mean=_mean([base.score for _, base in pairs], first),
+            mean=mean_of([cell.score for cell, _ in pairs], first),
+            baseline_mean=mean_of([base.score for _, base in pairs], first),
             beside=self.beside.get((key[0].target, key[1]), ()),
-            validation=_mean([cell.validation_score for cell in cells], first),
+            validation=mean_of([cell.validation_score for cell in cells], first),
             scope=estimate.scope if pairs else None,
             se=estimate.se,
             df=estimate.df,
@@ -257,9 +273,10 @@ class _Table:
             underfit=sum(cell.flags.underfit for cell in cells),
             baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
             baseline_underfit=sum(base.flags.underfit for _, base in pairs),
+            fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
             stale=sum(self._is_stale(cell) for cell in cells),
             items=estimate.items,
-            seconds=_mean_seconds(cells),
+            seconds=mean_seconds(cells),
             source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
             seeds=compared.seeds,
             gains=tuple(compared.gains.tolist()),
@@ -286,21 +303,6 @@ class _Table:
         return bool(now) and cell.code != now
 
 
-def _without_network(
-    groups: Mapping[Key, Sequence[Result]],
-) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
-    """Return by target and labels the mean scores of the arms that need no network, by strategy."""
-    found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
-    used = {cell.baseline.id for cells in groups.values() for cell in cells if cell.baseline}
-    for (parts, labels), cells in groups.items():
-        if cells[0].id in used:
-            continue
-        mean = _mean([cell.score for cell in cells], cells[0])
-        if cells[0].names.architecture is None and not cells[0].baseline and mean is not None:
-            found[parts.target, labels].append((cells[0].names.strategy, mean))
-    return {place: tuple(sorted(means, key=lambda m: m[1])) for place, means in found.items()}
-
-
 def _decided(
     compared: Sequence[Comparison], rules: Rules, level: float, later: float
 ) -> list[Decision]:
@@ -319,10 +321,6 @@ def _other(compared: Comparison, decided: Decision, rest: Comparison, without: D
     return NOTHING_ELSE if compared.pairs and baseline and decided.is_decided else ""
 
 
-def _is_flagged(pair: tuple[Result, Result]) -> bool:
-    return any(map(_bears_flag, pair))
-
-
 def _bears_flag(cell: Result) -> bool:
     return cell.flags.collapsed or cell.flags.underfit
 
@@ -334,13 +332,3 @@ def _is_beyond(low: float | None, high: float | None, margin: float) -> bool:
 def _named(target: str, compared: Comparison) -> str:
     plural = {TRANSFER: "", PLACEBO: ", placebos", CONTROL: ", arms without a source"}
     return f"{target}, labels={compared.key[1]}, over {compared.baseline}{plural[compared.kind]}"
-
-
-def _mean(scores: Iterable[float | None], cell: Result) -> float | None:
-    valid = [points(cell.metric) * score for score in scores if score is not None]
-    return statistics.fmean(valid) if valid else None
-
-
-def _mean_seconds(cells: Iterable[Result]) -> float | None:
-    known = [c.seconds - (c.source_seconds or 0.0) for c in cells if c.seconds is not None]
-    return max(statistics.fmean(known), 0.0) if known else None

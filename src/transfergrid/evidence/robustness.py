@@ -8,6 +8,7 @@ from functools import partial
 
 from transfergrid.evidence.comparisons import exploratory, over
 from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.fallen import fallen_among
 from transfergrid.evidence.families import Family, Levels, RulesOf, Seen, each, family_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Read
@@ -56,7 +57,12 @@ def flips(
     results = over(results, against) if against else results
     if read is not None:
         ways[THIS_TEST_SET] = _by_arm(judged(results))
-    kept = [cell for cell in results if not (cell.flags.collapsed or cell.flags.underfit)]
+    fell = fallen_among(results)
+    kept = [
+        cell
+        for cell in results
+        if not (cell.flags.collapsed or cell.flags.underfit or cell.id in fell)
+    ]
     as_then = _levels_of(verdicts, each(rules))  # fewer runs are no earlier look
     ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
     ways[MADE_ANEW] = _made_anew(verdicts)

@@ -56,6 +56,8 @@ def _without_flagged(one: Verdict) -> str:
         return "rests on collapsed or underfit runs alone"
     own = one.collapsed or one.underfit or one.baseline_collapsed or one.baseline_underfit
     runs = "collapsed and underfit runs" + ("" if own else " of others in its family")
+    if one.fallen:
+        runs = "collapsed, underfit and fallen runs" if own else "the runs far below all others"
     return f"{one.without_flagged or 'another verdict'} without {runs}"
 
 

@@ -85,7 +85,8 @@ class Verdict:
     p_equivalent: float | None = None
     """Corrected, of a gain outside the margin."""
     fragile: bool = False
-    """Whether the verdict is another one without collapsed and underfit runs of either side."""
+    """Whether the verdict is another one without collapsed, underfit and fallen runs of either
+    side."""
     without_flagged: str = ""
     """Which one it then is; `NOTHING_ELSE` where no pair of runs is left."""
     one_checkpoint: bool = False
@@ -102,6 +103,8 @@ class Verdict:
     baseline_collapsed: int = 0
     """Of the baseline's paired runs; so the next."""
     baseline_underfit: int = 0
+    fallen: int = 0
+    """Pairs with a run that fell far below its arm's other seeds; see `evidence.fallen`."""
     stale: int = 0
     items: int = 1
     """Test items crossed with the seeds; 1 if they were not."""

@@ -1,0 +1,133 @@
+"""Runs that fell: far below the other seeds of their arm, while the rest of their block stood.
+
+No flag tells of them in a table made elsewhere, and a trained network may fail without collapsing
+into one class. One such run can make a verdict, so it is named and the verdict given without it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from transfergrid.evidence.arms import CLASSICAL, CONSTANT, Key, grouped
+from transfergrid.evidence.decisions import Decision
+from transfergrid.evidence.gains import points
+from transfergrid.evidence.results import Result
+
+LEAST = 0.25
+"""Part of its arm's usual score that a run must lose; an error that should be low must double."""
+SPREADS = 4.0
+"""So many standard deviations of the arm's other seeds, by their median absolute deviation."""
+BESIDE = 3.0
+"""So many times as far as any other arm fell in the same block."""
+_NORMAL = 1.4826
+"""Standard deviations of a normal distribution in one median absolute deviation."""
+
+
+def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
+    """Return the runs that fell, by identity, with the usual score of their arm's other seeds.
+
+    Args:
+        groups: the runs of each arm.
+    """
+    arms = [_scored(cells) for cells in groups.values() if _is_trained(cells[0])]
+    arms = [arm for arm in arms if len(arm) > 1]
+    low = [(cell, arm) for arm in arms if _is_uneven(arm) for cell in arm
+           if not _bears_flag(cell) and _drop(cell, arm) > _least(cell, arm)]  # fmt: skip
+    if not low:
+        return {}
+    blocks: defaultdict[object, list[tuple[Result, list[Result]]]] = defaultdict(list)
+    for arm in arms:
+        for cell in arm:
+            blocks[_block(cell)].append((cell, arm))
+    return {cell.id: _usual(cell, arm) for cell, arm in low
+            if _drop(cell, arm) > BESIDE * _most(cell, blocks[_block(cell)])}  # fmt: skip
+
+
+def _bears_flag(cell: Result) -> bool:
+    return cell.flags.collapsed or cell.flags.underfit  # which is told already
+
+
+def _block(cell: Result) -> tuple[object, ...]:
+    return cell.parts.target, cell.labels, cell.seed, cell.metric
+
+
+def _most(cell: Result, block: Sequence[tuple[Result, Sequence[Result]]]) -> float:
+    """Return how far any other arm fell in the same block."""
+    return max((_drop(*other) for other in block if other[0] is not cell), default=0.0)
+
+
+def _is_uneven(arm: Sequence[Result]) -> bool:
+    """Return whether a run may have fallen at all; most arms are told from their ends."""
+    scores = [cell.score or 0.0 for cell in arm]
+    return max(scores) - min(scores) > LEAST * min(map(abs, (max(scores), min(scores))))
+
+
+def fallen_among(results: Iterable[Result]) -> frozenset[str]:
+    """Return the identities of the runs that fell."""
+    return frozenset(fallen(grouped(results)))
+
+
+def told(
+    pairs: Sequence[tuple[Result, Result]], known: Mapping[str, float], rest: int, other: Decision,
+    gain: float,
+) -> tuple[str, ...]:  # fmt: skip
+    """Say which runs of a comparison fell, and its verdict without them.
+
+    Args:
+        pairs: of the comparison.
+        known: as `fallen` returns them.
+        rest: how many pairs stay without them.
+        other: the verdict on these.
+        gain: theirs, in points.
+    """
+    mine = [(cell, who) for pair in pairs for cell, who in zip(pair, ("", "the baseline's "),
+            strict=True) if cell.id in known]  # fmt: skip
+    if not mine:
+        return ()
+    runs = ", ".join(f"{who}seed {cell.seed} ({_points(cell, cell.score)})" for cell, who in mine)
+    usual = _points(mine[0][0], known[mine[0][0].id])
+    without = f"without: {other.kind.value}, {gain:+.1f}{_p(other)}" if rest else "nothing is left"
+    return (f"far below all else in its block: {runs}, usually {usual}; {without}",)
+
+
+def _p(decided: Decision) -> str:
+    p = decided.p_corrected
+    if p is None:
+        return ""
+    return ", p <.001" if p < 0.001 else f", p {p:.3f}".replace("0.", ".", 1)
+
+
+def _points(cell: Result, score: float | None) -> str:
+    return f"{points(cell.metric) * (score or 0.0):.1f}"
+
+
+def _is_trained(cell: Result) -> bool:
+    return cell.names.strategy not in (CLASSICAL, CONSTANT)
+
+
+def _scored(cells: Sequence[Result]) -> list[Result]:
+    return [cell for cell in cells if cell.score is not None]
+
+
+def _others(cell: Result, arm: Sequence[Result]) -> list[float]:
+    return [other.score or 0.0 for other in arm if other is not cell]
+
+
+def _usual(cell: Result, arm: Sequence[Result]) -> float:
+    return statistics.median(_others(cell, arm))
+
+
+def _drop(cell: Result, arm: Sequence[Result]) -> float:
+    """Return how far a run is worse than the median of its arm's other seeds."""
+    fell = _usual(cell, arm) - (cell.score or 0.0)
+    return fell if cell.metric.higher_is_better else -fell
+
+
+def _least(cell: Result, arm: Sequence[Result]) -> float:
+    """Return how far it must have fallen to stand out of its arm."""
+    others, usual = _others(cell, arm), _usual(cell, arm)
+    spread = _NORMAL * statistics.median(abs(score - usual) for score in others)
+    part = LEAST if cell.metric.higher_is_better else 1.0
+    return max(part * abs(usual), SPREADS * spread)
