@@ -20,6 +20,7 @@ from typing_extensions import override
 from transfergrid.batches import Batch, CellData, StepBatches, View, ViewBatches
 from transfergrid.metrics import better, score
 from transfergrid.strategies.base import Strategy
+from transfergrid.telling import tell
 from transfergrid.training import Training
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -82,8 +83,11 @@ class Fit:
 class Curves(pl.Callback):
     """Collect the training loss and the validation score; remember the best weights."""
 
-    def __init__(self, metric: str, validation: View | None, every: int, log: Log) -> None:
-        self.metric, self.every, self.tell = metric, every, log  # Lightning owns `log`
+    def __init__(
+        self, metric: str, validation: View | None, every: int, log: Log, limit: int
+    ) -> None:
+        self.metric, self.every, self.limit = metric, every, limit
+        self.tell = log  # Lightning owns `log`
         self.labels: Tensor | None = None
         if validation is not None:  # as they are read, for Lightning hands over batch by batch
             self.labels = torch.from_numpy(validation.labels[validation.reading_order()])
@@ -115,6 +119,7 @@ class Curves(pl.Callback):
             raise FloatingPointError(f"the training loss is {loss} at step {self.step}")
         self.train.append((self.step, self.seen, loss))
         self.tell({"train/loss": loss, "examples_seen": self.seen}, self.step)
+        tell(f"step {self.step} of {self.limit}")
 
     @override
     def on_validation_batch_end(
@@ -189,7 +194,7 @@ def fit(
         return Fit()
     training, limit = strategy.training_plan, strategy.limit
     batches = StepBatches(data, seed, limit, training.batch_size, training.augmentation)
-    curves = Curves(metric, data.validation, max(1, limit // CURVE_POINTS), log)
+    curves = Curves(metric, data.validation, max(1, limit // CURVE_POINTS), log, limit)
     trainer = machine.trainer(
         training,
         max_steps=limit,

@@ -22,11 +22,15 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
 from transfergrid.keeping import Keeper
 from transfergrid.ledger import Ledger
+from transfergrid.pace import Pace, kind_of
 from transfergrid.progress import Progress, Silent, progress
 from transfergrid.record import Status
 from transfergrid.settings import Settings
+from transfergrid.telling import TRAINS_SOURCE
 
 WARNING = "transfergrid: warning:"
+DOING = '{"doing"'
+"""What a line of a worker begins with that is no answer."""
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 
 
@@ -106,6 +110,11 @@ class Pool:
     keeper: Keeper | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes that some cells would keep, by identity, as the first worker measured them."""
+    stages: dict[int, str] = field(default_factory=dict)
+    """What each worker is doing."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What cells are called, by identity."""
+    pace: Pace = field(default_factory=lambda: Pace((), 1))
 
     def check(self, cells: Sequence[CellConfig]) -> None:
         """Let the first worker build what these cells are made of, before anything is kept.
@@ -117,7 +126,7 @@ class Pool:
             self.workers[slot] = self._start(slot)  # all of them: they import side by side
         worker = self.workers[0]
         worker.send({"check": [asdict(cell) for cell in different_parts(cells)]})
-        line = worker.answers.readline()
+        line = self._answer(worker)
         if not line.endswith("\n"):
             said = worker.said()
             self._bury(worker, None)
@@ -126,6 +135,19 @@ class Pool:
         if answer["reason"] is not None:
             raise BadInputError(answer["reason"])
         self.sizes = answer.get("bytes", {})
+
+    def _answer(self, worker: Worker) -> str:
+        """Return a worker's next answer, and show what it says of its doings until then."""
+        while (line := worker.answers.readline()).startswith(DOING):
+            self.shown.doing(worker.slot, json.loads(line)["doing"])
+        return line
+
+    def _tell(self, slot: int, cell: CellConfig, doing: str) -> None:
+        """Show what a worker said: another thing that it does, or how far it is with it."""
+        is_stage = doing.startswith(TRAINS_SOURCE) or not doing
+        if is_stage:
+            self.stages[slot] = doing or self.labels[cell.id]
+        self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
 
     def run(self, cells: Sequence[CellConfig]) -> None:
         """Run these cells, and return when each is done or failed."""
@@ -151,6 +173,7 @@ class Pool:
             if waiting and self.workers[slot].cell is None:
                 cell = waiting.popleft()
                 self.workers[slot].give(cell, self._order(cell))
+                self._tell(slot, cell, "")
 
     def _order(self, cell: CellConfig) -> Config:
         settings = self.settings
@@ -185,15 +208,18 @@ class Pool:
 
     def _hear(self, worker: Worker, selector: selectors.BaseSelector) -> None:
         line, cell = worker.answers.readline(), worker.cell
+        if cell is not None and line.startswith(DOING):
+            self._tell(worker.slot, cell, json.loads(line)["doing"])
+            return
         worker.cell = None
         if not line.endswith("\n"):
             selector.unregister(worker.answers)
             self._bury(worker, cell)
             return
         assert cell is not None
-        said = worker.said()
+        said, answer = worker.said(), json.loads(line)
         self._repeat_warnings(said)
-        self._count(cell, json.loads(line)["reason"], said)
+        self._count(cell, answer["reason"], said, answer.get("seconds"))
 
     def _repeat_warnings(self, said: str) -> None:
         """Show what a worker warned of, once."""
@@ -212,7 +238,9 @@ class Pool:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
             self._count(cell, f"its worker process ended with {how}{hint}", said)
 
-    def _count(self, cell: CellConfig, reason: str | None, log: str) -> None:
+    def _count(
+        self, cell: CellConfig, reason: str | None, log: str, seconds: float | None = None
+    ) -> None:
         if reason is None:
             self.outcome.done += 1
             if self.keeper:
@@ -220,7 +248,8 @@ class Pool:
         else:
             self.outcome.failed += 1
             self.ledger.fail(identified(cell, Status.FAILED, reason=reason), log)
-        self.shown.ended(cell.label, reason)
+        self.pace.ended(kind_of(cell), seconds)
+        self.shown.ended(self.labels[cell.id], reason, self.pace.to_go())
 
     def stop(self) -> None:
         """End all workers."""
@@ -242,6 +271,7 @@ def run_grid(
     done: int = 0,
     checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
     keeper: Keeper | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run cells wave by wave, baselines before what is compared; a failing cell stops no other.
 
@@ -254,6 +284,7 @@ def run_grid(
         checked: called once it is known that all parts can be built, with the bytes that some
             cells would keep, by identity.
         keeper: decides whose weights are kept; None keeps none.
+        labels: what progress calls cells, by identity, where that is not their label.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for; nothing was run.
@@ -261,7 +292,9 @@ def run_grid(
     if not cells:
         checked({})
         return Outcome()
-    pool = Pool(ledger, settings, keeper=keeper)
+    print(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
+    pool = Pool(ledger, settings, keeper=keeper, pace=Pace(cells, settings.workers))
+    pool.labels = {cell.id: cell.label for cell in cells} | dict(labels or {})
     try:
         _stop_on_sigterm()
         pool.check(cells)

@@ -25,6 +25,7 @@ from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.scratch import Scratch
+from transfergrid.telling import TRAINS_SOURCE, tell
 from transfergrid.tracking import RunCard, Tracker, tracked, unique
 from transfergrid.training import Training
 
@@ -80,6 +81,7 @@ class SourceMaker:
             if not (place / "card.json").exists():
                 backbone, card = self._train(source, seed, place.name)
                 _keep(backbone, card, place)
+                tell("")  # back to the cell
 
     def _train(
         self, source: TrainedHere, seed: int, content: str
@@ -98,6 +100,8 @@ class SourceMaker:
             data.validation = None  # its score is luck and would choose an arbitrary step
         assert isinstance(source.training, Training)
         strategy.attach(backbone, domain.classes, source.training, own_seed)
+        name = f"{source.architecture.name} on {type(source.domain).__name__}"
+        tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         with tracked(self.tracker, _card(source, seed, content, self.folder.parent)) as summary:
             metric, log = domain.domain.metric, self.tracker.log
             fitted = fit(strategy, data, own_seed, self.machine, metric, log)

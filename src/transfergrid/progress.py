@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from transfergrid.pace import roughly
+from transfergrid.telling import TRAINS_SOURCE
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+QUIET_SECONDS = 30
+"""After so long without a line one says what goes on."""
 
 
 class Progress(Protocol):
-    """Is told of every cell that ends."""
+    """Is told of every cell that ends, and of what goes on meanwhile."""
 
-    def ended(self, label: str, reason: str | None) -> None:
-        """Count a cell; `reason` says why it failed."""
+    def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
+        """Count a cell; `reason` says why it failed, `to_go` how many seconds are foreseen."""
+
+    def doing(self, slot: int, what: str, detail: str = "") -> None:
+        """Say what a worker is doing now, and how far it is with it."""
 
     def remark(self, line: str) -> None:
         """Show a line that is about no one cell."""
@@ -30,27 +40,48 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def ended(self, label: str, reason: str | None) -> None:
+    def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
         """Count nothing."""
+
+    def doing(self, slot: int, what: str, detail: str = "") -> None:
+        """Show nothing."""
 
     def remark(self, line: str) -> None:
         """Show nothing."""
 
 
+class _Live(RichProgress):
+    """A bar with a line below it for each worker: what it is doing."""
+
+    now: dict[int, str]
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for _, what in sorted(self.now.items()):
+            yield Text(f"  {what}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
 class Bar:
-    """Done, failed, left and time to go on one line; failures stay above it."""
+    """Done, failed, left and time to go on one line, what goes on below it, failures above."""
 
-    def __init__(self, rich: RichProgress, total: int, done: int) -> None:
+    def __init__(self, rich: _Live, total: int, done: int) -> None:
         self.rich, self.failed, self.left = rich, 0, total - done
-        self.task = rich.add_task("grid", total=total, completed=done, failed=0, left=self.left)
+        self.task = rich.add_task(
+            "grid", total=total, completed=done, failed=0, left=self.left, to_go=""
+        )
 
-    def ended(self, label: str, reason: str | None) -> None:
+    def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
         """Advance the bar."""
         if reason is not None:
             self.failed += 1
             self.remark(f"failed: {label}: {reason}")
         self.left -= 1
-        self.rich.update(self.task, advance=1, failed=self.failed, left=self.left)
+        told = "" if to_go is None or not self.left else f", {roughly(to_go)} to go"
+        self.rich.update(self.task, advance=1, failed=self.failed, left=self.left, to_go=told)
+
+    def doing(self, slot: int, what: str, detail: str = "") -> None:
+        """Write it below the bar."""
+        self.rich.now[slot] = f"{detail}, {what}" if detail else what
 
     def remark(self, line: str) -> None:
         """Print above the bar."""
@@ -58,23 +89,30 @@ class Bar:
 
 
 class Lines:
-    """One line a cell."""
+    """One line a cell; before the first one ends, and where long nothing does, what goes on."""
 
     def __init__(self, total: int, done: int) -> None:
-        self.total, self.ended_before, self.count = total, done, 0
-        self.started = time.monotonic()
+        self.total, self.number, self.none_yet = total, done, True
+        self.told: set[str] = set()
+        self.at = time.monotonic()
 
-    def ended(self, label: str, reason: str | None) -> None:
+    def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
         """Print the line."""
-        self.count += 1
-        number = self.ended_before + self.count
-        pace = (time.monotonic() - self.started) / self.count
-        to_go = time.strftime("%H:%M:%S", time.gmtime(pace * (self.total - number)))
+        self.number, self.none_yet = self.number + 1, False
+        rest = "" if to_go is None or self.number == self.total else f", {roughly(to_go)} to go"
         word = f"failed: {reason}" if reason is not None else "done"
-        self.remark(f"[{number}/{self.total}, {to_go} to go] {label}: {word}")
+        self.remark(f"[{self.number}/{self.total}{rest}] {label}: {word}")
+
+    def doing(self, slot: int, what: str, detail: str = "") -> None:
+        """Print it where else nothing would move."""
+        is_news = what not in self.told and (self.none_yet or what.startswith(TRAINS_SOURCE))
+        if is_news or time.monotonic() - self.at > QUIET_SECONDS:
+            self.told.add(what)
+            self.remark(f"{what}: {detail}" if detail else what)
 
     def remark(self, line: str) -> None:
         """Print it."""
+        self.at = time.monotonic()
         print(line, flush=True)
 
 
@@ -85,11 +123,10 @@ def progress(kind: str, total: int, done: int) -> Iterator[Progress]:
         yield Lines(total, done)
         return
     columns = (
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=16),
         TextColumn("{task.completed} of {task.total} cells,"),
-        TextColumn("{task.fields[failed]} failed, {task.fields[left]} left,"),
-        TimeRemainingColumn(),
-        TextColumn("to go"),
+        TextColumn("{task.fields[failed]} failed, {task.fields[left]} left{task.fields[to_go]}"),
     )
-    with RichProgress(*columns, console=Console()) as rich:
+    _Live.now = {}
+    with _Live(*columns, console=Console()) as rich:
         yield Bar(rich, total, done)

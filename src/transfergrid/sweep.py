@@ -23,7 +23,7 @@ from transfergrid.keeping import Keeper
 from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Asked, Plan
-from transfergrid.report import kept
+from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
 from transfergrid.tuned import check_factors
@@ -73,15 +73,17 @@ def _sweep(
     left = [cell for cell in cells if cell.id not in done]
     marked = contamination.marks(cells)
 
+    labels, common = names.of_cells(left)
+
     def checked(sizes: Mapping[str, int]) -> None:
         asks = _grid(plan, cells, settings, marked, declared if compared else None)
         ledger.write_document("grids", asks)
         _announce(plan, cells, done)
-        for line in (*_remarks(asked), *contamination.warnings(cells, marked)):
+        for line in (*common, *_remarks(asked), *contamination.warnings(cells, marked)):
             print(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
-    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper)
+    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper, labels)
     ledger.compact()
     if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
         left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
@@ -162,8 +164,10 @@ def make_plan(
         build(training.config)
         check_factors(training, composer.names("strategy"))
     for target in asked.targets:
+        print(f"reading target {target.name}", flush=True)
         planner.classes(target.config)
     for source in asked.sources:
+        print(f"checking source {source.name}", flush=True)
         build(source.config).check()
     return planner.plan(asked)
 

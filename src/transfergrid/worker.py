@@ -1,7 +1,8 @@
 """What every worker process starts.
 
     python -m transfergrid.worker cell.json    runs one cell and prints its identity and score
-    python -m transfergrid.worker -            takes one order a line, answers one line each
+    python -m transfergrid.worker -            takes one order a line, answers one line each,
+                                               and before that says what it is doing
 
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
 `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
@@ -28,6 +29,7 @@ from transfergrid.factory import Config, build
 from transfergrid.grid import identity_of
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record, Status
+from transfergrid.telling import listen
 
 
 def run(
@@ -51,6 +53,11 @@ def obey(order: dict[str, Any]) -> Record:
     cell = CellConfig(**order["cell"])
     machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
     return run(cell, ledger, machine, tracking, keep)
+
+
+def _seconds(record: Record) -> float:
+    """Return what a cell took, less the training of its source, which happens once."""
+    return record.cost.seconds.total - record.cost.seconds.source
 
 
 def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
@@ -92,22 +99,25 @@ def serve() -> None:
     """Obey one order a line until input ends; whatever else is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    listen(lambda stage: print(json.dumps({"doing": stage}), file=answers, flush=True))
     for line in sys.stdin:
         reason: str | None = None
+        seconds: float | None = None
         sizes: dict[str, int] = {}
         try:
             order = json.loads(line)
             if "check" in order:
                 reason, sizes = check(order["check"])
             else:
-                obey(order)
+                seconds = _seconds(obey(order))
         except Exception as error:  # a failing cell must not take the worker along
             traceback.print_exc()
             reason = reason_of(error)
         free_cycles()
         sys.stdout.flush()
         sys.stderr.flush()
-        print(json.dumps({"reason": reason, "bytes": sizes}), file=answers, flush=True)
+        answer = {"reason": reason, "bytes": sizes, "seconds": seconds}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def cell_in(order: dict[str, Any]) -> CellConfig:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from transfergrid.cell_config import CellConfig
 
 Named = TypeVar("Named")
 """What has a `source` and a `strategy`: a row, a verdict, a curve."""
@@ -35,6 +38,25 @@ def _renamed(row: Any, short: dict[str, dict[str, str]]) -> Any:
     known = {field: getattr(row, field) for field in short}
     new = {field: short[field].get(name, name) for field, name in known.items()}
     return row if new == known else dataclasses.replace(row, **new)
+
+
+def of_cells(cells: Sequence[CellConfig]) -> tuple[dict[str, str], list[str]]:
+    """Return what each cell is called beside the others, by identity, and what all share."""
+    short, lines = {}, []
+    for field, plural in {**_PLURAL, "target": "targets"}.items():
+        short[field], common = without_common(filter(None, (c.names[field] for c in cells)))
+        lines += [f"all {plural}: {', '.join(common)}"] if common else []
+    trainings = {cell.names.get("training") for cell in cells} - {None}
+    if len(trainings) == 1 and "(" in (alone := str(*trainings)):  # not as shipped
+        lines.append(f"training: {alone}")
+        short["training"] = {alone: ""}
+    return {cell.id: _as_called(cell, short).label for cell in cells}, lines
+
+
+def _as_called(cell: CellConfig, short: dict[str, dict[str, str]]) -> CellConfig:
+    new = {field: found.get(cell.names[field] or "") for field, found in short.items()}
+    changed = {field: name for field, name in new.items() if name is not None}
+    return dataclasses.replace(cell, names={**cell.names, **changed})
 
 
 def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:

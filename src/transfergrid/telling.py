@@ -1,0 +1,22 @@
+"""What this process is doing now, told to whoever started it; by default to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+TRAINS_SOURCE = "training source"
+"""What the telling of a source's training begins with."""
+Listener = Callable[[str], None]
+_listener: Listener | None = None
+
+
+def listen(listener: Listener | None) -> None:
+    """Let this be told from now on what the process does."""
+    global _listener
+    _listener = listener
+
+
+def tell(stage: str) -> None:
+    """Say in a few words what is done from now on, such as "training source mnist"."""
+    if _listener is not None:
+        _listener(stage)
