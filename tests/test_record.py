@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_factory import made
@@ -29,6 +29,7 @@ TEXT = st.text(max_size=8)
 SCORES = st.none() | st.dictionaries(TEXT, st.none() | st.floats(0, 1), max_size=3)
 
 
+@settings(deadline=None)  # the first one waits for the reader
 @given(
     reason=st.none() | TEXT,
     labels=st.integers(0, 10**6) | st.just("all"),

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +61,80 @@ class Predictions(NamedTuple):
         return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
 
 
+SLACK = 0.02
+"""By how much the probabilities of an example may miss a sum of 1, as in half precision."""
+
+
+def _check_values(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    """Raise `ValueError` unless these are probabilities of known classes, of one example or more.
+
+    NaN fails every comparison, and so it does each of these.
+    """
+    n, classes = probabilities.shape
+    if not n or not classes:
+        raise ValueError(f"probabilities {probabilities.shape}: there are no examples")
+    if not (probabilities.min() >= 0 and probabilities.max() <= 1 + SLACK):
+        raise ValueError("probabilities are not all from 0 to 1")
+    if not np.abs(probabilities.sum(axis=1) - 1).max() <= SLACK:
+        raise ValueError("the probabilities of an example do not sum to 1")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels {labels.min()} to {labels.max()} for {classes} classes")
+
+
+def predictions(path: Path) -> Predictions:
+    """Read what a cell said of each test example.
+
+    Raises:
+        FileNotFoundError: it was not kept.
+        BadInputError: the file is damaged, or holds something else.
+    """
+    kept = _load(path)
+    if not {"probabilities", "labels"} <= kept.keys() <= PREDICTIONS.keys():
+        raise BadInputError(f"it holds {', '.join(kept)}, not probabilities and labels")
+    if kept["probabilities"].dtype.kind != "f" or kept["labels"].dtype.kind not in "iu":
+        raise BadInputError("probabilities or labels are no numbers")
+    if "groups" in kept and kept["groups"].dtype.kind != "U":
+        raise BadInputError("groups are no texts")
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found below
+            found = Predictions(**kept).checked()
+            _check_values(found.probabilities, found.labels)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+    return found
+
+
+def curves(path: Path) -> dict[str, NDArray[Any]]:
+    """Read a cell's curves by name.
+
+    Raises:
+        FileNotFoundError: they were not kept.
+        BadInputError: the file is damaged, or holds something else.
+    """
+    kept = _load(path)
+    lengths: dict[str, set[int]] = {}
+    for name, values in kept.items():
+        if name not in CURVES:
+            continue
+        if values.ndim != 1 or values.dtype.kind not in "fiu":
+            raise BadInputError(f"{name} is no list of numbers")
+        if name in FINITE and not np.isfinite(values).all():
+            raise BadInputError(f"{name} is not finite throughout")
+        lengths.setdefault(_axis(name), set()).add(len(values))
+    uneven = [axis for axis, found in lengths.items() if len(found) > 1]
+    if uneven or ("validation_score" in kept) > ("validation_step" in kept):
+        raise BadInputError(f"curves of {uneven[0] if uneven else 'validation'} differ in length")
+    return kept
+
+
+FINITE = ("train_step", "examples_seen", "validation_step", "validation_score")
+"""Curves without which the others have no place; a loss may be infinite."""
+
+
+def _axis(name: str) -> str:
+    return "validation" if name.startswith("validation") else "training"
+
+
 class Packed(NamedTuple):
     """The items that a cell got right, a bit each."""
 
@@ -98,16 +171,12 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez_compressed(path, **cast(Any, dict(arrays)))
 
 
-def load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read arrays by name.
-
-    Raises:
-        BadInputError: there is no such file, or it is damaged or holds pickled objects.
-    """
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays by name; raises `FileNotFoundError`, or `BadInputError` for a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:
-        raise BadInputError(f"{path} was not kept") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise BadInputError(f"{path} is unreadable: {error}") from None
+        raise
+    except Exception as error:  # foreign bytes: zipfile, zlib and numpy raise some fifteen kinds
+        raise BadInputError(" ".join(str(error).split())[:200] or type(error).__name__) from None

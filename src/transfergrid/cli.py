@@ -6,11 +6,13 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
+from transfergrid.printing import hearing, one_line, say, warn
 
 VERBS = {
     "verdicts": "transfergrid.verbs.verdicts",
@@ -31,6 +33,10 @@ VERBS = {
 COMPLETION = {"-sc", "--shell-completion"}
 ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
 MULTIRUN = ("-m", "--multirun")
+LONGEST = 120
+"""Characters of a path that are shown where it is too long for a disk."""
+MOST_NAMED = 20
+"""Files that are left out and named; of more the others are counted."""
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
 
@@ -50,13 +56,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(_version())
         sys.exit(_verb(words) if _is_verb(words) else _hydra(words))
     except BadInputError as error:
-        print(f"transfergrid: {error}", file=sys.stderr)
+        say(f"transfergrid: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stdout = None
+            sys.exit(1)
+        say(f"transfergrid: {one_line(told_os(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stdout = None
-        sys.exit(1)
+
+
+def told_os(error: OSError) -> str:
+    """Return in a line what a disk or a path did not take."""
+    what = error.strerror or str(error) or type(error).__name__
+    name = "" if error.filename is None else str(error.filename)
+    return f"{_cut(name)}: {what}" if name else what
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
 def _is_verb(words: Sequence[str]) -> bool:
@@ -67,7 +87,7 @@ def _is_verb(words: Sequence[str]) -> bool:
 def _version() -> int:
     from transfergrid.provenance import versions
 
-    print(f"transfergrid {versions().get('transfergrid', 'unknown')}")
+    say(f"transfergrid {versions().get('transfergrid', 'unknown')}")
     return 0
 
 
@@ -76,8 +96,23 @@ def _verb(words: Sequence[str]) -> int:
     from importlib import import_module
 
     command = import_module(VERBS[words[0]]).command
-    code: int = command(words[1:])
+    with _naming_what_is_left_out():
+        code: int = command(words[1:])
     return code
+
+
+@contextmanager
+def _naming_what_is_left_out() -> Iterator[None]:
+    """Name in the end, whatever the end, the files that could not be used; many are counted."""
+    lines: dict[str, None] = {}
+    try:
+        with hearing(lines.setdefault):
+            yield
+    finally:
+        for line in [*lines][:MOST_NAMED]:
+            warn(line)
+        if len(lines) > MOST_NAMED:
+            warn(f"and {len(lines) - MOST_NAMED} more like these")
 
 
 def _hydra(words: list[str]) -> int:
@@ -94,7 +129,8 @@ def _hydra(words: list[str]) -> int:
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     warnings.filterwarnings("error", r"provider=.* is not available", UserWarning)
     try:
-        decorate(_never)()
+        with hearing(warn):
+            decorate(_never)()
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInputError(told(error)) from error
     except UserWarning as error:

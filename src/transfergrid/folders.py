@@ -23,7 +23,22 @@ def names(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted; none if it does not exist."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+            return sorted(entry.name for entry in entries if _is_folder(entry))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
+
+
+def listed(folder: Path) -> list[str]:
+    """Return the names of whatever is in a folder, sorted; none if it is no folder."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -8,13 +8,19 @@ unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import GenericAlias
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field, Json
 
 from transfergrid.arrays import Packed
+from transfergrid.border import Reader, is_time
+from transfergrid.errors import BadInputError
 from transfergrid.origins import is_one_checkpoint, is_placebo
-from transfergrid.record import Record
+from transfergrid.record import SHARES, Record
 
 Warn = Callable[[Path, object], None]
 
@@ -31,6 +37,25 @@ KINDS = {
 
 NEWEST = "one_checkpoint"
 """A column that all segments of this version have, and none of an earlier one."""
+
+
+_TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
+_VALUES: dict[str, Any] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("changed", "seed"), int),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece"), float | None),
+    **dict.fromkeys(("seconds", "source_seconds"), float | None),
+    **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
+    **dict.fromkeys(("one_checkpoint", "placebo"), bool),
+    "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
+    "exploratory": Json[list[tuple[str, str]]],
+    "contaminated_by": Json[list[str]],
+    "finished": Annotated[str | None, AfterValidator(is_time)],
+}
+"""What the columns may hold beyond their types; of those that are not here, anything."""
+_readers: dict[str, Reader[Any]] = {
+    name: Reader(GenericAlias(list, (kind,))) for name, kind in _VALUES.items()
+}
 
 
 class Indexed(NamedTuple):
@@ -70,25 +95,60 @@ def load(
     for path in sorted(folder.glob("*.parquet")):
         try:
             rows.update(_current(path, found, names))
-        except (OSError, ValueError) as error:
-            warn(path, str(error).splitlines()[0])
+        except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
+            told = [*str(error).splitlines(), type(error).__name__]
+            warn(path, told[0])
     return rows
 
 
 def _current(
     path: Path, found: Mapping[str, int], names: Sequence[str]
-) -> Iterator[tuple[str, tuple[Any, ...]]]:
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
     import pyarrow.parquet
 
-    file = pyarrow.parquet.ParquetFile(path)
-    if not set(names) <= set(file.schema_arrow.names):
-        return  # written before there were these columns
-    table = file.read(list(dict.fromkeys(("id", "changed", *names))))
-    values = zip(*(table.column(name).to_pylist() for name in names), strict=True)
-    ids, changed = table.column("id").to_pylist(), table.column("changed").to_pylist()
-    for identity, time, row in zip(ids, changed, values, strict=True):
-        if found.get(identity) == time:
-            yield identity, row
+    with path.open("rb") as stream:
+        file = pyarrow.parquet.ParquetFile(stream)
+        if not set(names) <= set(file.schema_arrow.names):
+            return []  # written before there were these columns
+        wanted = dict.fromkeys(("id", "changed", *names))
+        _check_types(file.schema_arrow, wanted)
+        table = file.read(list(wanted))
+    values = {name: table.column(name).to_pylist() for name in wanted}
+    current = [
+        found.get(identity) == time
+        for identity, time in zip(values["id"], values["changed"], strict=True)
+    ]
+    if not all(current):
+        values = {name: list(compress(column, current)) for name, column in values.items()}
+    _check_values(values)
+    return list(zip(values["id"], zip(*(values[name] for name in names), strict=True), strict=True))
+
+
+def _check_types(schema: Any, names: Iterable[str]) -> None:
+    """Raise `BadInputError` unless the columns are of the types that `save` writes."""
+    for name in names:
+        kind, wanted = str(schema.field(name).type), KINDS.get(name, "string")
+        if kind != ("double" if wanted == "float64" else wanted):
+            raise BadInputError(f"column {name} holds {kind}, not {wanted}")
+
+
+def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `BadInputError` unless a record could hold each value."""
+    for name, column in values.items():
+        if name in _readers:
+            try:
+                _readers[name].of(column)
+            except BadInputError as error:
+                raise BadInputError(f"column {name}, row {error}") from None
+    if "score" in values and "metric" in values:
+        for metric, score in zip(values["metric"], values["score"], strict=True):
+            if metric in SHARES and score is not None and not 0 <= score <= 1:
+                raise BadInputError(f"column score: {metric} must be from 0 to 1: {score:g}")
+    if "right" in values:
+        for bits, n, items in zip(values["right"], values["items_n"], values["items"], strict=True):
+            if bits is not None and (not n or not items or len(bits) != (n + 7) // 8):
+                raise BadInputError(f"column right: {len(bits)} bytes for {n} test items")
 
 
 def columns(row: Indexed) -> dict[str, Any]:

@@ -24,16 +24,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from transfergrid import arrays, folders, index
+from transfergrid import arrays, folders, index, printing
 from transfergrid.arrays import Predictions
+from transfergrid.border import Reader
 from transfergrid.errors import BadInputError
 from transfergrid.record import Record, Status, from_json, is_newer
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+T = TypeVar("T")
+DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
+"""Reads any JSON object."""
 
 
 class Ledger:
@@ -80,7 +87,7 @@ class Ledger:
             also(draft)
             if folders.rename_whole(draft, final := self.folder(record.id)):
                 return True
-            if _is_done(final):
+            if self._is_done(record.id):
                 return False
             self._set_aside(final)  # a folder without a readable record would block its cell
             return folders.rename_whole(draft, final)
@@ -109,8 +116,8 @@ class Ledger:
         that do so at once write the same records twice, which readers bear.
         """
         found = self._listed()
-        known = index.load(self.root / "index", found, ("id", index.NEWEST), self._warn)
-        new = [row for row in self._unindexed(found, known) if row.record.status is Status.DONE]
+        known = index.load(self.root / "index", found, ("id", index.NEWEST), self.leave_out)
+        new = [row for row in self._unindexed(found, known) if self._is_whole(row)]
         folders.clear_abandoned(self.root / "tmp")
         if not new:
             return None
@@ -123,8 +130,8 @@ class Ledger:
     def done(self, ids: Iterable[str]) -> set[str]:
         """Return those of the cells that are done; cheap for a hundred thousand."""
         found = self._listed()
-        known = index.load(self.root / "index", found, ("id",), self._warn)
-        return {n for n in found.keys() & set(ids) if n in known or _is_done(self.folder(n))}
+        known = index.load(self.root / "index", found, ("id",), self.leave_out)
+        return {n for n in found.keys() & set(ids) if n in known or self._is_done(n)}
 
     def records(self) -> list[Record]:
         """Return all done cells, ordered by id; unreadable ones are left out with a warning.
@@ -134,7 +141,7 @@ class Ledger:
         """
         self.check_exists()
         found = self._listed()
-        known = index.load(self.root / "index", found, ("record",), self._warn)
+        known = index.load(self.root / "index", found, ("record",), self.leave_out)
         records = [record for _, record in self._read(found, known)]
         with without_garbage_collection():
             records += self._indexed(known)
@@ -151,7 +158,7 @@ class Ledger:
         self.check_exists()
         found = self._listed()
         with without_garbage_collection():
-            rows = index.load(self.root / "index", found, names, self._warn)
+            rows = index.load(self.root / "index", found, names, self.leave_out)
             for new in self._unindexed(found, rows):
                 flat = index.columns(new)
                 rows[new.record.id] = tuple(flat[name] for name in names)
@@ -165,47 +172,66 @@ class Ledger:
         """
         path = self.folder(identity) / "record.json"
         try:
-            return from_json(path.read_bytes())
+            return _of_cell(from_json(path.read_bytes()), identity, Status.DONE)
         except OSError:
             raise BadInputError(f"no results of cell {identity} in '{self.root}'") from None
         except BadInputError as error:
             raise BadInputError(f"{path}: {error}") from None
 
+    def find(self, identity: str) -> Record | None:
+        """Return one done cell's record; None, with a warning, if it cannot be read."""
+        try:
+            return self.read(identity)
+        except BadInputError as error:
+            self.leave_out(self.folder(identity), error)
+            return None
+
     def predictions(self, identity: str) -> Predictions:
         """Return what a done cell said of each test example.
 
         Raises:
-            BadInputError: they were not kept, or are unreadable.
+            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
         """
-        path = self.folder(identity) / "predictions.npz"
-        kept = arrays.load(path)
-        if not {"probabilities", "labels"} <= kept.keys() <= arrays.PREDICTIONS.keys():
-            raise BadInputError(f"{path} holds {', '.join(kept)}, not probabilities and labels")
-        return Predictions(**kept)
+        return self._kept(self.folder(identity) / "predictions.npz", arrays.predictions)
 
     def curves(self, identity: str) -> dict[str, NDArray[Any]]:
         """Return a done cell's curves by name.
 
         Raises:
-            BadInputError: they were not kept, or are unreadable.
+            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
         """
-        return arrays.load(self.folder(identity) / "curves.npz")
+        return self._kept(self.folder(identity) / "curves.npz", arrays.curves)
+
+    def _kept(self, path: Path, read: Callable[[Path], T]) -> T:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            raise BadInputError(f"{path} was not kept") from None
+        except BadInputError as error:
+            self.leave_out(path, error)
+            raise BadInputError(f"{path} is unreadable: {error}") from None
 
     def failures(self) -> list[Record]:
         """Return the newest failed attempt of each cell that is not done, ordered by id."""
-        tried = folders.names(self.root / "attempts")
+        tried = list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
         open_cells = sorted(set(tried) - self.done(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
 
-    def documents(self, kind: str) -> list[dict[str, Any]]:
-        """Return the "grids" or "looks", by name; unreadable ones are left out with a warning."""
+    def documents(self, kind: str, read: Callable[[bytes], Any] = DOCUMENT) -> list[Any]:
+        """Return the "grids", "looks" or "scores", by name.
+
+        Args:
+            kind: of document.
+            read: makes one of a file's text; those that it raises `BadInputError` for, and those
+                that cannot be opened, are left out with a warning.
+        """
         found = []
         for path in sorted((self.root / kind).glob("*.json")):
             try:
-                found.append(json.loads(path.read_bytes()))
-            except (OSError, ValueError) as error:
-                self._warn(path, error)
+                found.append(read(path.read_bytes()))
+            except (OSError, BadInputError) as error:
+                self.leave_out(path, error)
         return found
 
     def check_exists(self) -> None:
@@ -234,19 +260,29 @@ class Ledger:
         The time tells a folder from another that was deleted and written anew since it was indexed.
         """
         found = {}
-        for shelf in folders.names(self.root / "cells"):
-            with os.scandir(self.root / "cells" / shelf) as entries:
+        for shelf in folders.listed(self.root / "cells"):
+            try:
+                entries = os.scandir(self.root / "cells" / shelf)
+            except OSError as error:
+                if _SHELF.fullmatch(shelf):
+                    self.leave_out(self.root / "cells" / shelf, error)
+                continue
+            with entries:
                 for folder in entries:
                     if _IDENTITY.fullmatch(folder.name):
-                        with contextlib.suppress(FileNotFoundError):  # set aside meanwhile
+                        try:
                             found[folder.name] = folder.stat().st_mtime_ns
+                        except FileNotFoundError:
+                            continue  # set aside meanwhile
+                        except OSError as error:
+                            self.leave_out(Path(folder.path), error)
         return found
 
     def _unindexed(
         self, found: Mapping[str, int], known: Mapping[str, Any]
     ) -> Iterator[index.Indexed]:
         for name, record in self._read(found, known):
-            yield index.Indexed(record, found[name], self._right(name))
+            yield index.Indexed(record, found[name], self._right(record))
 
     def _read(
         self, found: Mapping[str, int], known: Mapping[str, Any]
@@ -255,34 +291,46 @@ class Ledger:
             try:
                 yield name, self.read(name)
             except BadInputError as error:
-                self._warn(self.folder(name), error)
+                self.leave_out(self.folder(name), error)
 
-    def _right(self, identity: str) -> arrays.Packed | None:
+    def _is_whole(self, row: index.Indexed) -> bool:
+        """Return whether nothing of a cell is unreadable: what is shall be named at every reading.
+
+        An index would keep quiet about it.
+        """
+        kept = self.folder(row.record.id) / "predictions.npz"
+        return row.right is not None or not kept.exists()
+
+    def _right(self, record: Record) -> arrays.Packed | None:
         try:
-            return arrays.packed(self.predictions(identity))
+            said = self.predictions(record.id)
         except BadInputError:
             return None
+        if record.data.test in (0, len(said.labels)):
+            return arrays.packed(said)
+        told = f"of {len(said.labels)} examples, and the cell was tested on {record.data.test}"
+        self.leave_out(self.folder(record.id) / "predictions.npz", told)
+        return None
 
     def _indexed(self, known: Mapping[str, tuple[str]]) -> Iterator[Record]:
         for name, (text,) in known.items():
             try:
-                yield from_json(text)
+                yield _of_cell(from_json(text), name, Status.DONE)
             except BadInputError as error:  # indexed by a newer program
-                self._warn(self.folder(name), error)
+                self.leave_out(self.folder(name), error)
 
     def _newest_attempt(self, identity: str) -> Record | None:
         for number in self._attempts(identity)[::-1]:
             path = self.root / "attempts" / identity / str(number) / "record.json"
             try:
-                return from_json(path.read_bytes())
+                return _of_cell(from_json(path.read_bytes()), identity, Status.FAILED)
             except (OSError, BadInputError) as error:
-                self._warn(path, error)
+                self.leave_out(path, error)
         return None
 
     def _attempts(self, identity: str) -> list[int]:
-        return sorted(
-            int(n) for n in folders.names(self.root / "attempts" / identity) if n.isdigit()
-        )
+        tries = folders.names(self.root / "attempts" / identity)
+        return sorted(int(n) for n in tries if _NUMBER.fullmatch(n))
 
     def _number(self, draft: Path, identity: str) -> Path:
         """Move a folder to the next free number of the cell's attempts; a race costs a number."""
@@ -293,12 +341,30 @@ class Ledger:
 
     def _set_aside(self, folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process did it
-            self._warn(self._number(folder, folder.name), "was in the place of a done cell")
+            self.leave_out(self._number(folder, folder.name), "was in the place of a done cell")
 
-    def _warn(self, path: Path, why: object) -> None:
-        line = f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}"
+    def leave_out(self, path: Path, why: object) -> None:
+        """Note that what a path holds is left out, and why."""
+        if isinstance(why, OSError):
+            why = why.strerror or why
+        self.warn(f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}")
+
+    def warn(self, line: str) -> None:
+        """Note what a reader of these results must be told; once, however often it is met."""
         if line not in self.warnings:
             self.warnings.append(line)
+            printing.tell(line)
+
+    def _is_done(self, identity: str) -> bool:
+        """Return whether a cell is done, be it one that only a newer program reads."""
+        try:
+            text = (self.folder(identity) / "record.json").read_bytes()
+            _of_cell(from_json(text), identity, Status.DONE)
+        except OSError:
+            return False
+        except BadInputError:
+            return is_newer(text)
+        return True
 
 
 @contextmanager
@@ -319,12 +385,10 @@ def _identity(text: str) -> str:
     return text
 
 
-def _is_done(folder: Path) -> bool:
-    """Return whether the folder holds a done cell, be it one that only a newer program reads."""
-    try:
-        text = (folder / "record.json").read_bytes()
-        return from_json(text).status is Status.DONE
-    except OSError:
-        return False
-    except BadInputError:
-        return is_newer(text)
+def _of_cell(record: Record, identity: str, status: Status) -> Record:
+    """Return a record; raise `BadInputError` if it is another cell's or of another status."""
+    if record.id != identity:
+        raise BadInputError(f"no record of this cell: it says that it is {record.id[:40]!r}")
+    if record.status is not status:
+        raise BadInputError(f"no record of a cell that is {status}: it is {record.status}")
+    return record

@@ -29,8 +29,8 @@ def _starts_before(cell: Record) -> bool:
 def _before_training(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the weights before the source's training; what is not trained here is all before."""
     start = (source.get("about") or {}).get("start", "start")  # early records do not say
-    before: Mapping[str, Any] | None = source.get(start, source)
-    return before
+    before = source.get(start, source)
+    return before if isinstance(before, Mapping) else None
 
 
 def _is_made_anew(source: Mapping[str, Any]) -> bool:

@@ -14,9 +14,11 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter
 
+from transfergrid import shapes
 from transfergrid.arrays import CURVES, PREDICTIONS
+from transfergrid.border import Reader, is_time
 from transfergrid.diagnostics.findings import Diagnostics
 from transfergrid.errors import BadInputError
 
@@ -73,7 +75,31 @@ class Metric:
     higher_is_better: Annotated[bool, "false for losses and calibration errors"] = True
 
 
+SHARES = frozenset({"accuracy", "macro_f1", "auroc", "ece"})
+"""Scores that lie between 0 and 1."""
+
+
 Score = dict[str, float | None]
+
+
+def _within_bounds(scores: Score | None) -> Score | None:
+    for name in SHARES & (scores or {}).keys():
+        value = (scores or {})[name]
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
+    return scores
+
+
+def _a_budget(labels: Labels) -> Labels:
+    if labels != "all" and labels < 0:
+        raise ValueError(f"give 0, a whole number per class, or all, and not {labels}")
+    return labels
+
+
+Bounded = AfterValidator(_within_bounds)
+Count = Field(ge=0)
+Small = Field(ge=-(2**63), lt=2**63)
+"""A whole number as a column of an index holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +109,11 @@ class Scores:
     A score that is not defined is null.
     """
 
-    train: Annotated[Score | None, "on the training examples, not augmented"] = None
-    validation: Annotated[Score | None, "on the part of the given labels that validates"] = None
-    test: Annotated[Score | None, "on the test split, read once after every choice"] = None
+    train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
+    validation: Annotated[
+        Score | None, Bounded, "on the part of the given labels that validates"
+    ] = None
+    test: Annotated[Score | None, Bounded, "on the test split, read once after every choice"] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +155,10 @@ class Budget:
 class Data:
     """How many target examples the cell saw."""
 
-    train: Annotated[int, "labelled training examples"] = 0
-    validation: Annotated[int, "labelled validation examples"] = 0
-    unlabelled: Annotated[int, "training examples seen without labels"] = 0
-    test: Annotated[int, "test examples"] = 0
+    train: Annotated[int, Count, "labelled training examples"] = 0
+    validation: Annotated[int, Count, "labelled validation examples"] = 0
+    unlabelled: Annotated[int, Count, "training examples seen without labels"] = 0
+    test: Annotated[int, Count, "test examples"] = 0
     classes: Annotated[tuple[str, ...], "class names in the order of the probabilities"] = ()
     per_class: Annotated[dict[str, int], "labelled examples of each class"] = field(
         default_factory=dict
@@ -139,9 +167,11 @@ class Data:
         dict[str, tuple[int, int]],
         "classes with too few examples: how many asked for, how many got",
     ] = field(default_factory=dict)
-    notes: Annotated[dict[str, Any], "what the domain says of itself, such as skipped files"] = (
-        field(default_factory=dict)
-    )
+    notes: Annotated[
+        dict[str, Any],
+        AfterValidator(shapes.notes),
+        "what the domain says of itself, such as skipped files",
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,9 +222,13 @@ class Record:
     reason: Annotated[str | None, "why it failed or was skipped, in one line"] = None
     names: Annotated[Names, "what tables call the parts of the cell"]
     parts: Annotated[Parts, "digests of the parts' configs; what rows are grouped by"]
-    labels: Annotated[Labels, "target labels given: 0, a number per class, or all"]
-    seed: Annotated[int, "the seed block, shared by all arms of a comparison"]
-    config: Annotated[dict[str, Any], "the full plain config of the cell"]
+    labels: Annotated[
+        Labels, AfterValidator(_a_budget), "target labels given: 0, a number per class, or all"
+    ]
+    seed: Annotated[int, Small, "the seed block, shared by all arms of a comparison"]
+    config: Annotated[
+        dict[str, Any], AfterValidator(shapes.config), "the full plain config of the cell"
+    ]
     baseline: Annotated[Reference | None, "the primary baseline; null for an arm without one"] = (
         None
     )
@@ -207,7 +241,9 @@ class Record:
     data: Annotated[Data, "target examples seen"] = field(default_factory=Data)
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[
-        dict[str, Any] | None, "the source: fingerprint, card, accuracy on its own domain, notes"
+        dict[str, Any] | None,
+        AfterValidator(shapes.card),
+        "the source: fingerprint, card, accuracy on its own domain, notes",
     ] = None
     diagnostics: Annotated[
         Diagnostics | None, "what the cell noted about itself; null in older records"
@@ -219,8 +255,8 @@ class Record:
     commit: Annotated[str | None, "commit of the program; null outside a repository"] = None
     code: Annotated[str, "fingerprint of the strategy's source code"] = ""
     study: Annotated[str | None, "the study that asked for the cell"] = None
-    started: Annotated[str | None, "ISO 8601 time, UTC"] = None
-    finished: Annotated[str | None, "ISO 8601 time, UTC"] = None
+    started: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
+    finished: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
 
     @property
     def score(self) -> float | None:
@@ -235,6 +271,9 @@ class Record:
         """Write the record as JSON text; numbers that are not finite become null."""
         text = _adapter().dump_json(self, indent=indent, warnings=False, fallback=_plain)
         return text.decode()
+
+
+_read: Reader[Record] = Reader(Record)
 
 
 @cache
@@ -254,24 +293,21 @@ def from_json(text: str | bytes) -> Record:
         BadInputError: the text is no record, or one of a newer schema than this program reads.
     """
     try:
-        return _adapter().validate_json(text, strict=True)
-    except ValidationError as error:
+        return _read(text)
+    except BadInputError as error:
         if is_newer(text):
             raise BadInputError(
                 f"a record of a newer schema than {SCHEMA}, the last that this transfergrid reads: "
                 "upgrade it"
             ) from None
-        first, *_ = error.errors(include_url=False, include_context=False)
-        where = ".".join(str(key) for key in first["loc"])
-        told = f"{where}: {first['msg']}" if where else first["msg"]
-        raise BadInputError(f"no record: {told}") from None
+        raise BadInputError(f"no record: {error}") from None
 
 
 def is_newer(text: str | bytes) -> bool:
     """Return whether the text is a record of a newer schema than this program reads."""
     try:
         return int(json.loads(text)["schema"]) > SCHEMA
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return False
 
 

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import (
     RESERVE,
@@ -178,16 +177,26 @@ def test_looks_are_kept_once_and_come_back_oldest_first(tmp_path):
     assert looks(ledger)[1].declaration == {"margin": 1.0}
 
 
-def test_a_damaged_look_is_told(tmp_path):
-    Ledger(tmp_path).write_document("looks", {"at": "2026-01-01"})
-    with pytest.raises(BadInputError, match="lacks 'seeds'"):
-        looks(Ledger(tmp_path))
-
-
-def test_a_look_of_another_shape_is_told(tmp_path):
-    Ledger(tmp_path).write_document("looks", {"at": "2026", "by": "", "seeds": {"a": 5}})
-    with pytest.raises(BadInputError, match="cannot be read"):
-        looks(Ledger(tmp_path))
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [
+        ("[]", "object"),
+        ("null", "object"),
+        ("{}", "at: Field required"),
+        ('{"at": "2026", "by": "", "seeds": {"a": 5}, "declaration": {}}', "seeds.a"),
+        ('{"at": "2026", "by": "", "seeds": {"a": {"0 x": ["b"]}}, "declaration": {}}', "0 x"),
+        ('{"at": "2026", "by": "", "seeds": {}, "declaration": {"max_seeds": "5"}}', "max_seeds"),
+        ("[" * 200_000, "recursion"),
+    ],
+)
+def test_a_damaged_look_is_left_out_and_named_and_the_others_count(tmp_path, damaged, told):
+    ledger = Ledger(tmp_path)
+    keep(ledger, Look("01", "verdicts", {NAME: seen(3)}, {"margin": 1.0}))
+    (tmp_path / "looks" / "x.json").write_text(damaged)
+    assert [look.at for look in looks(ledger)] == ["01"]
+    (line,) = ledger.warnings
+    assert "looks/x.json" in line
+    assert told in line
 
 
 def test_a_level_is_told_where_it_is_not_alpha():

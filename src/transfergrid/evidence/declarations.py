@@ -10,12 +10,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired
 
+from pydantic import AfterValidator
+from typing_extensions import TypedDict
+
+from transfergrid.border import Reader, is_time
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
+from transfergrid.ledger import Ledger
 from transfergrid.record import Reference
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
@@ -95,14 +100,61 @@ class Declaration:
         """
         for key in told:
             check_known("key of a declaration", key, [item.name for item in fields(cls)])
-        listed: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in told.items()
-        }
-        return cls(**listed)
+        return _declaration.of(dict(told))
 
 
 KEYS = ("margin", "alpha", "power", "correction", "max_seeds")
 """The keys of `verdict` in a config."""
+
+_declaration: Reader[Declaration] = Reader(Declaration)
+
+
+class _Other(TypedDict):
+    name: str
+    id: str
+
+
+class _Compared(TypedDict):
+    baseline: _Other | None
+    exploratory: list[_Other]
+    contaminated_by: NotRequired[list[str] | None]
+
+
+class _LeftOut(TypedDict):
+    cell: str
+    reason: str
+
+
+class Grid(TypedDict):
+    """What was asked for, as `sweep` keeps it."""
+
+    id: NotRequired[str]
+    study: NotRequired[str | None]
+    asked: NotRequired[Annotated[str, AfterValidator(is_time)]]
+    declaration: NotRequired[dict[str, Any] | None]
+    cells: dict[str, _Compared]
+    wanted: NotRequired[list[str]]
+    left_out: NotRequired[list[_LeftOut]]
+
+
+_grid: Reader[Grid] = Reader(Grid)
+
+
+def read_grid(text: bytes) -> Grid:
+    """Read a grid's document.
+
+    Raises:
+        BadInputError: it is none, or declares what makes no sense.
+    """
+    grid = _grid(text)
+    if grid.get("declaration"):
+        Declaration.read(grid["declaration"] or {})
+    return grid
+
+
+def grids_of(ledger: Ledger) -> list[Grid]:
+    """Return a ledger's grids by name; those that cannot be read are left out with a warning."""
+    return ledger.documents("grids", read_grid)
 
 
 def newest(grids: Sequence[Mapping[str, Any]]) -> Declaration | None:
@@ -146,7 +198,7 @@ def plans_by_family(
         cells: identities of each family's cells.
         looks: at this ledger, the oldest first.
     """
-    told = [(str(g["asked"]), g["declaration"], set(g["cells"])) for g in _declaring(grids)]
+    told = [(str(g.get("asked")), g["declaration"], set(g["cells"])) for g in _declaring(grids)]
     found = {}
     for family, members in cells.items():
         name = named(family)

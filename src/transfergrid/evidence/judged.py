@@ -16,6 +16,7 @@ from transfergrid.evidence.declarations import (
     Declaration,
     by_family,
     comparisons,
+    grids_of,
     newest,
     plans_by_family,
 )
@@ -132,7 +133,8 @@ class Bench:
         try:
             looks.keep(self.ledger, look)
         except OSError as error:
-            self.ledger.warnings.append(f"this look was not written down: {error}")
+            self.ledger.warn(f"this look was not written down: {error.strerror or error}")
+            self.earlier = [*self.earlier, look]  # and counts all the same
 
 
 def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
@@ -143,7 +145,7 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     """
     with without_garbage_collection():
         results, outcomes = results_of(ledger)
-        grids = ledger.documents("grids")
+        grids = grids_of(ledger)
         told = comparisons(grids)
     meant = partial(_meant, cells)
     results = [declared(result, told.get(result.id)) for result in results if meant(result)]

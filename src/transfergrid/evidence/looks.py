@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from math import e, log, sqrt
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
-from transfergrid.errors import BadInputError
+from transfergrid.border import Reader
 from transfergrid.evidence.families import Family, Levels, Seen
 from transfergrid.ledger import Ledger
 
@@ -78,19 +80,42 @@ def _unpacked(kept: Mapping[str, Sequence[str]]) -> Seen:
     return {arm: shown[seeds] for seeds, arms in kept.items() for arm in arms}
 
 
+_Seeds = Annotated[str, Field(pattern=r"^(-?[0-9]{1,19}( -?[0-9]{1,19})*)?$")]
+
+
+class _Declared(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    margin: float
+    alpha: float
+    correction: str
+    max_seeds: int | None
+    seeds: list[int]
+
+
+class _Kept(TypedDict):
+    at: str
+    by: str
+    seeds: dict[str, dict[_Seeds, list[str]]]
+    declaration: _Declared
+
+
+_kept: Reader[_Kept] = Reader(_Kept)
+
+
+def read_look(text: bytes) -> Look:
+    """Read one look.
+
+    Raises:
+        BadInputError: the text holds none.
+    """
+    kept = _kept(text)
+    seeds = {family: _unpacked(shown) for family, shown in kept["seeds"].items()}
+    return Look(kept["at"], kept["by"], seeds, {**kept["declaration"]})
+
+
 def looks(ledger: Ledger) -> list[Look]:
-    """Return all looks, the oldest first."""
-    found = []
-    for kept in ledger.documents("looks"):
-        try:
-            seeds = {family: _unpacked(shown) for family, shown in kept["seeds"].items()}
-            found.append(Look(kept["at"], kept["by"], seeds, kept["declaration"]))
-        except KeyError as error:
-            raise BadInputError(f"a look in '{ledger.root}/looks' lacks {error}") from None
-        except (AttributeError, TypeError, ValueError):
-            told = f"a look in '{ledger.root}/looks' cannot be read: {kept.get('at')}"
-            raise BadInputError(told) from None
-    return sorted(found, key=lambda look: look.at)
+    """Return all looks, the oldest first; those that cannot be read are left out with a warning."""
+    return sorted(ledger.documents("looks", read_look), key=lambda look: look.at)
 
 
 def _known(earlier: Iterable[Look], family: str, arm: str) -> frozenset[int]:

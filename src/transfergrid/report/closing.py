@@ -46,7 +46,7 @@ def rows_of(
     What a cell is compared with, and whether its source has seen its target, is no part of its
     identity: the grid that asked for it last says.
     """
-    declared = declarations.comparisons(ledger.documents("grids"))
+    declared = declarations.comparisons(declarations.grids_of(ledger))
 
     def chosen(found: Iterable[Record]) -> list[Record]:
         return [

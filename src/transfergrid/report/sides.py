@@ -83,7 +83,8 @@ def parts_of(
     for verdict in verdicts:
         if not verdict.n:
             continue
-        classes = bench.ledger.read(verdict.cells[0]).data.classes
+        record = bench.ledger.find(verdict.cells[0])
+        classes = record.data.classes if record else ()
         try:
             decided_by = each(rules)(family_of(verdict))
             inside = part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
@@ -124,7 +125,8 @@ def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]
     """Return each cell's accuracy by a linear probe on the source task, before and after."""
     found = {}
     for identity in verdict.cells if verdict.source else ():
-        noted = bench.ledger.read(identity).diagnostics
+        record = bench.ledger.find(identity)
+        noted = record.diagnostics if record else None
         lost = noted.forgetting if noted else None
         if lost and lost.before is not None and lost.after is not None:
             found[identity] = (lost.before.linear, lost.after.linear)

@@ -13,7 +13,7 @@ from transfergrid.evidence.rows import Row
 from transfergrid.report import exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.copies import copies
-from transfergrid.report.terminal import Terminal
+from transfergrid.report.terminal import Terminal, console
 from transfergrid.report.words import ASCII, UNICODE, Symbols, Told
 
 if TYPE_CHECKING:
@@ -126,17 +126,9 @@ class _Layout:
         self.short = [self._shortened(column) for column in (0, 1)]
 
     def text(self, common: Sequence[str], footer: Sequence[str], color: bool) -> str:
-        from rich.console import Console
-
         out = io.StringIO()
-        console = Console(
-            file=out,
-            width=max(self.width, sum(self.widths) + _SPACE * len(self.widths)),
-            force_terminal=color,
-            color_system="standard" if color else None,
-            highlight=False,
-        )
-        self._print(console, common, footer)
+        width = max(self.width, sum(self.widths) + _SPACE * len(self.widths))
+        self._print(console(out, color, width), common, footer)
         return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
     def _print(self, console: Console, common: Sequence[str], footer: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_exports
 from transfergrid.report import verdict_words as said
-from transfergrid.report.terminal import Terminal
+from transfergrid.report.terminal import Terminal, console
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 if TYPE_CHECKING:
@@ -127,18 +127,11 @@ class _Layout:
         self.sees_beside = last.at + last.width + _SPACE + longest <= width
 
     def text(self, common: Sequence[str], lines: Sequence[str], summary: str, color: bool) -> str:
-        from rich.console import Console
-
         out = io.StringIO()
-        console = Console(
-            file=out,
-            force_terminal=color,
-            color_system="standard" if color else None,
-            highlight=False,
-        )
+        place = console(out, color)
         for line in [*self._above(common), *self._body(), *self._closing(lines, summary)]:
             line.rstrip()
-            console.print(line, soft_wrap=True)  # as it is laid out here
+            place.print(line, soft_wrap=True)  # as it is laid out here
         return out.getvalue()
 
     def _above(self, common: Sequence[str]) -> Iterable[Text]:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from transfergrid.border import Reader
+from transfergrid.errors import BadInputError
 from transfergrid.identity import PROTOCOL, Labels, canonical, digest, source_part
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Option
@@ -84,7 +84,7 @@ class Kept:
     def value(self, score: str) -> Value | None:
         """Return a score by its name."""
         found = [digest for digest, name in self.names.items() if name == score]
-        return self.values[found[-1]] if found else None
+        return self.values.get(found[-1]) if found else None
 
 
 def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
@@ -93,17 +93,20 @@ def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
 
 
 def read(ledger: Ledger, identity: str) -> Kept | None:
-    """Return what is kept under an identity; None if nothing readable is."""
+    """Return what is kept under an identity; None, with a warning, if it cannot be read."""
+    path = ledger.root / "scores" / f"{identity}.json"
     try:
-        return _adapter().validate_json((ledger.root / "scores" / f"{identity}.json").read_bytes())
-    except (OSError, ValidationError):
+        return _read(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, BadInputError) as error:
+        ledger.leave_out(path, error)
         return None
 
 
 def read_all(ledger: Ledger) -> list[Kept]:
-    """Return everything that is kept, ordered by identity; what cannot be read is left out."""
-    names = sorted(path.stem for path in (ledger.root / "scores").glob("*.json"))
-    return [kept for kept in (read(ledger, name) for name in names) if kept is not None]
+    """Return everything that is kept, by identity; what cannot be read is left out and named."""
+    return ledger.documents("scores", _read)
 
 
 def write(ledger: Ledger, kept: Kept) -> None:
@@ -115,6 +118,4 @@ def write(ledger: Ledger, kept: Kept) -> None:
         (draft / "scores.json").replace(ledger.root / "scores" / f"{kept.id}.json")
 
 
-@lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[Kept]:
-    return TypeAdapter(Kept)
+_read: Reader[Kept] = Reader(Kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +22,6 @@ def command(arguments: Sequence[str]) -> int:
     data = report_data(bench, title=chosen.title, where=chosen.where)
     if not (data.verdicts or data.failed):
         raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
-    for line in bench.ledger.warnings:
-        print(f"transfergrid: warning: {line}", file=sys.stderr)
     _write(Path(chosen.output), page(data))
     if chosen.figures and data.verdicts:
         from transfergrid.report.html.figures import write_figures

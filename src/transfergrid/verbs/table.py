@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfergrid import selecting
+from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
@@ -38,7 +39,7 @@ def command(arguments: Sequence[str]) -> int:
     else:
         Terminal.of().write(render(rows, failed=failed, format=chosen.format))
     if chosen.format in WITH_FOOTER:
-        print(declared_line(ledger.documents("grids")))
+        print(declared_line(grids_of(ledger)))
     bench.note_gains(cells, "table", chosen.over)
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,8 +133,6 @@ def _of_ledger(chosen: argparse.Namespace) -> int:
     bench = bench_of(Ledger(chosen.results)).of_runs(where)
     rules = bench.rules_but(**_typed(chosen))
     verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where.of_arms())
-    for line in bench.ledger.warnings:
-        print(f"transfergrid: warning: {line}", file=sys.stderr)
     if chosen.show != "verdicts":
         terminal = Terminal.of()
         symbols = terminal.symbols if chosen.format == "table" else UNICODE

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from transfergrid.border import time_of
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.declarations import Declaration
@@ -64,7 +65,10 @@ def _as_of(bench: Bench, number: int, name: str) -> Bench:
     if not 1 <= number <= len(bench.earlier):
         raise BadInputError(f"'{name}' has {len(bench.earlier)} looks, and no {number}")
     look = bench.earlier[number - 1]
-    at = datetime.fromisoformat(look.at)
+    try:
+        at = time_of(look.at)
+    except ValueError:
+        raise BadInputError(f"'{name}': look {number} says no time at which it was") from None
     return replace(
         bench,
         declaration=Declaration.read(look.declaration),
@@ -76,7 +80,7 @@ def _as_of(bench: Bench, number: int, name: str) -> Bench:
 
 
 def _is_before(cell: Result | Record, at: datetime) -> bool:
-    return cell.finished is None or datetime.fromisoformat(cell.finished) <= at
+    return cell.finished is None or time_of(cell.finished) <= at
 
 
 def saved_verdicts(file: Path) -> list[Verdict]:

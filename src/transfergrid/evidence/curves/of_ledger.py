@@ -29,7 +29,7 @@ def curves_of(
         over: name of an exploratory baseline that takes the primary one's place.
         where: which arms, and of which runs.
     """
-    told = declarations.comparisons(ledger.documents("grids"))
+    told = declarations.comparisons(declarations.grids_of(ledger))
     records = [declared(record, told.get(record.id)) for record in ledger.records()]
     records = selecting.selected(records, where or selecting.Where())
     if over is not None:

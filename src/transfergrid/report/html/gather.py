@@ -8,7 +8,7 @@ from typing import Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
-from transfergrid.evidence.declarations import comparisons
+from transfergrid.evidence.declarations import comparisons, grids_of
 from transfergrid.evidence.families import family_of
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared
@@ -125,7 +125,8 @@ def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
 def _classes(bench: Bench, verdict: Verdict) -> list[PartGain]:
     if not verdict.n:
         return []
-    classes = bench.ledger.read(verdict.cells[0]).data.classes
+    record = bench.ledger.find(verdict.cells[0])
+    classes = record.data.classes if record else ()
     try:
         rules = bench.rules(family_of(verdict))
         return part_gains(verdict, bench.outcomes, "class", classes, rules, verdict.level)
@@ -134,7 +135,7 @@ def _classes(bench: Bench, verdict: Verdict) -> list[PartGain]:
 
 
 def _records(bench: Bench) -> list[Record]:
-    asked = comparisons(bench.ledger.documents("grids"))
+    asked = comparisons(grids_of(bench.ledger))
     meant = {result.id for result in bench.results}
     found = (record for record in bench.ledger.records() if record.id in meant)
     return [declared(record, asked.get(record.id)) for record in found]
@@ -189,16 +190,17 @@ def _named(verdicts: Iterable[Verdict]) -> set[str]:
 
 def left_out(ledger: Ledger) -> list[Told]:
     """Return which combinations the newest grid left out, and why."""
-    newest = max(ledger.documents("grids"), key=lambda grid: str(grid.get("asked")), default={})
-    return [(str(one["cell"]), str(one["reason"])) for one in newest.get("left_out", ())]
+    newest = max(grids_of(ledger), key=lambda grid: str(grid.get("asked")), default=None)
+    left_out = newest.get("left_out", []) if newest else []
+    return [(one["cell"], one["reason"]) for one in left_out]
 
 
 def _made(bench: Bench) -> tuple[str, ...]:
     last = max(bench.results, key=lambda cell: cell.finished or "", default=None)
     program = versions().get("transfergrid", "of an unknown version")
     lines = [f"Made from {len(bench.results)} cells by transfergrid {program}."]
-    if last is not None:
-        record = bench.ledger.read(last.id)
+    record = bench.ledger.find(last.id) if last is not None else None
+    if last is not None and record is not None:
         libraries = ", ".join(f"{name} {version}" for name, version in record.versions.items())
         lines.append(
             f"The newest cell, {last.id}, ended at {last.finished or 'a time that is not known'}: "
@@ -213,7 +215,8 @@ def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, An
     for cell in results:
         missing = [part for part in _parts(cell) if part[1] not in found]
         if missing:
-            config = ledger.read(cell.id).config
+            record = ledger.find(cell.id)
+            config = record.config if record else {}
             found |= {digest: flat(config.get(part) or {}, part) for part, digest in missing}
     return found
 

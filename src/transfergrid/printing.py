@@ -1,0 +1,87 @@
+"""All that is printed passes here, so that no name and no error text can command a terminal.
+
+Names come out of other people's results and tables. An escape sequence among them can rewrite what
+stands above it, one that turns the writing direction shows another name, a line break forges a row.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TextIO
+
+_COMMANDS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1, but tab and line break
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # the writing direction
+    "\u2028\u2029\ufff9-\ufffb"  # line breaks of other kinds, annotations
+)
+_UNSAFE = re.compile(f"[{_COMMANDS}]")
+_UNSAFE_IN_LINE = re.compile(f"[{_COMMANDS}\t\n]")
+_COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
+
+
+def shown(text: str) -> str:
+    r"""Return text with what commands a terminal spelled out, as in ``\u001b``.
+
+    That is how JSON spells it too: so JSON means the same as before.
+    """
+    return _UNSAFE.sub(_spelled, text)
+
+
+def one_line(text: str) -> str:
+    """Return text, such as a name, that stays within its line and cell."""
+    return _UNSAFE_IN_LINE.sub(_spelled, text)
+
+
+def coloured(text: str) -> str:
+    """Return text as `shown`, but for the codes of colours, which are ours."""
+    parts = _COLOUR.split(text)
+    return "".join(part if i % 2 else shown(part) for i, part in enumerate(parts))
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+def say(
+    text: str = "", *, file: TextIO | None = None, end: str = "\n", flush: bool = False
+) -> None:
+    """Print text, by default to standard output; what cannot be shown there becomes "?"."""
+    file = sys.stdout if file is None else file
+    put(file, shown(str(text)) + end)
+    if flush:
+        file.flush()
+
+
+def warn(line: str) -> None:
+    """Print a warning to standard error."""
+    say(f"transfergrid: warning: {one_line(line)}", file=sys.stderr, flush=True)
+
+
+def put(file: TextIO, text: str) -> None:
+    """Write text that is safe as it is; characters that the place lacks become "?"."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    file.write(text.encode(encoding, "replace").decode(encoding))
+
+
+_HEARD: ContextVar[Callable[[str], object] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def hearing(tell: Callable[[str], object]) -> Iterator[None]:
+    """Have every line on what is set aside told, whichever ledger it is of."""
+    token = _HEARD.set(tell)
+    try:
+        yield
+    finally:
+        _HEARD.reset(token)
+
+
+def tell(line: str) -> None:
+    """Say what was set aside and why, to whoever hears."""
+    heard = _HEARD.get()
+    if heard is not None:
+        heard(line)
