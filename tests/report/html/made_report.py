@@ -28,6 +28,8 @@ def verdict(source="birds", strategy="full_finetuning", gain=2.0, kind=Kind.POSI
         verdict=kind,
         detectable=1.5,
         seeds_needed=None,
+        se=None if gain is None else 2 / 2.776445,  # t of .975 with four degrees of freedom
+        df=None if gain is None else 4,
         kind=TRANSFER,
         mean=80.0,
         baseline_mean=78.0,

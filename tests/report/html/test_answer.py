@@ -21,7 +21,55 @@ def test_the_arm_is_chosen_on_validation_and_its_gain_read_on_test():
     assert found.row == 1
     assert "full_finetuning of birds" in found.sentence
     assert "85.0 %" in found.sentence
-    assert "it helped: +2.0 points over scratch [+0.0, +4.0]" in found.sentence
+    # t of 1 - .05 / 4 with four degrees of freedom is 3.4954, and 2 / 2.7764 the standard error
+    assert "it helped: +2.0 points over scratch [-0.5, +4.5] for the best of 2" in found.sentence
+    (alone,) = answers(small_report(verdicts=(chosen,), cells={}))
+    assert "it helped: +2.0 points over scratch [+0.0, +4.0]." in alone.sentence
+
+
+def cells_of(validation):
+    """Return facts of cells by arm: scores on validation, a seed each."""
+    return {
+        f"{arm}-{seed}": CellFacts(seed=seed, validation=score)
+        for arm, scores in validation.items()
+        for seed, score in enumerate(scores)
+    }
+
+
+def test_choosing_is_worth_what_the_other_seeds_would_have_chosen():
+    """By hand: left out 0, 1, 2, the means are birds 80, 85, 75 and insects 81, 80, 79.
+
+    So insects are chosen for seeds 0 and 2, birds for seed 1: gains 1, 7 and 3, mean 3.67.
+    """
+    shared = {"n": 3, "seeds": (0, 1, 2), "validation": 80.0}
+    birds = verdict("birds", gains=(9.0, 7.0, 5.0), cells=("b-0", "b-1", "b-2"), **shared)
+    insects = verdict("insects", gains=(1.0, 2.0, 3.0), cells=("i-0", "i-1", "i-2"), **shared)
+    birds = replace(birds, validation=80.0 + 0.01)
+    cells = cells_of({"b": (80.0, 70.0, 90.0), "i": (78.0, 80.0, 82.0)})
+    found = answer(birds, insects, cells=cells)
+    assert found.row == 0
+    assert found.sentence.endswith(
+        "; each seed left to an arm chosen by the others: +3.7 (of 3: full_finetuning of insects "
+        "2, full_finetuning of birds 1)."
+    )
+
+
+def test_one_seed_is_chosen_and_scored_by_the_same_run():
+    one = {"n": 1, "seeds": (0,), "gains": (2.0,)}
+    found = answer(
+        verdict("birds", cells=("b-0",), validation=90.0, **one),
+        verdict("insects", cells=("i-0",), validation=80.0, **one),
+    )
+    assert "the same run chose and scored it, so its gain is too good" in found.sentence
+
+
+def test_equal_validation_is_never_decided_by_the_test_score():
+    best_on_test = verdict("insects", gain=9.0, validation=85.0)
+    found = answer(best_on_test, verdict("birds", gain=2.0, validation=85.0), cells={})
+    assert found.row == 1
+    assert "(85.0 %, with 1 as good)" in found.sentence
+    level = {f"scratch-{i}": CellFacts(seed=i, validation=85.0) for i in range(5)}
+    assert answer(best_on_test, cells=level).row is None
 
 
 def test_of_a_loss_the_smallest_is_chosen():

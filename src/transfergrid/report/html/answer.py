@@ -13,9 +13,17 @@ from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.record import Labels
 from transfergrid.report.html.data import ReportData
+from transfergrid.report.html.recommended import (
+    Choice,
+    arm_name,
+    chosen,
+    interval_told,
+    row_of,
+    worth_told,
+)
 from transfergrid.report.verdict_words import kept
 from transfergrid.report.words import budget, number
 
@@ -128,68 +136,28 @@ def listed(names: Sequence[str]) -> str:
 
 def answers(data: ReportData) -> list[Answer]:
     """Return an answer for each target and label budget."""
-    chosen = {place: _chosen(data, *place) for place in places(data.verdicts)}
-    return [_answer(data, place, chosen) for place in chosen]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """The arm with the best validation score; `row` is None for a baseline."""
-
-    name: str
-    validation: float
-    row: int | None
-    strategy: str
-
-
-def _chosen(data: ReportData, target: str, labels: Labels) -> _Choice | None:
-    found: dict[str, _Choice] = {}
-    better = 1.0
-    for row, verdict in enumerate(data.verdicts):
-        if (verdict.target, verdict.labels) != (target, labels) or verdict.kind == PLACEBO:
-            continue
-        better = -1.0 if verdict.metric in data.lower_is_better else 1.0
-        if verdict.validation is not None:
-            name = arm_name(verdict)
-            found[name] = _Choice(name, verdict.validation, row, verdict.strategy)
-        baseline = _baseline_validation(data, verdict)
-        if baseline is not None:
-            name = verdict.baseline
-            found.setdefault(name, _Choice(name, baseline, None, name))
-    return max(found.values(), key=lambda choice: better * choice.validation, default=None)
-
-
-def _baseline_validation(data: ReportData, verdict: Verdict) -> float | None:
-    cells = [data.cells[name] for name in verdict.baseline_cells if name in data.cells]
-    scores = [cell.validation for cell in cells if cell.validation is not None]
-    return statistics.fmean(scores) if scores else None
-
-
-def arm_name(verdict: Verdict) -> str:
-    """Name an arm, as in "full_finetuning of glyph_digits"."""
-    if verdict.source is None:
-        return verdict.strategy
-    return f"{verdict.strategy} of {verdict.source}"
+    found = {place: chosen(data, *place) for place in places(data.verdicts)}
+    return [_answer(data, place, found) for place in found]
 
 
 def _answer(
     data: ReportData,
     place: tuple[str, Labels],
-    chosen: dict[tuple[str, Labels], _Choice | None],
+    found: dict[tuple[str, Labels], Choice | None],
 ) -> Answer:
-    choice = chosen[place]
+    choice = found[place]
     if choice is None:
-        return _without_validation(data, place, chosen)
+        return _without_validation(data, place, found)
+    score = _score(data, place, choice.validation)
+    worth = worth_told(data, choice, place, place)
     if choice.row is None:
-        told = (
-            f"use no more than {choice.name}: no arm scores better on validation "
-            f"({_score(data, place, choice.validation)})."
-        )
-        return Answer(*place, None, choice.name, told)
+        told = f"use no more than {choice.name}: no arm scores better on validation ({score})"
+        return Answer(*place, None, choice.name, f"{told}{worth}.")
     verdict = data.verdicts[choice.row]
+    tied = f", with {choice.tied - 1} as good" if choice.tied > 1 else ""
     told = (
-        f"use {choice.name}, the best on validation "
-        f"({_score(data, place, choice.validation)}); on the test set {_test_told(data, verdict)}."
+        f"use {choice.name}, the best on validation ({score}{tied}); on the test set "
+        f"{_test_told(data, verdict, choice.among)}{worth}."
     )
     return Answer(*place, verdict.verdict, choice.name, told, choice.row)
 
@@ -197,28 +165,30 @@ def _answer(
 def _without_validation(
     data: ReportData,
     place: tuple[str, Labels],
-    chosen: dict[tuple[str, Labels], _Choice | None],
+    found: dict[tuple[str, Labels], Choice | None],
 ) -> Answer:
     target, labels = place
     others = [
         (other, choice)
-        for (name, other), choice in chosen.items()
+        for (name, other), choice in found.items()
         if name == target and choice is not None and choice.row is not None and labels != 0
     ]
     for other, choice in sorted(others, key=lambda pair: labels_order(pair[0])):
-        row = _same_arm(data, choice, target, labels)
+        row = row_of(data, choice.arm, place)
         if row is not None:
             verdict = data.verdicts[row]
+            worth = worth_told(data, choice, place, (target, other))
             told = (
                 f"{choice.name}, chosen at {budget(other)} because none can be chosen here "
-                f"({NONE_HELD_BACK}); on the test set {_test_told(data, verdict)}."
+                f"({NONE_HELD_BACK}); on the test set "
+                f"{_test_told(data, verdict, choice.among)}{worth}."
             )
             return Answer(target, labels, verdict.verdict, choice.name, told, row)
     return _unchosen(data, place)
 
 
-def _test_told(data: ReportData, chosen: Verdict) -> str:
-    return gain_told(chosen) + _but(data, chosen)
+def _test_told(data: ReportData, verdict: Verdict, among: int = 1) -> str:
+    return gain_told(verdict, among) + _but(data, verdict)
 
 
 def _but(data: ReportData, chosen: Verdict) -> str:
@@ -253,26 +223,21 @@ def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
     return Answer(*place, None, "no recommendation", f"{told}.")
 
 
-def _same_arm(data: ReportData, choice: _Choice, target: str, labels: Labels) -> int | None:
-    wanted = data.verdicts[choice.row] if choice.row is not None else None
-    for row, verdict in enumerate(data.verdicts):
-        if wanted and (verdict.target, verdict.labels) == (target, labels):
-            same = (wanted.source, wanted.architecture, wanted.strategy)
-            if (verdict.source, verdict.architecture, verdict.strategy) == same:
-                return row
-    return None
-
-
 def _score(data: ReportData, place: tuple[str, Labels], value: float) -> str:
     verdict = next(v for v in data.verdicts if (v.target, v.labels) == place)
     return f"{number(value, verdict.unit)} {verdict.unit}".strip()
 
 
-def gain_told(verdict: Verdict) -> str:
-    """Say what came of an arm, as in "it helped: +16.6 points over scratch [12.3, 20.9]"."""
+def gain_told(verdict: Verdict, among: int = 1) -> str:
+    """Say what came of an arm, as in "it helped: +16.6 points over scratch [12.3, 20.9]".
+
+    Args:
+        verdict: on the arm.
+        among: of how many it was chosen; the interval holds for all of them at once.
+    """
     if verdict.gain is None:
         return f"its gain over {verdict.baseline} is not known"
-    told = f"{gain(verdict)} over {verdict.baseline}{interval(verdict, ' ')}"
+    told = f"{gain(verdict)} over {verdict.baseline}{interval_told(verdict, among)}"
     if verdict.verdict is Kind.POSITIVE:
         return f"it helped: {told}"
     if verdict.verdict is Kind.NEGATIVE:

@@ -109,8 +109,10 @@ def _nothing(data: ReportData, title: str) -> str:
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini–Hochberg", "none": "not at all"}
 _HOW_ANSWERED = (
     "The arm to use is chosen by its score on validation alone; its gain over the baseline is then "
-    "read on the test set, with a 95 % interval. “Helped” and “hurt” are said only where a test "
-    "that is corrected for the number of comparisons shows it."
+    "read on the test set, with a 95 % interval that holds for all arms it was chosen from. The "
+    "same lucky seeds choose and score: what arms gain in a seed that had no part in their choice "
+    "stands beside it. “Helped” and “hurt” are said only where a test that is corrected for the "
+    "number of comparisons shows it."
 )
 
 

@@ -1,0 +1,162 @@
+"""Which arm to use for a target and label budget, and what choosing it is worth.
+
+An arm is recommended by its validation score alone. Where several are as good, a baseline goes
+before the others and then the name decides: never the test score.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.record import Labels
+from transfergrid.report.html.data import ReportData
+from transfergrid.report.words import number
+
+Place = tuple[str, Labels]
+_Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
+MOST_PICKS = 3
+"""Arms that were chosen, from which on they are counted."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The arm with the best validation score; `row` is None for a baseline."""
+
+    name: str
+    validation: float
+    row: int | None
+    arm: _Arm
+    among: int = 1
+    """Arms with a gain among which it was chosen."""
+    tied: int = 1
+    """Arms with as good a score, itself included."""
+
+
+def chosen(data: ReportData, target: str, labels: Labels) -> Choice | None:
+    """Return the arm to use; None where nothing validates."""
+    found = dict(_choices(data, target, labels))
+    if not found:
+        return None
+    better = _better(data, target, labels)
+    best = max(better * choice.validation for choice in found.values())
+    ties = [c for c in found.values() if better * c.validation == best]
+    first = min(ties, key=lambda c: (c.row is not None, c.name))
+    among = sum(choice.row is not None for choice in found.values())
+    return Choice(first.name, first.validation, first.row, first.arm, max(among, 1), len(ties))
+
+
+def _choices(data: ReportData, target: str, labels: Labels) -> list[tuple[_Arm, Choice]]:
+    """Return arms and baselines that validate; placebos are never recommended."""
+    found = []
+    for row, verdict in _rows(data, target, labels):
+        arm = _arm(verdict)
+        if verdict.validation is not None:
+            found.append((arm, Choice(arm_name(verdict), verdict.validation, row, arm)))
+        scores = _validation(data, verdict.seeds, verdict.baseline_cells)
+        if scores:
+            mean = statistics.fmean(scores.values())
+            base = (None, verdict.architecture, verdict.baseline)
+            found.append((base, Choice(verdict.baseline, mean, None, base)))
+    rows = {arm for arm, choice in found if choice.row is not None}
+    return [(arm, choice) for arm, choice in found if choice.row is not None or arm not in rows]
+
+
+def _rows(data: ReportData, target: str, labels: Labels) -> list[tuple[int, Verdict]]:
+    return [
+        (row, verdict)
+        for row, verdict in enumerate(data.verdicts)
+        if (verdict.target, verdict.labels) == (target, labels) and verdict.kind != PLACEBO
+    ]
+
+
+def _better(data: ReportData, target: str, labels: Labels) -> float:
+    first = next(v for v in data.verdicts if (v.target, v.labels) == (target, labels))
+    return -1.0 if first.metric in data.lower_is_better else 1.0
+
+
+def _validation(
+    data: ReportData, seeds: Sequence[int], cells: Sequence[str]
+) -> Mapping[int, float]:
+    known = [(seed, data.cells[cell]) for seed, cell in zip(seeds, cells, strict=False)
+             if cell in data.cells]  # fmt: skip
+    return {seed: cell.validation for seed, cell in known if cell.validation is not None}
+
+
+def arm_name(verdict: Verdict) -> str:
+    """Name an arm, as in "full_finetuning of glyph_digits"."""
+    if verdict.source is None:
+        return verdict.strategy
+    return f"{verdict.strategy} of {verdict.source}"
+
+
+def _arm(verdict: Verdict) -> _Arm:
+    return verdict.source, verdict.architecture, verdict.strategy
+
+
+def row_of(data: ReportData, arm: _Arm, place: Place) -> int | None:
+    """Return where an arm stands at a target and label budget."""
+    return next((row for row, verdict in _rows(data, *place) if _arm(verdict) == arm), None)
+
+
+def _left_out(data: ReportData, place: Place, validated: Place) -> LeftOut | None:
+    """Leave one block out; arms are chosen at one label budget and read at another."""
+    better = _better(data, *place)
+    here = {_arm(verdict): verdict for _, verdict in _rows(data, *place)}
+    candidates: dict[_Arm, Candidate] = {}
+    for _, verdict in _rows(data, *validated):
+        own = here.get(_arm(verdict))
+        scores = _validation(data, verdict.seeds, verdict.cells)
+        if own is not None and scores:
+            candidates[_arm(verdict)] = _candidate(arm_name(verdict), scores, own, better)
+        base = (None, verdict.architecture, verdict.baseline)
+        scores = _validation(data, verdict.seeds, verdict.baseline_cells)
+        if own is not None and scores and base not in here:
+            nothing = dict.fromkeys(scores, 0.0)
+            oriented = {seed: better * score for seed, score in scores.items()}
+            candidates.setdefault(base, Candidate(verdict.baseline, oriented, nothing))
+    ordered = sorted(candidates.items(), key=lambda pair: (pair[0] in here, pair[1].name))
+    return leave_one_out([candidate for _, candidate in ordered])
+
+
+def _candidate(name: str, scores: Mapping[int, float], here: Verdict, better: float) -> Candidate:
+    oriented = {seed: better * score for seed, score in scores.items()}
+    return Candidate(name, oriented, dict(zip(here.seeds, here.gains, strict=False)))
+
+
+def interval_told(verdict: Verdict, among: int) -> str:
+    """Write the gain's interval, simultaneous over the arms among which it was chosen."""
+    low, high = simultaneous(verdict, among)
+    if low is None or high is None:
+        return ""
+    ends = ", ".join(number(end, verdict.unit, signed=True) for end in (low, high))
+    return f" [{ends}]" + (f" for the best of {among}" if among > 1 else "")
+
+
+def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place) -> str:
+    """Say what choosing so is worth: what other blocks would have chosen gives in each."""
+    if choice.among < 2:
+        return ""
+    row = row_of(data, choice.arm, place)
+    verdict = data.verdicts[row] if row is not None else None
+    if verdict is not None and verdict.n == 1:
+        return "; the same run chose and scored it, so its gain is too good"
+    found = _left_out(data, place, validated)
+    if found is None:
+        return "; the same runs chose and scored it, so its gain is too good"
+    unit = next(v for v in data.verdicts if (v.target, v.labels) == place).unit
+    gain = number(found.gain, unit, signed=True)
+    return f"; each seed left to an arm chosen by the others: {gain} ({_picks(found)})"
+
+
+def _picks(found: LeftOut) -> str:
+    """Say how often each arm was chosen."""
+    if len(found.chosen) == 1:
+        return f"always {found.chosen[0][0]}"
+    told = [f"{name} {count}" for name, count in found.chosen[:MOST_PICKS]]
+    more = len(found.chosen) - MOST_PICKS
+    others = [f"{more} others"] if more > 0 else []
+    return f"of {found.blocks}: {', '.join([*told, *others])}"
