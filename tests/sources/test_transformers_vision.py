@@ -42,6 +42,8 @@ def written(root: Path, family: str, head: bool = False, **changes: Any) -> Path
     made = AutoModelForImageClassification if head else AutoModel
     torch.manual_seed(7)
     made.from_config(config).save_pretrained(root / family)
+    inputs = {"image_processor_type": "ViTImageProcessor", "size": 16, "resample": 3}
+    (root / family / "preprocessor_config.json").write_text(json.dumps(inputs))
     return root / family
 
 

@@ -83,7 +83,7 @@ def on_disk(model: str, revision: str | None, with_weights: bool = False) -> Pat
 
 def _is_described(folder: Path) -> bool:
     """Tell whether there is a tokenizer or image preprocessing, not a config alone."""
-    names = (model_folder.PREPROCESSOR, *model_folder.VOCABULARIES)
+    names = (model_folder.PREPROCESSOR, model_folder.PROCESSOR, *model_folder.VOCABULARIES)
     return any((folder / name).is_file() for name in names)
 
 

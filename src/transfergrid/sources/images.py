@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class ImagePreprocess:
         mean: subtracted, one for each channel, on a scale of 0 to 1.
         std: divided by, one for each channel.
         interpolation: "nearest", "bilinear" or "bicubic"; antialiased when shrinking.
+        bgr: the network takes blue first; mean and std are in its order.
     """
 
     size: tuple[int, int]
@@ -48,6 +49,11 @@ class ImagePreprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
+    bgr: bool = field(default=False, repr=False)  # texts without it are part of fingerprints
+
+    def __str__(self) -> str:
+        """Return all that it does."""
+        return f"{self!r}, blue first" if self.bgr else repr(self)
 
     def prepare(self, raw: Raw) -> Tensor:
         """Return images (n, channels, height, width), float32 in 0 to 1.
@@ -84,6 +90,7 @@ class ImagePreprocess:
         if augmentation != "none" and rng is not None and len(prepared):
             augmented = lightly_augmented if augmentation == "light" else strongly_augmented
             prepared = augmented(prepared, rng)
+        prepared = prepared.flip(1) if self.bgr else prepared
         mean, std = (prepared.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return (prepared - mean) / std
 

