@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -85,16 +85,20 @@ def pair_of(value: Any) -> Size | None:
     if isinstance(value, (list, tuple)):
         sides = [side for side in value if _is_side(side)]
         return (sides[0], sides[-1]) if sides and len(sides) == len(value) <= 2 else None
-    if value is None or _is_side(value):
-        return (value, value) if value is not None else None
-    get = value.get if isinstance(value, Mapping) else lambda key: getattr(value, key, None)
-    height, width, edge = (get(key) for key in ("height", "width", "shortest_edge"))
+    if _is_side(value):
+        return (value, value)
+    height, width, edge = (_entry(value, key) for key in ("height", "width", "shortest_edge"))
     if _is_side(height) and _is_side(width):
         return (height, width)
     return (edge, edge) if _is_side(edge) else None
 
 
-def _is_side(value: Any) -> bool:
+def _entry(value: Any, key: str) -> Any:
+    """Return an entry of a dict, or of what newer versions have in its place."""
+    return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+
+
+def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and value > 0
 
 
@@ -213,9 +217,10 @@ def _numbers(processor: Any, key: str, count: int, scale: float) -> Values:
     """Return a processor's own numbers, one for each channel; NaN where there are none."""
     value = getattr(processor, key, None)
     values = list(value) if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(v, (int, float)) for v in values):
+    numbers = [float(v) / scale for v in values if isinstance(v, (int, float))]
+    if len(numbers) < len(values) or not numbers:
         return (float("nan"),) * count
-    return for_channels([v / scale for v in values], count)
+    return for_channels(numbers, count)
 
 
 def _is_explained(shown: _Shown, mean: Values, std: Values, bgr: bool) -> bool:
