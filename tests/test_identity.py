@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composed import composer, needed
-from transfergrid import identity
+from transfergrid import identity, trust
 from transfergrid.cli import conf_dir
 from transfergrid.component import Component
 from transfergrid.errors import BadInputError
@@ -144,6 +144,7 @@ def test_content_can_be_told_by_the_component_itself(tmp_path):
     second.write_text("b\na\n")
     about = {"version": 1, "paths": ["file"]}
     node = {"_target_": f"{__name__}.Ledgered", "note": "", "about": about}
+    trust.vouch(node)
     told, bytes_ = ({**about, "content": c, "descriptive": ["note"]} for c in (True, False))
     one, two = ({**node, "file": str(file), "about": told} for file in (first, second))
     assert config_digest(one) == config_digest(two) == config_digest({**one, "note": "mine"})

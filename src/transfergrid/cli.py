@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from transfergrid import trust
 from transfergrid.composing import GROUPS, KEYS
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.printing import hearing, one_line, say, warn
@@ -50,7 +51,6 @@ def conf_dir() -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; leaves with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.path.insert(0, str(Path.cwd()))  # a user's own `_target_: mymodule.X`
     try:
         if words == ["--version"]:
             sys.exit(_version())
@@ -122,6 +122,7 @@ def _hydra(words: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     if not COMPLETION & set(words):
+        words = allowing(words)
         asks = not ASKS_FOR_TEXT & set(words)
         words = [prepared(word, asks) for word in multirun_first(words)]
     sys.argv = ["transfergrid", *words]
@@ -136,6 +137,22 @@ def _hydra(words: list[str]) -> int:
     except UserWarning as error:
         raise BadInputError(f"hydra.searchpath: {error}") from error
     return 0
+
+
+def allowing(words: Sequence[str]) -> list[str]:
+    """Return the words without `--allow MODULE`, and allow what it says; see `trust`.
+
+    Raises:
+        BadInputError: no name follows, or one that is none.
+    """
+    rest, left = [], iter(words)
+    for word in left:
+        option, equals, value = word.partition("=")
+        if option == "--allow":
+            trust.allow(value if equals else next(left, ""))
+        else:
+            rest.append(word)
+    return rest
 
 
 def _never(config: object) -> None:

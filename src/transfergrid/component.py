@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 
-class Component:
+class Part:
+    """What a config may name under `_target_`: a component, or a tracker, or plain features.
+
+    Nothing else in this package is ever built because a file says so; see `trust`.
+    """
+
+
+class Component(Part):
     """A part of a cell: its constructor arguments are its configuration."""
 
     version: ClassVar[int] = 1

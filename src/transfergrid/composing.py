@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+from transfergrid import trust
 from transfergrid.errors import BadInputError, check_key, check_known
 from transfergrid.factory import Config, locate
 from transfergrid.fingerprints import is_packaged
@@ -32,7 +33,7 @@ from transfergrid.plan import Option
 GROUPS = ("source", "strategy", "target", "training")
 SETTINGS = (
     *("trainer", "tracking", "study", "results", "keep"),
-    *("references", "baselines", "verdict", "debug", "hydra"),
+    *("references", "baselines", "verdict", "debug", "allow", "hydra"),
 )
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
 
@@ -202,10 +203,12 @@ class Composer:
             path = override.key_or_group.split(".")[1:]
             check_key(path, known, f"{group}={name}")
         for override in parse([f"++{override}" for override in inside]):
+            trust.vouch(override.value())
             value = described(override.value())
             other = isinstance(value, dict) and "_target_" in value  # not more of the same part
             OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
         config = _resolved(whole, group, choice[0])
+        trust.vouch(config)  # typed, or in a file of the user's own
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
         return Option(display_name(name, config, overrides), finished(config), typed)
 

@@ -13,19 +13,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfergrid import trust
 from transfergrid.arguments import check_arguments
 from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.shipped import OURS
 
 Config = dict[str, Any]
+BESIDE = ("_target_", "about")
+"""Keys of a node that are no arguments of its constructor."""
 
 
 def locate(target: str) -> Any:
-    """Import the object that a dotted path names.
+    """Import the object that a dotted path names, if it may be; see `trust`.
 
     Raises:
-        BadInputError: there is no such module, or no such name in it.
+        BadInputError: it may not, there is no such module, or no such name in it.
     """
-    module_name, _, name = target.rpartition(".")
+    module_name, _, name = trust.check_name(target).rpartition(".")
+    if not module_name.startswith(f"{OURS}."):
+        trust.see_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -33,25 +39,30 @@ def locate(target: str) -> Any:
         if module_name != missing and not module_name.startswith(missing + "."):
             raise  # the module is there, what it imports is not
         raise BadInputError(f"cannot import {target}: {error}") from error
-    except ValueError as error:
-        raise BadInputError(f"{target!r} is no dotted path to a class") from error
     if not hasattr(module, name):
         raise BadInputError(f"{module_name} has no {name}{did_you_mean(name, dir(module))}")
-    return getattr(module, name)
+    found = getattr(module, name)
+    trust.check_found(target, found)
+    return found
 
 
 def build(config: Any) -> Any:
     """Build the object that a config describes, its parts first.
 
     Raises:
-        BadInputError: the class cannot be found or does not take these arguments.
+        BadInputError: a class may not be imported, is not there, or does not take its arguments.
     """
+    trust.check(config)  # all of it, before any part of it is imported
+    return _built(config)
+
+
+def _built(config: Any) -> Any:
     if isinstance(config, Mapping):
-        parts = {key: build(value) for key, value in config.items() if key != "about"}
-        target = parts.pop("_target_", None)
-        return _construct(target, parts) if target else parts
+        parts = {key: _built(value) for key, value in config.items() if key not in BESIDE}
+        target = config.get("_target_")
+        return parts if target is None else _construct(target, parts)
     if isinstance(config, (list, tuple)):
-        return [build(item) for item in config]
+        return [_built(item) for item in config]
     return config
 
 
@@ -81,7 +92,8 @@ def target_of(cls: type) -> str:
 def config_of(component: Any) -> Any:
     """Describe a component as the plain config that `build` turns back into it.
 
-    Dataclasses are described by their fields, other components by their `hparams`.
+    Dataclasses are described by their fields, other components by their `hparams`. Their classes
+    are vouched for: whoever holds an object of them has imported them.
     """
     if isinstance(component, Path):
         return str(component)
@@ -96,5 +108,6 @@ def config_of(component: Any) -> Any:
     else:
         values = dict(component.hparams)
     described = {"_target_": target_of(type(component)), **config_of(values)}
+    trust.vouch({"_target_": described["_target_"]})
     about = getattr(type(component), "about", None)
     return {**described, "about": about()} if about else described

@@ -71,7 +71,10 @@ def is_packaged(path: object) -> bool:
 def _in_package(place: str) -> Path:
     """Return where `NAME/rest` is; the package is found without being imported."""
     name, _, rest = place.partition("/")
-    found = find_spec(name) if name.isidentifier() else None
+    try:  # of a dotted name the packages above would be imported
+        found = find_spec(name) if name.isidentifier() else None
+    except ValueError:  # a module without a place, such as `__main__`
+        found = None
     if found is None or not found.submodule_search_locations:
         distribution = name.replace("_", "-")
         raise BadInputError(

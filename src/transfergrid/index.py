@@ -193,7 +193,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "study": record.study,
         "commit": record.commit,
         "code": record.code,
-        "strategy_class": (record.config.get("strategy") or {}).get("_target_"),
+        "strategy_class": record.strategy_class,
         "finished": record.finished,
         "record": record.to_json(indent=None),
     }

@@ -27,6 +27,7 @@ from transfergrid.progress import Progress, Silent, progress
 from transfergrid.record import Status
 from transfergrid.settings import Settings
 from transfergrid.telling import TRAINS_SOURCE
+from transfergrid.trust import allowed
 
 WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
@@ -99,7 +100,7 @@ class Worker:
 class Pool:
     """Workers that take cells from a queue, one at a time each."""
 
-    command: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "transfergrid.worker", "-")
+    command: ClassVar[tuple[str, ...]] = (sys.executable, "-P", "-m", "transfergrid.worker", "-")
 
     ledger: Ledger
     settings: Settings
@@ -189,7 +190,7 @@ class Pool:
         os.close(handle)
         log = Path(name).open("ab")  # noqa: SIM115 (closed in Worker.stop; cut before each cell)
         process = subprocess.Popen(
-            self.command,
+            [*self.command, *(word for name in allowed() for word in ("--allow", name))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -201,7 +202,7 @@ class Pool:
 
     def _environment(self, slot: int) -> dict[str, str]:
         gpus, threads = self.settings.gpus, str(self.settings.machine["threads"])
-        extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
+        extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         if gpus or self.settings.machine["accelerator"] == "cpu":
             extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)] if gpus else ""
         return {**os.environ, **extra}

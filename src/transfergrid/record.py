@@ -263,6 +263,13 @@ class Record:
         """The test score that decides, as recorded; None if there is no valid one."""
         return (self.scores.test or {}).get(self.metric.name)
 
+    @property
+    def strategy_class(self) -> str | None:
+        """The dotted path of the strategy's class, as it was told; None if none was."""
+        strategy = self.config.get("strategy")
+        told = strategy.get("_target_") if isinstance(strategy, dict) else None
+        return told if isinstance(told, str) else None
+
     def is_stale(self, code: str) -> bool:
         """Return whether the strategy's code, now of fingerprint `code`, changed since the run."""
         return self.code != code

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from transfergrid import contamination
+from transfergrid import contamination, trust
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
 from transfergrid.errors import BadInputError, check_known
@@ -51,6 +51,7 @@ def sweep(
 def _sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
+    trust.allow(allowed_in(config))
     settings = settings_of(config)
     if type(config.debug) is not bool:
         raise BadInputError(f"debug={config.debug}: give true or false")
@@ -193,9 +194,23 @@ def settings_of(config: DictConfig) -> Settings:
     trainer = _plain(config.trainer)
     study = config.hydra.runtime.choices.get("study")
     tracking = _plain(config.tracking)
+    trust.vouch(tracking)
     build(tracking)  # a wrong key is told now
     name = None if study in (None, "null") else str(study)
     return Settings.read(trainer, tracking, name, str(config.keep))
+
+
+def allowed_in(config: DictConfig) -> list[str]:
+    """Return the modules that the user allows, see `trust`.
+
+    Raises:
+        BadInputError: the key `allow` holds something else than names.
+    """
+    told = OmegaConf.to_container(config)["allow"]  # type: ignore[index, call-overload]
+    names = told.split(",") if isinstance(told, str) else told
+    if not isinstance(names, list):
+        raise BadInputError(f"allow={told}: give the names of modules, as in [my_strategies]")
+    return [str(name) for name in names]
 
 
 def _plain(node: Any) -> Config:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
+from transfergrid.component import Part
 from transfergrid.errors import check_known
 
 
@@ -76,7 +77,7 @@ class Tracker(Protocol):
         """Send what the run came to and close it."""
 
 
-class NoTracker:
+class NoTracker(Part):
     """Sends nothing anywhere."""
 
     def start(self, card: RunCard) -> None:
@@ -166,7 +167,7 @@ START_SECONDS, FINISH_SECONDS = 30, 60
 
 
 @dataclass
-class WandbTracker:
+class WandbTracker(Part):
     """Makes a Weights & Biases run of every run.
 
     A server that cannot be reached is waited for once in a process; from then on its runs are

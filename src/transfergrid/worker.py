@@ -4,6 +4,8 @@
     python -m transfergrid.worker -            takes one order a line, answers one line each,
                                                and before that says what it is doing
 
+    --allow MODULE    import what the cell names from this module too; may be repeated
+
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
 `cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
 (arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
@@ -23,6 +25,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from transfergrid import trust
 from transfergrid.cell_config import CellConfig, identified
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
@@ -48,7 +51,8 @@ def run(
 
 
 def obey(order: dict[str, Any]) -> Record:
-    """Run the cell of an order."""
+    """Run the cell of an order, in which anyone may have written."""
+    trust.check(order)
     ledger = Ledger(order.get("results", "results"))
     cell = CellConfig(**order["cell"])
     machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
@@ -65,9 +69,13 @@ def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
 
     Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
     """
+    sizes: dict[str, int] = {}
+    try:
+        trust.check(cells)
+    except BadInputError as error:
+        return str(error), sizes
     from transfergrid.checking import check_parts
 
-    sizes = {}
     for cell in cells:
         try:
             sizes[cell["id"]] = check_parts(CellConfig(**cell))
@@ -128,6 +136,7 @@ def cell_in(order: dict[str, Any]) -> CellConfig:
     told = order.get("cell") or {**order, **order["config"]}
     known = {field.name for field in fields(CellConfig)}
     cell = CellConfig(**{key: value for key, value in told.items() if key in known})
+    trust.check(cell.plain)  # all of it, before any of it is imported
     parts, identity = identity_of(cell.plain)
     return replace(cell, parts=parts, id=identity)
 
@@ -148,6 +157,9 @@ def run_file(path: str) -> int:
         if "config" in order:  # a record: its machine and tracking were of another time
             order = {"results": str(results_of(Path(path)))}
         order["cell"] = asdict(cell)
+    except BadInputError as error:
+        print(f"transfergrid: {path}: {error}", file=sys.stderr)
+        return 2
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
         return 2
@@ -166,14 +178,24 @@ def run_file(path: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run as a program."""
-    if len(arguments) != 1:
+    rest = list(arguments)
+    try:
+        while "--allow" in rest[:-1]:
+            place = rest.index("--allow")
+            trust.allow(rest[place + 1])
+            del rest[place : place + 2]
+    except BadInputError as error:
+        print(f"transfergrid: {error}", file=sys.stderr)
+        return 2
+    if len(rest) != 1 or rest[0] == "--allow":
         print(__doc__, file=sys.stderr)
         return 2
-    if arguments[0] == "-":
+    if rest[0] == "-":
         serve()
         return 0
-    return run_file(arguments[0])
+    return run_file(rest[0])
 
 
 if __name__ == "__main__":
+    trust.leave_working_directory()
     sys.exit(main(sys.argv[1:]))

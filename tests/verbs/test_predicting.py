@@ -181,7 +181,9 @@ def test_a_folder_from_a_stranger_calls_nothing_but_parts_of_models(folder, tmp_
     config["training"] = {"_target_": "os.mkdir", "path": str(tmp_path / "harm")}
     (evil / "config.json").write_text(json.dumps(config))
     photos(tmp_path / "photos", n=1)
-    with pytest.raises(BadInputError, match=r"os\.mkdir, which is no part of a model"):
+    with pytest.raises(
+        BadInputError, match=r"training\._target_ names os\.mkdir, no part of transfergrid"
+    ):
         predicting.command([str(evil), str(tmp_path / "photos")])
     assert not (tmp_path / "harm").exists()
 

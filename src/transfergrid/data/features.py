@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from transfergrid.component import Part
 from transfergrid.data.domain import Raw
 
 
-class ImageFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc]
     """Images at one small square size, flattened, in 0 to 1.
 
     `fit` settles the side (the images' own, at most `max_side` pixels) and the channels (as many

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from transfergrid.component import Part
 from transfergrid.data.domain import Raw
 
 WORD = r"(?u)\b\w+\b|[^\w\s]"
@@ -17,7 +18,7 @@ LENGTH = 10**0.5
 all labels SST-2 reaches .78 instead of .82, and TREC .86 instead of .89 (C = 10 does the same)."""
 
 
-class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TextFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc]
     """Tf-idf of words and pairs of neighbouring words, with sublinear counts; sparse.
 
     The two texts of a pair are joined. Words are those of the texts it was fitted to.

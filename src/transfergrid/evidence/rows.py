@@ -185,7 +185,7 @@ class _Table:
         )
 
     def _is_stale(self, cell: Record) -> bool:
-        now = self.code(cell.config.get("strategy", {}).get("_target_", "")) if self.code else ""
+        now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
         return bool(now) and cell.is_stale(now)
 
     def _gain(self, cells: list[Record]) -> tuple[str | None, Gain]:

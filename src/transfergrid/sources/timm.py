@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from transfergrid.sources.backbone import Backbone
 
 
+READS_FILES = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
+"""Arguments of `timm.create_model` by which timm itself would open weights, pickles among them."""
+
+
 @dataclass(frozen=True)
 class TimmArchitecture(ImageArchitecture):
     """A timm model by name.
@@ -39,6 +43,10 @@ class TimmArchitecture(ImageArchitecture):
 
     def check(self) -> None:
         """See `Architecture.check`; imports timm, which takes seconds."""
+        for key in READS_FILES:
+            if key in self.options:
+                told = f"source.options.{key}: weights are read by source.file=PATH alone"
+                raise BadInputError(told)
         import timm
 
         if not isinstance(self.model, str) or not timm.is_model(self.model):

@@ -46,6 +46,8 @@ def read_config(folder: Path, options: Mapping[str, Any], name: str) -> Any:
 
     written = model_folder.read(folder)
     kind = written.pop("model_type")
+    if kind.startswith("timm_"):  # whose config may have timm open any file
+        raise BadInputError(f"{name} wraps a model of timm: give source=timm and source.file=PATH")
     if kind not in CONFIG_MAPPING:
         near = did_you_mean(kind, CONFIG_MAPPING.keys())
         hint = near if "did you mean" in near else "; a newer version may know it"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfergrid import trust
 from transfergrid.errors import BadInputError
 from transfergrid.factory import build, config_of, locate, target_of
 from transfergrid.strategies.base import Strategy
@@ -18,10 +19,12 @@ ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a config file as it stands; its `defaults` are not followed."""
+    """Return a config file as it stands, its author's word; its `defaults` are not followed."""
     from omegaconf import OmegaConf
 
-    return dict(OmegaConf.to_container(OmegaConf.load(path), resolve=False))  # type: ignore[arg-type]
+    config: dict[str, Any] = dict(OmegaConf.to_container(OmegaConf.load(path), resolve=False))  # type: ignore[arg-type]
+    trust.vouch(config)
+    return config
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid import folders
+from transfergrid import folders, trust
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, config_of
 from transfergrid.keeping import FEATURES, WEIGHTS, has_model, model_folder
@@ -55,6 +55,7 @@ def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> 
         BadInputError: its weights were not kept, or there is something in the folder.
     """
     record = ledger.read(identity)
+    trust.check(record.config, f"cell {identity}")
     check_kept(ledger, identity)
     check_free(folder, force)
     draft = folder.absolute().parent / f".{folder.name}-{folders.unique_name()}"

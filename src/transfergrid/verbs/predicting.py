@@ -8,11 +8,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from transfergrid import trust
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
 from transfergrid.keeping import WEIGHTS, model_folder
@@ -65,12 +66,13 @@ def described(typed: str, results: str) -> tuple[Path, Config]:
         raise BadInputError(
             f"{typed} holds no {CONFIG}: give a folder that export wrote, or a cell"
         )
-    from transfergrid.models import description_of
-
     ledger = Ledger(results)
     identity = find_cell(ledger, typed)
     check_kept(ledger, identity)
     record = ledger.read(identity)
+    trust.check(record.config, f"cell {identity}")
+    from transfergrid.models import description_of
+
     return model_folder(ledger, identity), {**description_of(record), "inputs": inputs_of(record)}
 
 
@@ -93,7 +95,7 @@ def exported(folder: Path) -> Config:
         raise BadInputError(f"{folder} holds no {WEIGHTS}")
     moved = _placed(config, folder.absolute())
     assert isinstance(moved, dict)
-    check_components(moved)
+    trust.check(moved, str(folder / CONFIG))  # such a folder may come from anyone
     return moved
 
 
@@ -113,30 +115,6 @@ def _placed(config: Any, folder: Path) -> Any:
         for key, value in config.items()
         if key != "inside"
     }
-
-
-def check_components(config: Any) -> None:
-    """Raise unless all that a config from elsewhere names are parts of cells.
-
-    Such a folder may come from anyone, and `build` calls what stands under `_target_`.
-
-    Raises:
-        BadInputError: something else is named there.
-    """
-    from transfergrid.component import Component
-    from transfergrid.factory import locate
-
-    if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None:
-            found = locate(str(target))
-            if not (isinstance(found, type) and issubclass(found, Component)):
-                raise BadInputError(f"{CONFIG} names {target}, which is no part of a model")
-        for value in config.values():
-            check_components(value)
-    elif isinstance(config, list):
-        for item in config:
-            check_components(item)
 
 
 def chunks_of(

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfergrid import selecting
+from transfergrid import selecting, trust
 from transfergrid.cli import conf_dir, told
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.ledger import Ledger
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transfergrid.composing import Composer, Request
     from transfergrid.scores.keeping import Kept, Pair
 
-KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "hydra")
+KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
 KNN = "knn"
 """The plain score that is shown beside all others."""
 USAGE = (
@@ -177,6 +177,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
         needs = (record.config["strategy"].get("about") or {}).get("needs") or {}
         if record.names.source is None or needs.get("source", "weights") != "weights":
             continue
+        trust.check(record.config, f"cell {record.id}")
         source, target = (
             options.setdefault(f"{kind} {digest}", Option(name, record.config[kind]))
             for kind, digest, name in (
@@ -250,7 +251,7 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
     from transfergrid.composing import Composer, override_key, parse, read_request
-    from transfergrid.sweep import defaults_of
+    from transfergrid.sweep import allowed_in, defaults_of
 
     keys = {
         word: override_key(override) for word, override in zip(words, parse(words), strict=True)
@@ -268,6 +269,7 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     config = plain
     if request.settings:
         config = loader.load_configuration("config", request.settings, RunMode.RUN)
+    trust.allow(allowed_in(config))
     composer = Composer(loader, "config", request.settings)
     return Asked(request, composer, config, score_words, bool(asked))
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from transfergrid import trust
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_key
 from transfergrid.keeping import MODEL, has_model, put
@@ -85,6 +86,7 @@ def cell_again(record: Record, changes: Sequence[str] = ()) -> CellConfig:
     for change in changes:
         config = changed(config, change)
     told = {**asdict(record), "config": config}
+    trust.check(config, f"cell {record.id}")
     try:
         cell = cell_in(told)
     except BadInputError as error:
