@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.declarations import Declaration, read_grid
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
+from transfergrid.tracking import WandbTracker
+from transfergrid.verbs.tracking_done import command
 from wandb_files import OfflineRun, offline_runs
 
 SWEEP = [
@@ -83,16 +85,70 @@ def test_runs_and_ledger_hold_the_same_scores_and_gains(swept: Any) -> None:
     for run in runs:
         record = by_id[run.config["cell"]]
         assert record.scores.test is not None
-        for name, value in record.scores.test.items():
-            assert run.summary[f"test/{name}"] == pytest.approx(value)
+        for name, value in record.scores.test.items():  # shares in per cent, as tables show them
+            scale = 1 if name == "loss" else 100
+            assert run.summary[f"test/{name}"] == pytest.approx(scale * value)
+        assert run.summary["score"] == run.summary["test/accuracy"]
+        assert run.summary["unit"] == "%"
         if record.baseline is None:
-            assert "gain_this_seed" not in run.summary
+            assert {"gain_this_seed", "baseline_score", "baseline"}.isdisjoint(run.summary)
             continue
-        gain = 100 * (record.score - by_id[record.baseline.id].score)
+        baseline = 100 * by_id[record.baseline.id].score
+        assert run.config["baseline"] == run.summary["baseline"] == "scratch"
+        assert run.summary["baseline_score"] == pytest.approx(baseline)
+        gain = 100 * record.score - baseline
         assert run.summary["gain_this_seed"] == pytest.approx(gain)
         assert run.summary["below_baseline"] == (gain < 0)
         gains += 1
     assert gains == 5
+
+
+def test_a_key_has_one_meaning(swept: Any) -> None:
+    for run in swept[1]:
+        along = {key for row in run.history for key in row if not key.startswith("_")}
+        assert {"train/loss", "examples_seen"} <= along
+        last: dict[str, float] = {}
+        for row in run.history:
+            last |= row
+        afterwards = {key for key in run.summary if key not in along and "/" in key}
+        assert {"final/train/loss", "final/train/accuracy", "test/accuracy"} <= afterwards
+        assert all(run.summary[key] == last[key] for key in along if key in run.summary)
+
+
+def test_every_run_knows_its_grid(told: Any) -> None:
+    [grid] = told[0].documents("grids", read_grid)
+    assert {run.config["grid"] for run in told[1]} == {grid["id"]}
+    assert all("study" in run.config for run in told[1])
+
+
+def test_cells_done_before_are_sent_with_the_same_curves_and_numbers(
+    told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger, runs = told
+    monkeypatch.setattr(WandbTracker, "_cut_off", False)
+    arguments = [str(ledger.root), "--mode", "offline", "--where", "strategy=scratch_converged"]
+    assert command([*arguments, "--project", "tracked"]) == 0  # as the sweep sent them itself
+    assert "sent 0 of 0 cells to tracked; 5 sent before" in capsys.readouterr().out
+    assert command([*arguments, "--project", "later"]) == 0
+    assert command([*arguments, "--project", "later"]) == 0
+    assert "sent 0 of 0 cells to later; 5 sent before" in capsys.readouterr().out
+
+    known = {run.id for run in runs}
+    late = [run for run in offline_runs(ledger.root) if run.id not in known]
+    first = {run.config["cell"]: run for run in runs if run.job_type == "adapt"}
+    assert len(late) == 5
+    for run in late:
+        before = first[run.config["cell"]]
+        assert run.config == before.config
+        assert (run.group, run.job_type, run.tags) == (before.group, "adapt", before.tags)
+        assert _numbers(run.summary) == pytest.approx(_numbers(before.summary))
+        assert len(run.history) == len(before.history)
+        for row, same in zip(run.history, before.history, strict=True):
+            assert _numbers(row) == pytest.approx(_numbers(same))
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    return {k: v for k, v in values.items() if k[0] != "_" and isinstance(v, int | float)}
 
 
 def test_curves_go_by_step_and_count_examples(swept: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid import recording
+from transfergrid import recording, run_cards
 from transfergrid.arrays import Predictions
 from transfergrid.batches import View
 from transfergrid.cell_config import CellConfig, now
@@ -59,15 +59,15 @@ def run_cell(
     started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
 
     with clock.measure("load"):
-        setup = set_up(cell, SourceMaker(ledger.root / "sources", machine, tracker, clock))
-    with tracked(tracker, recording.run_card(cell, ledger)) as summary:
+        setup = set_up(cell, _maker(cell, ledger, machine, tracker, clock))
+    with tracked(tracker, run_cards.run_card(cell, ledger)) as summary:
         with clock.measure("diagnose"):
             watch = Watch(setup, cell.source, machine, _some(setup.data.train))
             watch.begin()
         with clock.measure("teacher"):
             teacher = teach(setup, cell.seed, machine)
         with clock.measure("train"):
-            fitted = learn(setup.strategy, setup, cell.seed, machine, tracker.log)
+            fitted = learn(setup.strategy, setup, cell.seed, machine, run_cards.Curve(tracker))
         with clock.measure("evaluate"):
             outcome = judge(setup, machine)
         with clock.measure("diagnose"):
@@ -78,8 +78,17 @@ def run_cell(
         groups = setup.target.loaded.test.groups
         predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy(), groups)
         ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))
-        summary.update(recording.summary_of(record, ledger))
+        summary.update(run_cards.summary_of(record, ledger))
+    if tracker.place:
+        ledger.note_sent(cell.id, tracker.place)
     return record
+
+
+def _maker(
+    cell: CellConfig, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
+) -> SourceMaker:
+    asked = {"study": cell.study, "grid": cell.grid}
+    return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
 
 
 def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) -> Setup:

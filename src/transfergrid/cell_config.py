@@ -33,6 +33,8 @@ class CellConfig:
     baseline: dict[str, str] | None = None
     exploratory: list[dict[str, str]] = field(default_factory=list)
     study: str | None = None
+    grid: str | None = None
+    """Identity of the grid that asked for it."""
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ VERBS = {
     "rank": "transfergrid.verbs.ranking",
     "curves": "transfergrid.verbs.curves",
     "dashboard": "transfergrid.verbs.dashboarding",
+    "track": "transfergrid.verbs.tracking_done",
     "explain": "transfergrid.verbs.explaining",
     "compare": "transfergrid.verbs.comparing_verdicts",
     "list": "transfergrid.verbs.listing",

@@ -21,6 +21,7 @@ from transfergrid.fitting import Machine, fit, probabilities
 from transfergrid.identity import PROTOCOL, canonical, config_digest, digest
 from transfergrid.materials import OpenDomain, target_data
 from transfergrid.metrics import scores
+from transfergrid.run_cards import Curve, shown
 from transfergrid.seeds import generator, stream_seed
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.trained_here import TrainedHere
@@ -43,12 +44,21 @@ class SourceMaker:
         machine: what to train on.
         tracker: is told of a training that happens.
         clock: gets the seconds spent training under `source`.
+        asked: what else a tracker is told: the study and the grid that it is trained for.
     """
 
     _memory: ClassVar[OrderedDict[Path, dict[str, Tensor]]] = OrderedDict()
 
-    def __init__(self, folder: Path, machine: Machine, tracker: Tracker, clock: Stopwatch) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        machine: Machine,
+        tracker: Tracker,
+        clock: Stopwatch,
+        asked: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.folder, self.machine, self.tracker, self.clock = folder, machine, tracker, clock
+        self.asked = dict(asked or {})
         self.card: dict[str, Any] = {}
 
     def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
@@ -102,12 +112,12 @@ class SourceMaker:
         strategy.attach(backbone, domain.classes, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
-        with tracked(self.tracker, _card(source, seed, content, self.folder.parent)) as summary:
-            metric, log = domain.domain.metric, self.tracker.log
-            fitted = fit(strategy, data, own_seed, self.machine, metric, log)
+        with tracked(self.tracker, self._card(source, seed, content)) as summary:
+            metric, curve = domain.domain.metric, Curve(self.tracker)
+            fitted = fit(strategy, data, own_seed, self.machine, metric, curve)
             test = domain.whole("test", backbone.preprocess)
             own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
-            summary.update({f"test/{name}": value for name, value in own.items()})
+            summary.update(shown({f"test/{name}": value for name, value in own.items()}))
         card = {
             "content": content,
             "seed": seed,
@@ -123,6 +133,19 @@ class SourceMaker:
         }
         return backbone, card
 
+    def _card(self, source: TrainedHere, seed: int, content: str) -> RunCard:
+        domain, config = type(source.domain).__name__, config_of(source)
+        group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
+        return RunCard(
+            id=unique(f"pretrain-{content}"),
+            name=f"{group} seed={seed}",
+            group=group,
+            job_type="pretrain",
+            tags=(*filter(None, [self.asked.get("study")]), source.architecture.name, domain),
+            config={"content": content, "source": config, "seed": seed, **self.asked},
+            results=self.folder.parent,
+        )
+
 
 def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
     """Write weights first and the card last: a source is there once its card is."""
@@ -132,17 +155,3 @@ def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
     draft = place / "card.json.tmp"
     draft.write_text(json.dumps(card, indent=1))
     draft.replace(place / "card.json")
-
-
-def _card(source: TrainedHere, seed: int, content: str, results: Path) -> RunCard:
-    domain, config = type(source.domain).__name__, config_of(source)
-    group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
-    return RunCard(
-        id=unique(f"pretrain-{content}"),
-        name=f"{group} seed={seed}",
-        group=group,
-        job_type="pretrain",
-        tags=(source.architecture.name, domain),
-        config={"content": content, "source": config, "seed": seed},
-        results=results,
-    )

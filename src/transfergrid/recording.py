@@ -1,4 +1,4 @@
-"""What is written down of a cell that has run: its record, and what a tracker is told."""
+"""What is written down of a cell that has run: its record."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Any
 
 import torch
 
-from transfergrid import contamination, folders
-from transfergrid.cell_config import CellConfig, group_of, identified, title
+from transfergrid import contamination
+from transfergrid.cell_config import CellConfig, identified
 from transfergrid.cost import Stopwatch, count_parameters, peak_memory
-from transfergrid.errors import BadInputError
-from transfergrid.evidence.gains import gain_this_seed
 from transfergrid.fitting import Fit
 from transfergrid.fitting import Machine as RunsOn
-from transfergrid.ledger import Ledger
 from transfergrid.metrics import collapsed, metric, scores, underfit
 from transfergrid.provenance import processor
 from transfergrid.record import (
@@ -31,7 +28,6 @@ from transfergrid.record import (
     Status,
 )
 from transfergrid.stages import Outcome, Setup
-from transfergrid.tracking import RunCard, unique
 
 
 def record_of(
@@ -151,69 +147,3 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return processor() if device.type == "cpu" else str(device)
-
-
-def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:
-    """Return what a tracker is told of a cell before it runs; a new id for every attempt."""
-    attempt = len(folders.names(ledger.root / "attempts" / cell.id)) + 1
-    tags = (cell.study, cell.names["strategy"], cell.names["source"], cell.names["target"])
-    told = {"cell": cell.id, "attempt": attempt, "study": cell.study, "names": cell.names}
-    return RunCard(
-        id=unique(f"{cell.id}-{attempt}"),
-        name=f"{title(cell.names, cell.labels)} seed={cell.seed}",
-        group=group_of(cell.names, cell.labels, cell.parts),
-        job_type="adapt",
-        tags=tuple(tag for tag in tags if tag),
-        config={**told, **_undescribed(cell.plain)},
-        results=ledger.root,
-    )
-
-
-def _undescribed(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
-    return [_undescribed(item) for item in config] if isinstance(config, list) else config
-
-
-def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
-    """Return a done cell's numbers by tracker key, with its gain once its baseline is known.
-
-    The gain is of this seed alone, in points, higher being better. What is true or false is 1 or
-    0, which a chart can take the mean of.
-    """
-    parts = {"train": record.scores.train, "validation": record.scores.validation}
-    summary: dict[str, Any] = {
-        "cell": record.id,
-        **_cost(record.cost),
-        "steps": record.budget.steps,
-    }
-    summary |= {"collapsed": int(record.flags.collapsed), "underfit": int(record.flags.underfit)}
-    for part, values in {**parts, "test": record.scores.test}.items():
-        summary |= {f"{part}/{name}": value for name, value in (values or {}).items()}
-    gain = _gain(record, ledger)
-    if gain is not None:
-        summary |= {"gain_this_seed": gain, "below_baseline": int(gain < 0)}
-    return summary
-
-
-def _cost(cost: Cost) -> dict[str, Any]:
-    """Return what the cell took, its source's training apart."""
-    told = {
-        "seconds": cost.seconds.total - cost.seconds.source,
-        "source_seconds": cost.seconds.source,
-        "peak_memory_bytes": cost.peak_memory_bytes,
-        "parameters": cost.parameters,
-        "parameters_trained": cost.parameters_trained,
-        "flops_forward": cost.flops_forward,
-    }
-    return {key: value for key, value in told.items() if value is not None}
-
-
-def _gain(record: Record, ledger: Ledger) -> float | None:
-    if record.baseline is None:
-        return None
-    try:
-        baseline = ledger.read(record.baseline.id)
-    except BadInputError:  # not done yet
-        return None
-    return gain_this_seed(record, baseline)

@@ -66,7 +66,9 @@ def _sweep(
     ledger.check_writable()
     compared = _compared(config)
     plan = make_plan(asked, composer, _references(config), compared)
-    cells = [CellConfig(**cell.to_json(), study=settings.study) for cell in plan.cells]
+    cells = [
+        CellConfig(**cell.to_json(), study=settings.study, grid=plan.id) for cell in plan.cells
+    ]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
     if config.debug:

@@ -5,6 +5,7 @@ Only this file and `dashboards.py`, which builds W&B's pages, know W&B.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import netrc
 import os
@@ -122,6 +123,11 @@ class SafeTracker:
         """Close the run, after trouble too, so that the next one is not written into it."""
         self._attempt(self._tracker.finish, summary, failed)
 
+    @property
+    def place(self) -> str | None:
+        """Where the last run was sent; None for a tracker that keeps none, or after trouble."""
+        return getattr(self._tracker, "place", None) if self._well else None
+
     def _attempt(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
             act(*arguments)
@@ -200,6 +206,13 @@ class WandbTracker(Part):
         check_known("tracking.mode", self.mode, MODES)
         self._run: Any = None
 
+    @property
+    def place(self) -> str | None:
+        """The project that runs are sent to; None where W&B is disabled."""
+        if self._mode() == "disabled":
+            return None
+        return "/".join(filter(None, (self.entity, self.project)))
+
     def start(self, card: RunCard) -> None:
         """Open a W&B run of its own.
 
@@ -263,7 +276,7 @@ class WandbTracker(Part):
                 name=_shortened(card.name, TITLE),
                 group=_shortened(card.group, TITLE),
                 job_type=card.job_type,
-                tags=[_shortened(tag, TAG) for tag in dict.fromkeys(card.tags)],
+                tags=[_tag(tag) for tag in dict.fromkeys(card.tags)],
                 config=card.config,
                 reinit="create_new",  # a run that the caller has open stays as it is
                 settings=self._settings(),
@@ -339,6 +352,12 @@ def logged_in(server: str) -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return not hosts.keys().isdisjoint({urlsplit(server).netloc, "api.wandb.ai"})
+
+
+def _tag(text: str) -> str:
+    """Return a text that W&B takes as a tag; two long ones are never cut alike."""
+    mark = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return text if len(text) <= TAG else f"{text[: TAG - 7]}#{mark}"
 
 
 def _shortened(text: str, most: int) -> str:

@@ -11,11 +11,13 @@ from transfergrid.evidence.declarations import (
     Declaration,
     by_family,
     comparisons,
+    grids_of,
     newest,
     plans_by_family,
 )
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, named
+from transfergrid.ledger import Ledger
 from transfergrid.record import Reference
 
 FULL = Declaration(
@@ -163,14 +165,15 @@ def test_each_cell_is_compared_as_the_last_grid_said():
     assert (found["b"].baseline, found["b"].contaminated_by) == (None, None)
 
 
-def test_a_grid_that_compares_nothing_takes_no_comparison_from_an_earlier_one():
+def test_a_grid_that_compares_nothing_takes_no_comparison_from_an_earlier_one(tmp_path):
     one = {"baseline": {"name": "scratch", "id": "1"}, "exploratory": []}
     none = {"baseline": None, "exploratory": []}
-    found = comparisons(
-        [
-            {"asked": "2026-01", "cells": {"a": one}},
-            {"asked": "2026-02", "compared": False, "cells": {"a": none, "b": none}},
-        ]
-    )
+    first, second = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    ledger = Ledger(tmp_path)
+    ledger.write_document("grids", {"asked": first, "cells": {"a": one}})
+    cells = {"a": none, "b": none}
+    ledger.write_document("grids", {"asked": second, "compared": False, "cells": cells})
+    found = comparisons(grids_of(ledger))
+    assert ledger.warnings == []
     assert found["a"].baseline == Reference(name="scratch", id="1")
     assert "b" not in found

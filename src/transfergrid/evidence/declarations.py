@@ -132,6 +132,8 @@ class Grid(TypedDict):
     study: NotRequired[str | None]
     asked: NotRequired[Annotated[str, AfterValidator(is_time)]]
     declaration: NotRequired[dict[str, Any] | None]
+    compared: NotRequired[bool]
+    """Whether its cells were to be compared with anything; they were where it does not say."""
     cells: dict[str, _Compared]
     wanted: NotRequired[list[str]]
     left_out: NotRequired[list[_LeftOut]]
@@ -221,6 +223,12 @@ def _declaring(grids: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _plan(declared: Mapping[str, Any], shown: int | None = None) -> Plan:
     return Plan(len(declared.get("seeds", ())) or shown, declared.get("max_seeds"))
+
+
+def asking(grids: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return by identity of a cell the identity of the grid that asked for it last."""
+    ordered = sorted(grids, key=lambda grid: str(grid.get("asked")))
+    return {name: str(grid.get("id")) for grid in ordered for name in grid["cells"]}
 
 
 class Comparisons(NamedTuple):

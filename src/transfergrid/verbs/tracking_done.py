@@ -1,0 +1,69 @@
+"""The verb `track`: send cells to W&B that were done before anybody tracked them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.declarations import asking, comparisons, grids_of
+from transfergrid.evidence.judged import declared
+from transfergrid.ledger import Ledger
+from transfergrid.record import Record
+from transfergrid.run_cards import Curve, cell_of, kept_curves, run_card, summary_of
+from transfergrid.selecting import HELP, Where
+from transfergrid.tracking import MODES, SafeTracker, Tracker, WandbTracker, tracked
+from transfergrid.verbs import Parser
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid track [RESULTS] [--where CONDITIONS] [--project P] [--again] ...`."""
+    parser = Parser(
+        prog="transfergrid track",
+        description="Send done cells to W&B as if they had been tracked: configs, curves, scores, "
+        "gains. Cells that were sent to the project before are left out.",
+    )
+    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_argument("--where", help=HELP)
+    parser.add_argument("--project", default=WandbTracker.project, help="the W&B project")
+    parser.add_argument("--entity", help="user or team; your default if left out")
+    parser.add_argument("--mode", default="auto", help=", ".join(MODES))
+    parser.add_argument("--again", action="store_true", help="those that were sent before, too")
+    chosen = parser.parse_args(arguments)
+    tracker = WandbTracker(chosen.project, chosen.entity, chosen.mode)
+    return send(Ledger(chosen.results), tracker, Where.parse(chosen.where), chosen.again)
+
+
+def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = False) -> int:
+    """Send a ledger's cells; return the exit code, 1 if some could not be sent.
+
+    Raises:
+        BadInputError: there is no ledger here, no cell is meant, or W&B is disabled.
+    """
+    place = tracker.place
+    if place is None:
+        raise BadInputError("W&B is disabled (--mode or WANDB_MODE): nothing can be sent")
+    grids = grids_of(ledger)
+    told, asked_by = comparisons(grids), asking(grids)
+    meant = where.rows(declared(record, told.get(record.id)) for record in ledger.records())
+    before = set() if again else ledger.sent(place)
+    left = [record for record in meant if record.id not in before]
+    safe, count = SafeTracker(tracker), 0
+    for record in left:
+        _send(record, ledger, safe, asked_by.get(record.id))
+        if safe.place:
+            ledger.note_sent(record.id, place)
+            count += 1
+    earlier = len(meant) - len(left)
+    rest = f"; {earlier} sent before (--again sends them too)" if earlier else ""
+    print(f"sent {count} of {len(left)} cells to {place}{rest}")
+    return 0 if count == len(left) else 1
+
+
+def _send(record: Record, ledger: Ledger, tracker: Tracker, grid: str | None) -> None:
+    with tracked(tracker, run_card(cell_of(record, grid), ledger)) as summary:
+        curve = Curve(tracker)
+        with suppress(BadInputError):  # curves that are damaged: the scores stand in the record
+            for values, step in kept_curves(record, ledger):
+                curve(values, step)
+        summary.update(summary_of(record, ledger))
