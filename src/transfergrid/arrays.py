@@ -16,6 +16,8 @@ PREDICTIONS = {
     "probabilities": "(n, classes) float32, in the order of `data.classes`; rows sum to 1",
     "labels": "(n,) int64, the true classes, in the order of the test split",
     "groups": "(n,) text, the group of each example; absent where the target has none",
+    "clusters": "(n,) int32, equal for examples that depend on each other; absent where groups, if "
+    "there are any, stand for it",
 }
 CURVES = {
     "train_step": "(t,) batches seen",
@@ -35,7 +37,10 @@ class Predictions(NamedTuple):
     labels: NDArray[np.int64]
     """(n,), the true classes."""
     groups: NDArray[np.str_] | None = None
-    """(n,), the group (patient, speaker, author) of each example, where there are groups."""
+    """(n,), the group (hospital, domain, patient) of each example, where there are groups."""
+    clusters: NDArray[Any] | None = None
+    """(n,), equal for examples that depend on each other (of one patient, author, film); None where
+    groups, if there are any, stand for it, as they do in all older files."""
 
     def checked(self) -> Predictions:
         """Return them in the types that are kept on disk.
@@ -50,7 +55,10 @@ class Predictions(NamedTuple):
         groups = None if self.groups is None else np.asarray(self.groups, dtype=np.str_)
         if groups is not None and groups.shape != labels.shape:
             raise ValueError(f"groups {groups.shape} for labels {labels.shape}")
-        return Predictions(probabilities, labels, groups)
+        clusters = None if self.clusters is None else _codes(self.clusters)
+        if clusters is not None and clusters.shape != labels.shape:
+            raise ValueError(f"clusters {clusters.shape} for labels {labels.shape}")
+        return Predictions(probabilities, labels, groups, clusters)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what there is, by name."""
@@ -59,6 +67,27 @@ class Predictions(NamedTuple):
     def correct(self) -> NDArray[np.bool_]:
         """Return, for each test example, whether its most probable class is the true one."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
+
+    def dependent(self) -> NDArray[np.int32] | None:
+        """Return the cluster (n,) of each test example, from 0 on; None where all are independent.
+
+        Groups that were not declared to be subpopulations are clusters: patients that are taken for
+        independent make errors much too small, subpopulations that are not make them too large.
+        """
+        told = self.groups if self.clusters is None else self.clusters
+        if told is None:
+            return None
+        codes = _codes(told)
+        return None if len(codes) == 0 or codes.max() + 1 == len(codes) else codes
+
+    def only(self, rows: NDArray[np.int64]) -> Predictions:
+        """Return the predictions of some examples."""
+        kept = [None if value is None else value[rows] for value in self]
+        return Predictions(*cast(Any, kept))
+
+
+def _codes(names: NDArray[Any]) -> NDArray[np.int32]:
+    return np.unique(names, return_inverse=True)[1].astype(np.int32)
 
 
 SLACK = 0.02
@@ -142,6 +171,8 @@ class Packed(NamedTuple):
     n: int
     items: str
     """Stands for the test items: equal for cells that were tested on the same ones."""
+    clusters: str = ""
+    """Stands for what they depend on, likewise; empty where they are independent."""
 
     def unpacked(self) -> NDArray[np.uint8]:
         """Return 1 for each item (n,) that was right, else 0."""
@@ -157,13 +188,20 @@ def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
 
 def packed(said: Predictions) -> Packed:
     """Return in bits which items were right."""
-    return Packed(np.packbits(said.correct()).tobytes(), len(said.labels), items_of(said))
+    bits = np.packbits(said.correct()).tobytes()
+    return Packed(bits, len(said.labels), items_of(said), clusters_of(said))
 
 
 def items_of(said: Predictions) -> str:
     """Return 16 hex digits that stand for the test items, by their classes in order."""
     labels = np.ascontiguousarray(said.labels, dtype=np.int64)
     return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
+
+
+def clusters_of(said: Predictions) -> str:
+    """Return 16 hex digits that stand for what the test items depend on; empty if for nothing."""
+    found = said.dependent()
+    return "" if found is None else hashlib.sha256(found.tobytes()).hexdigest()[:16]
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -75,8 +75,9 @@ def run_cell(
 
         record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
         record = replace(record, started=started, diagnostics=diagnostics)
-        groups = setup.target.loaded.test.groups
-        predictions = Predictions(outcome.test[0].numpy(), outcome.test[1].numpy(), groups)
+        test = setup.target.loaded.test
+        said, labels = (part.numpy() for part in outcome.test)
+        predictions = Predictions(said, labels, test.groups, test.clusters)
         ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))
         summary.update(run_cards.summary_of(record, ledger))
     if tracker.place:

@@ -35,7 +35,7 @@ KINDS = {
 """Types of the columns that hold no text."""
 
 
-NEWEST = "one_checkpoint"
+NEWEST = "clusters"
 """A column that all segments of this version have, and none of an earlier one."""
 
 
@@ -182,6 +182,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "ece": (test or {}).get("ece"),
         "items_n": right.n if right else None,
         "items": right.items if right else None,
+        "clusters": right.clusters if right else None,
         "right": right.bits if right else None,
         "collapsed": record.flags.collapsed,
         "underfit": record.flags.underfit,

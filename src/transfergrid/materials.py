@@ -50,7 +50,7 @@ class OpenDomain:
     def draw(self, labels: Labels, seed: int) -> Draw:
         """Draw the labels that a seed block may see."""
         pool, sampling = self.loaded.pool, self.domain.sampling
-        return draw(pool.labels, len(self.classes), labels, seed, sampling, pool.groups)
+        return draw(pool.labels, len(self.classes), labels, seed, sampling, pool.kept_whole)
 
     def view(
         self,

@@ -232,3 +232,14 @@ def test_the_yaml_says_what_the_class_says(name, kind):
         for key, value in fields.items()
         if key not in ("metric", "sampling")
     )
+
+
+def test_clusters_stay_whole_beside_groups(tmp_path):
+    authors = (datasets.Value("string"), ["p", "q", "r", "s"] * 6)
+    places = (datasets.Value("string"), ["north", "south", "east"] * 8)
+    folder = saved(tmp_path / "c", train=texts(24, "premise", author=authors, place=places))
+    told = {"folder": folder, "text": "text", "test_split": 0.25}
+    found = loaded(HuggingFaceText(**told, cluster_column="author", group_column="place"))
+    assert not set(found.pool.clusters) & set(found.test.clusters)
+    assert set(found.pool.groups) & set(found.test.groups)
+    assert sum(found.notes["clusters"].values()) == 4

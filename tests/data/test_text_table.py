@@ -13,6 +13,7 @@ from pyarrow import parquet
 from transfergrid.data.content_splits import share_of_groups
 from transfergrid.data.text_table import TextTable
 from transfergrid.errors import BadInputError
+from transfergrid.identity import config_digest
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "text"
 
@@ -479,3 +480,44 @@ def test_real_tables_load(name, pool, test, n_classes):
         (row["text"], names[row["label"]]) for row in map(json.loads, filter(None, lines))
     )
     assert sorted(row[:2] for row in rows_of(loaded.test, domain)) == told
+
+
+def test_clusters_stay_whole_and_subpopulations_need_not(tmp_path):
+    """Patients are kept on one side of every split; hospitals beside them stand on both."""
+    rows = some_rows(60, who=lambda i: i // 3, hospital=lambda i: "AB"[i % 2])
+    file = str(write(tmp_path / "t.csv", rows))
+    told = {"test_split": 0.2, "group_column": "hospital"}
+    loaded = TextTable(file, cluster_column="who", **told).load()
+    for part in (loaded.pool, loaded.test):
+        assert [int(t.split()[-1]) // 3 for t in part.texts] == [int(c) for c in part.clusters]
+        assert set(part.groups) == {"A", "B"}
+        assert part.kept_whole.tolist() == part.clusters.tolist()
+    assert not set(loaded.pool.clusters) & set(loaded.test.clusters)
+    assert loaded.notes["clusters"] == {"pool": 16, "test": 4}
+    refused("there are only 2 groups", file, **told)  # without clusters they are that themselves
+    free = TextTable(file, cluster_column=False, **told).load()
+    assert (len(set(free.test.clusters)), set(free.test.groups)) == (len(free.test), {"A", "B"})
+
+
+def test_a_column_of_clusters_must_be_one(tmp_path):
+    file = write(tmp_path / "t.csv", some_rows(12, who=lambda i: i // 2))
+    refused("cluster_column must be a column, or false", file, test_split=0.2, cluster_column=True)
+    refused("has no column 'whom'; did you mean who", file, test_split=0.2, cluster_column="whom")
+    told = {"cluster_column": "who", "group_column": "who"}
+    refused("'who' was named for two purposes", file, test_split=0.2, **told)
+    blank = write(tmp_path / "b.jsonl", some_rows(12, who=lambda i: None if i == 4 else i // 2))
+    refused("line 5 has nothing in column 'who'", blank, test_split=0.2, cluster_column="who")
+
+
+def test_clusters_move_the_identity_and_their_absence_does_not(tmp_path):
+    file = str(write(tmp_path / "t.csv", some_rows(60, who=lambda i: i // 3)))
+    config = {
+        "_target_": "transfergrid.data.text_table.TextTable",
+        "file": file,
+        "test_split": 0.2,
+        "about": TextTable.about(),
+    }
+    with_none = {**config, "cluster_column": None}
+    digests = [config_digest({**config, "cluster_column": told}) for told in ("who", False)]
+    assert config_digest(config) == config_digest(with_none)
+    assert len({config_digest(config), *digests}) == 3

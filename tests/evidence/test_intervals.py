@@ -7,15 +7,30 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfergrid.evidence.intervals import (
+    SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
     THIS_MODEL,
     THIS_TEST_SET,
+    ItemVariances,
+    by_cluster,
     over_blocks,
+    over_blocks_and_clusters,
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
 
 GAINS = np.array([[1.0, 0.0, 2.0], [3.0, 2.0, 1.0]])
+
+# Computed by another program, of the gains that `golden_gains` makes.
+CROSSED = {
+    1: (4.333333333333333, 9.15147688573856, 4.422719198913882),
+    2: (24.666666666666668, 8.485503313200859, 5.657089118855903),
+    3: (18.666666666666668, 7.637502870321029, 7.978509039692824),
+    4: (-12.333333333333334, 7.58144727275269, 5.846698035432836),
+}
+CLUSTERED = (18.666666666666664, 7.502684099712091, 7.36941796178545)  # of arm 3, 35 clusters
+BLOCK_VARIANCES = (40.5555555556, 30.3703703704, 33.8425925926, 41.6203703704, 22.0370370370)
+MEAN_VARIANCE, LEFT, LEFT_BY_ITEM = 20.414814814814815, 3.3175925925925904, 3.3738229755178906
 
 
 def test_two_blocks_by_three_items_by_hand():
@@ -111,18 +126,99 @@ def test_false_alarms_with_predictions_that_are_right_or_wrong(n):
 
 
 def test_blocks_and_resampled_items_add_up_by_hand():
-    """Gains 1, 2, 3: A = 1/3. B = 1/6 is given, of 11 items."""
-    estimate = over_blocks_and_resamples(np.array([1.0, 2.0, 3.0]), 1 / 6, 11)
+    """Gains 1, 2, 3: A = 1/3. B = 1/6 and single blocks' 1/6, 1/3 and 1/2: C = (1/3 − 1/6)/2."""
+    variances = ItemVariances(np.array([1 / 6, 1 / 3, 1 / 2]), 1 / 6, 11)
+    estimate = over_blocks_and_resamples(np.array([1.0, 2.0, 3.0]), variances)
+    a, b, c = 1 / 3, 1 / 6, 1 / 12
     assert (estimate.mean, estimate.scope) == (2, SEEDS_AND_ITEMS)
-    assert estimate.se == pytest.approx(0.5**0.5)
-    assert estimate.df == pytest.approx(0.25 / (1 / 9 / 2 + 1 / 36 / 10))
+    assert estimate.se**2 == pytest.approx(a + b - c)
+    assert estimate.df == pytest.approx((a + b - c) ** 2 / (a**2 / 2 + b**2 / 10 + c**2 / 20))
+    assert estimate.by_items == pytest.approx(b - c)  # what endless seeds would leave
 
 
 def test_one_block_with_resampled_items_speaks_of_one_model():
-    estimate = over_blocks_and_resamples(np.array([2.0]), 0.25, 11)
+    one = ItemVariances(np.array([0.25]), 0.25, 11)
+    estimate = over_blocks_and_resamples(np.array([2.0]), one)
     assert (estimate.scope, estimate.se, estimate.df) == (THIS_MODEL, 0.5, 10)
-    alone = over_blocks_and_resamples(np.array([1.0, 2.0]), 0.25, 1)
-    assert alone == over_blocks(np.array([1.0, 2.0]))
+    alone = ItemVariances(np.array([0.25, 0.25]), 0.25, 1)
+    gains = np.array([1.0, 2.0])
+    assert over_blocks_and_resamples(gains, alone) == over_blocks(gains)
+
+
+def golden_gains(arm):
+    """Return the gains (5 blocks, 60 items) that the golden values are of, in points."""
+    accuracy = (0.7, 0.74, 0.9, 0.95, 0.62)
+    i, b = np.arange(60)[None, :], np.arange(5)[:, None]
+
+    def right(a):
+        value = (
+            ((i * 37) % 60) / 60
+            + 0.35 * ((i * (a * a + 3 * a + 5)) % 29) / 29
+            + 0.25 * ((7 * i + 13 * b + 5 * a * i + 3 * a * b + 11 * (i // 7)) % 23) / 23
+        )
+        return (value < accuracy[a] + 0.04 * ((3 * a + 5 * b + a * b * b) % 7)).astype(float)
+
+    return 100.0 * (right(arm) - right(0))
+
+
+@pytest.mark.parametrize("arm", [1, 2, 3, 4])
+def test_the_crossed_estimate_is_the_golden_one(arm):
+    found = over_blocks_and_items(golden_gains(arm))
+    assert (found.mean, found.se, found.df) == pytest.approx(CROSSED[arm])
+
+
+def test_the_estimate_over_clusters_is_the_golden_one():
+    items, gains = np.arange(60), golden_gains(3)
+    clusters = np.unique(items * items // 97, return_inverse=True)[1].astype(np.int32)
+    found = over_blocks_and_clusters(gains, clusters)
+    assert (found.mean, found.se, found.df) == pytest.approx(CLUSTERED)
+    assert (found.items, found.scope) == (35, SEEDS_AND_GROUPS)
+    assert over_blocks_and_clusters(gains, None).se == pytest.approx(CROSSED[3][1])
+
+
+def test_c_from_the_variances_of_the_blocks_is_the_golden_one():
+    found = ItemVariances(np.array(BLOCK_VARIANCES), MEAN_VARIANCE, 60)
+    assert found.left == pytest.approx(LEFT)
+    assert found.left == pytest.approx(LEFT_BY_ITEM * 59 / 60)
+    gains = golden_gains(3)
+    by_item = over_blocks_and_items(gains)
+    resampled = over_blocks_and_resamples(gains.mean(axis=1), found)
+    assert resampled.se == pytest.approx(by_item.se, rel=0.005)  # N − 1 beside N
+
+
+def test_clusters_of_one_size_count_by_their_means_and_single_items_as_themselves():
+    gains = np.random.default_rng(0).normal(size=(4, 12))
+    alone = np.arange(12, dtype=np.int32)
+    assert by_cluster(gains, alone) == pytest.approx(gains)
+    pairs = (alone // 2)[::-1]
+    assert by_cluster(gains, pairs) == pytest.approx(gains.reshape(4, 6, 2).mean(axis=2)[:, ::-1])
+
+
+@given(st.integers(0, 10**6), st.integers(2, 5), st.integers(2, 30), st.integers(2, 9))
+def test_clusters_leave_the_mean_as_it_is(seed, n, items, most):
+    rng = np.random.default_rng(seed)
+    gains = rng.normal(size=(n, items))
+    clusters = np.unique(rng.integers(0, most, items), return_inverse=True)[1].astype(np.int32)
+    found = over_blocks_and_clusters(gains, clusters)
+    assert found.mean == pytest.approx(gains.mean())
+    assert found.items == clusters.max() + 1 or found.items == 1
+
+
+def test_false_alarms_where_items_come_in_clusters():
+    """Planted: no gain over the population; ten items of a patient share most of their luck."""
+    rng = np.random.default_rng(5)
+    clusters = (np.arange(360) // 10).astype(np.int32)
+    alarms = {"items": 0, "clusters": 0}
+    studies, n = 1000, 5
+    for _ in range(studies):
+        patient = rng.normal(size=(1, 36)).repeat(10, axis=1)
+        item = 0.3 * (0.9**0.5 * patient + 0.1**0.5 * rng.normal(size=(1, 360)))
+        gains = item + rng.normal(0, 0.3, size=(n, 360)) + rng.normal(0, 0.01, size=(n, 1))
+        for name, told in (("items", None), ("clusters", clusters)):
+            low, high = over_blocks_and_clusters(gains, told).interval()
+            alarms[name] += not low <= 0 <= high
+    assert 0.03 <= alarms["clusters"] / studies <= 0.07
+    assert alarms["items"] / studies > 0.15
 
 
 def test_an_interval_that_tells_nothing_is_none():

@@ -377,3 +377,36 @@ def test_lost_predictions_are_named_where_they_narrow_what_a_verdict_covers(cell
     cells.said.clear()  # a table of scores never had any
     (never,) = judged(cells)
     assert "missing" not in notes(never) + notes(whole)
+
+
+# Clusters of test items -------------------------------------------------------------------------
+
+
+def with_clusters(n_clusters, items=400):
+    """Return the verdict on an arm that is better on these clusters of items, and the cells."""
+    cells = Cells()
+    cells.arm("a", "glyphs", 75, cells.arm("scratch", mean=70))
+    of = np.arange(items) * n_clusters // items
+    cells.said = {i: one._replace(clusters=of) for i, one in cells.said.items()}
+    (verdict,) = judge(results_from(cells.records), read=cells.read)
+    return verdict
+
+
+def test_groups_of_test_items_are_what_errors_count():
+    verdict = with_clusters(40)
+    assert (verdict.items, verdict.scope) == (40, "seeds and groups of test items")
+    assert not any("too few" in note for note in verdict.notes)
+    assert verdict.se > with_clusters(400).se  # the same items, taken for independent
+    assert with_clusters(400).items == 400
+
+
+def test_few_groups_are_said_to_be_too_few():
+    assert (
+        "5 groups of test items: too few to tell how much groups differ" in with_clusters(5).notes
+    )
+
+
+def test_a_test_set_of_one_group_says_so():
+    verdict = with_clusters(1)
+    assert verdict.scope == "this test set"
+    assert "all test items are of one group" in verdict.notes

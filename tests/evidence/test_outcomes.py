@@ -10,11 +10,15 @@ from transfergrid.arrays import Packed, Predictions, items_of, packed, unpacked
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import estimated
 from transfergrid.evidence.intervals import (
+    SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
+    THIS_MODEL,
     THIS_TEST_SET,
     over_blocks_and_items,
 )
-from transfergrid.evidence.outcomes import Outcomes, right
+from transfergrid.evidence.outcomes import Outcomes, clusters, right
+from transfergrid.evidence.results import results_of
+from transfergrid.ledger import Ledger
 from transfergrid.record import Scores
 
 
@@ -99,3 +103,91 @@ def test_several_cells_are_unpacked_at_once():
     assert unpacked([packed(predicted(row)) for row in rows]).tolist() == [
         [int(hit) for hit in row] for row in rows
     ]
+
+
+# What items depend on ----------------------------------------------------------------------------
+
+
+def grouped(hits, **told):
+    return predicted(hits)._replace(**{name: np.asarray(of) for name, of in told.items()})
+
+
+def test_groups_are_clusters_unless_clusters_are_declared():
+    patients, hospitals = ["p", "q", "p", "r"], ["A", "A", "B", "B"]
+    hits = [True] * 4
+    assert predicted(hits).dependent() is None
+    assert grouped(hits, groups=patients).dependent().tolist() == [0, 1, 0, 2]
+    both = grouped(hits, groups=hospitals, clusters=patients)
+    assert both.dependent().tolist() == [0, 1, 0, 2]
+    assert grouped(hits, groups=hospitals, clusters=range(4)).dependent() is None  # independent
+    assert both.only(np.array([0, 2])).dependent().tolist() == [0, 0]
+
+
+def test_clusters_are_kept_without_their_names_and_older_files_stay_readable(tmp_path):
+    ledger = Ledger(tmp_path)
+    new, old, plain = (made(seed=seed) for seed in range(3))
+    ledger.write(
+        new, grouped([True] * 4, groups=list("AABB"), clusters=["ann", "bob", "ann", "cy"])
+    )
+    ledger.write(old, grouped([True] * 4, groups=list("AABB")))  # as before there were clusters
+    ledger.write(plain, predicted([True] * 4))
+    assert ledger.predictions(new.id).clusters.tolist() == [0, 1, 0, 2]
+    _, outcomes = results_of(ledger)
+    found = [clusters(outcomes, cell.id) for cell in (new, old, plain)]
+    assert [None if of is None else of.tolist() for of in found] == [
+        [0, 1, 0, 2],
+        [0, 0, 1, 1],
+        None,
+    ]
+    ledger.compact()
+    again, outcomes = results_of(Ledger(tmp_path))
+    assert len(again) == 3
+    assert clusters(outcomes, old.id).tolist() == [0, 0, 1, 1]
+
+
+def test_of_all_cells_on_the_same_items_one_is_opened_for_its_clusters():
+    opened = []
+
+    def read(identity):
+        opened.append(identity)
+        return grouped([True] * 4, groups=list("AABB"))
+
+    bits = packed(grouped([True] * 4, groups=list("AABB")))
+    outcomes = Outcomes(read, dict.fromkeys("abc", bits) | {"d": packed(predicted([True] * 4))})
+    assert [clusters(outcomes, name).tolist() for name in "abc"] == [[0, 0, 1, 1]] * 3
+    assert clusters(outcomes, "d") is None
+    assert opened == ["a"]
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_gain_over_clusters_is_that_of_their_means_however_it_is_read(n):
+    hits = np.random.default_rng(0).random((2, n, 40)) < 0.6
+    of = np.arange(40) // 4
+    said, pairs = {}, []
+    for block in range(n):
+        cells = []
+        for arm in (0, 1):
+            mean = float(hits[arm, block].mean())
+            cell = made(f"s{arm}", seed=block, scores=Scores(test={"accuracy": mean}))
+            said[cell.id] = grouped(hits[arm, block], clusters=of)
+            cells.append(cell)
+        pairs.append((cells[1], cells[0]))
+    gains = 100.0 * (hits[1].astype(float) - hits[0])
+    expected = over_blocks_and_items(gains.reshape(n, 10, 4).mean(axis=2))
+    known = {identity: packed(one) for identity, one in said.items()}
+    for read in (said.__getitem__, Outcomes(said.__getitem__, known)):
+        found = estimated(pairs, read)
+        assert (found.mean, found.se, found.df) == pytest.approx(
+            (expected.mean, expected.se, expected.df)
+        )
+        assert (found.items, found.scope) == (10, SEEDS_AND_GROUPS if n > 1 else THIS_MODEL)
+
+
+def test_cells_whose_items_depend_otherwise_do_not_cross():
+    said, pairs = {}, []
+    for seed in range(3):
+        cells = [made(name, seed=seed, score=0.5 + 0.1 * seed) for name in ("x", "scratch")]
+        said |= {cell.id: grouped([True, False] * 4, clusters=np.arange(8) // 2) for cell in cells}
+        pairs.append((cells[0], cells[1]))
+    said[pairs[1][0].id] = grouped([True, False] * 4, clusters=np.arange(8) % 4)
+    assert estimated(pairs, said.__getitem__).scope == THIS_TEST_SET

@@ -10,7 +10,7 @@ from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import holm
 from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.intervals import over_blocks_and_items
+from transfergrid.evidence.intervals import over_blocks_and_clusters, over_blocks_and_items
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.parts import part_gains
@@ -166,3 +166,29 @@ def test_what_cannot_be_taken_apart_is_told():
     del cells.said[verdict.baseline_cells[0]]
     with pytest.raises(BadInputError, match="was not kept"):
         part_gains(verdict, cells.read)
+
+
+def test_of_a_class_clusters_count_and_of_a_group_what_depends_inside_it():
+    cells, verdict, gains = planted([0.8, 0.7, 0.65, 0.5])
+    patients, hospitals = np.arange(400) // 5, np.where(np.arange(400) % 2, "A", "B")
+    cells.said = {
+        i: one._replace(clusters=patients, groups=hospitals) for i, one in cells.said.items()
+    }
+    for part in part_gains(verdict, cells.read, "class", CLASSES):
+        rows = CLASSES.index(part.part) == LABELS
+        expected = over_blocks_and_items(gains[:, rows].reshape(SEEDS, 20, 5).mean(axis=2))
+        assert (part.items, part.low) == (PER_CLASS, pytest.approx(expected.interval()[0]))
+    for part in part_gains(verdict, cells.read, "group"):
+        rows = hospitals == part.part
+        of = patients[rows].astype(np.int32)
+        expected = over_blocks_and_clusters(gains[:, rows], of).interval()
+        assert (part.low, part.high) == pytest.approx(expected)
+
+
+def test_within_a_group_that_is_a_cluster_itself_its_items_are_independent():
+    cells, verdict, gains = planted([0.8, 0.7, 0.65, 0.5])
+    patients = (np.arange(400) // 50).astype(str)
+    with_groups(cells, patients)
+    for part in part_gains(verdict, cells.read, "group"):
+        expected = over_blocks_and_items(gains[:, patients == part.part])
+        assert (part.items, part.low) == (50, expected.interval()[0])

@@ -30,7 +30,15 @@ class Examples(ABC):
     labels: NDArray[np.int64]
     """(n,) indices into the domain's classes."""
     groups: NDArray[np.str_] | None = None
-    """(n,) the patient, speaker, author, ... of each example, where that is known."""
+    """(n,) the group of each example (patient, hospital, ...), where there are groups."""
+    clusters: NDArray[np.str_] | None = None
+    """(n,) what each example depends on (its patient, author, film), where that is declared; one
+    for each example where these are declared independent."""
+
+    @property
+    def kept_whole(self) -> NDArray[np.str_] | None:
+        """Return (n,) what no split may cut apart: clusters, or groups where none are declared."""
+        return self.groups if self.clusters is None else self.clusters
 
     def __len__(self) -> int:
         """Return how many examples there are."""

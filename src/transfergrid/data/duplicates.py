@@ -39,6 +39,7 @@ class Subset(Examples):
         self.whole, self.places = whole, places
         self.labels = whole.labels[places]
         self.groups = None if whole.groups is None else whole.groups[places]
+        self.clusters = None if whole.clusters is None else whole.clusters[places]
 
     def read(self, indices: NDArray[np.int64]) -> Raw:
         """See `Examples.read`."""

@@ -20,7 +20,17 @@ from transfergrid.data.hub_datasets import read_splits
 from transfergrid.data.stored_images import StoredImages
 from transfergrid.data.table_labels import as_text, sound_text
 from transfergrid.data.table_layout import Choice, choose_splits
-from transfergrid.data.table_rows import Input, Row, Rows, group_counts, groups_of, settled
+from transfergrid.data.table_rows import (
+    Clusters,
+    Input,
+    Row,
+    Rows,
+    clusters_of,
+    group_counts,
+    groups_of,
+    settled,
+    whole_column,
+)
 from transfergrid.data.text import TextExamples
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.fingerprints import fingerprint
@@ -44,7 +54,7 @@ class HuggingFaceData(Domain):
         revision: a branch, tag or commit.
         label: the column of labels; by default "label", or the only one of class labels.
         test_split: share of each class to test on, or the name of a split such as validation.
-        group_column: a column of patients, speakers, authors, ...; none stands in pool and test.
+        cluster_column: see `TableDomain`; so is `group_column`.
         duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
             these copies out of the pool.
     """
@@ -56,10 +66,12 @@ class HuggingFaceData(Domain):
     label: str | None = None
     test_split: float | str | None = None
     group_column: str | None = None
+    cluster_column: Clusters = None
     duplicates: str = "keep"
 
     paths: ClassVar[tuple[str, ...]] = ("folder",)
     content_addressed: ClassVar[bool] = True
+    optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,14 +91,17 @@ class HuggingFaceData(Domain):
     def load(self) -> LoadedDomain:
         """Return the splits in an order that only their contents settle."""
         rows = self._rows()
-        pool, test = (
-            self._examples([row.input.value for row in part], rows.labels(part), groups_of(part))
-            for part in (rows.pool, rows.test)
-        )
+        pool, test = (self._part(rows, part) for part in (rows.pool, rows.test))
         loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
         return with_copies_settled(
             loaded, self.modality, self.duplicates, rows.content(), self._spelled
         )
+
+    def _part(self, rows: Rows, part: Sequence[Row]) -> Examples:
+        values = [row.input.value for row in part]
+        found = self._examples(values, rows.labels(part), groups_of(part))
+        found.clusters = clusters_of(part, self.cluster_column)
+        return found
 
     @property
     def _spelled(self) -> str:
@@ -117,6 +132,7 @@ class HuggingFaceData(Domain):
         return _KEPT[key]
 
     def _read(self) -> Rows:
+        whole = whole_column(self.cluster_column, self.group_column)
         splits = read_splits(self.dataset, self.folder, self.config, self.revision)
         if self.test_split is None and not {name.lower() for name in splits} & TEST:
             raise BadInputError(
@@ -134,8 +150,8 @@ class HuggingFaceData(Domain):
                 for name, split in used.items()
                 for row in self._of_split(name, split, columns, label)
             ]
-            names, group = getattr(features[label], "names", None), self.group_column
-            pool, test, classes = settled(found, choice, names, label, group)
+            names = getattr(features[label], "names", None)
+            pool, test, classes = settled(found, choice, names, label, whole)
         except BadInputError as error:
             raise BadInputError(f"{self._spelled}: {error}") from error
         return Rows(pool, test, classes, self._notes(choice, columns, pool, test))
@@ -143,10 +159,8 @@ class HuggingFaceData(Domain):
     def _notes(
         self, choice: Choice, columns: Sequence[str], pool: list[Row], test: list[Row]
     ) -> dict[str, Any]:
-        notes: dict[str, Any] = {"columns": list(columns), "ignored_splits": list(choice.ignored)}
-        if self.group_column is not None:
-            notes["groups"] = group_counts(pool, test)
-        return notes
+        ignored = list(choice.ignored)
+        return {"columns": list(columns), "ignored_splits": ignored, **group_counts(pool, test)}
 
     def _label(self, features: Any) -> str:
         if self.label is not None:
@@ -168,14 +182,21 @@ class HuggingFaceData(Domain):
         if missing:
             hint = "; target.test_split=validation tests on that split" if missing > 1 else ""
             raise BadInputError(f"{missing} rows of {name} have no label in {label!r}{hint}")
-        groups: list[str | None] = [None] * len(labels)
-        if self.group_column is not None:
-            column = known_column(self.group_column, split.features, name)
-            groups = [as_text(value) for value in split[column]]
-            if None in groups:
-                raise BadInputError(f"a row of {name} has nothing in column {column!r}")
-        told = zip(inputs, labels, groups, strict=True)
-        return [Row(name, made, str(text), group) for made, text, group in told]
+        groups, clusters = (
+            _texts_of(split, column, name) if column else [None] * len(labels)
+            for column in (self.group_column, self.cluster_column)
+        )
+        told = zip(inputs, labels, groups, clusters, strict=True)
+        return [Row(name, made, str(text), *whose) for made, text, *whose in told]
+
+
+def _texts_of(split: Any, spelled: str, name: str) -> list[str | None]:
+    """Return a column of groups, of which none may be empty."""
+    column = known_column(spelled, split.features, name)
+    found = [as_text(value) for value in split[column]]
+    if None in found:
+        raise BadInputError(f"a row of {name} has nothing in column {column!r}")
+    return found
 
 
 def _label_text(value: Any, names: Sequence[str] | None) -> str | None:

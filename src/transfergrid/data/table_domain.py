@@ -25,7 +25,17 @@ from transfergrid.data.table_layout import (
     choose_splits,
     find_parts,
 )
-from transfergrid.data.table_rows import Input, Row, Rows, group_counts, groups_of, settled
+from transfergrid.data.table_rows import (
+    Clusters,
+    Input,
+    Row,
+    Rows,
+    clusters_of,
+    group_counts,
+    groups_of,
+    settled,
+    whole_column,
+)
 from transfergrid.data.tables import Table, read_table
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts
@@ -52,7 +62,11 @@ class TableDomain(Domain):
         split_column: a column that says train, validation or test.
         test_split: what to test on where nothing is named test: a share of each class between 0
             and 1, or the name of a split such as "dev".
-        group_column: a column of patients, speakers, authors, ...; none stands in pool and test.
+        cluster_column: a column of patients, authors, films, ...: examples of one depend on each
+            other. None stands in pool and test, and errors are by cluster.
+        group_column: a column of subpopulations (hospitals, domains, ...), for tables by group.
+            Without a `cluster_column` its groups are clusters too; `cluster_column: false` says
+            that they are not.
         class_names: the classes in order: the labels, or what 0, 1, ... are called.
         encoding: of text files.
         delimiter: between the fields of CSV; by default as the file's ending says.
@@ -67,6 +81,7 @@ class TableDomain(Domain):
     split_column: str | None = None
     test_split: float | str | None = None
     group_column: str | None = None
+    cluster_column: Clusters = None
     class_names: Sequence[str] | None = None
     encoding: str = "utf-8"
     delimiter: str | None = None
@@ -75,6 +90,7 @@ class TableDomain(Domain):
     paths: ClassVar[tuple[str, ...]] = ("file", "test_file", "validation_file")
     content_addressed: ClassVar[bool] = True
     descriptive: ClassVar[tuple[str, ...]] = (*Domain.descriptive, "encoding", "delimiter")
+    optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
 
     @property
     @abstractmethod
@@ -140,21 +156,20 @@ class TableDomain(Domain):
 
     def rows(self) -> Rows:
         """Read the table and settle its splits, classes and order."""
+        whole = whole_column(self.cluster_column, self.group_column)
         found, choice, n_left_out = self._read()
         names = self.class_names
         for file in _class_names(self.file) if names is None else ():
             names = _read_class_names(file)
         try:
-            groups, label = self.group_column, self.label
-            pool, test, classes = settled(found, choice, names, label, groups)
+            pool, test, classes = settled(found, choice, names, self.label, whole)
         except BadInputError as error:
             raise BadInputError(f"{self.file}: {error}") from error
         notes: dict[str, Any] = {
             self.left_out: n_left_out,
             "ignored_splits": list(choice.ignored),
+            **group_counts(pool, test),
         }
-        if self.group_column is not None:
-            notes["groups"] = group_counts(pool, test)
         return Rows(pool, test, classes, notes)
 
     def _read(self) -> tuple[list[Row], Choice, int]:
@@ -180,7 +195,8 @@ class TableDomain(Domain):
         return rows, choice, len(kept) - len(rows)
 
     def _table(self, part: Part) -> Table:
-        wanted = [*self.input_columns, self.label, self.split_column, self.group_column]
+        wanted = [*self.input_columns, self.label, self.split_column]
+        wanted += [self.group_column, self.cluster_column or None]
         columns = [column for column in wanted if column is not None]
         twice = [column for column in columns if columns.count(column) > 1]
         if twice:
@@ -192,12 +208,17 @@ class TableDomain(Domain):
         for i, made in enumerate(self.inputs(table)):
             if made is not None:
                 label = present(table, self.label, i)
-                group = present(table, self.group_column, i) if self.group_column else None
-                rows.append(Row(splits[i], made, label, group))
+                group, cluster = (
+                    present(table, column, i) if column else None
+                    for column in (self.group_column, self.cluster_column)
+                )
+                rows.append(Row(splits[i], made, label, group, cluster))
         return rows
 
     def _examples(self, rows: Rows, part: Sequence[Row]) -> Examples:
-        return self.examples(part, rows.labels(part), groups_of(part))
+        found = self.examples(part, rows.labels(part), groups_of(part))
+        found.clusters = clusters_of(part, self.cluster_column)
+        return found
 
 
 def present(table: Table, column: str, row: int) -> str:

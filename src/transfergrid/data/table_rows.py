@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,20 +32,27 @@ class Input(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table; its group is None where no column tells it."""
+    """A row of a table; its group and its cluster are None where no column tells them."""
 
     split: str
     input: Input
     label: str
     group: str | None
+    cluster: str | None = None
 
-    def key(self) -> tuple[str, str, str]:
+    @property
+    def whole(self) -> str | None:
+        """What no split may cut apart: the cluster, or the group where no column of these is."""
+        return self.group if self.cluster is None else self.cluster
+
+    def key(self) -> tuple[str, ...]:
         """Return what rows are ordered by: a hash of their inputs first of all.
 
         So neither the classes' names nor a column of groups moves which examples are drawn.
         """
         told = json.dumps(self.input.content, ensure_ascii=True)
-        return sha256(told.encode()).hexdigest(), self.label, self.group or ""
+        key = sha256(told.encode()).hexdigest(), self.label, self.group or ""
+        return key if self.cluster is None else (*key, self.cluster)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def settled(
     choice: Choice,
     names: Sequence[str] | None,
     label: str,
-    group_column: str | None,
+    whole_column: str | None,
 ) -> tuple[list[Row], list[Row], tuple[str, ...]]:
     """Return the pool's rows and the test split's in canonical order, and the classes.
 
@@ -110,7 +117,7 @@ def settled(
         choice: which splits are the pool, or which share of the rows to test on.
         names: the classes' names in order, if they were given.
         label: the column of labels, for errors.
-        group_column: the column that the rows' groups are from, if there is one.
+        whole_column: the column of what no split may cut apart, if there is one.
 
     Raises:
         BadInputError: the labels are no classes, or the splits or groups do not fit.
@@ -118,34 +125,67 @@ def settled(
     classes, of = class_order([row.label for row in rows], names)
     found = sorted((row._replace(label=of[row.label]) for row in rows), key=Row.key)
     check_labels(found, label)
-    is_test = _is_test(found, choice, group_column)
+    is_test = _is_test(found, choice, whole_column)
     pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
     test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
     check_classes(pool, test)
     return pool, test, tuple(classes)
 
 
-def _is_test(rows: Sequence[Row], choice: Choice, group_column: str | None) -> list[bool]:
+def _is_test(rows: Sequence[Row], choice: Choice, whole_column: str | None) -> list[bool]:
     """Say of each row whether it is to test on."""
-    groups = [str(row.group) for row in rows]
+    groups = [str(row.whole) for row in rows]
     classes = [row.label for row in rows]
     if choice.share is None:
         is_test = [row.split in choice.test for row in rows]
-    elif group_column is None:
+    elif whole_column is None:
         is_test = share_of_each_class([row.key() for row in rows], classes, choice.share)
     else:
         is_test = share_of_groups(groups, classes, choice.share)
-    if group_column is not None:
-        check_groups(groups, is_test, group_column)
+    if whole_column is not None:
+        check_groups(groups, is_test, whole_column)
     return is_test
 
 
-def group_counts(pool: Sequence[Row], test: Sequence[Row]) -> dict[str, int]:
-    """Return how many groups each split has."""
-    return {"pool": len({r.group for r in pool}), "test": len({r.group for r in test})}
+def group_counts(pool: Sequence[Row], test: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """Return by note how many groups, and how many clusters, each split has, if it has any."""
+    of = {
+        "groups": [{row.group for row in rows} for rows in (pool, test)],
+        "clusters": [{row.cluster for row in rows} for rows in (pool, test)],
+    }
+    return {
+        name: {"pool": len(inside), "test": len(tested)}
+        for name, (inside, tested) in of.items()
+        if None not in inside
+    }
 
 
 def groups_of(rows: Sequence[Row]) -> NDArray[np.str_] | None:
     """Return the group (n,) of each row; None where no column tells it."""
     told = [row.group for row in rows]
     return None if None in told else np.array(told, dtype=np.str_)
+
+
+Clusters = str | Literal[False] | None
+"""The column of what examples depend on; False where they are independent, whatever their groups;
+None where groups, if there are any, stand for it."""
+
+
+def whole_column(clusters: Clusters, groups: str | None) -> str | None:
+    """Return the column of what no split may cut apart.
+
+    Raises:
+        BadInputError: neither a column nor False was given.
+    """
+    if clusters is None or clusters is False:
+        return groups if clusters is None else None
+    if not isinstance(clusters, str):
+        raise BadInputError(f"cluster_column must be a column, or false, not {clusters!r}")
+    return clusters
+
+
+def clusters_of(rows: Sequence[Row], clusters: Clusters) -> NDArray[np.str_] | None:
+    """Return the cluster (n,) of each row; None where groups stand for them."""
+    if clusters is False:
+        return np.arange(len(rows)).astype(np.str_)
+    return None if clusters is None else np.array([row.cluster for row in rows], dtype=np.str_)

@@ -120,7 +120,8 @@ def _groups(cell: Record, read: Read) -> NDArray[np.str_]:
 
 
 def _only(said: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    return Predictions(said.probabilities[rows], said.labels[rows])
+    """Return the predictions of one group: what was said of it is of nothing but this group."""
+    return said.only(rows)._replace(groups=None)
 
 
 def _restricted(cell: Record, said: Predictions) -> Record:

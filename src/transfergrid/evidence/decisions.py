@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import correction
 from transfergrid.evidence.intervals import (
-    SEEDS_AND_ITEMS,
     THIS_MODEL,
     Estimate,
     over_blocks,
@@ -155,9 +154,8 @@ class _Both:
 
     def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
         self.estimate, self.gains = estimate, gains
-        crossed = estimate.scope == SEEDS_AND_ITEMS
         few = 1 < estimate.n < ENOUGH_SEEDS
-        self.seeds = over_blocks(gains) if crossed and few else None
+        self.seeds = over_blocks(gains) if estimate.is_crossed and few else None
 
     def tests(self) -> list[Estimate]:
         """Return the estimates that decide now."""

@@ -9,17 +9,19 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import unpacked
+from transfergrid.arrays import packed, unpacked
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.intervals import (
     THIS_MODEL,
     Estimate,
+    ItemVariances,
+    in_groups,
     over_blocks,
-    over_blocks_and_items,
+    over_blocks_and_clusters,
     over_blocks_and_resamples,
 )
-from transfergrid.evidence.outcomes import Read, right
-from transfergrid.evidence.scoring import BY_ITEM, SHARES, item_variance
+from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
+from transfergrid.evidence.scoring import BY_ITEM, SHARES, item_variances
 from transfergrid.record import Metric, Reference
 
 
@@ -59,7 +61,7 @@ class Gain:
     se: float | None
     df: float | None
     scope: str
-    """What the interval covers: "seeds and test items", "this test set" or "this model"."""
+    """What the interval covers, as an `Estimate` says it, such as "seeds and test items"."""
     unpaired: int
     """Cells of the arm whose partner is missing, failed or without a valid score."""
 
@@ -129,7 +131,9 @@ def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Esti
     try:
         if metric.name == BY_ITEM:
             by_item = _gains_by_item(pairs, read)
-            return over_blocks(gains) if by_item is None else over_blocks_and_items(by_item)
+            if by_item is None:
+                return over_blocks(gains)
+            return over_blocks_and_clusters(by_item, clusters(read, pairs[0][0].id))
         return _resampled(gains, pairs, read)
     except BadInputError:  # a block without predictions: they do not cross
         return over_blocks(gains)
@@ -146,6 +150,8 @@ def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
         return ""
     if lost:
         return f"predictions of {lost} of {len(cells)} runs are missing"
+    if clusters(read, cells[0].id) is not None and shared_items([right(read, c.id) for c in cells]):
+        return "all test items are of one group"
     return "the seeds were not tested on the same items"
 
 
@@ -173,7 +179,7 @@ def _gains_by_item(
     """
     arm = [right(read, cell.id) for cell, _ in pairs]
     base = [right(read, other.id) for _, other in pairs]
-    if len({cell.items for cell in (*arm, *base)}) > 1:
+    if not shared_items([*arm, *base]):
         return None
     differences = unpacked(arm).astype(np.int8) - unpacked(base)
     return 100.0 * differences.astype(np.float64)
@@ -184,11 +190,13 @@ def _resampled(
 ) -> Estimate:
     """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]
-    labels = said[0][0].labels
-    if any(not np.array_equal(labels, side.labels) for pair in said for side in pair):
+    if not shared_items([packed(side) for pair in said for side in pair]):
         return over_blocks(gains)
-    variance = item_variance(said, pairs[0][0].metric.name)
-    if variance is None:
+    together = said[0][0].dependent()
+    found = item_variances(said, pairs[0][0].metric.name, together)
+    if found is None:
         return over_blocks(gains)
-    scale = points(pairs[0][0].metric)
-    return over_blocks_and_resamples(gains, scale**2 * variance, len(labels))
+    scale = points(pairs[0][0].metric) ** 2
+    scaled = ItemVariances(scale * found.by_block, scale * found.of_mean, found.items)
+    estimate = over_blocks_and_resamples(gains, scaled)
+    return estimate if together is None else in_groups(estimate)

@@ -8,12 +8,19 @@ random effects (degrees of freedom after Satterthwaite 1946).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 SEEDS_AND_ITEMS = "seeds and test items"
+SEEDS_AND_GROUPS = "seeds and groups of test items"
+"""Where test items come in groups (patients, authors, films) that their errors are counted by."""
+CROSSED = frozenset({SEEDS_AND_ITEMS, SEEDS_AND_GROUPS})
+"""What covers new test items beside new seeds."""
+FEW_GROUPS = 10
+"""With fewer groups of test items than that, nobody can tell how much groups differ."""
 THIS_TEST_SET = "this test set"
 THIS_MODEL = "this model"
 CONFIDENCE = 0.95
@@ -36,15 +43,21 @@ class Estimate:
     se: float | None
     df: float | None
     scope: str
-    """What the error covers: `SEEDS_AND_ITEMS`, `THIS_TEST_SET` (seeds) or `THIS_MODEL` (items)."""
+    """What the error covers: `SEEDS_AND_ITEMS`, `SEEDS_AND_GROUPS`, `THIS_TEST_SET` (seeds) or
+    `THIS_MODEL` (items)."""
     n: int = 1
     """Blocks."""
     items: int = 1
-    """Test items that were crossed with the blocks; 1 if they were not."""
+    """Test items, or groups of them, that were crossed with the blocks; 1 if they were not."""
     by_blocks: float = 0.0
     """The part of SE² that shrinks with the number of blocks."""
     by_items: float = 0.0
     """The part of SE² that more blocks leave as it is: only more test items lessen it."""
+
+    @property
+    def is_crossed(self) -> bool:
+        """Return whether the error covers new seeds and new test items."""
+        return self.scope in CROSSED
 
     def se_with(self, n: int) -> tuple[float, float]:
         """Return standard error and degrees of freedom as they are foreseen for `n` >= 2 blocks."""
@@ -89,30 +102,78 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     free = (n - 1) * (items - 1)
     a = float(block_means.var(ddof=1)) / n
     c = float((left**2).sum()) / free / (n * items)
-    spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / free
-    shared = max(b - c, 0.0)  # of the item means' variance, c is what is left over n
-    parts = (n, items, max(a + b - c, b) - shared, shared)
-    return _estimate(mean, max(a + b - c, b), spread, SEEDS_AND_ITEMS, parts)
+    return _crossed(mean, n, items, (a, b, c))
 
 
-def over_blocks_and_resamples(
-    gains: NDArray[np.float64], item_variance: float, items: int
+def by_cluster(gains: NDArray[np.float64], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return what stands for a cluster of test items in the place of one item (blocks, clusters).
+
+    z(b,c) = m + (G/N)·Σ_{i∈c}(g(b,i) − m): m is the mean of the gains and of what is returned; of
+    clusters of one size it is the mean gain of each. Items of one cluster depend on each other, so
+    clusters, not items, are what another test set would draw anew.
+
+    Args:
+        gains: (blocks, items).
+        clusters: (items,), from 0 on; each number up to the largest occurs.
+    """
+    mean, items = gains.mean(), gains.shape[1]
+    n_clusters = int(clusters.max()) + 1
+    sums = [np.bincount(clusters, row, n_clusters) for row in gains - mean]
+    return np.asarray(mean + n_clusters / items * np.stack(sums))
+
+
+def over_blocks_and_clusters(
+    gains: NDArray[np.float64], clusters: NDArray[np.int32] | None
 ) -> Estimate:
+    """Estimate the mean of `gains` (blocks, items) for new seeds and new clusters of test items.
+
+    Without clusters (items,) the items are independent of each other.
+    """
+    if clusters is None:
+        return over_blocks_and_items(gains)
+    return in_groups(over_blocks_and_items(by_cluster(gains, clusters)))
+
+
+def in_groups(estimate: Estimate) -> Estimate:
+    """Return an estimate over blocks and clusters of items, which says so."""
+    scope = SEEDS_AND_GROUPS if estimate.scope == SEEDS_AND_ITEMS else estimate.scope
+    return replace(estimate, scope=scope)
+
+
+class ItemVariances(NamedTuple):
+    """How much a gain moves as test items are drawn anew."""
+
+    by_block: NDArray[np.float64]
+    """(blocks,), of each block's gain."""
+    of_mean: float
+    """Of the mean over blocks."""
+    items: int
+    """Test items, or clusters of them, that are drawn."""
+
+    @property
+    def left(self) -> float:
+        """Return the C of `over_blocks_and_items`: what is left after block and item, over nN.
+
+        An item's luck that all blocks share stays whole in their mean, the rest falls with n.
+        """
+        n = len(self.by_block)
+        return (float(self.by_block.mean()) - self.of_mean) / (n - 1)
+
+
+def over_blocks_and_resamples(gains: NDArray[np.float64], variances: ItemVariances) -> Estimate:
     """Estimate the mean of `gains` (blocks,) in a metric that is no mean over items.
 
-    SE² = A + B, with A the variance of the gains over n and B their mean's variance over resampled
-    test items; its degrees of freedom are SE⁴ / (A²/(n−1) + B²/(N−1)). What is left of a gain after
-    block and item stands in A and in B, and cannot be taken out once (the C of
-    `over_blocks_and_items`) for want of a gain per item: the interval errs to the wide side.
+    SE² = A + B − C, not under B, and its degrees of freedom as in `over_blocks_and_items`: A is the
+    variance of the gains over n, B their mean's variance over resampled test items, and C follows
+    from the variances of the single blocks.
     """
-    n, mean, b = len(gains), float(gains.mean()), item_variance
+    n, mean, b, items = len(gains), float(gains.mean()), variances.of_mean, variances.items
     if items == 1:
         return over_blocks(gains)
     if n == 1:
         return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
-    a = float(gains.var(ddof=1)) / n
-    spread = a**2 / (n - 1) + b**2 / (items - 1)
-    return _estimate(mean, a + b, spread, SEEDS_AND_ITEMS, (n, items, a, b))
+    a, c = float(gains.var(ddof=1)) / n, variances.left
+    return _crossed(mean, n, items, (a, b, c))
 
 
 def over_blocks(gains: NDArray[np.float64]) -> Estimate:
@@ -130,6 +191,15 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     spread = math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     reach = Z95 * spread / (1 + Z95**2 / n)
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _crossed(mean: float, n: int, items: int, parts: tuple[float, float, float]) -> Estimate:
+    """Return the estimate that A, B and C come to."""
+    a, b, c = parts
+    spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / ((n - 1) * (items - 1))
+    shared = max(b - c, 0.0)  # of the item means' variance, c is what is left over n
+    variance = max(a + b - c, b)
+    return _estimate(mean, variance, spread, SEEDS_AND_ITEMS, (n, items, variance - shared, shared))
 
 
 Parts = tuple[int, int, float, float]  # blocks, items, and SE²'s parts by blocks and by items

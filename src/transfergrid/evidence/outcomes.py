@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from transfergrid.arrays import Packed, Predictions, packed
 
@@ -20,6 +23,7 @@ class Outcomes:
 
     def __init__(self, read: Read, known: Mapping[str, Packed] | None = None) -> None:
         self._read, self._known = read, known or {}
+        self._clusters: dict[str, NDArray[np.int32] | None] = {"": None}
 
     def __call__(self, identity: str) -> Predictions:
         """Return a cell's predictions.
@@ -38,6 +42,13 @@ class Outcomes:
         known = self._known.get(identity)
         return packed(self._read(identity)) if known is None else known
 
+    def clusters(self, identity: str) -> NDArray[np.int32] | None:
+        """See `clusters`; one cell's predictions are opened for all that share its test items."""
+        name = self.right(identity).clusters
+        if name not in self._clusters:
+            self._clusters[name] = self._read(identity).dependent()
+        return self._clusters[name]
+
 
 def right(read: Read, identity: str) -> Packed:
     """Return which items a cell got right, opening its predictions only where that is needed.
@@ -46,3 +57,19 @@ def right(read: Read, identity: str) -> Packed:
         BadInputError: its predictions were not kept.
     """
     return read.right(identity) if isinstance(read, Outcomes) else packed(read(identity))
+
+
+def clusters(read: Read, identity: str) -> NDArray[np.int32] | None:
+    """Return the cluster (n,) of each test item of a cell; None where they are independent.
+
+    Raises:
+        BadInputError: its predictions were not kept.
+    """
+    if isinstance(read, Outcomes):
+        return read.clusters(identity)
+    return read(identity).dependent()
+
+
+def shared_items(cells: Sequence[Packed]) -> bool:
+    """Return whether cells were tested on the same items, which depend on each other alike."""
+    return len({(cell.items, cell.clusters) for cell in cells}) <= 1

@@ -13,8 +13,8 @@ from transfergrid.arrays import Predictions, unpacked
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.intervals import Estimate, over_blocks_and_items
-from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.intervals import Estimate, over_blocks_and_clusters
+from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.verdicts import Verdict
 
 By = Literal["class", "group"]
@@ -62,16 +62,31 @@ def part_gains(
             the target has no groups.
     """
     arm, base = (_right(cells, read) for cells in (verdict.cells, verdict.baseline_cells))
-    places = _places(read(verdict.cells[0]), by, classes)
+    said = read(verdict.cells[0])
+    places = _places(said, by, classes)
+    within = said.clusters if by == "group" else clusters(read, verdict.cells[0])
     gains = 100.0 * (arm - base)
     inside = [gains[:, rows] for rows in places.values()]
-    estimates = [over_blocks_and_items(part) for part in inside]
+    estimates = [
+        over_blocks_and_clusters(part, _clusters_of(within, rows))
+        for part, rows in zip(inside, places.values(), strict=True)
+    ]
     decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level)
     found = [
         _part(name, rows, estimate, decision, arm, base)
         for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)
     ]
     return sorted(found, key=lambda part: part.gain)
+
+
+def _clusters_of(
+    clusters: NDArray[np.int32] | None, rows: NDArray[np.int64]
+) -> NDArray[np.int32] | None:
+    """Return the clusters of some items, counted anew from 0; None where they are independent."""
+    if clusters is None:
+        return None
+    names, of = np.unique(clusters[rows], return_inverse=True)
+    return None if len(names) == len(rows) else of.astype(np.int32)
 
 
 def _part(
@@ -100,7 +115,7 @@ def _right(cells: Sequence[str], read: Read) -> NDArray[np.float64]:
     if not cells:
         raise BadInputError("nothing to take apart: no seed in which both arms have a score")
     found = [right(read, identity) for identity in cells]
-    if len({one.items for one in found}) > 1:
+    if not shared_items(found):
         raise BadInputError("the seeds were not tested on the same items")
     return unpacked(found).astype(np.float64)
 

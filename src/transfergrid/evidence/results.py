@@ -50,7 +50,7 @@ COLUMNS = (
     *("id", "source", "architecture", "strategy", "target", "training"),
     *("source_part", "strategy_part", "target_part", "training_part", "labels", "seed"),
     *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better", "score"),
-    *("train_score", "validation_score", "ece", "items_n", "items", "right"),
+    *("train_score", "validation_score", "ece", "items_n", "items", "clusters", "right"),
     *("collapsed", "underfit", "contaminated_by", "one_checkpoint", "placebo"),
     *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
 )
@@ -86,7 +86,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     (identity, source, architecture, strategy, target, training, *rest) = row
     (source_part, strategy_part, target_part, training_part, labels, seed, *rest) = rest
     (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
-    (train, validation, ece, items_n, items, bits, *rest) = rest
+    (train, validation, ece, items_n, items, clusters, bits, *rest) = rest
     (collapsed, underfit, contaminated, one_checkpoint, placebo, *rest) = rest
     (seconds, source_seconds, study, code, strategy_class, finished) = rest
     result = Result(
@@ -112,7 +112,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
         strategy_class=strategy_class,
         finished=finished,
     )
-    return result, None if bits is None else Packed(bits, items_n, items)
+    return result, None if bits is None else Packed(bits, items_n, items, clusters or "")
 
 
 # Thousands of cells share these: one object each keeps the memory small and their hashes quick.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.arrays import Predictions
+from transfergrid.evidence.intervals import ItemVariances
 
 Weights = NDArray[np.float32]
 """(items, resamples): how often each resample holds each item."""
@@ -21,6 +22,7 @@ Weighted = Callable[[Predictions, Weights], NDArray[np.float64]]
 
 RESAMPLES = 300  # the standard error of a standard error is then 4 %
 MOST_ITEMS = 4_000  # resampled; of more items the variance follows from 1/N
+FEWEST_CLUSTERS = 50  # resampled, however many items they have
 BINS = 15
 
 
@@ -65,39 +67,63 @@ SHARES = frozenset({BY_ITEM, *RESAMPLED})
 """Metrics from 0 to 1, shown in per cent."""
 
 
-def item_variance(pairs: Sequence[tuple[Predictions, Predictions]], metric: str) -> float | None:
-    """Return the variance that test items give the block-averaged gain, by a paired bootstrap.
+def item_variances(
+    pairs: Sequence[tuple[Predictions, Predictions]],
+    metric: str,
+    clusters: NDArray[np.int32] | None = None,
+) -> ItemVariances | None:
+    """Return the variances that test items give the gains, by a paired bootstrap.
 
     Each resample holds the same items for both arms of all blocks. The draws are always the same.
 
     Args:
         pairs: predictions of the arm and of its baseline in each block, on the same items.
         metric: one of `RESAMPLED`.
+        clusters: (items,), from 0 on, of items that depend on each other: these are drawn, whole.
 
     Returns:
         None if the metric is not defined on enough resamples.
     """
     n_items = len(pairs[0][0].labels)
-    kept = _kept(n_items)
-    weights = _resamples(len(kept))
-    gains = np.zeros(weights.shape[1])
-    for arm, baseline in pairs:
-        scored = [
-            RESAMPLED[metric](Predictions(side.probabilities[kept], side.labels[kept]), weights)
-            for side in (arm, baseline)
-        ]
-        gains += (scored[0] - scored[1]) / len(pairs)
-    valid = gains[np.isfinite(gains)]
-    if len(valid) < RESAMPLES // 2:
+    drawn = np.arange(n_items, dtype=np.int32) if clusters is None else clusters
+    kept = _kept(drawn)
+    units, of = np.unique(drawn[kept], return_inverse=True)
+    weights = _resamples(len(units))[of]
+    gains = np.stack([_gain_in_each(pair, metric, kept, weights) for pair in pairs])
+    valid = gains[:, np.isfinite(gains).all(axis=0)]
+    if valid.shape[1] < RESAMPLES // 2:
         return None
-    return float(valid.var(ddof=1)) * len(kept) / n_items
+    n_units = int(drawn.max()) + 1
+    share = len(units) / n_units
+    by_block, of_mean = valid.var(axis=1, ddof=1), float(valid.mean(axis=0).var(ddof=1))
+    return ItemVariances(by_block * share, of_mean * share, n_units)
 
 
-def _kept(n_items: int) -> NDArray[np.int64]:
-    """Return the items to resample: all of them, or as many random ones as are affordable."""
-    if n_items <= MOST_ITEMS:
-        return np.arange(n_items)
-    return np.random.default_rng(0).choice(n_items, MOST_ITEMS, replace=False)
+def _gain_in_each(
+    pair: tuple[Predictions, Predictions], metric: str, kept: NDArray[np.int64], weights: Weights
+) -> NDArray[np.float64]:
+    """Return the arm's score less the baseline's (resamples,)."""
+    arm, baseline = (
+        RESAMPLED[metric](Predictions(side.probabilities[kept], side.labels[kept]), weights)
+        for side in pair
+    )
+    return arm - baseline
+
+
+def _kept(drawn: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the items to resample: all of them, or those of as many clusters as are affordable.
+
+    Args:
+        drawn: (items,) what each item is drawn with, from 0 on.
+    """
+    if len(drawn) <= MOST_ITEMS:
+        return np.arange(len(drawn))
+    n_units = int(drawn.max()) + 1
+    rank = np.empty(n_units, dtype=np.int64)
+    rank[np.random.default_rng(0).permutation(n_units)] = np.arange(n_units)
+    sizes = np.bincount(drawn, minlength=n_units)[np.argsort(rank)]
+    affordable = int((sizes.cumsum() <= MOST_ITEMS).sum())
+    return np.flatnonzero(rank[drawn] < max(affordable, min(n_units, FEWEST_CLUSTERS)))
 
 
 @lru_cache(maxsize=2)

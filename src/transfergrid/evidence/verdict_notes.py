@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.intervals import THIS_TEST_SET
+from transfergrid.evidence.intervals import FEW_GROUPS, SEEDS_AND_GROUPS, THIS_TEST_SET
 from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
 ONE_TEST_SET = "on this test set: its luck is not covered"
@@ -43,6 +43,10 @@ def _notes(one: Verdict) -> list[str]:
         (
             bool(one.contaminated_by),
             f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})",
+        ),
+        (
+            one.scope == SEEDS_AND_GROUPS and one.items < FEW_GROUPS,
+            f"{one.items} groups of test items: too few to tell how much groups differ",
         ),
         (one.scope == THIS_TEST_SET, ONE_TEST_SET),
         (bool(one.stale), f"{_runs(one.stale)} stale: the strategy's code has changed since"),

@@ -13,7 +13,7 @@ from itertools import groupby
 from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.correction import benjamini_hochberg
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
+from transfergrid.evidence.intervals import SEEDS_AND_GROUPS
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.report import words
 from transfergrid.report.words import ASCII, UNICODE, Symbols
@@ -28,14 +28,8 @@ _MARKS = {
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini-Hochberg", "none": "uncorrected"}
 APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
 """What is shown below a family, for it is no part of it."""
-COVERAGE = {
-    SEEDS_AND_ITEMS: "new seeds and new test items",
-    THIS_TEST_SET: "new seeds on this test set only",
-    THIS_MODEL: "new test items for these single models only",
-}
 MOST_NAMED = 4
 """Arms without a comparison that are named in their line."""
-
 
 _WEAK = f"scores below {CLASSICAL}"
 
@@ -138,9 +132,15 @@ def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
         words.budget(first.labels, first.labels_are),
         f"{name} in {first.unit}" if first.unit else name,
         _counted(_range([v.n for v in section]), first.block),
-        _counted(items, "test item") if items else "",
+        _items(section, items) if items else "",
     )
     return f" {symbols.dot} ".join(part for part in told if part)
+
+
+def _items(section: Sequence[Verdict], count: str) -> str:
+    if any(v.scope == SEEDS_AND_GROUPS for v in section):
+        return f"{_counted(count, 'group')} of test items"
+    return _counted(count, "test item")
 
 
 def beside(section: Sequence[Verdict]) -> str:
@@ -329,7 +329,7 @@ def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
     scopes = Counter(v.scope for v in verdicts if v.low is not None)
     usual = scopes.most_common(1)[0][0] if scopes else None
     block = verdicts[0].block
-    covers = f" that covers {COVERAGE[usual]}" if usual in COVERAGE else ""
+    covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
     if usual and block != "seed":
         covers = f" that covers new {block}s like these"
     by = CORRECTIONS.get(correction, correction)

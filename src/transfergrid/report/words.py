@@ -10,7 +10,12 @@ from itertools import groupby
 from string import ascii_lowercase
 
 from transfergrid.evidence.arms import CLASSICAL
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
+from transfergrid.evidence.intervals import (
+    SEEDS_AND_GROUPS,
+    SEEDS_AND_ITEMS,
+    THIS_MODEL,
+    THIS_TEST_SET,
+)
 from transfergrid.evidence.rows import Row
 from transfergrid.record import Labels, Record
 
@@ -155,15 +160,19 @@ def cell(record: Record) -> str:
     return f"{arm} on {record.names.target}, labels={record.labels}, seed={record.seed}"
 
 
+COVERAGE = {
+    SEEDS_AND_ITEMS: "new seeds and new test items",
+    SEEDS_AND_GROUPS: "new seeds and new groups of test items",
+    THIS_TEST_SET: "new seeds on this test set only",
+    THIS_MODEL: "new test items for these single models only",
+}
+"""By scope, what an interval covers."""
+
+
 def coverage(rows: Sequence[Row]) -> str:
     """Say what the intervals cover, in the words that fit most of the rows."""
     scope = common_scope(rows)
-    words = {
-        SEEDS_AND_ITEMS: "cover new seeds and new test items",
-        THIS_TEST_SET: "cover new seeds on this test set only",
-        THIS_MODEL: "cover new test items for these single models only",
-    }
-    return words.get(scope or "", "need more than one number")
+    return f"cover {COVERAGE[scope]}" if scope in COVERAGE else "need more than one number"
 
 
 def common_scope(rows: Sequence[Row]) -> str | None:

@@ -16,7 +16,7 @@ from transfergrid.evidence.arms import baselines_of, grouped
 from transfergrid.evidence.calibration.planted import Noise, correlation, disagreement
 from transfergrid.evidence.families import kind_of
 from transfergrid.evidence.gains import paired
-from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.outcomes import Read, right, shared_items
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import TRANSFER
 
@@ -117,7 +117,7 @@ def _arm(pairs: Sequence[tuple[Result, Result]], read: Read) -> _Arm | None:
         classes = read(pairs[0][0].id).probabilities.shape[1]
     except BadInputError:  # predictions that were not kept
         return None
-    if len({side.items for pair in both for side in pair}) > 1 or both[0][0].n < 2:
+    if not shared_items([side for pair in both for side in pair]) or both[0][0].n < 2:
         return None
     hits = np.array([[side.unpacked() for side in pair] for pair in both], dtype=np.float64)
     arm, base = hits[:, 0], hits[:, 1]

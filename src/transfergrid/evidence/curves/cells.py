@@ -13,7 +13,8 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence import remarks
 from transfergrid.evidence.curves.measures import Array
 from transfergrid.evidence.gains import points
-from transfergrid.evidence.outcomes import Read, right
+from transfergrid.evidence.intervals import SEEDS_AND_GROUPS, by_cluster
+from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.record import Labels, Parts, Record
 
@@ -59,8 +60,11 @@ def complete(by_x: Mapping[float, list[Pair]]) -> tuple[Array, list[list[Pair]],
     return np.array(x, dtype=np.float64), kept, notes
 
 
-def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array]:
-    """Return the oriented test scores of arm and baseline, (blocks, items, points) in points."""
+def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array, str | None]:
+    """Return the oriented test scores of arm and baseline, (blocks, items, points) in points.
+
+    What stands for items are groups of them where the third says `SEEDS_AND_GROUPS`.
+    """
     items = _items(blocks, read) if read else None
     if items is not None:
         return items
@@ -68,26 +72,30 @@ def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array]:
         np.array([[_test(pair[side]) for pair in inside] for inside in blocks]).T[:, None, :]
         for side in (0, 1)
     )
-    return arm, baseline
+    return arm, baseline, None
 
 
-def _items(blocks: list[list[Pair]], read: Read) -> tuple[Array, Array] | None:
+def _items(blocks: list[list[Pair]], read: Read) -> tuple[Array, Array, str | None] | None:
     """Return the scores by test item; None unless they are a mean over items that all share."""
     cells = [cell for inside in blocks for pair in inside for cell in pair]
     if any(cell.metric.name != BY_ITEM for cell in cells):
         return None
     try:
         found = {cell.id: right(read, cell.id) for cell in cells}
+        together = clusters(read, cells[0].id)
     except BadInputError:
         return None
-    if len({packed.items for packed in found.values()}) > 1:
+    if not shared_items(list(found.values())):
         return None
 
     def side_of(side: int) -> Array:
         by_point = [[found[pair[side].id].unpacked() for pair in inside] for inside in blocks]
-        return 100.0 * np.stack([np.stack(rows) for rows in by_point], axis=2).astype(np.float64)
+        points = [100.0 * np.stack(rows).astype(np.float64) for rows in by_point]
+        if together is not None:
+            points = [by_cluster(gains, together) for gains in points]
+        return np.stack(points, axis=2)
 
-    return side_of(0), side_of(1)
+    return side_of(0), side_of(1), None if together is None else SEEDS_AND_GROUPS
 
 
 def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:

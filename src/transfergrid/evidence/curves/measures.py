@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.curves.inversion import outward
-from transfergrid.evidence.intervals import Estimate, over_blocks, over_blocks_and_items
+from transfergrid.evidence.intervals import (
+    SEEDS_AND_GROUPS,
+    Estimate,
+    in_groups,
+    over_blocks,
+    over_blocks_and_items,
+)
 
 Array = NDArray[np.float64]
 Relation = Literal["=", "<=", ">=", ">", "<"]
@@ -56,7 +62,8 @@ class Both:
     baseline: Array
     """As `arm`."""
     scope: str | None = None
-    """What intervals from blocks alone cover, where that is not this test set."""
+    """What intervals from blocks alone cover, where that is not this test set; or
+    `SEEDS_AND_GROUPS`, where what stands for items are groups of them."""
 
     def __post_init__(self) -> None:
         """Check that the shapes fit together.
@@ -122,9 +129,11 @@ def estimate(values: Array, scope: str | None = None) -> Estimate:
 
     Args:
         values: (blocks, items).
-        scope: what blocks alone cover, if not this test set.
+        scope: as `Both.scope`.
     """
     found = over_blocks(values[:, 0]) if values.shape[1] == 1 else over_blocks_and_items(values)
+    if scope == SEEDS_AND_GROUPS:
+        return in_groups(found)
     return replace(found, scope=scope) if scope and values.shape[1] == 1 else found
 
 
