@@ -1,12 +1,14 @@
 """What a person sees from the first second on."""
 
 import io
+import threading
+import time
 
 import pytest
 from rich.console import Console
 
 from transfergrid import progress
-from transfergrid.progress import Bar, Lines, _Live
+from transfergrid.progress import Bar, Lines, _Live, told_if_slow
 
 
 @pytest.fixture
@@ -41,6 +43,19 @@ def test_lines_do_not_stand_still_in_a_long_cell(lines, capsys):
         "b x digits: step 31 of 900",
         "b x digits: step 62 of 900",
     ]
+
+
+def test_what_takes_long_says_what_it_is_while_it_lasts(capsys):
+    with told_if_slow("at once", after=60):
+        pass
+    said = threading.Event()
+    with told_if_slow("slowly", after=0):
+        for _ in range(500):
+            if capsys.readouterr().out == "slowly\n":
+                said.set()
+                break
+            time.sleep(0.01)
+    assert said.is_set()
 
 
 def test_a_bar_has_a_line_for_each_worker_and_keeps_to_the_terminal():

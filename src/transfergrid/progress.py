@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+SLOW_SECONDS = 0.5
 QUIET_SECONDS = 30
 """After so long without a line one says what goes on."""
 
@@ -114,6 +116,18 @@ class Lines:
         """Print it."""
         self.at = time.monotonic()
         print(line, flush=True)
+
+
+@contextmanager
+def told_if_slow(line: str, after: float = SLOW_SECONDS) -> Iterator[None]:
+    """Print what the block is busy with, should it take longer than so many seconds."""
+    timer = threading.Timer(after, print, (line,), {"flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from transfergrid.keeping import Keeper
 from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Asked, Plan
+from transfergrid.progress import told_if_slow
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.settings import Settings
@@ -167,11 +168,11 @@ def make_plan(
         build(training.config)
         check_factors(training, composer.names("strategy"))
     for target in asked.targets:
-        print(f"reading target {target.name}", flush=True)
-        planner.classes(target.config)
+        with told_if_slow(f"reading target {target.name}"):
+            planner.classes(target.config)
     for source in asked.sources:
-        print(f"checking source {source.name}", flush=True)
-        build(source.config).check()
+        with told_if_slow(f"checking source {source.name}"):
+            build(source.config).check()
     return planner.plan(asked)
 
 
