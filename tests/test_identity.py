@@ -113,7 +113,7 @@ def with_files(config, folder):
     file = folder / "file"
     file.write_text("content")
     new = {k: with_files(v, folder) if isinstance(v, dict) else v for k, v in config.items()}
-    new["about"] = {**config.get("about", {}), "content": False}
+    new["about"] = {**config.get("about", {}), "content": False, "amended": False}
     for key in new["about"].get("paths", ()):
         new[key] = str(file)
     return new

@@ -11,32 +11,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import (
+    BRIGHTEST,
+    BYTES,
+    FLOATS,
+    INTEGERS,
+    PLAIN,
+    SIXTEEN,
+    Depth,
+    Scale,
+    check_arrays,
+    to_grey,
+    white_of_arrays,
+)
 from transfergrid.errors import BadInputError
 
 Array = NDArray[Any]
 
 USUAL = (1, 3)
 """Numbers of channels that are taken for such wherever they stand, the last axis first."""
-BRIGHTEST = 255
-DEEP = 257
-"""What 16-bit pixels are divided by."""
+ROWS_BYTES = 64 * 2**20
+"""Bytes of pixels that are brought to grey levels at once."""
 
 
-def as_images(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.uint8]]:
+def as_images(arrays: Mapping[str, Array], scale: Scale = PLAIN) -> dict[str, NDArray[np.uint8]]:
     """Return each array of images as (n, H, W, C) in 0 to 255.
 
     All are brought to one scale: values up to 1 are taken for shares of full brightness only if
-    no array goes beyond 1. Of 16-bit arrays the whole range counts, if any goes beyond 255.
+    no array goes beyond 1. Of 16-bit arrays the whole range counts, if they make use of it.
 
     Raises:
-        BadInputError: an array has another shape, kind or range, or the images' shapes differ.
+        BadInputError: an array has another shape, kind or range, or the images' shapes differ, or
+            it is not clear what is white and the scale does not say it.
     """
     shaped = {key: _channels_last(key, array) for key, array in arrays.items()}
     _check_one_shape(shaped)
-    deep = all(array.dtype == np.uint16 for array in shaped.values())
-    top = max(_brightest(key, array, deep) for key, array in shaped.items())
-    factor = BRIGHTEST if top <= 1 else 1 if top <= BRIGHTEST else 1 / DEEP
-    return {key: _scaled(array, factor) for key, array in shaped.items()}
+    kinds = {key: _kind(key, array) for key, array in shaped.items()}
+    depths = {key: Depth.of(kinds[key], array) for key, array in shaped.items()}
+    white = white_of_arrays(depths) if scale.brightest is None else scale.brightest
+    images = {key: _scaled(array, scale.darkest, white) for key, array in shaped.items()}
+    check_arrays({key: depths[key].became(images[key]) for key in depths}, scale, white)
+    return images
 
 
 def _channels_last(key: str, array: Array) -> Array:
@@ -79,23 +94,23 @@ def _check_one_shape(arrays: Mapping[str, Array]) -> None:
             )
 
 
-def _brightest(key: str, array: Array, deep: bool) -> float:
-    if array.dtype == np.uint8 or array.dtype == np.bool_:
-        return float(array.max())
-    if array.dtype.kind not in "iuf":
+def _kind(key: str, array: Array) -> str:
+    kinds = {"b": BYTES, "u": INTEGERS, "i": INTEGERS, "f": FLOATS}
+    if array.dtype.kind not in kinds:
         raise BadInputError(f"{key} must hold numbers, not {array.dtype}")
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and (high <= BRIGHTEST or deep)):  # written so that NaN fails too
-        raise BadInputError(f"{key} must lie in 0 to 255 or 0 to 1, not in {low:g} to {high:g}")
-    return high
+    sizes: dict[Any, str] = {np.dtype(np.uint8): BYTES, np.dtype(np.uint16): SIXTEEN}
+    return sizes.get(array.dtype, kinds[array.dtype.kind])
 
 
-def _scaled(array: Array, factor: float) -> NDArray[np.uint8]:
-    if array.dtype == np.uint8 and factor == 1:
+def _scaled(array: Array, black: float, white: float) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8 and (black, white) == (0, BRIGHTEST):
         return np.ascontiguousarray(array)
-    # float32 is exact enough here and keeps a large data set's copy small
-    scaled: NDArray[np.uint8] = np.rint(array.astype(np.float32) * factor).astype(np.uint8)
-    return scaled
+    images = np.empty(array.shape, dtype=np.uint8)
+    rows = max(1, ROWS_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):  # float32 is exact enough here
+        part = slice(start, start + rows)
+        images[part] = to_grey(array[part], black, white, np.float32)
+    return images
 
 
 def as_labels(key: str, array: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
+from transfergrid.data.brightness import Scale, scale_of
 from transfergrid.data.budgets import stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
@@ -20,6 +21,8 @@ from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import existing, file_facts, fingerprint
 
 SOUND = "sound"
+READING = 2
+"""Raised whenever other archives may be refused: then what was remembered is looked at anew."""
 
 T = TypeVar("T")
 
@@ -36,12 +39,17 @@ class Arrays(Domain):
         test_split: share of each class to test on, where there is no `x_test`.
         duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
             copies out of the pool.
+        brightest: the value that is white, where that is not clear.
+        darkest: the value that is black there; 0 by default.
     """
 
     file: str
     test_split: float | None = None
     duplicates: str = "keep"
+    brightest: float | None = None
+    darkest: float | None = None
 
+    optional: ClassVar[tuple[str, ...]] = ("brightest", "darkest")
     paths: ClassVar[tuple[str, ...]] = ("file",)
 
     @property
@@ -56,7 +64,7 @@ class Arrays(Domain):
         file = existing(self.file)
         if file.is_dir():
             raise BadInputError(f"{self.file} is a folder, not an npz file")
-        kind = f"arrays/{self.version}/{self.test_split!r}"
+        kind = f"arrays/{READING}/{self.version}/{self.test_split!r}{self._scale.spelled}"
         verdict = file_facts(file, [""], kind, self._verdict)[""]
         if verdict != SOUND:
             raise BadInputError(f"{self.file}: {verdict}")
@@ -67,7 +75,12 @@ class Arrays(Domain):
         """Return images (n, H, W, C) in memory."""
         loaded = self._of(self._loaded)
         key = f"arrays/{self.version}/{self.test_split!r}/{fingerprint(self.file)}"
+        key += self._scale.spelled
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
+
+    @property
+    def _scale(self) -> Scale:
+        return scale_of(self.darkest, self.brightest)
 
     def _verdict(self, file: Path) -> str:
         try:
@@ -90,11 +103,12 @@ class Arrays(Domain):
     def _loaded(self, archive: Archive) -> LoadedDomain:
         parts = self._parts(archive)
         classes, values = _classes(archive, parts)
-        images = as_images({f"x{part}": archive.read(f"x{part}") for part in parts.all})
+        pixels = {f"x{part}": archive.read(f"x{part}") for part in parts.all}
+        images = as_images(pixels, self._scale)
         labels = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
         for part in parts.all:
             _check_pairs(part, images[f"x{part}"], labels[part])
-        x = np.concatenate([images[f"x{part}"] for part in parts.pool])
+        x = _joined([images[f"x{part}"] for part in parts.pool])
         y = np.concatenate([labels[part] for part in parts.pool])
         notes = {"unused_arrays": sorted(archive.keys - parts.keys - {"class_names"})}
         if parts.test is not None:
@@ -189,6 +203,10 @@ class Archive:
 def _classes(archive: Archive, parts: Parts) -> tuple[tuple[str, ...], NDArray[Any]]:
     given = archive.read("class_names") if "class_names" in archive.keys else None
     return class_names({f"y{part}": archive.labels(part) for part in parts.pool}, given)
+
+
+def _joined(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # no copy of a large one
 
 
 def _check_pairs(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:

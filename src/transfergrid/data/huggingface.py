@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import check_files, scale_of
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import TEST
@@ -93,9 +94,13 @@ class HuggingFaceData(Domain):
         rows = self._rows()
         pool, test = (self._part(rows, part) for part in (rows.pool, rows.test))
         loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
-        return with_copies_settled(
-            loaded, self.modality, self.duplicates, rows.content(), self._spelled
-        )
+        key = rows.content() + self._reading
+        return with_copies_settled(loaded, self.modality, self.duplicates, key, self._spelled)
+
+    @property
+    def _reading(self) -> str:
+        """How the same content is read, where there are several ways."""
+        return ""
 
     def _part(self, rows: Rows, part: Sequence[Row]) -> Examples:
         values = [row.input.value for row in part]
@@ -281,9 +286,31 @@ class HuggingFaceImages(HuggingFaceData):
 
     Attributes:
         image: the column of images; by default the only one there is.
+        brightest: the value that is white in images of more than 8 bits, where it is not clear.
+        darkest: the value that is black there; 0 by default.
     """
 
     image: str | None = None
+    brightest: float | None = None
+    darkest: float | None = None
+
+    optional: ClassVar[tuple[str, ...]] = (*HuggingFaceData.optional, "brightest", "darkest")
+
+    def check(self) -> None:
+        """See `HuggingFaceData.check`; makes sure that it is clear what is white in the images."""
+        super().check()
+        rows, scale = self._rows(), scale_of(self.darkest, self.brightest)
+        parts = {"the pool": rows.pool, "test": rows.test}
+        stored = {
+            name: self._examples([row.input.value for row in part], rows.labels(part), None)
+            for name, part in parts.items()
+        }
+        depths = {name: examples.depths() for name, examples in stored.items()}
+        check_files(self._spelled, depths, scale)
+
+    @property
+    def _reading(self) -> str:
+        return scale_of(self.darkest, self.brightest).spelled
 
     def _columns(self, features: Any) -> tuple[str, ...]:
         if self.image is not None:
@@ -303,7 +330,7 @@ class HuggingFaceImages(HuggingFaceData):
     def _examples(
         self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
     ) -> StoredImages:
-        return StoredImages(values, labels, groups)
+        return StoredImages(values, labels, groups, scale_of(self.darkest, self.brightest))
 
 
 def _stored(value: Any, row: int, column: str) -> Input:

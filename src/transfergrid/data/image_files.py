@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import PLAIN, Depth, Scale
 from transfergrid.data.domain import Examples
 from transfergrid.data.images import SOUND, read_image, verdict, verdict_kind
 from transfergrid.errors import BadInputError
@@ -26,36 +28,55 @@ class FileExamples(Examples):
         files: Sequence[Path],
         labels: NDArray[np.int64],
         groups: NDArray[np.str_] | None = None,
+        scale: Scale = PLAIN,
     ) -> None:
         """Keep the paths; labels and groups are (len(files),)."""
+        self.scale = scale
         self.files = files
         self.labels = labels
         self.groups = groups
 
     def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Return a list of images (H, W, C), sizes and channels as the files have them."""
-        return [read_image(self.files[int(i)]) for i in indices]
+        return [read_image(self.files[int(i)], self.scale) for i in indices]
 
 
-def broken_images(root: Path, names: Sequence[str], spelled: str, skip: bool) -> set[str]:
-    """Return the images that do not decode; which ones do is remembered.
+class Looked(NamedTuple):
+    """What was found in images."""
+
+    broken: set[str]
+    depths: dict[str, Depth]
+    """Of those that have more than 8 bits."""
+
+    def of(self, names: Iterable[str]) -> list[Depth]:
+        """Return the depths of those of these images that have more than 8 bits."""
+        return [self.depths[name] for name in names if name in self.depths]
+
+
+def looked_at(
+    root: Path, names: Sequence[str], spelled: str, skip: bool, scale: Scale = PLAIN
+) -> Looked:
+    """Decode images, find those that do not decode, and remember what was found.
 
     Args:
         root: an absolute folder.
         names: paths relative to it.
         spelled: how errors call the data set.
-        skip: whether there may be some.
+        skip: whether there may be some that do not decode.
+        scale: what is black and white in those of more than 8 bits.
 
     Raises:
-        BadInputError: there are some, and they may not be skipped.
+        BadInputError: there are some that do not decode, and they may not be skipped.
     """
     there = [name for name in names if (root / name).is_file()]
-    verdicts = dict.fromkeys(names, NO_FILE) | file_facts(root, there, verdict_kind(), verdict)
-    broken = [name for name in names if verdicts[name] != SOUND]
+    facts = file_facts(root, there, verdict_kind(scale), lambda file: verdict(file, scale))
+    verdicts = dict.fromkeys(names, NO_FILE) | facts
+    broken = [name for name in names if not verdicts[name].startswith(SOUND)]
     if broken and not skip:
         first = ", ".join(f"{name} ({verdicts[name]})" for name in broken[:NAMED])
         found = f"{first}{', ...' if len(broken) > NAMED else ''}"
         count = f"{len(broken)} broken image{'s' if len(broken) > 1 else ''}"
         way_out = "target.skip_broken=true leaves them out"
         raise BadInputError(f"{spelled} has {count}: {found}; {way_out}")
-    return set(broken)
+    told = {name: verdicts[name].removeprefix(SOUND) for name in verdicts.keys() - {*broken}}
+    return Looked(set(broken), {name: Depth.read(text) for name, text in told.items() if text})

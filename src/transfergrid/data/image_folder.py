@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from transfergrid.data.brightness import Scale, check_files, scale_of
 from transfergrid.data.content_splits import named, share_of_each_class
 from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, order_key, with_copies_settled
 from transfergrid.data.folder_layout import Layout, find_layout, folders
-from transfergrid.data.image_files import FileExamples, broken_images
+from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, visible_files
@@ -76,14 +77,19 @@ class ImageFolder(Domain):
         skip_broken: leave out and count images that do not decode, instead of refusing.
         duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
             copies out of the pool.
+        brightest: the value that is white in images of more than 8 bits, where it is not clear.
+        darkest: the value that is black there; 0 by default.
     """
 
     root: str
     test_split: float | str | None = None
     skip_broken: bool = False
     duplicates: str = "keep"
+    brightest: float | None = None
+    darkest: float | None = None
 
     paths: ClassVar[tuple[str, ...]] = ("root",)
+    optional: ClassVar[tuple[str, ...]] = ("brightest", "darkest")
     amended: ClassVar[bool] = True
 
     @property
@@ -99,7 +105,7 @@ class ImageFolder(Domain):
         except BadInputError:
             return {}  # `check` refuses it
         later = [n for n in listing.everything if PurePosixPath(n).suffix.lower() not in SUFFIXES]
-        broken = broken_images(listing.root, later, self.root, skip=True)
+        broken = looked_at(listing.root, later, self.root, skip=True).broken
         hashes = content_hashes(listing.root, [name for name in later if name not in broken])
         told = "\n".join(f"{hashes[name]} {name}" for name in sorted(hashes))
         return {"later_images": sha256(told.encode()).hexdigest()[:16]} if hashes else {}
@@ -115,7 +121,8 @@ class ImageFolder(Domain):
     def remarks(self) -> list[str]:
         """See `Domain.remarks`: what is in the folder and is not used."""
         listing = self._listing()
-        broken = broken_images(listing.root, listing.everything, self.root, self.skip_broken)
+        everything, scale = listing.everything, scale_of(self.darkest, self.brightest)
+        broken = looked_at(listing.root, everything, self.root, self.skip_broken, scale).broken
         told = listing.unused()
         if broken:
             told.append(f"{_count('broken image', broken)}: {named(sorted(broken))}")
@@ -125,10 +132,12 @@ class ImageFolder(Domain):
         """Return lazily decoded splits; see `FileExamples`."""
         root, pool, test, notes = self._splits()
         classes = self.classes
-        examples = [_examples(root, files, classes) for files in (pool, test)]
+        scale = scale_of(self.darkest, self.brightest)
+        examples = [_examples(root, files, classes, scale) for files in (pool, test)]
         loaded = LoadedDomain(examples[0], examples[1], classes, notes)
         hashes = content_hashes(root, [*pool.names, *test.names])
         key = order_key(*([hashes[name] for name in part.names] for part in (pool, test)))
+        key += scale.spelled
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.root)
 
     def _splits(self) -> tuple[Path, Files, Files, dict[str, Any]]:
@@ -136,7 +145,9 @@ class ImageFolder(Domain):
         listing = self._listing()
         root, layout, pool, test = listing.root, listing.layout, listing.pool, listing.test
         self._check_classes(pool, test)
-        broken = broken_images(root, listing.everything, self.root, self.skip_broken)
+        scale = scale_of(self.darkest, self.brightest)
+        looked = looked_at(root, listing.everything, self.root, self.skip_broken, scale)
+        broken = looked.broken
         pool, test = (part.only(n not in broken for n in part.names) for part in (pool, test))
         hashes = content_hashes(root, [*pool.names, *test.names])
         if layout.fraction is not None:
@@ -144,6 +155,8 @@ class ImageFolder(Domain):
             is_test = share_of_each_class(keys, pool.classes, layout.fraction)
             pool, test = pool.only(not t for t in is_test), pool.only(is_test)
         self._check_splits(pool, test)
+        depths = {"the pool": looked.of(pool.names), "test": looked.of(test.names)}
+        check_files(self.root, depths, scale)
         notes = {
             "other_files": len(listing.kinds.not_read) + len(listing.kinds.others),
             "unused_images": len(listing.kinds.images) - len(listing.everything),
@@ -228,7 +241,7 @@ def _n_copies(pool: Files, test: Files, hashes: dict[str, str]) -> int:
     return sum(hashes[name] in known for name in test.names)
 
 
-def _examples(root: Path, files: Files, classes: tuple[str, ...]) -> FileExamples:
+def _examples(root: Path, files: Files, classes: tuple[str, ...], scale: Scale) -> FileExamples:
     index = {name: i for i, name in enumerate(classes)}
     labels = np.array([index[name] for name in files.classes], dtype=np.int64)
-    return FileExamples([root / name for name in files.names], labels)
+    return FileExamples([root / name for name in files.names], labels, scale=scale)

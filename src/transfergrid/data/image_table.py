@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import Depth, Scale, check_files, scale_of
 from transfergrid.data.content_splits import named
-from transfergrid.data.image_files import FileExamples, broken_images
+from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present
-from transfergrid.data.table_rows import Input, Row
+from transfergrid.data.table_paths import Places
+from transfergrid.data.table_rows import Input, Row, Rows
 from transfergrid.data.tables import Table
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing
+
+
+class Image(NamedTuple):
+    """An image of a row."""
+
+    file: Path
+    depth: Depth | None
+    """Where it has more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class ImageTable(TableDomain):
         label: the column of labels.
         root: the folder that paths start from; by default the one that the table lies in.
         skip_broken: leave out and count images that do not decode, instead of refusing.
+        brightest: the value that is white in images of more than 8 bits, where it is not clear.
+        darkest: the value that is black there; 0 by default.
     """
 
     file: str
@@ -37,8 +49,11 @@ class ImageTable(TableDomain):
     label: str = "label"
     root: str | None = None
     skip_broken: bool = False
+    brightest: float | None = None
+    darkest: float | None = None
 
     paths: ClassVar[tuple[str, ...]] = (*TableDomain.paths, "root")
+    optional: ClassVar[tuple[str, ...]] = (*TableDomain.optional, "brightest", "darkest")
     left_out: ClassVar[str] = "broken_images"
 
     @property
@@ -53,22 +68,55 @@ class ImageTable(TableDomain):
     def inputs(self, table: Table) -> list[Input | None]:
         """Return each row's image; None for one that does not decode."""
         root = table.file.parent if self.root is None else existing(self.root)
-        names = [present(table, self.path, row) for row in range(len(table))]
-        different = list(dict.fromkeys(names))
-        missing = [name for name in different if not (root / name).is_file()]
+        typed = [present(table, self.path, row) for row in range(len(table))]
+        places = self._places(root, dict.fromkeys(typed), table.name)
+        different, scale = list(dict.fromkeys(places.values())), self._scale
+        looked = looked_at(root, different, table.name, self.skip_broken, scale)
+        hashes = content_hashes(root, [name for name in different if name not in looked.broken])
+        made = {
+            name: Input(Image(root / name, looked.depths.get(name)), (hashes[name],))
+            for name in hashes
+        }
+        return [made.get(places[name]) for name in typed]
+
+    def _places(self, root: Path, typed: Iterable[str], spelled: str) -> dict[str, str]:
+        """Return the file that each name in the table means, from the root."""
+        below = Places(root)
+        try:
+            found = {name: below.find(name) for name in typed}
+        except BadInputError as error:
+            raise BadInputError(f"{spelled}: {error}") from error
+        missing = [name for name, place in found.items() if place is None]
         if missing:
             count = f"{len(missing)} image{'s are' if len(missing) > 1 else ' is'} not there"
             raise BadInputError(
-                f"{table.name}: {count}: {named(missing)}; paths start from "
+                f"{spelled}: {count}: {named(missing)}; paths start from "
                 f"{self.root or root}, or give target.root=..."
             )
-        broken = broken_images(root, different, table.name, self.skip_broken)
-        hashes = content_hashes(root, different)
-        return [None if n in broken else Input(root / n, (hashes[n],)) for n in names]
+        return {name: place for name, place in found.items() if place is not None}
+
+    @property
+    def reading(self) -> str:
+        """What was said to be black and white."""
+        return self._scale.spelled
+
+    @property
+    def _scale(self) -> Scale:
+        return scale_of(self.darkest, self.brightest)
+
+    def rows(self) -> Rows:
+        """See `TableDomain.rows`; makes sure that it is clear what is white in the images."""
+        rows = super().rows()
+        depths = {
+            name: [row.input.value.depth for row in part if row.input.value.depth is not None]
+            for name, part in (("the pool", rows.pool), ("test", rows.test))
+        }
+        check_files(self.file, depths, self._scale)
+        return rows
 
     def examples(
         self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
     ) -> FileExamples:
         """Return lazily decoded images."""
-        files: list[Path] = [row.input.value for row in rows]
-        return FileExamples(files, labels, groups)
+        files: list[Path] = [row.input.value.file for row in rows]
+        return FileExamples(files, labels, groups, self._scale)

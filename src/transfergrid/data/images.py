@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import (
+    COLOURS,
+    FIXED,
+    FLOATS,
+    INTEGERS,
+    PLAIN,
+    SIXTEEN,
+    Depth,
+    Scale,
+    to_grey,
+)
 from transfergrid.data.image_kinds import NEEDED, head_kind
 from transfergrid.errors import BadInputError
 
@@ -20,36 +32,90 @@ SOUND = "sound"
 """The verdict on a file that decodes completely."""
 NO_IMAGE = "not an image"
 
+BITS_TAG = 258
+"""BitsPerSample of TIFF."""
+SCALED = frozenset({"PPM", "JPEG2000"})
+"""Formats that say how deep they are, so that Pillow brings greys to the whole range of 16 bits."""
+
+T = TypeVar("T")
+
 _GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
 
 
-def read_image(file: Path) -> NDArray[np.uint8]:
+def read_image(file: Path, scale: Scale = PLAIN) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, C), C = 1 for grey images and 3 for all others.
 
     The camera's orientation is applied; transparent parts become white; 16-bit greys are scaled
-    by their whole range, so that one file's brightness does not depend on its own contents; of an
-    animation the first frame is taken.
+    by their whole range, so that one file's brightness does not depend on its own contents, or by
+    what was said to be black and white; of an animation the first frame is taken.
 
     Raises:
         BadInputError: the file is no image that can be decoded completely.
     """
-    return decode(file, str(file))
+    return decode(file, str(file), scale)
 
 
-def decode(source: Path | BinaryIO, name: str) -> NDArray[np.uint8]:
+def decode(source: Path | BinaryIO, name: str, scale: Scale = PLAIN) -> NDArray[np.uint8]:
     """Do what `read_image` does, from a file or from bytes; errors call them by this name."""
+    return _decoded(source, name, lambda image, raw_mode: as_array(image, scale))
+
+
+def depth_of(source: Path | BinaryIO, name: str, scale: Scale = PLAIN) -> Depth | None:
+    """Decode an image and tell how deep it is; None if it has 8 bits a channel or fewer.
+
+    Raises:
+        BadInputError: see `read_image`.
+    """
+
+    def look(image: Image.Image, raw_mode: str) -> Depth | None:
+        grey, kind = as_array(image, scale), _deep_kind(image, raw_mode)
+        values = np.asarray(image) if is_deep(image) else grey
+        return Depth.of(kind, values).became(grey) if kind else None
+
+    return _decoded(source, name, look)
+
+
+def may_be_deep(source: Path | BinaryIO) -> bool:
+    """Tell from an image's header, without decoding it, whether it has more than 8 bits."""
+    from PIL import Image
+
+    try:
+        with Image.open(source) as image:
+            return bool(_deep_kind(image, _raw_mode(image)))
+    except Exception:  # what does not open is told when it is decoded
+        return False
+
+
+def _decoded(source: Path | BinaryIO, name: str, use: Callable[[Image.Image, str], T]) -> T:
+    """Return `use` of a decoded image and of how its file keeps pixels."""
     from PIL import Image, ImageOps
 
     know_heic()
     try:
         with warnings.catch_warnings(), Image.open(source) as image:
             warnings.simplefilter("ignore")  # odd metadata, and sizes that are merely large
+            raw_mode = _raw_mode(image)
             image.load()
-            return as_array(ImageOps.exif_transpose(image))
+            turned = ImageOps.exif_transpose(image)
+            turned.format = image.format
+            return use(turned, raw_mode)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
         raise BadInputError(f"broken image {name}: {_reason(error)}") from error
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how an opened file keeps pixels, such as "RGB;16B"; forgotten once it is decoded.
+
+    Of a TIFF's greys the bits that its header names follow, such as "I;16 12".
+    """
+    told = [
+        str(tile[3] if isinstance(tile[3], str) else tile[3][:1])
+        for tile in getattr(image, "tile", ())[:1]
+    ]
+    bits = getattr(image, "tag_v2", {}).get(BITS_TAG, (16,))[0]
+    return "".join(told) + (f" {bits}" if bits != 16 else "")
 
 
 @cache
@@ -63,14 +129,14 @@ def know_heic() -> str:
     return str(pillow_heif.__version__)
 
 
-def verdict(file: Path) -> str:
-    """Return `SOUND`, or why this file does not decode.
+def verdict(file: Path, scale: Scale = PLAIN) -> str:
+    """Return `SOUND`, with the image's `Depth` if it has more than 8 bits, or why it is broken.
 
     Raises:
         OSError: the system could not hand over the file, which says nothing about the image.
     """
     try:
-        read_image(file)
+        depth = depth_of(file, str(file), scale)
     except BadInputError as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno is not None:
@@ -78,15 +144,16 @@ def verdict(file: Path) -> str:
         reason = _reason(cause)
         kind = head_kind(file) if reason == NO_IMAGE else ""
         return f"{kind}: {NEEDED[kind]}" if kind in NEEDED else reason
-    return SOUND
+    return SOUND if depth is None else f"{SOUND} {depth.text()}"
 
 
-def verdict_kind() -> str:
+def verdict_kind(scale: Scale = PLAIN) -> str:
     """Name what `verdict` depends on beside the file: what this Pillow decodes."""
     import PIL
 
     heic = know_heic()
-    return f"image/1/{PIL.__version__}" + (f"/{heic}" if heic else "")
+    told = [part for part in (heic, scale.spelled) if part]
+    return "/".join(["image/2", PIL.__version__, *told])
 
 
 def _reason(error: BaseException) -> str:
@@ -94,10 +161,27 @@ def _reason(error: BaseException) -> str:
     return NO_IMAGE if line.startswith("cannot identify") else line
 
 
-def as_array(image: Image.Image) -> NDArray[np.uint8]:
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether a decoded image has greys of more than 8 bits."""
+    return image.mode.startswith("I;16") or image.mode in {"I", "F"}
+
+
+def _deep_kind(image: Image.Image, raw_mode: str) -> str:
+    """Return what numbers an image's pixels are, if they have more than 8 bits; else ""."""
+    if not is_deep(image):
+        return COLOURS if ";16" in raw_mode else ""
+    if image.format in SCALED and image.mode != "F":
+        return FIXED
+    if image.mode in {"I", "F"}:
+        return INTEGERS if image.mode == "I" else FLOATS
+    return f"{raw_mode.split()[-1]} bits" if " " in raw_mode else SIXTEEN
+
+
+def as_array(image: Image.Image, scale: Scale = PLAIN) -> NDArray[np.uint8]:
     """Return a decoded image of any mode as (H, W, C); see `read_image`."""
-    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
-        return _deep_grey(np.asarray(image))
+    if is_deep(image):
+        values = np.asarray(image)
+        return to_grey(values, *scale.of(values))[:, :, None]
     if "transparency" in image.info or image.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
         return _on_white(image)
     return _channels(image, "L" if image.mode in _GREY else "RGB")
@@ -114,12 +198,3 @@ def _on_white(image: Image.Image) -> NDArray[np.uint8]:
     colours = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     return _channels(Image.alpha_composite(white, colours), "L" if image.mode in _GREY else "RGB")
-
-
-def _deep_grey(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Bring greys of more than 8 bits (H, W) to 0 to 255: integers from 16 bits, floats from 1."""
-    grey = np.nan_to_num(values.astype(np.float64))
-    if np.issubdtype(values.dtype, np.integer):
-        return np.clip(np.rint(grey / 257), 0, 255).astype(np.uint8)[:, :, None]
-    top = 255.0 if grey.max(initial=0) <= 1 else 1.0
-    return np.clip(np.rint(grey * top), 0, 255).astype(np.uint8)[:, :, None]

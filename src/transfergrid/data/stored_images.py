@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.brightness import PLAIN, Depth, Scale
 from transfergrid.data.domain import Examples
-from transfergrid.data.images import decode
+from transfergrid.data.images import decode, depth_of, may_be_deep
 
 
 class StoredImages(Examples):
@@ -21,16 +22,28 @@ class StoredImages(Examples):
         stored: Sequence[bytes | str],
         labels: NDArray[np.int64],
         groups: NDArray[np.str_] | None,
+        scale: Scale = PLAIN,
     ) -> None:
         """Keep bytes or paths; labels and groups are (len(stored),)."""
         self.stored, self.labels, self.groups = stored, labels, groups
+        self.scale = scale
 
     def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Return a list of images (H, W, C)."""
         return [self._image(int(i)) for i in indices]
 
+    def depths(self) -> list[Depth]:
+        """Decode the images of more than 8 bits, and tell how deep they are."""
+        deep = [i for i in range(len(self.stored)) if may_be_deep(self._opened(i)[0])]
+        found = [depth_of(*self._opened(i), self.scale) for i in deep]
+        return [depth for depth in found if depth is not None]
+
     def _image(self, place: int) -> NDArray[np.uint8]:
+        return decode(*self._opened(place), self.scale)
+
+    def _opened(self, place: int) -> tuple[Path | io.BytesIO, str]:
+        """Return where an image is, and what errors call it."""
         kept = self.stored[place]
         if isinstance(kept, str):
-            return decode(Path(kept), kept)
-        return decode(io.BytesIO(kept), f"{len(kept)} bytes of example {place}")
+            return Path(kept), kept
+        return io.BytesIO(kept), f"{len(kept)} bytes of example {place}"

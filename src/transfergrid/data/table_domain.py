@@ -111,6 +111,11 @@ class TableDomain(Domain):
     ) -> Examples:
         """Return these rows, ready to be read."""
 
+    @property
+    def reading(self) -> str:
+        """How the same content is read, where there are several ways."""
+        return ""
+
     left_out: ClassVar[str] = "rows_left_out"
     """What notes call the rows that `inputs` leaves out."""
 
@@ -135,7 +140,7 @@ class TableDomain(Domain):
         rows = self.rows()
         pool, test = (self._examples(rows, part) for part in (rows.pool, rows.test))
         loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
-        key = rows.content()
+        key = rows.content() + self.reading
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
 
     def facts(self) -> dict[str, Any]:

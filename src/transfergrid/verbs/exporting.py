@@ -126,11 +126,15 @@ def exported_config(record: Record, folder: Path) -> Config:
 def inputs_of(record: Record) -> Config:
     """Return what the model takes: its modality and, of texts, how their table was read.
 
+    Of images it says what is black and white in those of more than 8 bits, if that was said.
+
     A data set that finds its columns by itself notes which they are; older records do not say.
     """
     target = build(record.config["target"])
     if target.modality != "text":
-        return {"modality": target.modality}
+        said = {key: getattr(target, key, None) for key in ("darkest", "brightest")}
+        told = {key: value for key, value in said.items() if value is not None}
+        return {"modality": target.modality, **told}
     found = (record.data.notes or {}).get("columns") or ["text"]
     return {
         "modality": target.modality,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from transfergrid.data.brightness import Scale
 from transfergrid.data.content_splits import named
 from transfergrid.data.domain import Examples
 from transfergrid.data.image_files import FileExamples
@@ -48,8 +49,12 @@ def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield part
 
 
-def image_chunks(files: Sequence[str]) -> Iterator[Chunk]:
+def image_chunks(files: Sequence[str], scale: Scale) -> Iterator[Chunk]:
     """Yield the images among these files, and those below folders.
+
+    Args:
+        files: images and folders.
+        scale: what is black and white in those of more than 8 bits.
 
     Raises:
         BadInputError: a file is not there, or a folder holds no images.
@@ -57,7 +62,7 @@ def image_chunks(files: Sequence[str]) -> Iterator[Chunk]:
     names = [name for typed in files for name in _images(typed)]
     for part in chunked(names):
         nothing = np.zeros(len(part), dtype=np.int64)
-        examples = FileExamples([Path(name) for name in part], nothing)
+        examples = FileExamples([Path(name) for name in part], nothing, scale=scale)
         yield Chunk(("file",), [(name,) for name in part], examples)
 
 

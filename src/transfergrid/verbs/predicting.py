@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from transfergrid import trust
+from transfergrid.data.brightness import scale_of
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
 from transfergrid.keeping import WEIGHTS, model_folder
@@ -143,7 +144,7 @@ def chunks_of(
     if any(value is not None for value in (text, pair, encoding, delimiter)):
         told = "--text, --pair, --encoding and --delimiter are about tables of texts"
         raise BadInputError(f"{told}, and this model takes images")
-    return image_chunks(files)
+    return image_chunks(files, scale_of(inputs.get("darkest"), inputs.get("brightest")))
 
 
 def write_predictions(
