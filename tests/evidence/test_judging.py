@@ -161,7 +161,7 @@ def test_the_families_of_cells_are_those_of_their_verdicts(cells):
     cells.arm("a", "noise", 70, base, config=PLACEBO_SOURCE)
     asked = []
 
-    def levels(family, shown):
+    def levels(family, shown, shares):
         asked.append((family, shown))
         return 0.05, 0.05
 
@@ -176,7 +176,7 @@ def test_the_families_of_cells_are_those_of_their_verdicts(cells):
 def test_a_verdict_keeps_the_level_that_its_family_was_given(cells):
     base = cells.arm("scratch")
     cells.arm("a", "glyphs", 72.5, base, sd=1.5)
-    (loose,), (strict,) = judged(cells), judged(cells, levels=lambda family, n: (1e-6, 0.01))
+    (loose,), (strict,) = judged(cells), judged(cells, levels=lambda *_: (1e-6, 0.01))
     assert (loose.verdict, loose.level) == (Kind.POSITIVE, 0.05)
     assert (strict.verdict, strict.level) == (Kind.UNDECIDED, 1e-6)
 

@@ -1,13 +1,17 @@
 """Looking again costs: whatever the looks, all of them together err no more than was declared."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.evidence.families import Family
+from transfergrid.evidence.families import Family, ItemShare
 from transfergrid.evidence.looks import (
+    FORMER,
     RESERVE,
     Look,
     Plan,
@@ -202,3 +206,81 @@ def test_a_damaged_look_is_left_out_and_named_and_the_others_count(tmp_path, dam
 def test_a_level_is_told_where_it_is_not_alpha():
     assert told(0.05, 0.05) == ""
     assert told(0.04, 0.05) == "judged at 4 %"
+
+
+# Spending up to the last seed --------------------------------------------------------------------
+
+
+def looked_long_ago(*numbers):
+    """Return looks as they were kept when Pocock's function was spent by."""
+    return [replace(one, spending=FORMER) for one in looked(*numbers)]
+
+
+def last_level(before, n=20, shares=None, most=20):
+    at_last = levels(before, lambda family: 0.05, {NAME: Plan(3, most)})
+    return at_last(FAMILY, seen(n), shares or {})[0]
+
+
+def test_declared_last_seeds_are_spent_up_to_by_hwang_shih_and_decani():
+    """Golden: looks at 3, 5 and 10 of 20 seeds leave 4.2 % for the last."""
+    assert last_level([], 3) == pytest.approx(0.002737953792850245)
+    assert last_level(looked(3, 5, 10)) == pytest.approx(0.042033440799704565, rel=1e-6)
+
+
+def test_what_old_looks_have_spent_stays_spent():
+    """Golden: by Pocock's function the last of them leaves 2.6 %."""
+    old = looked_long_ago(3, 5, 10)
+    assert last_level(old) == pytest.approx(0.025660634390402486, rel=1e-6)
+    mixed = [*old[:2], *looked(3, 5, 10)[2:]]
+    assert last_level(old) < last_level(mixed) < last_level(looked(3, 5, 10))
+    assert last_level(looked_long_ago(3, 10), 11) == 0.0  # ten have spent more than eleven may
+    without = levels(old, lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20))
+    now = levels(looked(3, 5, 10), lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20))
+    assert without == now  # where no last seed was declared nothing has changed
+
+
+def test_evidence_is_counted_by_what_seeds_lessen():
+    """With half of SE² from items at 5 seeds, these hold 5/8 of what 20 will: f = (1/8)/(1/5)."""
+    half = {"a": ItemShare(5, 0.5)}
+    expected = 0.05 * (math.exp(2 * 0.625) - 1) / (math.exp(2) - 1)
+    assert last_level([], 5, half) == pytest.approx(expected)
+    assert last_level([], 5, half) > last_level([], 5)
+    assert last_level([], 20, half) == pytest.approx(0.05)
+
+
+def test_the_first_look_freezes_what_comes_of_items():
+    first = [replace(one, item_shares={NAME: {"a": ItemShare(5, 0.5)}}) for one in looked(5)]
+    later = {"a": ItemShare(10, 0.9)}
+    frozen = last_level(first, 10)
+    assert frozen == last_level(first, 10, later)  # whatever was seen since
+    assert frozen != last_level(looked(5), 10)
+    assert last_level(looked(5), 10) == last_level(looked(5), 10, later)  # none was kept then
+
+
+def test_shares_are_rounded_down_so_that_looks_are_not_taken_for_too_alike():
+    assert [ItemShare.of(5, share).share for share in (0.0, 0.29, 0.3, 1.0)] == [0.0, 0.2, 0.3, 0.9]
+
+
+def test_looks_with_items_err_no_more_than_they_may():
+    """Planted: half of SE² at five seeds is luck that all seeds share."""
+    rng = np.random.default_rng(1)
+    share, seeds, studies = ItemShare(5, 0.5), (5, 10, 20), 40_000
+    common = rng.normal(0, (1 / 5) ** 0.5, size=(studies, 1))  # as much as five seeds leave
+    gains = rng.normal(size=(studies, 20)) + common
+    wrong = np.zeros(studies, dtype=bool)
+    for i, n in enumerate(seeds):
+        z = gains[:, :n].mean(axis=1) / (1 / n + share.weight()) ** 0.5
+        level = nominal(seeds[: i + 1], 5, 0.05, 20, share.weight())
+        wrong |= 2 * stats.norm.sf(np.abs(z)) <= level
+    assert wrong.mean() == pytest.approx(0.05, abs=0.004)
+
+
+def test_what_a_look_spent_by_comes_back(tmp_path):
+    ledger = Ledger(tmp_path)
+    shares = {NAME: {"a": ItemShare(5, 0.4), "b": ItemShare(5, 0.4), "c": ItemShare(6, 0.0)}}
+    keep(ledger, replace(look(5), item_shares=shares))
+    (found,) = looks(ledger)
+    assert (found.item_shares, found.spending) == (shares, "hwang_shih_decani")
+    kept = {"at": "2025-12-31", "by": "verdicts", "seeds": {NAME: {"0 1": ["a"]}}}
+    ledger.write_document("looks", {**kept, "declaration": {}})  # as it was kept before
+    assert (looks(ledger)[0].item_shares, looks(ledger)[0].spending) == ({}, FORMER)

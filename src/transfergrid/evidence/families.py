@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
@@ -25,8 +25,37 @@ class Family(NamedTuple):
 
 Seen = Mapping[str, frozenset[int]]
 """The seeds that are looked at, by arm as `arm_of` spells it."""
-Levels = Callable[[Family, Seen], tuple[float, float]]
-"""Gives the error that a family may make at these seeds, and later with more; see `looks`."""
+
+
+class ItemShare(NamedTuple):
+    """What part of an arm's SE² comes of test items, which further seeds do not lessen."""
+
+    seeds: int
+    """With so many seeds."""
+    share: float
+    """From 0 to .9, in tenths, rounded down: what looks have in common is not to be overrated."""
+
+    @classmethod
+    def of(cls, seeds: int, share: float) -> ItemShare:
+        """Round a share."""
+        return cls(seeds, min(int(10 * share + 1e-9), 9) / 10)
+
+    def weight(self) -> float:
+        """Return w, where SE² is as 1/n + w with n seeds."""
+        return self.share / (1 - self.share) / self.seeds
+
+
+Shares = Mapping[str, ItemShare]
+"""By arm as `arm_of` spells it."""
+
+
+class Levels(Protocol):
+    """Gives the error that a family may make at these seeds, and later with more; see `looks`."""
+
+    def __call__(self, family: Family, shown: Seen, shares: Shares = ...) -> tuple[float, float]:
+        """Return both; `shares` are those of this look."""
+
+
 RulesOf = Callable[[Family], Rules]
 """Gives what a family is decided by, where families of one ledger were declared apart."""
 
@@ -70,6 +99,16 @@ def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
         if one.n > 1:
             arm = _spelled(one.source_part, one.strategy_part, one.training_part)
             found[family_of(one)][arm] = frozenset(one.seeds)
+    return dict(found)
+
+
+def shares_in(verdicts: Iterable[Verdict]) -> dict[Family, dict[str, ItemShare]]:
+    """Return what part of SE² comes of test items, by family and arm, where that is known."""
+    found: defaultdict[Family, dict[str, ItemShare]] = defaultdict(dict)
+    for one in verdicts:
+        if one.n > 1 and one.items_share is not None:
+            arm = _spelled(one.source_part, one.strategy_part, one.training_part)
+            found[family_of(one)][arm] = ItemShare.of(one.n, one.items_share)
     return dict(found)
 
 

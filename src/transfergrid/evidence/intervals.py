@@ -59,6 +59,12 @@ class Estimate:
         """Return whether the error covers new seeds and new test items."""
         return self.scope in CROSSED
 
+    @property
+    def items_share(self) -> float | None:
+        """Return what part of SE² further seeds do not lessen; None where items are not crossed."""
+        whole = self.by_blocks + self.by_items
+        return self.by_items / whole if self.is_crossed and self.se else None
+
     def se_with(self, n: int) -> tuple[float, float]:
         """Return standard error and degrees of freedom as they are foreseen for `n` >= 2 blocks."""
         a, b = self.by_blocks * self.n / n, self.by_items

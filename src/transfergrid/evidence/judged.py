@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,10 +25,12 @@ from transfergrid.evidence.families import (
     Levels,
     RulesOf,
     Seen,
+    Shares,
     each,
     families_of,
     seen_in,
     seen_of,
+    shares_in,
 )
 from transfergrid.evidence.judging import Code, judge
 from transfergrid.evidence.outcomes import Outcomes
@@ -119,7 +121,8 @@ class Bench:
 
     def note_look(self, verdicts: list[Verdict], by: str) -> None:
         """Write down that these verdicts were shown; nothing where results cannot be written."""
-        self._note({looks.named(f): shown for f, shown in seen_in(verdicts).items()}, by)
+        shares = {looks.named(f): of for f, of in shares_in(verdicts).items()}
+        self._note({looks.named(f): shown for f, shown in seen_in(verdicts).items()}, by, shares)
 
     def note_gains(self, cells: Container[str], by: str, over: str | None = None) -> None:
         """Write down that the gains of these cells were shown, be it without verdicts."""
@@ -127,9 +130,11 @@ class Bench:
         shown = seen_of(over_baseline(results, over) if over else results)
         self._note({looks.named(family): seeds for family, seeds in shown.items()}, by)
 
-    def _note(self, seen: dict[str, Seen], by: str) -> None:
+    def _note(
+        self, seen: dict[str, Seen], by: str, shares: Mapping[str, Shares] | None = None
+    ) -> None:
         at = datetime.now(UTC).isoformat(timespec="microseconds")
-        look = looks.Look(at, by, seen, self.declaration.plain())
+        look = looks.Look(at, by, seen, self.declaration.plain(), shares or {})
         try:
             looks.keep(self.ledger, look)
         except OSError as error:

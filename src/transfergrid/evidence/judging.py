@@ -21,7 +21,7 @@ from transfergrid.evidence.arms import Key
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.fallen import told as about_fallen
-from transfergrid.evidence.families import Family, Levels, RulesOf, arm_of, each, kind_of
+from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each, kind_of
 from transfergrid.evidence.gains import (
     block_gains,
     estimated,
@@ -124,7 +124,13 @@ def judge(
     for family, compared in families.items():
         decided_by = rules_of(family)
         shown = {arm_of(c.key[0]): frozenset(c.seeds) for c in compared}
-        at = levels(family, shown) if levels else (decided_by.alpha, decided_by.alpha)
+        shares = {
+            arm_of(c.key[0]): ItemShare.of(len(c.pairs), share)
+            for c in compared
+            if (share := c.estimate.items_share) is not None
+        }
+        alpha = decided_by.alpha
+        at = levels(family, shown, shares) if levels else (alpha, alpha)
         verdicts += table.family(compared, decided_by, primary, *at)
     return sorted(noted(verdicts), key=_order)
 
@@ -276,6 +282,7 @@ class _Table:
             fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
             stale=sum(self._is_stale(cell) for cell in cells),
             items=estimate.items,
+            items_share=estimate.items_share,
             seconds=mean_seconds(cells),
             source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
             seeds=compared.seeds,

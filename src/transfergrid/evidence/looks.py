@@ -1,10 +1,15 @@
 """What looking costs: an error that is spent, look by look, as seeds are added.
 
 A family that is tested, given more seeds and tested again errs more often than it says. So every
-look at its verdicts is kept, and each is allowed a part of the error only: after Lan and DeMets
-(1983) with Pocock's spending function, at the p values' nominal level (Armitage, McPherson and Rowe
-1969). A family that was never looked at before loses little; seeds that were declared beforehand
-lose nothing. Each arm is charged for the seeds that were seen of it, a family as its dearest arm.
+look at its verdicts is kept, and each is allowed a part of the error only (see `boundaries`): by
+the function of Hwang, Shih and DeCani up to the last seed, where that was declared (`max_seeds`),
+else by Pocock's with a reserve. A family that was never looked at before loses little; seeds that
+were declared beforehand lose nothing. Each arm is charged for the seeds that were seen of it, a
+family as its dearest arm.
+
+Evidence is counted by 1/SE², not by seeds, where the last seed was declared: of an error that comes
+of test items seeds add little, so an early look has seen more than its share of them, and two looks
+are more alike. What share of SE² comes of items is taken from an arm's first look, and stays.
 """
 
 from __future__ import annotations
@@ -12,19 +17,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from math import e, log, sqrt
-from typing import Annotated, Any, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, NotRequired
 
-import numpy as np
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from transfergrid.border import Reader
-from transfergrid.evidence.families import Family, Levels, Seen
+from transfergrid.evidence.boundaries import hwang_shih_decani, nominal_levels, pocock
+from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
 from transfergrid.ledger import Ledger
 
 RESERVE = 0.2
 """The part of the error that is kept for seeds added after those that were declared."""
+
+
+SPENDING, FORMER = "hwang_shih_decani", "pocock"
+"""Functions that error is spent by up to the last seed that was declared: now, and at first."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,10 @@ class Look:
     """Seed blocks by arm, of each family as `named` spells it."""
     declaration: dict[str, Any] = field(default_factory=dict)
     """What was declared then."""
+    item_shares: Mapping[str, Shares] = field(default_factory=dict)
+    """By family and arm, what part of SE² came of test items."""
+    spending: str = SPENDING
+    """The function that error was spent by, where the last seed was declared."""
 
 
 class Plan(NamedTuple):
@@ -60,6 +73,7 @@ def keep(ledger: Ledger, look: Look) -> None:
     earlier = looks(ledger)
     if any(_is_news(earlier, name, shown) for name, shown in look.seeds.items()):
         kept = {**asdict(look), "seeds": {k: _packed(v) for k, v in look.seeds.items()}}
+        kept["item_shares"] = {k: _packed_shares(v) for k, v in look.item_shares.items()}
         ledger.write_document("looks", {"id": f"{look.at}-{len(earlier)}", **kept})
 
 
@@ -80,6 +94,20 @@ def _unpacked(kept: Mapping[str, Sequence[str]]) -> Seen:
     return {arm: shown[seeds] for seeds, arms in kept.items() for arm in arms}
 
 
+def _packed_shares(shares: Shares) -> dict[str, list[str]]:
+    """Return arms by the share that they have in common."""
+    found: dict[str, list[str]] = {}
+    for arm, one in sorted(shares.items()):
+        found.setdefault(f"{one.seeds} {one.share:.1f}", []).append(arm)
+    return found
+
+
+def _unpacked_shares(kept: Mapping[str, Sequence[str]]) -> dict[str, ItemShare]:
+    told = {text: ItemShare(int(text.split()[0]), float(text.split()[1])) for text in kept}
+    return {arm: told[text] for text, arms in kept.items() for arm in arms}
+
+
+_Shares = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8} 0[.][0-9]$")]
 _Seeds = Annotated[str, Field(pattern=r"^(-?[0-9]{1,19}( -?[0-9]{1,19})*)?$")]
 
 
@@ -97,6 +125,8 @@ class _Kept(TypedDict):
     by: str
     seeds: dict[str, dict[_Seeds, list[str]]]
     declaration: _Declared
+    item_shares: NotRequired[dict[str, dict[_Shares, list[str]]]]
+    spending: NotRequired[str]
 
 
 _kept: Reader[_Kept] = Reader(_Kept)
@@ -110,7 +140,9 @@ def read_look(text: bytes) -> Look:
     """
     kept = _kept(text)
     seeds = {family: _unpacked(shown) for family, shown in kept["seeds"].items()}
-    return Look(kept["at"], kept["by"], seeds, {**kept["declaration"]})
+    shares = {name: _unpacked_shares(of) for name, of in kept.get("item_shares", {}).items()}
+    declaration, spending = {**kept["declaration"]}, kept.get("spending", FORMER)
+    return Look(kept["at"], kept["by"], seeds, declaration, shares, spending)
 
 
 def looks(ledger: Ledger) -> list[Look]:
@@ -152,109 +184,124 @@ def levels(
         plans: what was declared of each family's seeds, by its name.
     """
 
-    def level(family: Family, shown: Seen) -> tuple[float, float]:
+    def level(
+        family: Family, shown: Seen, shares: Shares = MappingProxyType({})
+    ) -> tuple[float, float]:
         allowed, name = alpha(family), named(family)
         plan = (plans or {}).get(name, Plan())
         charged = {
-            _charged(history(earlier, name, arm), now, _known(earlier, name, arm))
-            for arm, now in shown.items()
-            if now
+            _charged(earlier, name, arm, now, shares.get(arm)) for arm, now in shown.items() if now
         }
-        both = [_priced(*one, plan, allowed) for one in charged]
+        both = [_priced(one, plan, allowed) for one in charged]
         least = [min(level) for level in zip(*both, strict=True)] or [allowed, allowed]
         return least[0], least[1]
 
     return level
 
 
+class _Charge(NamedTuple):
+    """What an arm is charged for."""
+
+    seen: tuple[int, ...]
+    """How many seeds were known at each look up to this one."""
+    is_whole: bool
+    """Whether this look shows them all: one that shows new seeds without the old ones may reject
+    where a look at all would not."""
+    former: int
+    """How many of these looks spent by `FORMER`."""
+    weight: float
+    """See `ItemShare`."""
+
+
 def _charged(
-    before: Sequence[int], now: frozenset[int], known: frozenset[int]
-) -> tuple[tuple[int, ...], bool]:
-    """Return how many seeds were known at each look up to this one, and whether it shows them all.
-
-    A look that shows new seeds without the old ones may reject where a look at all would not.
-    """
+    earlier: Sequence[Look], name: str, arm: str, now: frozenset[int], share: ItemShare | None
+) -> _Charge:
+    known, before = _known(earlier, name, arm), tuple(history(earlier, name, arm))
+    former = len(history([look for look in earlier if look.spending == FORMER], name, arm))
+    kept = (look.item_shares.get(name, {}).get(arm) for look in earlier)
+    first = next((one for one in kept if one), None if before else share)
+    weight = first.weight() if first else 0.0
     if now <= known:
-        return tuple(before), True
-    return (*before, len(now | known)), known <= now
+        return _Charge(before, True, former, weight)
+    return _Charge((*before, len(now | known)), known <= now, former, weight)
 
 
-def _priced(seen: tuple[int, ...], is_whole: bool, plan: Plan, alpha: float) -> tuple[float, float]:
-    """Return an arm's level at the last of these looks, and at one with more seeds."""
-    n, most = seen[-1], plan.most
+def _priced(arm: _Charge, plan: Plan, alpha: float) -> tuple[float, float]:
+    """Return an arm's level at the last of its looks, and at one with more seeds."""
+    seen, most = arm.seen, plan.most
+    n, former = seen[-1], arm.former if most else 0
     planned = plan.seeds or seen[0]  # of what was never declared, the first look is the plan
-    if is_whole:
-        level = nominal(seen, planned, alpha, most)
+    weight = arm.weight if most else 0.0
+    if arm.is_whole:
+        level = nominal(seen, planned, alpha, most, weight, former)
     else:  # other seeds than before: what may be spent, whatever was seen
-        level = spent(n, planned, alpha, most) - spent(seen[-2], planned, alpha, most)
+        before = spent(seen[-2], planned, alpha, most, weight)
+        level = spent(n, planned, alpha, most, weight) - before
     more = max(most, n) if most else 2 * n  # the last look, or one that has the seeds doubled
-    return level, nominal((*seen, more), planned, alpha, most) if more > n else 0.0
+    if more <= n:
+        return level, 0.0
+    return level, nominal((*seen, more), planned, alpha, most, weight, former)
 
 
-def spent(n: int, declared: int, alpha: float, most: int | None = None) -> float:
+def spent(
+    n: int, declared: int, alpha: float, most: int | None = None, weight: float = 0.0
+) -> float:
     """Return how much error may be spent by the look at `n` seeds.
 
-    Pocock's function up to `most` seeds, where these are declared to be the last; else up to
-    `declared`, by when all but the reserve may be spent. Of the reserve 1 − declared/n may be spent
-    with n seeds.
+    By the function of Hwang, Shih and DeCani up to `most` seeds, where these are declared to be the
+    last. Else by Pocock's up to `declared`, by when all but the reserve may be spent: of the
+    reserve 1 − declared/n may be spent with n seeds.
+
+    Args:
+        n: how many seeds are known.
+        declared: how many were planned.
+        alpha: the error of all looks together.
+        most: beyond which there will be none.
+        weight: of test items, see `ItemShare`.
     """
-    last = max(most, declared) if most else declared
-    reserve = 0.0 if most else RESERVE
-    part = log(1 + (e - 1) * min(n / last, 1.0))
-    return alpha * ((1 - reserve) * part + reserve * max(1 - last / n, 0.0))
+    if most:
+        last = max(most, declared)
+        return alpha * hwang_shih_decani(_evidence(n, weight) / _evidence(last, weight))
+    late = max(1 - declared / n, 0.0)
+    return alpha * ((1 - RESERVE) * pocock(n / declared) + RESERVE * late)
+
+
+def _evidence(n: int, weight: float) -> float:
+    """Return 1/SE² with n seeds, in the unit of one seed's."""
+    return n / (1 + weight * n)
 
 
 @lru_cache(maxsize=1024)
-def nominal(seeds: tuple[int, ...], declared: int, alpha: float, most: int | None = None) -> float:
+def nominal(
+    seeds: tuple[int, ...],
+    declared: int,
+    alpha: float,
+    most: int | None = None,
+    weight: float = 0.0,
+    former: int = 0,
+) -> float:
     """Return the two-sided level of the last of several looks.
 
     With it, and those of the looks before it, the chance that any of them rejects without cause is
-    what may be `spent` by now. Two looks' statistics correlate at least by √(n₁/n₂), for later
-    seeds include the earlier ones and the test items are the same.
+    what may be `spent` by now. Two looks' statistics correlate at least by the root of their
+    evidence's ratio, for later seeds include the earlier ones and the test items are the same.
 
     Args:
         seeds: of each look, ascending.
         declared: see `spent`.
         alpha: see `spent`.
         most: see `spent`.
+        weight: see `spent`.
+        former: looks, the first ones, that spent by Pocock's function: no later one takes that
+            back.
     """
-    budgets = [spent(n, declared, alpha, most) for n in seeds]
-    allowed = [b - a for a, b in zip([0.0, *budgets], budgets, strict=False)]
-    return _levels(seeds, tuple(allowed))[-1]
-
-
-_STEP, _FAR = 0.02, 9.0
-
-
-def _levels(seeds: Sequence[int], allowed: Sequence[float]) -> list[float]:
-    """Return each look's nominal level, by carrying on the density of what was not yet rejected.
-
-    The density is that of z, on a grid; from look to look z' = √(n/n') z + √(1 − n/n') noise.
-    """
-    from scipy.special import ndtr, ndtri
-
-    grid = np.arange(-_FAR, _FAR + _STEP / 2, _STEP)
-    density = np.exp(-(grid**2) / 2) / sqrt(2 * np.pi)
-    found: list[float] = []
-    for k, error in enumerate(allowed):
-        if k:
-            share = seeds[k - 1] / seeds[k]
-            width = sqrt(1 - share)
-            steps = (grid[:, None] - sqrt(share) * grid[None, :]) / width
-            kernel = np.exp(-(steps**2) / 2) / (sqrt(2 * np.pi) * width)
-            density = kernel @ density * _STEP
-        if error <= 1e-12:
-            found.append(0.0)
-            continue
-        beyond = np.cumsum((density + density[::-1])[::-1])[::-1] * _STEP  # P(|z| >= grid)
-        half = len(grid) // 2
-        if k:  # the sum counts whole steps, so the bound lies half a step further out
-            bound = float(np.interp(-error, -beyond[half:], grid[half:])) + _STEP / 2
-        else:
-            bound = float(ndtri(1 - error / 2))
-        found.append(float(2 * ndtr(-bound)))
-        density = np.where(np.abs(grid) < bound, density, 0.0)
-    return found
+    budgets: list[float] = []
+    for k, n in enumerate(seeds):
+        by_now = spent(n, declared, alpha, most, weight)
+        if k < former and most:
+            by_now = max(by_now, alpha * pocock(n / max(most, declared)))
+        budgets.append(max([by_now, *budgets[-1:]]))
+    return nominal_levels([_evidence(n, weight) for n in seeds], budgets)[-1]
 
 
 def told(level: float, alpha: float) -> str:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from transfergrid.evidence.comparisons import exploratory, over
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.fallen import fallen_among
-from transfergrid.evidence.families import Family, Levels, RulesOf, Seen, each, family_of
+from transfergrid.evidence.families import (
+    Family,
+    Levels,
+    RulesOf,
+    Seen,
+    Shares,
+    each,
+    family_of,
+)
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
@@ -106,7 +115,9 @@ def _over_others(
 def _levels_of(verdicts: Sequence[Verdict], rules: RulesOf) -> Levels:
     found = {family_of(verdict): verdict.level for verdict in verdicts}
 
-    def level(family: Family, shown: Seen) -> tuple[float, float]:
+    def level(
+        family: Family, shown: Seen, shares: Shares = MappingProxyType({})
+    ) -> tuple[float, float]:
         allowed = found.get(family, rules(family).alpha)
         return allowed, allowed
 

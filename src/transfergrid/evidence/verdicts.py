@@ -72,7 +72,8 @@ class Verdict:
     validation: float | None = None
     """Mean validation score of the arm; by this, never by the test score, an arm is recommended."""
     scope: str | None = None
-    """What the interval covers: "seeds and test items", "this test set" or "this model"."""
+    """What the interval covers: "seeds and test items", "seeds and groups of test items", "this
+    test set" or "this model"."""
     se: float | None = None
     df: float | None = None
     level: float = 0.05
@@ -107,7 +108,9 @@ class Verdict:
     """Pairs with a run that fell far below its arm's other seeds; see `evidence.fallen`."""
     stale: int = 0
     items: int = 1
-    """Test items crossed with the seeds; 1 if they were not."""
+    """Test items, or groups of them (see `scope`), crossed with the seeds; 1 if they were not."""
+    items_share: float | None = None
+    """What part of SE² comes of test items, which further seeds do not lessen."""
     seconds: float | None = None
     """Mean wall-clock time of a cell, without training its source."""
     source_seconds: float | None = None
