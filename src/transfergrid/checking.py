@@ -40,6 +40,8 @@ def check_parts(cell: CellConfig) -> int:
     trained = student.build() if student is not None else backbone
     if teacher is not None and trained is not None and backbone is not None:
         check_same_inputs(backbone, trained)
+    for network in (backbone, trained):
+        assert network is None or network.dim > 0  # its inputs are of a size that it takes
     strategy.attach(trained, target.classes, training, cell.seed)
     return kept_bytes(strategy)
 

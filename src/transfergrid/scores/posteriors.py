@@ -49,12 +49,12 @@ def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
 
 def classifier_in_file(source: Source, backbone: Backbone) -> tuple[Floats, Floats] | None:
     """Return weight and bias of the linear classifier that a weight file held, if it held one."""
-    from transfergrid.sources import weights
+    from transfergrid.sources import state_dicts, weights
 
     file, left_out = getattr(source, "file", None), backbone.notes.get("weights_left_out")
     if not file or not left_out:
         return None
-    held = weights.unwrapped(weights.read(file), backbone.network.state_dict())
+    held = state_dicts.unwrapped(weights.read(file), backbone.network.state_dict().keys())
     parts = {name: held[name].double().numpy() for name in left_out if name in held}
     matrices = [part for part in parts.values() if part.shape[1:] == (backbone.dim,)]
     vectors = [part for part in parts.values() if part.ndim == 1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
@@ -49,12 +50,17 @@ class Backbone(nn.Module, ABC):
         head_names: submodules of `network` that would be its classifier, had it one.
         architecture: canonical text of everything about it that is not weights.
         preprocess: makes its inputs.
+        title: its name in messages, where that is shorter.
         notes: plain values for a cell's record, such as which weights were left out.
+        image_shape: channels, height and width of its inputs, where these are images.
+        ways: how another "size" and number of "channels" is asked for, with `{}` for the number.
     """
 
     network: nn.Module
     former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Patterns in the names that old weight files bear, and what stands for them now."""
+    image_shape: tuple[int, int, int] | None = None
+    ways: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class Backbone(nn.Module, ABC):
         self.preprocess = preprocess
         self.head_names = head_names
         self.notes: dict[str, Any] = {}
+        self.title = architecture
         self._dim: int | None = None
 
     @abstractmethod
@@ -109,8 +116,7 @@ class Backbone(nn.Module, ABC):
             BadInputError: it gives anything but one vector per example.
         """
         if self._dim is None:
-            with evaluating(self), torch.no_grad():
-                shape = tuple(self.embed(self.example()).shape)
+            shape = self._shape()
             if len(shape) != 2:
                 raise BadInputError(
                     f"{self.architecture} gives outputs of shape {shape} for one example; "
@@ -118,6 +124,17 @@ class Backbone(nn.Module, ABC):
                 )
             self._dim = shape[1]
         return self._dim
+
+    def _shape(self) -> tuple[int, ...]:
+        try:
+            with evaluating(self), torch.no_grad():
+                return tuple(self.embed(self.example()).shape)
+        except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            shape = self.image_shape
+            pixels = f"images of {shape[-1]} pixels" if shape else "its own example inputs"
+            way = f"; {self.ways['size'].format('PIXELS')}" if "size" in self.ways else ""
+            raise BadInputError(f"{self.title} takes no {pixels}: {reason}{way}") from error
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that stand for architecture and weights."""

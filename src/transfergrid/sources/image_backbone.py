@@ -19,6 +19,7 @@ class ImageBackbone(Backbone):
     """A network from images to embeddings that can be traced, and so be cut."""
 
     preprocess: ImagePreprocess
+    image_shape: tuple[int, int, int]
 
     def __init__(
         self,

@@ -55,7 +55,9 @@ class SmallCNN(Architecture):
         half = (0.5,) * self.channels
         preprocess = ImagePreprocess((self.size, self.size), self.channels, half, half, "bilinear")
         text = f"small_cnn {self.size} {self.channels} {list(self.widths)}"
-        return ChildBlocks(self._network(), text, preprocess)
+        made = ChildBlocks(self._network(), text, preprocess)
+        made.ways = {k: f"source.architecture.{k}={{}}" for k in ("size", "channels")}
+        return made
 
     def _network(self) -> nn.Module:
         from torch import nn

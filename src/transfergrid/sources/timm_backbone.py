@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 
 from torch import nn
 
@@ -14,6 +15,13 @@ from transfergrid.sources.images import INTERPOLATIONS, ImagePreprocess
 
 class TimmBackbone(ImageBackbone):
     """A timm model without classifier; its blocks are timm's own layer groups."""
+
+    ways = MappingProxyType(
+        {
+            "size": "source.architecture.size={}",
+            "channels": "'source.architecture.options={{in_chans: {}}}'",
+        }
+    )
 
     def __init__(
         self,

@@ -30,6 +30,13 @@ FEWEST_STAGES = 3
 class TorchvisionBackbone(ImageBackbone):
     """A torchvision model up to what its classifier takes."""
 
+    ways = types.MappingProxyType(
+        {
+            "size": "source.architecture.size={}",
+            "channels": "torchvision's take 3, a network of your own any (docs/own_network.md)",
+        }
+    )
+
     former_names = (
         (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2"),
         (r"\.mlp\.linear_1\.", ".mlp.0."),

@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.errors import BadInputError, did_you_mean
-from transfergrid.sources import model_folder, weights
+from transfergrid.sources import model_folder, state_dicts, weights
 
 HEADS = ("pooler", "pooler_activation", "cls", "classifier", "lm_head", "score")
 """Modules of checkpoints that may be left out even where names tell nothing else about them."""
+WAYS = {
+    "size": "'source.architecture.options={{image_size: {}}}'",
+    "channels": "'source.architecture.options={{num_channels: {}}}'",
+}
+"""How another size of images or number of channels is asked for."""
 ATTENTION = "eager"
 """The plain formula: the same numbers on every machine and in both directions."""
 
@@ -113,7 +118,7 @@ def _is_double(config: Any) -> bool:
 
 def network(
     cls: Any, config: Any, files: list[str] | None, name: str, pooler: bool
-) -> tuple[nn.Module, dict[str, list[str]]]:
+) -> tuple[nn.Module, dict[str, Any]]:
     """Return a model and, as notes for the record, which weights of its files were left out.
 
     Args:
@@ -156,14 +161,15 @@ def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 def _pretrained(
     cls: Any, config: Any, files: list[str], name: str, pooler: bool
-) -> tuple[nn.Module, dict[str, list[str]]]:
+) -> tuple[nn.Module, dict[str, Any]]:
     blank = blank_network(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
     given: dict[str, Tensor] = {}
     for file in files:
         given |= weights.read(file)
-    given = weights.unwrapped(given, {*own, *(prefix + name for name in own)})
+    held, inner = given, {prefix + name for name in own}
+    given = state_dicts.unwrapped(held, own, inner, {*own, *inner}, file=files[0])
     with quiet():
         made, report = cls.from_pretrained(
             None,
@@ -175,7 +181,12 @@ def _pretrained(
             **_pooling(cls, pooler),
         )
     complaint = f"{files[0]} does not fit {name}"
-    return made.float().train(), _check(report, given, blank, complaint)
+    notes: dict[str, Any] = _check(report, given, blank, complaint)
+    notes["weights_left_out"] += state_dicts.beside(held, given)
+    loaded = dict(made.named_parameters())
+    state_dicts.check_finite(loaded, dict.fromkeys(loaded, torch.zeros(())), files[0])
+    weights.tell_if_empty(loaded, files[0], notes)
+    return made.float().train(), notes
 
 
 def _check(
@@ -195,13 +206,20 @@ def _check(
         or name.removeprefix(prefix).partition(".")[0] in HEADS
     ]
     left = [name for name in unknown if name not in heads]
+    theirs = {name.removeprefix(prefix): tuple(tensor.shape) for name, tensor in given.items()}
     rows = report["mismatched_keys"]  # names, in some versions with shapes
     names = sorted(row if isinstance(row, str) else row[0] for row in rows)
     other = [_both_shapes(name.removeprefix(prefix), prefix, given, blank) for name in names]
     missing = sorted(report["missing_keys"])
     fresh = [name for name in missing if _is_pooled_norm(name.removeprefix(prefix), blank)]
     lacking = [name for name in missing if name not in fresh]
-    weights.refuse(complaint, blank.state_dict(), lacking, left, other)
+    ours = {name: tuple(tensor.shape) for name, tensor in blank.state_dict().items()}
+    shared = [name.removeprefix(prefix) for name in names]
+    pairs = {n: (theirs[n], ours[n]) for n in shared if n in theirs and n in ours}
+    side, channels = (getattr(blank.config, key, None) for key in ("image_size", "num_channels"))
+    shape = (channels, side, side) if isinstance(channels, int) and isinstance(side, int) else None
+    hint = state_dicts.shape_hint(pairs, shape, WAYS)
+    weights.refuse(complaint, blank.state_dict(), lacking, left, other, hint)
     notes = {"weights_left_out": heads}
     return {**notes, "weights_missing": fresh} if fresh else notes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +31,8 @@ class VisionBackbone(LayeredBackbone):
     """An image model; the stages of a hierarchical one are its blocks."""
 
     preprocess: ImagePreprocess
+    image_shape: tuple[int, int, int]
+    ways = MappingProxyType({"size": "source.architecture.size={}"})
 
     def __init__(
         self, network: nn.Module, architecture: str, preprocess: ImagePreprocess, pools: bool
@@ -65,16 +68,9 @@ class VisionBackbone(LayeredBackbone):
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, preprocess, pools)
         backbone.notes |= notes
-        backbone.check_size(name)
+        backbone.title = name
+        assert backbone.dim > 0
         return backbone
-
-    def check_size(self, name: str) -> None:
-        """Raise `BadInputError` unless the network takes images of this size."""
-        try:
-            assert self.dim > 0
-        except (RuntimeError, ValueError, AssertionError) as error:
-            what = f"{name} takes no images of {self.preprocess.size[0]} pixels"
-            raise BadInputError(f"{what}: {' '.join(str(error).split())}") from error
 
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """See `LayeredBackbone.unpacked`."""

@@ -1,4 +1,7 @@
-"""Weights in files: safetensors, or a state dict that torch saved. No other pickle is opened."""
+"""Weights in files: safetensors, or a state dict that torch saved. No other pickle is opened.
+
+What a file is, its contents say: endings such as .ckpt, .th or .tar mean nothing here.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,22 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError
+from transfergrid.sources import state_dicts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from transfergrid.sources.backbone import Backbone
 
-SAFETENSORS = ".safetensors"
-TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-SUFFIXES = (SAFETENSORS, *TORCH_SUFFIXES)
-
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
-"""Under which training programs keep the state dict in a larger dict."""
-WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "backbone.")
-"""What wrapping a network puts before all of its names."""
-
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First pickle in files of torch before 1.6."""
 _TENSOR_MODULES = ("torch", "collections")
 """Top modules of all that a pickled state dict refers to."""
-_SHOWN = 3
+_PLAIN = {
+    *(("builtins", "set"), ("builtins", "complex"), ("builtins", "bytearray")),
+    *(("__builtin__", "set"), ("__builtin__", "complex"), ("_codecs", "encode")),
+}
+"""Plain values beside tensors, which torch reads too where nothing is unpickled."""
 
 
 def check_file(file: str) -> None:
@@ -43,12 +42,12 @@ def check_file(file: str) -> None:
         BadInputError: it is missing, of another kind, damaged, or a pickle of more than tensors.
     """
     path = Path(file)
-    if path.suffix not in SUFFIXES:
-        raise BadInputError(f"{file}: weights must be in a file that ends in {_or(SUFFIXES)}")
+    if path.is_dir():
+        raise BadInputError(f"{file} is a folder: give the file of weights in it")
     if not path.is_file():
         raise BadInputError(f"{file}: there is no such file")
     try:
-        whole = _check_safetensors(path) if path.suffix == SAFETENSORS else _check_torch(path)
+        whole = _check_safetensors(path) if _is_safetensors(path) else _check_torch(path)
     except OSError as error:
         raise BadInputError(f"{file} cannot be read: {error.strerror or error}") from error
     if not whole:
@@ -62,8 +61,8 @@ def read(file: str) -> dict[str, Tensor]:
         BadInputError: see `check_file`; or it holds no state dict.
     """
     check_file(file)
-    found = _read_safetensors(file) if file.endswith(SAFETENSORS) else _read_torch(file)
-    return _state_dict(found, file)
+    found = _read_safetensors(file) if _is_safetensors(Path(file)) else _read_torch(file)
+    return state_dicts.found_in(found, file)
 
 
 def save(tensors: Mapping[str, Tensor], file: str | Path) -> None:
@@ -84,19 +83,30 @@ def save(tensors: Mapping[str, Tensor], file: str | Path) -> None:
 def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
     """Load weights into a backbone's network, all of them and nothing else.
 
-    A classifier that the file brings along is left out, which the backbone's `notes` then say.
+    A classifier that the file brings along is left out, and so is what lies beside the network in
+    a larger one; the backbone's `notes` then say so.
 
     Raises:
-        BadInputError: names or shapes differ.
+        BadInputError: names or shapes differ, or some are no numbers.
     """
     wanted = backbone.network.state_dict()
-    given = _renamed(unwrapped(weights, wanted.keys()), backbone.former_names)
+    taken = state_dicts.unwrapped(weights, wanted.keys(), file=file)
+    given = _renamed(taken, backbone.former_names)
     heads = tuple(f"{name}." for name in backbone.head_names)
     left_out = sorted(key for key in given if key not in wanted and key.startswith(heads))
-    given = {key: value for key, value in given.items() if key not in left_out}
-    _check_fit(wanted, given, f"{file} does not fit {backbone.architecture}")
+    given = {k: v for k, v in given.items() if k not in left_out and k != "n_averaged"}
+    _check_fit(wanted, given, f"{file} does not fit {backbone.architecture}", backbone)
+    state_dicts.check_finite(given, wanted, file)
     backbone.network.load_state_dict(given, strict=False)  # an old file lacks batch counts
-    backbone.notes["weights_left_out"] = left_out
+    backbone.notes["weights_left_out"] = left_out + state_dicts.beside(weights, taken)
+    tell_if_empty(given, file, backbone.notes)
+
+
+def tell_if_empty(given: Mapping[str, Tensor], file: str, notes: dict[str, Any]) -> None:
+    """Warn, and note for the record, where weights hold nothing that was learned."""
+    if state_dicts.is_empty(given):
+        notes["weights_constant"] = True
+        print(f"transfergrid: warning: {file}: each layer's weights are one number", flush=True)
 
 
 def load(backbone: Backbone, file: str) -> Backbone:
@@ -105,15 +115,19 @@ def load(backbone: Backbone, file: str) -> Backbone:
     return backbone
 
 
-def _check_fit(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], complaint: str) -> None:
-    lacking = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
+def _check_fit(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], complaint: str, backbone: Backbone
+) -> None:
+    lacking = [k for k in wanted if k not in given and not state_dicts.is_count(k)]
     unknown = [k for k in given if k not in wanted]
-    other = [
-        f"{k} {tuple(given[k].shape)} for {tuple(wanted[k].shape)}"
+    other = {
+        k: (tuple(given[k].shape), tuple(wanted[k].shape))
         for k in given
         if k in wanted and given[k].shape != wanted[k].shape
-    ]
-    refuse(complaint, wanted, lacking, unknown, other)
+    }
+    shapes = [f"{k} {theirs} for {ours}" for k, (theirs, ours) in other.items()]
+    hint = state_dicts.shape_hint(other, backbone.image_shape, backbone.ways)
+    refuse(complaint, wanted, lacking, unknown, shapes, hint)
 
 
 def refuse(
@@ -122,6 +136,7 @@ def refuse(
     missing: list[str],
     unexpected: list[str],
     other: list[str],
+    hint: str = "",
 ) -> None:
     """Raise unless there is nothing to complain of.
 
@@ -131,38 +146,19 @@ def refuse(
         missing: names that a network has and a file lacks.
         unexpected: names the other way round.
         other: names, with both shapes, of tensors whose shapes differ.
+        hint: a way out, if one is known.
 
     Raises:
         BadInputError: with the first names of each kind.
     """
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": other}
-    wrong = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in kinds.items() if keys]
+    wrong = [
+        f"{len(keys)} {kind} ({state_dicts.first(keys)})" for kind, keys in kinds.items() if keys
+    ]
     if len(missing) + len(other) > len(wanted) / 2:
         complaint += ", and seems to be for another architecture"
     if wrong:
-        raise BadInputError(f"{complaint}: {', '.join(wrong)}")
-
-
-def _first(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
-
-
-def _or(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} or {last}"
-
-
-def unwrapped(weights: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
-    """Return weights without what wrappers put before all names, as far as that is needed."""
-    given, names = dict(weights), set(wanted)
-    while given and not names & given.keys():
-        for wrapper in WRAPPERS:
-            if all(key.startswith(wrapper) for key in given):
-                given = {key.removeprefix(wrapper): value for key, value in given.items()}
-                break
-        else:
-            break
-    return given
+        raise BadInputError(f"{complaint}: {', '.join(wrong)}{hint}")
 
 
 def _renamed(
@@ -172,20 +168,6 @@ def _renamed(
     for pattern, now in former_names:
         renamed = {re.sub(pattern, now, name): tensor for name, tensor in renamed.items()}
     return renamed
-
-
-def _state_dict(found: Any, file: str) -> dict[str, Tensor]:
-    from torch import Tensor
-
-    for key in STATE_DICT_KEYS:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found:
-        raise BadInputError(f"{file} holds no state dict")
-    odd = [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise BadInputError(f"{file} holds no state dict: not tensors are {_first(odd)}")
-    return {str(key): value for key, value in found.items()}
 
 
 def _read_safetensors(file: str) -> dict[str, Tensor]:
@@ -204,20 +186,35 @@ def _read_torch(file: str) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _more_than_tensors(file) from error
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        raise _more_than_tensors(file, named[1] if named else "") from error
     except Exception as error:  # a damaged file may raise anything
         raise _damaged(file) from error
 
 
 def _damaged(file: str | Path) -> BadInputError:
-    return BadInputError(f"{file} is damaged, or not what its ending says")
-
-
-def _more_than_tensors(file: str | Path) -> BadInputError:
     return BadInputError(
-        f"{file} is a pickle of more than tensors; transfergrid unpickles nothing: "
-        "save a state_dict or safetensors"
+        f"{file} is damaged, or holds no weights: neither safetensors nor what torch.save wrote"
     )
+
+
+def _more_than_tensors(file: str | Path, what: str = "") -> BadInputError:
+    named = f" ({what})" if what else ""
+    return BadInputError(
+        f"{file} is a pickle of more than tensors{named}; transfergrid unpickles nothing: save a "
+        "state_dict or safetensors; of a file that you trust, with its classes at hand: "
+        f"{state_dicts.kept_alone(str(file), 'state_dict', unpickle=True)}"
+    )
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by the first bytes: a length, then JSON."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(9)
+    except OSError:
+        return False
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < 2**40
 
 
 def _check_safetensors(path: Path) -> bool:
@@ -268,9 +265,10 @@ def _check_pickle(handle: IO[bytes], path: Path) -> object:
     """Refuse one pickle that refers to anything but tensors; return its first constant."""
     first: object = None
     for opcode, argument, _ in pickletools.genops(handle):
-        module = str(argument).split()[0] if opcode.name == "GLOBAL" else _TENSOR_MODULES[0]
-        if module.split(".")[0] not in _TENSOR_MODULES:
-            raise _more_than_tensors(path)
+        if opcode.name == "GLOBAL":
+            module, _, name = str(argument).partition(" ")
+            if module.split(".")[0] not in _TENSOR_MODULES and (module, name) not in _PLAIN:
+                raise _more_than_tensors(path, f"{module}.{name}")
         if first is None and opcode.name != "PROTO":
             first = argument
     return first
