@@ -21,6 +21,15 @@ def is_one_checkpoint(cell: Record) -> bool:
     return weights is not None and not _is_made_anew(weights)
 
 
+def knows_its_task(cell: Record) -> bool:
+    """Return whether the weights that the strategy got had learned the source's own task.
+
+    Those of a placebo have not, nor those that a strategy has which trains on the source itself:
+    what such a cell gains there is learned anew, and nothing that could have been forgotten.
+    """
+    return cell.names.source is not None and not (_starts_before(cell) or is_placebo(cell))
+
+
 def _starts_before(cell: Record) -> bool:
     about = (cell.config.get("strategy") or {}).get("about") or {}
     return (about.get("needs") or {}).get("source") == "start"

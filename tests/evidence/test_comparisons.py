@@ -61,6 +61,37 @@ def test_a_baseline_that_nobody_names_is_told(ledger):
         rows_of(ledger, over="feature_extracton")
 
 
+def test_any_strategy_may_be_the_baseline_of_its_source_though_nobody_names_it():
+    """Gains of a strategy over full_finetuning of the same source, by hand: .8 - .7 and .6 - .5."""
+    records = []
+    for source, plain, other in (("glyphs", 0.7, 0.8), ("birds", 0.5, 0.6)):
+        for seed in range(2):
+            scratch = made("scratch", score=0.4, seed=seed)
+            records += [scratch, made("full_finetuning", source, score=plain, seed=seed,
+                                      baseline=scratch)]  # fmt: skip
+            records.append(made("own", source, score=other, seed=seed, baseline=scratch))
+    records.append(made("own", "alone", score=0.9, baseline=scratch))
+    shown = over({r.id: r for r in records}.values(), "full_finetuning")
+    verdicts = {v.source: v for v in judge(results_from(shown)) if v.n}
+    assert {source: v.gain for source, v in verdicts.items()} == pytest.approx(
+        {"glyphs": 10, "birds": 10}
+    )
+    assert {v.baseline for v in verdicts.values()} == {"full_finetuning"}
+    by_name = {(c.names.strategy, c.names.source): c for c in shown}
+    assert by_name["own", "alone"].baseline is None
+    assert by_name["full_finetuning", "glyphs"].baseline is None
+
+
+def test_two_sources_of_one_name_are_told_apart_or_not_compared():
+    plain = [made("full_finetuning", "net", score=0.7), made("full_finetuning", "net", score=0.6)]
+    parts = replace(plain[1].parts, source="another")
+    plain[1] = replace(plain[1], id="f" * 16, parts=parts)
+    own, strange = made("own", "net"), made("own", "net")
+    strange = replace(strange, parts=replace(own.parts, source="a third"))
+    found = over([*plain, own, replace(strange, id="e" * 16)], "full_finetuning")
+    assert [cell.baseline and cell.baseline.id for cell in found[2:]] == [plain[0].id, None]
+
+
 def test_gains_are_read_within_each_group(ledger):
     rows = rows_of(ledger, by_group=True)[0]
     assert {row.target: row.group for row in rows} == {

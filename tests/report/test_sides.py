@@ -113,6 +113,21 @@ def test_forgetting_is_what_the_cells_probes_noted(cells, tmp_path):
     assert control.forgetting is None  # no source, nothing to forget
 
 
+@pytest.mark.parametrize("why", ["start", "placebo"])
+def test_what_never_knew_the_source_task_can_neither_forget_nor_gain_it(why, cells, tmp_path):
+    """Random weights that learn the source score .14 before and .92 after: no gain of transfer."""
+    arm = [cell for cell in cells.records if cell.names.strategy == "a"]
+    learned = Diagnostics(forgetting=Forgetting(before=probe(0.14), after=probe(0.92)))
+    config = {
+        "start": {"strategy": {"about": {"needs": {"source": "start"}}}},
+        "placebo": {"source": {"_target_": "transfergrid.sources.placebo.Placebo"}},
+    }[why]
+    for cell in arm:
+        cells.change([cell], diagnostics=learned, config=cell.config | config)
+    bench, verdicts = opened(cells, tmp_path)
+    assert [effects.forgetting for effects in effects_of(bench, verdicts)] == [None]
+
+
 def test_looking_from_the_side_keeps_the_level_of_the_bench(cells, tmp_path):
     """At the level that is left after looks nothing is decided, and so nothing flips."""
     bench, _ = opened(cells, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,10 @@ PLACEBO = "placebo"
 """The baseline that is no strategy: the same arm from a source that knows nothing."""
 
 
+PLAIN = "full_finetuning"
+"""The strategy that every other one should be worth more than, from the same source."""
+
+
 def exploratory(cells: Iterable[Cell]) -> list[str]:
     """Return the names of all exploratory baselines that cells have, the placebo's if any is."""
     listed = list(cells)
@@ -35,20 +40,49 @@ def exploratory(cells: Iterable[Cell]) -> list[str]:
 def over(records: Iterable[Cell], name: str) -> list[Cell]:
     """Return the cells as compared with the exploratory baseline of this name, where they have it.
 
-    "placebo" is the cell of the same strategy, architecture and seed block whose source is a
-    placebo: what is gained over it is knowledge. Cells that have no such baseline are compared with
-    nothing.
+    It may be any strategy that is there: a cell that names it as none of its baselines is compared
+    with that strategy's cell of the same source, architecture and seed block. "placebo" is the cell
+    of the same strategy, architecture and seed block whose source is a placebo: what is gained over
+    it is knowledge. Cells that have no such baseline are compared with nothing.
 
     Raises:
         BadInputError: none of them does.
     """
     cells = list(records)
     primary = {cell.baseline.name for cell in cells if cell.baseline}
-    check_known("baseline", name, sorted(primary.union(exploratory(cells))))
+    known = primary.union(exploratory(cells), strategies_with_source(cells))
+    check_known("baseline", name, sorted(known))
     if name == PLACEBO:
         placebos = _placebos(cells)
         return [replace(cell, baseline=_placebo_of(cell, placebos)) for cell in cells]
-    return [replace(cell, baseline=_named(cell, name)) for cell in cells]
+    same: defaultdict[tuple[Any, ...], list[Record | Result]] = defaultdict(list)
+    for cell in cells:
+        if cell.names.strategy == name and cell.names.source:
+            same[_but_strategy(cell)].append(cell)
+    return [replace(cell, baseline=_named(cell, name) or _same_source(cell, name, same))
+            for cell in cells]  # fmt: skip
+
+
+def strategies_with_source(cells: Iterable[Record | Result]) -> set[str]:
+    """Return the strategies by which a source was adapted: any can stand in for a baseline."""
+    return {cell.names.strategy for cell in cells if cell.names.source}
+
+
+def _same_source(
+    cell: Record | Result, name: str, there: Mapping[tuple[Any, ...], list[Record | Result]]
+) -> Reference | None:
+    """Return the cell of another strategy that shares all else with this one."""
+    if cell.names.source is None or cell.names.strategy == name:
+        return None
+    found = there.get(_but_strategy(cell), [])
+    alike = [other for other in found if other.parts.source == cell.parts.source] or found
+    return Reference(name=name, id=alike[0].id) if len(alike) == 1 else None
+
+
+def _but_strategy(cell: Record | Result) -> tuple[Any, ...]:
+    """Stand for what strategies share; they take different parts of a source, so by its name."""
+    names, parts = cell.names, cell.parts
+    return names.source, names.architecture, parts.target, parts.training, cell.labels, cell.seed
 
 
 def _named(cell: Record | Result, name: str) -> Reference | None:

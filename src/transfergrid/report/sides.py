@@ -14,6 +14,7 @@ from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.origins import knows_its_task
 from transfergrid.report import verdict_views
 from transfergrid.report.words import UNICODE, Symbols
 
@@ -122,11 +123,14 @@ def scorecards_of(
 
 
 def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]:
-    """Return each cell's accuracy by a linear probe on the source task, before and after."""
+    """Return each cell's accuracy by a linear probe on the source task, before and after.
+
+    Only of cells that began with weights which had learned it.
+    """
     found = {}
     for identity in verdict.cells if verdict.source else ():
         record = bench.ledger.find(identity)
-        noted = record.diagnostics if record else None
+        noted = record.diagnostics if record and knows_its_task(record) else None
         lost = noted.forgetting if noted else None
         if lost and lost.before is not None and lost.after is not None:
             found[identity] = (lost.before.linear, lost.after.linear)

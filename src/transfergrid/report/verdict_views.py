@@ -28,8 +28,8 @@ PARTS = (
 BESIDE = (
     "Beside the gains, in points, mean and half its 95 % interval over seeds, on this test set: "
     "calibration is the change of the expected calibration error (less is better); overfitting "
-    "that of train less test score; forgetting what a linear probe of the source's own task lost "
-    "(below zero)."
+    "that of train less test score; forgetting what a linear probe of the source's own classes "
+    "lost (below zero) against the source as it came, where an arm did not learn it itself."
 )
 SCORES = (
     "Would a score have told, before anything was trained on the target? Mean over comparisons of "

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from transfergrid import selecting
+from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
+from transfergrid.provenance import code_fingerprint
+from transfergrid.report import leaderboard, names
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.table import FORMATS, render, show
 from transfergrid.report.terminal import Terminal
+from transfergrid.report.words import UNICODE
 from transfergrid.verbs import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`.
 
-    With `--where CONDITIONS` it shows the arms that are meant, and their baselines.
+    With `--leaderboard` it shows strategies by targets, with verdicts' marks and mean ranks. With
+    `--where CONDITIONS` it shows the arms that are meant, and their baselines.
     """
     parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
@@ -28,8 +35,13 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("--format", default="table", help=", ".join(FORMATS))
     parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
     parser.add_argument("--by-group", action="store_true", help="within each group of test items")
+    parser.add_argument(
+        "--leaderboard", action="store_true", help="strategies by targets, with mean ranks"
+    )
     parser.add_argument("--where", help=selecting.HELP)
     chosen = parser.parse_args(arguments)
+    if chosen.leaderboard:
+        return _leaderboard(chosen)
     ledger = Ledger(chosen.results)
     bench = bench_of(ledger)
     cells = _selected(bench, chosen.where)
@@ -41,6 +53,25 @@ def command(arguments: Sequence[str]) -> int:
     if chosen.format in WITH_FOOTER:
         print(declared_line(grids_of(ledger)))
     bench.note_gains(cells, "table", chosen.over)
+    return 0
+
+
+def _leaderboard(chosen: argparse.Namespace) -> int:
+    if chosen.by_group:
+        raise BadInputError("--leaderboard and --by-group are two tables: type one of them")
+    where = selecting.Where.parse(chosen.where)
+    bench = bench_of(Ledger(chosen.results)).of_runs(where)
+    verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
+    shown, common = names.told(verdicts)
+    boards = leaderboards(shown, bench.results)
+    terminal = Terminal.of()
+    symbols = terminal.symbols if chosen.format == "table" else UNICODE
+    how = (chosen.format, terminal.width, symbols, bench.declaration.correction)
+    terminal.write(leaderboard.render(boards, *how))
+    if chosen.format in WITH_FOOTER:
+        terminal.write("".join(f"{line}\n" for line in common))
+        print(declared_line(grids_of(bench.ledger)))
+    bench.note_look(verdicts, "table")
     return 0
 
 

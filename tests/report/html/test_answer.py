@@ -6,7 +6,8 @@ from made_report import small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import PLACEBO
-from transfergrid.report.html.answer import answers, counts, summary
+from transfergrid.report.html.answer import answers, counts, scores, summary
+from transfergrid.report.html.boards import over_plain
 from transfergrid.report.html.data import CellFacts
 
 
@@ -193,3 +194,34 @@ def test_an_arm_that_another_one_beats_is_recommended_with_that_said():
     over = {"full_finetuning": (worse,), "scratch_converged": (chosen,)}
     found = answer(chosen, over_baselines=over)
     assert found.sentence.endswith("; but it is proven worse than full_finetuning (-5.0).")
+
+
+def test_the_page_opens_with_test_scores():
+    data = small_report(verdicts=(verdict(gain=6.0, mean=84.0), verdict("insects", mean=79.5)))
+    assert scores(data, answers(data)) == [
+        "Test scores on pets: 20 labels a class, scratch 78.0 %, full_finetuning of birds 84.0 %, "
+        "all 2 arms 79.5 to 84.0 %."
+    ]
+    few = small_report(verdicts=(verdict(labels=2, validation=None),), cells={})
+    (line,) = scores(few, answers(few))
+    assert line == (
+        "Test scores on pets: 2 labels a class, scratch 78.0 %, full_finetuning of birds 80.0 %."
+    )
+    many = small_report(verdicts=tuple(verdict(target=f"t{i}") for i in range(6)))
+    assert scores(many, answers(many)) == []
+
+
+def test_strategies_over_plain_finetuning_are_counted():
+    plain = {"baseline": "full_finetuning", "primary": False}
+    found = over_plain(
+        [
+            verdict("birds", "probe", -4.0, Kind.NEGATIVE, **plain),
+            verdict("birds", "lora", 1.0, Kind.UNDECIDED, **plain),
+            replace(verdict("noise", "lora", -9.0, Kind.NEGATIVE, **plain), kind=PLACEBO),
+        ]
+    )
+    assert found.lines == ("Of 2 comparisons with full_finetuning: 1 worse, 1 undecided.",)
+    assert found.tables[0].rows[0][2:9] == (
+        *("birds", "probe", "▼ hurt", "80.0", "78.0", "-4.0", "[-6.0, -2.0]"),
+    )
+    assert over_plain([]) is None

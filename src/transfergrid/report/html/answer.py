@@ -103,6 +103,42 @@ def summary(data: ReportData) -> list[str]:
     ]
 
 
+def scores(data: ReportData, told: Sequence[Answer]) -> list[str]:
+    """Say for each target what baselines, sources' arms and the arms to use score on its test set.
+
+    Args:
+        data: what the report shows.
+        told: as `answers` returns them.
+    """
+    if len({answer.target for answer in told}) > MOST_SENTENCES:
+        return []
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for answer in told:
+        if scored := _scored(data, answer):
+            found[answer.target].append(f"{budget(answer.labels)}, {scored}")
+    return [f"Test scores on {target}: {'; '.join(lines)}." for target, lines in found.items()]
+
+
+def _scored(data: ReportData, answer: Answer) -> str:
+    inside = [v for v in data.verdicts if (v.target, v.labels) == (answer.target, answer.labels)]
+    arms = [v for v in inside if v.kind == TRANSFER and v.mean is not None]
+    if not arms:
+        return ""
+    bases: dict[str, float] = {v.baseline: v.baseline_mean or 0.0 for v in arms}
+    told = [f"{name} {_with_unit(mean, arms[0])}" for name, mean in bases.items()]
+    if answer.row is not None:
+        own = data.verdicts[answer.row]
+        told.append(f"{answer.arm} {_with_unit(own.mean or 0.0, own)}")
+    if len(arms) > 1:
+        ends = [number(bound(v.mean or 0.0 for v in arms), arms[0].unit) for bound in (min, max)]
+        told.append(f"all {len(arms)} arms {' to '.join(ends)} {arms[0].unit}".strip())
+    return ", ".join(told)
+
+
+def _with_unit(value: float, verdict: Verdict) -> str:
+    return f"{number(value, verdict.unit)} {verdict.unit}".strip()
+
+
 def _helped_and_hurt(found: Sequence[Verdict]) -> str:
     helped, hurt = (_where(found, kind) for kind in (Kind.POSITIVE, Kind.NEGATIVE))
     if helped and hurt:
@@ -188,7 +224,8 @@ def _without_validation(
 
 
 def _test_told(data: ReportData, verdict: Verdict, among: int = 1) -> str:
-    return gain_told(verdict, among) + _but(data, verdict)
+    at = "" if verdict.mean is None else f"at {_with_unit(verdict.mean, verdict)}, "
+    return at + gain_told(verdict, among) + _but(data, verdict)
 
 
 def _but(data: ReportData, chosen: Verdict) -> str:

@@ -35,6 +35,8 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     """Texts, numbers (shown with one decimal) or None, a value for each column."""
     caption: str = ""
+    folded: bool = True
+    """Whether it is folded where it is long."""
 
 
 @dataclass(frozen=True, kw_only=True)

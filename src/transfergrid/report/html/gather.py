@@ -7,11 +7,13 @@ from itertools import chain
 from typing import Any
 
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons, grids_of
 from transfergrid.evidence.families import family_of
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared
+from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
@@ -21,7 +23,7 @@ from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint, versions
 from transfergrid.record import Record
 from transfergrid.report.declared import declared_lines
-from transfergrid.report.html import forecasts, sections
+from transfergrid.report.html import boards, forecasts, sections
 from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
 from transfergrid.report.html.sections import Beside
 from transfergrid.report.sides import effects_of
@@ -57,6 +59,8 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     over = _over_others(bench, verdicts)
     shown = _named([*verdicts, *chain.from_iterable(over.values())])
     beside, steps, scores = _beside(bench, verdicts)
+    beside.add(boards.leaders(leaderboards(verdicts, results)))
+    beside.add(boards.over_plain(over.get(PLAIN, ())))
     return ReportData(
         verdicts=tuple(verdicts),
         over_baselines=over,
@@ -175,11 +179,13 @@ def _scores(
 
 def _over_others(bench: Bench, shown: Sequence[Verdict]) -> dict[str, tuple[Verdict, ...]]:
     """Return the verdicts of the arms that are shown over each exploratory baseline."""
-    names = sorted({other.name for cell in bench.results for other in cell.exploratory})
+    names = {other.name for cell in bench.results for other in cell.exploratory}
+    adapted = strategies_with_source(bench.results)
+    names |= {PLAIN} if PLAIN in adapted and len(adapted) > 1 else set()
     arms = {cell for verdict in shown for cell in verdict.cells}
     return {
         name: tuple(v for v in bench.verdicts(name) if not arms.isdisjoint(v.cells))
-        for name in names
+        for name in sorted(names)
     }
 
 

@@ -9,7 +9,16 @@ from importlib import resources
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html import charts, pieces, rows, themes
-from transfergrid.report.html.answer import SAID, Answer, Counts, answers, counts, listed, summary
+from transfergrid.report.html.answer import (
+    SAID,
+    Answer,
+    Counts,
+    answers,
+    counts,
+    listed,
+    scores,
+    summary,
+)
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import budget
@@ -77,7 +86,8 @@ def _top(data: ReportData, title: str) -> str:
         if rest
         else ""
     )
-    lead = "".join(f"<p>{escape(line)}</p>" for line in summary(data))
+    lines = [*summary(data), *scores(data, told)]
+    lead = "".join(f"<p>{escape(line)}</p>" for line in lines)
     return (
         '<a class="skip" href="#comparisons">Skip to all comparisons</a>\n'
         f'{_header(title)}<section id="answer"><h2>The answer</h2>\n<div class="lead">{lead}</div>'
@@ -202,6 +212,7 @@ def _filters(data: ReportData) -> str:
 
 def _sections(data: ReportData) -> Iterable[str]:
     margin = f"±{data.rules.margin:g} points"
+    yield from _named(data, "leaderboard")
     yield pieces.charted(
         "map",
         "Where it helps and where it hurts",
@@ -219,7 +230,7 @@ def _sections(data: ReportData) -> Iterable[str]:
         "forest",
         pieces.legend(),
     )
-    yield from _named(data, "references")
+    yield from _named(data, "over_plain", "references")
     yield pieces.charted(
         "labels",
         "Gains over label budgets",
@@ -255,7 +266,7 @@ def _sections(data: ReportData) -> Iterable[str]:
         "scores",
         width="small",
     )
-    placed = ("crossover", "scorecard", "references")
+    placed = ("leaderboard", "over_plain", "crossover", "scorecard", "references")
     yield from _named(data, *(one.name for one in data.sections if one.name not in placed))
     yield _table(data)
     yield from _beside_verdicts(data)

@@ -66,7 +66,7 @@ def section(found: Section) -> str:
     """Return a section of sentences and tables."""
     lines = "".join(f"<li>{escape(line)}</li>" for line in found.lines)
     listed = f'<ul class="lines">{lines}</ul>' if lines else ""
-    tables = "".join(table(each) for each in found.tables)
+    tables = "".join(table(each, each.folded) for each in found.tables)
     notes = "<br>".join(escape(note) for note in found.notes)
     below = f'<p class="how notes">{notes}</p>' if notes else ""
     return (

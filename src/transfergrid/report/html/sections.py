@@ -74,7 +74,7 @@ def flipping(flips: Sequence[Flip]) -> Section | None:
         "baseline, without collapsed and underfit runs, or on this test set only. The primary one "
         "counts; trust those that are not listed here the most.",
         lines=(_ways(flips),),
-        tables=(_limited((*ARM, "verdict", "but", "is then", "gain then", "95 %"), rows),),
+        tables=(limited((*ARM, "verdict", "but", "is then", "gain then", "95 %"), rows),),
     )
 
 
@@ -115,7 +115,7 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
             f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
             "that is not shown to be harmed.",
         ),
-        tables=(_limited((*ARM, "verdict", "class", "test items", "gain in the class"), rows),)
+        tables=(limited((*ARM, "verdict", "class", "test items", "gain in the class"), rows),)
         if rows
         else (),
     )
@@ -144,24 +144,26 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
     ]
     if not rows:
         return None
-    columns = (*ARM, "calibration error", "overfitting gap", "source task")
+    columns = (*ARM, "calibration error", "overfitting gap", "forgetting")
     return Section(
         name="beside",
         title="What came with the gains",
         reading="Changes against the baseline in points, with 95 % over seeds on this test set: of "
-        "the calibration error (less is better), of train less test score (less is better), and "
-        "of the score on the source's own task (below zero is forgotten).",
+        "the calibration error (less is better), and of train less test score (less is better). "
+        "Forgetting is no change against the baseline: what a linear probe tells of the source's "
+        "own classes after adaptation, less what it told of the source as it came (below zero is "
+        "forgotten); an arm that learns the source itself has none.",
         lines=tuple(
             filter(
                 None,
                 (
                     _shown("calibration error", [e.calibration for e in known]),
                     _shown("overfitting gap", [e.overfitting for e in known]),
-                    _shown("score on the source's task", [e.forgetting for e in known]),
+                    _shown("probe of the source's own classes", [e.forgetting for e in known]),
                 ),
             )
         ),
-        tables=(_limited(columns, rows),),
+        tables=(limited(columns, rows),),
     )
 
 
@@ -204,7 +206,7 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
         title="What the gains are measured against",
         reading="Mean test score ± standard deviation over seeds of what takes nothing from a "
         "source. A gain over a baseline that a classical learner beats is little gained.",
-        tables=(_limited(("target", "labels", *strategies), rows),),
+        tables=(limited(("target", "labels", *strategies), rows),),
     )
 
 
@@ -246,7 +248,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
         "leaves the side above zero; that is no verdict. Gains are in points with 95 % intervals, "
         "and a dash for an end beyond the budgets that were run; label efficiency is how many "
         "times the labels the baseline needs for the same score.",
-        tables=(_limited(columns, rows),),
+        tables=(limited(columns, rows),),
         notes=tuple(legend.lines()),
     )
 
@@ -255,7 +257,8 @@ def _charged(curve: Curve, write: Writer) -> str | None:
     return None if curve.charged is None else write.measure(curve.charged.efficiency, digits=3)
 
 
-def _limited(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Table:
+def limited(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Table:
+    """Return a table of no more lines than a reader will go through."""
     more = len(rows) - MOST_LINES
     caption = f"The first {MOST_LINES} lines; {more} more are left out." if more > 0 else ""
     return Table(columns=columns, rows=tuple(rows[:MOST_LINES]), caption=caption)

@@ -1,0 +1,197 @@
+"""Strategies by targets: the score of every arm in every place, its gain, and its mean rank.
+
+Ranks compare only what can be compared: the arms that have a score in every place, on the seeds
+that they share there. A mean rank orders a picture; what is shown of a gain is its verdict.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.gains import points, unit
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.record import Labels
+
+Place = tuple[str, Labels]
+"""A target by its shown name, and a label budget."""
+Name = tuple[str | None, str | None, str]
+"""Source, architecture and strategy as they are shown."""
+FEWEST_TARGETS = 5
+"""Places from which on mean ranks are set beside a critical difference."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an arm reached in one place. Scores and gains are in points."""
+
+    mean: float
+    """Over its seeds."""
+    n: int
+    scores: Mapping[int, float]
+    """Oriented, more is better, by seed."""
+    unit: str
+    verdict: Verdict | None = None
+    """On its gain over the primary baseline; None for what others are compared with."""
+    rank: float | None = None
+    """Among the arms that have a score in every place."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One arm."""
+
+    name: Name
+    entries: Mapping[Place, Entry]
+    mean_rank: float | None = None
+    """None where it lacks a place, or nothing else has them all."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard."""
+
+    places: tuple[Place, ...]
+    lines: tuple[Line, ...]
+    """The best mean rank first; arms without one by their mean score."""
+    ranked: int
+    """Arms that have a score in every place."""
+    shared: Mapping[Place, int] = field(default_factory=dict)
+    """Seeds that the ranked arms share, by place."""
+    placebos: int = 0
+    """Arms that are left out, for they are no candidates."""
+    critical: float | None = None
+    """Nemenyi's critical difference of mean ranks at 5 %; None for fewer than five places."""
+
+
+def leaderboards(verdicts: Sequence[Verdict], results: Iterable[Result]) -> list[Board]:
+    """Return the leaderboards of these verdicts: one a label budget, its places the targets.
+
+    A single target has one leaderboard, and its places are the label budgets.
+
+    Args:
+        verdicts: as judged over primary baselines; baselines stand among the arms.
+        results: of which the verdicts are.
+    """
+    by_id = {result.id: result for result in results}
+    arms = _arms([v for v in verdicts if v.kind != PLACEBO and v.n], by_id)
+    places = sorted({place for entries in arms.values() for place in entries}, key=_order)
+    targets = {target for target, _ in places}
+    budgets = dict.fromkeys(labels for _, labels in sorted(places, key=lambda p: _order(p)[::-1]))
+    apart = [places] if len(targets) == 1 else [[p for p in places if p[1] == b] for b in budgets]
+    placebos = {(v.source, v.strategy) for v in verdicts if v.kind == PLACEBO}
+    return [_board(tuple(some), arms, len(placebos)) for some in apart if some]
+
+
+def _order(place: Place) -> tuple[str, float]:
+    return place[0], labels_order(place[1])
+
+
+def _arms(
+    verdicts: Sequence[Verdict], by_id: Mapping[str, Result]
+) -> dict[Name, dict[Place, Entry]]:
+    """Return the arms that are compared, and then what they are compared with."""
+    found: defaultdict[Name, dict[Place, Entry]] = defaultdict(dict)
+    there: set[str] = set()
+    for verdict in verdicts:
+        place = (verdict.target, verdict.labels)
+        entry = _entry([by_id[cell] for cell in verdict.cells])
+        found[verdict.source, verdict.architecture, verdict.strategy][place] = replace(
+            entry, verdict=verdict
+        )
+        there.update(verdict.cells)
+    for (name, place), cells in _baselines(verdicts, by_id, there).items():
+        found[name][place] = _entry(list(cells.values()))
+    return dict(found)
+
+
+def _baselines(
+    verdicts: Sequence[Verdict], by_id: Mapping[str, Result], there: set[str]
+) -> dict[tuple[Name, Place], dict[int, Result]]:
+    """Return the cells of each baseline that is no arm of its own."""
+    found: defaultdict[tuple[Name, Place], dict[int, Result]] = defaultdict(dict)
+    for verdict in verdicts:
+        for identity in verdict.baseline_cells:
+            cell = by_id[identity]
+            if identity not in there:
+                name = (cell.names.source, cell.names.architecture, verdict.baseline)
+                found[name, (verdict.target, verdict.labels)][cell.seed] = cell
+    return dict(found)
+
+
+def _entry(cells: Sequence[Result]) -> Entry:
+    metric = cells[0].metric
+    scores = {cell.seed: points(metric) * (cell.score or 0.0) for cell in cells}
+    sign = 1.0 if metric.higher_is_better else -1.0
+    oriented = {seed: sign * score for seed, score in scores.items()}
+    return Entry(statistics.fmean(scores.values()), len(scores), oriented, unit(metric))
+
+
+def _board(
+    places: tuple[Place, ...], arms: Mapping[Name, Mapping[Place, Entry]], placebos: int
+) -> Board:
+    inside = {
+        name: {place: entries[place] for place in places if place in entries}
+        for name, entries in arms.items()
+    }
+    inside = {name: entries for name, entries in inside.items() if entries}
+    whole = [name for name, entries in inside.items() if len(entries) == len(places)]
+    shared = {place: _shared([inside[name][place] for name in whole]) for place in places}
+    if len(whole) < 2 or not all(shared.values()):
+        whole = []
+    ranks = {place: _ranks({n: inside[n][place] for n in whole}, shared[place]) for place in places}
+    lines = [
+        Line(
+            name,
+            {p: replace(e, rank=ranks[p].get(name)) for p, e in entries.items()},
+            statistics.fmean(ranks[p][name] for p in places) if name in whole else None,
+        )
+        for name, entries in inside.items()
+    ]
+    return Board(
+        places,
+        tuple(sorted(lines, key=_best_first)),
+        len(whole),
+        {place: len(seeds) for place, seeds in shared.items()} if whole else {},
+        placebos,
+        critical_difference(len(whole), len(places)) if len(places) >= FEWEST_TARGETS else None,
+    )
+
+
+def _shared(entries: Sequence[Entry]) -> set[int]:
+    return set.intersection(*(set(entry.scores) for entry in entries)) if entries else set()
+
+
+def _ranks(entries: Mapping[Name, Entry], seeds: set[int]) -> dict[Name, float]:
+    """Rank arms by their mean over these seeds, the best first; equal ones share their ranks."""
+    means = {
+        name: round(statistics.fmean(entry.scores[seed] for seed in seeds), 9)
+        for name, entry in entries.items()
+    }
+    counts = Counter(means.values())
+    above = {mean: sum(n for other, n in counts.items() if other > mean) for mean in counts}
+    return {name: above[mean] + (counts[mean] + 1) / 2 for name, mean in means.items()}
+
+
+def _best_first(line: Line) -> tuple[bool, float, float, str]:
+    means = [statistics.fmean(entry.scores.values()) for entry in line.entries.values()]
+    rank = line.mean_rank
+    return rank is None, rank or 0.0, -statistics.fmean(means), str(line.name)
+
+
+def critical_difference(arms: int, places: int) -> float | None:
+    """Return how far mean ranks must lie apart for Nemenyi's test at 5 % (Demšar 2006, eq. 1).
+
+    q·√(k(k + 1) / (6N)), with q the studentised range over √2, k arms and N places.
+    """
+    if arms < 2:
+        return None
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(0.95, arms, math.inf)) / math.sqrt(2)
+    return q * math.sqrt(arms * (arms + 1) / (6 * places))

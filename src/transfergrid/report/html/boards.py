@@ -1,0 +1,101 @@
+"""Sections of scores: the leaderboard, and what strategies are worth over plain fine-tuning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from transfergrid.evidence.comparisons import PLAIN
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.leaderboard import Board, Entry
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.report import leaderboard as said
+from transfergrid.report.html.answer import SAID, interval
+from transfergrid.report.html.data import Section, Table
+from transfergrid.report.html.rows import MARKS
+from transfergrid.report.html.sections import ARM, arm, limited, told
+from transfergrid.report.words import number
+
+
+def leaders(boards: Sequence[Board]) -> Section | None:
+    """Return the leaderboard, where there is more than one arm to rank."""
+    tables = tuple(_table(board) for board in boards if len(board.lines) > 1)
+    if not tables:
+        return None
+    placebos = max(board.placebos for board in boards)
+    notes = [said.ranked(board) for board in boards if len(board.lines) > 1][:1]
+    notes += [f"{placebos} placebos are no candidates and left out."] if placebos else []
+    return Section(
+        name="leaderboard",
+        title="Leaderboard",
+        reading="Each line is an arm: its mean test score over seeds, its gain over the primary "
+        "baseline in points, and the mark of the verdict. Lines without a gain are baselines. The "
+        "best mean rank stands first; a rank is no verdict.",
+        tables=tables,
+        notes=tuple(notes),
+    )
+
+
+def _table(board: Board) -> Table:
+    called = said.names_of(board)
+    places = [said.place_name(place, board) for place in board.places]
+    usual = {place: said.usual_seeds(board, place) for place in board.places}
+    rows = tuple(
+        (
+            said.rank(line),
+            *(name or None for name in names),
+            *(_cell(line.entries.get(place), usual[place]) for place in board.places),
+        )
+        for line, names in zip(board.lines, called, strict=True)
+    )
+    columns = ("rank", *("strategy", "source")[: len(called[0])], *places)
+    return Table(columns=columns, rows=rows, caption=said.title(board), folded=False)
+
+
+def _cell(entry: Entry | None, usual: int) -> str:
+    if entry is None:
+        return "–"
+    score = number(entry.mean, entry.unit)
+    seeds = f" (n\u00a0=\u00a0{entry.n})" if entry.n < usual else ""
+    verdict = entry.verdict
+    if verdict is None or verdict.gain is None:
+        return score + seeds
+    gain = number(verdict.gain, verdict.unit, signed=True)
+    return f"{score} ({MARKS[verdict.verdict]}\u00a0{gain}){seeds}"
+
+
+def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
+    """Return what strategies gain over full_finetuning of the same source, given the verdicts."""
+    shown = [v for v in verdicts if v.kind != PLACEBO and v.n and v.baseline.startswith(PLAIN)]
+    if not shown:
+        return None
+    rows = [
+        (*arm(v), told(v), _score(v.mean, v), _score(v.baseline_mean, v), _gain(v), interval(v))
+        for v in shown
+    ]
+    columns = (*ARM, "verdict", "score", f"of {PLAIN}", "gain", "95 %")
+    return Section(
+        name="over_plain",
+        title=f"Strategies over plain {PLAIN}",
+        reading=f"Each line is a strategy against {PLAIN} of the same source, in the same seeds: "
+        "is it worth more than adapting everything? Exploratory: corrected within one target and "
+        "label budget.",
+        lines=(_counted(shown),),
+        tables=(limited(columns, rows),),
+    )
+
+
+def _counted(shown: Sequence[Verdict]) -> str:
+    kinds = Counter(verdict.verdict for verdict in shown)
+    words = {Kind.POSITIVE: "better", Kind.NEGATIVE: "worse"}
+    counted = [f"{kinds[kind]} {words.get(kind, SAID[kind])}" for kind in Kind if kinds[kind]]
+    size = f"{len(shown)} comparison{'s' if len(shown) > 1 else ''}"
+    return f"Of {size} with {PLAIN}: {', '.join(counted)}."
+
+
+def _score(value: float | None, verdict: Verdict) -> str | None:
+    return None if value is None else number(value, verdict.unit)
+
+
+def _gain(verdict: Verdict) -> str | None:
+    return None if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)

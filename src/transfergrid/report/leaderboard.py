@@ -1,0 +1,256 @@
+"""The leaderboard in words: strategies by targets, scores with gains, marks and mean ranks."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from transfergrid.errors import check_known
+from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report import columns, names, words
+from transfergrid.report import verdict_words as said
+from transfergrid.report.words import UNICODE, Symbols
+
+_SPACE, _NARROWEST = 2, 13
+MOST_BESIDE = 6
+"""Places of which it is told what arms without any network score."""
+NOTHING = "Nothing to compare yet.\n"
+
+
+def render(
+    boards: Sequence[Board],
+    format: str = "table",
+    width: int = 80,
+    symbols: Symbols = UNICODE,
+    correction: str = "holm",
+) -> str:
+    """Return leaderboards as text.
+
+    Args:
+        boards: one a label budget.
+        format: "table", "json", "csv" or "markdown".
+        width: columns of the terminal; places that find no room stand below.
+        symbols: the characters beyond letters and digits.
+        correction: of the verdicts, to be named.
+
+    Raises:
+        BadInputError: there is no such format.
+    """
+    check_known("format", format, columns.FORMATS)
+    if format in ("json", "csv"):
+        return columns.render(_rows(boards), (), format)
+    if not boards:
+        return NOTHING
+    if format == "markdown":
+        parts = [f"### {title(board)}\n\n{_markdown(board)}" for board in boards]
+        return "\n".join([*parts, *(f"- {line}" for line in legend(boards, correction))]) + "\n"
+    parts = [f"{title(board, symbols)}\n{_aligned(board, width, symbols)}" for board in boards]
+    below = [part for line in legend(boards, correction, symbols)
+             for part in textwrap.wrap(line, width, subsequent_indent="    ")]  # fmt: skip
+    return "\n".join([*parts, *below]) + "\n"
+
+
+def title(board: Board, symbols: Symbols = UNICODE) -> str:
+    """Name what the places have in common."""
+    targets = {target for target, _ in board.places}
+    budgets = {labels for _, labels in board.places}
+    told = [next(iter(targets))] if len(targets) == 1 else [f"{len(targets)} targets"]
+    told += [words.budget(next(iter(budgets)))] if len(budgets) == 1 else []
+    sources = {line.name[0] for line in board.lines if line.name[0]}
+    told += [f"source {next(iter(sources))}"] if len(sources) == 1 else []
+    return f" {symbols.dot} ".join(told)
+
+
+def place_name(place: Place, board: Board) -> str:
+    """Name a place by what tells it from the others of its board."""
+    target, labels = place
+    one_target = len({name for name, _ in board.places}) == 1
+    return f"labels={labels}" if one_target else target
+
+
+def names_of(board: Board) -> list[list[str]]:
+    """Return what names each line: strategy and, where there are several, source."""
+    sources = {line.name[0] for line in board.lines if line.name[0]}
+    kinds = {line.name[1] for line in board.lines if line.name[1]}
+    found = []
+    for line in board.lines:
+        source, architecture, strategy = line.name
+        inside = f" ({architecture})" if architecture and len(kinds) > 1 else ""
+        found.append([strategy, (source or "") + inside] if len(sources) > 1 or inside
+                     else [strategy])  # fmt: skip
+    wide = max(map(len, found), default=1)
+    return [called + [""] * (wide - len(called)) for called in found]
+
+
+def rank(line: Line, symbols: Symbols = UNICODE) -> str:
+    """Write a mean rank."""
+    return symbols.nothing if line.mean_rank is None else f"{line.mean_rank:.1f}"
+
+
+def cell(entry: Entry | None, usual: int, symbols: Symbols = UNICODE) -> str:
+    """Write a score with its gain and mark, and the seeds where they are fewer than usual."""
+    if entry is None:
+        return symbols.nothing
+    score = words.number(entry.mean, entry.unit)
+    verdict = entry.verdict
+    told = [] if verdict is None else [said.gain(verdict, symbols), said.mark(verdict, symbols)]
+    seeds = f"(n={entry.n})" if entry.n < usual else ""
+    return " ".join(filter(None, (score, *told, seeds)))
+
+
+def usual_seeds(board: Board, place: Place) -> int:
+    """Return how many seeds most arms of a place have."""
+    counts = Counter(line.entries[place].n for line in board.lines if place in line.entries)
+    return max(counts, key=lambda n: (counts[n], n))
+
+
+def _aligned(board: Board, width: int, symbols: Symbols) -> str:
+    """Put as many places beside each other as there is room for, the others below."""
+    called = names_of(board)
+    heads = ["strategy", "source"][: len(called[0])]
+    texts = {place: _column(board, place, symbols) for place in board.places}
+    widest = max(max(map(len, column)) for column in texts.values())
+    ranks = ["rank", *(rank(line, symbols) for line in board.lines)]
+    wide = [_fitted([head, *column], max((width - 4 - _SPACE - widest - 2 * _SPACE) //
+            len(heads), _NARROWEST), symbols) for head, column in
+            zip(heads, zip(*called, strict=True), strict=True)]  # fmt: skip
+    left = [ranks, *wide]
+    taken = sum(max(map(len, column)) + _SPACE for column in left)
+    found, blocks = list(board.places), []
+    while found:
+        some = [found.pop(0)]
+        while found and taken + sum(max(map(len, texts[p])) + _SPACE for p in
+                                    [*some, found[0]]) - _SPACE <= width:  # fmt: skip
+            some.append(found.pop(0))
+        blocks.append(_block([*left, *(texts[place] for place in some)]))
+    return "\n".join(blocks)
+
+
+def _column(board: Board, place: Place, symbols: Symbols) -> list[str]:
+    usual = usual_seeds(board, place)
+    cells = [cell(line.entries.get(place), usual, symbols) for line in board.lines]
+    return [place_name(place, board), *cells]
+
+
+def _fitted(texts: Sequence[str], width: int, symbols: Symbols) -> list[str]:
+    short = names.shortened(texts, min(width, max(map(len, texts))), symbols.cut)
+    return [short[text] for text in texts]
+
+
+def _block(found: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in found]
+    rows = zip(*found, strict=True)
+    padded = (
+        (text.rjust(size) if i == 0 else text.ljust(size)
+         for i, (text, size) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )  # fmt: skip
+    return "".join((" " * _SPACE).join(line).rstrip() + "\n" for line in padded)
+
+
+def _markdown(board: Board) -> str:
+    called = names_of(board)
+    heads = ["strategy", "source"][: len(called[0])]
+    found = [["rank", *(rank(line) for line in board.lines)]]
+    found += [
+        [head, *column] for head, column in zip(heads, zip(*called, strict=True), strict=True)
+    ]
+    found += [_column(board, place, UNICODE) for place in board.places]
+    head, *rows = zip(*found, strict=True)
+    shown = [dict(enumerate(row)) for row in rows]
+    keyed = [{name: row[i] for i, name in enumerate(head)} for row in shown]
+    return columns.render((), keyed, "markdown")
+
+
+def legend(
+    boards: Sequence[Board], correction: str = "holm", symbols: Symbols = UNICODE
+) -> list[str]:
+    """Return what a reader must know to read leaderboards, a line each."""
+    verdicts = verdicts_of(boards)
+    lines = [
+        "A place holds the mean test score over seeds, the gain over the primary baseline in "
+        "points and the verdict's mark; what has no gain is a baseline itself."
+    ]
+    lines += said.legend(verdicts, correction, symbols)[1:2]
+    lines += [f"{where}: {said.beside([one])}" for where, one in _beside(boards).items()]
+    lines += [ranked(board, symbols) for board in boards[:1]]
+    placebos = max((board.placebos for board in boards), default=0)
+    if placebos:
+        lines.append(f"{placebos} placebos are no candidates and left out.")
+    return lines
+
+
+def _beside(boards: Sequence[Board]) -> dict[str, Verdict]:
+    """Return a verdict of each place, for what arms without any network score there."""
+    found = {
+        f"{place[0]}, labels={place[1]}": entry.verdict
+        for board in boards
+        for line in board.lines
+        for place, entry in line.entries.items()
+        if entry.verdict and entry.verdict.beside
+    }
+    return dict(sorted(found.items())[:MOST_BESIDE])
+
+
+def verdicts_of(boards: Sequence[Board]) -> list[Verdict]:
+    """Return the verdicts that leaderboards show."""
+    entries = [e for board in boards for line in board.lines for e in line.entries.values()]
+    return [entry.verdict for entry in entries if entry.verdict]
+
+
+def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
+    """Say what mean ranks are made of, and that they are no verdicts."""
+    if not board.ranked:
+        return "rank: no two arms have a score, in seeds that they share, in every place."
+    counts = sorted(set(board.shared.values()))
+    ends = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+    seeds = f"{ends} seed{'s' if ends != '1' else ''}"
+    told = (
+        f"rank: mean over {len(board.places)} places of the rank among the {board.ranked} arms "
+        f"that have a score in all of them, on the {seeds} that these share; equal scores "
+        "share their ranks"
+        if len(board.places) > 1
+        else f"rank: among {board.ranked} arms, on the {seeds} that they share"
+    )
+    less = len(board.lines) - board.ranked
+    lacking = f"; {symbols.nothing} {less} lack some" if less else ""
+    return f"{told}{lacking}. {_apart(board)}".rstrip()
+
+
+def _apart(board: Board) -> str:
+    if board.critical is None:
+        return "Ranks are no verdicts: these are the marks."
+    return (
+        f"Ranks are no verdicts: these are the marks. Nemenyi's critical difference of mean ranks, "
+        f"for a picture, is {board.critical:.1f}."
+    )
+
+
+def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": line.name[0],
+            "architecture": line.name[1],
+            "strategy": line.name[2],
+            "target": place[0],
+            "labels": place[1],
+            "n": entry.n,
+            "mean": entry.mean,
+            "unit": entry.unit,
+            **_of_verdict(entry.verdict),
+            "rank": entry.rank,
+            "mean_rank": line.mean_rank,
+        }
+        for board in boards
+        for line in board.lines
+        for place, entry in line.entries.items()
+    ]
+
+
+def _of_verdict(verdict: Verdict | None) -> dict[str, Any]:
+    keys = ("baseline", "gain", "low", "high", "p_corrected")
+    found = {key: getattr(verdict, key, None) for key in keys}
+    return {**found, "verdict": None if verdict is None else verdict.verdict.value}

@@ -1,0 +1,93 @@
+"""The leaderboard as it is read: 80 columns, plain characters, programs."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from transfergrid.cli import main
+from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.judging import judge
+from transfergrid.evidence.leaderboard import leaderboards
+from transfergrid.evidence.looks import looks
+from transfergrid.evidence.results import results_from
+from transfergrid.ledger import Ledger
+from transfergrid.report.html.boards import leaders
+from transfergrid.report.leaderboard import render
+from transfergrid.report.words import ASCII
+from verdict_cells import Cells
+
+
+@pytest.fixture
+def cells():
+    """Return two sources with two strategies on four targets; one arm lacks two of them."""
+    cells = Cells()
+    for target in ("digits", "letters", "birds", "cars"):
+        base = cells.arm("scratch", target=target)
+        for source in ("net_trained_on_everything", "net_trained_on_something"):
+            cells.arm("full_finetuning", source, 80, base, sd=0.7, target=target)
+            if target in ("digits", "cars"):
+                cells.arm("a_strategy_with_a_rather_long_name", source, 60, base, target=target)
+    return cells
+
+
+@pytest.fixture
+def boards(cells):
+    results = results_from(cells.records)
+    return leaderboards(judge(results, read=cells.read), results)
+
+
+def test_it_fits_80_columns_and_plain_characters(boards):
+    for symbols in (None, ASCII):
+        text = render(boards, **({"symbols": symbols} if symbols else {}))
+        assert max(map(len, text.splitlines())) <= 80
+        assert symbols is None or text.isascii()
+    assert "net…ything" in render(boards) or "everything" in render(boards)
+    assert text.count("full_finetuning") >= 4  # of two sources, in two blocks of places
+
+
+def test_a_place_holds_score_gain_and_mark(boards):
+    text = render(boards, width=200)
+    (line,) = [x for x in text.splitlines() if "full_finetuning" in x and "everything" in x]
+    assert line.split("  ")[0].strip() == "1.5"
+    assert line.count("80.1 +10.0 ▲▲") == 4
+    (base,) = [x for x in text.splitlines() if x.split()[1:2] == ["scratch"]]
+    assert base.split() == ["3.0", "scratch", *["70.1"] * 4]
+    (short,) = [x for x in text.splitlines() if "rather_long" in x and "everything" in x]
+    assert short.split()[0] == "–"
+    assert short.split().count("–") == 3  # its rank and two places
+    assert "among the 3 arms that have a score in all of them, on the 5 seeds" in text
+    assert "2 lack some" in text
+
+
+def test_programs_get_a_row_for_each_arm_and_place(boards):
+    rows = json.loads(render(boards, "json"))
+    assert len(rows) == 4 * 3 + 2 * 2
+    one = next(r for r in rows if r["strategy"] == "full_finetuning")
+    assert (one["verdict"], one["mean_rank"], one["n"]) == ("positive", 1.5, 5)
+    assert len(list(csv.DictReader(io.StringIO(render(boards, "csv"))))) == len(rows)
+    assert "| rank | strategy | source | birds |" in render(boards, "markdown")
+
+
+def test_the_page_has_it_open_with_marks(boards):
+    section = leaders(boards)
+    (table,) = section.tables
+    assert not table.folded
+    assert table.columns[:3] == ("rank", "strategy", "source")
+    assert table.rows[0][3] == "80.1 (▲\u00a0+10.0)"
+    assert leaders([]) is None
+
+
+def test_it_is_typed_and_is_a_look(cells, tmp_path, capsys):
+    root = cells.write(Ledger(tmp_path / "results")).root
+    with pytest.raises(SystemExit) as left:
+        main(["table", str(root), "--leaderboard", "--where", "target=digits"])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert "digits · 20 labels a class" in printed
+    assert "letters" not in printed
+    assert [look.by for look in looks(bench_of(Ledger(root)).ledger)] == ["table"]
+    with pytest.raises(SystemExit) as left:
+        main(["table", str(root), "--leaderboard", "--by-group"])
+    assert left.value.code == 2
