@@ -4,6 +4,7 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -375,9 +376,24 @@ def test_arms_without_a_source_ignore_source_and_training(parts, shipped, strate
 
 @given(st.integers(0, 10**30), st.integers(0, 3))
 def test_numbers_normalise(number, zeros):
-    for read in (read_labels, read_seed):
-        assert read(number) == read(str(number)) == read("0" * zeros + str(number)) == number
-        assert type(read(str(number))) is int
+    for read, value in ((read_labels, number), (read_seed, number % 2**63)):
+        assert read(value) == read(str(value)) == read("0" * zeros + str(value)) == value
+        assert read(f"{value}.0") == read(f"+{value}") == value
+        assert type(read(str(value))) is int
+
+
+def test_a_seed_of_64_bits_passes_through_no_float():
+    seed = 2**53 + 1  # the first whole number that a float cannot hold
+    for spelled in (seed, str(seed), f"{seed}.0", f"+{seed}", np.int64(seed), np.uint64(seed)):
+        assert read_seed(spelled) == 9007199254740993
+    with pytest.raises(BadInputError, match="a float this large may have been another"):
+        read_seed(float(seed))
+
+
+def test_a_seed_that_tables_cannot_hold_is_refused():
+    assert read_seed(2**63 - 1) == 9223372036854775807
+    with pytest.raises(BadInputError, match=r"seed=9223372036854775808: .* below 2\^63"):
+        read_seed(2**63)
 
 
 @pytest.mark.parametrize("value", [2, 2.0, "2", "02", "2.0"])

@@ -96,7 +96,7 @@ def read_request(
         elif override.is_delete():
             raise BadInputError(f"{override.input_line}: no part of a cell can be left out")
         else:
-            asked[override_key(override)] = values_of(override)
+            asked[override_key(override)] = _one_each(override)
             if not asked[override_key(override)]:
                 raise BadInputError(f"{override.input_line} names nothing")
     labels = asked.pop("labels", [defaults["labels"]])
@@ -136,6 +136,20 @@ def values_of(override: Override) -> list[str]:
     if override.is_interval_sweep():
         raise BadInputError(f"{override.input_line}: list the values or give a range")
     return [str(value) for value in override.sweep_iterator(transformer=Transformer.encode)]
+
+
+def _one_each(override: Override) -> list[str]:
+    """Return an override's values, of which a place for one part, budget or seed takes no list."""
+    key, values = override_key(override), values_of(override)
+    if "@" in key or key in (*GROUPS, "labels", "seed"):
+        for value in values:
+            if value[:1] in ("[", "{"):
+                each = ",".join(part.strip() for part in value.strip("[]{}").split(","))
+                raise BadInputError(
+                    f"{override.input_line}: {key} takes one at a time, and {value} is several; to "
+                    f"try each give {key}={each}"
+                )
+    return values
 
 
 def _single(override: Override) -> str:

@@ -11,9 +11,13 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, locate
 from transfergrid.fingerprints import fingerprint
 from transfergrid.strategies.needs import Needs
+from transfergrid.whole import EXACT, whole_number
 
 PROTOCOL = 1
 """Raised whenever drawing labels, training, choosing or scoring changes for all cells alike."""
+
+LARGEST_SEED = 2**63 - 1
+"""The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""
 
 Labels = int | Literal["all"]
 
@@ -120,8 +124,8 @@ def read_labels(value: Any) -> Labels:
     """
     if str(value) == "all":
         return "all"
-    number = _whole(value)
-    if number is None:
+    number = whole_number(value)
+    if number is None or number < 0:
         raise BadInputError(f"labels={value}: give 0, a whole number per class, or all")
     return number
 
@@ -130,24 +134,16 @@ def read_seed(value: Any) -> int:
     """Normalise a seed.
 
     Raises:
-        BadInputError: it is no whole number from 0.
+        BadInputError: it is no whole number from 0, or takes more than 63 bits.
     """
-    number = _whole(value)
-    if number is None:
-        raise BadInputError(f"seed={value}: give a whole number from 0")
+    number = whole_number(value)
+    if number is None or number < 0:
+        told = " (as a whole number: a float this large may have been another)"
+        rounded = isinstance(value, float) and value >= EXACT
+        raise BadInputError(f"seed={value}: give a whole number from 0{told if rounded else ''}")
+    if number > LARGEST_SEED:
+        raise BadInputError(f"seed={value}: give a number below 2^63, which tables can hold")
     return number
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)  # floats would round a long one
-    if isinstance(value, (bool, int)):
-        return value if type(value) is int and value >= 0 else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() and number >= 0 else None
 
 
 def cell_id(parts: Mapping[str, str | None], labels: Labels, seed: int) -> str:

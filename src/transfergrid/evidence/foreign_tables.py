@@ -16,9 +16,9 @@ from transfergrid.evidence.foreign_values import (
     name_in,
     needed,
     score_in,
-    whole,
 )
 from transfergrid.record import Labels
+from transfergrid.whole import whole_number
 
 WAYS_OUT = {
     "strategy": "--wide strategy if each has a column of scores",
@@ -142,7 +142,7 @@ def _seeds(table: Table, columns: TableColumns) -> tuple[list[int], bool]:
     missing = next((row for row, value in enumerate(values) if is_missing(value)), None)
     if missing is not None:
         raise BadInputError(f"{table.place(missing)} has no {columns.name_of('seed')}")
-    numbers = [whole(value) for value in values]
+    numbers = [whole_number(value) for value in values]
     found = [number for number in numbers if number is not None]
     if len(found) == len(values):
         return found, False

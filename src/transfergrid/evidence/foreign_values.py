@@ -10,6 +10,7 @@ from typing import Any
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign_columns import PERCENT
 from transfergrid.record import Labels
+from transfergrid.whole import whole_number
 
 MISSING = frozenset(
     {"", "nan", "+nan", "-nan", "<na>", "na", "n/a", "null", "none", "nat", "-", "–", "—"}
@@ -56,19 +57,6 @@ def needed(value: Any, column: str, place: str) -> str:
     return name
 
 
-def whole(value: Any) -> int | None:
-    """Return a whole number, also one that is written as 20.0; None for anything else."""
-    try:
-        return int(str(value))  # exact, however large
-    except ValueError:
-        pass
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
-
-
 def labels_in(value: Any, place: str, labels_are: str) -> Labels:
     """Return a label budget.
 
@@ -83,7 +71,7 @@ def labels_in(value: Any, place: str, labels_are: str) -> Labels:
         raise BadInputError(
             f"{place}: labels {value!r} are a share of all: --labels-are percent reads them so"
         )
-    number = whole(text.removesuffix("%").strip())
+    number = whole_number(text.removesuffix("%").strip())
     if number is None or number < 0:
         shown = "nothing" if is_missing(value) else repr(value)
         raise BadInputError(f"{place}: labels must be a whole number or all, not {shown}")
