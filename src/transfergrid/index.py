@@ -25,7 +25,7 @@ from transfergrid.record import SHARES, Record
 Warn = Callable[[Path, object], None]
 
 KINDS = {
-    **dict.fromkeys(("changed", "seed", "items_n"), "int64"),
+    **dict.fromkeys(("changed", "seed", "items_n", "fewest_labels", "most_labels"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds"), "float64"),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
@@ -35,7 +35,7 @@ KINDS = {
 """Types of the columns that hold no text."""
 
 
-NEWEST = "clusters"
+NEWEST = "fewest_labels"
 """A column that all segments of this version have, and none of an earlier one."""
 
 
@@ -157,6 +157,7 @@ def columns(row: Indexed) -> dict[str, Any]:
     names, parts, baseline = record.names, record.parts, record.baseline
     train, validation, test = record.scores.train, record.scores.validation, record.scores.test
     metric, seconds = record.metric, record.cost.seconds
+    fewest, most = record.labels_got or (None, None)
     return {
         "id": record.id,
         "changed": row.changed,
@@ -166,6 +167,8 @@ def columns(row: Indexed) -> dict[str, Any]:
         "target": names.target,
         "training": names.training,
         "labels": str(record.labels),
+        "fewest_labels": fewest,
+        "most_labels": most,
         "seed": record.seed,
         "source_part": parts.source,
         "strategy_part": parts.strategy,

@@ -270,6 +270,14 @@ class Record:
         told = strategy.get("_target_") if isinstance(strategy, dict) else None
         return told if isinstance(told, str) else None
 
+    @property
+    def labels_got(self) -> tuple[int, int] | None:
+        """Fewest and most labels that a class got; None if that is what was asked for."""
+        counts = self.data.per_class.values()
+        if self.labels in ("all", 0) or not counts or set(counts) == {self.labels}:
+            return None
+        return min(counts), max(counts)
+
     def is_stale(self, code: str) -> bool:
         """Return whether the strategy's code, now of fingerprint `code`, changed since the run."""
         return self.code != code

@@ -168,7 +168,7 @@ def _line(verdict: Verdict) -> str:
     arm = f"{verdict_words.source(verdict)} x {verdict.strategy} on {verdict.target}"
     gain = f"{verdict_words.gain(verdict)} {verdict_words.interval(verdict)} points"
     p = f"p {verdict_words.p_value(verdict.p_corrected)} corrected"
-    return f"{arm}, {words.budget(verdict.labels)}: {gain} over {verdict.baseline}, {p}"
+    return f"{arm}, {words.labels_of([verdict])}: {gain} over {verdict.baseline}, {p}"
 
 
 def _pictures(verdicts: Sequence[Verdict]) -> dict[str, list[tuple[str, bytes]]]:
@@ -189,7 +189,7 @@ def heat_maps(verdicts: Sequence[Verdict]) -> list[tuple[str, bytes]]:
     shown = [verdict for verdict in verdicts if verdict.primary and verdict.gain is not None]
     sections = verdict_words.sections(shown)[:MOST_PICTURES]
     reach = max((abs(verdict.gain or 0.0) for verdict in shown), default=1.0)
-    captions = [f"{part[0].target}, {words.budget(part[0].labels)}" for part in sections]
+    captions = [f"{part[0].target}, {words.labels_of(part)}" for part in sections]
     pictures = [_heat_map(part, reach) for part in sections]
     return list(zip(captions, _of_one_size(pictures), strict=True))
 
@@ -208,7 +208,7 @@ def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
     first = section[0]
     baselines = ", ".join(sorted({verdict.baseline for verdict in section}))
     title = {
-        "text": f"{first.target}, {words.budget(first.labels)}",
+        "text": f"{first.target}, {words.labels_of(section)}",
         "subtitle": [
             f"gain in points of {first.metric.replace('_', ' ')} over {baselines}",
             "▲ better   ▼ worse   = no difference   ? undecided (hatched)",

@@ -9,6 +9,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.results import result_of
 from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.record import Data, Flags, Status
 from transfergrid.report import words
@@ -310,3 +311,38 @@ def test_groups_are_told_to_be_more_comparisons():
         shown = render(rows, format=format, width=200)
         assert shown.count("one more comparison, at an uncorrected 95 %") == 1
     assert "one more comparison" not in render([row()], width=200)
+
+
+# What the title says ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("got", "title"),
+    [
+        ([None, None], "digits · 20 labels a class · "),
+        ([None, (3, 20)], "digits · 3 to 20 labels a class (20 asked for) · "),
+        ([(3, 4), (4, 7)], "digits · 3 to 7 labels a class (20 asked for) · "),
+        ([(5, 5), (5, 5)], "digits · 5 labels a class (20 asked for) · "),
+    ],
+)
+def test_the_title_says_no_more_labels_than_there_were(got, title):
+    text = render([replace(SCRATCH, labels_got=got[0]), row(labels_got=got[1])])
+    assert text.splitlines()[0].startswith(title)
+
+
+@pytest.mark.parametrize(
+    ("labels", "per_class", "got"),
+    [
+        (20, {"a": 20, "b": 20}, None),
+        (20, {"a": 20, "b": 7}, (7, 20)),
+        (20, {"a": 33, "b": 7}, (7, 33)),  # drawn as they come
+        (20, {}, None),  # a record of before there were such counts
+        ("all", {"a": 20, "b": 7}, None),
+        (0, {"a": 0, "b": 0}, None),
+    ],
+)
+def test_a_record_knows_what_its_classes_got(labels, per_class, got):
+    record = made(labels=labels, data=Data(per_class=per_class))
+    assert record.labels_got == got
+    assert table_rows([record])[0].labels_got == got
+    assert result_of(record).labels_got == got

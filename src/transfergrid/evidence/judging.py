@@ -31,6 +31,7 @@ from transfergrid.evidence.gains import (
 )
 from transfergrid.evidence.intervals import THIS_MODEL, THIS_TEST_SET, Estimate
 from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.remarks import labels_got
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
@@ -263,6 +264,7 @@ class _Table:
             baseline_mean=mean_of([base.score for _, base in pairs], first),
             beside=self.beside.get((key[0].target, key[1]), ()),
             validation=mean_of([cell.validation_score for cell in cells], first),
+            labels_got=labels_got(cells),
             scope=estimate.scope if pairs else None,
             se=estimate.se,
             df=estimate.df,

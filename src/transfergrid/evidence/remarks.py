@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from transfergrid.record import Record
+
+
+class HasLabels(Protocol):
+    """A record, or what verdicts keep of it."""
+
+    @property
+    def labels_got(self) -> tuple[int, int] | None:
+        """See `Record.labels_got`."""
 
 
 def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
@@ -14,6 +23,12 @@ def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
         for name, (asked, got) in cell.data.short.items():
             short[name] = (asked, min(got, short.get(name, (asked, got))[1]))
     return short
+
+
+def labels_got(cells: Sequence[HasLabels]) -> tuple[int, int] | None:
+    """Return the fewest and most labels that a class got; None if that is what was asked for."""
+    found = [cell.labels_got for cell in cells if cell.labels_got]
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
 def seen_in(cells: Sequence[Record]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ class Result:
     source_seconds: float | None = None
     study: str | None = None
     code: str = ""
+    labels_got: tuple[int, int] | None = None
     strategy_class: str | None = None
     finished: str | None = None
 
@@ -53,6 +54,7 @@ COLUMNS = (
     *("train_score", "validation_score", "ece", "items_n", "items", "clusters", "right"),
     *("collapsed", "underfit", "contaminated_by", "one_checkpoint", "placebo"),
     *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
+    *("fewest_labels", "most_labels"),
 )
 
 
@@ -88,7 +90,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
     (train, validation, ece, items_n, items, clusters, bits, *rest) = rest
     (collapsed, underfit, contaminated, one_checkpoint, placebo, *rest) = rest
-    (seconds, source_seconds, study, code, strategy_class, finished) = rest
+    (seconds, source_seconds, study, code, strategy_class, finished, fewest, most) = rest
     result = Result(
         id=identity,
         names=_names(strategy, target, source, architecture, training),
@@ -109,6 +111,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
         source_seconds=source_seconds,
         study=study,
         code=code,
+        labels_got=None if fewest is None or most is None else (fewest, most),
         strategy_class=strategy_class,
         finished=finished,
     )

@@ -78,6 +78,8 @@ class Row:
     """Whether all seeds start from the same source weights, of which alone the gain speaks."""
     short: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     """Classes with fewer labels than asked for: (asked, fewest got)."""
+    labels_got: tuple[int, int] | None = None
+    """Fewest and most labels that a class got, where these are others than `labels`."""
     contaminated_by: tuple[str, ...] = ()
     """Datasets that hold the target and that the source was trained on."""
     cut_texts: int = 0
@@ -178,6 +180,7 @@ class _Table:
             weak_baseline=is_weak(baselines_of(cells, self.by_id), key, self.classical),
             one_checkpoint=is_one_checkpoint(first),
             short=remarks.short_classes(cells),
+            labels_got=remarks.labels_got(cells),
             contaminated_by=remarks.seen_in(cells),
             cut_texts=remarks.cut_texts(cells),
             copies=remarks.copy_counts(cells),

@@ -126,6 +126,8 @@ class Verdict:
     strategy_part: str | None = None
     target_part: str | None = None
     training_part: str | None = None
+    labels_got: tuple[int, int] | None = None
+    """Fewest and most labels that a class got, where these are others than `labels`."""
     reference: str = ""
     """The baseline as the cells name it; `baseline` tells apart those that share a name."""
 

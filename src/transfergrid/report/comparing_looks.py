@@ -108,7 +108,7 @@ def _arm_of(verdict: Verdict, symbols: Symbols) -> str:
     told = (
         f"{verdict_words.source(verdict, symbols)} {verdict.strategy}",
         verdict.target,
-        words.budget(verdict.labels),
+        words.labels_of([verdict]),
         f"over {verdict.baseline}",
     )
     return f" {symbols.dot} ".join(told)

@@ -50,7 +50,7 @@ def as_markdown(rows: Sequence[Row], footer: Sequence[str]) -> str:
 def _markdown_section(section: Sequence[Row], notes: words.Notes) -> str:
     first = section[0]
     lines = [
-        f"### {_escaped(first.target)}, {words.budget(first.labels)}",
+        f"### {_escaped(first.target)}, {words.labels_of(section)}",
         "",
         f"| source | architecture | strategy | {_escaped(words.metric(first))}, mean ± sd | n "
         "| over | gain [95 %, uncorrected] | notes | s |",

@@ -45,6 +45,9 @@ def _what(record: Record) -> Iterator[str]:
     rows = [("source", names.source), ("architecture", names.architecture)]
     rows += [("strategy", names.strategy), ("training", names.training), ("target", names.target)]
     budget = "all" if record.labels == "all" else f"{record.labels} a class"
+    if record.labels_got:
+        low, high = record.labels_got
+        budget = f"{low} to {high} a class, of {record.labels} asked for"
     rows.append(("target labels given", budget))
     counts = f"{data.train} to learn from, {data.validation} to choose by"
     more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""

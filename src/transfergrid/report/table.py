@@ -155,7 +155,7 @@ class _Layout:
         spread = f"mean {self.symbols.plus_minus} sd"
         over = words.seeds(section)
         told = (
-            words.budget(first.labels),
+            words.labels_of(section),
             words.metric(first),
             spread + (over and f" over {over}"),
         )

@@ -129,7 +129,7 @@ def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
     items = _range([v.items for v in section if v.items > 1])
     told = (
         first.target,
-        words.budget(first.labels, first.labels_are),
+        words.labels_of(section, first.labels_are),
         f"{name} in {first.unit}" if first.unit else name,
         _counted(_range([v.n for v in section]), first.block),
         _items(section, items) if items else "",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from string import ascii_lowercase
+from typing import Protocol
 
 from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.intervals import (
@@ -90,6 +91,28 @@ def is_unmarked(row: Row) -> bool:
 def seconds(value: float) -> str:
     """Write a cost in seconds with two or more digits."""
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+class OfBudget(Protocol):
+    """Whatever is about one label budget: a row, a verdict."""
+
+    @property
+    def labels(self) -> Labels:
+        """What was asked for."""
+
+    @property
+    def labels_got(self) -> tuple[int, int] | None:
+        """Fewest and most labels that a class got, where these are others."""
+
+
+def labels_of(section: Sequence[OfBudget], counts: str = "class") -> str:
+    """Write the label budget of a section (see `budget`), and no more labels than there were."""
+    got = [one.labels_got for one in section if one.labels_got]
+    if not got:
+        return budget(section[0].labels, counts)
+    low, high = min(fewest for fewest, _ in got), max(most for _, most in got)
+    span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+    return f"{span} labels a class ({section[0].labels:,} asked for)"
 
 
 def budget(labels: Labels, counts: str = "class") -> str:

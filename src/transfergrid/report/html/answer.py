@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
@@ -54,6 +54,8 @@ class Answer:
     sentence: str
     row: int | None = None
     """The recommended arm's place among the verdicts."""
+    labels_got: tuple[int, int] | None = None
+    """Fewest and most labels that a class got, where these are others than `labels`."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def listed(names: Sequence[str]) -> str:
 def answers(data: ReportData) -> list[Answer]:
     """Return an answer for each target and label budget."""
     found = {place: chosen(data, *place) for place in places(data.verdicts)}
-    return [_answer(data, place, found) for place in found]
+    got = {(v.target, v.labels): v.labels_got for v in data.verdicts if v.labels_got}
+    return [replace(_answer(data, p, found), labels_got=got.get(p)) for p in found]
 
 
 def _answer(

@@ -21,7 +21,7 @@ from transfergrid.report.html.answer import (
 )
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.words import budget
+from transfergrid.report.words import budget, labels_of
 
 SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
 _POLICY = (
@@ -129,7 +129,7 @@ _HOW_ANSWERED = (
 def _answer(answer: Answer) -> str:
     kind = answer.kind.value if answer.kind else "none"
     badge = pieces.badge(answer.kind) if answer.kind else '<span class="badge none">–</span>'
-    where = f"<b>{escape(answer.target)}, {escape(budget(answer.labels))}</b>"
+    where = f"<b>{escape(answer.target)}, {escape(labels_of([answer]))}</b>"
     return f'<li class="{kind}-answer"><p>{badge}</p><p>{where}: {escape(answer.sentence)}</p></li>'
 
 
