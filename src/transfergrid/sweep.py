@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from transfergrid import contamination, trust
+from transfergrid import contamination, forewarnings, trust
 from transfergrid.cell_config import CellConfig, now
 from transfergrid.composing import GROUPS, Composer, Request, read_request
 from transfergrid.errors import BadInputError, check_known
@@ -67,6 +67,8 @@ def _sweep(
     ledger.check_writable()
     compared = _compared(config)
     plan = make_plan(asked, composer, _references(config), compared)
+    for line in forewarnings.lines(plan.cells):
+        print(line, flush=True)
     cells = [
         CellConfig(**cell.to_json(), study=settings.study, grid=plan.id) for cell in plan.cells
     ]
@@ -83,7 +85,7 @@ def _sweep(
         asks = _grid(plan, cells, settings, marked, declared if compared else None)
         ledger.write_document("grids", asks)
         _announce(plan, cells, done)
-        for line in (*common, *_remarks(asked), *contamination.warnings(cells, marked)):
+        for line in (*common, *contamination.warnings(cells, marked)):
             print(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
@@ -174,11 +176,6 @@ def make_plan(
         with told_if_slow(f"checking source {source.name}"):
             build(source.config).check()
     return planner.plan(asked)
-
-
-def _remarks(asked: Asked) -> list[str]:
-    """Return what there is to say of the targets' data."""
-    return [line for target in asked.targets for line in build(target.config).remarks()]
 
 
 def defaults_of(config: DictConfig) -> dict[str, str]:

@@ -24,6 +24,8 @@ from transfergrid.data.brightness import (
     to_grey,
     white_of_arrays,
 )
+from transfergrid.data.class_names import check_different
+from transfergrid.data.table_labels import as_text, check_no_numbers
 from transfergrid.errors import BadInputError
 
 Array = NDArray[Any]
@@ -126,11 +128,17 @@ def as_labels(key: str, array: Array) -> Array:
     if array.dtype.kind == "f" and np.all(np.isfinite(array)) and np.all(array == np.rint(array)):
         return array.astype(np.int64)
     if array.dtype.kind in "iub":
+        _check_bits(key, array)
         return array.astype(np.int64)
     if array.dtype.kind in "US":
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
     found = f": {array[array != np.rint(array)][0]}" if array.dtype.kind == "f" else ""
     raise BadInputError(f"{key} must hold whole numbers or text, not {array.dtype}{found}")
+
+
+def _check_bits(key: str, array: Array) -> None:
+    if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+        raise BadInputError(f"{key} has labels of 64 bits without a sign, such as {array.max()}")
 
 
 def class_names(pool: Mapping[str, Array], given: Array | None) -> tuple[tuple[str, ...], Array]:
@@ -149,13 +157,26 @@ def class_names(pool: Mapping[str, Array], given: Array | None) -> tuple[tuple[s
     if len(values) < 2:
         raise BadInputError(f"{' and '.join(pool)} have only one class: {values[0]}")
     if given is None:
-        return tuple(str(value) for value in values), values
-    names = as_labels("class_names", given).astype(str)
-    if len(set(names)) < len(names):
+        names = tuple(str(value) for value in values)
+        _check_told(pool)
+        check_different(names, "write each in one way, or list them in class_names")
+        return names, values
+    listed = as_labels("class_names", given).astype(str)
+    if len(set(listed)) < len(listed):
         raise BadInputError("class_names has the same name twice")
-    return tuple(str(n) for n in names), names if values.dtype.kind == "U" else np.arange(
-        len(names)
-    )
+    names = tuple(str(name) for name in listed)
+    if values.dtype.kind == "U":
+        return names, listed
+    check_no_numbers(names)
+    return names, np.arange(len(names))
+
+
+def _check_told(pool: Mapping[str, Array]) -> None:
+    """Raise `BadInputError` if a label is what is written where there is none."""
+    for key, labels in pool.items():
+        empty = [str(label) for label in labels if as_text(str(label)) is None]
+        if empty and labels.dtype.kind == "U":
+            raise BadInputError(f"{key} has {empty[0]!r} {len(empty)} times, which is no label")
 
 
 def as_indices(key: str, labels: Array, values: Array) -> NDArray[np.int64]:

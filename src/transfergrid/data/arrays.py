@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 
 from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
 from transfergrid.data.brightness import Scale, scale_of
-from transfergrid.data.budgets import stratified_split
+from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import existing, file_facts, fingerprint
 
 SOUND = "sound"
-READING = 2
+READING = 3
 """Raised whenever other archives may be refused: then what was remembered is looked at anew."""
 
 T = TypeVar("T")
@@ -71,6 +73,25 @@ class Arrays(Domain):
         if self.duplicates == "drop":
             self.load()  # finds the classes of which nothing would be left
 
+    def outline(self) -> Outline:
+        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        kind = f"outline/{self.version}/{self.test_split!r}"
+        kept = file_facts(existing(self.file), [""], kind, self._kept_outline)[""]
+        return outline_of(json.loads(kept))
+
+    def _kept_outline(self, file: Path) -> str:
+        archive = Archive(file)
+        parts = self._parts(archive)
+        classes, values = _classes(archive, parts)
+        labels = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
+        pool = np.concatenate([labels[part] for part in parts.pool])
+        if parts.test is not None:
+            test = labels[parts.test]
+        else:
+            is_test = self._share(pool, classes)
+            pool, test = pool[~is_test], pool[is_test]
+        return json.dumps(outlined(classes, pool, test).as_dict())
+
     def load(self) -> LoadedDomain:
         """Return images (n, H, W, C) in memory."""
         loaded = self._of(self._loaded)
@@ -115,13 +136,15 @@ class Arrays(Domain):
             test = ArrayExamples(images[f"x{parts.test}"], labels[parts.test])
             _check_seen(f"y{parts.test}", test.labels, y, classes)
             return LoadedDomain(ArrayExamples(x, y), test, classes, notes)
-        is_test = self._share(y)
+        is_test = self._share(y, classes)
         pool = ArrayExamples(x[~is_test], y[~is_test])
         return LoadedDomain(pool, ArrayExamples(x[is_test], y[is_test]), classes, notes)
 
-    def _share(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        share = self.test_split or 0.0
-        return stratified_split(labels, max(1, round(share * len(labels))), 0, "arrays", "test")
+    def _share(self, labels: NDArray[np.int64], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+        n_test = max(1, round((self.test_split or 0.0) * len(labels)))
+        is_test = stratified_split(labels, n_test, 0, "arrays", "test")
+        check_some_left(labels, is_test, classes)
+        return is_test
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ nothing validates; otherwise a stratified fifth *of the labels that were given* 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -194,6 +195,27 @@ def _validates(n: int, n_classes: int, budget: int | Literal["all"]) -> bool:
     """
     enough = n >= VALIDATION_FROM * n_classes
     return enough and (budget == "all" or budget >= VALIDATION_FROM)
+
+
+def check_some_left(
+    labels: NDArray[np.int64], is_test: NDArray[np.bool_], classes: Sequence[str]
+) -> None:
+    """Raise `BadInputError` if a share to test on takes all there is of a class.
+
+    Args:
+        labels: (n,) class index of every example.
+        is_test: (n,) whether it is to test on.
+        classes: the classes' names.
+    """
+    lost = np.setdiff1d(labels, labels[~is_test])
+    if len(lost):
+        count = int(np.sum(labels == lost[0]))
+        examples = "the only example" if count == 1 else f"all {count} examples"
+        more = f" ({len(lost)} such classes)" if len(lost) > 1 else ""
+        raise BadInputError(
+            f"the share to test on takes {examples} of class {classes[lost[0]]!r}{more}, and "
+            "nothing is left to learn it from: leave such classes out, or name a test part yourself"
+        )
 
 
 def stratified_split(

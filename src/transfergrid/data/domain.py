@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.component import Component
+from transfergrid.data.outline import Outline, outlined
 from transfergrid.errors import BadInputError, check_known
 
 Raw: TypeAlias = Sequence[Any] | NDArray[Any]
@@ -103,6 +104,11 @@ class Domain(Component, ABC):
     @abstractmethod
     def load(self) -> LoadedDomain:
         """Return the splits; the same ones every time."""
+
+    def outline(self) -> Outline:
+        """Return how many examples each class has; asked while planning, so override slow ones."""
+        loaded = self.load()
+        return outlined(loaded.classes, loaded.pool.labels, loaded.test.labels)
 
     def check(self) -> None:
         """Look for everything that would make `load` or `read` fail later.

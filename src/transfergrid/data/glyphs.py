@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.outline import Outline
 from transfergrid.errors import BadInputError
 from transfergrid.seeds import generator
 
@@ -76,6 +77,11 @@ class Glyphs(Domain):
         check_at_least(4, size=self.size)
         check_at_least(1, per_class=self.per_class, test_per_class=self.test_per_class)
         fonts_with(self.characters)
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; nothing is drawn."""
+        n = len(self.classes)
+        return Outline(self.classes, (self.per_class,) * n, (self.test_per_class,) * n)
 
     def load(self) -> LoadedDomain:
         """Return images (n, size, size, 1), as many of each class."""

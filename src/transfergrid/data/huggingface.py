@@ -17,11 +17,14 @@ from transfergrid.data.brightness import check_files, scale_of
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import TEST
+from transfergrid.data.group_names import check_alike
 from transfergrid.data.hub_datasets import read_splits
+from transfergrid.data.outline import Outline, outlined
 from transfergrid.data.stored_images import StoredImages
 from transfergrid.data.table_labels import as_text, sound_text
 from transfergrid.data.table_layout import Choice, choose_splits
 from transfergrid.data.table_rows import (
+    REMARKS,
     Clusters,
     Input,
     Row,
@@ -31,6 +34,7 @@ from transfergrid.data.table_rows import (
     groups_of,
     settled,
     whole_column,
+    with_groups_named_once,
 )
 from transfergrid.data.text import TextExamples
 from transfergrid.errors import BadInputError, did_you_mean
@@ -58,6 +62,8 @@ class HuggingFaceData(Domain):
         cluster_column: see `TableDomain`; so is `group_column`.
         duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
             these copies out of the pool.
+        alike_groups: of groups or clusters such as P7 and p7 or 007 and 7: "refuse" them, "merge"
+            them to one each, or "keep" them apart.
     """
 
     dataset: str | None = None
@@ -69,9 +75,14 @@ class HuggingFaceData(Domain):
     group_column: str | None = None
     cluster_column: Clusters = None
     duplicates: str = "keep"
+    alike_groups: str = "refuse"
 
     paths: ClassVar[tuple[str, ...]] = ("folder",)
     content_addressed: ClassVar[bool] = True
+    descriptive: ClassVar[tuple[str, ...]] = (
+        *Domain.descriptive,
+        "alike_groups",  # moves the content where it matters
+    )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
 
     @property
@@ -87,7 +98,17 @@ class HuggingFaceData(Domain):
         """See `Domain.check`; decodes every image once."""
         super().check()
         check_mode(self.duplicates)
+        check_alike(self.alike_groups)
         self.load()
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        rows = self._rows()
+        return outlined(rows.classes, rows.labels(rows.pool), rows.labels(rows.test))
+
+    def remarks(self) -> list[str]:
+        """See `Domain.remarks`: what is odd about the names of groups."""
+        return [f"{self._spelled}: {line}" for line in self._rows().notes.get(REMARKS, ())]
 
     def load(self) -> LoadedDomain:
         """Return the splits in an order that only their contents settle."""
@@ -148,6 +169,7 @@ class HuggingFaceData(Domain):
         used = {n: split for n, split in splits.items() if n in choice.pool | choice.test}
         features = next(iter(used.values())).features
         label = self._label(features)
+        remarks: list[str] = []
         try:
             columns = self._columns(features)
             found = [
@@ -156,10 +178,14 @@ class HuggingFaceData(Domain):
                 for row in self._of_split(name, split, columns, label)
             ]
             names = getattr(features[label], "names", None)
+            found, remarks = with_groups_named_once(
+                found, self.group_column, self.cluster_column, self.alike_groups
+            )
             pool, test, classes = settled(found, choice, names, label, whole)
         except BadInputError as error:
-            raise BadInputError(f"{self._spelled}: {error}") from error
-        return Rows(pool, test, classes, self._notes(choice, columns, pool, test))
+            raise BadInputError("; ".join([f"{self._spelled}: {error}", *remarks])) from error
+        told = {REMARKS: remarks} if remarks else {}
+        return Rows(pool, test, classes, {**self._notes(choice, columns, pool, test), **told})
 
     def _notes(
         self, choice: Choice, columns: Sequence[str], pool: list[Row], test: list[Row]

@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from transfergrid.data.brightness import Scale, check_files, scale_of
+from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named, share_of_each_class
 from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, order_key, with_copies_settled
 from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
+from transfergrid.data.outline import Outline, outlined
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, visible_files
 
@@ -128,6 +130,14 @@ class ImageFolder(Domain):
             told.append(f"{_count('broken image', broken)}: {named(sorted(broken))}")
         return [f"{self.root}: not used are {'; '.join(told)}"] if told else []
 
+    def outline(self) -> Outline:
+        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        root, pool, test, _ = self._splits()
+        pool_labels, test_labels = (
+            _examples(root, part, self.classes).labels for part in (pool, test)
+        )
+        return outlined(self.classes, pool_labels, test_labels)
+
     def load(self) -> LoadedDomain:
         """Return lazily decoded splits; see `FileExamples`."""
         root, pool, test, notes = self._splits()
@@ -188,6 +198,10 @@ class ImageFolder(Domain):
             raise BadInputError(
                 f"{self.root} has only one class: {', '.join(classes)}{self._hint()}"
             )
+        try:
+            check_different(classes, "move the images into one folder of them")
+        except BadInputError as error:
+            raise BadInputError(f"{self.root}: {error}") from error
         empty = sorted(set(classes) - set(pool.classes))
         if empty:
             raise BadInputError(f"{self.root}: class folder {empty[0]!r} has no images in it")

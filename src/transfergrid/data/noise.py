@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.outline import Outline
 from transfergrid.seeds import generator
 
 
@@ -43,6 +44,11 @@ class Noise(Domain):
         check_at_least(0, seed=self.seed)
         positive = {"size": self.size, "per_class": self.per_class}
         check_at_least(1, **positive, test_per_class=self.test_per_class)
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; nothing is drawn."""
+        n = len(self.classes)
+        return Outline(self.classes, (self.per_class,) * n, (self.test_per_class,) * n)
 
     def load(self) -> LoadedDomain:
         """Return images (n, size, size, 1), as many of each class."""

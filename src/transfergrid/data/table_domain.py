@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
+from transfergrid.data.group_names import check_alike
+from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.data.table_labels import as_text
 from transfergrid.data.table_layout import (
     CLASS_NAMES,
@@ -26,6 +28,7 @@ from transfergrid.data.table_layout import (
     find_parts,
 )
 from transfergrid.data.table_rows import (
+    REMARKS,
     Clusters,
     Input,
     Row,
@@ -35,12 +38,13 @@ from transfergrid.data.table_rows import (
     groups_of,
     settled,
     whole_column,
+    with_groups_named_once,
 )
 from transfergrid.data.tables import Table, read_table
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import content_hashes, existing, file_facts
 
-READING = 2
+READING = 3
 """Raised whenever the same table may come to other rows, splits, classes or order than before: what
 was remembered of it is then measured anew."""
 
@@ -72,6 +76,8 @@ class TableDomain(Domain):
         delimiter: between the fields of CSV; by default as the file's ending says.
         duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
             these copies out of the pool.
+        alike_groups: of groups or clusters such as P7 and p7 or 007 and 7: "refuse" them, "merge"
+            them to one each, or "keep" them apart.
     """
 
     file: str
@@ -86,10 +92,14 @@ class TableDomain(Domain):
     encoding: str = "utf-8"
     delimiter: str | None = None
     duplicates: str = "keep"
+    alike_groups: str = "refuse"
 
     paths: ClassVar[tuple[str, ...]] = ("file", "test_file", "validation_file")
     content_addressed: ClassVar[bool] = True
-    descriptive: ClassVar[tuple[str, ...]] = (*Domain.descriptive, "encoding", "delimiter")
+    descriptive: ClassVar[tuple[str, ...]] = (
+        *(*Domain.descriptive, "encoding", "delimiter"),
+        "alike_groups",  # moves the content where it matters
+    )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
 
     @property
@@ -133,7 +143,16 @@ class TableDomain(Domain):
         super().check()
         check_mode(self.duplicates)
         check_test_split(self.test_split, "split")
+        check_alike(self.alike_groups)
         self.facts()
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        return outline_of(self.facts())
+
+    def remarks(self) -> list[str]:
+        """See `Domain.remarks`: what is odd about the names of groups."""
+        return [f"{self.file}: {line}" for line in self.facts()[REMARKS]]
 
     def load(self) -> LoadedDomain:
         """Return the splits in an order that only their contents settle."""
@@ -157,7 +176,9 @@ class TableDomain(Domain):
     def measured(self) -> str:
         """Return what `facts` remembers, as JSON."""
         rows = self.rows()
-        return json.dumps({"content": rows.content(), "classes": rows.classes})
+        told = outlined(rows.classes, rows.labels(rows.pool), rows.labels(rows.test))
+        remarks = rows.notes.get(REMARKS, [])
+        return json.dumps({"content": rows.content(), **told.as_dict(), REMARKS: remarks})
 
     def rows(self) -> Rows:
         """Read the table and settle its splits, classes and order."""
@@ -166,14 +187,19 @@ class TableDomain(Domain):
         names = self.class_names
         for file in _class_names(self.file) if names is None else ():
             names = _read_class_names(file)
+        remarks: list[str] = []
         try:
+            found, remarks = with_groups_named_once(
+                found, self.group_column, self.cluster_column, self.alike_groups
+            )
             pool, test, classes = settled(found, choice, names, self.label, whole)
         except BadInputError as error:
-            raise BadInputError(f"{self.file}: {error}") from error
+            raise BadInputError("; ".join([f"{self.file}: {error}", *remarks])) from error
         notes: dict[str, Any] = {
             self.left_out: n_left_out,
             "ignored_splits": list(choice.ignored),
             **group_counts(pool, test),
+            **({REMARKS: remarks} if remarks else {}),
         }
         return Rows(pool, test, classes, notes)
 
@@ -233,7 +259,9 @@ def present(table: Table, column: str, row: int) -> str:
     except BadInputError as error:
         raise BadInputError(f"{table.place(row)}, column {column!r}: {error}") from error
     if text is None:
-        raise BadInputError(f"{table.place(row)} has nothing in column {column!r}")
+        written = str(table.columns[column][row] or "").strip()
+        told = f" ({written!r} is read as a missing value)" if written else ""
+        raise BadInputError(f"{table.place(row)} has nothing in column {column!r}{told}")
     return text
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named
 from transfergrid.errors import BadInputError
 
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d{1,3})?")
 _TRUTH = frozenset({"true", "false"})
+ONE_SPELLING = "write each in one way (if they are two, a table's target.class_names can list them)"
 
 
 def as_text(value: Any) -> str | None:
@@ -54,6 +56,7 @@ def class_order(
     if {label.lower() for label in found} <= _TRUTH:
         return sorted({label.lower() for label in found}), {n: n.lower() for n in found}
     if not all(_NUMBER.fullmatch(label) for label in found):
+        check_different(found, ONE_SPELLING)
         return found, {label: label for label in found}
     broken = [label for label in found if not _is_whole(label)]
     if broken:
@@ -83,7 +86,21 @@ def _given(found: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     if strange and not all(number in range(len(names)) for number in numbers.values()):
         strange = [label for label in strange if numbers[label] not in range(len(names))] or strange
         raise BadInputError(f"its labels {named(strange)} are none of the classes {named(names)}")
+    if strange:
+        check_no_numbers(names)
     return {label: names[numbers[label] or 0] if strange else label for label in found}
+
+
+def check_no_numbers(names: Sequence[str]) -> None:
+    """Raise `BadInputError` if names that are given by place are numbers, other ones than labels.
+
+    A list of 1, 2, 3 beside labels 0, 1, 2 may be meant by place or be a mistake by one.
+    """
+    if any(_NUMBER.fullmatch(name) and name != str(i) for i, name in enumerate(names)):
+        raise BadInputError(
+            f"class_names {named(names)} are numbers, but not those that its labels are: name the "
+            "classes in words, or list the labels as they are"
+        )
 
 
 def _index(label: str) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfergrid.data.folder_layout import TEST, TRAIN, VALIDATION, check_test_split
+from transfergrid.data.spellings import near
 from transfergrid.data.tables import is_table
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.fingerprints import existing
@@ -104,6 +105,12 @@ def choose_splits(
     where = f"{spelled}, column {column!r}," if column else spelled
     if named is not None and named not in found:
         raise BadInputError(f"{where} has no split {named!r}{did_you_mean(named, found)}")
+    twins = [] if named is None else [n for n in found if n != named and near(n) == near(named)]
+    if twins:
+        raise BadInputError(
+            f"{where} has splits {named!r} and {twins[0]!r}: one would be tested on and the other "
+            "not; write them in one way"
+        )
     train, validation, test = (_named(found, known) for known in (TRAIN, VALIDATION, TEST))
     test = frozenset([named]) if named is not None else test
     others = set(found) - train - validation - test - _named(found, TEST)

@@ -17,9 +17,13 @@ from transfergrid.data.content_splits import (
     share_of_each_class,
     share_of_groups,
 )
+from transfergrid.data.group_names import alone, named_once
 from transfergrid.data.table_labels import class_order
 from transfergrid.data.table_layout import Choice
 from transfergrid.errors import BadInputError
+
+REMARKS = "remarks"
+"""The note on what is odd about the names of groups: a line each, to be read before cells run."""
 
 
 class Input(NamedTuple):
@@ -130,6 +134,32 @@ def settled(
     test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
     check_classes(pool, test)
     return pool, test, tuple(classes)
+
+
+def with_groups_named_once(
+    rows: Sequence[Row], groups: str | None, clusters: Clusters, mode: str
+) -> tuple[list[Row], list[str]]:
+    """Return rows whose groups and clusters have one name each, and remarks on these.
+
+    Args:
+        rows: of all splits that are used.
+        groups: the column of groups, if there is one.
+        clusters: the column of clusters, if there is one.
+        mode: see `group_names.named_once`.
+
+    Raises:
+        BadInputError: names are near, and nobody said whether they are one.
+    """
+    found, remarks, whole = list(rows), list[str](), whole_column(clusters, groups)
+    if groups is not None:
+        names, told = named_once([str(row.group) for row in found], groups, mode)
+        found = [row._replace(group=name) for row, name in zip(found, names, strict=True)]
+        remarks += [*told, *(alone(names, groups) if groups == whole else ())]
+    if isinstance(clusters, str):
+        names, told = named_once([str(row.cluster) for row in found], clusters, mode)
+        found = [row._replace(cluster=name) for row, name in zip(found, names, strict=True)]
+        remarks += [*told, *alone(names, clusters)]
+    return found, remarks
 
 
 def _is_test(rows: Sequence[Row], choice: Choice, whole_column: str | None) -> list[bool]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.budgets import stratified_split
+from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import Subset, check_mode, with_copies_settled
 from transfergrid.data.images import as_array
@@ -95,6 +95,7 @@ class TorchvisionData(Domain):
             share = self.test_split or 0.0
             n_test = max(1, round(share * len(pool)))
             is_test = stratified_split(pool.labels, n_test, 0, "torchvision", "test")
+            check_some_left(pool.labels, is_test, classes)
             whole, pool = pool, Subset(pool, np.flatnonzero(~is_test))
             sealed: Examples = Subset(whole, np.flatnonzero(is_test))
         else:

@@ -1,0 +1,83 @@
+"""Classes that are one under two names, or are no class: refused, or told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfergrid.data.spellings import (
+    NAMED,
+    alike,
+    is_missing,
+    listed,
+    near,
+    same,
+    shown,
+    together,
+)
+from transfergrid.errors import BadInputError
+from transfergrid.whole import whole_number
+
+UNLABELLED = "-1"
+"""What many programs write for an example without a label."""
+
+
+def check_different(names: Sequence[str], way_out: str) -> None:
+    """Raise `BadInputError`, with this way out, if classes look the same or are one number."""
+    twice = alike(names, same)
+    if twice:
+        raise BadInputError(
+            f"classes {listed(twice)} look the same or are one number, and would be learned as "
+            f"two: {way_out}"
+        )
+
+
+def oddities(names: Sequence[str]) -> list[str]:
+    """Return a line for each thing about classes that a person should look at.
+
+    Names near each other, names like missing values, names made up of others (an example with
+    several labels), one text among numbers.
+    """
+    return [
+        *_near(names),
+        *_missing(names),
+        *_together(names),
+        *_one_text(names),
+    ]
+
+
+def _near(names: Sequence[str]) -> list[str]:
+    sets = alike(names, near)
+    if not sets:
+        return []
+    return [f"classes {listed(sets)} differ only in how they are written: are they two?"]
+
+
+def _missing(names: Sequence[str]) -> list[str]:
+    odd = [name for name in names if is_missing(name)]
+    numbers = [whole_number(name) for name in names]
+    whole = [number for number in numbers if number is not None]
+    if len(whole) == len(names) and min(whole) == int(UNLABELLED):
+        odd.append(UNLABELLED)
+    return [
+        f"class {shown(name)} looks like a missing label: if it is one, leave its examples out"
+        for name in odd
+    ]
+
+
+def _together(names: Sequence[str]) -> list[str]:
+    made = {name: parts for name in names if (parts := together(name, set(names) - {name}))}
+    if not made:
+        return []
+    name, parts = next(iter(made.items()))
+    more = f", and {len(made) - 1} more like it" if len(made) > 1 else ""
+    return [
+        f"class {shown(name)} reads like {' and '.join(map(shown, parts[:NAMED]))} together{more}: "
+        "an example has one class here, so each combination is a class of its own"
+    ]
+
+
+def _one_text(names: Sequence[str]) -> list[str]:
+    texts = [name for name in names if whole_number(name) is None and not is_missing(name)]
+    if len(texts) != 1 or len(names) < 3:
+        return []
+    return [f"class {shown(texts[0])} stands among numbers: is it a label?"]

@@ -1,0 +1,78 @@
+"""Groups (patients, speakers, authors) under one name each, so that none is on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from transfergrid.data.spellings import alike, is_missing, listed, near, same, shown
+from transfergrid.errors import BadInputError, check_known
+
+ALIKE = ("refuse", "merge", "keep")
+MANY = 10
+"""So many rows at least, before groups of one row each are worth a word."""
+
+
+def check_alike(mode: str) -> None:
+    """Raise `BadInputError` unless this is one of `ALIKE`."""
+    check_known("alike_groups", mode, ALIKE)
+
+
+def named_once(groups: Sequence[str], column: str, mode: str) -> tuple[list[str], list[str]]:
+    """Return each example's group under one name a group, and what should be said of that.
+
+    Names that look the same and one whole number in two spellings (7 and 7.0) are one group; if
+    they were two, it costs a choice of splits, and taking them for two would cost the result. Names
+    that differ in case, leading zeros or separators (P7 and p7, 007 and 7) are for a person to
+    judge.
+
+    Args:
+        groups: of each example, as the table has them.
+        column: where they are from, for errors.
+        mode: with names that are merely near: "refuse", or "merge" them, or "keep" them apart.
+
+    Raises:
+        BadInputError: names are near, and nobody said whether they are one.
+    """
+    check_alike(mode)
+    name_of, told = _joined(groups, same), []
+    if name_of:
+        told.append(_told(alike(groups, same), column, "look the same or are one number"))
+    once = [name_of.get(group, group) for group in groups]
+    doubtful = alike(once, near)
+    if doubtful and mode == "refuse":
+        raise BadInputError(
+            f"groups of {column!r} that may be one: {listed(doubtful)}; write each in one way, or "
+            "give target.alike_groups=merge (they are one group each) or keep (they are not)"
+        )
+    if doubtful and mode == "merge":
+        told.append(_told(doubtful, column, "are near"))
+        name_of = _joined(once, near)
+        once = [name_of.get(group, group) for group in once]
+    return once, told + _missing(once, column)
+
+
+def _joined(groups: Sequence[str], key: Callable[[str], str]) -> dict[str, str]:
+    """Return the plainest name of every group that has another one under this key."""
+    sets = alike(groups, key)
+    return {name: spelled[0] for spelled in sets for name in spelled[1:]}
+
+
+def _told(sets: Sequence[Sequence[str]], column: str, why: str) -> str:
+    return f"groups of {column!r} {listed(sets)} {why}, and are taken for one group each"
+
+
+def _missing(groups: Sequence[str], column: str) -> list[str]:
+    """Say which groups look like no group at all."""
+    return [
+        f"group {shown(name)} of {column!r} looks like a missing value: its "
+        f"{groups.count(name)} rows stay together as if they were one group"
+        for name in sorted(filter(is_missing, set(groups)))
+        if groups.count(name) > 1
+    ]
+
+
+def alone(groups: Sequence[str], column: str) -> list[str]:
+    """Say so where every example is a group of its own."""
+    if len(set(groups)) < len(groups) or len(groups) < MANY:
+        return []
+    return [f"every row is a group of its own in {column!r}: it keeps nothing together"]

@@ -1,0 +1,104 @@
+"""Names that may mean one thing though they are spelled in two ways.
+
+Files are put together from several hands and programs: one writes 7, another 7.0 or 007, one types
+P7, another p7, one saves é as one character and another as two. To a computer these are different
+names, and a patient of two names is in training and in test.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+
+NAMED = 3
+"""How many of many sets of names a line shows."""
+MISSING = frozenset(
+    {"", "none", "null", "nil", "na", "n/a", "#n/a", "nan", "nat", "<na>", "missing", "?", "-", "."}
+)
+"""What programs and people write, in small letters, where there is nothing."""
+LONGEST_NUMBER = 20
+"""Characters up to which digits are compared as a number: decimals are rounded at 28."""
+BETWEEN = ("; ", ";", "|", ", ", ",", " + ", "+", "/", " & ", "&")
+"""What stands between the labels of an example that has several."""
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
+_LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
+_SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015]+")
+_LETTER_AND_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_UNSEEN = frozenset("\u034f\u115f\u1160\u3164\uffa0")
+"""Fillers and joiners that no category tells."""
+
+
+def seen(name: str) -> str:
+    """Return what a reader sees: composed letters, nothing invisible, plain single spaces."""
+    if name.isascii() and name.isprintable():
+        return " ".join(name.split())
+    kept = "".join(c for c in unicodedata.normalize("NFC", name) if not _is_invisible(c))
+    return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+def _is_invisible(character: str) -> bool:
+    if character.isspace():
+        return False
+    selects_a_variant = "\ufe00" <= character <= "\ufe0f"
+    hidden = unicodedata.category(character) in ("Cc", "Cf")
+    return hidden or selects_a_variant or character in _UNSEEN
+
+
+def same(name: str) -> str:
+    """Return a key that names share which look the same or are one whole number, as 7 and 7.0."""
+    text = seen(name)
+    return str(int(Decimal(text))) if _WHOLE.fullmatch(text) else text
+
+
+def near(name: str) -> str:
+    """Return a key that names share which differ in case, width, leading zeros or separators."""
+    text = unicodedata.normalize("NFKC", seen(name)).casefold()
+    text = _LEADING_ZEROS.sub("", _SEPARATORS.sub("-", text))
+    return _value(text) or _LETTER_AND_DIGIT.sub("-", text)
+
+
+def _value(text: str) -> str | None:
+    """Return a short number in one spelling; None for anything else, such as a long identifier."""
+    try:
+        value = Decimal(text) if len(text) <= LONGEST_NUMBER else None
+    except InvalidOperation:
+        return None
+    if value is None or not value.is_finite() or abs(value.adjusted()) > LONGEST_NUMBER:
+        return None
+    return str((value + 0).normalize())  # so that -0 is 0
+
+
+def alike(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
+    """Return the sets of different names that share a key, the plainest spelling first."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(set(names), key=lambda name: (len(name), name)):
+        found.setdefault(key(name), []).append(name)
+    return sorted(spelled for spelled in found.values() if len(spelled) > 1)
+
+
+def listed(sets: Sequence[Sequence[str]]) -> str:
+    """Show sets of names, as in "'7' and '7.0', 'P7' and 'p7', ..."; nothing stays invisible."""
+    told = [" and ".join(map(shown, spelled[:NAMED])) for spelled in sets[:NAMED]]
+    return ", ".join(told) + (", ..." if len(sets) > NAMED else "")
+
+
+def shown(name: str) -> str:
+    """Quote a name, with escapes for what a reader would not see or could take for another."""
+    return repr(name) if seen(name) == name else ascii(name)
+
+
+def together(name: str, others: Iterable[str]) -> list[str]:
+    """Return the names that make up a name, as "a;b" is made up of "a" and "b"; else nothing."""
+    known = {same(other) for other in others}
+    for mark in BETWEEN:
+        parts = [part.strip() for part in name.split(mark)]
+        if len(parts) > 1 and all(same(part) in known for part in parts):
+            return parts
+    return []
+
+
+def is_missing(name: str) -> bool:
+    """Tell whether a name looks like what is written where there is nothing."""
+    return seen(name).casefold() in MISSING
