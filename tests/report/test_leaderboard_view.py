@@ -51,7 +51,7 @@ def test_a_place_holds_score_gain_and_mark(boards):
     text = render(boards, width=200)
     (line,) = [x for x in text.splitlines() if "full_finetuning" in x and "everything" in x]
     assert line.split("  ")[0].strip() == "1.5"
-    assert line.count("80.1 +10.0 ▲▲") == 4
+    assert line.count("80.1* +10.0 ▲▲") == 4
     (base,) = [x for x in text.splitlines() if x.split()[1:2] == ["scratch"]]
     assert base.split() == ["3.0", "scratch", *["70.1"] * 4]
     (short,) = [x for x in text.splitlines() if "rather_long" in x and "everything" in x]
@@ -59,6 +59,9 @@ def test_a_place_holds_score_gain_and_mark(boards):
     assert short.split().count("–") == 3  # its rank and two places
     assert "among the 3 arms that have a score in all of them, on the 5 seeds" in text
     assert "2 lack some" in text
+    assert "*" not in base + short
+    best = "* not distinguishable from the best of its place: 2 of 3 (birds, 20), 2 of 5 (cars, 20)"
+    assert best in text
 
 
 def test_programs_get_a_row_for_each_arm_and_place(boards):
@@ -75,7 +78,7 @@ def test_the_page_has_it_open_with_marks(boards):
     (table,) = section.tables
     assert not table.folded
     assert table.columns[:3] == ("rank", "strategy", "source")
-    assert table.rows[0][3] == "80.1 (▲\u00a0+10.0)"
+    assert table.rows[0][3] == "80.1* (▲\u00a0+10.0)"
     assert leaders([]) is None
 
 

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.best_set import MOST_ARMS, best_set
+from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.gains import points, unit
+from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.record import Labels
@@ -35,11 +38,15 @@ class Entry:
     n: int
     scores: Mapping[int, float]
     """Oriented, more is better, by seed."""
+    cells: Mapping[int, Result]
     unit: str
     verdict: Verdict | None = None
     """On its gain over the primary baseline; None for what others are compared with."""
     rank: float | None = None
     """Among the arms that have a score in every place."""
+    may_be_best: bool | None = None
+    """Whether it is not distinguishable from the best of its place; None where that is not known,
+    for there are too many arms."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,9 @@ class Board:
     """Nemenyi's critical difference of mean ranks at 5 %; None for fewer than five places."""
 
 
-def leaderboards(verdicts: Sequence[Verdict], results: Iterable[Result]) -> list[Board]:
+def leaderboards(
+    verdicts: Sequence[Verdict], results: Iterable[Result], read: Read | None = None
+) -> list[Board]:
     """Return the leaderboards of these verdicts: one a label budget, its places the targets.
 
     A single target has one leaderboard, and its places are the label budgets.
@@ -77,9 +86,10 @@ def leaderboards(verdicts: Sequence[Verdict], results: Iterable[Result]) -> list
     Args:
         verdicts: as judged over primary baselines; baselines stand among the arms.
         results: of which the verdicts are.
+        read: gives a cell's predictions, to tell the best arms by test items too.
     """
     by_id = {result.id: result for result in results}
-    arms = _arms([v for v in verdicts if v.kind != PLACEBO and v.n], by_id)
+    arms = _with_best(_arms([v for v in verdicts if v.kind != PLACEBO and v.n], by_id), read)
     places = sorted({place for entries in arms.values() for place in entries}, key=_order)
     targets = {target for target, _ in places}
     budgets = dict.fromkeys(labels for _, labels in sorted(places, key=lambda p: _order(p)[::-1]))
@@ -129,7 +139,26 @@ def _entry(cells: Sequence[Result]) -> Entry:
     scores = {cell.seed: points(metric) * (cell.score or 0.0) for cell in cells}
     sign = 1.0 if metric.higher_is_better else -1.0
     oriented = {seed: sign * score for seed, score in scores.items()}
-    return Entry(statistics.fmean(scores.values()), len(scores), oriented, unit(metric))
+    by_seed = {cell.seed: cell for cell in cells}
+    mean = statistics.fmean(scores.values())
+    return Entry(mean, len(scores), oriented, by_seed, unit(metric))
+
+
+def _with_best(
+    arms: Mapping[Name, dict[Place, Entry]], read: Read | None
+) -> dict[Name, dict[Place, Entry]]:
+    """Return the arms with what may be the best one of each place."""
+    found = {name: dict(entries) for name, entries in arms.items()}
+    for place in {place for entries in arms.values() for place in entries}:
+        there = [name for name, entries in arms.items() if place in entries]
+        if len(there) > MOST_ARMS:
+            continue
+        inside = [arms[name][place] for name in there]
+        alpha = min((e.verdict.level for e in inside if e.verdict), default=ALPHA)
+        kept = best_set([entry.cells for entry in inside], read, alpha)
+        for name, entry, may_be in zip(there, inside, kept, strict=True):
+            found[name][place] = replace(entry, may_be_best=may_be)
+    return found
 
 
 def _board(

@@ -17,6 +17,7 @@ from transfergrid.report.words import UNICODE, Symbols
 _SPACE, _NARROWEST = 2, 13
 MOST_BESIDE = 6
 """Places of which it is told what arms without any network score."""
+BEST = "*"
 NOTHING = "Nothing to compare yet.\n"
 
 
@@ -94,7 +95,7 @@ def cell(entry: Entry | None, usual: int, symbols: Symbols = UNICODE) -> str:
     """Write a score with its gain and mark, and the seeds where they are fewer than usual."""
     if entry is None:
         return symbols.nothing
-    score = words.number(entry.mean, entry.unit)
+    score = words.number(entry.mean, entry.unit) + BEST * bool(entry.may_be_best)
     verdict = entry.verdict
     told = [] if verdict is None else [said.gain(verdict, symbols), said.mark(verdict, symbols)]
     seeds = f"(n={entry.n})" if entry.n < usual else ""
@@ -175,12 +176,29 @@ def legend(
         "points and the verdict's mark; what has no gain is a baseline itself."
     ]
     lines += said.legend(verdicts, correction, symbols)[1:2]
+    lines += best_told(boards)
     lines += [f"{where}: {said.beside([one])}" for where, one in _beside(boards).items()]
     lines += [ranked(board, symbols) for board in boards[:1]]
     placebos = max((board.placebos for board in boards), default=0)
     if placebos:
         lines.append(f"{placebos} placebos are no candidates and left out.")
     return lines
+
+
+def best_told(boards: Sequence[Board]) -> list[str]:
+    """Say in how many arms of each place the best one may be."""
+    told = []
+    for board in boards:
+        for place in board.places:
+            inside = [line.entries[place] for line in board.lines if place in line.entries]
+            kept = sum(bool(entry.may_be_best) for entry in inside)
+            if kept:
+                told.append(f"{kept} of {len(inside)} ({place[0]}, {place[1]})")
+    if not told:
+        return []
+    more = f" and {len(told) - MOST_BESIDE} places more" if len(told) > MOST_BESIDE else ""
+    return [f"{BEST} not distinguishable from the best of its place: "
+            f"{', '.join(told[:MOST_BESIDE])}{more}."]  # fmt: skip
 
 
 def _beside(boards: Sequence[Board]) -> dict[str, Verdict]:
@@ -241,6 +259,7 @@ def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
             "mean": entry.mean,
             "unit": entry.unit,
             **_of_verdict(entry.verdict),
+            "may_be_best": entry.may_be_best,
             "rank": entry.rank,
             "mean_rank": line.mean_rank,
         }

@@ -63,7 +63,7 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     bench = bench_of(Ledger(chosen.results)).of_runs(where)
     verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
     shown, common = names.told(verdicts)
-    boards = leaderboards(shown, bench.results)
+    boards = leaderboards(shown, bench.results, bench.outcomes)
     terminal = Terminal.of()
     symbols = terminal.symbols if chosen.format == "table" else UNICODE
     how = (chosen.format, terminal.width, symbols, bench.declaration.correction)

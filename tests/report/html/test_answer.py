@@ -225,3 +225,11 @@ def test_strategies_over_plain_finetuning_are_counted():
         *("birds", "probe", "▼ hurt", "80.0", "78.0", "-4.0", "[-6.0, -2.0]"),
     )
     assert over_plain([]) is None
+
+
+def test_what_is_not_compared_is_not_undecided():
+    nothing = verdict("c", None, kind=Kind.UNDECIDED, n=0)
+    nothing = replace(nothing, strategy="probe", gain=None, seeds=(), gains=(), cells=())
+    found = counts(small_report(verdicts=(verdict("a"), nothing)))
+    assert (found.kinds[Kind.UNDECIDED], found.not_compared, found.aside) == (0, 1, 0)
+    assert sum(found.kinds.values()) == 1

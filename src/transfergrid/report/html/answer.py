@@ -76,6 +76,8 @@ class Counts:
     """Proven gains over a baseline that a classical learner on the labels alone outdoes."""
     aside: int
     """Placebos and controls, which are not counted above."""
+    not_compared: int = 0
+    """Arms that have no seed in common with their baseline."""
 
 
 def places(verdicts: Sequence[Verdict]) -> list[tuple[str, Labels]]:
@@ -305,7 +307,7 @@ def interval(verdict: Verdict, before: str = "") -> str:
 
 def counts(data: ReportData) -> Counts:
     """Count the verdicts of sources over their primary baselines."""
-    counted = [verdict for verdict in data.verdicts if verdict.kind == TRANSFER]
+    counted = [verdict for verdict in data.verdicts if verdict.kind == TRANSFER and verdict.n]
     kinds = Counter(verdict.verdict for verdict in counted)
     undecided = [v.seeds_needed for v in counted if v.verdict is Kind.UNDECIDED]
     needed = [number for number in undecided if number is not None]
@@ -318,5 +320,6 @@ def counts(data: ReportData) -> Counts:
         hurt_overall=held[Kind.NEGATIVE],
         fragile=sum(v.fragile for v in counted if v.verdict in (Kind.POSITIVE, Kind.NEGATIVE)),
         weak=sum(v.weak_baseline for v in counted if v.verdict is Kind.POSITIVE),
-        aside=len(data.verdicts) - len(counted),
+        aside=sum(verdict.kind != TRANSFER for verdict in data.verdicts),
+        not_compared=sum(not verdict.n for verdict in data.verdicts),
     )

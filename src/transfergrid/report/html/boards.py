@@ -24,6 +24,7 @@ def leaders(boards: Sequence[Board]) -> Section | None:
         return None
     placebos = max(board.placebos for board in boards)
     notes = [said.ranked(board) for board in boards if len(board.lines) > 1][:1]
+    notes += said.best_told(boards)
     notes += [f"{placebos} placebos are no candidates and left out."] if placebos else []
     return Section(
         name="leaderboard",
@@ -55,7 +56,7 @@ def _table(board: Board) -> Table:
 def _cell(entry: Entry | None, usual: int) -> str:
     if entry is None:
         return "–"
-    score = number(entry.mean, entry.unit)
+    score = number(entry.mean, entry.unit) + said.BEST * bool(entry.may_be_best)
     seeds = f" (n\u00a0=\u00a0{entry.n})" if entry.n < usual else ""
     verdict = entry.verdict
     if verdict is None or verdict.gain is None:

@@ -59,7 +59,7 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     over = _over_others(bench, verdicts)
     shown = _named([*verdicts, *chain.from_iterable(over.values())])
     beside, steps, scores = _beside(bench, verdicts)
-    beside.add(boards.leaders(leaderboards(verdicts, results)))
+    beside.add(boards.leaders(leaderboards(verdicts, results, bench.outcomes)))
     beside.add(boards.over_plain(over.get(PLAIN, ())))
     return ReportData(
         verdicts=tuple(verdicts),

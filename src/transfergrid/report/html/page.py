@@ -149,6 +149,8 @@ def _counts(found: Counts, data: ReportData) -> str:
     if not total:
         return '<p class="how">No source is compared with a baseline, only arms without one.</p>'
     aside = f" {found.aside} placebos and controls are not counted." if found.aside else ""
+    if found.not_compared:
+        aside += f" {found.not_compared} arms share no seed with their baseline: not compared."
     return (
         f'<h3>{total} comparisons of a source with its baseline</h3><ul class="counts">{tiles}</ul>'
         f'<p class="how">With the false discovery rate held over the whole grid '
