@@ -46,7 +46,7 @@ def test_archives_and_folders_refuse_them_too(tmp_path):
     for number, name in enumerate(["caf\u00e9", "cafe\u0301"] * 3):
         (tmp_path / "f" / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(images[number]).save(tmp_path / "f" / name / f"{number}.png")
-    with pytest.raises(BadInputError, match="move the images into one folder"):
+    with pytest.raises(BadInputError, match="move the images into one folder of them"):
         ImageFolder(str(tmp_path / "f"), test_split=0.3).check()
 
 
@@ -86,6 +86,15 @@ def test_names_by_place_may_not_be_other_numbers(tmp_path):
     np.savez(tmp_path / "a.npz", x=images, y=[0, 1] * 6, class_names=[1, 0])
     with pytest.raises(BadInputError, match="are numbers, but not those"):
         Arrays(str(tmp_path / "a.npz"), test_split=0.25).check()
+
+
+def test_the_outline_of_a_folder_counts_what_is_loaded(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 4, 4), dtype=np.uint8)
+    for number, name in enumerate("aab" * 4):
+        (tmp_path / "f" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[number]).save(tmp_path / "f" / name / f"{number}.png")
+    told = ImageFolder(str(tmp_path / "f"), test_split=0.25).outline()
+    assert (told.classes, told.pool, told.test) == (("a", "b"), (6, 3), (2, 1))
 
 
 def test_a_share_may_not_take_all_of_a_class(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfergrid.data.brightness import Scale, check_files, scale_of
 from transfergrid.data.class_names import check_different
@@ -132,11 +133,9 @@ class ImageFolder(Domain):
 
     def outline(self) -> Outline:
         """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
-        root, pool, test, _ = self._splits()
-        pool_labels, test_labels = (
-            _examples(root, part, self.classes).labels for part in (pool, test)
-        )
-        return outlined(self.classes, pool_labels, test_labels)
+        _, pool, test, _ = self._splits()
+        classes = self.classes
+        return outlined(classes, _labels(pool, classes), _labels(test, classes))
 
     def load(self) -> LoadedDomain:
         """Return lazily decoded splits; see `FileExamples`."""
@@ -255,7 +254,11 @@ def _n_copies(pool: Files, test: Files, hashes: dict[str, str]) -> int:
     return sum(hashes[name] in known for name in test.names)
 
 
-def _examples(root: Path, files: Files, classes: tuple[str, ...], scale: Scale) -> FileExamples:
+def _labels(files: Files, classes: tuple[str, ...]) -> NDArray[np.int64]:
     index = {name: i for i, name in enumerate(classes)}
-    labels = np.array([index[name] for name in files.classes], dtype=np.int64)
+    return np.array([index[name] for name in files.classes], dtype=np.int64)
+
+
+def _examples(root: Path, files: Files, classes: tuple[str, ...], scale: Scale) -> FileExamples:
+    labels = _labels(files, classes)
     return FileExamples([root / name for name in files.names], labels, scale=scale)
