@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README and the docs show works as it stands there."""
 
 import re
 import shlex
@@ -17,13 +17,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import WordLevelTrainer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-
-
-def block(language, containing):
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
-    (found,) = [text for text in blocks if containing in text]
-    return found
+from documents import EVERYTHING, PAGES, README, ROOT, block
 
 
 def run(words, folder):
@@ -168,10 +162,30 @@ def test_own_network(tmp_path):
 
 def test_every_command_names_what_exists():
     """Options in the README's commands are options that are shipped."""
-    shown = re.findall(r"\b(source|strategy|target|study|tracking)=([\w,]+)", README)
+    shown = re.findall(r"\b(source|strategy|target|study|tracking)=([\w,]+)", EVERYTHING)
     conf = Path(__file__).parents[1] / "conf"
     own = {"smoothed"}
     names = {(group, name) for group, value in shown for name in value.split(",")}
     missing = [pair for pair in names if pair[1] not in own]
     missing = [f"{g}={n}" for g, n in missing if not (conf / g / f"{n}.yaml").exists()]
     assert missing == []
+
+
+def test_the_excerpt_is_of_the_studys_table():
+    (shown,) = re.findall(r"<!-- excerpt:begin -->\n```text\n(.*?)\n```", README, re.S)
+    table = (ROOT / "experiments" / "digits" / "table.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in shown.splitlines() if line]
+    assert [line for line in lines if line not in table] == []
+    assert 8 <= len(lines) <= 14
+    assert len(README.splitlines()) <= 100
+
+
+def test_pages_lead_to_what_is_there():
+    """Links of the README and the docs name files, or pages that Sphinx makes."""
+    made = {"notebooks", "reference"}
+    for name, text in {"README.md": README, **PAGES}.items():
+        here = ROOT if name == "README.md" else ROOT / "docs"
+        for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (here / link).exists() or link.split("/")[0] in made, (name, link)
+    listed = set(re.findall(r"^(\w+)$", PAGES["index.md"], re.M))
+    assert {name.removesuffix(".md") for name in PAGES} - {"index"} <= listed
