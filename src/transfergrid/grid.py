@@ -205,6 +205,7 @@ class Planner:
         if key not in self._classes:
             made = build(domain)
             made.check()
+            made.check_tested()
             self._classes[key] = tuple(made.classes)
         return self._classes[key]
 

@@ -26,7 +26,9 @@ from transfergrid.strategies.needs import Needs
 @lru_cache(maxsize=6)
 def _opened(config: str) -> tuple[Domain, LoadedDomain]:
     domain: Domain = build(json.loads(config))
-    return domain, domain.load()
+    loaded = domain.load()
+    domain.check_tested(loaded)
+    return domain, loaded
 
 
 @lru_cache(maxsize=6)

@@ -24,10 +24,21 @@ class Metric:
     """From 0 to 1, which torchmetrics may miss by a rounding error."""
 
 
+def _auroc(probabilities: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Return the area of each class against the rest, averaged over those that have one.
+
+    A class that is absent, or has nothing beside it, has none: torchmetrics would count it as 0.
+    NaN where no class has one.
+    """
+    areas = tm.multiclass_auroc(probabilities, labels, classes, average="none")
+    counts = labels.bincount(minlength=classes)
+    return areas[(counts > 0) & (counts < len(labels))].mean()
+
+
 METRICS = {
     "accuracy": Metric(lambda p, y, c: tm.multiclass_accuracy(p, y, c, average="micro")),
     "macro_f1": Metric(lambda p, y, c: tm.multiclass_f1_score(p, y, c, average="macro")),
-    "auroc": Metric(lambda p, y, c: tm.multiclass_auroc(p, y, c, average="macro")),
+    "auroc": Metric(_auroc),
     "ece": Metric(lambda p, y, c: tm.multiclass_calibration_error(p, y, c, n_bins=15), False),
     "loss": Metric(
         lambda p, y, c: torch.nn.functional.nll_loss(p.clamp_min(1e-12).log(), y), False, False
@@ -46,7 +57,11 @@ def metric(name: str) -> Metric:
 
 
 def score(name: str, probabilities: Tensor, labels: Tensor) -> float:
-    """Return one metric, in its own unit (shares from 0 to 1, the loss in nats)."""
+    """Return one metric, in its own unit (shares from 0 to 1, the loss in nats).
+
+    Classes that do not occur are left out of means over classes; NaN where nothing is left.
+    `evidence.scoring` computes the same of a resample.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # classes without examples
         value = metric(name).compute(probabilities, labels, probabilities.shape[1])
@@ -54,8 +69,9 @@ def score(name: str, probabilities: Tensor, labels: Tensor) -> float:
 
 
 def scores(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Return every metric."""
-    return {name: score(name, probabilities, labels) for name in METRICS}
+    """Return every metric; None where it is not defined."""
+    found = {name: score(name, probabilities, labels) for name in METRICS}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def better(name: str, one: float, other: float) -> bool:

@@ -111,6 +111,7 @@ def _data(setup: Setup, test: int) -> Data:
             **_cut(setup),
             **_source_copies(setup),
             **_no_validation(setup),
+            **_untested(setup),
         },
     )
 
@@ -123,6 +124,13 @@ def _no_validation(setup: Setup) -> dict[str, Any]:
     """Return why nothing validates, where labels are learned from that are enough for it."""
     reason = setup.drawn.no_validation
     return {"no_validation": reason} if reason and setup.data.train is not None else {}
+
+
+def _untested(setup: Setup) -> dict[str, Any]:
+    """Return the classes that no test example is of, if there are any."""
+    there = set(setup.target.loaded.test.labels.tolist())
+    absent = [name for i, name in enumerate(setup.target.classes) if i not in there]
+    return {"untested": absent} if absent else {}
 
 
 def _cut(setup: Setup) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Notes(TypedDict, total=False):
     duplicates: Copies | None
     source_copies: Copies | None
     columns: list[str] | None
+    untested: list[str] | None
 
 
 _node: Reader[Any] = Reader(Node)

@@ -521,3 +521,14 @@ def test_clusters_move_the_identity_and_their_absence_does_not(tmp_path):
     digests = [config_digest({**config, "cluster_column": told}) for told in ("who", False)]
     assert config_digest(config) == config_digest(with_none)
     assert len({config_digest(config), *digests}) == 3
+
+
+def test_a_test_part_of_one_class_ranks_nothing(tmp_path):
+    rows = some_rows(40, split=lambda i: "test" if i % 10 == 0 else "train")
+    file = str(write(tmp_path / "t.csv", rows))
+    domain = TextTable(file, split_column="split", metric="auroc")
+    domain.check()
+    with pytest.raises(BadInputError, match="all test examples are 0: test on two classes") as told:
+        domain.check_tested()
+    assert "\n" not in str(told.value)
+    TextTable(file, split_column="split", metric="macro_f1").check_tested()

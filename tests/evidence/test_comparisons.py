@@ -12,7 +12,7 @@ from transfergrid.evidence.comparisons import by_group, exploratory, over, place
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.ledger import Ledger
-from transfergrid.record import Metric, Reference
+from transfergrid.record import Metric, Reference, Scores
 from transfergrid.report.closing import rows_of
 from transfergrid.verbs.table import command
 from verdict_cells import Cells
@@ -171,3 +171,13 @@ def test_without_a_placebo_there_is_none_to_compare_with():
     cells.arm("a", "glyphs", 85, cells.arm("scratch"))
     with pytest.raises(BadInputError, match="placebo"):
         over(cells.records, "placebo")
+
+
+def test_a_group_in_which_a_metric_is_not_defined_has_no_score():
+    """All of ann's items are of one class: nothing ranks among them."""
+    said = right(1.0, 0.5)._replace(labels=np.where(GROUPS == "ann", 0, np.arange(20) % 2))
+    metric = Metric(name="auroc")
+    cell = made(metric=metric, scores=Scores(test={"auroc": 0.7}))
+    found = {name: cells[0].score for name, cells, _ in by_group([cell], lambda identity: said)}
+    assert found["ann"] is None
+    assert 0 <= found["bob"] <= 1

@@ -6,7 +6,7 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.gains import gain
+from transfergrid.evidence.gains import block_gains, gain, gain_this_seed, oriented
 from transfergrid.evidence.intervals import (
     SEEDS_AND_ITEMS,
     THIS_MODEL,
@@ -121,6 +121,50 @@ def test_less_loss_is_a_gain_and_is_no_percentage():
         for s in range(2)
     ]
     assert gain(arm, base).mean == pytest.approx(0.5)
+    assert gain_this_seed(arm[0], base[0]) == pytest.approx(0.5)  # and not 50
+
+
+@pytest.mark.parametrize(
+    ("name", "higher", "points"),
+    [("accuracy", True, 100), ("ece", False, -100), ("loss", False, -1), ("score", True, 1)],
+)
+def test_unit_and_orientation_are_the_same_wherever_a_gain_is_told(name, higher, points):
+    metric = Metric(name=name, higher_is_better=higher)
+    base = [made(seed=s, scores=Scores(test={name: 0.2}), metric=metric) for s in range(2)]
+    arm = [
+        made("x", seed=s, scores=Scores(test={name: 0.5 + s / 10}), metric=metric, baseline=base[s])
+        for s in range(2)
+    ]
+    assert oriented(metric) == points
+    assert gain_this_seed(arm[0], base[0]) == pytest.approx(0.3 * points)
+    assert gain(arm[:1], base).mean == pytest.approx(0.3 * points)
+    assert block_gains(list(zip(arm, base, strict=True))) == pytest.approx(
+        [0.3 * points, 0.4 * points]
+    )
+
+
+def test_a_loss_is_a_mean_over_items_and_crosses_them():
+    """Of two arms that differ in their probabilities alone: hand-made, in nats."""
+    lower = Metric(name="loss", higher_is_better=False)
+    rng = np.random.default_rng(3)
+    labels = np.arange(60) % 2
+    true = rng.uniform(0.2, 0.9, size=(2, 4, 60))  # of the true class, by arm, seed and item
+    kept, cells = {}, ([], [])
+    for side, found in enumerate(cells):
+        for seed in range(4):
+            said = np.where(
+                np.eye(2)[labels] > 0, true[side, seed][:, None], 1 - true[side, seed][:, None]
+            )
+            value = float(-np.log(true[side, seed]).mean())
+            base = cells[0][seed] if side else None
+            scores = Scores(test={"loss": value})
+            cell = made(f"s{side}", seed=seed, scores=scores, metric=lower, baseline=base)
+            kept[cell.id] = Predictions(said.astype(np.float32), labels)
+            found.append(cell)
+    found = gain(cells[1], cells[0], kept.__getitem__)
+    expected = over_blocks_and_items(np.log(true[1]) - np.log(true[0]))
+    assert found.scope == SEEDS_AND_ITEMS
+    assert (found.mean, found.se) == pytest.approx((expected.mean, expected.se), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])

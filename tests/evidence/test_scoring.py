@@ -15,7 +15,7 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
-from transfergrid.evidence.scoring import RESAMPLED, SHARES, item_variances
+from transfergrid.evidence.scoring import KNOWN, RESAMPLED, SHARES, item_variances, value_of
 
 
 def random_predictions(seed, items=120, classes=4, decimals=8, labels=None):
@@ -36,24 +36,54 @@ def plain(name, said):
     return float(weighted(name, said, np.ones((len(said.labels), 1)))[0])
 
 
-def by_torchmetrics(name, said):
-    return metrics.score(name, torch.tensor(said.probabilities), torch.tensor(said.labels))
+def by_record(name, said):
+    return metrics.scores(torch.tensor(said.probabilities), torch.tensor(said.labels))[name]
 
 
-@pytest.mark.parametrize("name", RESAMPLED)
+@pytest.mark.parametrize("name", sorted(KNOWN))
 @pytest.mark.parametrize(("classes", "decimals"), [(2, 8), (4, 8), (4, 1), (10, 2)])
 def test_scores_are_those_of_the_records(name, classes, decimals):
-    digits = 8 if name == "ece" else decimals  # .2, .4 are edges of bins, up to their last bit
     for seed in range(5):
-        said = random_predictions(seed, classes=classes, decimals=digits)
+        said = random_predictions(seed, classes=classes, decimals=decimals)
         said.probabilities[:9] = np.eye(classes)[0]  # certain, with an edge of its own
-        assert plain(name, said) == pytest.approx(by_torchmetrics(name, said), abs=1e-5)
+        assert value_of(name, said) == pytest.approx(by_record(name, said), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("absent", [(0,), (2, 3), (0, 1, 3, 4), (0, 1, 2, 3)])
+def test_scores_are_those_of_the_records_where_classes_are_absent(name, absent):
+    """Absent from the test set, though not from what is predicted; of one class nothing ranks."""
+    there = [c for c in range(5) if c not in absent]
+    labels = np.random.default_rng(0).choice(there, 200)
+    for decimals in (8, 1):
+        said = random_predictions(7, 200, 5, decimals, labels)
+        told = by_record(name, said)
+        assert (told is None) == (name == "auroc" and len(there) == 1)
+        assert value_of(name, said) == (told if told is None else pytest.approx(told, abs=1e-5))
+
+
+def test_every_metric_of_a_record_is_known_here():
+    assert set(metrics.METRICS) == KNOWN
+
+
+def test_a_perfect_classifier_has_an_auroc_of_one_whatever_classes_are_absent():
+    labels = np.array([0, 1, 0, 1, 1, 0])
+    said = Predictions(np.eye(3, dtype=np.float32)[labels], labels)
+    assert value_of("auroc", said) == by_record("auroc", said) == 1.0
+
+
+def test_auroc_is_scikit_learns_mean_over_the_classes_that_are_there():
+    labels = np.random.default_rng(0).choice([0, 2, 3], 150)
+    said = random_predictions(3, 150, 5, 1, labels)
+    expected = np.mean([roc_auc_score(labels == c, said.probabilities[:, c]) for c in (0, 2, 3)])
+    assert value_of("auroc", said) == pytest.approx(expected, abs=1e-6)
+    assert by_record("auroc", said) == pytest.approx(expected, abs=1e-6)
 
 
 def test_macro_f1_leaves_out_classes_that_neither_occur_nor_are_predicted():
     said = random_predictions(0, classes=3)
     wider = Predictions(np.pad(said.probabilities, ((0, 0), (0, 2))), said.labels)
-    assert plain("macro_f1", wider) == pytest.approx(by_torchmetrics("macro_f1", wider), abs=1e-6)
+    assert plain("macro_f1", wider) == pytest.approx(by_record("macro_f1", wider), abs=1e-6)
     assert plain("macro_f1", wider) == pytest.approx(plain("macro_f1", said))
     expected = f1_score(said.labels, said.probabilities.argmax(axis=1), average="macro")
     assert plain("macro_f1", said) == pytest.approx(expected, abs=1e-6)

@@ -305,6 +305,13 @@ def test_targets_of_which_nothing_validates_are_told_once():
     assert "nothing validates" not in render(table_rows([made()]))
 
 
+def test_classes_that_nothing_tests_are_told_once():
+    cells = [replace(made(seed=s), data=Data(test=9, notes={"untested": ["eel"]})) for s in (0, 1)]
+    told = "digits: no test example of eel: macro F1 and AUROC are means over the other classes"
+    assert render(table_rows(cells), width=200).count(told) == 1
+    assert "no test example" not in render(table_rows([made()]), width=200)
+
+
 def test_groups_are_told_to_be_more_comparisons():
     rows = [row(target=f"digits in {name}", group=name) for name in ("ann", "bob")]
     for format in ("table", "markdown"):

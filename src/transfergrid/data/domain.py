@@ -22,6 +22,8 @@ Raw: TypeAlias = Sequence[Any] | NDArray[Any]
 """One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
 
 METRICS = ("accuracy", "macro_f1", "auroc", "ece")
+RANKS = frozenset({"auroc"})
+"""Metrics of whether examples of one class stand above those of others."""
 SAMPLINGS = ("balanced", "natural")
 
 
@@ -122,6 +124,24 @@ class Domain(Component, ABC):
     def remarks(self) -> list[str]:
         """Return lines on what to know of the data before a grid runs; fast after `check`."""
         return []
+
+    def check_tested(self, loaded: LoadedDomain | None = None) -> None:
+        """Raise unless the test part can be scored by the metric that decides on this target.
+
+        Raises:
+            BadInputError: it has one class only, and the metric compares classes.
+        """
+        if self.metric not in RANKS:
+            return
+        loaded = loaded or self.load()
+        there = np.unique(loaded.test.labels)
+        if len(there) < 2:
+            only = ", ".join(loaded.classes[k] for k in there)
+            raise BadInputError(
+                f"{self.metric} says whether examples of one class stand above those of others, "
+                f"and all test examples are {only}: test on two classes, or give another "
+                "target.metric, such as accuracy"
+            )
 
     def featuriser(self) -> Any:
         """Return an unfitted scikit-learn transformer from `Raw` to features (n, d).

@@ -15,7 +15,7 @@ from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
-from transfergrid.evidence.scoring import BY_ITEM, RESAMPLED, SHARES
+from transfergrid.evidence.scoring import KNOWN, value_of
 from transfergrid.origins import is_placebo
 from transfergrid.record import Record, Reference
 
@@ -121,7 +121,7 @@ def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[
     Raises:
         BadInputError: no cell's target has groups.
     """
-    cells = [cell for cell in records if cell.metric.name in SHARES]
+    cells = [cell for cell in records if cell.metric.name in KNOWN]
     places = {cell.id: places_of(_groups(cell, read)) for cell in cells}
     names = sorted({name for found in places.values() for name in found})
     if not names:
@@ -161,9 +161,4 @@ def _only(said: Predictions, rows: NDArray[np.int64]) -> Predictions:
 def _restricted(cell: Record, said: Predictions) -> Record:
     """Return the cell with the deciding metric of these test items in place of its score."""
     name = cell.metric.name
-    if name == BY_ITEM:
-        value = float(said.correct().mean())
-    else:
-        once = np.ones((len(said.labels), 1), dtype=np.float32)
-        value = float(RESAMPLED[name](said, once)[0])
-    return replace(cell, scores=replace(cell.scores, test={name: value}))
+    return replace(cell, scores=replace(cell.scores, test={name: value_of(name, said)}))

@@ -21,7 +21,14 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_resamples,
 )
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
-from transfergrid.evidence.scoring import BY_ITEM, SHARES, item_variances
+from transfergrid.evidence.scoring import (
+    BY_ITEM,
+    KNOWN,
+    LOSS,
+    SHARES,
+    item_losses,
+    item_variances,
+)
 from transfergrid.record import Metric, Reference
 
 
@@ -102,13 +109,17 @@ def gain_this_seed(cell: Scored, baseline: Scored) -> float | None:
     """Return the gain of one seed in points, more is better; None without two valid scores."""
     if cell.score is None or baseline.score is None:
         return None
-    sign = 1 if cell.metric.higher_is_better else -1
-    return 100.0 * sign * (cell.score - baseline.score)
+    return oriented(cell.metric) * (cell.score - baseline.score)
 
 
 def points(metric: Metric) -> float:
     """Return how many points one unit of the metric is, as it is shown."""
     return 100.0 if metric.name in SHARES else 1.0
+
+
+def oriented(metric: Metric) -> float:
+    """Return how many points one unit of the metric is, less than 0 if less of it is better."""
+    return points(metric) * (1.0 if metric.higher_is_better else -1.0)
 
 
 def unit(metric: Metric) -> str:
@@ -118,18 +129,17 @@ def unit(metric: Metric) -> str:
 
 def block_gains(pairs: Sequence[tuple[Scored, Scored]]) -> NDArray[np.float64]:
     """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
-    metric = pairs[0][0].metric
-    scale = points(metric) * (1 if metric.higher_is_better else -1)
-    return scale * np.array([_score(cell) - _score(base) for cell, base in pairs])
+    differences = np.array([_score(cell) - _score(base) for cell, base in pairs])
+    return oriented(pairs[0][0].metric) * differences
 
 
 def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Estimate:
     """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
     metric, gains = pairs[0][0].metric, block_gains(pairs)
-    if read is None or metric.name not in SHARES:
+    if read is None or metric.name not in KNOWN:
         return over_blocks(gains)
     try:
-        if metric.name == BY_ITEM:
+        if metric.name in (BY_ITEM, LOSS):
             by_item = _gains_by_item(pairs, read)
             if by_item is None:
                 return over_blocks(gains)
@@ -146,7 +156,7 @@ def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
     """
     cells = [cell for pair in pairs for cell in pair]
     lost = sum(not _has_predictions(cell, read) for cell in cells)
-    if lost == len(cells) or cells[0].metric.name not in SHARES:
+    if lost == len(cells) or cells[0].metric.name not in KNOWN:
         return ""
     if lost:
         return f"predictions of {lost} of {len(cells)} runs are missing"
@@ -173,7 +183,7 @@ def _score(cell: Scored) -> float:
 def _gains_by_item(
     pairs: Sequence[tuple[Scored, Scored]], read: Read
 ) -> NDArray[np.float64] | None:
-    """Return the gains in accuracy (blocks, items) in points.
+    """Return the gains in a metric that is a mean over items, (blocks, items) in points.
 
     None unless all blocks were tested on the same items in the same order: else they do not cross.
     """
@@ -181,8 +191,12 @@ def _gains_by_item(
     base = [right(read, other.id) for _, other in pairs]
     if not shared_items([*arm, *base]):
         return None
+    scale = oriented(pairs[0][0].metric)
+    if pairs[0][0].metric.name == LOSS:
+        losses = [[item_losses(read(cell.id)) for cell in pair] for pair in pairs]
+        return scale * np.stack([one - other for one, other in losses])
     differences = unpacked(arm).astype(np.int8) - unpacked(base)
-    return 100.0 * differences.astype(np.float64)
+    return scale * differences.astype(np.float64)
 
 
 def _resampled(

@@ -48,6 +48,12 @@ def no_validation(cells: Sequence[Record]) -> str | None:
     return next((str(reason) for reason in found if reason), None)
 
 
+def untested(cells: Sequence[Record]) -> tuple[str, ...]:
+    """Return the classes that no test example is of."""
+    found = (cell.data.notes.get("untested") or () for cell in cells)
+    return tuple(dict.fromkeys(str(name) for names in found for name in names))
+
+
 def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
     """Return how many test examples have copies in what was learned from; empty if none has.
 

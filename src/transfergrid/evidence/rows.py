@@ -88,6 +88,8 @@ class Row:
     """Test examples with copies in what was learned from; see `remarks.copy_counts`."""
     no_validation: str | None = None
     """Why nothing validated, where labels were enough for it: the last step was kept."""
+    untested: tuple[str, ...] = ()
+    """Classes that no test example is of: what is a mean over classes leaves them out."""
     group: str | None = None
     """The group of test items that it is about; None for all."""
 
@@ -185,6 +187,7 @@ class _Table:
             cut_texts=remarks.cut_texts(cells),
             copies=remarks.copy_counts(cells),
             no_validation=remarks.no_validation(cells),
+            untested=remarks.untested(cells),
         )
 
     def _is_stale(self, cell: Record) -> bool:

@@ -24,6 +24,11 @@ RESAMPLES = 300  # the standard error of a standard error is then 4 %
 MOST_ITEMS = 4_000  # resampled; of more items the variance follows from 1/N
 FEWEST_CLUSTERS = 50  # resampled, however many items they have
 BINS = 15
+_WIDTH = float(np.float32(1 / BINS))
+EDGES = np.array(
+    [i * _WIDTH if 2 * i <= BINS else 1 - (BINS - i) * _WIDTH for i in range(BINS + 1)], np.float32
+)
+"""Of bins of equal width: to the last bit those of PyTorch's linspace."""
 
 
 def macro_f1(said: Predictions, weights: Weights) -> NDArray[np.float64]:
@@ -53,18 +58,43 @@ def auroc(said: Predictions, weights: Weights) -> NDArray[np.float64]:
 def ece(said: Predictions, weights: Weights) -> NDArray[np.float64]:
     """Return the expected calibration error (resamples,): L1, 15 bins of equal width."""
     confidence = said.probabilities.max(axis=1)
-    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
-    bins = np.digitize(confidence, edges) - 1  # a confidence of 1 has a bin of its own
+    bins = np.digitize(confidence, EDGES) - 1  # a confidence of 1 has a bin of its own
     gaps = _sums(bins, weights * (said.correct() - confidence)[:, None], BINS + 1)
     return np.asarray(np.abs(gaps).sum(axis=0) / weights.sum(axis=0, dtype=np.float64))
+
+
+def item_losses(said: Predictions) -> NDArray[np.float64]:
+    """Return the cross-entropy of each item (n,) in nats."""
+    true = said.probabilities[np.arange(len(said.labels)), said.labels]
+    return -np.log(np.maximum(true.astype(np.float64), LEAST))
 
 
 RESAMPLED: dict[str, Weighted] = {"macro_f1": macro_f1, "auroc": auroc, "ece": ece}
 """Metrics that are no mean over items."""
 BY_ITEM = "accuracy"
-"""The metric that is one."""
+"""The metric that is one, of items that are right or wrong."""
+LOSS = "loss"
+"""The other one that is."""
 SHARES = frozenset({BY_ITEM, *RESAMPLED})
 """Metrics from 0 to 1, shown in per cent."""
+KNOWN = SHARES | {LOSS}
+"""Metrics that predictions tell."""
+LEAST = 1e-12
+"""A probability is not taken to be less: the loss of one item is at most 27.6 nats."""
+
+
+def value_of(metric: str, said: Predictions) -> float | None:
+    """Return one of `KNOWN` metrics, in its own unit; None where it is not defined.
+
+    The same as a record's, which are computed with torch.
+    """
+    if metric == BY_ITEM:
+        return float(said.correct().mean())
+    if metric == LOSS:
+        return float(item_losses(said).mean())
+    once = np.ones((len(said.labels), 1), dtype=np.float32)
+    value = float(RESAMPLED[metric](said, once)[0])
+    return value if np.isfinite(value) else None
 
 
 def item_variances(

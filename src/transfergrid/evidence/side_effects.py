@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfergrid.evidence.gains import points
+from transfergrid.evidence.gains import oriented
 from transfergrid.evidence.intervals import over_blocks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
@@ -69,8 +69,7 @@ def _gap(cell: Result) -> float | None:
     """Return how much better the arm does on its own training examples, 0 to 1 being all."""
     if cell.train_score is None or cell.score is None:
         return None
-    sign = 1 if cell.metric.higher_is_better else -1
-    return sign * (cell.train_score - cell.score) * points(cell.metric) / 100.0
+    return oriented(cell.metric) * (cell.train_score - cell.score) / 100.0
 
 
 def _change(pairs: Sequence[tuple[float | None, float | None]]) -> Change | None:

@@ -106,6 +106,7 @@ def _footer(
     lines += copies(rows)
     lines += words.cut_texts(rows)
     lines += words.no_validation(rows)
+    lines += words.untested(rows)
     for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
         if cells:
             lines.append(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:")

@@ -165,6 +165,22 @@ def no_validation(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def untested(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each target whose test part lacks classes."""
+    found = {row.target.removesuffix(in_group(row.group)): row.untested for row in rows}
+    return [
+        f"{target}: no test example of {_some(names)}: macro F1 and AUROC are means over the other "
+        "classes"
+        for target, names in found.items()
+        if names
+    ]
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def in_group(name: str | None) -> str:
     """Return what a target's name bears where a row is about one group of its test items."""
     return "" if name is None else f" in {name}"

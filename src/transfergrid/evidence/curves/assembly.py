@@ -19,7 +19,6 @@ from transfergrid.evidence.curves.cells import (
     gap,
     is_natural,
     labels_a_class,
-    oriented,
     remarks_on,
     scores,
     scores_at,
@@ -39,7 +38,7 @@ from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
 from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
 from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
-from transfergrid.evidence.gains import unit
+from transfergrid.evidence.gains import oriented, unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.origins import is_one_checkpoint, is_placebo
@@ -140,7 +139,7 @@ def _against_steps(pairs: list[Pair], labels: Labels, read: ReadCurves) -> _Gath
     x = np.array(sorted(set.intersection(*steps)), dtype=np.float64)
     if len(x) < 2:
         raise BadInputError(f"the arms share {len(x)} steps at which both were scored, of two")
-    scale = oriented(pairs[0][0])
+    scale = oriented(pairs[0][0].metric)
     arm, baseline = (
         scale * np.stack([scores_at(pair[side], x) for pair in curves])[:, None, :]
         for side in (0, 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transfergrid.errors import BadInputError
 from transfergrid.evidence import remarks
 from transfergrid.evidence.curves.measures import Array
-from transfergrid.evidence.gains import points
+from transfergrid.evidence.gains import oriented
 from transfergrid.evidence.intervals import SEEDS_AND_GROUPS, by_cluster
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import BY_ITEM
@@ -107,16 +107,11 @@ def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:
 def gap(cell: Record) -> float | None:
     """Return the training less the test score, in oriented points; None if one is not there."""
     train, test = (cell.scores.train or {}).get(cell.metric.name), cell.score
-    return None if train is None or test is None else oriented(cell) * (train - test)
+    return None if train is None or test is None else oriented(cell.metric) * (train - test)
 
 
 def _test(cell: Record) -> float:
-    return oriented(cell) * (cell.score or 0.0)
-
-
-def oriented(cell: Record) -> float:
-    """Return how many oriented points one unit of the cell's metric is."""
-    return points(cell.metric) * (1.0 if cell.metric.higher_is_better else -1.0)
+    return oriented(cell.metric) * (cell.score or 0.0)
 
 
 def is_natural(cell: Record) -> bool:
