@@ -148,3 +148,16 @@ def test_what_is_no_table_of_columns_is_refused_with_the_way_out(tmp_path):
     for text in ("score", "target,target", "budget"):
         with pytest.raises(BadInputError, match="--wide"):
             Wide.parse(text)
+
+
+def test_a_column_that_the_headings_would_name_is_refused():
+    table = {"strategy": ["scratch", "ft"], "seed": [0, 0], "digits": [70, 71]}
+    for column in ("target", "score"):
+        with pytest.raises(BadInputError, match=f"has a column '{column}': --wide target is for"):
+            verdicts({**table, column: [1, 2]}, wide="target")
+
+
+def test_a_sheet_is_to_be_saved_as_csv(tmp_path):
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(BadInputError, match=r"a \.xlsx file is no table of text; save it as CSV"):
+        read_table(tmp_path / "t.xlsx")

@@ -20,6 +20,7 @@ from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColum
 STANDARD_INPUT = "-"
 BETWEEN = " / "
 """Between the headings of one column that stand in several rows."""
+_DOCUMENTS = (".xlsx", ".xls", ".ods", ".numbers", ".tex", ".pdf", ".html", ".docx")
 _MARKDOWN = (".md", ".markdown")
 _RULE = re.compile(r"\|?(\s*:?-+:?\s*\|?)+")
 _EMPHASIS = re.compile(r"^(\*{1,3}|_{2,3})(.*)\1$")
@@ -61,6 +62,8 @@ def _ending(content: bytes) -> str:
 
 def _read(file: Path, name: str, headings: int) -> Table:
     suffix = file.suffix.lower()
+    if suffix in _DOCUMENTS:
+        raise BadInputError(f"{name}: a {suffix} file is no table of text; save it as CSV")
     if suffix in _MARKDOWN or (headings > 1 and suffix in tables.DELIMITERS):
         return _rewritten(file, name, headings)
     if headings > 1:

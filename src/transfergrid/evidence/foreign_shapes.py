@@ -12,7 +12,10 @@ from transfergrid.evidence.foreign_files import BETWEEN
 from transfergrid.evidence.foreign_values import is_missing
 
 NO_TARGET = frozenset(
-    {"average", "avg", "avg.", "mean", "std", "sd", "rank", "params", "#params", "time", "date"}
+    {
+        *("average", "avg", "avg.", "mean", "std", "sd", "rank", "params", "#params", "time"),
+        *("date", "index", "unnamed: 0", "", "run", "id"),
+    }
 )
 """Headings, in small letters, of columns that sum up or stand beside the scores."""
 
@@ -47,6 +50,11 @@ def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
     found: dict[str, list[Any]] = {column: [] for column in fixed}
     headings = [columns.name_of(level) for level in wide.levels]
     for column in (*headings, columns.score):
+        if column in found:
+            raise BadInputError(
+                f"{table.name} has a column {column!r}: --wide {','.join(wide.levels)} is for "
+                "tables whose headings name that"
+            )
         found[column] = []
     numbers = []
     for row in range(len(table)):
