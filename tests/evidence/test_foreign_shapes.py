@@ -161,3 +161,13 @@ def test_a_sheet_is_to_be_saved_as_csv(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     with pytest.raises(BadInputError, match=r"a \.xlsx file is no table of text; save it as CSV"):
         read_table(tmp_path / "t.xlsx")
+
+
+def test_names_that_look_alike_are_one_and_those_that_nearly_do_are_named():
+    table = {"target": ["t"] * 6, "seed": [0, 1] * 3, "score": [70, 71, 75, 76, 77, 79]}
+    unseen = ["scratch", "scratch\u200b", "ft", "ft ", "lora", "lora"]
+    assert [row["n"] for row in verdicts({**table, "strategy": unseen})] == [2, 2]
+    near = ["scratch"] * 2 + ["LoRA"] * 2 + ["lora"] * 2
+    rows = verdicts({**table, "strategy": near})
+    assert len(rows) == 2
+    assert "strategies 'LoRA' and 'lora' are taken for different ones" in rows[0]["notes"]

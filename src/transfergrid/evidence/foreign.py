@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from transfergrid.data.spellings import alike, listed, near
 from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
@@ -201,9 +202,21 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
         result = _result(run, baselines, columns, scales[run.scale], "source" in read.has)
         results[result.id] = result  # copies of one baseline are one
     _check_compared(results, columns.baseline, read)
-    notes = [*read.notes, note, *baselines.notes()]
+    notes = [*read.notes, note, *baselines.notes(), *_alike(read.runs)]
     told = tuple(note for note in notes if note)
     return Foreign(list(results.values()), told, columns.labels_are, columns.block or SEED)
+
+
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """Say which names differ in nothing but their spelling: they are taken for two."""
+    names = {
+        "strategies": {run.strategy for run in runs},
+        "sources": {run.source for run in runs if run.source},
+        "targets": {run.target for run in runs},
+    }
+    found = {what: alike(some, near) for what, some in names.items()}
+    return [f"{what} {listed(sets)} are taken for different ones"
+            for what, sets in found.items() if sets]  # fmt: skip
 
 
 def _check_unique(runs: Sequence[Run]) -> None:

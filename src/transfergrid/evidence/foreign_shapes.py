@@ -50,7 +50,7 @@ def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
     found: dict[str, list[Any]] = {column: [] for column in fixed}
     headings = [columns.name_of(level) for level in wide.levels]
     for column in (*headings, columns.score):
-        if column in found:
+        if column in table.columns:
             raise BadInputError(
                 f"{table.name} has a column {column!r}: --wide {','.join(wide.levels)} is for "
                 "tables whose headings name that"

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from transfergrid.data.spellings import seen
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign_columns import PERCENT
 from transfergrid.record import Labels
@@ -41,8 +42,8 @@ def is_missing(value: Any) -> bool:
 
 
 def name_in(value: Any) -> str | None:
-    """Return a name; None where there is none."""
-    return None if is_missing(value) else str(value).strip()
+    """Return a name as a reader sees it; None where there is none."""
+    return None if is_missing(value) else seen(str(value)) or None
 
 
 def needed(value: Any, column: str, place: str) -> str:
