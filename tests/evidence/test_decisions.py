@@ -7,18 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.decisions import (
-    MORE_ITEMS,
-    NO_MORE,
-    SKEWED,
-    TOO_MANY,
-    Kind,
-    Rules,
-    decide,
-    is_skewed,
-    seeds_needed,
-)
+from transfergrid.evidence.decisions import NO_MORE, Kind, Rules, decide
+from transfergrid.evidence.further_seeds import MORE_ITEMS, TOO_MANY, seeds_needed
 from transfergrid.evidence.intervals import over_blocks, over_blocks_and_items
+from transfergrid.evidence.skew import SKEWED, is_skewed
+from transfergrid.evidence.standing import Standing
 
 RNG = np.random.default_rng(5)
 
@@ -40,12 +33,15 @@ def crossed(mean, block_sd, item_sd, n, items, rest=0.0, rng=RNG):
     return mean + block + item + rng.normal(0, rest, (n, items))
 
 
-def test_five_seeds_in_a_family_of_eighteen_see_5_7_points():
-    """Published: sd 1.7, five seeds, family of 18: the smallest detectable gain is 5.7 points."""
+def test_the_gain_that_five_seeds_see_is_found_in_four_of_five_studies_whatever_the_family():
+    """sd 1.7, five seeds, family of 18 and alone: by scipy's noncentral t."""
     family = decided(*[spread(0, 1.7)] * 18, margin=0.1)
+    alone = decided(spread(0, 1.7), margin=0.1)
     assert {one.kind for one in family} == {Kind.UNDECIDED}
-    assert [one.detectable for one in family] == pytest.approx([5.7] * 18, abs=0.05)
-    assert decided(spread(0, 1.7), margin=0.1)[0].detectable == pytest.approx(2.83, abs=0.01)
+    for one, among in ((family[0], 18), (alone[0], 1)):
+        critical = stats.t.ppf(1 - 0.025 / among, 4)
+        noncentrality = one.detectable / (1.7 / 5**0.5)
+        assert stats.nct.sf(critical, 4, noncentrality) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_p_is_that_of_scipys_paired_t_test():
@@ -92,10 +88,17 @@ def test_a_decided_gain_lies_on_its_side_of_the_interval(seed, n, sd):
 def test_swapping_the_arms_swaps_positive_and_negative_and_nothing_else(seed):
     family = np.random.default_rng(seed).normal(1, 2, (4, 5))
     there, back = decided(*family), decided(*-family)
-    swapped = {Kind.POSITIVE: Kind.NEGATIVE, Kind.NEGATIVE: Kind.POSITIVE}
+    swapped = {
+        Kind.POSITIVE: Kind.NEGATIVE,
+        Kind.NEGATIVE: Kind.POSITIVE,
+        Kind.HARM_RULED_OUT: Kind.GAIN_RULED_OUT,
+        Kind.GAIN_RULED_OUT: Kind.HARM_RULED_OUT,
+    }
     for one, other in zip(there, back, strict=True):
-        assert other.kind is swapped.get(one.kind, one.kind)
+        both = one.harm_ruled_out and one.gain_ruled_out
+        assert both or other.kind is swapped.get(one.kind, one.kind)
         assert (other.p, other.detectable) == pytest.approx((one.p, one.detectable))
+        assert (other.p_harm, other.p_gain) == pytest.approx((one.p_gain, one.p_harm))
 
 
 def test_equivalence_is_corrected_for_the_family_too():
@@ -143,7 +146,7 @@ def test_seeds_that_agree_exactly_decide_nothing_by_themselves():
         (one,) = decided([value] * 5)
         assert one.kind is Kind.UNDECIDED
         assert (one.p, one.detectable, one.seeds_needed) == (None, None, None)
-        assert "no variation" in one.why
+        assert one.why.startswith("constant, the same gain in all 5 seeds: a fact of this test set")
 
 
 def test_seeds_that_agree_exactly_are_decided_by_the_items_alone():
@@ -220,7 +223,7 @@ def test_with_the_seeds_that_it_asks_for_the_gain_is_found_in_four_of_five_studi
     item = item_sd * (item - item.mean()) / item.std(ddof=1)
     estimate = over_blocks_and_items(mean + block + item[None, :])
     gains = mean + block[:, 0]
-    needed = seeds_needed(estimate, gains, Rules(margin=0.1), 0.05)
+    needed = seeds_needed(Standing(estimate, gains), mean, 0.05, 0.8)
     assert needed > 10
     assert power(mean, block_sd, item_sd, n + needed, items) == pytest.approx(0.8, abs=0.04)
 
@@ -246,18 +249,16 @@ def test_a_smaller_gain_than_the_margin_asks_for_the_margin():
 
 
 @settings(max_examples=30)
-@given(st.floats(1.0, 10), st.floats(0.2, 3))
+@given(st.floats(1.0, 6), st.floats(1, 3))
 def test_the_seeds_asked_for_are_the_fewest_that_would_do(sd, mean):
     gains = spread(mean, sd)
-    estimate, rules = over_blocks(gains), Rules()
-    needed = seeds_needed(estimate, gains, rules, 0.05)
-    effect = max(mean, 1.0)
+    needed = seeds_needed(Standing(over_blocks(gains), gains), mean, 0.05, 0.8)
 
-    def reach(n):
-        return stats.t.ppf([0.975, 0.8], n - 1).sum() * sd / n**0.5
+    def found(n):
+        return stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, mean / (sd / n**0.5))
 
-    assert reach(5 + needed) <= effect * (1 + 1e-9)
-    assert needed == 1 or reach(5 + needed - 1) > effect * (1 - 1e-9)
+    assert found(5 + needed) >= 0.8 - 1e-4
+    assert needed == 1 or found(5 + needed - 1) < 0.8 + 1e-4
 
 
 # Error rates -------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
 """The rule: does a gain's estimate show that transfer helped, hurt or made no difference?
 
 In this order: *equivalent* if two one-sided tests (Schuirmann 1987) put the gain inside the margin;
-*negative* or *positive* if the corrected two-sided test rejects that there is none; else
-*undecided*, with the smallest effect that could have been seen and the seeds that would still be
-needed. Only the estimates of one family are decided together: see `judging`.
+*negative* or *positive* if the corrected two-sided test rejects that there is none; *harm ruled
+out* if a loss of the margin or more is rejected, one-sided at half the level, *gain ruled out* if a
+gain of it is; else *undecided*, with the smallest effect that could have been seen and the seeds
+that would still be needed. Only the estimates of one family are decided together: see `judging`.
+
+Inside one arm nothing is corrected: no gain, a loss and a gain of the margin exclude each other, so
+that at most one of the three is true, and each may be tested at its own level.
 
 With fewer than ten seeds a gain must stand against the seeds alone as well (a paired t test): when
 three or five seeds happen to agree, the crossed estimate takes the item noise, which it knows well,
@@ -14,7 +18,7 @@ the noise: then up to 24 % did (`experiments/calibration`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -24,27 +28,19 @@ from numpy.typing import NDArray
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import correction
-from transfergrid.evidence.intervals import (
-    THIS_MODEL,
-    Estimate,
-    over_blocks,
+from transfergrid.evidence.further_seeds import (
+    NO_FORECAST,
+    Forecast,
+    forecast,
+    seeds_needed,
+    why_none,
 )
+from transfergrid.evidence.intervals import THIS_MODEL, Estimate
+from transfergrid.evidence.skew import is_skewed
+from transfergrid.evidence.standing import Standing
 
 ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
-ENOUGH_SEEDS = 10
-"""With so many the crossed estimate alone decides, and a t test bears skewed gains."""
-MOST_SEEDS = 1_000
-"""More further seeds than that are not asked for."""
-ENDLESS = 10**12
-"""Seeds whose own error is nothing."""
-SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
-"""By number of blocks, the skewness, of either sign, that 2.5 % of normal samples exceed (400,000
-simulated); three blocks cannot show any, and the t test bears it from ten on."""
-
-
 NO_MORE = "no further seeds were declared"
-MORE_ITEMS = "more seeds would not do: it takes more test items"
-TOO_MANY = f"{MOST_SEEDS:,} more seeds would not show so small a gain, nor one of the margin"
 
 
 class Kind(StrEnum):
@@ -53,7 +49,16 @@ class Kind(StrEnum):
     POSITIVE = "positive"
     NEGATIVE = "negative"
     EQUIVALENT = "equivalent"
+    HARM_RULED_OUT = "harm ruled out"
+    """No loss as large as the margin."""
+    GAIN_RULED_OUT = "gain ruled out"
+    """No gain as large as the margin."""
     UNDECIDED = "undecided"
+
+    @property
+    def key(self) -> str:
+        """Return it as keys and style sheets take it, without spaces."""
+        return self.value.replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,17 @@ class Decision:
     None where decided, or where no number of seeds would do."""
     why: str = ""
     """Why it is undecided, where that is not just for want of evidence."""
+    p_harm: float | None = None
+    """Corrected, one-sided, of a loss of the margin or more."""
+    p_gain: float | None = None
+    """Corrected, one-sided, of a gain of the margin or more."""
+    harm_ruled_out: bool = False
+    """Whether such a loss is ruled out, be the kind a stronger one."""
+    gain_ruled_out: bool = False
+    seeds_range: tuple[int | None, int | None] = (None, None)
+    """Ends of `seeds_needed` as far as so few seeds can tell; see `further_seeds`."""
+    seeds_for_harm: int | None = None
+    """Further seeds until harm would be ruled out, if the gain is what it was seen to be."""
 
     @property
     def is_decided(self) -> bool:
@@ -127,17 +143,20 @@ def decide(
         later: the error that it may make at a look with more seeds; by default the same.
     """
     allowed = rules.alpha if level is None else level
-    both = [_Both(*pair) for pair in zip(estimates, gains, strict=True)]
-    p = [one.p() for one in both]
-    outside = [one.p_outside(rules.margin) for one in both]
-    corrected, equivalent = _corrected(p, rules), _corrected(outside, rules)
-    rejected = sum(value is not None and value <= allowed for value in corrected)
-    tested = sum(value is not None for value in p)
-    among = max(tested - rejected, 1) if rules.correction == "holm" else 1
-    at = _Levels(allowed, allowed / among, (allowed if later is None else later) / among)
-    return [
-        _decision(one, p[i], corrected[i], equivalent[i], rules, at) for i, one in enumerate(both)
-    ]
+    margin = rules.margin
+    all_of = [Standing(*pair) for pair in zip(estimates, gains, strict=True)]
+    p = [one.p() for one in all_of]
+    tested = zip(
+        p,
+        _corrected(p, rules),
+        _corrected([one.p_outside(margin) for one in all_of], rules),
+        _corrected([one.p_harm(margin) for one in all_of], rules),
+        _corrected([one.p_gain(margin) for one in all_of], rules),
+        strict=True,
+    )
+    found = [_Tested(*values) for values in tested]
+    at = _levels(found, rules, allowed, allowed if later is None else later)
+    return [_decision(*pair, rules, at) for pair in zip(all_of, found, strict=True)]
 
 
 class _Levels(NamedTuple):
@@ -147,74 +166,100 @@ class _Levels(NamedTuple):
     """At which one that is not rejected was tested."""
     later: float
     """At which it would be with more seeds."""
+    harm: float
+    """At which harm that is not ruled out would be tested with more seeds, both sides together."""
 
 
-class _Both:
-    """An estimate and, with few seeds, that of the seeds alone, which it must stand against too."""
+class _Tested(NamedTuple):
+    """The p values of one arm, all but the first corrected."""
 
-    def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
-        self.estimate, self.gains = estimate, gains
-        few = 1 < estimate.n < ENOUGH_SEEDS
-        self.seeds = over_blocks(gains) if estimate.is_crossed and few else None
-
-    def tests(self) -> list[Estimate]:
-        """Return the estimates that decide now."""
-        few = self.estimate.n < ENOUGH_SEEDS
-        return [self.estimate, *([self.seeds] if few and self.seeds and self.seeds.se else [])]
-
-    def p(self) -> float | None:
-        """Return the larger p value of no gain."""
-        return _largest(map(_two_sided, self.tests()))
-
-    def p_outside(self, margin: float) -> float | None:
-        """Return the larger p value of a gain outside the margin."""
-        return _largest(_outside(one, margin) for one in self.tests())
-
-    def detectable(self, level: float, power: float) -> float | None:
-        """Return the smallest gain that would have been found."""
-        return _largest(_reach(one.se, one.df, level, power) for one in self.tests())
-
-    def reach(self, n: int, level: float, power: float) -> float | None:
-        """Return the smallest gain that would be found with `n` seeds."""
-        few = [self.seeds] if n < ENOUGH_SEEDS and self.seeds and self.seeds.se else []
-        return _largest(_reach(*one.se_with(n), level, power) for one in [self.estimate, *few])
+    p: float | None
+    corrected: float | None
+    outside: float | None
+    harm: float | None
+    gain: float | None
 
 
-def _largest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+def _levels(found: Sequence[_Tested], rules: Rules, allowed: float, later: float) -> _Levels:
+    rejected = sum(_at_most(one.corrected, allowed) for one in found)
+    without_harm = sum(_at_most(one.harm, allowed / 2) for one in found)
+    tested = sum(one.p is not None for one in found)
+    stepped = rules.correction == "holm"
+    among = max(tested - rejected, 1) if stepped else 1
+    of_harm = max(tested - without_harm, 1) if stepped else 1
+    return _Levels(allowed, allowed / among, later / among, later / of_harm)
 
 
-def _decision(
-    both: _Both,
-    p: float | None,
-    corrected: float | None,
-    equivalent: float | None,
-    rules: Rules,
-    at: _Levels,
-) -> Decision:
-    why = _undecidable(both.estimate, both.gains)
-    kind = Kind.UNDECIDED if why else _kind(both.estimate, corrected, equivalent, at.family)
-    detectable = needed = None
-    if p is not None:
-        detectable = both.detectable(at.single, rules.power)
+def _at_most(p: float | None, level: float) -> bool:
+    return p is not None and p <= level
+
+
+def _decision(standing: Standing, tested: _Tested, rules: Rules, at: _Levels) -> Decision:
+    estimate = standing.estimate
+    why = _undecidable(estimate, standing.gains)
+    harm, gain = (False, False) if why else _ruled_out(estimate, tested, rules.margin, at.family)
+    kind = Kind.UNDECIDED if why else _kind(estimate, tested, harm, gain, at.family)
+    detectable, needed, for_harm = None, NO_FORECAST, None
+    if tested.p is not None:
+        detectable = standing.detectable(at.single, rules.power)
         if kind is Kind.UNDECIDED:
-            needed = seeds_needed(both.estimate, both.gains, rules, at.later)
-            if needed is None and not why:
-                why = NO_MORE if at.later <= 0 else _why_none(both, rules, at.later)
-    return Decision(kind, p, corrected, equivalent, detectable, needed, why)
+            needed, for_harm = _further(standing, rules, at)
+            if needed.seeds is None and not why:
+                effect = max(abs(estimate.mean), rules.margin)
+                none = why_none(standing, effect, at.later, rules.power)
+                why = NO_MORE if at.later <= 0 else none
+    return Decision(
+        kind,
+        tested.p,
+        tested.corrected,
+        tested.outside,
+        detectable,
+        needed.seeds,
+        why,
+        tested.harm,
+        tested.gain,
+        harm,
+        gain,
+        (needed.low, needed.high),
+        for_harm,
+    )
 
 
-def _kind(
-    estimate: Estimate, corrected: float | None, equivalent: float | None, allowed: float
-) -> Kind:
-    if equivalent is not None and equivalent <= allowed:
+def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, int | None]:
+    """Return the seeds that a gain as large as the observed one takes, or one of the margin.
+
+    And those that it takes to rule out harm, if the gain is what it was seen to be.
+    """
+    mean, margin = standing.estimate.mean, rules.margin
+    needed = forecast(standing, max(abs(mean), margin), at.later, rules.power)
+    if mean <= -margin:
+        return needed, None
+    return needed, seeds_needed(standing, mean + margin, at.harm, rules.power)
+
+
+def _ruled_out(
+    estimate: Estimate, tested: _Tested, margin: float, allowed: float
+) -> tuple[bool, bool]:
+    """Return whether a loss of the margin is ruled out, and whether a gain is.
+
+    Never against the interval that is printed, which an error of more than 5 % may leave beyond.
+    """
+    low, high = estimate.interval()
+    harm = _at_most(tested.harm, allowed / 2) and (low is None or low > -margin)
+    gain = _at_most(tested.gain, allowed / 2) and (high is None or high < margin)
+    return harm, gain
+
+
+def _kind(estimate: Estimate, tested: _Tested, harm: bool, gain: bool, allowed: float) -> Kind:
+    if _at_most(tested.outside, allowed):
         return Kind.EQUIVALENT
-    if corrected is None or corrected > allowed:
-        return Kind.UNDECIDED
     low, high = estimate.interval()  # which an error of more than 5 % may leave over zero
-    if low is not None and high is not None and low <= 0 <= high:
-        return Kind.UNDECIDED
-    return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
+    over_zero = low is not None and high is not None and low <= 0 <= high
+    if _at_most(tested.corrected, allowed) and not over_zero:
+        return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
+    if harm:
+        return Kind.HARM_RULED_OUT
+    return Kind.GAIN_RULED_OUT if gain else Kind.UNDECIDED
 
 
 def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
@@ -222,84 +267,15 @@ def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
     if estimate.scope == THIS_MODEL:
         return "one seed: it speaks of these two models only"
     if estimate.se is None:
-        return "no variation between seeds: nothing tells how sure it is"
+        return f"{constant(len(gains))}: a fact of this test set, and nothing tells of another one"
     if is_skewed(gains):
         return f"skewed: one of {len(gains)} seeds stands apart, and a t test would mislead"
     return ""
 
 
-def is_skewed(gains: NDArray[np.float64]) -> bool:
-    """Return whether so few gains (n,) lie so unevenly that a t test of them would mislead."""
-    limit = SKEWED.get(len(gains))
-    if limit is None:
-        return False
-    centred = gains - gains.mean()
-    spread = float((centred**2).mean())
-    if spread < 1e-20:
-        return False
-    return bool(abs((centred**3).mean()) / spread**1.5 > limit)
-
-
-def seeds_needed(
-    estimate: Estimate, gains: NDArray[np.float64], rules: Rules, level: float
-) -> int | None:
-    """Return how many further seeds would show a gain as large as the observed one.
-
-    Or as the margin, if the observed one is smaller. None if even `MOST_SEEDS` would not. Skewed
-    gains take as many as a t test bears them with.
-    """
-    effect, both = max(abs(estimate.mean), rules.margin), _Both(estimate, gains)
-    least = ENOUGH_SEEDS if is_skewed(gains) else 0
-
-    def enough(n: int) -> bool:
-        if n < least:
-            return False
-        reach = both.reach(n, level, rules.power)
-        return reach is not None and reach <= effect
-
-    low, high = max(estimate.n, 1), estimate.n + MOST_SEEDS  # not enough, enough
-    if not enough(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high - estimate.n
-
-
-def _why_none(both: _Both, rules: Rules, level: float) -> str:
-    """Return why no number of seeds that is asked for would do.
-
-    For want of test items only where endless seeds would leave too much, which comes of items.
-    """
-    effect = max(abs(both.estimate.mean), rules.margin)
-    left = both.reach(ENDLESS, level, rules.power)
-    return MORE_ITEMS if left is not None and left > effect else TOO_MANY
-
-
-def _two_sided(estimate: Estimate) -> float | None:
-    if estimate.se is None or estimate.df is None or estimate.scope == THIS_MODEL:
-        return None
-    from scipy.special import stdtr  # a third of a second that other commands do not pay
-
-    return float(2 * stdtr(estimate.df, -abs(estimate.mean) / estimate.se))
-
-
-def _outside(estimate: Estimate, margin: float) -> float | None:
-    """Return the p value of a gain that is not inside the margin: the larger of two tests."""
-    if estimate.se is None or estimate.df is None or estimate.scope == THIS_MODEL:
-        return None
-    from scipy.special import stdtr
-
-    return float(stdtr(estimate.df, -(margin - abs(estimate.mean)) / estimate.se))
-
-
-def _reach(se: float | None, df: float | None, level: float, power: float) -> float | None:
-    """Return (t of the level + t of the power) times the standard error."""
-    if se is None or df is None or level <= 0:
-        return None
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, 1 - level / 2) + stdtrit(df, power)) * se
+def constant(seeds: int) -> str:
+    """Say that all seeds gain the same, as deterministic models do."""
+    return f"constant, the same gain in {'both' if seeds == 2 else f'all {seeds}'} seeds"
 
 
 def _corrected(p: Sequence[float | None], rules: Rules) -> list[float | None]:

@@ -72,10 +72,20 @@ class Comparison:
 
     @cached_property
     def estimate(self) -> Estimate:
-        """The mean gain with its error; without a pair it is of nothing."""
+        """The mean gain with its error; without a pair it is of nothing.
+
+        Where all seeds gain the same it speaks of new test items alone.
+        """
         if not self.pairs:
             return Estimate(float("nan"), None, None, THIS_MODEL, 0)
-        return estimated(self.pairs, self.read)
+        found = estimated(self.pairs, self.read)
+        by_items = self.is_constant and found.scope == SEEDS_AND_ITEMS
+        return replace(found, scope=THESE_MODELS) if by_items else found
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all of several seeds have the same gain."""
+        return is_constant(self.gains)
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -85,6 +85,31 @@ class Verdict:
     """Whether the whole interval lies past the margin on one side."""
     p_equivalent: float | None = None
     """Corrected, of a gain outside the margin."""
+    p_harm: float | None = None
+    """Corrected, one-sided, of a loss of the margin or more."""
+    p_gain: float | None = None
+    """Corrected, one-sided, of a gain of the margin or more."""
+    harm_ruled_out: bool = False
+    """Whether a loss of the margin is ruled out, be the verdict that or a stronger one."""
+    gain_ruled_out: bool = False
+    unseen_bad_seed_rate_95: float | None = None
+    """Where harm is ruled out: the largest share of bad seeds, 0 to 1, that so many seeds may all
+    have missed, at 95 %."""
+    break_rate: float | None = None
+    """Of a decided verdict: the share of seeds that would undo it if they collapsed; see
+    `unseen`."""
+    collapse_rate_95: float | None = None
+    """The share that may, at 95 %, by all runs of that strategy and source that there are."""
+    breaks_by_baseline: bool = False
+    """Whether these two are of the baseline's seeds."""
+    seeds_needed_low: int | None = None
+    """Lower end of `seeds_needed`, for the noise over seeds is known from few; so the next."""
+    seeds_needed_high: int | None = None
+    """None where it is beyond what is asked for."""
+    seeds_for_harm: int | None = None
+    """Further seeds until harm would be ruled out, if the gain is what it was seen to be."""
+    constant: bool = False
+    """Whether all seeds have the same gain, as deterministic models have."""
     fragile: bool = False
     """Whether the verdict is another one without collapsed, underfit and fallen runs of either
     side."""

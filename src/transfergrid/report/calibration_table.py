@@ -127,6 +127,8 @@ def _of_ours(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> _Group:
         "negative": [rate.negative for rate in none],
         "positive": [rate.positive for rate in none],
         "equivalent": [rate.equivalent for rate in none],
+        "harm ruled out": [rate.harm_ruled_out for rate in none],
+        "gain ruled out": [rate.gain_ruled_out for rate in none],
     }
     if not only:
         at = rates_of(rates, OURS, scenario, margin)
@@ -228,7 +230,9 @@ def _none(rates: Sequence[Rate], plan: Plan) -> Iterator[str]:
             f"{percent(ours.false)} %, a paired t test over seeds in {percent(naive.false)} %; "
             f"{percent(ours.undecided)} % of such arms stay undecided, "
             f"{percent(ours.equivalent)} % are shown to be equivalent (to differ by less than "
-            f"{plan.rules.margin:g}; at a true gain of {plan.rules.margin:+g} that is an error)."
+            f"{plan.rules.margin:g}; at a true gain of {plan.rules.margin:+g} that is an error), "
+            f"and of {percent(ours.harm_ruled_out + ours.gain_ruled_out)} % harm or a gain that "
+            "large is ruled out."
         )
 
 

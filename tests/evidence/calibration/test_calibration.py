@@ -51,6 +51,7 @@ def test_shares_add_up_and_intervals_hold_them(usual):
     assert {r.rule for r in usual} == set(RULES)
     for rate in usual:
         total = rate.negative + rate.positive + rate.equivalent + rate.undecided
+        total += rate.harm_ruled_out + rate.gain_ruled_out
         assert total == pytest.approx(1)
         assert rate.false_low <= rate.false <= rate.false_high
         assert tuple(rate.as_dict()) == COLUMNS

@@ -14,6 +14,8 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.planted import Drawn, Noise, Scenario, draw, run, truth
 from transfergrid.evidence.calibration.rules import (
     EQUIVALENT,
+    GAIN_RULED_OUT,
+    HARM_RULED_OUT,
     NEGATIVE,
     POSITIVE,
     RULES,
@@ -25,6 +27,7 @@ from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.intervals import wilson
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
+KINDS = (NEGATIVE, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT, UNDECIDED)
 MOST_RUNS = 100
 """Seeds of one arm, at most; more would not fit the arrays' types."""
 MOST_HELD = 50_000_000
@@ -49,7 +52,8 @@ class Rate:
     simulations: int
     false: float
     """Families in which anything false is said: a gain that there is not, a loss that there is
-    not, or an equivalence at a true gain of the margin or more."""
+    not, an equivalence at a true gain of the margin or more, or that harm (a gain) is ruled out at
+    a true loss (gain) of the margin or more."""
     false_low: float
     false_high: float
     found: float | None
@@ -60,6 +64,8 @@ class Rate:
     positive: float
     equivalent: float
     undecided: float
+    harm_ruled_out: float
+    gain_ruled_out: float
     covered: float | None
     """Uncorrected 95 % intervals that hold the true gain; None if the rule has none."""
     covered_low: float | None
@@ -157,14 +163,16 @@ def _count(
 
 
 def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
-    """Return the simulations that are false, negative, positive, equivalent and undecided, covered.
+    """Return the simulations that are false, of each of `KINDS`, and covered.
 
     The last is -1 where the rule has no interval.
     """
     kinds, first = called.kinds, called.kinds[:, 0]
     false = (kinds == NEGATIVE) & (true >= 0) | (kinds == POSITIVE) & (true <= 0)
     false |= (kinds == EQUIVALENT) & (np.abs(true) >= margin)
-    shares = [(first == kind).sum() for kind in (NEGATIVE, POSITIVE, EQUIVALENT, UNDECIDED)]
+    false |= (kinds == HARM_RULED_OUT) & (true <= -margin)
+    false |= (kinds == GAIN_RULED_OUT) & (true >= margin)
+    shares = [(first == kind).sum() for kind in KINDS]
     covered = np.array(-1)
     if called.low is not None and called.high is not None:
         covered = ((called.low[:, 0] <= true[0]) & (true[0] <= called.high[:, 0])).sum()
@@ -174,7 +182,8 @@ def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArra
 def _rate(
     plan: Plan, scenario: Scenario, gain: float, n: int, rule: str, counted: NDArray[np.int64]
 ) -> Rate:
-    false, negative, positive, equivalent, undecided, covered = (int(x) for x in counted)
+    false, *kinds, covered = (int(x) for x in counted)
+    negative, positive, equivalent, no_harm, no_gain, undecided = kinds
     total = plan.simulations
     found = None if gain == 0 else positive if gain > 0 else negative
     (wrong, wrong_low, wrong_high), right, inside = (
@@ -200,6 +209,8 @@ def _rate(
         positive=positive / total,
         equivalent=equivalent / total,
         undecided=undecided / total,
+        harm_ruled_out=no_harm / total,
+        gain_ruled_out=no_gain / total,
         covered=inside[0],
         covered_low=inside[1],
         covered_high=inside[2],

@@ -8,16 +8,17 @@ take a paired or unpaired look at the seeds alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.decisions import ENOUGH_SEEDS, SKEWED, Rules
+from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.intervals import CONFIDENCE, ENDLESS
+from transfergrid.evidence.skew import ENOUGH_SEEDS, SKEWED
 
-NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT = -1, 0, 1, 2
+NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT = -1, 0, 1, 2, 3, 4
 RESAMPLES = 400
 
 Floats = NDArray[np.float64]
@@ -51,6 +52,16 @@ class Estimates:
         from scipy.special import stdtr
 
         return np.asarray(stdtr(self.df, -(margin - np.abs(self.mean)) / self.se))
+
+    def p_beyond(self, margin: float) -> Floats:
+        """Return the one-sided p value of a mean of the margin or more."""
+        from scipy.special import stdtr
+
+        return np.asarray(stdtr(self.df, (self.mean - margin) / self.se))
+
+    def turned(self) -> Estimates:
+        """Return it with losses for gains."""
+        return Estimates(-self.mean, self.se, self.df)
 
 
 @dataclass(frozen=True)
@@ -133,13 +144,24 @@ def decided(tests: Sequence[Estimates], gains: Floats, rules: Rules) -> Codes:
 
 def tested(tests: Sequence[Estimates], rules: Rules) -> Codes:
     """Return what the larger p value of all tests comes to, whatever makes it undecidable."""
-    p = [functools.reduce(np.fmax, (test.p() for test in tests))]
-    p.append(functools.reduce(np.fmax, (test.p_outside(rules.margin) for test in tests)))
-    rejects, equivalent = (holm(of_all) <= rules.alpha for of_all in p)
-    beyond = tests[0].p() <= 1 - CONFIDENCE  # its interval; an error of more may leave it over zero
-    kinds = _signs(tests[0].mean, rejects & beyond)
+    margin, half = rules.margin, rules.alpha / 2
+    rejects = _corrected(test.p() for test in tests) <= rules.alpha
+    equivalent = _corrected(test.p_outside(margin) for test in tests) <= rules.alpha
+    no_harm = _corrected(test.turned().p_beyond(margin) for test in tests) <= half
+    no_gain = _corrected(test.p_beyond(margin) for test in tests) <= half
+    # what is printed is an interval of 95 %; an error of more may leave it over zero or the margin
+    beyond = tests[0].p() <= 1 - CONFIDENCE
+    no_harm &= tests[0].turned().p_beyond(margin) < (1 - CONFIDENCE) / 2
+    no_gain &= tests[0].p_beyond(margin) < (1 - CONFIDENCE) / 2
+    kinds = np.where(no_gain, GAIN_RULED_OUT, UNDECIDED).astype(np.int8)
+    kinds[no_harm] = HARM_RULED_OUT
+    kinds = np.where(rejects & beyond, _signs(tests[0].mean, rejects & beyond), kinds)
     kinds[equivalent] = EQUIVALENT
     return kinds
+
+
+def _corrected(p: Iterable[Floats]) -> Floats:
+    return holm(functools.reduce(np.fmax, p))
 
 
 def holm(p: Floats) -> Floats:

@@ -1,0 +1,204 @@
+"""What few seeds cannot have seen: rare bad ones, and the collapses that would undo a verdict.
+
+No test on an arm's own few seeds sees a tail that was not drawn, and a rate that is pooled over a
+grid must not enter an estimate either: it would call every arm that never collapses bad. So this is
+a mark beside a verdict and changes none. If a share π of an arm's seeds collapsed to chance, the
+end of its interval at `edge` would move to (1 - π) edge - π loss, with its loss the mean score less
+chance; the verdict breaks where that passes its limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from transfergrid.arrays import Predictions
+from transfergrid.errors import BadInputError
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.intervals import Estimate
+from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.results import Result
+
+CONFIDENCE = 0.95
+
+
+def unseen_bad_seed_rate(n: int) -> float:
+    """Return the largest share of bad seeds that n good ones leave possible, at 95 %."""
+    return float(1 - (1 - CONFIDENCE) ** (1 / n))
+
+
+def upper_rate(found: int, of: int) -> float:
+    """Return the one-sided 95 % bound of a share (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    return 1.0 if found >= of else float(betaincinv(found + 1, of - found, CONFIDENCE))
+
+
+def break_rate(edge: float, loss: float, limit: float = 0.0) -> float:
+    """Return the share of collapsed seeds with which an interval's end falls to a limit.
+
+    Args:
+        edge: the end of the interval that the verdict rests on, in points, more is better.
+        loss: what a collapse costs: mean score less chance, in points, above 0.
+        limit: at which the verdict no longer stands.
+    """
+    return min(max((edge - limit) / (edge + loss), 0.0), 1.0) if edge + loss > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Collapses:
+    """The mark of one verdict."""
+
+    rate: float
+    """Share of collapsed seeds that would undo it."""
+    possible: float
+    """Share that the runs so far cannot exclude, at 95 %."""
+    of_baseline: bool
+    """Whether it is the baseline's seeds that would collapse."""
+
+    @property
+    def would_tell(self) -> bool:
+        """Return whether what cannot be excluded would undo the verdict."""
+        return self.possible > self.rate
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How many runs of an arm there are anywhere, and how many of them collapsed."""
+
+    collapsed: int = 0
+    of: int = 0
+
+
+class Seen:
+    """The runs of a ledger by strategy and source, over all targets and budgets."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        runs: Counter[Hashable] = Counter()
+        collapsed: Counter[Hashable] = Counter()
+        for cell in results:
+            if cell.score is not None:
+                runs[_way(cell)] += 1
+                collapsed[_way(cell)] += cell.flags.collapsed
+        self._runs, self._collapsed = runs, collapsed
+
+    def of(self, cell: Result) -> Runs:
+        """Return the runs of a cell's strategy and source."""
+        return Runs(self._collapsed[_way(cell)], self._runs[_way(cell)])
+
+
+def _way(cell: Result) -> Hashable:
+    return cell.parts.strategy, cell.parts.source, cell.names.architecture
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: what a collapse would cost it, and how often it may collapse."""
+
+    loss: float | None
+    """Mean score less chance in points, oriented; None where chance is not known."""
+    runs: Runs
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What the mark of a verdict is made from."""
+
+    kind: Kind
+    estimate: Estimate
+    margin: float
+    level: float
+
+    def collapses(self, arm: Side, baseline: Side) -> Collapses | None:
+        """Return the mark of the side that would undo the verdict sooner; None if none would.
+
+        A collapsing arm undoes what speaks for it, a collapsing baseline what speaks against; both
+        undo that there is no difference.
+        """
+        found = []
+        for limit, edge, side, of_baseline in (
+            (self._lowest, self._ends[0], arm, False),
+            (self._highest, self._ends[1], baseline, True),
+        ):
+            if limit is None or edge is None or side.loss is None or side.loss <= 0:
+                continue
+            if side.runs.of:
+                turn = -1.0 if of_baseline else 1.0
+                rate = break_rate(turn * edge, side.loss, turn * limit)
+                found.append(Collapses(rate, upper_rate(*_counts(side.runs)), of_baseline))
+        return min(found, key=lambda one: one.rate - one.possible, default=None)
+
+    @cached_property
+    def _ends(self) -> tuple[float | None, float | None]:
+        """Return the interval that it rests on: of equivalence that of the two one-sided tests."""
+        if self.kind is Kind.EQUIVALENT:
+            return self.estimate.interval(1 - 2 * self.level)
+        return self.estimate.interval()
+
+    @property
+    def _lowest(self) -> float | None:
+        """Return what the gain must lie above."""
+        limits = {Kind.POSITIVE: 0.0, Kind.EQUIVALENT: -self.margin}
+        return (limits | {Kind.HARM_RULED_OUT: -self.margin}).get(self.kind)
+
+    @property
+    def _highest(self) -> float | None:
+        limits = {Kind.NEGATIVE: 0.0, Kind.EQUIVALENT: self.margin}
+        return (limits | {Kind.GAIN_RULED_OUT: self.margin}).get(self.kind)
+
+
+def _counts(runs: Runs) -> tuple[int, int]:
+    return runs.collapsed, runs.of
+
+
+class Chance:
+    """What a run scores that predicts one class alone, by target: as `majority` does, if it is there.
+
+    Args:
+        majority: its mean score in points, by target and labels.
+        read: gives the predictions, whose labels tell it else.
+    """
+
+    def __init__(self, majority: Mapping[Hashable, float], read: Read | None) -> None:
+        self._majority, self._read = majority, read
+        self._known: dict[Hashable, float | None] = {}
+
+    def of(self, cell: Result) -> float | None:
+        """Return it in points, or None where it is not known."""
+        place = cell.parts.target, cell.labels
+        if place in self._majority:
+            return self._majority[place]
+        key = cell.parts.target, cell.metric.name
+        if key not in self._known:
+            self._known[key] = self._from_labels(cell)
+        return self._known[key]
+
+    def _from_labels(self, cell: Result) -> float | None:
+        one_class = ONE_CLASS.get(cell.metric.name)
+        if self._read is None or one_class is None:
+            return None
+        try:
+            return 100.0 * one_class(self._read(cell.id))
+        except BadInputError:  # they were not kept
+            return None
+
+
+def _most_frequent(said: Predictions) -> float:
+    return float(np.bincount(said.labels).max() / len(said.labels))
+
+
+def _macro_f1(said: Predictions) -> float:
+    share = _most_frequent(said)
+    return 2 * share / (1 + share) / len(np.unique(said.labels))
+
+
+ONE_CLASS: dict[str, Callable[[Predictions], float]] = {
+    "accuracy": _most_frequent,
+    "macro_f1": _macro_f1,
+    "auroc": lambda said: 0.5,
+}
+"""What a run that predicts the most frequent class scores, 0 to 1, by metric."""
