@@ -111,6 +111,7 @@ def test_one_run_holds_table_pictures_counts_and_the_declaration(tmp_path: Path)
     counts = {key: value for key, value in run.summary.items() if key.startswith("count/")}
     assert counts == {
         **{"count/positive": 1, "count/negative": 1, "count/equivalent": 1, "count/undecided": 1},
+        **{"count/harm_ruled_out": 0, "count/gain_ruled_out": 0},
         **{"count/comparisons": 4, "count/cells": 40, "count/failed": 2},
     }
     assert run.summary["headline"].startswith("4 comparisons: 1 helped, 1 hurt")

@@ -84,7 +84,7 @@ def parts(page: Page) -> list[Part]:
 def _verdicts() -> list[Any]:
     from wandb_workspaces.reports import v2 as wr
 
-    kinds = [wr.SummaryMetric(COUNT + str(kind)) for kind in Kind]
+    kinds = [wr.SummaryMetric(COUNT + kind.key) for kind in Kind]
     failed = [wr.SummaryMetric(COUNT + name) for name in ("cells", "failed")]
     return [
         wr.WeavePanelSummaryTable(table_name=TABLE),

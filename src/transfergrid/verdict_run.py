@@ -21,11 +21,18 @@ TABLE, HEAT_MAP = "verdicts", "heat_map"
 """Keys of the table and of the heat maps, one for each target and label budget."""
 COUNT = "count/"
 """What precedes the kinds of verdicts, and the cells, in the keys of their counts."""
+MARKS_TOLD = (
+    "▲ better   ▼ worse   = no difference   ▷ harm ruled out   ◁ gain ruled out   ? undecided "
+    "(hatched)"
+)
 MORE = (
     *("kind", "primary", "family", "family_size", "metric", "unit", "training", "scope"),
     *("mean", "baseline_mean", "validation", "margin", "beyond_margin", "fragile"),
     *("one_checkpoint", "weak_baseline", "contaminated_by", "failed", "collapsed", "underfit"),
     *("items", "seconds", "source_seconds"),
+    *("harm_ruled_out", "gain_ruled_out", "p_harm", "p_gain", "unseen_bad_seed_rate_95"),
+    *("break_rate", "collapse_rate_95", "breaks_by_baseline"),
+    *("seeds_needed_low", "seeds_needed_high", "seeds_for_harm", "constant"),
 )
 """Fields of a verdict that the table shows beside `COLUMNS`."""
 MOST_PICTURES = 24
@@ -133,7 +140,7 @@ def summary_of(verdicts: Sequence[Verdict], grid: Judged) -> dict[str, Any]:
     """Count what the headline speaks of: transfer over primary baselines, without placebos."""
     told = verdict_words.headline(verdicts)
     kinds = Counter(verdict.verdict for verdict in told)
-    counts = {str(kind): kinds[kind] for kind in Kind}
+    counts = {kind.key: kinds[kind] for kind in Kind}
     counts |= {"comparisons": len(told), "cells": grid.cells, "failed": grid.failed}
     return {
         **{COUNT + name: count for name, count in counts.items()},
@@ -211,7 +218,7 @@ def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
         "text": f"{first.target}, {words.labels_of(section)}",
         "subtitle": [
             f"gain in points of {first.metric.replace('_', ' ')} over {baselines}",
-            "▲ better   ▼ worse   = no difference   ? undecided (hatched)",
+            MARKS_TOLD,
         ],
         "anchor": "start",
     }

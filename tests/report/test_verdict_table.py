@@ -13,6 +13,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.report import verdict_words
 from transfergrid.report.verdict_exports import in_latex
+from transfergrid.report.verdict_legend import Notes
 from transfergrid.report.verdict_table import FORMATS, render
 
 KEYS = [
@@ -176,12 +177,12 @@ def test_notes_are_lettered_unless_all_transfer_bears_them():
     assert f"every comparison: {one}" in text
     assert "a: 1 of 5 runs underfit" in text
     assert line_of(text, "full_finetuning").endswith("▲ positive a")
-    assert verdict_words.Notes([first, second]).legend()[0] == f"every row: {one}"
+    assert Notes([first, second]).legend()[0] == f"every row: {one}"
 
 
 def test_more_notes_than_letters_stay_apart():
     many = [replace(POSITIVE, notes=(f"note {i}",)) for i in range(60)]
-    letters = [verdict_words.Notes(many).letters(v) for v in many]
+    letters = [Notes(many).letters(v) for v in many]
     assert letters[25:28] == ["z", "aa", "ab"]
     assert len(set(letters)) == 60
 

@@ -23,6 +23,8 @@ FEW_GROUPS = 10
 """With fewer groups of test items than that, nobody can tell how much groups differ."""
 THIS_TEST_SET = "this test set"
 THIS_MODEL = "this model"
+THESE_MODELS = "test items"
+"""Where all seeds gain the same: models are deterministic, items alone are left to chance."""
 CONFIDENCE = 0.95
 Z95 = 1.959964
 """Two-sided 95 % point of the normal distribution."""

@@ -8,97 +8,31 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from transfergrid.evidence import arms
 from transfergrid.evidence.arm_means import mean_of, mean_seconds, without_network
 from transfergrid.evidence.arms import Key
+from transfergrid.evidence.compared import Comparison, bears_flag
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.fallen import told as about_fallen
-from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each, kind_of
+from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
 from transfergrid.evidence.gains import (
-    block_gains,
-    estimated,
     paired,
     unit,
     why_uncrossed,
 )
-from transfergrid.evidence.intervals import THIS_MODEL, THIS_TEST_SET, Estimate
+from transfergrid.evidence.intervals import THIS_TEST_SET
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.remarks import labels_got
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.unseen import Chance, Collapses, Marked, Seen, Side
+from transfergrid.evidence.verdict_fields import of_collapses, of_decision
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
 Code = Callable[[str], str]
-
-
-@dataclass
-class Comparison:
-    """An arm and its baseline, paired by seed block."""
-
-    key: Key
-    cells: list[Result]
-    baseline: str
-    """What tables call it."""
-    reference: str
-    """What the cells call it."""
-    pairs: list[tuple[Result, Result]]
-    baselines: list[Result]
-    read: Read | None
-    fallen: Mapping[str, float]
-    """The runs that fell; see there."""
-
-    @property
-    def family(self) -> Family:
-        """What it is corrected with."""
-        return Family(self.key[0].target, self.key[1], self.reference, self.kind)
-
-    @property
-    def kind(self) -> str:
-        """Whether it shows transfer, a placebo, or an arm that has no source."""
-        return kind_of(self.cells[0])
-
-    @cached_property
-    def gains(self) -> NDArray[np.float64]:
-        """The gain of each block, in points."""
-        return block_gains(self.pairs) if self.pairs else np.empty(0)
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        """The mean gain with its error; without a pair it is of nothing.
-
-        Where all seeds gain the same it speaks of new test items alone.
-        """
-        if not self.pairs:
-            return Estimate(float("nan"), None, None, THIS_MODEL, 0)
-        found = estimated(self.pairs, self.read)
-        by_items = self.is_constant and found.scope == SEEDS_AND_ITEMS
-        return replace(found, scope=THESE_MODELS) if by_items else found
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all of several seeds have the same gain."""
-        return is_constant(self.gains)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seed of each pair."""
-        return tuple(cell.seed for cell, _ in self.pairs)
-
-    def without_flagged(self) -> Comparison:
-        """Return it less the pairs with a run that is flagged or fell, be there others or not."""
-        rest = [pair for pair in self.pairs if not any(map(self._is_flagged, pair))]
-        return replace(self, pairs=rest) if len(rest) < len(self.pairs) else self
-
-    def _is_flagged(self, cell: Result) -> bool:
-        return _bears_flag(cell) or cell.id in self.fallen
 
 
 def judge(
@@ -175,6 +109,8 @@ class _Table:
         self.classical = arms.classical_means(self.groups)
         self.beside = without_network(self.groups)
         self.fallen = fallen(self.groups)
+        self.seen = Seen(results)
+        self.chance = Chance(self.beside, read)
 
     def comparisons(self) -> Iterable[Comparison]:
         """Yield each arm that names a baseline, be it one of which nothing is done."""
@@ -208,6 +144,7 @@ class _Table:
             self.verdict(
                 comparison,
                 decision,
+                self._collapses(comparison, decision, rules.margin, level),
                 margin=rules.margin,
                 level=level,
                 power=rules.power,
@@ -225,10 +162,27 @@ class _Table:
         gain = rest.estimate.mean
         return about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, gain)
 
+    def _collapses(
+        self, compared: Comparison, decided: Decision, margin: float, level: float
+    ) -> Collapses | None:
+        """Return which share of unseen collapses would undo a decided verdict."""
+        if not decided.is_decided:
+            return None
+        sides = zip(*compared.pairs, strict=True)
+        arm, baseline = (self._side(list(cells)) for cells in sides)
+        marked = Marked(decided.kind, compared.estimate, margin, level)
+        return marked.collapses(arm, baseline)
+
+    def _side(self, cells: Sequence[Result]) -> Side:
+        chance, mean = self.chance.of(cells[0]), mean_of([c.score for c in cells], cells[0])
+        runs, up = self.seen.of(cells[0]), 1 if cells[0].metric.higher_is_better else -1
+        return Side(None if chance is None or mean is None else up * (mean - chance), runs)
+
     def verdict(
         self,
         compared: Comparison,
         decided: Decision,
+        collapses: Collapses | None,
         *,
         margin: float,
         apart: tuple[str, ...],
@@ -255,11 +209,8 @@ class _Table:
             gain=estimate.mean if pairs else None,
             low=low,
             high=high,
-            p=decided.p,
-            p_corrected=decided.p_corrected,
-            verdict=decided.kind,
-            detectable=decided.detectable,
-            seeds_needed=decided.seeds_needed,
+            **of_decision(decided, len(pairs)),
+            **of_collapses(collapses),
             notes=(
                 *((decided.why,) if decided.why and pairs else ()),
                 *self._uncrossed(compared),
@@ -280,7 +231,7 @@ class _Table:
             df=estimate.df,
             margin=margin,
             beyond_margin=_is_beyond(low, high, margin),
-            p_equivalent=decided.p_equivalent,
+            constant=compared.is_constant,
             one_checkpoint=first.one_checkpoint,
             weak_baseline=arms.is_weak(compared.baselines, key, self.classical),
             contaminated_by=tuple(dict.fromkeys(n for c in cells for n in c.flags.contaminated_by)),
@@ -336,12 +287,8 @@ def _other(compared: Comparison, decided: Decision, rest: Comparison, without: D
     """
     if rest.pairs:
         return "" if without.kind is decided.kind else without.kind.value
-    baseline = all(_bears_flag(base) for _, base in compared.pairs)
+    baseline = all(bears_flag(base) for _, base in compared.pairs)
     return NOTHING_ELSE if compared.pairs and baseline and decided.is_decided else ""
-
-
-def _bears_flag(cell: Result) -> bool:
-    return cell.flags.collapsed or cell.flags.underfit
 
 
 def _is_beyond(low: float | None, high: float | None, margin: float) -> bool:

@@ -10,7 +10,7 @@ chance; the verdict breaks where that passes its limit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,10 +18,12 @@ import numpy as np
 
 from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
+from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
+from transfergrid.record import Labels
 
 CONFIDENCE = 0.95
 
@@ -61,7 +63,7 @@ class Collapses:
     """Whether it is the baseline's seeds that would collapse."""
 
     @property
-    def would_tell(self) -> bool:
+    def undoes(self) -> bool:
         """Return whether what cannot be excluded would undo the verdict."""
         return self.possible > self.rate
 
@@ -156,15 +158,21 @@ def _counts(runs: Runs) -> tuple[int, int]:
 
 
 class Chance:
-    """What a run scores that predicts one class alone, by target: as `majority` does, if it is there.
+    """What a run scores that predicts one class alone, by target: what `majority` does, if any.
 
     Args:
-        majority: its mean score in points, by target and labels.
+        beside: mean scores in points of arms without any network, by target and labels.
         read: gives the predictions, whose labels tell it else.
     """
 
-    def __init__(self, majority: Mapping[Hashable, float], read: Read | None) -> None:
-        self._majority, self._read = majority, read
+    def __init__(
+        self,
+        beside: Mapping[tuple[str, Labels], Sequence[tuple[str, float]]],
+        read: Read | None,
+    ) -> None:
+        means = {place: dict(found) for place, found in beside.items()}
+        self._majority = {p: found[CONSTANT] for p, found in means.items() if CONSTANT in found}
+        self._read = read
         self._known: dict[Hashable, float | None] = {}
 
     def of(self, cell: Result) -> float | None:

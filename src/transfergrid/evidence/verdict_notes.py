@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from transfergrid.evidence.arms import CLASSICAL
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.intervals import FEW_GROUPS, SEEDS_AND_GROUPS, THIS_TEST_SET
+from transfergrid.evidence.decisions import Kind, constant
+from transfergrid.evidence.intervals import (
+    FEW_GROUPS,
+    SEEDS_AND_GROUPS,
+    THESE_MODELS,
+    THIS_TEST_SET,
+)
+from transfergrid.evidence.skew import ENOUGH_SEEDS, stands_apart
 from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
 ONE_TEST_SET = "on this test set: its luck is not covered"
@@ -37,6 +45,11 @@ def _notes(one: Verdict) -> list[str]:
             bool(one.baseline_underfit),
             f"{one.baseline_underfit} of {one.n} runs of the baseline underfit",
         ),
+        (one.scope == THESE_MODELS, f"{constant(one.n)}: judged by test items alone"),
+        (one.harm_ruled_out and one.verdict is not Kind.EQUIVALENT, _unseen(one)),
+        (one.gain_ruled_out and one.verdict is Kind.NEGATIVE, "gain ruled out"),
+        (undone(one), undone_note(one)),
+        (not one.fallen and bool(_apart(one)), _apart(one)),
         (one.fragile, f"fragile: {_without_flagged(one)}"),
         (_is_clear(one), f"beyond the margin of {one.margin:g}"),
         (one.weak_baseline, f"the baseline scores below {CLASSICAL}"),
@@ -53,6 +66,46 @@ def _notes(one: Verdict) -> list[str]:
         (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
     ]
     return [text for applies, text in told if applies]
+
+
+def _unseen(one: Verdict) -> str:
+    """Say what harm could be there all the same: rare bad seeds are what it cannot see."""
+    share = share_told(one.unseen_bad_seed_rate_95 or 0.0)
+    return f"harm ruled out, but a share of bad {one.block}s up to {share} could have stayed unseen"
+
+
+def undone(one: Verdict) -> bool:
+    """Return whether collapses that the runs so far cannot exclude would undo the verdict."""
+    if one.break_rate is None or one.collapse_rate_95 is None:
+        return False
+    return one.verdict is not Kind.UNDECIDED and one.collapse_rate_95 > one.break_rate
+
+
+def undone_if(one: Verdict, rate: str, possible: str) -> str:
+    """Say with which share of collapses a verdict would not stand, and how many there may be."""
+    whose = "the baseline's " if one.breaks_by_baseline else ""
+    return f"would not stand if {rate} of {whose}{one.block}s collapsed, and up to {possible} may"
+
+
+def undone_note(one: Verdict) -> str:
+    """Say it of one verdict."""
+    return undone_if(one, share_told(one.break_rate or 0.0), share_told(one.collapse_rate_95 or 0))
+
+
+def share_told(share: float) -> str:
+    """Write a share of 0 to 1 in per cent, without decimals."""
+    return "less than 1 %" if share < 0.005 else f"{100 * share:.0f} %"
+
+
+def _apart(one: Verdict) -> str:
+    """Name the seed that stands apart where there are enough of them to be judged with it."""
+    gains = np.array(one.gains)
+    place = stands_apart(gains) if len(gains) >= ENOUGH_SEEDS else None
+    if place is None:
+        return ""
+    name = one.seeds[place] if place < len(one.seeds) else place
+    told = f"{one.block} {name} stands apart, {gains[place]:+.3g} beside a median of "
+    return f"{told}{np.median(gains):+.3g}: the mean hides it"
 
 
 def _without_flagged(one: Verdict) -> str:

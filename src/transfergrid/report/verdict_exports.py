@@ -15,6 +15,8 @@ from typing import Any
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
 from transfergrid.report import verdict_words as said
+from transfergrid.report.foreseen import cannot_tell, needed, sees
+from transfergrid.report.verdict_legend import Notes
 
 EXTRAS = tuple(field.name for field in fields(Verdict) if field.name not in COLUMNS)
 
@@ -60,13 +62,13 @@ def _plain(value: Any) -> Any:
 
 def as_markdown(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
     """Write one table per target and label budget, with its baselines named."""
-    notes = said.Notes(verdicts)
+    notes = Notes(verdicts)
     parts = [_markdown_section(section, notes, correction) for section in said.sections(verdicts)]
     told = "".join(f"{_bullet(line)}{_escaped(line.strip())}\n" for line in footer)
     return "\n".join([*(parts or ["Nothing to compare yet.\n"]), told])
 
 
-def _markdown_section(section: Sequence[Verdict], notes: said.Notes, correction: str) -> str:
+def _markdown_section(section: Sequence[Verdict], notes: Notes, correction: str) -> str:
     name, *rest = said.title(section).split(" · ")
     lines = [
         f"### {_escaped(name)}, {_escaped(', '.join(rest))}",
@@ -89,8 +91,8 @@ def _heading(group: Sequence[Verdict], correction: str) -> str:
     return said.header(group, correction).lstrip("─ ")
 
 
-def _markdown_row(verdict: Verdict, notes: said.Notes) -> str:
-    cells = (*_cells(verdict), said.outcome(verdict), said.sees(verdict), notes.letters(verdict))
+def _markdown_row(verdict: Verdict, notes: Notes) -> str:
+    cells = (*_cells(verdict), said.outcome(verdict), sees(verdict), notes.letters(verdict))
     return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
 
@@ -112,7 +114,7 @@ def _escaped(text: str) -> str:
 
 def as_latex(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
     r"""Write one tabular per target and label budget; needs \usepackage{booktabs} alone."""
-    notes = said.Notes(verdicts)
+    notes = Notes(verdicts)
     parts = [_latex_section(section, notes, correction) for section in said.sections(verdicts)]
     told = "".join(f"{in_latex(line.strip())}\\par\n" for line in footer)
     closing = f"{{\\footnotesize\\noindent\n{told}}}\n"
@@ -125,7 +127,7 @@ _LATEX_COLUMNS = (
 )
 
 
-def _latex_section(section: Sequence[Verdict], notes: said.Notes, correction: str) -> str:
+def _latex_section(section: Sequence[Verdict], notes: Notes, correction: str) -> str:
     lines = [
         r"{\footnotesize\setlength{\tabcolsep}{3pt}",
         r"\begin{tabular}{@{}llrrrrlrrl@{}}",
@@ -147,18 +149,18 @@ def _wide(text: str) -> str:
     return rf"\multicolumn{{{len(_LATEX_COLUMNS)}}}{{@{{}}l@{{}}}}{{{text}}} \\"
 
 
-def _latex_row(verdict: Verdict, notes: said.Notes) -> str:
+def _latex_row(verdict: Verdict, notes: Notes) -> str:
     cells = [in_latex(cell) for cell in _cells(verdict)]
     cells[4] = _minus(cells[4])
     word = str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
-    sees = seeds = ""
+    seen = seeds = ""
     if verdict.verdict is Kind.UNDECIDED:
-        if verdict.detectable is not None:
-            sees = said.number(verdict.detectable, verdict)
-        seeds = "" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+        if verdict.detectable is not None and not cannot_tell(verdict):
+            seen = said.number(verdict.detectable, verdict)
+        seeds = "" if verdict.seeds_needed is None else needed(verdict)
     letters = notes.letters(verdict)
     marked = f"$^{{\\mathrm{{{letters}}}}}$" if letters else ""
-    return " & ".join([*cells, word, sees, seeds, marked]) + r" \\"
+    return " & ".join([*cells, word, seen, seeds, marked]) + r" \\"
 
 
 def _minus(text: str) -> str:
@@ -185,6 +187,8 @@ _IN_LATEX = {
     "…": r"\dots{}",
     "▲": r"$\bigtriangleup$",
     "▼": r"$\bigtriangledown$",
+    "▷": r"$\triangleright$",
+    "◁": r"$\triangleleft$",
     "\n": " ",
 }
 

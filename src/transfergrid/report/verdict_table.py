@@ -15,14 +15,22 @@ from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_exports
 from transfergrid.report import verdict_words as said
+from transfergrid.report.foreseen import sees
 from transfergrid.report.terminal import Terminal, console
+from transfergrid.report.verdict_legend import Notes, legend
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
-_STYLES = {Kind.POSITIVE: "green", Kind.NEGATIVE: "red", Kind.EQUIVALENT: "cyan"}
+_STYLES = {
+    Kind.POSITIVE: "green",
+    Kind.NEGATIVE: "red",
+    Kind.EQUIVALENT: "cyan",
+    Kind.HARM_RULED_OUT: "dim green",
+    Kind.GAIN_RULED_OUT: "dim red",
+}
 _SPACE = 2  # characters between two columns
 _ENOUGH, _NARROWEST = 13, 10  # characters of a name that still tell something
 _HEADERS = ("source", "strategy", "score", "n", "gain", "p", "verdict")
@@ -85,12 +93,12 @@ def render(
     closing = [*([summary] if summary else []), *said.not_compared(verdicts), *footer]
     verdicts = [verdict for verdict in verdicts if verdict.n]
     if format == "latex":
-        lines = [*common, *said.legend(verdicts, correction, None), *closing]
+        lines = [*common, *legend(verdicts, correction, None), *closing]
         return verdict_exports.as_latex(verdicts, lines, correction)
     if format == "markdown":
-        lines = [*common, *said.legend(verdicts, correction), *closing]
+        lines = [*common, *legend(verdicts, correction), *closing]
         return verdict_exports.as_markdown(verdicts, lines, correction)
-    lines = said.legend(verdicts, correction, symbols) + closing
+    lines = legend(verdicts, correction, symbols) + closing
     layout = _Layout(verdicts, width, symbols, correction)
     return layout.text(common, lines, summary, color)
 
@@ -111,7 +119,7 @@ class _Layout:
     ) -> None:
         self.verdicts, self.width = verdicts, width
         self.symbols, self.correction = symbols, correction
-        self.notes = said.Notes(verdicts)
+        self.notes = Notes(verdicts)
         sections = said.sections(verdicts)
         self.with_n = any(len({v.n for v in section}) > 1 for section in sections)
         self.gain_digits = max((len(said.gain(v, symbols)) for v in verdicts), default=0)
@@ -123,7 +131,7 @@ class _Layout:
             for name in ("source", "strategy")
         }
         last = self.columns[-1]
-        longest = max((len(said.sees(v, symbols)) for v in verdicts), default=0)
+        longest = max((len(sees(v, symbols)) for v in verdicts), default=0)
         self.sees_beside = last.at + last.width + _SPACE + longest <= width
 
     def text(self, common: Sequence[str], lines: Sequence[str], summary: str, color: bool) -> str:
@@ -183,19 +191,21 @@ class _Layout:
                 yield from self._row(verdict)
 
     def _row(self, verdict: Verdict) -> Iterable[Text]:
+        from rich.cells import cell_len
         from rich.text import Text
 
         cells = self._cells(verdict)
         for name, short in self.short.items():
             cells[name] = short[cells[name]]
         line = self._line(cells, _STYLES.get(verdict.verdict, ""))
-        told = said.sees(verdict, self.symbols)
+        told = sees(verdict, self.symbols)
         if told and self.sees_beside:
             last = self.columns[-1]
             line.append(" " * (last.at + last.width + _SPACE - line.cell_len) + told, style="dim")
         yield line
         if told and not self.sees_beside:
-            yield Text(" " * self._column("gain").at + told, style="dim")
+            room = max(self.width - cell_len(told), 0)
+            yield Text(" " * min(self._column("gain").at, room) + told, style="dim")
 
     def _line(self, cells: dict[str, str], style: str = "") -> Text:
         from rich.cells import cell_len

@@ -13,13 +13,12 @@ from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.columns import render
 from transfergrid.report.verdict_words import sign
-from transfergrid.report.words import UNICODE, Symbols, number
+from transfergrid.report.words import UNICODE, Symbols, ends, number
 
 FLIPS = (
     "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
     "(flagged) runs, for this test set only, or for a source made anew in each block; the gain is "
-    "that of the other look. The first mark is the verdict: {positive} positive, {negative} "
-    "negative, {equivalent} equivalent, {undecided} undecided."
+    "that of the other look. The first mark is the verdict: {kinds}."
 )
 PARTS = (
     "Gains in accuracy within each part of the test items, in points, with uncorrected 95 % "
@@ -81,7 +80,7 @@ def flips(
 
 def flips_legend(symbols: Symbols = UNICODE) -> str:
     """Return what a reader must know to read the flips."""
-    return FLIPS.format(**{kind.value: sign(kind, symbols) for kind in Kind})
+    return FLIPS.format(kinds=", ".join(_kind(kind, symbols) for kind in Kind))
 
 
 def parts(
@@ -238,8 +237,9 @@ def _signed(value: float | None, unit: str, symbols: Symbols) -> str:
 
 
 def _interval(value: float, low: float | None, high: float | None, symbols: Symbols) -> str:
-    ends = [_signed(end, "%", symbols) for end in (low, high)]
-    return f"{number(value, '%', signed=True)} [{', '.join(ends)}]"
+    shown = ends(low, high, "%")
+    told = ", ".join(_signed(end, "%", symbols) for end in shown or (None, None))
+    return f"{number(value, '%', signed=True)} [{told}]"
 
 
 def _change(change: Change | None, symbols: Symbols) -> str:

@@ -22,6 +22,8 @@ _MARKS = {
     Kind.POSITIVE: "▲+",
     Kind.NEGATIVE: "▼-",
     Kind.EQUIVALENT: "≈=",
+    Kind.HARM_RULED_OUT: "▷>",
+    Kind.GAIN_RULED_OUT: "◁<",
     Kind.UNDECIDED: "??",
 }
 """Of each kind, the mark among all characters and among ASCII ones."""
@@ -31,7 +33,7 @@ APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
 MOST_NAMED = 4
 """Arms without a comparison that are named in their line."""
 
-_WEAK = f"scores below {CLASSICAL}"
+WEAK = f"scores below {CLASSICAL}"
 
 
 def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
@@ -73,10 +75,14 @@ def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     """Write the gain's uncorrected interval, as in "[+0.3, +3.9]"; empty without a gain."""
     if verdict.gain is None:
         return ""
-    if verdict.low is None or verdict.high is None:
-        return f"[{symbols.nothing}]"
-    ends = (number(end, verdict, signed=True) for end in (verdict.low, verdict.high))
-    return f"[{', '.join(ends)}]"
+    ends = words.ends(verdict.low, verdict.high, verdict.unit, verdict.se)
+    if ends is not None:
+        return f"[{', '.join(number(end, verdict, signed=True) for end in ends)}]"
+    if verdict.constant:
+        return "[constant]"
+    if verdict.se is not None:
+        return "[anything]"
+    return f"[one {verdict.block}]" if verdict.n == 1 else f"[{symbols.nothing}]"
 
 
 def p_value(value: float | None, symbols: Symbols = UNICODE) -> str:
@@ -86,19 +92,6 @@ def p_value(value: float | None, symbols: Symbols = UNICODE) -> str:
     if value < 0.001:
         return "<.001"
     return "1" if value >= 0.9995 else f"{value:.3f}".removeprefix("0")
-
-
-def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Say what an undecided comparison could have seen, and the seeds it would still take."""
-    if verdict.verdict is not Kind.UNDECIDED:
-        return ""
-    told, at_least = [], ">=" if symbols is ASCII else "≥"
-    if verdict.detectable is not None:
-        told.append(f"sees {at_least} {number(verdict.detectable, verdict)}")
-    if verdict.seeds_needed is not None:
-        count = verdict.seeds_needed
-        told.append(f"{count} more {verdict.block}{'s' if count != 1 else ''}")
-    return "; ".join(told)
 
 
 def source(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
@@ -155,7 +148,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
     family = [v for v in group if v.kind == TRANSFER]
     told = [f"over {baseline(group)}" + (f" ({first.architecture})" if first.architecture else "")]
     if any(v.weak_baseline for v in group):
-        told[0] += f", which {_WEAK}"
+        told[0] += f", which {WEAK}"
     if not first.primary:
         told.append("exploratory")
     if family and family[0].family_size:
@@ -233,13 +226,16 @@ def summary(verdicts: Iterable[Verdict]) -> str:
         return ""
     counts = Counter(v.verdict for v in told)
     equal, negative = counts[Kind.EQUIVALENT], counts[Kind.NEGATIVE]
+    harm, gain = counts[Kind.HARM_RULED_OUT], counts[Kind.GAIN_RULED_OUT]
     parts = (
-        (counts[Kind.POSITIVE], "helped"),
-        (negative, "hurt (negative transfer)" if told[0].primary else "hurt"),
-        (equal, "makes no difference" if equal == 1 else "make no difference"),
-        (counts[Kind.UNDECIDED], "undecided"),
+        (counts[Kind.POSITIVE], f"{counts[Kind.POSITIVE]} helped"),
+        (negative, f"{negative} hurt{' (negative transfer)' if told[0].primary else ''}"),
+        (equal, f"{equal} make{'s' if equal == 1 else ''} no difference"),
+        (harm, f"in {harm} harm is ruled out"),
+        (gain, f"in {gain} a gain is ruled out"),
+        (counts[Kind.UNDECIDED], f"{counts[Kind.UNDECIDED]} undecided"),
     )
-    listed = ", ".join(f"{count} {what}" for count, what in parts if count)
+    listed = ", ".join(text for count, text in parts if count)
     size = f"{len(told):,} comparison{'s' if len(told) != 1 else ''}"
     return f"{size}: {listed}{_overall(told)}{_fragile(told)}."
 
@@ -258,103 +254,3 @@ def _fragile(told: Sequence[Verdict]) -> str:
     return (
         f"; {count} of these {len(proven)} {'is' if count == 1 else 'are'} fragile" if count else ""
     )
-
-
-class Notes:
-    """The notes of some verdicts: those that all transfer shares, and others under a letter."""
-
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        found = dict.fromkeys(note for verdict in verdicts for note in _notes(verdict))
-        families = [set(verdict.notes) for verdict in verdicts if verdict.kind == TRANSFER]
-        shared = set.intersection(*families) if len(families) > 1 else set()
-        self.shared = {
-            note: "every row" if all(note in v.notes for v in verdicts) else "every comparison"
-            for note in found
-            if note in shared
-        }
-        rest = [note for note in found if note not in shared]
-        self._letters = {note: _letter(i) for i, note in enumerate(rest)}
-
-    def legend(self) -> list[str]:
-        """Return what all share, then what each letter means, a line each."""
-        told = [f"{who}: {note}" for note, who in self.shared.items()]
-        return told + [f"{letter}: {note}" for note, letter in self._letters.items()]
-
-    def letters(self, verdict: Verdict) -> str:
-        """Return the letters that this verdict bears."""
-        bears = set(_notes(verdict))
-        own = [letter for note, letter in self._letters.items() if note in bears]
-        return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
-
-
-def _notes(verdict: Verdict) -> list[str]:
-    """Return the notes less those that a doubled mark or the header of its group tell."""
-    told = (f"beyond the margin of {verdict.margin:g}", f"the baseline {_WEAK}")
-    return [note for note in verdict.notes if note not in told]
-
-
-def _letter(position: int) -> str:
-    """Return a, b, ..., z, aa, ab, ..."""
-    rest, last = divmod(position, 26)
-    return (_letter(rest - 1) if rest else "") + chr(ord("a") + last)
-
-
-def legend(
-    verdicts: Sequence[Verdict], correction: str, symbols: Symbols | None = UNICODE
-) -> list[str]:
-    """Return what a reader must know to read the verdicts, one line of any length each.
-
-    Without `symbols`, verdicts stand there as words alone.
-    """
-    if not verdicts:
-        return []
-    lines = [_numbers(verdicts, correction), _marks(verdicts, symbols)]
-    powers = sorted({v.power for v in verdicts if sees(v)})
-    if powers:
-        lines.append(
-            f"sees: the smallest gain that would have been found in {_studies(powers)}; more "
-            f"{verdicts[0].block}s: until a gain as large as this one, or the margin, would be."
-        )
-    return lines + Notes(verdicts).legend()
-
-
-def _studies(powers: Sequence[float]) -> str:
-    """Return "8 of 10 studies", and "95 of 100" where tenths do not do."""
-    tenths = all(abs(10 * power - round(10 * power)) < 1e-9 for power in powers)
-    size = 10 if tenths else 100
-    return f"{' or '.join(f'{size * power:g}' for power in powers)} of {size} studies"
-
-
-def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
-    scopes = Counter(v.scope for v in verdicts if v.low is not None)
-    usual = scopes.most_common(1)[0][0] if scopes else None
-    block = verdicts[0].block
-    covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
-    if usual and block != "seed":
-        covers = f" that covers new {block}s like these"
-    by = CORRECTIONS.get(correction, correction)
-    p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
-    in_points = any(v.unit or (v.mean or 0.0) >= 10 for v in verdicts)
-    what = "points" if in_points else "in the metric's units, more is better"
-    return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
-
-
-def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:
-    """Explain the verdicts that occur."""
-    within = (symbols or UNICODE).plus_minus + f"{verdicts[0].margin:g}"
-    hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
-    meanings = {
-        Kind.POSITIVE: "better than the baseline",
-        Kind.NEGATIVE: "negative transfer" if hurt else "worse than the baseline",
-        Kind.EQUIVALENT: f"no difference: within {within}",
-        Kind.UNDECIDED: "cannot be told" if symbols is None else "undecided",
-    }
-    there = {v.verdict for v in verdicts}
-    shown = {
-        kind: f"{kind}:" if symbols is None else _MARKS[kind][symbols is ASCII] for kind in Kind
-    }
-    told = [f"{shown[kind]} {text}" for kind, text in meanings.items() if kind in there]
-    if any(len(mark(v)) == 2 for v in verdicts):
-        doubled = "(beyond)" if symbols is None else "doubled"
-        told.append(f"{doubled}: the whole interval lies beyond {within}")
-    return ", ".join(told) + "."

@@ -14,6 +14,7 @@ from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
+    THESE_MODELS,
     THIS_MODEL,
     THIS_TEST_SET,
 )
@@ -53,6 +54,31 @@ def number(value: float, unit: str, signed: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
 
 
+MOST = 100.0
+"""Points that two scores in per cent can differ by."""
+
+
+def ends(
+    low: float | None, high: float | None, unit: str, se: float | None = None
+) -> tuple[float, float] | None:
+    """Return the ends of a gain's interval as they are shown: no wider than the metric allows.
+
+    Args:
+        low: as computed; None where it is wider than anything, or where there is none.
+        high: likewise.
+        unit: of the gain; per cent cannot differ by more than `MOST`.
+        se: the standard error, without which there is no interval.
+    """
+    if low is None or high is None:
+        return (-MOST, MOST) if unit == "%" and se is not None else None
+    return (max(low, -MOST), min(high, MOST)) if unit == "%" else (low, high)
+
+
+def is_beyond_any(gain: float, unit: str, largest: float) -> bool:
+    """Return whether no gain can be so large: in per cent, or beside ten times a score."""
+    return abs(gain) > (MOST if unit == "%" else 10 * max(largest, 1e-9))
+
+
 def score(row: Row, symbols: Symbols = UNICODE) -> str:
     """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
     if row.mean is None:
@@ -63,9 +89,10 @@ def score(row: Row, symbols: Symbols = UNICODE) -> str:
 
 def interval(row: Row, symbols: Symbols = UNICODE) -> str:
     """Write the gain's interval, as in "[+0.3, +3.9]"."""
-    if row.low is None or row.high is None:
+    shown = ends(row.low, row.high, row.unit)
+    if shown is None:
         return f"[{symbols.nothing}]"
-    return f"[{number(row.low, row.unit, True)}, {number(row.high, row.unit, True)}]"
+    return f"[{', '.join(number(end, row.unit, True) for end in shown)}]"
 
 
 def mark(row: Row, symbols: Symbols = UNICODE) -> str:
@@ -204,6 +231,7 @@ COVERAGE = {
     SEEDS_AND_GROUPS: "new seeds and new groups of test items",
     THIS_TEST_SET: "new seeds on this test set only",
     THIS_MODEL: "new test items for these single models only",
+    THESE_MODELS: "new test items for these deterministic models",
 }
 """By scope, what an interval covers."""
 

@@ -165,6 +165,8 @@ def test_counts_are_of_sources_alone():
         Kind.POSITIVE: 1,
         Kind.NEGATIVE: 1,
         Kind.EQUIVALENT: 1,
+        Kind.HARM_RULED_OUT: 0,
+        Kind.GAIN_RULED_OUT: 0,
         Kind.UNDECIDED: 3,
     }
     assert found.aside == 2

@@ -62,5 +62,6 @@ def style(name):
 @pytest.mark.parametrize("name", THEMES)
 def test_style_sheet_and_charts_have_the_same_colours(name):
     css = style(name)
-    for colour in ("text", "quiet", "line", "paper", "positive", "negative", "equivalent"):
+    ruled_out = ("harm_ruled_out", "gain_ruled_out")
+    for colour in ("text", "quiet", "line", "paper", *themes.KINDS[:3], *ruled_out):
         assert css[colour] == THEMES[name][colour]

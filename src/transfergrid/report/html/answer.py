@@ -15,6 +15,7 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.record import Labels
+from transfergrid.report.foreseen import more_seeds
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.recommended import (
     Choice,
@@ -25,12 +26,14 @@ from transfergrid.report.html.recommended import (
     worth_told,
 )
 from transfergrid.report.verdict_words import kept
-from transfergrid.report.words import budget, number
+from transfergrid.report.words import budget, ends, number
 
 SAID = {
     Kind.POSITIVE: "helped",
     Kind.NEGATIVE: "hurt",
     Kind.EQUIVALENT: "no difference",
+    Kind.HARM_RULED_OUT: "harm ruled out",
+    Kind.GAIN_RULED_OUT: "gain ruled out",
     Kind.UNDECIDED: "undecided",
 }
 """What each verdict is called on the page."""
@@ -153,7 +156,12 @@ def _helped_and_hurt(found: Sequence[Verdict]) -> str:
         return f"transfer is proven to hurt with {hurt}, and nowhere to help"
     if all(verdict.verdict is Kind.EQUIVALENT for verdict in found):
         return "transfer makes no difference that matters"
-    return "transfer is proven neither to help nor to hurt"
+    ruled = Counter(verdict.verdict for verdict in found)
+    harm, gain = ruled[Kind.HARM_RULED_OUT], ruled[Kind.GAIN_RULED_OUT]
+    both = ((harm, "harm"), (gain, "a gain"))
+    told = listed([f"{what} is ruled out in {n}" for n, what in both if n])
+    of = f"; of {len(found)} arms, {told}" if told else ""
+    return f"transfer is proven neither to help nor to hurt{of}"
 
 
 def _where(found: Sequence[Verdict], kind: Kind) -> str:
@@ -286,8 +294,11 @@ def gain_told(verdict: Verdict, among: int = 1) -> str:
         return f"it hurt: {told}"
     if verdict.verdict is Kind.EQUIVALENT:
         return f"it makes no difference that matters: {told}"
-    needed = verdict.seeds_needed
-    more = f"; {needed} more seed{'s' if needed != 1 else ''} would tell" if needed else ""
+    if verdict.verdict is Kind.HARM_RULED_OUT:
+        return f"no loss of {verdict.margin:g} or more, whether it helps or not: {told}"
+    if verdict.verdict is Kind.GAIN_RULED_OUT:
+        return f"no gain of {verdict.margin:g} or more, whether it hurts or not: {told}"
+    more = f"; {more_seeds(verdict)} would tell" if more_seeds(verdict) else ""
     return f"it is undecided whether it helps: {told}{more}"
 
 
@@ -299,10 +310,10 @@ def gain(verdict: Verdict) -> str:
 
 def interval(verdict: Verdict, before: str = "") -> str:
     """Write the interval, as in "[+0.3, +3.9]"; nothing where there is none."""
-    if verdict.low is None or verdict.high is None:
-        return ""
-    ends = (number(end, verdict.unit, signed=True) for end in (verdict.low, verdict.high))
-    return f"{before}[{', '.join(ends)}]"
+    shown = ends(verdict.low, verdict.high, verdict.unit, verdict.se)
+    if shown is None:
+        return f"{before}[constant]" if verdict.constant else ""
+    return f"{before}[{', '.join(number(end, verdict.unit, signed=True) for end in shown)}]"
 
 
 def counts(data: ReportData) -> Counts:

@@ -223,7 +223,8 @@ function described(name, kind, points) {
   const rows = [...new Set(points.map((point) => point.row))].map((row) => page.rows[row]);
   const many = (verdict) => rows.filter((row) => row.verdict === verdict).length;
   return `${CALLED[name]}: ${kind.title(points[0])}. ${many("positive")} helped, ${many("negative")} hurt, ` +
-    `${many("equivalent")} no difference, ${many("undecided")} undecided. The numbers stand in the table of all comparisons.`;
+    `${many("equivalent")} no difference, ${many("harm ruled out")} with harm ruled out, ` +
+    `${many("gain ruled out")} with gain ruled out, ${many("undecided")} undecided. The numbers stand in the table of all comparisons.`;
 }
 
 function showRows(name, rows) {

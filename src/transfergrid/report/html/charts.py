@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
+from transfergrid.evidence.decisions import Kind
+
 HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
 """Diagonal lines over a unit square, as the path of a mark."""
-KINDS = ["positive", "negative", "equivalent", "undecided"]
-SHAPES = ["triangle-up", "triangle-down", "square", "circle"]
+KINDS = [kind.value for kind in Kind]
+SHAPES = ["triangle-up", "triangle-down", "square", "triangle-right", "triangle-left", "circle"]
 Spec = dict[str, Any]
 
 

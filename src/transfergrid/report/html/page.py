@@ -127,7 +127,7 @@ _HOW_ANSWERED = (
 
 
 def _answer(answer: Answer) -> str:
-    kind = answer.kind.value if answer.kind else "none"
+    kind = answer.kind.key if answer.kind else "none"
     badge = pieces.badge(answer.kind) if answer.kind else '<span class="badge none">–</span>'
     where = f"<b>{escape(answer.target)}, {escape(labels_of([answer]))}</b>"
     return f'<li class="{kind}-answer"><p>{badge}</p><p>{where}: {escape(answer.sentence)}</p></li>'
@@ -138,10 +138,12 @@ def _counts(found: Counts, data: ReportData) -> str:
         Kind.POSITIVE: "proven to help",
         Kind.NEGATIVE: "proven to hurt: negative transfer",
         Kind.EQUIVALENT: f"no difference beyond ±{data.rules.margin:g} points",
+        Kind.HARM_RULED_OUT: f"harm ruled out: no loss of {data.rules.margin:g} points or more",
+        Kind.GAIN_RULED_OUT: f"gain ruled out: no gain of {data.rules.margin:g} points or more",
         Kind.UNDECIDED: _undecided(found),
     }
     tiles = "".join(
-        f'<li class="{kind.value}"><b>{rows.MARKS[kind]} {found.kinds[kind]}</b>'
+        f'<li class="{kind.key}"><b>{rows.MARKS[kind]} {found.kinds[kind]}</b>'
         f"<span>{escape(text)}</span></li>"
         for kind, text in words.items()
     )
@@ -315,7 +317,13 @@ def _declared(data: ReportData) -> str:
         f"±{rules.margin:g} points; helped or hurt, if a two-sided test at {rules.alpha:g}, "
         f"corrected ({CORRECTIONS.get(rules.correction, rules.correction)}) over the comparisons "
         "of one target, label budget and "
-        "baseline, rejects that there is none; else undecided.",
+        "baseline, rejects that there is none; harm ruled out, if a loss of the margin or more is "
+        "rejected, one-sided at half that level, and gain ruled out, if a gain of it is; else "
+        "undecided.",
+        "Rare bad seeds are what “harm ruled out” cannot see: of n seeds that all went well, a "
+        "share of bad ones up to 1 − .05^(1/n) could have stayed unseen (45 % with five, 26 % "
+        "with ten). Likewise the notes say where collapses that the runs so far cannot exclude "
+        "would undo a verdict.",
         "Gains are paired by seed. Where predictions of each test item are kept, the interval "
         "covers new seeds and new test items.",
         *data.declaration,

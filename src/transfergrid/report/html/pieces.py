@@ -22,7 +22,7 @@ MOST_OPEN = 12
 
 def badge(kind: Kind) -> str:
     """Return a verdict as mark and word."""
-    return f'<span class="badge {kind.value}">{MARKS[kind]} {SAID[kind]}</span>'
+    return f'<span class="badge {kind.key}">{MARKS[kind]} {SAID[kind]}</span>'
 
 
 def legend(hatched: bool = False) -> str:

@@ -12,18 +12,26 @@ from typing import Any
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
-from transfergrid.report.words import budget, number
+from transfergrid.report.words import budget, ends, number
 
-MARKS = {Kind.POSITIVE: "▲", Kind.NEGATIVE: "▼", Kind.EQUIVALENT: "=", Kind.UNDECIDED: "?"}
+MARKS = {
+    Kind.POSITIVE: "▲",
+    Kind.NEGATIVE: "▼",
+    Kind.EQUIVALENT: "=",
+    Kind.HARM_RULED_OUT: "▷",
+    Kind.GAIN_RULED_OUT: "◁",
+    Kind.UNDECIDED: "?",
+}
 """What stands for a verdict wherever colour alone would."""
 NO_SOURCE = "no source"
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
-    *("strategy", "target", "baseline", "n", "p", "p_corrected", "detectable", "seeds_needed"),
+    *("strategy", "target", "baseline", "n", "p", "p_corrected", "seeds_needed"),
     *("kind", "unit", "metric", "mean", "baseline_mean", "validation", "scope", "notes", "fragile"),
-    *("gain", "low", "high", "seeds", "gains", "cells", "baseline_cells", "family_size"),
+    *("gain", "seeds", "gains", "cells", "baseline_cells", "family_size"),
 )
 
 
@@ -108,12 +116,24 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
         "cell": _cell_text(verdict),
         "interval": interval(verdict),
+        **_shown(verdict),
         "seconds": verdict.seconds,
         "all_seconds": _seconds(verdict, with_source=True),
         "remarks": list(remarks),
     }
     return {
         name: _rounded(value) for name, value in found.items() if value not in (None, (), [], "")
+    }
+
+
+def _shown(verdict: Verdict) -> dict[str, Any]:
+    """Return what is drawn and listed of a verdict, within what the metric allows."""
+    low, high = ends(verdict.low, verdict.high, verdict.unit, verdict.se) or (None, None)
+    return {
+        "low": low,
+        "high": high,
+        "detectable": None if cannot_tell(verdict) else verdict.detectable,
+        "more": None if verdict.seeds_needed is None else needed(verdict),
     }
 
 

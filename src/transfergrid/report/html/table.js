@@ -15,7 +15,7 @@ const COLUMNS = [
   { name: "p_corrected", title: "corrected p", text: (row) => probability(row.p_corrected), number: true, wide: true },
   { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.unit), number: true, wide: true },
   { name: "n", title: "seeds", text: (row) => row.n, number: true, wide: true },
-  { name: "seeds_needed", title: "more seeds", text: (row) => row.seeds_needed ?? "", number: true, wide: true },
+  { name: "seeds_needed", title: "more seeds", text: (row) => row.more ?? "", number: true, wide: true },
   { name: "seconds", title: "seconds", text: (row) => (row.seconds === undefined ? "" : row.seconds.toPrecision(2)), number: true, wide: true },
 ];
 let sorting = { name: null, up: true };
@@ -23,7 +23,7 @@ let tableRows = [];
 let listed = STEP;
 let reads = page.rows;
 
-const badge = (row) => make("span", { class: `badge ${row.verdict}` }, `${row.mark} ${row.said}`);
+const badge = (row) => make("span", { class: `badge ${row.verdict.replaceAll(" ", "_")}` }, `${row.mark} ${row.said}`);
 
 function probability(p) {
   if (p === undefined) return "–";

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from transfergrid.evidence.decisions import Kind
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 LIGHT = {
@@ -20,6 +22,8 @@ LIGHT = {
     "positive": "#1f66b3",
     "negative": "#9c4700",
     "equivalent": "#4d5866",
+    "harm_ruled_out": "#2b637e",
+    "gain_ruled_out": "#74571c",
     "undecided": "#77828f",
     "diverging": ["#f2a35c", "#f9d0a6", "#f6f6f4", "#b3d2f2", "#72aae6"],
 }
@@ -32,6 +36,8 @@ DARK = {
     "positive": "#74b0f4",
     "negative": "#f0984a",
     "equivalent": "#b4bdc9",
+    "harm_ruled_out": "#8fcbe6",
+    "gain_ruled_out": "#dcc07e",
     "undecided": "#8a95a3",
     "diverging": ["#8f4a0a", "#5e3a1c", "#2b3038", "#1f4468", "#1d5c9e"],
 }
@@ -70,14 +76,14 @@ def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
         "view": {"stroke": None},
         "range": {
             "diverging": colours["diverging"],
-            "category": [colours[kind] for kind in KINDS],
+            "category": [colours[kind.key] for kind in Kind],
             "ordinal": sources,
         },
         "style": _styles(colours),
     }
 
 
-KINDS = ("positive", "negative", "equivalent", "undecided")
+KINDS = tuple(kind.key for kind in Kind)
 
 
 def _styles(colours: dict[str, Any]) -> dict[str, Any]:

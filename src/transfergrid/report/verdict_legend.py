@@ -1,0 +1,143 @@
+"""What a reader must know of verdicts: the numbers, the marks, and each note under a letter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdict_notes import share_told, undone, undone_if, undone_note
+from transfergrid.evidence.verdicts import TRANSFER, Verdict
+from transfergrid.report import words
+from transfergrid.report.foreseen import sees
+from transfergrid.report.verdict_words import CORRECTIONS, WEAK, mark, sign
+from transfergrid.report.words import UNICODE, Symbols
+
+
+class Notes:
+    """The notes of some verdicts: those that all transfer shares, and others under a letter."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self._alike = _alike(verdicts)
+        bears = [(verdict, self._of(verdict)) for verdict in verdicts]
+        found = dict.fromkeys(note for _, notes in bears for note in notes)
+        families = [set(notes) for verdict, notes in bears if verdict.kind == TRANSFER]
+        shared = set.intersection(*families) if len(families) > 1 else set()
+        self.shared = {
+            note: "every row" if all(note in notes for _, notes in bears) else "every comparison"
+            for note in found
+            if note in shared
+        }
+        rest = [note for note in found if note not in shared]
+        self._letters = {note: _letter(i) for i, note in enumerate(rest)}
+
+    def _of(self, verdict: Verdict) -> list[str]:
+        return [self._alike.get(note, note) for note in _notes(verdict)]
+
+    def legend(self) -> list[str]:
+        """Return what all share, then what each letter means, a line each."""
+        told = [f"{who}: {note}" for note, who in self.shared.items()]
+        return told + [f"{letter}: {note}" for note, letter in self._letters.items()]
+
+    def letters(self, verdict: Verdict) -> str:
+        """Return the letters that this verdict bears."""
+        bears = set(self._of(verdict))
+        own = [letter for note, letter in self._letters.items() if note in bears]
+        return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
+
+
+def _alike(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Return for notes that differ in their numbers alone the one that stands for all of them."""
+    marked: dict[tuple[bool, str], list[Verdict]] = {}
+    for verdict in filter(undone, verdicts):
+        marked.setdefault((verdict.breaks_by_baseline, verdict.block), []).append(verdict)
+    return {
+        undone_note(verdict): undone_if(
+            verdict,
+            _shares([v.break_rate for v in alike]),
+            _shares([v.collapse_rate_95 for v in alike]),
+        )
+        for alike in marked.values()
+        for verdict in alike
+    }
+
+
+def _shares(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    least, most = (share_told(end) for end in (min(known), max(known)))
+    return most if least == most else f"{least.removesuffix(' %')} to {most}"
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    """Return the notes less those that a doubled mark or the header of its group tell."""
+    told = (f"beyond the margin of {verdict.margin:g}", f"the baseline {WEAK}")
+    return [note for note in verdict.notes if note not in told]
+
+
+def _letter(position: int) -> str:
+    """Return a, b, ..., z, aa, ab, ..."""
+    rest, last = divmod(position, 26)
+    return (_letter(rest - 1) if rest else "") + chr(ord("a") + last)
+
+
+def legend(
+    verdicts: Sequence[Verdict], correction: str, symbols: Symbols | None = UNICODE
+) -> list[str]:
+    """Return what a reader must know to read the verdicts, one line of any length each.
+
+    Without `symbols`, verdicts stand there as words alone.
+    """
+    if not verdicts:
+        return []
+    lines = [_numbers(verdicts, correction), _marks(verdicts, symbols)]
+    powers = sorted({v.power for v in verdicts if sees(v)})
+    if powers:
+        lines.append(
+            f"sees: the smallest gain that would have been found in {_studies(powers)}; more "
+            f"{verdicts[0].block}s: until a gain as large as this one, or the margin, would be; "
+            "their range is what so few tell of the noise, right in 8 of 10 studies."
+        )
+    return lines + Notes(verdicts).legend()
+
+
+def _studies(powers: Sequence[float]) -> str:
+    """Return "8 of 10 studies", and "95 of 100" where tenths do not do."""
+    tenths = all(abs(10 * power - round(10 * power)) < 1e-9 for power in powers)
+    size = 10 if tenths else 100
+    return f"{' or '.join(f'{size * power:g}' for power in powers)} of {size} studies"
+
+
+def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
+    scopes = Counter(v.scope for v in verdicts if v.low is not None)
+    usual = scopes.most_common(1)[0][0] if scopes else None
+    block = verdicts[0].block
+    covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
+    if usual and block != "seed":
+        covers = f" that covers new {block}s like these"
+    by = CORRECTIONS.get(correction, correction)
+    p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
+    in_points = any(v.unit or (v.mean or 0.0) >= 10 for v in verdicts)
+    what = "points" if in_points else "in the metric's units, more is better"
+    return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
+
+
+def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:
+    """Explain the verdicts that occur."""
+    margin = f"{verdicts[0].margin:g}"
+    within = (symbols or UNICODE).plus_minus + margin
+    hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
+    meanings = {
+        Kind.POSITIVE: "better than the baseline",
+        Kind.NEGATIVE: "negative transfer" if hurt else "worse than the baseline",
+        Kind.EQUIVALENT: f"no difference: within {within}",
+        Kind.HARM_RULED_OUT: f"no loss of {margin} or more, be there a gain or not",
+        Kind.GAIN_RULED_OUT: f"no gain of {margin} or more, be there a loss or not",
+        Kind.UNDECIDED: "cannot be told" if symbols is None else "undecided",
+    }
+    there = {v.verdict for v in verdicts}
+    shown = {kind: f"{kind}:" if symbols is None else sign(kind, symbols) for kind in Kind}
+    told = [f"{shown[kind]} {text}" for kind, text in meanings.items() if kind in there]
+    if any(len(mark(v)) == 2 for v in verdicts):
+        doubled = "(beyond)" if symbols is None else "doubled"
+        told.append(f"{doubled}: the whole interval lies beyond {within}")
+    return ", ".join(told) + "."
