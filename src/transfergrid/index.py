@@ -25,7 +25,8 @@ from transfergrid.record import SHARES, Record
 Warn = Callable[[Path, object], None]
 
 KINDS = {
-    **dict.fromkeys(("changed", "seed", "items_n", "fewest_labels", "most_labels"), "int64"),
+    **dict.fromkeys(("changed", "seed", "items_n", "classes"), "int64"),
+    **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds"), "float64"),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
@@ -35,14 +36,14 @@ KINDS = {
 """Types of the columns that hold no text."""
 
 
-NEWEST = "fewest_labels"
+NEWEST = "classes"
 """A column that all segments of this version have, and none of an earlier one."""
 
 
 _TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
 _VALUES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("changed", "seed"), int),
+    **dict.fromkeys(("changed", "seed", "classes"), int),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece"), float | None),
     **dict.fromkeys(("seconds", "source_seconds"), float | None),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
@@ -190,6 +191,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "collapsed": record.flags.collapsed,
         "underfit": record.flags.underfit,
         "contaminated_by": json.dumps(record.flags.contaminated_by),
+        "classes": len(record.data.classes),
         "one_checkpoint": is_one_checkpoint(record),
         "placebo": is_placebo(record),
         "seconds": seconds.total,

@@ -17,7 +17,15 @@ from transfergrid.record import Flags, Reference, Status
 from transfergrid.report.declared import declared_lines
 from verdict_cells import Cells
 
-LATER = ["right", "clusters", "one_checkpoint", "placebo", "fewest_labels", "most_labels"]
+LATER = [
+    "classes",
+    "right",
+    "clusters",
+    "one_checkpoint",
+    "placebo",
+    "fewest_labels",
+    "most_labels",
+]
 """Columns that the first version of the index did not have."""
 
 

@@ -128,7 +128,7 @@ def test_a_class_of_one_item_has_the_seeds_alone_to_go_by():
     rare = next(part for part in part_gains(verdict, cells.read) if part.part == "3")
     assert (rare.items, rare.gain, rare.low) == (1, 100, None)
     assert rare.decision.kind is Kind.UNDECIDED
-    assert "no variation" in rare.decision.why
+    assert "constant" in rare.decision.why
 
 
 def test_one_seed_names_no_class_negative():

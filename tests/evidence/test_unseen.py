@@ -1,13 +1,17 @@
 """What few seeds cannot have seen: golden values, and the mark where it would undo a verdict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ledger_factory import made
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.intervals import over_blocks
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.unseen import (
+    Chance,
     Marked,
     Runs,
     Side,
@@ -15,7 +19,7 @@ from transfergrid.evidence.unseen import (
     unseen_bad_seed_rate,
     upper_rate,
 )
-from transfergrid.record import Flags
+from transfergrid.record import Flags, Metric
 from verdict_cells import Cells
 
 FIVE = Runs(0, 5)
@@ -85,8 +89,7 @@ def test_a_verdict_says_which_share_of_collapses_would_undo_it():
     base = cells.arm("scratch", mean=70)
     cells.arm("full_finetuning", "glyphs", 78, base, sd=0.9)
     one = verdicts(cells)["full_finetuning"]
-    labels = cells.read(one.cells[0]).labels
-    chance = 100 * np.bincount(labels).max() / len(labels)
+    chance = 50.0  # of two classes
     assert one.verdict is Kind.POSITIVE
     assert one.break_rate == pytest.approx(one.low / (one.low + one.mean - chance))
     assert one.collapse_rate_95 == pytest.approx(0.4507197283469412)
@@ -107,6 +110,17 @@ def test_runs_of_the_same_strategy_and_source_on_other_targets_and_budgets_count
     assert not any("would not stand" in note for note in many.notes)
     cells.change(cells.records[-5:], flags=Flags(collapsed=True))
     assert verdicts(cells)["full_finetuning"].collapse_rate_95 == pytest.approx(upper_rate(5, 125))
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes", "chance"),
+    [("accuracy", 10, 10.0), ("auroc", 10, 50.0), ("macro_f1", 2, 100 / 3), ("ece", 10, None)],
+)
+def test_chance_is_the_score_of_one_class_among_so_many(metric, classes, chance):
+    """F1 of two even classes of which one is predicted: 2/3 and 0."""
+    (cell,) = results_from([made()])
+    cell = replace(cell, metric=Metric(name=metric), classes=classes)
+    assert Chance({}).of(cell) == (chance and pytest.approx(chance))
 
 
 def test_what_majority_scores_is_chance():

@@ -110,7 +110,7 @@ class _Table:
         self.beside = without_network(self.groups)
         self.fallen = fallen(self.groups)
         self.seen = Seen(results)
-        self.chance = Chance(self.beside, read)
+        self.chance = Chance(self.beside)
 
     def comparisons(self) -> Iterable[Comparison]:
         """Yield each arm that names a baseline, be it one of which nothing is done."""

@@ -36,6 +36,8 @@ class Result:
     validation_score: float | None = None
     ece: float | None = None
     """Expected calibration error on the test items."""
+    classes: int = 0
+    """Of the target; 0 where it has none, or nobody says."""
     one_checkpoint: bool = False
     placebo: bool = False
     seconds: float | None = None
@@ -52,7 +54,7 @@ COLUMNS = (
     *("source_part", "strategy_part", "target_part", "training_part", "labels", "seed"),
     *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better", "score"),
     *("train_score", "validation_score", "ece", "items_n", "items", "clusters", "right"),
-    *("collapsed", "underfit", "contaminated_by", "one_checkpoint", "placebo"),
+    *("collapsed", "underfit", "contaminated_by", "classes", "one_checkpoint", "placebo"),
     *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
     *("fewest_labels", "most_labels"),
 )
@@ -89,7 +91,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     (source_part, strategy_part, target_part, training_part, labels, seed, *rest) = rest
     (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
     (train, validation, ece, items_n, items, clusters, bits, *rest) = rest
-    (collapsed, underfit, contaminated, one_checkpoint, placebo, *rest) = rest
+    (collapsed, underfit, contaminated, classes, one_checkpoint, placebo, *rest) = rest
     (seconds, source_seconds, study, code, strategy_class, finished, fewest, most) = rest
     result = Result(
         id=identity,
@@ -105,6 +107,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
         train_score=train,
         validation_score=validation,
         ece=ece,
+        classes=classes,
         one_checkpoint=one_checkpoint,
         placebo=placebo,
         seconds=seconds,

@@ -14,14 +14,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from transfergrid.arrays import Predictions
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import Estimate
-from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.record import Labels
 
@@ -158,55 +153,28 @@ def _counts(runs: Runs) -> tuple[int, int]:
 
 
 class Chance:
-    """What a run scores that predicts one class alone, by target: what `majority` does, if any.
+    """What a run scores that predicts one class alone: as `majority` does, if it is there.
 
     Args:
         beside: mean scores in points of arms without any network, by target and labels.
-        read: gives the predictions, whose labels tell it else.
     """
 
-    def __init__(
-        self,
-        beside: Mapping[tuple[str, Labels], Sequence[tuple[str, float]]],
-        read: Read | None,
-    ) -> None:
+    def __init__(self, beside: Mapping[tuple[str, Labels], Sequence[tuple[str, float]]]) -> None:
         means = {place: dict(found) for place, found in beside.items()}
         self._majority = {p: found[CONSTANT] for p, found in means.items() if CONSTANT in found}
-        self._read = read
-        self._known: dict[Hashable, float | None] = {}
 
     def of(self, cell: Result) -> float | None:
-        """Return it in points, or None where it is not known."""
+        """Return it in points; else that of classes of one size, None where it is not known."""
         place = cell.parts.target, cell.labels
         if place in self._majority:
             return self._majority[place]
-        key = cell.parts.target, cell.metric.name
-        if key not in self._known:
-            self._known[key] = self._from_labels(cell)
-        return self._known[key]
-
-    def _from_labels(self, cell: Result) -> float | None:
         one_class = ONE_CLASS.get(cell.metric.name)
-        if self._read is None or one_class is None:
-            return None
-        try:
-            return 100.0 * one_class(self._read(cell.id))
-        except BadInputError:  # they were not kept
-            return None
+        return 100.0 * one_class(cell.classes) if one_class and cell.classes > 1 else None
 
 
-def _most_frequent(said: Predictions) -> float:
-    return float(np.bincount(said.labels).max() / len(said.labels))
-
-
-def _macro_f1(said: Predictions) -> float:
-    share = _most_frequent(said)
-    return 2 * share / (1 + share) / len(np.unique(said.labels))
-
-
-ONE_CLASS: dict[str, Callable[[Predictions], float]] = {
-    "accuracy": _most_frequent,
-    "macro_f1": _macro_f1,
-    "auroc": lambda said: 0.5,
+ONE_CLASS: dict[str, Callable[[int], float]] = {
+    "accuracy": lambda classes: 1 / classes,
+    "macro_f1": lambda classes: 2 / (classes * (classes + 1)),
+    "auroc": lambda classes: 0.5,
 }
-"""What a run that predicts the most frequent class scores, 0 to 1, by metric."""
+"""What a run that predicts one of so many classes of one size scores, 0 to 1, by metric."""

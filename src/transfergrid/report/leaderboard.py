@@ -12,6 +12,7 @@ from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import columns, names, words
 from transfergrid.report import verdict_words as said
+from transfergrid.report.verdict_legend import marks
 from transfergrid.report.words import UNICODE, Symbols
 
 _SPACE, _NARROWEST = 2, 13
@@ -26,7 +27,6 @@ def render(
     format: str = "table",
     width: int = 80,
     symbols: Symbols = UNICODE,
-    correction: str = "holm",
 ) -> str:
     """Return leaderboards as text.
 
@@ -35,7 +35,6 @@ def render(
         format: "table", "json", "csv" or "markdown".
         width: columns of the terminal; places that find no room stand below.
         symbols: the characters beyond letters and digits.
-        correction: of the verdicts, to be named.
 
     Raises:
         BadInputError: there is no such format.
@@ -47,9 +46,9 @@ def render(
         return NOTHING
     if format == "markdown":
         parts = [f"### {title(board)}\n\n{_markdown(board)}" for board in boards]
-        return "\n".join([*parts, *(f"- {line}" for line in legend(boards, correction))]) + "\n"
+        return "\n".join([*parts, *(f"- {line}" for line in legend(boards))]) + "\n"
     parts = [f"{title(board, symbols)}\n{_aligned(board, width, symbols)}" for board in boards]
-    below = [part for line in legend(boards, correction, symbols)
+    below = [part for line in legend(boards, symbols)
              for part in textwrap.wrap(line, width, subsequent_indent="    ")]  # fmt: skip
     return "\n".join([*parts, *below]) + "\n"
 
@@ -166,16 +165,14 @@ def _markdown(board: Board) -> str:
     return columns.render((), keyed, "markdown")
 
 
-def legend(
-    boards: Sequence[Board], correction: str = "holm", symbols: Symbols = UNICODE
-) -> list[str]:
+def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
     """Return what a reader must know to read leaderboards, a line each."""
     verdicts = verdicts_of(boards)
     lines = [
         "A place holds the mean test score over seeds, the gain over the primary baseline in "
         "points and the verdict's mark; what has no gain is a baseline itself."
     ]
-    lines += said.legend(verdicts, correction, symbols)[1:2]
+    lines += marks(verdicts, symbols)
     lines += best_told(boards)
     lines += [f"{where}: {said.beside([one])}" for where, one in _beside(boards).items()]
     lines += [ranked(board, symbols) for board in boards[:1]]

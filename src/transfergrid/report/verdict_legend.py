@@ -89,7 +89,7 @@ def legend(
     """
     if not verdicts:
         return []
-    lines = [_numbers(verdicts, correction), _marks(verdicts, symbols)]
+    lines = [_numbers(verdicts, correction), *marks(verdicts, symbols)]
     powers = sorted({v.power for v in verdicts if sees(v)})
     if powers:
         lines.append(
@@ -121,8 +121,10 @@ def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
     return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
 
 
-def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:
-    """Explain the verdicts that occur."""
+def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:
+    """Explain in a line the verdicts that occur; nothing without any."""
+    if not verdicts:
+        return []
     margin = f"{verdicts[0].margin:g}"
     within = (symbols or UNICODE).plus_minus + margin
     hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
@@ -140,4 +142,4 @@ def _marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> str:
     if any(len(mark(v)) == 2 for v in verdicts):
         doubled = "(beyond)" if symbols is None else "doubled"
         told.append(f"{doubled}: the whole interval lies beyond {within}")
-    return ", ".join(told) + "."
+    return [", ".join(told) + "."]

@@ -66,7 +66,7 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     boards = leaderboards(shown, bench.results, bench.outcomes)
     terminal = Terminal.of()
     symbols = terminal.symbols if chosen.format == "table" else UNICODE
-    how = (chosen.format, terminal.width, symbols, bench.declaration.correction)
+    how = (chosen.format, terminal.width, symbols)
     terminal.write(leaderboard.render(boards, *how))
     if chosen.format in WITH_FOOTER:
         terminal.write("".join(f"{line}\n" for line in common))
