@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from transfergrid.evidence.decisions import ALPHA, ENOUGH_SEEDS
+from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.gains import block_gains, estimated
 from transfergrid.evidence.intervals import THIS_MODEL, Estimate, over_blocks
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.skew import ENOUGH_SEEDS
 
 MOST_ARMS = 40
 """Of more arms the pairs are too many to compare while somebody waits."""
