@@ -89,6 +89,21 @@ def byte_size(inputs: Inputs) -> int:
     return sum(part.numel() * part.element_size() for part in parts)
 
 
+def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int64]) -> Inputs:
+    """Return these examples prepared, as `preprocess.prepare` does all at once, in little memory.
+
+    Images are prepared part by part, so that large ones are small before others are decoded.
+    """
+    parts = [preprocess.prepare(part) for part in examples.in_parts(indices)]
+    if len(parts) < 2:
+        return parts[0] if parts else preprocess.prepare(examples.read(indices))
+    first = parts[0]
+    if isinstance(first, dict):
+        dicts = [part for part in parts if isinstance(part, dict)]
+        return {name: _cat_padded([part[name] for part in dicts]) for name in first}
+    return torch.cat([part for part in parts if isinstance(part, Tensor)])
+
+
 class Prepared:
     """One split as a backbone's preprocessing sees it, kept in memory where it fits."""
 
@@ -104,7 +119,7 @@ class Prepared:
         self.warm()
         if self._cache is not None:
             return take(self._cache, torch.from_numpy(indices))
-        return self.preprocess.prepare(self.examples.read(indices))
+        return prepared(self.preprocess, self.examples, indices)
 
     def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Return how long these sequences are, (n,); None if they are none or not in memory."""
@@ -137,7 +152,7 @@ class Prepared:
             return None
         if isinstance(one, dict):
             return self._sequences()
-        return self.preprocess.prepare(self.examples.read(np.arange(n, dtype=np.int64)))
+        return prepared(self.preprocess, self.examples, np.arange(n, dtype=np.int64))
 
     def _sequences(self) -> Inputs | None:
         """Prepare part by part until all as long as the longest so far are known not to fit."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transfergrid.batches import CellData, Prepared, View
 from transfergrid.data.budgets import Draw, draw
-from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
+from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw, Reading
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.identity import Labels, architecture_of
@@ -174,5 +174,6 @@ def add_source_domain(
 
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
     """Return the preprocessing for a classical learner, fitted on the training examples alone."""
-    raw = target.loaded.pool.read(drawn.train)
+    pool, rows = target.loaded.pool, drawn.train
+    raw = Reading(pool, rows) if target.domain.modality == "image" else pool.read(rows)
     return PlainFeatures(target.domain.featuriser().fit(raw))

@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from transfergrid.batches import Prepared, View
 from transfergrid.data.domain import Examples
@@ -31,7 +29,7 @@ from transfergrid.keeping import FEATURES, KEPT, MODEL, WEIGHTS
 from transfergrid.materials import PlainFeatures
 from transfergrid.record import Record
 from transfergrid.sources import weights
-from transfergrid.sources.backbone import Architecture, Inputs, Preprocess
+from transfergrid.sources.backbone import Architecture, Preprocess
 from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.training import Training
@@ -131,17 +129,8 @@ def _features(file: Path) -> PlainFeatures:
         raise BadInputError(f"{file} cannot be used: {error}") from error
 
 
-class OneByOne(Prepared):
-    """New images, read and prepared one by one: many photos at once would fill the memory."""
-
-    def rows(self, indices: NDArray[np.int64]) -> Inputs:
-        """Return the prepared inputs of these images."""
-        few = [indices[i : i + 1] for i in range(len(indices))]
-        parts = [self.preprocess.prepare(self.examples.read(one)) for one in few]
-        if isinstance(parts[0], Tensor):
-            return torch.cat([part for part in parts if isinstance(part, Tensor)])
-        dicts = [part for part in parts if isinstance(part, dict)]
-        return {name: torch.cat([part[name] for part in dicts]) for name in parts[0]}
+class ReadOnce(Prepared):
+    """New images, of which none is kept."""
 
     def warm(self) -> None:
         """Prepare nothing ahead."""
@@ -149,6 +138,6 @@ class OneByOne(Prepared):
 
 def new_view(examples: Examples, preprocess: Preprocess) -> View:
     """Return all of some new examples, whose labels mean nothing."""
-    held = Prepared if isinstance(examples, TextExamples) else OneByOne
+    held = Prepared if isinstance(examples, TextExamples) else ReadOnce
     rows = np.arange(len(examples), dtype=np.int64)
     return View(held(examples, preprocess), rows, examples.labels)

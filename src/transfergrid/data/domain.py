@@ -7,7 +7,7 @@ same for all seeds. A new kind of data is one subclass of `Domain`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -20,6 +20,9 @@ from transfergrid.errors import BadInputError, check_known
 
 Raw: TypeAlias = Sequence[Any] | NDArray[Any]
 """One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
+
+PART_BYTES = 16 * 2**20
+"""Decoded pixels that are held at once; as real numbers they take four times as much."""
 
 METRICS = ("accuracy", "macro_f1", "auroc", "ece")
 RANKS = frozenset({"auroc"})
@@ -51,6 +54,61 @@ class Examples(ABC):
     def read(self, indices: NDArray[np.int64]) -> Raw:
         """Return these examples and no others, in this order."""
 
+    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
+        """Yield these examples in order, no more at once than memory should hold as they are.
+
+        Of texts that is all of them: what they are prepared to is as long as the longest.
+        """
+        yield self.read(indices)
+
+
+class DecodedExamples(Examples):
+    """Images that are decoded when they are read; a photo may take 36 MB then."""
+
+    @abstractmethod
+    def image(self, place: int) -> NDArray[np.uint8]:
+        """Return one image (H, W, C), size and channels as its file has them."""
+
+    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        """Return a list of images (H, W, C)."""
+        return [self.image(int(i)) for i in indices]
+
+    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[list[NDArray[np.uint8]]]:
+        """Yield as many images as fit `PART_BYTES`, and one at least."""
+        part: list[NDArray[np.uint8]] = []
+        held = 0
+        for i in indices:
+            part.append(self.image(int(i)))
+            held += part[-1].nbytes
+            if held >= PART_BYTES:
+                yield part
+                part, held = [], 0
+        if part:
+            yield part
+
+
+class Reading(Sequence[Any]):
+    """Chosen examples that are read as often as they are gone through, a part at a time."""
+
+    def __init__(self, examples: Examples, indices: NDArray[np.int64]) -> None:
+        """Keep what is to be read."""
+        self.examples, self.indices = examples, indices
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return one of them, or a list."""
+        if isinstance(place, slice):
+            return list(self.examples.read(self.indices[place]))
+        return self.examples.read(self.indices[[place]])[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield them in order."""
+        for part in self.examples.in_parts(self.indices):
+            yield from part
+
 
 class ArrayExamples(Examples):
     """Images that lie in memory as one array."""
@@ -65,6 +123,12 @@ class ArrayExamples(Examples):
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return images (len(indices), H, W, C)."""
         return self.images[indices]
+
+    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        """Yield as many images as fit `PART_BYTES`, and one at least."""
+        at_once = max(1, PART_BYTES // max(1, self.images[:1].nbytes))
+        for start in range(0, len(indices), at_once):
+            yield self.read(indices[start : start + at_once])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class Subset(Examples):
     def read(self, indices: NDArray[np.int64]) -> Raw:
         """See `Examples.read`."""
         return self.whole.read(self.places[indices])
+
+    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
+        """See `Examples.in_parts`."""
+        yield from self.whole.in_parts(self.places[indices])
 
 
 def without_copies(

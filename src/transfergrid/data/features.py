@@ -26,8 +26,9 @@ class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc
 
     def fit(self, images: Raw, labels: Any = None) -> ImageFeatures:
         """Look at the sizes of images (H, W, C); labels are not used."""
-        self.side_ = min(self.max_side, max(max(image.shape[:2]) for image in images))
-        self.channels_ = max(image.shape[2] for image in images)
+        shapes = {image.shape for image in images}  # gone through once: they may be decoded now
+        self.side_ = min(self.max_side, max(max(shape[:2]) for shape in shapes))
+        self.channels_ = max(shape[2] for shape in shapes)
         return self
 
     def transform(self, images: Raw) -> NDArray[np.float32]:

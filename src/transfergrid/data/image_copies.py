@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from transfergrid.data.copies import Copies, add_near, exact_copies
-from transfergrid.data.domain import Examples
+from transfergrid.data.domain import Examples, Reading
 
 VERSION = 1
 """Raised whenever other copies may be found: then what was remembered is searched anew, and
@@ -36,8 +36,6 @@ COARSE = 8
 SIMILAR = 0.992
 ROWS = 250
 """Test images that are compared at once."""
-READ = 256
-"""Images that are decoded at once."""
 
 Numbers = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -62,17 +60,17 @@ class Seen:
     """
 
     def __init__(self, examples: Examples) -> None:
-        """Decode the images (n,), a few at a time."""
+        """Decode the images (n,), part by part."""
         n = len(examples)
         self.keys = np.zeros(n, dtype=np.uint64)
         self.small = np.zeros((n, SIDE, SIDE, 3), dtype=np.uint8)
         self.coarse = np.zeros((n, COARSE * COARSE), dtype=np.float32)
-        for start in range(0, n, READ):
-            places = np.arange(start, min(n, start + READ), dtype=np.int64)
-            for place, image in zip(places, examples.read(places), strict=True):
-                self.keys[place] = _key(image)
-                self.small[place] = shrunk(image)
-            self.coarse[places] = _coarse(self.small[places])
+        for place, image in enumerate(Reading(examples, np.arange(n, dtype=np.int64))):
+            self.keys[place] = _key(image)
+            self.small[place] = shrunk(image)
+        for start in range(0, n, ROWS):
+            some = slice(start, start + ROWS)
+            self.coarse[some] = _coarse(self.small[some])
 
     def full(self, places: Numbers) -> Vectors:
         """Return unit vectors (len(places), SIDE * SIDE * 3) that show the images."""

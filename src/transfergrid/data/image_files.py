@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.brightness import PLAIN, Depth, Scale
-from transfergrid.data.domain import Examples
+from transfergrid.data.domain import DecodedExamples
 from transfergrid.data.images import SOUND, read_image, verdict, verdict_kind
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import file_facts
@@ -20,7 +20,7 @@ NAMED = 3
 NO_FILE = "a link to nothing"
 
 
-class FileExamples(Examples):
+class FileExamples(DecodedExamples):
     """Images that are decoded only when they are read."""
 
     def __init__(
@@ -36,9 +36,9 @@ class FileExamples(Examples):
         self.labels = labels
         self.groups = groups
 
-    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return a list of images (H, W, C), sizes and channels as the files have them."""
-        return [read_image(self.files[int(i)], self.scale) for i in indices]
+    def image(self, place: int) -> NDArray[np.uint8]:
+        """See `DecodedExamples.image`."""
+        return read_image(self.files[place], self.scale)
 
 
 class Looked(NamedTuple):

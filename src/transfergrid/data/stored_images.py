@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.brightness import PLAIN, Depth, Scale
-from transfergrid.data.domain import Examples
+from transfergrid.data.domain import DecodedExamples
 from transfergrid.data.images import decode, depth_of, may_be_deep
 
 
-class StoredImages(Examples):
+class StoredImages(DecodedExamples):
     """Images as bytes in memory, or in files, that are decoded when they are read."""
 
     def __init__(
@@ -28,17 +28,14 @@ class StoredImages(Examples):
         self.stored, self.labels, self.groups = stored, labels, groups
         self.scale = scale
 
-    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return a list of images (H, W, C)."""
-        return [self._image(int(i)) for i in indices]
-
     def depths(self) -> list[Depth]:
         """Decode the images of more than 8 bits, and tell how deep they are."""
         deep = [i for i in range(len(self.stored)) if may_be_deep(self._opened(i)[0])]
         found = [depth_of(*self._opened(i), self.scale) for i in deep]
         return [depth for depth in found if depth is not None]
 
-    def _image(self, place: int) -> NDArray[np.uint8]:
+    def image(self, place: int) -> NDArray[np.uint8]:
+        """See `DecodedExamples.image`."""
         return decode(*self._opened(place), self.scale)
 
     def _opened(self, place: int) -> tuple[Path | io.BytesIO, str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.budgets import check_some_left, stratified_split
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.domain import DecodedExamples, Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import Subset, check_mode, with_copies_settled
 from transfergrid.data.images import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
@@ -193,7 +193,7 @@ class TorchvisionData(Domain):
         )
 
 
-class DatasetExamples(Examples):
+class DatasetExamples(DecodedExamples):
     """The images of torchvision's objects, decoded when they are read."""
 
     def __init__(self, parts: Sequence[Any], used: NDArray[np.int64], name: str) -> None:
@@ -207,11 +207,8 @@ class DatasetExamples(Examples):
             raise BadInputError(f"{name}: test has classes that train lacks: {new[0]}")
         self.labels = np.searchsorted(used, every).astype(np.int64)
 
-    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return a list of images (H, W, C)."""
-        return [self._image(int(i)) for i in indices]
-
-    def _image(self, place: int) -> NDArray[np.uint8]:
+    def image(self, place: int) -> NDArray[np.uint8]:
+        """See `DecodedExamples.image`."""
         part = int(np.searchsorted(self.starts, place, side="right")) - 1
         try:
             return as_array(self.parts[part][place - int(self.starts[part])][0])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfergrid.batches import View, byte_size, take
+from transfergrid.batches import View, byte_size, prepared, take
 from transfergrid.cost import as_precise
 from transfergrid.data.domain import Examples
 from transfergrid.diagnostics.findings import Statistics
@@ -43,7 +43,7 @@ class Sample:
     @classmethod
     def of_examples(cls, examples: Examples, preprocess: Preprocess, indices: Indices) -> Sample:
         """Return a few of many examples; the others are not read."""
-        return cls(lambda rows: preprocess.prepare(examples.read(rows)), preprocess, indices)
+        return cls(lambda rows: prepared(preprocess, examples, rows), preprocess, indices)
 
     def __len__(self) -> int:
         return len(self.indices)

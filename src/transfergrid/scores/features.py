@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from transfergrid.batches import prepared
 from transfergrid.cost import Stopwatch
 from transfergrid.data.domain import Examples
 from transfergrid.factory import Config, build
@@ -119,8 +120,8 @@ class FeaturePasses:
 def embed(backbone: Backbone, pool: Examples, rows: Ints, device: torch.device) -> Floats:
     """Return a frozen backbone's embeddings of these examples, not augmented, (n, d)."""
     torch.manual_seed(0)  # for a backbone that draws even in eval mode
-    prepared = backbone.preprocess.prepare(pool.read(rows))
-    inputs = _on(backbone.preprocess.finish(prepared, "none", None), device)
+    made = prepared(backbone.preprocess, pool, rows)
+    inputs = _on(backbone.preprocess.finish(made, "none", None), device)
     with evaluating(backbone.to(device)), torch.inference_mode():
         found: Floats = backbone.embed(inputs).double().cpu().numpy()
     return found
