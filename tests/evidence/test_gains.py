@@ -6,7 +6,14 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.arrays import Predictions
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.gains import block_gains, gain, gain_this_seed, oriented
+from transfergrid.evidence.gains import (
+    block_gains,
+    estimated,
+    gain,
+    gain_this_seed,
+    oriented,
+    why_uncrossed,
+)
 from transfergrid.evidence.intervals import (
     SEEDS_AND_ITEMS,
     THIS_MODEL,
@@ -193,3 +200,19 @@ def test_metrics_that_are_no_mean_over_items_cover_the_items_too(name):
     assert both.se > 1.5 * seeds.se
     one = gain(cells["x"][:1], cells["scratch"], kept.__getitem__)
     assert (one.scope, one.df) == (THIS_MODEL, pytest.approx(89))
+
+
+def test_scores_that_an_older_version_counted_otherwise_are_not_crossed():
+    """AUROC once counted an absent class as 0: its items say 1.0 where 0.667 was recorded."""
+    metric, labels = Metric(name="auroc"), np.arange(40) % 2
+    said = Predictions(np.eye(3, dtype=np.float32)[labels], labels)
+    pairs = []
+    for seed in range(3):
+        base = made(seed=seed, scores=Scores(test={"auroc": 2 / 3}), metric=metric)
+        scores = Scores(test={"auroc": 2 / 3 + seed / 100})
+        pairs.append((made("x", seed=seed, scores=scores, metric=metric, baseline=base), base))
+    assert estimated(pairs, lambda identity: said).scope == THIS_TEST_SET
+    told = why_uncrossed(pairs, lambda identity: said)
+    assert (
+        told == "the recorded scores are not those of the predictions: these cells are to run again"
+    )

@@ -359,7 +359,8 @@ def of_two_classes(cells, hits):
     for cell in cells.records:
         right = hits(cell)
         found = np.where(right, labels, 1 - labels)
-        cells.said[cell.id] = Predictions(np.eye(2, dtype=np.float32)[found], labels, groups)
+        said = Predictions(np.eye(2, dtype=np.float32)[found], labels, groups, np.arange(200))
+        cells.said[cell.id] = said
         cells.change([cell], scores=Scores(test={"accuracy": float(right.mean())}))
 
 
@@ -489,3 +490,50 @@ def test_one_verdict_is_the_same_typed_and_from_python(results, capsys):
     typed = rows(capsys, results)
     called = bench_of(Ledger(results)).verdicts()
     assert [row["p_corrected"] for row in typed] == [one.p_corrected for one in called]
+
+
+# Looks at a table that grows ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """A table of five seeds, whose arm gains about two points."""
+    lines = ["source,strategy,target,labels,seed,score"]
+    for seed in range(5):
+        lines.append(f",scratch,digits,20,{seed},{70 + seed}")
+        lines.append(f"net,full_finetuning,digits,20,{seed},{72 + seed + 0.6 * (seed % 2)}")
+    path = tmp_path / "growing.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_keeps_no_looks_and_says_so(growing, capsys):
+    told = " ".join(shown(capsys, growing).split())
+    assert "A table keeps no looks: this one takes all of the error." in told
+    assert {row["level"] for row in rows(capsys, growing)} == {0.05}
+
+
+def test_looks_at_a_table_are_charged_for_once_they_are_told(growing, capsys):
+    """By Hwang, Shih and DeCani: looks at 3 and 5 of 20 seeds; golden levels."""
+    (first,) = rows(capsys, growing, "--max-seeds", 20)
+    (second,) = rows(capsys, growing, "--max-seeds", 20, "--looks", "3")
+    assert second["level"] == pytest.approx(0.003051990662415396, rel=1e-6)
+    assert first["level"] == pytest.approx(0.00507681620457759)
+    (last,) = rows(capsys, growing, "--max-seeds", 5)
+    assert last["level"] == pytest.approx(0.05)
+    told = " ".join(shown(capsys, growing, "--max-seeds", 20, "--looks", "3").split())
+    assert "Judged at 0.31 % of error a family, of 5 % in all after looks at 3:" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--looks", "3"], "as in --max-seeds 20 --looks 3,5"),
+        (["--looks", "x", "--max-seeds", 9], "give numbers of seeds"),
+        (["--looks", "5,3", "--max-seeds", 9], "ascending"),
+        (["--looks", "3,12", "--max-seeds", 9], "up to --max-seeds"),
+        (["--max-seeds", 1], "from 2 on"),
+    ],
+)
+def test_looks_that_make_no_sense_are_refused(growing, capsys, words, message):
+    assert message in refused(capsys, growing, *words)

@@ -34,6 +34,7 @@ from transfergrid.evidence.foreign_files import as_narwhals, table_of
 from transfergrid.evidence.foreign_scales import scales_of
 from transfergrid.evidence.foreign_tables import Run, Runs, runs_of
 from transfergrid.evidence.judging import judge
+from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import Verdict
@@ -152,9 +153,12 @@ def verdicts(
     return rows if isinstance(frame, (str, Path, Mapping)) else _like(frame, rows)
 
 
-def judge_table(table: Foreign, rules: Rules | None = None) -> list[Verdict]:
+def judge_table(
+    table: Foreign, rules: Rules | None = None, looks: TableLooks | None = None
+) -> list[Verdict]:
     """Return the verdicts on a table's results; all of them bear its notes."""
-    found = judge(table.results, rules)
+    rules = rules or Rules()
+    found = judge(table.results, rules, levels=(looks or TableLooks()).levels(rules.alpha))
     return [
         replace(
             verdict,

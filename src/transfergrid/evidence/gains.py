@@ -28,6 +28,7 @@ from transfergrid.evidence.scoring import (
     SHARES,
     item_losses,
     item_variances,
+    value_of,
 )
 from transfergrid.record import Metric, Reference
 
@@ -141,7 +142,7 @@ def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Esti
     try:
         if metric.name in (BY_ITEM, LOSS):
             by_item = _gains_by_item(pairs, read)
-            if by_item is None:
+            if by_item is None or (metric.name == LOSS and not _are_recorded(pairs, read)):
                 return over_blocks(gains)
             return over_blocks_and_clusters(by_item, clusters(read, pairs[0][0].id))
         return _resampled(gains, pairs, read)
@@ -160,9 +161,15 @@ def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
         return ""
     if lost:
         return f"predictions of {lost} of {len(cells)} runs are missing"
-    if clusters(read, cells[0].id) is not None and shared_items([right(read, c.id) for c in cells]):
+    found = [right(read, cell.id) for cell in cells]
+    if not shared_items(found):
+        return "the seeds were not tested on the same items"
+    together = clusters(read, cells[0].id)
+    if together is not None and not together.any():
         return "all test items are of one group"
-    return "the seeds were not tested on the same items"
+    if not _are_recorded(pairs, read):
+        return "the recorded scores are not those of the predictions: these cells are to run again"
+    return "" if found[0].n == 1 else "the metric has no value on many a resample of the test items"
 
 
 def _has_predictions(cell: Scored, read: Read) -> bool:
@@ -199,12 +206,25 @@ def _gains_by_item(
     return scale * differences.astype(np.float64)
 
 
+def _are_recorded(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> bool:
+    """Return whether predictions tell what was recorded.
+
+    They do not where an older version scored otherwise: an interval would be of another metric.
+    """
+    cells = [cell for pair in pairs for cell in pair]
+    told = [value_of(cell.metric.name, read(cell.id)) for cell in cells]
+    recorded = [_score(cell) for cell in cells]
+    return bool(np.allclose(np.array(told, dtype=np.float64), recorded, rtol=1e-3, atol=1e-3))
+
+
 def _resampled(
     gains: NDArray[np.float64], pairs: Sequence[tuple[Scored, Scored]], read: Read
 ) -> Estimate:
     """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]
     if not shared_items([packed(side) for pair in said for side in pair]):
+        return over_blocks(gains)
+    if not _are_recorded(pairs, read):
         return over_blocks(gains)
     together = said[0][0].dependent()
     found = item_variances(said, pairs[0][0].metric.name, together)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, NotRequired
 
@@ -24,8 +25,10 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from transfergrid.border import Reader
+from transfergrid.errors import BadInputError
 from transfergrid.evidence.boundaries import hwang_shih_decani, nominal_levels, pocock
 from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
 
 RESERVE = 0.2
@@ -197,6 +200,71 @@ def levels(
         return least[0], least[1]
 
     return level
+
+
+@dataclass(frozen=True)
+class TableLooks:
+    """What somebody says of the looks at a table, which has nowhere to keep them.
+
+    Args:
+        most: seeds of an arm, beyond which none will be added; None where this is the only look.
+        earlier: how many seeds of an arm there were at each look before, ascending.
+
+    Raises:
+        BadInputError: these make no sense together.
+    """
+
+    most: int | None = None
+    earlier: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.earlier and self.most is None:
+            raise BadInputError(
+                "looks before this one took all of the error, unless the last number of seeds was "
+                "declared then: give it too, as in --max-seeds 20 --looks 3,5"
+            )
+        rising = all(a < b for a, b in pairwise((1, *self.earlier)))
+        if not rising or (self.most is not None and self.most < max(2, *self.earlier, 2)):
+            raise BadInputError(
+                f"looks {','.join(map(str, self.earlier))} of at most {self.most} seeds: numbers "
+                "of seeds from 2 on, ascending, up to --max-seeds"
+            )
+
+    def levels(self, alpha: float) -> Levels | None:
+        """Return what gives each family its error at this look; None where that is `alpha`."""
+        if self.most is None:
+            return None
+
+        def level(
+            family: Family, shown: Seen, shares: Shares = MappingProxyType({})
+        ) -> tuple[float, float]:
+            charged = {self._charge(len(now)) for now in shown.values() if len(now) > 1}
+            both = [_priced(one, Plan(None, self.most), alpha) for one in charged]
+            least = [min(level) for level in zip(*both, strict=True)] or [alpha, alpha]
+            return least[0], least[1]
+
+        return level
+
+    def _charge(self, now: int) -> _Charge:
+        return _Charge((*(n for n in self.earlier if n < now), now), True, 0, 0.0)
+
+    def told(self, verdicts: Sequence[Verdict], alpha: float) -> list[str]:
+        """Say what looks cost, in a line, where there is more than one seed."""
+        levels = sorted({one.level for one in verdicts if one.n > 1})
+        if not levels:
+            return []
+        if self.most is None:
+            return [
+                "A table keeps no looks: this one takes all of the error. With seeds added and "
+                f"judged again it is more than {100 * alpha:g} %; --max-seeds and --looks share it "
+                "out."
+            ]
+        ends = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in (levels[0], levels[-1])))
+        before = f" after looks at {', '.join(map(str, self.earlier))}" if self.earlier else ""
+        return [
+            f"Judged at {ends} % of error a family, of {100 * alpha:g} % in all{before}: the rest "
+            f"is for looks up to {self.most} seeds."
+        ]
 
 
 class _Charge(NamedTuple):

@@ -24,6 +24,7 @@ from transfergrid.evidence.foreign_columns import (
 )
 from transfergrid.evidence.foreign_files import STANDARD_INPUT
 from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger, without_garbage_collection
 from transfergrid.provenance import code_fingerprint
@@ -80,6 +81,8 @@ def _parser() -> Parser:
     add("--block", metavar="COLUMN", help="what an arm shares with its baseline, such as a task")
     add("--fill", action="append", default=[], metavar="COLUMN=VALUE", help="of all rows")
     add("--labels-are", default=BUDGETS[0], help=", ".join(BUDGETS))
+    add("--max-seeds", type=int, metavar="N", help="seeds that an arm will have in the end")
+    add("--looks", default="", metavar="N,N", help="seeds at earlier looks at the growing table")
     add("--means", action="store_true", help='take "71.2 ± 0.4" for one run')
     return parser
 
@@ -96,10 +99,18 @@ def _of_table(chosen: argparse.Namespace) -> int:
         notes = [f"{note} (--unit says otherwise)" if " are read" in note else note
                  for note in notes]  # fmt: skip
     runs = where.of_runs().rows(table.results)
-    verdicts = judge_table(replace(table, results=runs, notes=()), rules)
-    lines = [*notes, *shown_where(chosen.where)]
+    looks = TableLooks(chosen.max_seeds, _numbers(chosen.looks))
+    verdicts = judge_table(replace(table, results=runs, notes=()), rules, looks)
+    lines = [*notes, *shown_where(chosen.where), *looks.told(verdicts, rules.alpha)]
     _print(where.of_arms().rows(verdicts), lines, rules.correction, chosen.format)
     return 0
+
+
+def _numbers(told: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in told.split(",")) if told else ()
+    except ValueError:
+        raise BadInputError(f"--looks {told}: give numbers of seeds, as in --looks 3,5") from None
 
 
 def _columns(chosen: argparse.Namespace) -> TableColumns:
