@@ -18,10 +18,11 @@ from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import TEST
 from transfergrid.data.group_names import check_alike
+from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.data.stored_images import StoredImages
-from transfergrid.data.table_labels import as_text, sound_text
+from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_layout import Choice, choose_splits
 from transfergrid.data.table_rows import (
     REMARKS,
@@ -37,7 +38,7 @@ from transfergrid.data.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.data.text import TextExamples
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import fingerprint
 
 LABELS = ("label", "labels")
@@ -208,57 +209,17 @@ class HuggingFaceData(Domain):
     def _of_split(self, name: str, split: Any, columns: Sequence[str], label: str) -> list[Row]:
         """Return the rows of one split."""
         inputs, names = self._inputs(split, columns), getattr(split.features[label], "names", None)
-        labels = [_label_text(value, names) for value in split[label]]
+        labels = [label_text(value, names) for value in split[label]]
         missing = labels.count(None)
         if missing:
             hint = "; target.test_split=validation tests on that split" if missing > 1 else ""
             raise BadInputError(f"{missing} rows of {name} have no label in {label!r}{hint}")
         groups, clusters = (
-            _texts_of(split, column, name) if column else [None] * len(labels)
+            texts_of(split, column, name) if column else [None] * len(labels)
             for column in (self.group_column, self.cluster_column)
         )
         told = zip(inputs, labels, groups, clusters, strict=True)
         return [Row(name, made, str(text), *whose) for made, text, *whose in told]
-
-
-def _texts_of(split: Any, spelled: str, name: str) -> list[str | None]:
-    """Return a column of groups, of which none may be empty."""
-    column = known_column(spelled, split.features, name)
-    found = [as_text(value) for value in split[column]]
-    if None in found:
-        raise BadInputError(f"a row of {name} has nothing in column {column!r}")
-    return found
-
-
-def _label_text(value: Any, names: Sequence[str] | None) -> str | None:
-    """Return a label as text; None where there is none, which class labels say by -1."""
-    if names is None or value is None:
-        return as_text(value)
-    return names[value] if 0 <= value < len(names) else None
-
-
-def known_column(column: str, features: Any, where: str) -> str:
-    """Return the column, if it is there.
-
-    Raises:
-        BadInputError: it is not.
-    """
-    if column not in features:
-        raise BadInputError(f"{where} has no column {column!r}{did_you_mean(column, features)}")
-    return column
-
-
-def only_column(kind: str, found: Sequence[str], features: Any) -> str:
-    """Return the one column of a kind.
-
-    Raises:
-        BadInputError: there are several, or none.
-    """
-    if len(found) != 1:
-        several = f"several columns of {kind}s ({', '.join(found)})" if found else f"no {kind}s"
-        told = f"it has {several}: give target.{kind}"
-        raise BadInputError(f"{told}; its columns are {', '.join(features)}")
-    return found[0]
 
 
 @dataclass(frozen=True, kw_only=True)
