@@ -9,6 +9,7 @@ from transfergrid import api
 from transfergrid.cli import main
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
+from transfergrid.data.noise import Noise
 from transfergrid.errors import BadInputError
 from transfergrid.ledger import Ledger
 from transfergrid.sources.timm import TimmArchitecture
@@ -42,6 +43,19 @@ def test_impossible_cell_says_why(tmp_path):
     with pytest.raises(BadInputError, match="same classes"):
         api.run(small_source("ABC"), DomainAdversarial(), Digits(), results=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_python_warns_before_the_first_cell(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr("transfergrid.cell.run_cell", lambda cell, *_: ran.append(cell))
+    target = Noise(n_classes=2, size=8, per_class=3, test_per_class=2)
+    with (
+        pytest.warns(UserWarning, match="labels=4 is more than any class has") as told,
+        pytest.raises(BadInputError, match="no results of cell"),  # for nothing was run
+    ):
+        api.run(small_source(), FeatureExtraction(), target, labels=4, results=tmp_path)
+    assert len(told) == 1
+    assert len(ran) == 2
 
 
 @pytest.fixture

@@ -280,13 +280,13 @@ def test_an_interpolation_is_called_by_what_it_came_to(monkeypatch):
         (["labels=2,,3"], "cannot read this override"),
         (
             ["target@source.domain=[mnist,mnist_m]"],
-            "target@source.domain takes one at a time, and [mnist,mnist_m] is several; to try each "
-            "give target@source.domain=mnist,mnist_m",
+            "target@source.domain=[mnist,mnist_m]: a place takes one at a time, and this is "
+            "several; to try each give target@source.domain=mnist,mnist_m",
         ),
         (["strategy=[scratch,layerwise_lr]"], "to try each give strategy=scratch,layerwise_lr"),
-        (["target=digits,[mnist,noise]"], "target takes one at a time, and [mnist,noise]"),
-        (["labels=[2,20]"], "labels=[2,20]: labels takes one at a time"),
-        (["seed={a:1}"], "seed takes one at a time"),
+        (["target=digits,[mnist,noise]"], "target=[mnist,noise]: a place takes one at a time"),
+        (["labels=[2,20]"], "labels=[2,20]: a place takes one at a time"),
+        (["seed={a:1}"], "seed={a:1}: a place takes one at a time"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -238,6 +238,13 @@ def test_nothing_possible_is_bad_input_with_every_reason():
     assert "\n" not in told
 
 
+def test_classes_that_differ_in_spelling_alone_are_hinted_at():
+    glyphs = {"_target_": "transfergrid.data.glyphs.Glyphs", "size": 8, "per_class": 1}
+    lower, upper = ({**glyphs, "characters": characters} for characters in ("ab", "AB"))
+    with pytest.raises(BadInputError, match=r"has 2 \(A, B\); they differ only in how they are w"):
+        plan(["source_and_target"], [source("x", of=lower)], targets=[Option("y", upper)])
+
+
 def test_an_impossible_baseline_leaves_the_cell_without_one_and_says_so():
     odd = strategy("odd", {}, {"labelled": "source_and_target"})
     made = plan([odd], [LETTERS])

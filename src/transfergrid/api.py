@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfergrid import forewarnings
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.curves.of_ledger import curves_of
@@ -83,6 +85,8 @@ def run(
     target.check()
     source.check()
     plan = Planner(_shipped).plan(asked)
+    for line in forewarnings.lines(plan.cells):
+        warnings.warn(line, stacklevel=2)
     ledger = Ledger(results)
     ledger.check_writable()
     done = ledger.done(cell.id for cell in plan.cells)

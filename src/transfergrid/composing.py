@@ -146,8 +146,8 @@ def _one_each(override: Override) -> list[str]:
             if value[:1] in ("[", "{"):
                 each = ",".join(part.strip() for part in value.strip("[]{}").split(","))
                 raise BadInputError(
-                    f"{override.input_line}: {key} takes one at a time, and {value} is several; to "
-                    f"try each give {key}={each}"
+                    f"{key}={value}: a place takes one at a time, and this is several; to try "
+                    f"each give {key}={each}"
                 )
     return values
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from transfergrid.data.spellings import near
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, locate
 from transfergrid.identity import Labels, architecture_of, cell_id, digest, source_part
@@ -190,9 +191,11 @@ class Planner:
         ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
         if set(ours) == set(theirs):
             return None
+        spelled = "; they differ only in how they are written"
+        hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
         return (
             f"{strategy.name} needs the same classes in source and target, and {source.name} has "
-            f"{_listed(theirs)}, {target.name} has {_listed(ours)}"
+            f"{_listed(theirs)}, {target.name} has {_listed(ours)}{hint}"
         )
 
     def classes(self, domain: Config) -> tuple[str, ...]:

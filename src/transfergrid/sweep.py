@@ -181,7 +181,7 @@ def make_plan(
 def defaults_of(config: DictConfig) -> dict[str, str]:
     """Return what each part of a cell is where nothing is asked for, by name."""
     choices = config.hydra.runtime.choices
-    groups = {group: str(choices[group]) for group in GROUPS}
+    groups = {group: str(choices.get(group)) for group in GROUPS}  # none where a list was typed
     return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
 
 

@@ -60,7 +60,9 @@ def test_archives_and_folders_refuse_them_too(tmp_path):
         (["None", "bread"], "class 'None' looks like a missing label"),
         (["-1", "0", "1"], "class '-1' looks like a missing label"),
         (["1", "2", "?"], "class '?' looks like a missing label"),
-        (["1", "2", "x"], "class 'x' stands among numbers"),
+        (["1", "2", "x"], "'x' stands among classes that are numbers"),
+        (["1.5", "2", "3.5", "x"], "'x' stands among classes that are numbers"),
+        ([*map(str, range(20)), "x", "y"], "'x', 'y' stand among classes that are numbers"),
     ],
 )
 def test_what_may_be_a_slip_is_one_line(names, told):
@@ -70,7 +72,14 @@ def test_what_may_be_a_slip_is_one_line(names, told):
 
 @pytest.mark.parametrize(
     "names",
-    [["0", "1"], ["cat", "dog", "hot dog"], ["no", "yes"], ["1", "2", "10"], ["neg", "-5"]],
+    [
+        ["0", "1"],
+        ["cat", "dog", "hot dog"],
+        ["no", "yes"],
+        ["1", "2", "10"],
+        ["neg", "-5"],
+        ["1", "x", "y"],
+    ],
 )
 def test_ordinary_classes_are_not_spoken_of(names):
     assert oddities(names) == []

@@ -134,6 +134,9 @@ BAD = {
     "bytes.csv": (b"text,label\na,x\n\xe9,y\n", r"line 3 has bytes that are no utf-8 \(0xe9\)"),
     "bytes.jsonl": (b'{"text": "a"}\n\n{"text": "\xff"}', r"line 3 has bytes .*encoding=latin-1"),
     "wide.csv": ("text,label\na,x\n".encode("utf-16"), "line 1 .*target.encoding=utf-16"),
+    "unmarked.csv": ("text,label\na,x\n".encode("utf-16-le"), "target.encoding=utf-16-le"),
+    "swapped.csv": ("text,label\na,x\n".encode("utf-16-be"), "target.encoding=utf-16-be"),
+    "twin.csv": ("te\u200bxt,label\na,x\n", r"no column 'text', but 'te\\u200bxt', which looks"),
     "cut.jsonl": ('{"text": "a"}\n{"text": "b', "line 2 is broken JSON: Unterminated string"),
     "comma.json": ('[\n{"text": "a"},\n]', "line 3 is broken JSON"),
     "deep.jsonl": ("[" * 100_000, "line 1 is broken JSON: nested too deeply"),
@@ -159,5 +162,8 @@ def test_more_of_what_cannot_be(tmp_path):
         read(file, delimiter="::")
     parquet.write_table(pa.table({"texts": ["a"]}), tmp_path / "t.parquet")
     refused("no column 'text'; did you mean texts", tmp_path / "t.parquet")
+    twice = pa.table([["a"], ["b"]], names=["text", "text"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    refused("more than one column 'text'", tmp_path / "twice.parquet", "text")
     (tmp_path / "folder.csv").mkdir()
     refused("no table that can be read", tmp_path / "folder.csv")

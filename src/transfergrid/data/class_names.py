@@ -8,6 +8,7 @@ from transfergrid.data.spellings import (
     NAMED,
     alike,
     is_missing,
+    is_number,
     listed,
     near,
     same,
@@ -17,6 +18,8 @@ from transfergrid.data.spellings import (
 from transfergrid.errors import BadInputError
 from transfergrid.whole import whole_number
 
+FEW = 10
+"""One text among so many numbers is looked at."""
 UNLABELLED = "-1"
 """What many programs write for an example without a label."""
 
@@ -35,13 +38,13 @@ def oddities(names: Sequence[str]) -> list[str]:
     """Return a line for each thing about classes that a person should look at.
 
     Names near each other, names like missing values, names made up of others (an example with
-    several labels), one text among numbers.
+    several labels), a text or few among numbers.
     """
     return [
         *_near(names),
         *_missing(names),
         *_together(names),
-        *_one_text(names),
+        *_few_texts(names),
     ]
 
 
@@ -76,8 +79,11 @@ def _together(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _one_text(names: Sequence[str]) -> list[str]:
-    texts = [name for name in names if whole_number(name) is None and not is_missing(name)]
-    if len(texts) != 1 or len(names) < 3:
+def _few_texts(names: Sequence[str]) -> list[str]:
+    texts = [name for name in names if not (is_number(name) or is_missing(name))]
+    if not texts or len(texts) > max(1, len(names) // FEW) or len(names) < 3:
         return []
-    return [f"class {shown(texts[0])} stands among numbers: is it a label?"]
+    told = "stands" if len(texts) == 1 else "stand"
+    return [
+        f"{', '.join(map(shown, texts[:NAMED]))} {told} among classes that are numbers: a label?"
+    ]

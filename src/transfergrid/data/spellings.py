@@ -99,6 +99,11 @@ def together(name: str, others: Iterable[str]) -> list[str]:
     return []
 
 
+def is_number(name: str) -> bool:
+    """Tell whether a name is a number, such as 7, 3.5 or 1e5."""
+    return _value(seen(name)) is not None
+
+
 def is_missing(name: str) -> bool:
     """Tell whether a name looks like what is written where there is nothing."""
     return seen(name).casefold() in MISSING

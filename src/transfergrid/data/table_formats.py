@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from transfergrid.data.spellings import seen, shown
 from transfergrid.errors import BadInputError, did_you_mean
 
 Columns: TypeAlias = tuple[dict[str, list[Any]], Sequence[int], str]
@@ -107,11 +108,15 @@ def _places(
 ) -> list[int]:
     """Return where in the header each wanted column stands."""
     for column in wanted:
-        if header.count(column) > 1:
-            raise BadInputError(f"{name} has more than one column {column!r}")
+        _check_once(name, column, header)
         if column not in header:
             raise _no_column(name, column, header, advice, delimiter)
     return [header.index(column) for column in wanted]
+
+
+def _check_once(name: str, column: str, known: Sequence[str]) -> None:
+    if known.count(column) > 1:
+        raise BadInputError(f"{name} has more than one column {column!r}")
 
 
 def _no_column(
@@ -122,6 +127,10 @@ def _no_column(
             if other in known[0]:
                 told = f"only {known[0]!r}: give {advice.key}delimiter={spelled}"
                 return BadInputError(f"{name} has no column {column!r}, {told}")
+    twins = [name for name in known if seen(name) == seen(column)]
+    if twins:
+        told = f"but {shown(twins[0])}, which looks the same: rename it"
+        return BadInputError(f"{name} has no column {shown(column)}, {told}")
     near = did_you_mean(column, known)
     rest = f" (it has {', '.join(known)})" if near.endswith("?") else ""
     return BadInputError(f"{name} has no column {column!r}{near}{rest}{advice.no_column}")
@@ -207,6 +216,7 @@ def parquet_columns(
             for column in wanted:
                 if column not in known:
                     raise _no_column(name, column, known, advice)
+                _check_once(name, column, known)
             read = opened.read(columns=list(wanted))
             columns = {column: read.column(column).to_pylist() for column in wanted}
     except (pa.ArrowException, OSError, ValueError) as error:

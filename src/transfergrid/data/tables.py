@@ -20,6 +20,8 @@ from transfergrid.errors import BadInputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson", ".json", ".parquet")
+LOOKED_AT = 1000
+"""Characters at the beginning of a file by which an encoding without a mark is told."""
 SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 
@@ -136,4 +138,11 @@ def _decoded(file: Path, name: str, encoding: str, advice: Advice) -> str:
         raise BadInputError(f"there is no encoding {encoding!r}; try utf-8 or latin-1") from error
     if not text.strip():
         raise BadInputError(f"{name} is empty")
+    begin = text[:LOOKED_AT]
+    if begin.count("\0") > len(begin) // 4:  # every other character: each was two bytes
+        other = "utf-16-be" if text.startswith("\0") else "utf-16-le"
+        raise BadInputError(
+            f"{name} is no {encoding}: every other byte is zero; it looks like "
+            f"{advice.key}encoding={other}"
+        )
     return text
