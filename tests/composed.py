@@ -11,10 +11,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from transfergrid.cli import conf_dir, prepared
+from transfergrid.cli import conf_dir
 from transfergrid.composing import Composer, described, finished, read_request
 from transfergrid.plan import Asked, Plan
 from transfergrid.sweep import ask, make_plan
+from transfergrid.typed_words import prepared
 
 DEFAULTS = {
     "source": "glyph_digits",

@@ -29,6 +29,7 @@ from transfergrid.errors import BadInputError, check_key, check_known
 from transfergrid.factory import Config, locate
 from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
+from transfergrid.shipped import parameters, takes_fractions
 
 GROUPS = ("source", "strategy", "target", "training")
 SETTINGS = (
@@ -189,6 +190,8 @@ class Composer:
         """
         choices = list(axis.choices())
         options = [self.option(group, name, overrides) for name, overrides in choices]
+        for key, values in axis.inside.items():
+            check_point(key, values, options)
         for parts in range(2, _MOST_PARTS):
             called = Counter(option.name for option in options)
             options = [
@@ -337,6 +340,28 @@ def _came_to(config: Any, path: Sequence[str], typed: str) -> str:
     for key in path:
         config = config.get(key) if isinstance(config, dict) else None
     return typed if config is None else str(config)
+
+
+def check_point(key: str, values: Sequence[str], options: Sequence[Option]) -> None:
+    """Raise if `0,5` is typed for a number that need not be whole: 0.5, or 0 and 5?
+
+    Raises:
+        BadInputError: so it is; the message gives both ways out.
+    """
+    if len(values) != 2 or values[0] != "0" or not values[1].isdecimal() or "@" in key:
+        return
+    *path, name = key.split(".")[1:]
+    for option in options:
+        node: Any = option.config
+        for word in path:
+            node = node.get(word) if isinstance(node, dict) else None
+        target = str(node.get("_target_")) if isinstance(node, dict) else ""
+        known = parameters(target).get(name)
+        if known is not None and takes_fractions(known.annotation):
+            raise BadInputError(
+                f"{key}=0,{values[1]} is two values: write {key}=0.{values[1]} for one number, or "
+                f"{key}=0.0,{values[1]} for two"
+            )
 
 
 def described(value: Any) -> Any:

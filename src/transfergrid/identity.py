@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -126,7 +127,8 @@ def read_labels(value: Any) -> Labels:
         return "all"
     number = whole_number(value)
     if number is None or number < 0:
-        raise BadInputError(f"labels={value}: give 0, a whole number per class, or all")
+        told = "give 0, a whole number per class, or all"
+        raise BadInputError(f"labels={value}: {told}{_several('labels', value)}")
     return number
 
 
@@ -140,10 +142,19 @@ def read_seed(value: Any) -> int:
     if number is None or number < 0:
         told = " (as a whole number: a float this large may have been another)"
         rounded = isinstance(value, float) and value >= EXACT
-        raise BadInputError(f"seed={value}: give a whole number from 0{told if rounded else ''}")
+        told = told if rounded else _several("seed", value)
+        raise BadInputError(f"seed={value}: give a whole number from 0{told}")
     if number > LARGEST_SEED:
         raise BadInputError(f"seed={value}: give a number below 2^63, which tables can hold")
     return number
+
+
+def _several(key: str, value: Any) -> str:
+    """Say how several values are given, where a range in another notation was typed."""
+    ends = re.fullmatch(r"(\d+)\s*(?:-|–|\.\.+|\\?:|to)\s*(\d+)", str(value))
+    if ends is None or int(ends[1]) >= int(ends[2]):
+        return ""
+    return f"; for several write {key}='range({ends[1]},{int(ends[2]) + 1})', or commas"
 
 
 def cell_id(parts: Mapping[str, str | None], labels: Labels, seed: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Optional, Union
+from typing import Literal, Optional, Union, get_args
 
 HERE = Path(__file__).parent
 OURS = "transfergrid"
@@ -72,6 +72,11 @@ def parameters(target: str) -> dict[str, Parameter]:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                 return dict(_arguments(node.args))
     return {}
+
+
+def takes_fractions(annotation: object) -> bool:
+    """Return whether an annotation takes numbers that are not whole."""
+    return float in (get_args(annotation) or (annotation,))
 
 
 def _fields(line: tuple[_Class, ...]) -> dict[str, Parameter]:

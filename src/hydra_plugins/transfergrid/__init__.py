@@ -4,13 +4,26 @@ Both only hand over to `transfergrid.sweep`, so that every other Hydra app of th
 nothing for finding them.
 """
 
+import sys
 from typing import Any, Dict, List, Optional, Sequence  # noqa: UP035 (Hydra reads annotations)
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class OwnConfigs(SearchPathPlugin):
+    """Puts the folders of a user of transfergrid in front of the shipped configs."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Do nothing for other Hydra apps, which have not imported what knows of such folders."""
+        own = sys.modules.get("transfergrid.own_configs")
+        for folder in own.folders() if own else ():
+            search_path.prepend("own", f"file://{folder}", anchor="main")
 
 
 class GridSweeper(Sweeper):

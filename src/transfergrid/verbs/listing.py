@@ -15,6 +15,7 @@ from transfergrid import selecting
 from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
 from transfergrid.ledger import Ledger
+from transfergrid.own_configs import check_folder
 from transfergrid.verbs import Parser
 from transfergrid.verbs.finding import cell_lines
 
@@ -47,7 +48,10 @@ def command(arguments: Sequence[str]) -> int:
     kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
     for kind in kinds:
         check_known("kind of thing to list", kind, (*KINDS, CELLS))
-    folders = [conf_dir(), *([Path(chosen.config_dir)] if chosen.config_dir else [])]
+    folders = [conf_dir()]
+    if chosen.config_dir:
+        folders.append(Path(chosen.config_dir))
+        check_folder(folders[-1])
     for kind in kinds:
         if chosen.kind is None:
             print(f"{kind}:")

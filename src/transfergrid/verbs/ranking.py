@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfergrid import selecting, trust
-from transfergrid.cli import conf_dir, told
+from transfergrid import own_configs, selecting, trust
+from transfergrid.cli import conf_dir
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Option
+from transfergrid.typed_words import readable, told
 from transfergrid.verbs import Parser
 
 if TYPE_CHECKING:
@@ -237,12 +237,14 @@ def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[A
     from omegaconf.errors import OmegaConfBaseException
 
     GlobalHydra.instance().clear()
-    places = [f"hydra.searchpath=[{Path(config_dir).absolute()}]"] if config_dir else []
+    own = ["--config-dir", config_dir] if config_dir else []
+    typed = own_configs.use([*own, *words])
+    typed = [readable(*word.split("=", 1)) if "=" in word else word for word in typed]
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
-            yield _asked([*places, *words], hydra.config_loader)
+            yield _asked(typed, hydra.config_loader)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInputError(told(error)) from error
 
