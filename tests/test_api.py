@@ -76,6 +76,15 @@ def test_verdict_rows_are_those_of_the_command(judged, show, capsys):
     assert [look["by"] for look in judged.documents("looks")] == ["api"]
 
 
+def test_leaderboard_rows_are_those_of_the_command(judged, capsys):
+    rows = api.leaderboard_rows(judged.root)
+    with pytest.raises(SystemExit):
+        main(["table", str(judged.root), "--leaderboard", "--format", "json"])
+    typed = json.loads(capsys.readouterr().out)
+    assert [row["mean_rank"] for row in rows] == [row["mean_rank"] for row in typed]
+    assert {row["strategy"] for row in rows} >= {"scratch"}
+
+
 def test_verdict_rows_hold_the_verdicts(judged):
     verdicts, rows = api.verdicts(judged.root), api.verdict_rows(judged.root)
     assert [row["gain"] for row in rows] == [verdict.gain for verdict in verdicts]

@@ -14,6 +14,7 @@ from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.rows import Row
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.factory import config_of
@@ -24,6 +25,7 @@ from transfergrid.plan import Asked, Option
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record
 from transfergrid.report.closing import rows_of
+from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
 from transfergrid.report.sides import SIDES, side
 from transfergrid.report.verdict_exports import as_rows
 from transfergrid.selecting import Where
@@ -154,6 +156,25 @@ def verdict_rows(
         side(show, bench, found, bench.rules, "json", over=over)
     )
     return rows
+
+
+def leaderboard_rows(
+    results: str | Path = "results", *, over: str | None = None, where: str = ""
+) -> list[dict[str, Any]]:
+    """Return a plain row for each arm on each target: score, gain, verdict, rank and mean rank.
+
+    They are those of `transfergrid table --leaderboard --format json`; the look is written down.
+
+    Args:
+        results: the ledger's folder.
+        over: an exploratory baseline instead of the primary one.
+        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+
+    Raises:
+        BadInputError: there is no ledger in this folder, or nothing is meant.
+    """
+    bench, found = _judged(results, over, where)
+    return as_leaderboard_rows(leaderboards(found, bench.results, bench.outcomes))
 
 
 def curves(

@@ -171,3 +171,11 @@ def test_names_that_look_alike_are_one_and_those_that_nearly_do_are_named():
     rows = verdicts({**table, "strategy": near})
     assert len(rows) == 2
     assert "strategies 'LoRA' and 'lora' are taken for different ones" in rows[0]["notes"]
+
+
+def test_notes_speak_of_the_blocks_and_not_of_seeds():
+    table = {"strategy": ["scratch"] * 3 + ["ft"] * 3, "target": ["t"] * 6}
+    table |= {"task": list("abc") * 2, "score": [70, 60, 50, 74, 66, 55]}
+    (row,) = verdicts(table, block="task")
+    assert not any("seed" in note for note in row["notes"])
+    assert any("bad tasks up to 63 %" in note for note in row["notes"])  # 1 - .05 ** (1 / 3)

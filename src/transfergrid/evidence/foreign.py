@@ -10,6 +10,7 @@ does not say what is compared with what, and is refused. Copies of one score cou
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -175,7 +176,11 @@ def _about_blocks(verdict: Verdict, block: str) -> list[str]:
     """Return a verdict's notes; over other blocks than seeds there is no one test set."""
     if block == SEED:
         return list(verdict.notes)
-    notes = [note for note in verdict.notes if note != ONE_TEST_SET]
+    notes = [
+        re.sub(r"\bseed(?=s?\b)", lambda _: block, note)
+        for note in verdict.notes
+        if note != ONE_TEST_SET
+    ]
     if verdict.n >= FEWEST_BLOCKS:
         notes.append(f"as sure as these {block}s are drawn from those that are meant")
     elif verdict.n > 1:

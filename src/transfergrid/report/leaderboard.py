@@ -41,7 +41,7 @@ def render(
     """
     check_known("format", format, columns.FORMATS)
     if format in ("json", "csv"):
-        return columns.render(_rows(boards), (), format)
+        return columns.render(as_rows(boards), (), format)
     if not boards:
         return NOTHING
     if format == "markdown":
@@ -244,7 +244,8 @@ def _apart(board: Board) -> str:
     )
 
 
-def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+def as_rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Return a plain row for each arm and place."""
     return [
         {
             "source": line.name[0],
