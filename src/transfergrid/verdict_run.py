@@ -22,7 +22,7 @@ TABLE, HEAT_MAP = "verdicts", "heat_map"
 COUNT = "count/"
 """What precedes the kinds of verdicts, and the cells, in the keys of their counts."""
 MARKS_TOLD = (
-    "▲ better   ▼ worse   = no difference   ▷ harm ruled out   ◁ gain ruled out   ? undecided "
+    "▲ better   ▼ worse   = no difference   ► harm ruled out   ◄ gain ruled out   ? undecided "
     "(hatched)"
 )
 MORE = (

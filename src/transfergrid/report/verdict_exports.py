@@ -187,8 +187,8 @@ _IN_LATEX = {
     "…": r"\dots{}",
     "▲": r"$\bigtriangleup$",
     "▼": r"$\bigtriangledown$",
-    "▷": r"$\triangleright$",
-    "◁": r"$\triangleleft$",
+    "►": r"$\triangleright$",
+    "◄": r"$\triangleleft$",
     "\n": " ",
 }
 

@@ -22,8 +22,8 @@ _MARKS = {
     Kind.POSITIVE: "▲+",
     Kind.NEGATIVE: "▼-",
     Kind.EQUIVALENT: "≈=",
-    Kind.HARM_RULED_OUT: "▷>",
-    Kind.GAIN_RULED_OUT: "◁<",
+    Kind.HARM_RULED_OUT: "►>",
+    Kind.GAIN_RULED_OUT: "◄<",
     Kind.UNDECIDED: "??",
 }
 """Of each kind, the mark among all characters and among ASCII ones."""

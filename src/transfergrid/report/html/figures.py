@@ -24,7 +24,7 @@ WIDTH = 320
 SCALE = 4
 """Pixels of a PNG to one of the chart: some 300 to the inch at column width."""
 MARKS_TOLD = "; ".join(f"{MARKS[kind]} {SAID[kind]}" for kind in Kind) + " (hatched)"
-SHAPES_TOLD = "; ".join(f"{m} {SAID[kind]}" for m, kind in zip("▲▼■▶◀●", Kind, strict=True))
+SHAPES_TOLD = "; ".join(f"{m} {SAID[kind]}" for m, kind in zip("▲▼■►◄●", Kind, strict=True))
 COLUMNS = (
     *("target", "labels", "source", "strategy", "baseline", "verdict", "gain", "low", "high"),
     *("p", "p_corrected", "n", "mean", "baseline_mean", "seconds", "all_seconds", "cells"),

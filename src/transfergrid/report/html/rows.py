@@ -21,8 +21,8 @@ MARKS = {
     Kind.POSITIVE: "▲",
     Kind.NEGATIVE: "▼",
     Kind.EQUIVALENT: "=",
-    Kind.HARM_RULED_OUT: "▷",
-    Kind.GAIN_RULED_OUT: "◁",
+    Kind.HARM_RULED_OUT: "►",
+    Kind.GAIN_RULED_OUT: "◄",
     Kind.UNDECIDED: "?",
 }
 """What stands for a verdict wherever colour alone would."""
