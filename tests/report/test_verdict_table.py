@@ -10,8 +10,10 @@ import pytest
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.report import verdict_words
+from transfergrid.report.foreseen import sees
 from transfergrid.report.verdict_exports import in_latex
 from transfergrid.report.verdict_legend import Notes
 from transfergrid.report.verdict_table import FORMATS, render
@@ -306,3 +308,79 @@ def test_letters_of_a_row_are_in_order():
     both = replace(NEGATIVE, notes=("two", "one"))
     text = render([replace(POSITIVE, notes=("one",)), both, UNDECIDED])
     assert line_of(text, "l2_sp").endswith("negative ab")
+
+
+# Ruled out, two seeds, constants -----------------------------------------------------------------
+
+NO_HARM = replace(
+    POSITIVE, strategy="bss", verdict=Kind.HARM_RULED_OUT, gain=0.6, low=-0.8, high=2.0,
+    harm_ruled_out=True, unseen_bad_seed_rate_95=0.45,
+)  # fmt: skip
+NO_GAIN = replace(NO_HARM, strategy="dann", verdict=Kind.GAIN_RULED_OUT, gain=-0.9, high=0.4)
+
+
+@pytest.mark.parametrize(("ascii_only", "marks"), [(False, "►◄"), (True, "><")])
+def test_what_is_ruled_out_has_a_mark_a_word_and_a_meaning(ascii_only, marks):
+    text = render([NO_HARM, NO_GAIN], ascii_only=ascii_only, width=100)
+    assert line_of(text, "bss").rstrip().endswith(f"{marks[0]} harm ruled out")
+    assert line_of(text, "dann").rstrip().endswith(f"{marks[1]} gain ruled out")
+    flat = " ".join(text.split())
+    assert f"{marks[0]} no loss of 1 or more, be there a gain or not" in flat
+    assert "2 comparisons: in 1 harm is ruled out, in 1 a gain is ruled out." in flat
+
+
+def test_the_summary_counts_what_is_ruled_out_between_no_difference_and_undecided():
+    grid = [POSITIVE, POSITIVE, NEGATIVE, NO_HARM, NO_HARM, NO_GAIN, UNDECIDED]
+    assert verdict_words.summary(grid).startswith(
+        "7 comparisons: 2 helped, 1 hurt (negative transfer), in 2 harm is ruled out, in 1 a gain "
+        "is ruled out, 1 undecided"
+    )
+
+
+@pytest.mark.parametrize("format", ["markdown", "latex", "csv", "json"])
+def test_every_export_has_the_words(format):
+    text = render([NO_HARM, NO_GAIN], format)
+    assert "harm ruled out" in text
+    assert "gain ruled out" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(2, 9, "2 to 9 more seeds"), (1, 1, "1 more seed"), (7, None, "7 to over 1,000 more seeds")],
+)
+def test_a_forecast_of_seeds_has_a_range(low, high, told):
+    one = replace(UNDECIDED, seeds_needed=5, seeds_needed_low=low, seeds_needed_high=high)
+    assert sees(one) == f"sees ≥ 5.7; {told}"
+    assert sees(replace(one, seeds_for_harm=3)).endswith("; 3 to rule out harm")
+    assert "rule out" not in sees(replace(one, seeds_for_harm=6))
+
+
+def test_two_seeds_that_cannot_tell_say_so_and_no_interval_is_wider_than_the_metric():
+    two = replace(UNDECIDED, n=2, gain=10.0, low=-118.0, high=139.0, se=10.0, detectable=8e17)
+    text = render([two, replace(two, strategy="x", low=None, high=None)])
+    assert "two seeds cannot tell" in text
+    assert "e+17" not in text
+    for name in ("lp_ft", "x "):
+        assert "+10.0 [-100.0, +100.0]" in line_of(text, name)
+    raw = json.loads(render([two], "json"))[0]  # programs get what was computed
+    assert (raw["low"], raw["high"], raw["detectable"]) == (-118.0, 139.0, 8e17)
+
+
+def test_a_constant_gain_and_a_single_seed_say_so_where_an_interval_would_stand():
+    constant = replace(UNDECIDED, gain=-13.7, low=None, high=None, se=None, constant=True)
+    assert "-13.7 [constant]" in line_of(render([constant]), "lp_ft")
+    single = replace(constant, n=1, constant=False)
+    assert "-13.7 [one seed]" in line_of(render([single]), "lp_ft")
+
+
+def test_marks_of_collapses_share_a_letter_whatever_their_numbers():
+    rates = [(0.051, 0.26), (0.12, 0.45)]
+    rows = [
+        replace(POSITIVE, strategy=f"s{i}", break_rate=rate, collapse_rate_95=possible)
+        for i, (rate, possible) in enumerate(rates)
+    ]
+    rows = noted([*rows, replace(POSITIVE, strategy="s2")])
+    assert "would not stand if 5 % of seeds collapsed, and up to 26 % may" in rows[0].notes
+    text = told(rows)
+    assert "a: would not stand if 5 to 12 % of seeds collapsed, and up to 26 to 45 % may" in text
+    assert [Notes(rows).letters(row) for row in rows] == ["a", "a", ""]

@@ -36,7 +36,7 @@ from transfergrid.evidence.further_seeds import (
     why_none,
 )
 from transfergrid.evidence.intervals import THIS_MODEL, Estimate
-from transfergrid.evidence.skew import is_skewed
+from transfergrid.evidence.skew import is_constant, is_skewed
 from transfergrid.evidence.standing import Standing
 
 ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
@@ -266,6 +266,8 @@ def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
     """Return why the data cannot decide whatever they say, if so."""
     if estimate.scope == THIS_MODEL:
         return "one seed: it speaks of these two models only"
+    if estimate.se is None and not is_constant(gains):
+        return "no variation between test items: nothing tells how sure it is"
     if estimate.se is None:
         return f"{constant(len(gains))}: a fact of this test set, and nothing tells of another one"
     if is_skewed(gains):

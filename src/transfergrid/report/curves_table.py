@@ -15,7 +15,7 @@ from transfergrid.evidence.curves.results import Curve, NoCurve
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
-from transfergrid.report.words import ASCII, UNICODE, Symbols
+from transfergrid.report.words import ASCII, UNICODE, Symbols, ends
 
 FORMATS = ("table", "markdown", "csv", "json")
 _SPACE = 2
@@ -88,6 +88,7 @@ def sections(curves: Iterable[Curve]) -> list[list[Curve]]:
 
 def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     """Return the tables of one section."""
+    writer = writer.of(curves[0].unit)
     axis = curves[0].against
     first, last = curves[0].points[0].x, curves[0].points[-1].x
     at = "{:.4g} a class" if axis is Axis.LABELS else "step {:.4g}"
@@ -105,7 +106,7 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
         Block(
             f"Area: gain in mean score {over}; transfer ratio, above chance",
             ("area", "(A_TL - A_0) / A_0"),
-            [(writer.gain(c.measures.area.gain), writer.gain(c.measures.transfer_ratio, 2))
+            [(writer.gain(c.measures.area.gain), writer.signed(c.measures.transfer_ratio, 2))
              for c in curves],
         ),
         Block(
@@ -148,7 +149,8 @@ def _beside_cell(curve: Curve, writer: Writer) -> str:
     if point is None or point.gain is None:
         return writer.symbols.nothing
     mark = writer.mark(point.gain_low, point.gain_high)
-    interval = writer.interval(point.gain_low, point.gain_high, 1, True)
+    low, high = ends(point.gain_low, point.gain_high, curve.unit) or (None, None)
+    interval = writer.interval(low, high, 1, True)
     return f"{mark} {number(point.gain, 1, True)} {interval}".rstrip()
 
 

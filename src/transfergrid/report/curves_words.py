@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from string import ascii_lowercase
 
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.evidence.curves.measures import Axis, Measure, Sides
 from transfergrid.evidence.curves.results import Curve
-from transfergrid.report.words import Symbols, budget
+from transfergrid.report.words import Symbols, budget, ends
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
@@ -37,13 +38,23 @@ class Writer:
     Args:
         symbols: the characters there are.
         legend: takes what does not fit into a cell.
+        unit: of the scores; no gain in per cent is shown to be larger than there can be.
     """
 
-    def __init__(self, symbols: Symbols, legend: Legend) -> None:
-        self.symbols, self.legend = symbols, legend
+    def __init__(self, symbols: Symbols, legend: Legend, unit: str = "") -> None:
+        self.symbols, self.legend, self.unit = symbols, legend, unit
 
-    def gain(self, found: Measure, digits: int = 1) -> str:
+    def of(self, unit: str) -> Writer:
+        """Return the writer of scores in another unit, with the same legend."""
+        return Writer(self.symbols, self.legend, unit)
+
+    def gain(self, found: Measure) -> str:
         """Write a gain with where its interval lies, as in "▲ +3.1 [+0.4, +5.8]"."""
+        low, high = ends(found.low, found.high, self.unit) or (found.low, found.high)
+        return self.signed(replace(found, low=low, high=high))
+
+    def signed(self, found: Measure, digits: int = 1) -> str:
+        """Write a number with where its interval lies."""
         return f"{self.mark(found.low, found.high)} {self.measure(found, digits, signed=True)}"
 
     def mark(self, low: float | None, high: float | None) -> str:

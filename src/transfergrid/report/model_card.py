@@ -11,7 +11,7 @@ from transfergrid.evidence.intervals import wilson
 from transfergrid.keeping import why_kept
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
-from transfergrid.report.words import number
+from transfergrid.report.words import ends, number
 
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
@@ -130,9 +130,9 @@ def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
     found = gain(arm, [r for r in records if r.id in partners], ledger.predictions)
     if found.n > 1 and found.mean is not None:
         shown = f"{found.mean:+.1f} points"
-        if found.low is not None and found.high is not None:
-            ends = f"[{found.low:+.1f}, {found.high:+.1f}]"
-            shown += f" (95 % {ends}, for new {found.scope}, uncorrected)"
+        if both := ends(found.low, found.high, unit(record.metric)):
+            interval = f"[{both[0]:+.1f}, {both[1]:+.1f}]"
+            shown += f" (95 % {interval}, for new {found.scope}, uncorrected)"
         yield f"Over the {found.n} seeds in the ledger this way of adapting gains {shown}."
 
 

@@ -22,7 +22,7 @@ from transfergrid.report.curves_words import Legend, Writer
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import Section, Table
 from transfergrid.report.html.rows import MARKS, NO_SOURCE
-from transfergrid.report.words import UNICODE, number
+from transfergrid.report.words import UNICODE, ends, number
 
 ARM = ("target", "labels", "source", "strategy")
 MOST_LINES = 150
@@ -130,8 +130,8 @@ def extremes(inside: Sequence[PartGain]) -> str:
 
 
 def _part(part: PartGain) -> str:
-    ends = [number(end, "%", signed=True) for end in (part.low, part.high) if end is not None]
-    between = f" [{', '.join(ends)}]" if ends else ""
+    shown = ends(part.low, part.high, "%") or ()
+    between = f" [{', '.join(number(end, '%', signed=True) for end in shown)}]" if shown else ""
     return f"{number(part.gain, '%', signed=True)}{between}"
 
 
@@ -180,8 +180,11 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
 def _change(change: Change | None) -> str | None:
     if change is None or change.change is None:
         return None
-    ends = [number(end, "%", signed=True) for end in (change.low, change.high) if end is not None]
-    return number(change.change, "%", signed=True) + (f" [{', '.join(ends)}]" if ends else "")
+    told = number(change.change, "%", signed=True)
+    shown = ends(change.low, change.high, "%")
+    if shown is None:
+        return told
+    return f"{told} [{', '.join(number(end, '%', signed=True) for end in shown)}]"
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
