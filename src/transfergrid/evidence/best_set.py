@@ -18,8 +18,8 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.skew import ENOUGH_SEEDS
 
-MOST_ARMS = 40
-"""Of more arms the pairs are too many to compare while somebody waits."""
+MOST_PAIRS = 5_000
+"""Pairs of arms that are compared while somebody waits."""
 
 
 def best_set(
@@ -32,37 +32,48 @@ def best_set(
         read: gives a cell's predictions.
         alpha: the error with which the best arm may be thrown out.
     """
-    pairs = p_worse(arms, read)
     others = max(len(arms) - 1, 1)
+    pairs = p_worse(arms, read, alpha / others)
     least = [min((p for (a, _), p in pairs.items() if a == i), default=1.0)
              for i in range(len(arms))]  # fmt: skip
     return [others * p > alpha for p in least]
 
 
 def p_worse(
-    arms: Sequence[Mapping[int, Result]], read: Read | None
+    arms: Sequence[Mapping[int, Result]], read: Read | None, above: float = 1.0
 ) -> dict[tuple[int, int], float]:
     """Return by ordered pair the one-sided p that the first is worse than the second.
 
     A pair is absent where nothing can be told: no block in common, or a single one.
+
+    Args:
+        arms: as for `best_set`.
+        read: as for `best_set`.
+        above: a p that is larger need not be exact: test items, which are dear, could only make it
+            larger still.
     """
     found = {}
     for a, b in combinations(range(len(arms)), 2):
         shared = sorted(arms[a].keys() & arms[b].keys())
-        tests = _tests([(arms[a][seed], arms[b][seed]) for seed in shared], read)
+        tests = _tests([(arms[a][seed], arms[b][seed]) for seed in shared], read, above)
         if tests:
             found[a, b] = max(_below(one, 1.0) for one in tests)
             found[b, a] = max(_below(one, -1.0) for one in tests)
     return found
 
 
-def _tests(pairs: Sequence[tuple[Result, Result]], read: Read | None) -> list[Estimate]:
+def _tests(
+    pairs: Sequence[tuple[Result, Result]], read: Read | None, above: float
+) -> list[Estimate]:
     """Return the estimates of the difference that can tell anything."""
     if not pairs:
         return []
-    whole = estimated(pairs, read)
     few = [over_blocks(block_gains(pairs))] if 1 < len(pairs) < ENOUGH_SEEDS else []
-    return [one for one in (whole, *few) if one.se is not None and one.scope != THIS_MODEL]
+    few = [one for one in few if one.se is not None]
+    if few and min(_below(few[0], 1.0), _below(few[0], -1.0)) > above:
+        return few
+    whole = estimated(pairs, read)
+    return [*few, *([whole] if whole.se is not None and whole.scope != THIS_MODEL else [])]
 
 
 def _below(estimate: Estimate, sign: float) -> float:

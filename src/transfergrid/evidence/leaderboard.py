@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.best_set import MOST_ARMS, best_set
+from transfergrid.evidence.best_set import MOST_PAIRS, best_set
 from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.gains import points, unit
 from transfergrid.evidence.outcomes import Read
@@ -149,10 +149,13 @@ def _with_best(
 ) -> dict[Name, dict[Place, Entry]]:
     """Return the arms with what may be the best one of each place."""
     found = {name: dict(entries) for name, entries in arms.items()}
-    for place in {place for entries in arms.values() for place in entries}:
-        there = [name for name, entries in arms.items() if place in entries]
-        if len(there) > MOST_ARMS:
-            continue
+    named: defaultdict[Place, list[Name]] = defaultdict(list)
+    for name, entries in arms.items():
+        for place in entries:
+            named[place].append(name)
+    if sum(len(there) * (len(there) - 1) // 2 for there in named.values()) > MOST_PAIRS:
+        return found
+    for place, there in named.items():
         inside = [arms[name][place] for name in there]
         alpha = min((e.verdict.level for e in inside if e.verdict), default=ALPHA)
         kept = best_set([entry.cells for entry in inside], read, alpha)

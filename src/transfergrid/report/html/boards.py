@@ -16,6 +16,9 @@ from transfergrid.report.html.rows import MARKS
 from transfergrid.report.html.sections import ARM, arm, limited, told
 from transfergrid.report.words import number
 
+MOST_OPEN = 40
+"""Lines from which on a leaderboard is folded."""
+
 
 def leaders(boards: Sequence[Board]) -> Section | None:
     """Return the leaderboard, where there is more than one arm to rank."""
@@ -50,7 +53,9 @@ def _table(board: Board) -> Table:
         for line, names in zip(board.lines, called, strict=True)
     )
     columns = ("rank", *("strategy", "source")[: len(called[0])], *places)
-    return Table(columns=columns, rows=rows, caption=said.title(board), folded=False)
+    return Table(
+        columns=columns, rows=rows, caption=said.title(board), folded=len(rows) > MOST_OPEN
+    )
 
 
 def _cell(entry: Entry | None, usual: int) -> str:
