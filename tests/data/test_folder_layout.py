@@ -94,6 +94,25 @@ def test_what_archives_wrap_is_unwrapped(tmp_path):
     assert (found.pool, found.test) == (("seg_train/seg_train",), ("seg_test/seg_test",))
 
 
+@pytest.mark.parametrize("test", ["test", "val", "test_images"])
+def test_splits_without_class_folders_are_no_classes(tmp_path, test):
+    root = made(tmp_path, "train/1.png", "train/2.png", f"{test}/1.png")
+    refused(f"has {', '.join(sorted(['train', test]))}, and no folders of classes", root)
+
+
+def test_images_and_what_belongs_to_them_are_no_classes(tmp_path):
+    root = made(tmp_path, "Images/1.png", "masks/1.png")
+    refused("Images, masks, which are no classes", root)
+
+
+def test_a_folder_of_images_that_is_all_there_is_is_unwrapped(tmp_path):
+    root = splits(tmp_path, "images")
+    assert find_layout("photos", root, 0.2).pool == ("images",)
+    root = splits(tmp_path / "b", "train/images", "test/images")
+    found = find_layout("photos", root, None)
+    assert (found.pool, found.test) == (("train/images",), ("test/images",))
+
+
 def test_one_class_with_folders_says_where_the_classes_may_be(tmp_path):
     made(tmp_path, "2019/cat/1.png", "2019/dog/1.png")
     with pytest.raises(BadInputError, match=r"only one class: 2019; .*target.root=.*/2019$"):

@@ -183,6 +183,24 @@ def test_images_of_any_size_are_decoded_when_they_are_read(tmp_path):
         assert (image.shape[1] - 7) % 2 == label
 
 
+def test_large_images_stay_on_disk_until_they_are_read(tmp_path):
+    features = datasets.Features({"picture": datasets.Image(), "label": CLASSES})
+    files = [png(i, (100 + i, 90)) for i in range(6)]
+    assert min(map(len, files)) > 16_384
+    columns = {
+        "picture": [{"bytes": file, "path": None} for file in files],
+        "label": [0, 1] * 3,
+    }
+    part = datasets.Dataset.from_dict(columns, features=features)
+    found = loaded(HuggingFaceImages(folder=saved(tmp_path / "l", train=part), test_split=0.4))
+    for examples in (found.pool, found.test):
+        assert not any(isinstance(kept, bytes) for kept in examples.stored)
+        for image in everything(examples):
+            expected = np.asarray(Image.open(io.BytesIO(files[image.shape[1] - 100])))
+            np.testing.assert_array_equal(image, expected)
+    assert len(found.pool) + len(found.test) == 6
+
+
 def test_a_broken_image_is_found_before_anything_runs(tmp_path):
     rows = images(6, 0).to_dict()
     rows["picture"][2]["bytes"] = b"no image"

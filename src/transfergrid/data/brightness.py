@@ -208,7 +208,10 @@ def _check_kind(kind: str, parts: Mapping[str, Sequence[Depth]], scale: Scale) -
         white = _white_of_files(kind, whole)
         scales = {depth.high <= 1 for depth in every} if kind == FLOATS else set()
         if white is None or len(scales) > 1:
-            raise BadInputError(_unclear(f"{len(every)} images of {kind}", whole))
+            raise BadInputError(
+                f"{len(every)} images of {kind} lie in {_span(whole)}, which does not say what is "
+                f"white: {_way_out(whole)}"
+            )
     if kind != COLOURS:
         for name, depths in parts.items():
             _check_levels(f"images of {kind} in {name}", _together(depths), scale, len(depths))
@@ -241,7 +244,10 @@ def white_of_arrays(parts: Mapping[str, Depth]) -> float:
         return white
     for name, depth in parts.items():
         if _white_of_arrays([depth]) is None:
-            raise BadInputError(_unclear(f"{name} ({depth.kind})", depth))
+            raise BadInputError(
+                f"{name} ({depth.kind}) must lie in 0 to 255 or 0 to 1 to say what is white, not "
+                f"in {_span(depth)}: {_way_out(depth)}"
+            )
     found = ", ".join(f"{name} lies in {_span(depth)}" for name, depth in parts.items())
     raise BadInputError(f"{found}: {ONE_SCALE}")
 
@@ -288,12 +294,9 @@ def _check_levels(name: str, depth: Depth, scale: Scale, n_images: int) -> None:
     )
 
 
-def _unclear(what: str, found: Depth) -> str:
+def _way_out(found: Depth) -> str:
     black = f"target.darkest={found.low:g} " if found.low < 0 else ""
-    return (
-        f"{what} must lie in 0 to 255 or 0 to 1 for white to be clear, not in {_span(found)}: "
-        f"say it, as in {black}target.brightest={_likely(found)}"
-    )
+    return f"say it, as in {black}target.brightest={_likely(found)}"
 
 
 def _span(depth: Depth) -> str:

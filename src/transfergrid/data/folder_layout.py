@@ -26,6 +26,8 @@ _FILLERS = (
     *("pictures", "photos", "samples", "folder", "seg"),
 )
 """Words that may stand beside them and say nothing."""
+_ANSWERS = ("mask", "masks", "label", "labels", "annotation", "annotations", "csv", "metadata")
+"""Folders of what belongs to images."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def find_layout(spelled: str, root: Path, test_split: float | str | None) -> Lay
     """Find the splits' folders below a root that has folders.
 
     `train` is a split only if its folders look like classes: it may be a kind of vehicle. A folder
-    that holds nothing but one of its own name, as archives unpack, stands for that one.
+    that holds nothing but one of its own name, as archives unpack, or one named data or images,
+    stands for that one.
 
     Raises:
         BadInputError: there is nothing to test on, or two things, or nothing to train on, or it
@@ -84,6 +87,7 @@ def find_layout(spelled: str, root: Path, test_split: float | str | None) -> Lay
     roles = _one_family(spelled, root, found)
     if not any(role.split == "train" for role in roles.values()):
         _check_no_orphans(spelled, root, found)
+        _check_are_no_parts(spelled, found)
         _check_are_classes(spelled, root, found)
         return _flat_layout(spelled, base, test_split)
     return _split_layout(spelled, root, found, roles, test_split)
@@ -121,12 +125,13 @@ def _below(base: str, name: str) -> str:
 
 
 def _unwrapped(root: Path, split: str, name: str) -> str:
-    """Return a folder, or the one inside it that is all it holds and has its name."""
+    """Return a folder, or the one inside it that is all it holds and has its name, or none."""
     inner = folders(root, split)
-    alone = len(inner) == 1 and not _images_in(root / split)
-    if alone and inner[0] == name and folders(root, _below(split, name)):
-        return _unwrapped(root, _below(split, name), name)
-    return split
+    if len(inner) != 1 or _images_in(root / split):
+        return split
+    within = _below(split, inner[0])
+    says_nothing = inner[0] == name or inner[0].lower() in _FILLERS
+    return _unwrapped(root, within, name) if says_nothing and folders(root, within) else split
 
 
 def check_test_split(test_split: object, kind: str = "folder") -> None:
@@ -190,6 +195,25 @@ def _check_no_orphans(spelled: str, root: Path, found: Mapping[str, str]) -> Non
         folders(root, place) for place in found.values()
     ):
         raise BadInputError(f"{spelled} has no train folder, only {', '.join(sorted(found))}")
+
+
+def _check_are_no_parts(spelled: str, found: Mapping[str, str]) -> None:
+    """Raise if names of folders say that they are splits, or images and what belongs to them.
+
+    Raises:
+        BadInputError: they are no classes, and there are none below them either.
+    """
+    splits = {role.split for name in found if (role := role_of(name)) is not None and not role.of}
+    if {"train", "test"} <= splits or {"train", "validation"} <= splits:
+        here = (
+            f"{spelled} has {named(list(found))}, and no folders of classes in what is to train on"
+        )
+        raise BadInputError(f"{here}: sort the images into such, or use target=image_table")
+    if {name.lower() for name in found} <= {*_FILLERS, *_ANSWERS}:
+        here = f"{spelled} has {named(list(found))}, which are no classes"
+        raise BadInputError(
+            f"{here}: give target.root of a folder of classes, or target=image_table"
+        )
 
 
 def _check_are_classes(spelled: str, root: Path, found: Mapping[str, str]) -> None:

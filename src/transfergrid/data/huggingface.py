@@ -21,7 +21,7 @@ from transfergrid.data.group_names import check_alike
 from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits
 from transfergrid.data.outline import Outline, outlined
-from transfergrid.data.stored_images import StoredImages
+from transfergrid.data.stored_images import SMALL, Stored, StoredImages
 from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_layout import Choice, choose_splits
 from transfergrid.data.table_rows import (
@@ -312,7 +312,7 @@ class HuggingFaceImages(HuggingFaceData):
         if type(split.features[column]).__name__ != "Image":
             raise BadInputError(f"column {column!r} holds no images")
         raw = split.cast_column(column, Image(decode=False)).select_columns([column])
-        return [_stored(row[column], i, column) for i, row in enumerate(raw)]
+        return [_input(Stored(raw, i, column)) for i in range(len(raw))]
 
     def _examples(
         self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
@@ -320,10 +320,10 @@ class HuggingFaceImages(HuggingFaceData):
         return StoredImages(values, labels, groups, scale_of(self.darkest, self.brightest))
 
 
-def _stored(value: Any, row: int, column: str) -> Input:
-    """Return an image as its bytes, or as the file that they are in."""
-    kept = (value or {}).get("bytes") or (value or {}).get("path")
-    if not kept:
-        raise BadInputError(f"row {row} has nothing in column {column!r}")
-    content = kept if isinstance(kept, bytes) else Path(kept).read_bytes()
-    return Input(kept, (sha256(content).hexdigest(),))
+def _input(image: Stored) -> Input:
+    """Return an image as its bytes, the file that they are in, or its place in the table."""
+    found = image.get()
+    if not found:
+        raise BadInputError(f"row {image.place} has nothing in column {image.column!r}")
+    content = found if isinstance(found, bytes) else Path(found).read_bytes()
+    return Input(image if len(found) > SMALL else found, (sha256(content).hexdigest(),))

@@ -226,7 +226,8 @@ class ImageFolder(Domain):
         if lost:
             raise BadInputError(f"{self.root}: all images of class {lost[0]!r} are broken")
         if not test.names:
-            raise BadInputError(f"{self.root} has no images to test on")
+            told = [f"{self.root} has no images to test on", *self._listing().unused()]
+            raise BadInputError("; not used are ".join(told[:2]))
 
 
 def _files(names: Iterable[str], splits: tuple[str, ...]) -> Files:

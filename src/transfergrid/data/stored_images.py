@@ -1,10 +1,12 @@
-"""Images that lie in memory as the bytes of their files."""
+"""Images that lie in a table as the bytes of their files."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +15,36 @@ from transfergrid.data.brightness import PLAIN, Depth, Scale
 from transfergrid.data.domain import DecodedExamples
 from transfergrid.data.images import decode, depth_of, may_be_deep
 
+SMALL = 16 * 2**10
+"""Bytes of an image's file up to which it is kept in memory."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image's place in a table of the datasets library, which reads from disk."""
+
+    rows: Any
+    place: int
+    column: str
+
+    def get(self) -> bytes | str:
+        """Return the bytes of its file, or the file's name."""
+        value = self.rows[self.place][self.column] or {}
+        found: bytes | str = value.get("bytes") or value.get("path") or ""
+        return found
+
 
 class StoredImages(DecodedExamples):
-    """Images as bytes in memory, or in files, that are decoded when they are read."""
+    """Images that are decoded when they are read."""
 
     def __init__(
         self,
-        stored: Sequence[bytes | str],
+        stored: Sequence[bytes | str | Stored],
         labels: NDArray[np.int64],
         groups: NDArray[np.str_] | None,
         scale: Scale = PLAIN,
     ) -> None:
-        """Keep bytes or paths; labels and groups are (len(stored),)."""
+        """Keep bytes, paths or places; labels and groups are (len(stored),)."""
         self.stored, self.labels, self.groups = stored, labels, groups
         self.scale = scale
 
@@ -41,6 +61,7 @@ class StoredImages(DecodedExamples):
     def _opened(self, place: int) -> tuple[Path | io.BytesIO, str]:
         """Return where an image is, and what errors call it."""
         kept = self.stored[place]
+        kept = kept.get() if isinstance(kept, Stored) else kept
         if isinstance(kept, str):
             return Path(kept), kept
         return io.BytesIO(kept), f"{len(kept)} bytes of example {place}"
