@@ -395,3 +395,12 @@ def test_columns_are_renamed_by_pairs():
         renamed(["scor=acc"])
     with pytest.raises(BadInputError, match="score=NAME"):
         renamed(["score"])
+
+
+def test_parts_of_a_whole_have_a_unit_and_points_of_unknown_kind_none():
+    shares = of_arms(scratch=[0.61, 0.72], finetune=[0.8, 0.71])
+    points = {**shares, "score": [100 * score for score in shares["score"]]}
+    units = [verdicts(shares), verdicts(points), verdicts(points, unit="percent")]
+    assert [rows[0]["unit"] for rows in units] == ["%", "", "%"]
+    written = {**points, "score": [f"{score:.0f}%" for score in points["score"]]}
+    assert verdicts(written)[0]["unit"] == "%"

@@ -60,6 +60,8 @@ class Foreign:
     """What a number of labels counts; see `foreign_columns.BUDGETS`."""
     block: str = SEED
     """What the runs of a block share."""
+    parts: frozenset[str] = frozenset()
+    """The targets whose scores are parts of a whole, in per cent."""
 
 
 def verdicts(
@@ -166,6 +168,7 @@ def judge_table(
             notes=(*_about_blocks(verdict, table.block), *table.notes),
             labels_are=table.labels_are,
             block=table.block,
+            unit="%" if verdict.target in table.parts else verdict.unit,
             scope=verdict.scope if table.block == SEED or verdict.n < 2 else f"{table.block}s",
         )
         for verdict in found
@@ -205,7 +208,7 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     _check_unique(read.runs)
     _check_placebos(read, columns)
     baselines = _Baselines(read.runs, columns.baseline)
-    scales, note = scales_of(read.runs, columns)
+    scales, note, parts = scales_of(read.runs, columns)
     results = {}
     for run in read.runs:
         result = _result(run, baselines, columns, scales[run.scale], "source" in read.has)
@@ -213,7 +216,10 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     _check_compared(results, columns.baseline, read)
     notes = [*read.notes, note, *baselines.notes(), *_alike(read.runs)]
     told = tuple(note for note in notes if note)
-    return Foreign(list(results.values()), told, columns.labels_are, columns.block or SEED)
+    shown = {run.target for run in read.runs if run.scale in parts}
+    shown -= {run.target for run in read.runs if run.scale not in parts}
+    block = columns.block or SEED
+    return Foreign(list(results.values()), told, columns.labels_are, block, frozenset(shown))
 
 
 def _alike(runs: Sequence[Run]) -> list[str]:

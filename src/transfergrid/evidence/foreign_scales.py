@@ -22,10 +22,13 @@ NEAR = 1.25
 """A run is a slip of its unit if, in per cent, it would lie within this factor of its arm."""
 
 
-def scales_of(runs: Sequence[Run], columns: TableColumns) -> tuple[dict[str, float], str]:
+def scales_of(
+    runs: Sequence[Run], columns: TableColumns
+) -> tuple[dict[str, float], str, frozenset[str]]:
     """Return by what each target's scores are multiplied to be a result's, and how they are read.
 
-    Each target is read by itself: a table may hold one in per cent and another in shares of 1.
+    And the targets whose scores are parts of a whole for sure: no gain goes beyond it. Each target
+    is read by itself: a table may hold one in per cent and another in shares of 1.
 
     Raises:
         BadInputError: the unit of a target is not clear, or not the one that was said.
@@ -40,7 +43,15 @@ def scales_of(runs: Sequence[Run], columns: TableColumns) -> tuple[dict[str, flo
     unit = 0.01 if columns.metric in SHARES else 1.0  # results in shares lie in 0 to 1
     scales = {t: unit * (100.0 if found == SHARE else 1.0) for t, found in units.items()}
     scored = {target for target, there in by_target.items() if _scored(there)}
-    return scales, _read_as({target: units[target] for target in sorted(scored)})
+    parts = frozenset(t for t, there in by_target.items() if _is_part(there, units[t], columns))
+    return scales, _read_as({target: units[target] for target in sorted(scored)}), parts
+
+
+def _is_part(runs: Sequence[Run], unit: str, columns: TableColumns) -> bool:
+    """Return whether scores are shares or per cent, and no points of any other kind."""
+    written = all(run.percent for run, _ in _scored(runs))
+    said = columns.unit_of(runs[0].scale) == PERCENT
+    return unit == SHARE or (unit == PERCENT and (written or said))
 
 
 def _scored(runs: Sequence[Run]) -> list[tuple[Run, float]]:

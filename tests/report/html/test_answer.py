@@ -235,3 +235,11 @@ def test_what_is_not_compared_is_not_undecided():
     found = counts(small_report(verdicts=(verdict("a"), nothing)))
     assert (found.kinds[Kind.UNDECIDED], found.not_compared, found.aside) == (0, 1, 0)
     assert sum(found.kinds.values()) == 1
+
+
+def test_the_interval_of_the_best_goes_no_further_than_per_cent_can():
+    wide = {"se": 9.0, "df": 1, "n": 2}
+    found = answer(
+        verdict("birds", validation=90.0, **wide), verdict("insects", validation=80.0), cells={}
+    )
+    assert "[-100.0, +100.0] for the best of 2" in found.sentence

@@ -14,7 +14,7 @@ from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, si
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.record import Labels
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.words import number
+from transfergrid.report.words import ends, number
 
 Place = tuple[str, Labels]
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
@@ -129,11 +129,11 @@ def _candidate(name: str, scores: Mapping[int, float], here: Verdict, better: fl
 
 def interval_told(verdict: Verdict, among: int) -> str:
     """Write the gain's interval, simultaneous over the arms among which it was chosen."""
-    low, high = simultaneous(verdict, among)
-    if low is None or high is None:
+    found = ends(*simultaneous(verdict, among), verdict.unit, verdict.se)
+    if found is None:
         return ""
-    ends = ", ".join(number(end, verdict.unit, signed=True) for end in (low, high))
-    return f" [{ends}]" + (f" for the best of {among}" if among > 1 else "")
+    told = ", ".join(number(end, verdict.unit, signed=True) for end in found)
+    return f" [{told}]" + (f" for the best of {among}" if among > 1 else "")
 
 
 def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place) -> str:
