@@ -293,7 +293,7 @@ def test_what_is_missing_failed_single_constant_or_skewed_is_said_in_words(tmp_p
         cells.change([cell], baseline=replace(cell.baseline, id=f"{cell.seed:016x}"))
     found, text = noted(capsys, cells, tmp_path)
     assert "2 of 5 seeds without a baseline's score" in found["unpaired"]
-    assert "no variation between seeds" in found["constant"]
+    assert "constant, the same gain in all 5 seeds: a fact of this test set" in found["constant"]
     assert "skewed: one of 5 seeds stands apart" in found["skewed"]
     assert "one seed: it speaks of these two models only" in found["single"]
     assert "nothing to compare: no seed in which arm and baseline have a score" in found["without"]
@@ -342,7 +342,8 @@ def test_flips_are_shown_with_what_makes_them_flip(results, capsys):
     assert all({"verdict", "other_gain", "other_low", "other_high"} <= set(row) for row in found)
     text = shown(capsys, results, "--show", "flips")
     assert "▲ to ▼" in text
-    assert "▲ positive, ▼ negative, ≈ equivalent, ? undecided" in flat(text)
+    marks = "▲ positive, ▼ negative, ≈ equivalent, ► harm ruled out, ◄ gain ruled out, ? undecided"
+    assert marks in flat(text)
     assert shown(capsys, results, "--show", "flips", "--format", "markdown").startswith("| target")
 
 
