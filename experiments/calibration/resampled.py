@@ -23,7 +23,7 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_resamples,
     wilson,
 )
-from transfergrid.evidence.scoring import item_variance, macro_f1
+from transfergrid.evidence.scoring import item_variances, macro_f1
 
 SIMULATIONS, ITEMS = 1_000, 360
 CLASSES = np.array([0.4, 0.3, 0.2, 0.1])
@@ -63,10 +63,11 @@ def simulated(noise: Noise, n: int) -> list[tuple[Estimate, NDArray[np.float64]]
             ]
             once = np.ones((noise.items, 1), dtype=np.float32)
             gains = np.array([float(macro_f1(a, once)[0] - macro_f1(b, once)[0]) for a, b in pairs])
-            variance = item_variance(pairs, "macro_f1")
-            if variance is not None:
-                crossed = over_blocks_and_resamples(100 * gains, 1e4 * variance, noise.items)
-                found.append((crossed, 100 * gains))
+            variances = item_variances(pairs, "macro_f1")
+            if variances is not None:
+                found.append(
+                    (over_blocks_and_resamples(100 * gains, variances.scaled(1e4)), 100 * gains)
+                )
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from transfergrid.evidence.intervals import SEEDS_AND_GROUPS
 from transfergrid.evidence.skew import ENOUGH_SEEDS, is_skewed
 from transfergrid.evidence.standing import Standing
 
@@ -15,6 +16,7 @@ ENDLESS = 10**12
 SURE = 0.8
 """How often a range of seeds holds the number that the true noise would ask for."""
 MORE_ITEMS = "more seeds would not do: it takes more test items"
+MORE_GROUPS = "more seeds would not do: it takes more groups of test items"
 TOO_MANY = f"{MOST_SEEDS:,} more seeds would not show so small a gain, nor one of the margin"
 
 
@@ -86,4 +88,6 @@ def why_none(standing: Standing, effect: float, level: float, power: float) -> s
     For want of test items only where endless seeds would leave too much, which comes of items.
     """
     left = standing.reach(ENDLESS, level, power)
-    return MORE_ITEMS if left is not None and left > effect else TOO_MANY
+    if left is None or left <= effect:
+        return TOO_MANY
+    return MORE_GROUPS if standing.estimate.scope == SEEDS_AND_GROUPS else MORE_ITEMS

@@ -14,7 +14,6 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.intervals import (
     THIS_MODEL,
     Estimate,
-    ItemVariances,
     in_groups,
     over_blocks,
     over_blocks_and_clusters,
@@ -230,7 +229,5 @@ def _resampled(
     found = item_variances(said, pairs[0][0].metric.name, together)
     if found is None:
         return over_blocks(gains)
-    scale = points(pairs[0][0].metric) ** 2
-    scaled = ItemVariances(scale * found.by_block, scale * found.of_mean, found.items)
-    estimate = over_blocks_and_resamples(gains, scaled)
+    estimate = over_blocks_and_resamples(gains, found.scaled(points(pairs[0][0].metric) ** 2))
     return estimate if together is None else in_groups(estimate)

@@ -158,6 +158,10 @@ class ItemVariances(NamedTuple):
     items: int
     """Test items, or clusters of them, that are drawn."""
 
+    def scaled(self, by: float) -> ItemVariances:
+        """Return them in another unit: `by` is the square of how many of it make one."""
+        return ItemVariances(by * self.by_block, by * self.of_mean, self.items)
+
     @property
     def left(self) -> float:
         """Return the C of `over_blocks_and_items`: what is left after block and item, over nN.

@@ -325,7 +325,7 @@ def _declared(data: ReportData) -> str:
         "with ten). Likewise the notes say where collapses that the runs so far cannot exclude "
         "would undo a verdict.",
         "Gains are paired by seed. Where predictions of each test item are kept, the interval "
-        "covers new seeds and new test items.",
+        "covers new seeds and new test items, or new groups of them (patients, authors, films).",
         *data.declaration,
     ]
     listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
