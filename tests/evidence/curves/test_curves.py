@@ -9,7 +9,12 @@ from curve_records import study
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_TEST_SET
+from transfergrid.evidence.intervals import (
+    SEEDS_AND_GROUPS,
+    SEEDS_AND_ITEMS,
+    THIS_TEST_SET,
+    over_blocks_and_clusters,
+)
 from transfergrid.record import Metric, Scores
 
 
@@ -30,6 +35,26 @@ def test_a_curve_holds_both_arms_at_every_budget():
     assert len(curve.cells) == len(curve.baseline_cells) == 6
     gaps = [100 - 100 * cell.score for cell in records if cell.names.source]
     assert curve.overfitting.arm.value == pytest.approx(np.mean(gaps))
+
+
+def test_of_clusters_a_curve_counts_what_the_clusters_gain():
+    records, kept = study()
+    items = len(next(iter(kept.values())).labels)
+    of = np.arange(items) // 5
+    said = {name: one._replace(clusters=of) for name, one in kept.items()}
+    curve = only(label_curves(records, said.__getitem__))
+    assert curve.scope == SEEDS_AND_GROUPS
+    at_two = {cell.id: cell for cell in records if cell.labels == 2}
+    arms = [cell for cell in at_two.values() if cell.names.source]
+    gains = [
+        100.0 * (kept[cell.id].correct().astype(float) - kept[cell.baseline.id].correct())
+        for cell in sorted(arms, key=lambda cell: cell.seed)
+    ]
+    expected = over_blocks_and_clusters(np.stack(gains), of.astype(np.int32))
+    shown = curve.points[0]
+    assert (shown.gain, shown.gain_low, shown.gain_high) == pytest.approx(
+        (expected.mean, *expected.interval())
+    )
 
 
 def test_without_predictions_intervals_speak_of_this_test_set():
