@@ -243,3 +243,22 @@ def test_the_interval_of_the_best_goes_no_further_than_per_cent_can():
         verdict("birds", validation=90.0, **wide), verdict("insects", validation=80.0), cells={}
     )
     assert "[-100.0, +100.0] for the best of 2" in found.sentence
+
+
+def test_what_is_ruled_out_is_said_in_the_sentence_and_counted():
+    no_harm = verdict("birds", verdict=Kind.HARM_RULED_OUT, gain=0.6, validation=85.0)
+    no_gain = verdict("insects", verdict=Kind.GAIN_RULED_OUT, gain=-0.6, validation=80.0)
+    found = answer(no_harm, no_gain)
+    assert found.kind is Kind.HARM_RULED_OUT
+    assert "no loss of 1 or more, whether it helps or not: +0.6 points" in found.sentence
+    report = small_report(verdicts=(no_harm, no_gain))
+    assert counts(report).kinds[Kind.HARM_RULED_OUT] == 1
+    (line,) = summary(report)
+    told = "neither to help nor to hurt; of 2 arms, harm is ruled out in 1 and a gain"
+    assert told in line
+
+
+def test_an_undecided_arm_says_how_many_seeds_as_a_range():
+    one = verdict("birds", verdict=Kind.UNDECIDED, validation=85.0, seeds_needed=5)
+    found = answer(replace(one, seeds_needed_low=2, seeds_needed_high=9))
+    assert found.sentence.endswith("; 2 to 9 more seeds would tell.")

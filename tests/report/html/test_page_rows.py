@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_report import ATTACK, small_report, verdict
 
+from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html.rows import NO_SOURCE, front, page_rows, payload, source_names
 
 costs = st.floats(0.1, 100)
@@ -64,3 +65,12 @@ def test_rows_lead_to_their_cells():
     for row in found["rows"]:
         assert len(row["cells"]) == len(row["gains"]) == len(row["seeds"])
         assert all(cell in found["cells"] for cell in row["cells"] + row["baseline_cells"])
+
+
+def test_what_is_drawn_stays_within_the_metric_and_what_is_ruled_out_has_its_mark():
+    wide = verdict("a", gain=10.0, low=-118.0, high=139.0, detectable=8e17, n=2)
+    harm = verdict("b", verdict=Kind.HARM_RULED_OUT, gain=0.6)
+    first, second = page_rows([wide, harm], {})
+    assert (first["low"], first["high"]) == (-100, 100)
+    assert "detectable" not in first
+    assert (second["mark"], second["verdict"]) == ("►", "harm ruled out")

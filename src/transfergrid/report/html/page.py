@@ -138,8 +138,8 @@ def _counts(found: Counts, data: ReportData) -> str:
         Kind.POSITIVE: "proven to help",
         Kind.NEGATIVE: "proven to hurt: negative transfer",
         Kind.EQUIVALENT: f"no difference beyond ±{data.rules.margin:g} points",
-        Kind.HARM_RULED_OUT: f"harm ruled out: no loss of {data.rules.margin:g} points or more",
-        Kind.GAIN_RULED_OUT: f"gain ruled out: no gain of {data.rules.margin:g} points or more",
+        Kind.HARM_RULED_OUT: f"harm ruled out: if a loss, one of less than {_points(data)}",
+        Kind.GAIN_RULED_OUT: f"gain ruled out: if a gain, one of less than {_points(data)}",
         Kind.UNDECIDED: _undecided(found),
     }
     tiles = "".join(
@@ -160,6 +160,11 @@ def _counts(found: Counts, data: ReportData) -> str:
         f"of these losses stand.{aside}</p>{_warnings(found)}"
         f'<p class="how">{_HOW_ANSWERED}</p>'
     )
+
+
+def _points(data: ReportData) -> str:
+    margin = data.rules.margin
+    return f"{margin:g} point{'s' if margin != 1 else ''}"
 
 
 def _warnings(found: Counts) -> str:
