@@ -1,6 +1,11 @@
-"""Every notebook runs from top to bottom, and prints what its text says it does."""
+"""Every notebook runs from top to bottom, and prints what it was committed with.
+
+After a change that they show: jupyter execute --inplace notebooks/*.ipynb
+"""
 
 import os
+import re
+from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,8 +45,34 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     place = {"metadata": {"path": tmp_path / "notebooks"}}
     NotebookClient(notebook, timeout=600, resources=place).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    printed = "".join(
-        output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
+    kept = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    told = [printed(cell) for cell in notebook.cells]
+    assert [word for word in NOTEBOOKS[name] if word not in "".join(told)] == []
+    for before, now, cell in zip(map(printed, kept.cells), told, kept.cells, strict=True):
+        assert alike(before, now) > 0.9, cell.source
+        assert kinds(cell) == kinds(notebook.cells[kept.cells.index(cell)])
+
+
+def printed(cell):
+    """Return what a cell printed or showed, as text."""
+    return "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for output in cell.get("outputs", [])
     )
-    assert [told for told in NOTEBOOKS[name] if told not in printed] == []
+
+
+def kinds(cell):
+    """Return of what kinds a cell's outputs are, such as pictures."""
+    return {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+
+
+def alike(before, now):
+    """Return how alike two texts are, word by word; numbers differ from machine to machine."""
+    words = [re.findall(r"[^\W\d_]{2,}", text) for text in (before, now)]
+    return SequenceMatcher(None, *words, autojunk=False).ratio()
+
+
+def test_what_differs_is_seen():
+    table = "resnet18 finetune +3.1 [+1.0, +5.2] positive"
+    assert alike(table, table.replace("3.1", "2.9")) == 1
+    assert alike(table, "Traceback (most recent call last)") < 0.3
