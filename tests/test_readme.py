@@ -84,13 +84,13 @@ def photos(tmp_path_factory):
     """Photos of two classes in folders, the same in a table with patients, and weights."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
-    rows = ["path,finding,patient"]
+    rows = ["path,finding,patient,hospital"]
     for number in range(24):
         kind = ("clear", "shadow")[number % 2]
         (folder / "photos" / kind).mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 128, (40, 52, 3), dtype=np.uint8) + np.uint8(64 * (number % 2))
         Image.fromarray(pixels).save(folder / "photos" / kind / f"{number}.png")
-        rows.append(f"photos/{kind}/{number}.png,{kind},p{number // 3}")
+        rows.append(f"photos/{kind}/{number}.png,{kind},p{number // 3},h{number % 4 // 2}")
     (folder / "scans.csv").write_text("\n".join(rows))
     network = timm.create_model("mobilenetv3_small_050", num_classes=7)
     save_file(network.state_dict(), folder / "mobilenetv3.safetensors")
@@ -104,9 +104,9 @@ def test_own_images(photos):
 
 
 def test_own_images_in_a_table_with_groups(photos):
-    printed = shown("target.group_column=patient", photos, *SHORT, SMALL)
+    printed = shown("target.group_column=hospital", photos, *SHORT, SMALL)
     assert re.search(r"^scans\S* · 5 labels a class", printed, re.M)
-    assert re.search(r"^scans\S* in p\d · ", shown("table results --by-group", photos), re.M)
+    assert re.search(r"^scans\S* in h\d · ", shown("table results --by-group", photos), re.M)
 
 
 @pytest.fixture(scope="module")
