@@ -27,16 +27,26 @@ def check_arguments(cls: Any, parameters: Mapping[str, Parameter], values: dict[
     Raises:
         BadInputError: a value does not fit.
     """
-    for name, value in values.items():
-        if name not in parameters:  # caught by **kwargs
-            continue
-        allowed = list(_allowed(_resolved(cls, parameters[name].annotation)))
+    named = {name: parameters[name] for name in values if name in parameters}  # else **kwargs
+    annotations = {name: resolved(cls, known.annotation) for name, known in named.items()}
+    check_plain(cls.__qualname__, annotations, values)
+
+
+def check_plain(called: str, annotations: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise unless each value fits its annotation, where that is made of plain types.
+
+    Raises:
+        BadInputError: a value does not fit what the class that is so `called` takes.
+    """
+    for name, annotation in annotations.items():
+        allowed, value = list(allowed_kinds(annotation)), values[name]
         if allowed and None not in allowed and not any(_fits(value, kind) for kind in allowed):
             words = " or ".join(dict.fromkeys(_word(kind) for kind in allowed))
-            raise BadInputError(f"{cls.__qualname__} takes {name}={words}, not {value!r}")
+            raise BadInputError(f"{called} takes {name}={words}, not {value!r}")
 
 
-def _resolved(cls: Any, annotation: Any) -> Any:
+def resolved(cls: Any, annotation: Any) -> Any:
+    """Return an annotation of a class's constructor as a type; Any if it cannot be resolved."""
     if annotation is Parameter.empty:
         return Any
     if not isinstance(annotation, str):
@@ -49,12 +59,12 @@ def _resolved(cls: Any, annotation: Any) -> Any:
         return Any
 
 
-def _allowed(annotation: Any) -> Iterator[Any]:
+def allowed_kinds(annotation: Any) -> Iterator[Any]:
     """Yield the plain types and the one-value literals of an annotation; None for another kind."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         for part in get_args(annotation):
-            yield from _allowed(part)
+            yield from allowed_kinds(part)
     elif origin is Literal:
         for value in get_args(annotation):
             yield Literal[value]

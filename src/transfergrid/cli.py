@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 from transfergrid import own_configs
@@ -20,7 +22,9 @@ from transfergrid.typed_words import (
     told,
     verb_first,
 )
+from transfergrid.verbs import fitting
 
+HELP = {"--help", "-h"}
 VERBS = {
     "verdicts": "transfergrid.verbs.verdicts",
     "report": "transfergrid.verbs.reporting",
@@ -130,13 +134,25 @@ def _hydra(words: list[str]) -> int:
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     warnings.filterwarnings("error", r"provider=.* is not available", UserWarning)
     try:
-        with hearing(warn):
+        with hearing(warn), _fitting_help() if HELP & set(words) else nullcontext():
             decorate(_never)()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise BadInputError(told(error)) from error
     except UserWarning as error:
         raise BadInputError(f"hydra.searchpath: {error}") from error
     return 0
+
+
+@contextmanager
+def _fitting_help() -> Iterator[None]:
+    """Cut what Hydra prints as help, whose lists of options may be of any length."""
+    shown = io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield
+    finally:  # it may leave by an exit of its own
+        for line in shown.getvalue().strip().splitlines():
+            print(fitting(line, shutil.get_terminal_size().columns))
 
 
 def _never(config: object) -> None:

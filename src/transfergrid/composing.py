@@ -29,6 +29,7 @@ from transfergrid.errors import BadInputError, check_key, check_known
 from transfergrid.factory import Config, locate
 from transfergrid.fingerprints import is_packaged
 from transfergrid.plan import Option
+from transfergrid.refusals import check_config
 from transfergrid.shipped import parameters, takes_fractions
 
 GROUPS = ("source", "strategy", "target", "training")
@@ -192,6 +193,8 @@ class Composer:
         options = [self.option(group, name, overrides) for name, overrides in choices]
         for key, values in axis.inside.items():
             check_point(key, values, options)
+        for option in options:
+            check_config(option.config)  # before torch is there, for what can be told without it
         for parts in range(2, _MOST_PARTS):
             called = Counter(option.name for option in options)
             options = [

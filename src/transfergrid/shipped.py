@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Optional, Union, get_args
+from typing import Any, Literal, Optional, Union, get_args
 
 HERE = Path(__file__).parent
 OURS = "transfergrid"
@@ -27,7 +27,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a constructor: its annotation as a type, None if that is not a plain one."""
+    """One argument of a constructor: its annotation as a type, Any if that is not a plain one."""
 
     annotation: object
     required: bool
@@ -74,6 +74,15 @@ def parameters(target: str) -> dict[str, Parameter]:
     return {}
 
 
+def constructors(target: str) -> list[ast.FunctionDef]:
+    """Return the constructors of a shipped class and of ours that it inherits from, nearest first.
+
+    Those of dataclasses are not written down, and not among them.
+    """
+    body = [node for kind in _line(target) for node in kind.node.body]
+    return [n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+
+
 def takes_fractions(annotation: object) -> bool:
     """Return whether an annotation takes numbers that are not whole."""
     return float in (get_args(annotation) or (annotation,))
@@ -102,7 +111,7 @@ def _arguments(told: ast.arguments) -> Iterator[tuple[str, Parameter]]:
 def _plain(annotation: ast.expr | None) -> object:
     names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)} if annotation else {""}
     if annotation is None or not names <= _KINDS.keys():
-        return None
+        return Any
     return eval(ast.unparse(annotation), {"__builtins__": {}}, dict(_KINDS))  # of our own files
 
 

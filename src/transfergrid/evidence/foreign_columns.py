@@ -17,21 +17,22 @@ PER_CLASS, TOTAL = "class", "total"
 BUDGETS = (PER_CLASS, TOTAL, PERCENT)
 """What a number of labels counts."""
 HELP = """\
-A table holds one run a row (CSV, TSV, JSON lines, JSON, Parquet, markdown; - reads
-standard input):
-  strategy      how it was trained; a row with strategy `scratch` is the baseline,
-                whatever its source (--baseline names another)
+A table holds one run a row (CSV, TSV, JSON lines, JSON, Parquet, markdown; -
+reads standard input):
+  strategy      how it was trained; a row with strategy `scratch` is the
+                baseline, whatever its source (--baseline names another)
   target        what it was tested on
-  seed          the seed block that it shares with its baseline; a number or a name
-  score         on the test set; blank: a failed run. Up to 1 reads as shares, else
-                as per cent; --unit says it
+  seed          the seed block that it shares with its baseline; a number or
+                a name
+  score         on the test set; blank: a failed run. Up to 1 reads as shares,
+                else as per cent; --unit says it
   source        what was transferred; blank for an arm without any (optional)
   architecture  a baseline serves arms of its own architecture (optional)
   labels        target labels a class, a number or `all` (optional)
-Other columns are left aside. --column score=acc reads the score from column acc.
+Other columns are left aside. --column score=acc reads the score from acc.
 A column for each target, strategy or seed: --wide target; two rows of headings:
---wide target,seed. No seeds: --block task compares within each task; --fill seed=0
-if each arm ran once.
+--wide target,seed. No seeds: --block task compares within each task;
+--fill seed=0 if each arm ran once.
 """
 
 

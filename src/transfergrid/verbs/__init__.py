@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shutil
+import textwrap
 from typing import Any, NoReturn
 
 from transfergrid import trust
@@ -23,6 +26,15 @@ class _Allow(argparse.Action):
         trust.allow(str(values))
 
 
+def fitting(line: str, width: int) -> str:
+    """Return a line in several where it is too long, the later ones below its second column."""
+    if len(line) <= width:
+        return line
+    columns = re.match(r"\s*(usage: |\S+\s{2,})?", line)
+    hanging = " " * (columns.end() if columns else 0)
+    return textwrap.fill(line, width, subsequent_indent=hanging, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """Reads the words behind a verb; what it cannot read is bad input like any other.
 
@@ -39,6 +51,11 @@ class Parser(argparse.ArgumentParser):
             help="import strategies of your own from this module, where results or a model name "
             "them; may be repeated",
         )
+
+    def format_help(self) -> str:
+        """Return the help with no line longer than the terminal, epilogs as written included."""
+        width = shutil.get_terminal_size().columns
+        return "".join(f"{fitting(line, width)}\n" for line in super().format_help().splitlines())
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage."""
