@@ -122,3 +122,15 @@ def test_the_place_of_other_hydra_apps_is_left_alone(own):
     own_configs.use([])
     with loader() as made:
         assert "own" not in {place.provider for place in made.get_search_path().get_path()}
+
+
+def test_broken_yaml_is_a_line_with_its_place(tmp_path, capsys):
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "tabbed.yaml").write_text("_target_: a.B\n\tx: 1\n")
+    with pytest.raises(SystemExit) as left:
+        main(["--config-dir", str(tmp_path), "strategy=tabbed"])
+    own_configs.use([])
+    told = capsys.readouterr().err
+    assert (left.value.code, told.count("\n")) == (2, 1)
+    assert "broken YAML" in told
+    assert 'tabbed.yaml", line 2' in told

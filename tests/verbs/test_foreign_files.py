@@ -20,11 +20,14 @@ from transfergrid.cell_config import CellConfig, identified
 from transfergrid.cli import VERBS, main
 from transfergrid.errors import BadInputError
 from transfergrid.factory import build, config_of
+from transfergrid.fingerprints import existing
 from transfergrid.identity import digest
 from transfergrid.keeping import MODEL, WEIGHTS
 from transfergrid.ledger import Ledger
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Data, Names, Parts, Reference, Scores, Status
+from transfergrid.sources.timm import TimmArchitecture
+from transfergrid.sources.transformers_models import read_config
 from transfergrid.tracking import NoTracker, SafeTracker, WandbTracker
 from transfergrid.trust import ForeignNameError
 from transfergrid.verbs import tracking_done
@@ -390,3 +393,14 @@ def test_whoever_holds_an_object_vouches_for_its_class(own, monkeypatch):
 def test_names_that_are_none(here, name):
     with pytest.raises(BadInputError, match="give the name of a module"):
         trust.allow([name])
+
+
+def test_files_that_libraries_would_open_by_themselves(tmp_path):
+    options = {"checkpoint_path": "evil.pth"}
+    with pytest.raises(BadInputError, match=r"checkpoint_path: weights are read by source\.file"):
+        TimmArchitecture("resnet18", options=options).check()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "timm_wrapper"}))
+    with pytest.raises(BadInputError, match="give source=timm"):
+        read_config(tmp_path, {}, "it")
+    with pytest.raises(BadInputError, match="no such package"):
+        existing("package:__main__/x")
