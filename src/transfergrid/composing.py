@@ -282,8 +282,8 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
     try:
         node = OmegaConf.to_container(whole[group], resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        key = str(error.full_key or _first_line(error))
-        raise BadInputError(f"{choice} also needs {key}=...") from error
+        missing = [f"{group}.{key}=..." for key in sorted(OmegaConf.missing_keys(whole[group]))]
+        raise BadInputError(f"{choice} also needs {' '.join(missing)}") from error
     except OmegaConfBaseException as error:
         raise BadInputError(f"{choice}: {_first_line(error)}") from error
     assert isinstance(node, dict)

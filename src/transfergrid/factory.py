@@ -108,6 +108,6 @@ def config_of(component: Any) -> Any:
     else:
         values = dict(component.hparams)
     described = {"_target_": target_of(type(component)), **config_of(values)}
-    trust.vouch({"_target_": described["_target_"]})
+    trust.vouch(described)
     about = getattr(type(component), "about", None)
     return {**described, "about": about()} if about else described

@@ -24,6 +24,9 @@ from typing import Any
 from transfergrid.errors import BadInputError
 from transfergrid.shipped import HERE, OURS, file_of, is_part
 
+NAMING = ("_target_", "_imports_")
+"""Keys whose values name code: of a part to build, and of what a part imports itself."""
+
 _named: dict[str, None] = {}
 """Dotted names of the user's, in the order in which he gave them."""
 
@@ -104,13 +107,14 @@ def check_found(target: str, found: object) -> None:
 
 
 def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the key and the value of every `_target_` in a config, however deep."""
+    """Yield the key and the value of every `_target_` and `_imports_` in a config, however deep."""
     waiting = [(prefix, config)]
     while waiting:
         place, node = waiting.pop()
         if isinstance(node, Mapping):
-            if node.get("_target_") is not None:
-                yield _joined(place, "_target_"), node["_target_"]
+            for key in NAMING:
+                if node.get(key) is not None:
+                    yield _joined(place, key), node[key]
             waiting += [(_joined(place, key), value) for key, value in node.items()]
         elif isinstance(node, (list, tuple)):
             waiting += [(_joined(place, i), value) for i, value in enumerate(node)]

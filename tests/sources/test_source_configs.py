@@ -16,6 +16,10 @@ CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {
     "timm": ["source.model=resnet18"],
     "torchvision": ["source.model=resnet18"],
+    "own_network": [
+        *("source.network=mine.net", "source.file=weights.pth", "source.size=32"),
+        *("source.mean=[0.5]", "source.std=[0.5]"),
+    ],
     "checkpoint": ["source.model=resnet18", "source.file=weights.pth"],
 }
 NAMES = sorted(path.stem for path in (CONF / "source").glob("*.yaml"))

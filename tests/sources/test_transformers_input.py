@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from small_models import described, pretrained, rewritten
+import small_models
+from small_models import FAMILIES, SHARED, described, pretrained, rewritten
 from transfergrid.errors import BadInputError
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 
@@ -180,3 +181,42 @@ class TestDownload:
         with pytest.raises(BadInputError, match=r"me/bert: 404 Client Error\. Without") as error:
             TransformersArchitecture("me/bert", revision="v2").place()
         assert "\n" not in str(error.value)
+
+
+UNMASKED = {
+    "fnet": SHARED,
+    "convbert": SHARED | {"embedding_size": 16, "head_ratio": 1},
+    "funnel": {"d_model": 16, "block_sizes": [1, 1], "n_head": 2, "d_head": 8, "d_inner": 24},
+}
+"""Fourier transform, convolution and pooling over all places, padding among them."""
+
+
+@pytest.mark.parametrize("family", UNMASKED)
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_models_that_mix_padding_into_texts_are_refused(tmp_path, monkeypatch, family, pooling):
+    monkeypatch.setitem(small_models.FAMILIES, family, UNMASKED[family])
+    folder = described(tmp_path, family)
+    with pytest.raises(BadInputError, match=f"{family} ignores which tokens are padding") as error:
+        TransformersArchitecture(folder=str(folder), pooling=pooling).build()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_text_has_one_embedding_whoever_shares_its_batch(tmp_path, family):
+    """All that are built keep what the others are refused for."""
+    backbone = TransformersArchitecture(folder=str(described(tmp_path, family))).build().eval()
+    texts = ["the cat", "why is the sky so blue, what a fine film this is"]
+    made = backbone.preprocess
+    alone, beside = (
+        backbone.embed(made.finish(made.prepare(some), "none", None))[0]
+        for some in (texts[:1], texts)
+    )
+    torch.testing.assert_close(alone, beside, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_takes_no_few_tokens_is_refused_in_one_line(tmp_path, monkeypatch):
+    uneven = SHARED | {"num_landmarks": 4, "segment_means_seq_len": 64}
+    monkeypatch.setitem(small_models.FAMILIES, "nystromformer", uneven)
+    folder = described(tmp_path, "nystromformer")
+    with pytest.raises(BadInputError, match="nystromformer cannot be run on a few tokens"):
+        TransformersArchitecture(folder=str(folder)).build()

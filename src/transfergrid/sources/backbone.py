@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Inputs: TypeAlias = Tensor | dict[str, Tensor]
 Granularity: TypeAlias = Literal["fine", "coarse"]
+_ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)
+"""What networks raise on inputs that they were not made for, beside what says so."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Backbone(nn.Module, ABC):
         try:
             with evaluating(self), torch.no_grad():
                 return tuple(self.embed(self.example()).shape)
-        except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+        except (RuntimeError, ValueError, AssertionError, LookupError, *_ODD) as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             shape = self.image_shape
             pixels = f"images of {shape[-1]} pixels" if shape else "its own example inputs"

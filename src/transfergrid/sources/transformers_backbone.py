@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 LENGTH = 5
 """Tokens of example inputs."""
+TOKENS = 50
+"""Different tokens of texts to compare; every vocabulary has so many, or nearly."""
+COMPANY = 1e-3
+"""Share of the largest value that company may change: far above rounding."""
 SANE = 10**6
 """Tokenizers without a limit name a number beyond this."""
 _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
@@ -28,6 +34,8 @@ _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
 
 class TextBackbone(LayeredBackbone):
     """A text encoder or decoder."""
+
+    preprocess: TextPreprocess
 
     def __init__(
         self, network: nn.Module, architecture: str, preprocess: TextPreprocess, pooling: str
@@ -63,12 +71,53 @@ class TextBackbone(LayeredBackbone):
         _check_vocabulary(tokenizer, config, folder)
         network, notes = transformers_models.network(made, config, files, name, pooler=False)
         longest = _max_length(architecture.max_length, network, tokenizer, name)
-        pooling = _pooling(architecture.pooling, network)
+        with _running(name):
+            pooling = _pooling(architecture.pooling, network)
         told = [model_folder.content(folder), dict(architecture.options), longest, pooling]
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
         backbone.notes |= notes
+        with _running(name):
+            backbone.check_company(name)
         return backbone
+
+    def check_company(self, name: str) -> None:
+        """Raise unless a text's tokens are the same alone and beside a longer text.
+
+        Models that mix all places of an input whatever its mask says (FNet's Fourier transform,
+        ConvBERT's convolutions, Funnel's pooling) answer by who shares the batch.
+
+        Raises:
+            BadInputError: it is not; `name` is for the message.
+        """
+        length = min(self.preprocess.max_length, 2 * LENGTH)
+        short = max(1, length // 2)
+        with evaluating(self), torch.no_grad():
+            beside, alone = (
+                self.network(
+                    **self.arguments(self.unpacked(self._texts(lengths)))
+                ).last_hidden_state[0, :short]
+                for lengths in ([short, length], [short])
+            )
+        if (beside - alone).abs().max() <= COMPANY * alone.abs().max():
+            return
+        config: Any = self.network.config
+        raise BadInputError(
+            f"{name}: {config.model_type} ignores which tokens are padding: a text's "
+            "embedding would depend on who shares its batch; take another model"
+        )
+
+    def _texts(self, lengths: list[int]) -> dict[str, Tensor]:
+        """Return texts of so many tokens, none of which is the one for padding."""
+        padding, device = self.preprocess.padding, next(self.parameters()).device
+        most = self.network.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        places = torch.arange(max(lengths), device=device).repeat(len(lengths), 1)
+        mask = (places < torch.tensor(lengths, device=device).unsqueeze(1)).long()
+        tokens = (places + padding + 1) % max(2, min(most, TOKENS))
+        tokens = torch.where(tokens == padding, (tokens + 1) % most, tokens)
+        zeros = torch.zeros_like(tokens)
+        known = {"input_ids": torch.where(mask == 1, tokens, padding), "attention_mask": mask}
+        return {name: known.get(name, zeros) for name in self.preprocess_names}
 
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """See `LayeredBackbone.unpacked`."""
@@ -127,6 +176,16 @@ def pooled(output: Any, parts: tuple[Tensor, ...], how: str) -> Tensor:
     real = mask.unsqueeze(-1).to(hidden.dtype)
     mean: Tensor = (hidden * real).sum(1) / real.sum(1).clamp(min=1)
     return mean
+
+
+@contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Say in one line that a network of transformers cannot be run as this program runs it."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInputError(f"{name} cannot be run on a few tokens: {reason}") from error
 
 
 def _pooling(pooling: str, network: nn.Module) -> str:

@@ -1,0 +1,29 @@
+"""A user's own network as a backbone."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from torch import Tensor, nn
+
+from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.torchvision_backbone import TorchvisionBackbone
+
+
+class OwnBackbone(TorchvisionBackbone):
+    """A plain torch network up to what its classifier takes; see `TorchvisionBackbone`."""
+
+    former_names = ()
+    ways = MappingProxyType(
+        {
+            "size": "source.size={}",
+            "channels": "source.architecture.channels={}",
+        }
+    )
+
+    def __init__(
+        self, network: nn.Module, architecture: str, preprocess: ImagePreprocess, name: str
+    ) -> None:
+        """Take the classifier off a network, and wrap what is left."""
+        super().__init__(network, architecture, preprocess)
+        self.title = name

@@ -1,0 +1,90 @@
+"""A network of a user's own, in plain torch, as a backbone: nothing is written around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.errors import BadInputError
+from transfergrid.sources.image_architecture import check_image_inputs
+from transfergrid.sources.source import Architecture
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfergrid.sources.backbone import Backbone
+
+WAY = "source.network=MODULE.NAME, a class or function of yours that returns the network"
+
+
+@dataclass(frozen=True)
+class OwnNetwork(Architecture):
+    """A network for images that a user's own class or function returns.
+
+    Its last linear layer (or convolution) is its classifier, which is taken off; its blocks are
+    found as those of torchvision's networks are.
+
+    Attributes:
+        network: `{"_imports_": "my_module.my_function"}`; see `trust` for why it is written so.
+        size: of the square inputs in pixels.
+        mean: of the images that its weights were trained on, in 0 to 1, one value or one a channel.
+        std: their spread, likewise.
+        channels: of the inputs.
+        options: arguments of the class or function.
+    """
+
+    network: Mapping[str, str]
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    channels: int = 3
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """The dotted name of the class or function."""
+        return str(self.network.get("_imports_"))
+
+    @property
+    def name(self) -> str:
+        """The class's or function's name."""
+        return self.target.rpartition(".")[2]
+
+    def check(self) -> None:
+        """See `Architecture.check`."""
+        check_image_inputs(self.size, self.mean, self.std)
+        if not isinstance(self.options, Mapping):
+            raise BadInputError(f"source.architecture.options must be keys, not {self.options!r}")
+        if type(self.channels) is not int or self.channels < 1:
+            raise BadInputError(f"channels must be a whole number, not {self.channels!r}")
+
+    def build(self) -> Backbone:
+        """See `Architecture.build`."""
+        from transfergrid.sources.image_backbone import for_channels
+        from transfergrid.sources.images import ImagePreprocess
+        from transfergrid.sources.own_backbone import OwnBackbone
+
+        self.check()
+        mean, std = (for_channels(values, self.channels) for values in (self.mean, self.std))
+        preprocess = ImagePreprocess((self.size, self.size), self.channels, mean, std, "bilinear")
+        text = f"{self.target} {dict(self.options)} {self.size} {self.channels}"
+        return OwnBackbone(self._made(), text, preprocess, self.name)
+
+    def _made(self) -> nn.Module:
+        from torch import nn
+
+        from transfergrid.factory import locate
+
+        made_by = locate(self.target)
+        try:
+            made = made_by(**self.options)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BadInputError(
+                f"{self.target} cannot be called with {dict(self.options)}: {reason}; its "
+                "arguments are source.architecture.options={key: value}"
+            ) from error
+        if not isinstance(made, nn.Module):
+            raise BadInputError(f"{self.target} returns no torch network: give {WAY}")
+        return made
