@@ -29,6 +29,10 @@ NEEDED = {
     "timm": ["source.model=resnet18"],
     "torchvision": ["source.model=resnet18"],
     "checkpoint": ["source.model=resnet18", "source.file=weights.safetensors"],
+    "own_network": [
+        *("source.network=mine.net", "source.file=weights.safetensors", "source.size=32"),
+        *("source.mean=[0.5]", "source.std=[0.5]"),
+    ],
     "image_folder": ["target.root=photos"],
     "arrays": ["target.file=scans.npz"],
     "image_table": ["target.file=scans.csv"],

@@ -227,6 +227,7 @@ class Composer:
             value = described(override.value())
             other = isinstance(value, dict) and "_target_" in value  # not more of the same part
             OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
+        _drop_unused(whole[group])
         config = _resolved(whole, group, choice[0])
         trust.vouch(config)  # typed, or in a file of the user's own
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
@@ -278,12 +279,24 @@ class Composer:
             return self._load([f"+{o}" if o in plain else o for o in choice])
 
 
+def _drop_unused(node: DictConfig) -> None:
+    """Ask for no shortcut whose place was taken: a part of the user's own has no `model`."""
+    written = OmegaConf.to_yaml(node)
+    for key in (node.get("about") or {}).get("shortcuts", ()):
+        if OmegaConf.is_missing(node, key) and not re.search(rf"\$\{{\.+{key}\}}", written):
+            node[key] = None
+
+
 def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
     try:
         node = OmegaConf.to_container(whole[group], resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        missing = [f"{group}.{key}=..." for key in sorted(OmegaConf.missing_keys(whole[group]))]
-        raise BadInputError(f"{choice} also needs {' '.join(missing)}") from error
+        lacking = [
+            f"{group}.{key}" for key in whole[group] if OmegaConf.is_missing(whole[group], key)
+        ]
+        lacking = lacking or [str(error.full_key or _first_line(error))]
+        told = " ".join(f"{key}=..." for key in lacking)
+        raise BadInputError(f"{choice} also needs {told}") from error
     except OmegaConfBaseException as error:
         raise BadInputError(f"{choice}: {_first_line(error)}") from error
     assert isinstance(node, dict)

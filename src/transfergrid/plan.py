@@ -125,7 +125,8 @@ class Cell:
 
 def architecture_name(architecture: Config) -> str:
     """Return the short name of an architecture: of the model, of its folder, or of its kind."""
-    named = architecture.get("name") or architecture.get("model")
+    own = (architecture.get("network") or {}).get("_imports_", "").rpartition(".")[2]
+    named = architecture.get("name") or architecture.get("model") or own
     folder = str(architecture.get("folder") or "")
     place = folder.removeprefix(PACKAGE).partition("/")[0] if is_packaged(folder) else folder
     kind = str(architecture["_target_"]).rpartition(".")[0].rpartition(".")[2]

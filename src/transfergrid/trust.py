@@ -103,7 +103,10 @@ def check_found(target: str, found: object) -> None:
         return
     defined_in = found.__module__ if isinstance(found, type) else ""
     if not any(_lies_in(defined_in, name) for name in (OURS, *_named)):
-        raise ForeignNameError(f"{target} is no class that is defined there: it is not called")
+        raise ForeignNameError(
+            f"{target} is no class that is defined there: it is not called; a function of yours is "
+            f"allowed by its whole name, --allow {target}"
+        )
 
 
 def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.sources.source import Architecture
 
+OWN = " Your own? source=own_network, docs/own_network.md"
+"""Said where a name or weights are of no network that a library has."""
+
 
 class ImageArchitecture(Architecture):
     """An image model of a library, by its name, with square inputs."""
@@ -73,8 +76,8 @@ def check_image_inputs(
 def unknown_model(library: str, model: object, known: Iterable[str], where: str) -> BadInputError:
     """Return what to say of a name that no model bears; of a thousand names only the nearest."""
     near = get_close_matches(str(model), list(known), n=1)
-    hint = did_you_mean(str(model), near) or f"; {where} has them all"
-    return BadInputError(f"{library} has no model {model!r}{hint}")
+    hint = did_you_mean(str(model), near) or f"; {where} has them all."
+    return BadInputError(f"{library} has no model {model!r}{hint}{OWN}")
 
 
 def _are_shares(values: Any) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from transfergrid.sources.images import ImagePreprocess
 from transfergrid.sources.torchvision_backbone import TorchvisionBackbone
@@ -13,7 +14,7 @@ from transfergrid.sources.torchvision_backbone import TorchvisionBackbone
 class OwnBackbone(TorchvisionBackbone):
     """A plain torch network up to what its classifier takes; see `TorchvisionBackbone`."""
 
-    former_names = ()
+    former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
     ways = MappingProxyType(
         {
             "size": "source.size={}",

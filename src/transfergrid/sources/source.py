@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from transfergrid.component import Component
+from transfergrid.errors import BadInputError
 from transfergrid.sources.cards import Card
 
 if TYPE_CHECKING:
@@ -103,8 +104,18 @@ class Source(Component, ABC):
             BadInputError: a file is missing or holds no weights, or the parts do not go together.
         """
         Card.read(self._typed_card())
+        self._check_architecture()
         if self.domain is not None:
             self.domain.check()
+
+    def _check_architecture(self) -> None:
+        given: object = self.architecture
+        if not isinstance(given, Architecture):
+            kind = type(given).__name__
+            raise BadInputError(
+                f"source.architecture is a {kind} and no Architecture: a plain torch network is "
+                "taken by source=own_network source.network=MODULE.NAME (docs/own_network.md)"
+            )
 
     def known_card(self) -> dict[str, Any]:
         """Return origin, licence and what it was trained on, as far as known; typed values win.

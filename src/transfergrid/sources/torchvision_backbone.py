@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -37,7 +37,7 @@ class TorchvisionBackbone(ImageBackbone):
         }
     )
 
-    former_names = (
+    former_names: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2"),
         (r"\.mlp\.linear_1\.", ".mlp.0."),
         (r"\.mlp\.linear_2\.", ".mlp.3."),

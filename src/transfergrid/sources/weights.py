@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.sources import state_dicts
+from transfergrid.sources.image_architecture import OWN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,7 +159,9 @@ def refuse(
     if len(missing) + len(other) > len(wanted) / 2:
         complaint += ", and seems to be for another architecture"
     if wrong:
-        raise BadInputError(f"{complaint}: {', '.join(wrong)}{hint}")
+        foreign = len(missing) + len(other) > len(wanted) / 2 and not hint
+        told = f"{hint}.{OWN}" if foreign else hint
+        raise BadInputError(f"{complaint}: {', '.join(wrong)}{told}")
 
 
 def _renamed(
