@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transfergrid import own_configs
 from transfergrid.errors import BadInputError, check_known
-from transfergrid.printing import hearing, one_line, say, warn
+from transfergrid.printing import complain, hearing, say, told_os, warn
 from transfergrid.typed_words import (
     COMPLETION,
     check_no_key,
@@ -42,8 +42,6 @@ VERBS = {
     "reproduce": "transfergrid.verbs.reproducing",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
-LONGEST = 120
-"""Characters of a path that are shown where it is too long for a disk."""
 MOST_NAMED = 20
 """Files that are left out and named; of more the others are counted."""
 
@@ -63,27 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words = verb_first(words)
         sys.exit(_verb(words) if is_verb(words) else _hydra(words))
     except BadInputError as error:
-        say(f"transfergrid: {one_line(str(error))}", file=sys.stderr)
+        complain(error)
         sys.exit(2)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stdout = None
             sys.exit(1)
-        say(f"transfergrid: {one_line(told_os(error))}", file=sys.stderr)
+        complain(told_os(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def told_os(error: OSError) -> str:
-    """Return in a line what a disk or a path did not take."""
-    what = error.strerror or str(error) or type(error).__name__
-    name = "" if error.filename is None else str(error.filename)
-    return f"{_cut(name)}: {what}" if name else what
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
 def _version() -> int:
@@ -101,6 +88,7 @@ def _verb(words: Sequence[str]) -> int:
     command = import_module(VERBS[words[0]]).command
     with _naming_what_is_left_out():
         code: int = command(words[1:])
+        sys.stdout.flush()  # a disk that is full says so here, and not when Python has ended
     return code
 
 

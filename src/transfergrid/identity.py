@@ -80,8 +80,10 @@ def config_digest(config: Any) -> str:
 
 def architecture_of(source: Config) -> Config:
     """Return the architecture of a source, or of the source that it stands beside."""
-    architecture: Config = source.get("architecture") or architecture_of(source["of"])
-    return architecture
+    architecture: Config | None = source.get("architecture")
+    if not architecture and not isinstance(source.get("of"), Mapping):
+        raise BadInputError("a source names no architecture")
+    return architecture or architecture_of(source["of"])
 
 
 def start_of(source: Config) -> Config | None:

@@ -149,7 +149,7 @@ def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
     if "right" in values:
         for bits, n, items in zip(values["right"], values["items_n"], values["items"], strict=True):
             if bits is not None and (not n or not items or len(bits) != (n + 7) // 8):
-                raise BadInputError(f"column right: {len(bits)} bytes for {n} test items")
+                raise BadInputError(f"column items_n: {n} test items in {len(bits)} bytes")
 
 
 def columns(row: Indexed) -> dict[str, Any]:

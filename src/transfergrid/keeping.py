@@ -23,6 +23,7 @@ from transfergrid.cell_config import CellConfig
 from transfergrid.data.budgets import VALIDATION_FROM
 from transfergrid.identity import Labels
 from transfergrid.ledger import Ledger
+from transfergrid.printing import told_os
 from transfergrid.record import Record
 
 KEEPS = ("none", "best", "all")
@@ -50,7 +51,7 @@ def why_kept(ledger: Ledger, identity: str) -> str | None:
     try:
         told: Any = json.loads((model_folder(ledger, identity) / KEPT).read_bytes())
         return str(told["by"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -149,7 +150,10 @@ class Keeper:
         """Compare a done cell with the best of its groups; remove the weights that lose."""
         if identity not in self._groups_with or not has_model(self.ledger, identity):
             return
-        rank = rank_of(self.ledger.read(identity))
+        record = self.ledger.find(identity)
+        if record is None:
+            return  # what cannot be compared stays
+        rank = rank_of(record)
         beaten = {identity}
         for group in self._groups_with[identity] if rank is not None else ():
             assert rank is not None
@@ -158,7 +162,10 @@ class Keeper:
             self.best[group] = max(best, rank)
         for name in beaten - {best[-1] for best in self.best.values()}:
             if why_kept(self.ledger, name) == "best":
-                drop(self.ledger, name)
+                try:
+                    drop(self.ledger, name)
+                except OSError as error:
+                    self.ledger.warn(f"weights of {name} were not removed: {told_os(error)}")
 
     def missed(self) -> list[Record]:
         """Return the best cell of each group whose best cell was done without keeping weights."""

@@ -23,8 +23,9 @@ from transfergrid.factory import Config
 from transfergrid.keeping import Keeper
 from transfergrid.ledger import Ledger
 from transfergrid.pace import Pace, kind_of
+from transfergrid.printing import say, told_os
 from transfergrid.progress import Progress, Silent, progress
-from transfergrid.record import Status
+from transfergrid.record import Record, Status
 from transfergrid.settings import Settings
 from transfergrid.telling import TRAINS_SOURCE
 from transfergrid.trust import allowed
@@ -248,9 +249,17 @@ class Pool:
                 self.keeper.ended(cell.id)
         else:
             self.outcome.failed += 1
-            self.ledger.fail(identified(cell, Status.FAILED, reason=reason), log)
+            self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
         self.pace.ended(kind_of(cell), seconds)
         self.shown.ended(self.labels[cell.id], reason, self.pace.to_go())
+
+    def _keep_failure(self, record: Record, log: str) -> None:
+        """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
+        try:
+            self.ledger.fail(record, log)
+        except OSError as error:
+            line = f"{WARNING} logs of failed cells cannot be kept: {told_os(error)}"
+            self._repeat_warnings(line)
 
     def stop(self) -> None:
         """End all workers."""
@@ -293,7 +302,7 @@ def run_grid(
     if not cells:
         checked({})
         return Outcome()
-    print(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
+    say(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
     pool = Pool(ledger, settings, keeper=keeper, pace=Pace(cells, settings.workers))
     pool.labels = {cell.id: cell.label for cell in cells} | dict(labels or {})
     try:

@@ -36,6 +36,8 @@ from transfergrid.record import Record, Status, from_json, is_newer
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
+_TRIED = 65_536
+"""Bytes that a folder must take: a record with its arrays."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 T = TypeVar("T")
@@ -63,8 +65,9 @@ class Ledger:
         """
         place = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
         try:
-            with tempfile.TemporaryFile(dir=place):
-                pass
+            with tempfile.TemporaryFile(dir=place) as tried:
+                tried.write(bytes(_TRIED))
+                tried.flush()
         except OSError as error:
             why = error.strerror or error
             raise BadInputError(f"cannot write results to '{self.root}': {why}") from None
@@ -250,7 +253,8 @@ class Ledger:
     def check_exists(self) -> None:
         """Raise `BadInputError` if there is no ledger here."""
         if not any((self.root / part).is_dir() for part in ("cells", "attempts")):
-            why = "it holds no cells" if self.root.is_dir() else "there is no such folder"
+            why = "it is a file" if self.root.is_file() else "there is no such folder"
+            why = "it holds no cells" if self.root.is_dir() else why
             raise BadInputError(f"no results in '{self.root}': {why}")
 
     def folder(self, identity: str) -> Path:
@@ -329,8 +333,9 @@ class Ledger:
         for name, (text,) in known.items():
             try:
                 yield _of_cell(from_json(text), name, Status.DONE)
-            except BadInputError as error:  # indexed by a newer program
-                self.leave_out(self.folder(name), error)
+            except BadInputError:  # indexed by a newer program, or damaged: the cell itself tells
+                if record := self.find(name):
+                    yield record
 
     def _newest_attempt(self, identity: str) -> Record | None:
         for number in self._attempts(identity)[::-1]:

@@ -27,6 +27,7 @@ from transfergrid.factory import Config, build, locate, target_of
 from transfergrid.identity import architecture_of
 from transfergrid.keeping import FEATURES, KEPT, MODEL, WEIGHTS
 from transfergrid.materials import PlainFeatures
+from transfergrid.printing import say
 from transfergrid.record import Record
 from transfergrid.sources import weights
 from transfergrid.sources.backbone import Architecture, Preprocess
@@ -62,7 +63,7 @@ def save_model(setup: Setup, folder: Path, why: str | None) -> None:
     featuriser = getattr(setup.preprocess, "featuriser", None)
     if featuriser is not None and not hasattr(featuriser, "kept"):
         name = type(featuriser).__qualname__
-        print(f"transfergrid: warning: not kept: {name} has no kept() and restore()", flush=True)
+        say(f"transfergrid: warning: not kept: {name} has no kept() and restore()", flush=True)
         return
     folder = folder / MODEL
     folder.mkdir()
@@ -104,6 +105,16 @@ def load_model(folder: Path, description: Mapping[str, Any]) -> Model:
         BadInputError: the folder holds no such model, or a part of it cannot be built here.
     """
     weights.check_file(str(folder / WEIGHTS))
+    try:
+        return _loaded(folder, description)
+    except (BadInputError, OSError):
+        raise
+    except Exception as error:  # of sizes and names that fit no network torch raises several kinds
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise BadInputError(f"{folder} cannot be made into a model: {told}") from error
+
+
+def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
     strategy: Strategy = build(description["strategy"])
     training: Training = build(description["training"]) or Training()
     with torch.random.fork_rng(devices=[]):
@@ -125,7 +136,7 @@ def _features(file: Path) -> PlainFeatures:
         if not (isinstance(featuriser, type) and hasattr(featuriser, "restore")):
             raise ValueError(f"{told['_target_']} makes no features")
         return PlainFeatures(featuriser().restore(told["kept"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInputError(f"{file} cannot be used: {error}") from error
 
 

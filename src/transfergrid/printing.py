@@ -11,7 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TextIO
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 _COMMANDS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1, but tab and line break
@@ -36,6 +42,26 @@ def one_line(text: str) -> str:
     return _UNSAFE_IN_LINE.sub(_spelled, text)
 
 
+def in_one_line(row: T) -> T:
+    """Return a row, which is a dataclass, with every text of it as `one_line`."""
+    changed = {
+        field.name: new
+        for field in fields(row)
+        if (new := _calm(value := getattr(row, field.name))) is not value
+    }
+    return replace(row, **changed) if changed else row
+
+
+def _calm(value: Any) -> Any:
+    """Return a value, or another one where it is a text, or a tuple with one, that is unsafe."""
+    if type(value) is str:
+        return one_line(value) if _UNSAFE_IN_LINE.search(value) else value
+    if type(value) is tuple and any(type(item) is str for item in value):
+        calm = tuple(map(_calm, value))
+        return calm if calm != value else value
+    return value
+
+
 def coloured(text: str) -> str:
     """Return text as `shown`, but for the codes of colours, which are ours."""
     parts = _COLOUR.split(text)
@@ -54,6 +80,23 @@ def say(
     put(file, shown(str(text)) + end)
     if flush:
         file.flush()
+
+
+LONGEST = 120
+"""Characters of a path that are shown where it is too long for a disk."""
+
+
+def told_os(error: OSError) -> str:
+    """Return in a line what a disk or a path did not take."""
+    what = error.strerror or str(error) or type(error).__name__
+    name = "" if error.filename is None else str(error.filename)
+    shown_name = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+    return f"{shown_name}: {what}" if name else what
+
+
+def complain(error: object) -> None:
+    """Print in a line of standard error what cannot be done."""
+    say(f"transfergrid: {one_line(str(error))}", file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:

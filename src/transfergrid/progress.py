@@ -15,6 +15,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from transfergrid.pace import roughly
+from transfergrid.printing import one_line, say
 from transfergrid.telling import TRAINS_SOURCE
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ class Bar:
 
     def doing(self, slot: int, what: str, detail: str = "") -> None:
         """Write it below the bar."""
-        self.rich.now[slot] = f"{detail}, {what}" if detail else what
+        self.rich.now[slot] = one_line(f"{detail}, {what}" if detail else what)
 
     def remark(self, line: str) -> None:
         """Print above the bar."""
-        self.rich.console.print(line, markup=False, highlight=False)
+        self.rich.console.print(one_line(line), markup=False, highlight=False)
 
 
 class Lines:
@@ -115,7 +116,7 @@ class Lines:
     def remark(self, line: str) -> None:
         """Print it."""
         self.at = time.monotonic()
-        print(line, flush=True)
+        say(one_line(line), flush=True)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +22,7 @@ from transfergrid.keeping import Keeper
 from transfergrid.launching import run_grid, run_here
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Asked, Plan
+from transfergrid.printing import complain, say, told_os, warn
 from transfergrid.progress import told_if_slow
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
@@ -45,7 +45,10 @@ def sweep(
     try:
         return _sweep(arguments, params, config, loader)
     except BadInputError as error:
-        print(f"transfergrid: {error}", file=sys.stderr)
+        complain(error)
+        return 2
+    except OSError as error:
+        complain(told_os(error))
         return 2
 
 
@@ -68,7 +71,7 @@ def _sweep(
     compared = _compared(config)
     plan = make_plan(asked, composer, _references(config), compared)
     for line in forewarnings.lines(plan.cells):
-        print(line, flush=True)
+        say(line, flush=True)
     cells = [
         CellConfig(**cell.to_json(), study=settings.study, grid=plan.id) for cell in plan.cells
     ]
@@ -86,11 +89,14 @@ def _sweep(
         ledger.write_document("grids", asks)
         _announce(plan, cells, done)
         for line in (*common, *contamination.warnings(cells, marked)):
-            print(line, flush=True)
+            say(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
     outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper, labels)
-    ledger.compact()
+    try:
+        ledger.compact()
+    except OSError as error:  # it opens more slowly, and that is all
+        warn(f"no index was written: {told_os(error)}")
     if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
         left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
         ids, whole = {cell.id for cell in cells}, not outcome.left
@@ -107,7 +113,7 @@ def _sweep(
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
         cells_left = f"{outcome.left} cell{'s' if outcome.left != 1 else ''} left"
-        print(f"stopped: {cells_left}; the same command goes on from here")
+        say(f"stopped: {cells_left}; the same command goes on from here")
         return INTERRUPTED
     return outcome.exit_code
 
@@ -268,7 +274,7 @@ def _announce(plan: Plan, cells: Sequence[CellConfig], done: set[str]) -> None:
     if left_out:
         words.append(f"{_counted(left_out, 'combination')} left out")
     words.append(f"{len(done) or 'none'} done before")
-    print("; ".join(words), flush=True)
+    say("; ".join(words), flush=True)
 
 
 def _counted(number: int, what: str) -> str:
@@ -280,7 +286,7 @@ def _debug(
 ) -> int:
     cell = next(cell for cell in cells if cell.id in plan.wanted)
     others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"
-    print(f"debug: {cell.label}, alone and in this process{others}", flush=True)
+    say(f"debug: {cell.label}, alone and in this process{others}", flush=True)
     run_here(cell, ledger, settings, keeper)
     show_grid(ledger, {cell.id}, [])
     return 0

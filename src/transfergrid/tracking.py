@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
+from transfergrid import printing
 from transfergrid.component import Part
 from transfergrid.errors import check_known
 
@@ -158,7 +159,7 @@ def unique(name: str) -> str:
 
 def warn(line: str) -> None:
     """Print one line for the user."""
-    print(f"transfergrid: warning: {line}", file=sys.stderr, flush=True)
+    printing.warn(line)
 
 
 def _one_line(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build
 from transfergrid.grid import identity_of
 from transfergrid.ledger import Ledger
+from transfergrid.printing import complain, say
 from transfergrid.record import Record, Status
 from transfergrid.telling import listen
 
@@ -158,10 +159,10 @@ def run_file(path: str) -> int:
             order = {"results": str(results_of(Path(path)))}
         order["cell"] = asdict(cell)
     except BadInputError as error:
-        print(f"transfergrid: {path}: {error}", file=sys.stderr)
+        complain(f"{path}: {error}")
         return 2
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
+        say(f"transfergrid.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
         return 2
     ledger = Ledger(order.get("results", "results"))
     try:
@@ -170,9 +171,9 @@ def run_file(path: str) -> int:
         log = traceback.format_exc()
         ledger.fail(identified(cell, Status.FAILED, reason=reason_of(error)), log)
         known = isinstance(error, BadInputError)
-        print(f"transfergrid: {error}" if known else log, file=sys.stderr)
+        say(f"transfergrid: {error}" if known else log, file=sys.stderr)
         return 2 if known else 1
-    print(f"{record.id} {cell.label}: {record.metric.name} {record.score}")
+    say(f"{record.id} {cell.label}: {record.metric.name} {record.score}")
     return 0
 
 
@@ -185,10 +186,10 @@ def main(arguments: list[str]) -> int:
             trust.allow(rest[place + 1])
             del rest[place : place + 2]
     except BadInputError as error:
-        print(f"transfergrid: {error}", file=sys.stderr)
+        complain(error)
         return 2
     if len(rest) != 1 or rest[0] == "--allow":
-        print(__doc__, file=sys.stderr)
+        say(__doc__, file=sys.stderr)
         return 2
     if rest[0] == "-":
         serve()

@@ -145,7 +145,7 @@ def test_only_the_promised_keys_are_needed_of_saved_verdicts(tmp_path):
     ("text", "said"),
     [
         ("not json", "holds no verdicts in JSON"),
-        ("[{}]", "lacks 'source'"),
+        ("[{}]", "source: Field required"),
         ('{"a": 1}', "holds no verdicts"),
         ("[3]", "holds no verdicts"),
     ],

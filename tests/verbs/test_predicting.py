@@ -158,7 +158,7 @@ def test_models_that_are_not_there(kept, tmp_path, monkeypatch, capsys):
     ("file", "text", "told"),
     [
         ("config.json", "{", "is no exported model"),
-        ("config.json", "{}", "is no exported model: no 'format' in it"),
+        ("config.json", "{}", "is no exported model: format: Field required"),
         ("classes.json", "5", "is no exported model"),
         ("model.safetensors", "x", "damaged"),
         ("model.safetensors", None, "holds no model.safetensors"),

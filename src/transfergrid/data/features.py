@@ -12,6 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from transfergrid.component import Part
 from transfergrid.data.domain import Raw
 
+LARGEST_SIDE = 4096
+"""Pixels, and channels, beyond which nobody meant it."""
+
 
 class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc]
     """Images at one small square size, flattened, in 0 to 1.
@@ -42,6 +45,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc
     def restore(self, kept: dict[str, Any]) -> ImageFeatures:
         """Be fitted as the features were that `kept` this."""
         self.side_, self.channels_ = int(kept["side"]), int(kept["channels"])
+        if not (0 < self.side_ <= LARGEST_SIDE and 0 < self.channels_ <= LARGEST_SIDE):
+            raise ValueError(f"features of {self.side_} pixels and {self.channels_} channels")
         return self
 
     def _features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

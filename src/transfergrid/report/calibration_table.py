@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import textwrap
@@ -13,6 +12,7 @@ from transfergrid.errors import check_known
 from transfergrid.evidence.calibration.planted import COLLAPSING, Scenario, chance_of_none
 from transfergrid.evidence.calibration.rates import COLUMNS, Plan, Rate, rates_of
 from transfergrid.evidence.calibration.rules import OURS, RULES
+from transfergrid.report.escaping import CsvWriter
 
 FORMATS = ("table", "markdown", "csv", "json")
 NAIVE = "paired t over seeds"
@@ -63,11 +63,12 @@ def _filled(line: str, width: int) -> str:
 
 def _csv(rates: Sequence[Rate]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    writer = CsvWriter(out)
+    writer.row(COLUMNS)
     for rate in rates:
         row = rate.as_dict()
-        writer.writerow({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
+        fields = (row[name] for name in COLUMNS)
+        writer.row(round(v, 5) if isinstance(v, float) else v for v in fields)
     return out.getvalue()
 
 

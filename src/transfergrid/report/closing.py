@@ -11,6 +11,7 @@ from transfergrid.evidence.judged import declared as as_declared
 from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.provenance import code_fingerprint
 from transfergrid.record import Record
 from transfergrid.report import verdict_table, words
@@ -109,7 +110,7 @@ def show_grid(
         alone = early or not compared
         show(_scores_alone(rows) if alone else rows, failed=failed, skipped=skipped)
         if alone:
-            print(EARLY if compared else UNCOMPARED)
+            say(EARLY if compared else UNCOMPARED)
     if bench.failures:
-        print(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
+        say(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
     return verdicts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -13,6 +12,8 @@ from operator import itemgetter
 from typing import Any
 
 from transfergrid.errors import check_known
+from transfergrid.printing import one_line
+from transfergrid.report.escaping import CsvWriter, markdown_row
 from transfergrid.report.names import shortened
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -53,21 +54,20 @@ def render(
     lines = [list(shown[0]), *([row[key] for key in shown[0]] for row in shown)]
     if format == "markdown":
         return _markdown(lines)
-    return _aligned(lines, width, heading)
+    return _aligned([[one_line(text) for text in line] for line in lines], width, heading)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = CsvWriter(text)
+    writer.row(rows[0] if rows else ())
+    writer.rows(row.values() for row in rows)
     return text.getvalue()
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     rule = ["---"] * len(lines[0])
-    escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [escaped[0], rule, *escaped[1:]])
+    return "".join(f"{markdown_row(line)}\n" for line in [lines[0], rule, *lines[1:]])
 
 
 def _aligned(lines: Sequence[Sequence[str]], width: int, heading: int = 0) -> str:

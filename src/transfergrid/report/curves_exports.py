@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from transfergrid.evidence.curves.measures import Measure, Sides
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.curves.summary import CurveMeasures
+from transfergrid.report.escaping import CsvWriter
 
 COLUMNS = (
     *("source", "architecture", "strategy", "target", "baseline", "against", "labels", "metric"),
@@ -30,11 +30,11 @@ def as_csv(curves: Sequence[Curve]) -> str:
     `of` is "arm", "baseline" or "gain"; `charged` says whether the source's cost is.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer = CsvWriter(text)
+    writer.row(COLUMNS)
     for curve in curves:
         head = [getattr(curve, name) for name in COLUMNS[:9]]
-        writer.writerows([*head, *line] for line in _lines(curve))
+        writer.rows([*head, *line] for line in _lines(curve))
     return text.getvalue()
 
 

@@ -12,9 +12,11 @@ from itertools import groupby
 from transfergrid.errors import check_known
 from transfergrid.evidence.curves.measures import Axis, last_points
 from transfergrid.evidence.curves.results import Curve, NoCurve
+from transfergrid.printing import in_one_line
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
+from transfergrid.report.escaping import in_markdown, markdown_row
 from transfergrid.report.words import ASCII, UNICODE, Symbols, ends
 
 FORMATS = ("table", "markdown", "csv", "json")
@@ -63,14 +65,15 @@ def render(
     for section in sections(curves):
         head, over = heading(section[0], symbols.dot), f"over {section[0].baseline}"
         if format == "markdown":
-            lines += [f"### {head}, {over}", ""]
+            lines += [in_markdown(f"### {head}, {over}"), ""]
         else:
             lines += [*textwrap.wrap(f"{head} {symbols.dot} {over}", width), ""]
         for block in blocks(section, writer):
             lines += _markdown(block) if format == "markdown" else _text(block, width, symbols)
+    none = [in_one_line(found) for found in none]
     footer = [*_footer(curves, symbols), *legend.lines(), *_left_out(none, symbols)]
     if format == "markdown":
-        return "\n".join([*lines, *(f"- {line.strip()}" for line in footer)]) + "\n"
+        return "\n".join([*lines, *(f"- {in_markdown(line.strip())}" for line in footer)]) + "\n"
     for line in footer:
         lines += textwrap.wrap(line, width, subsequent_indent="    ")
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -200,7 +203,7 @@ def _text(block: Block, width: int, symbols: Symbols) -> list[str]:
 
 def _markdown(block: Block) -> list[str]:
     rows = [block.headers, tuple("---" for _ in block.headers), *block.rows]
-    return [f"{block.title}:", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return [f"{block.title}:", "", *map(markdown_row, rows), ""]
 
 
 def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import fields
 
 from transfergrid.evidence.rows import Row
 from transfergrid.report import words
+from transfergrid.report.escaping import CsvWriter, in_markdown, markdown_row
 
 COLUMNS = (
     *("source", "architecture", "strategy", "target", "labels", "baseline"),
@@ -30,9 +30,9 @@ def as_csv(rows: Sequence[Row]) -> str:
     Where JSON has an object or a list, as in `short`, the field holds its JSON text.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *EXTRAS))
-    writer.writerows([_flat(getattr(row, key)) for key in (*COLUMNS, *EXTRAS)] for row in rows)
+    writer = CsvWriter(text)
+    writer.row((*COLUMNS, *EXTRAS))
+    writer.rows([_flat(getattr(row, key)) for key in (*COLUMNS, *EXTRAS)] for row in rows)
     return text.getvalue()
 
 
@@ -43,22 +43,22 @@ def _flat(value: object) -> object:
 def as_markdown(rows: Sequence[Row], footer: Sequence[str]) -> str:
     """Write one table per target and label budget, each with its baselines named."""
     parts = [_markdown_section(section, words.Notes(rows)) for section in words.sections(rows)]
-    told = "".join(f"{_bullet(line)}{_escaped(line.strip())}\n" for line in footer)
+    told = "".join(f"{_bullet(line)}{in_markdown(line.strip())}\n" for line in footer)
     return "\n".join([*(parts or ["No results yet.\n"]), told])
 
 
 def _markdown_section(section: Sequence[Row], notes: words.Notes) -> str:
     first = section[0]
     lines = [
-        f"### {_escaped(first.target)}, {words.labels_of(section)}",
+        f"### {in_markdown(first.target)}, {words.labels_of(section)}",
         "",
-        f"| source | architecture | strategy | {_escaped(words.metric(first))}, mean ± sd | n "
+        f"| source | architecture | strategy | {in_markdown(words.metric(first))}, mean ± sd | n "
         "| over | gain [95 %, uncorrected] | notes | s |",
         "| --- | --- | --- | ---: | ---: | --- | ---: | --- | ---: |",
         *(_markdown_row(row, notes) for row in section),
     ]
     short = words.short_labels(section)
-    return "\n".join([*lines, "", _escaped(short) + "\n"] if short else [*lines, ""])
+    return "\n".join([*lines, "", in_markdown(short) + "\n"] if short else [*lines, ""])
 
 
 def _markdown_row(row: Row, notes: words.Notes) -> str:
@@ -70,12 +70,8 @@ def _markdown_row(row: Row, notes: words.Notes) -> str:
         *(row.source or "–", row.architecture or "–", row.strategy, words.score(row), str(row.n)),
         *(words.over(row) or "–", gain, notes.letters(row), words.seconds(row.seconds)),
     )
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+    return markdown_row(cells)
 
 
 def _bullet(line: str) -> str:
     return "  - " if line.startswith(" ") else "- "
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
+from transfergrid import printing
 from transfergrid.cell_config import CellConfig
 from transfergrid.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
 from transfergrid.ledger import Ledger
@@ -28,7 +29,7 @@ def say(lines: Iterable[str]) -> None:
     """Print lines, long ones over several."""
     for line in lines:
         told = textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
-        print(told, flush=True)
+        printing.say(told, flush=True)
 
 
 def planned(
@@ -103,7 +104,7 @@ def _missed(record: Record) -> str:
 
 
 def _bytes(ledger: Ledger, identity: str) -> int:
-    return sum(file.stat().st_size for file in model_folder(ledger, identity).iterdir())
+    return sum(file.lstat().st_size for file in model_folder(ledger, identity).iterdir())
 
 
 def _counted(number: int, what: str) -> str:

@@ -11,6 +11,7 @@ from transfergrid.evidence.intervals import wilson
 from transfergrid.keeping import why_kept
 from transfergrid.ledger import Ledger
 from transfergrid.record import Record
+from transfergrid.report.escaping import in_markdown
 from transfergrid.report.words import ends, number
 
 UNKNOWN = "not known to transfergrid"
@@ -59,7 +60,7 @@ def _what(record: Record) -> Iterator[str]:
     yield from ("| | |", "| --- | --- |")
     for key, value in rows:
         if value:
-            yield f"| {key} | {_escaped(str(value))} |"
+            yield f"| {key} | {in_markdown(str(value))} |"
 
 
 def _chosen(by: str) -> str:
@@ -196,7 +197,3 @@ def _limits(ledger: Ledger, record: Record) -> Iterator[str]:
     if isinstance(copies, dict) and (copies.get("exact") or copies.get("near")):
         told = f"{copies.get('exact', 0)} exact and {copies.get('near', 0)} near"
         yield f"- Copies of test examples among those to learn from: {told}."
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

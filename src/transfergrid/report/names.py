@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfergrid.printing import in_one_line
+
 if TYPE_CHECKING:
     from transfergrid.cell_config import CellConfig
 
-Named = TypeVar("Named")
+Named = TypeVar("Named", bound=Any)
 """What has a `source` and a `strategy`: a row, a verdict, a curve."""
 _NAME = re.compile(r"(?P<base>[^()]+)\((?P<inside>.*)\)(?P<mark>[^()]*)", re.DOTALL)
 _ROUNDS = 4
@@ -23,7 +25,7 @@ _PLURAL = {"source": "sources", "strategy": "strategies"}
 
 def told(rows: Sequence[Named]) -> tuple[list[Named], list[str]]:
     """Return rows whose names bear what differs alone, and lines that say what all share."""
-    lines, short = [], {}
+    rows, lines, short = [in_one_line(row) for row in rows], [], {}
     for field, plural in _PLURAL.items():
         names = {getattr(row, field) for row in rows}
         short[field], common = without_common(filter(None, names))

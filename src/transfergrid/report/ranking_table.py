@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import textwrap
@@ -11,8 +10,10 @@ from dataclasses import asdict, fields
 from itertools import groupby
 
 from transfergrid.errors import check_known
+from transfergrid.printing import in_one_line
 from transfergrid.report import names as naming
 from transfergrid.report import words
+from transfergrid.report.escaping import CsvWriter, markdown_row
 from transfergrid.report.words import UNICODE, Symbols
 from transfergrid.scores.ranking import Ranked
 
@@ -47,6 +48,7 @@ def render(
         return _csv(rows)
     if not rows:
         return "No scores.\n"
+    rows = [in_one_line(row) for row in rows]
     sections = [list(g) for _, g in groupby(rows, key=lambda row: (row.target, row.labels))]
     parts = [_section(s, by, format, width, symbols) for s in sections]
     bullet = "- " if format == "markdown" else ""
@@ -61,9 +63,10 @@ def _wrapped(line: str, width: int) -> list[str]:
 def _csv(rows: Sequence[Ranked]) -> str:
     text = io.StringIO()
     names = [field.name for field in fields(Ranked)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**asdict(row), "remarks": "; ".join(row.remarks)} for row in rows)
+    writer = CsvWriter(text)
+    writer.row(names)
+    told = ({**asdict(row), "remarks": "; ".join(row.remarks)} for row in rows)
+    writer.rows([row[name] for name in names] for row in told)
     return text.getvalue()
 
 
@@ -137,10 +140,10 @@ def _line(source: str, texts: Sequence[str], first: int, widths: Sequence[int]) 
 
 def _markdown(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
     sources, cells = _grid(rows, symbols)
-    yield "| source | " + " | ".join(cells) + " |"
+    yield markdown_row(["source", *cells])
     yield "| --- |" + " ---: |" * len(cells)
     for i, source in enumerate(sources):
-        yield f"| {source} | " + " | ".join(column[i] for column in cells.values()) + " |"
+        yield markdown_row([source, *(column[i] for column in cells.values())])
 
 
 def _footer(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -14,7 +13,9 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
+from transfergrid.printing import one_line
 from transfergrid.report import verdict_words as said
+from transfergrid.report.escaping import CsvWriter, in_markdown, markdown_row
 from transfergrid.report.foreseen import cannot_tell, needed, sees
 from transfergrid.report.verdict_legend import Notes
 
@@ -38,10 +39,10 @@ def as_csv(verdicts: Sequence[Verdict]) -> str:
     Where JSON has a list, as in `notes`, the field holds its JSON text.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *EXTRAS))
+    writer = CsvWriter(text)
+    writer.row((*COLUMNS, *EXTRAS))
     for row in as_rows(verdicts):
-        writer.writerow(
+        writer.row(
             json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
             for value in row.values()
         )
@@ -64,22 +65,22 @@ def as_markdown(verdicts: Sequence[Verdict], footer: Sequence[str], correction: 
     """Write one table per target and label budget, with its baselines named."""
     notes = Notes(verdicts)
     parts = [_markdown_section(section, notes, correction) for section in said.sections(verdicts)]
-    told = "".join(f"{_bullet(line)}{_escaped(line.strip())}\n" for line in footer)
+    told = "".join(f"{_bullet(line)}{in_markdown(line.strip())}\n" for line in footer)
     return "\n".join([*(parts or ["Nothing to compare yet.\n"]), told])
 
 
 def _markdown_section(section: Sequence[Verdict], notes: Notes, correction: str) -> str:
     name, *rest = said.title(section).split(" · ")
     lines = [
-        f"### {_escaped(name)}, {_escaped(', '.join(rest))}",
+        f"### {in_markdown(name)}, {in_markdown(', '.join(rest))}",
         "",
-        *([_escaped(said.beside(section)), ""] if said.beside(section) else []),
+        *([in_markdown(said.beside(section)), ""] if said.beside(section) else []),
         "| source | strategy | score | n | gain [95 %, uncorrected] | p corrected | verdict "
         "| if undecided | notes |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- | --- | --- |",
     ]
     for group in said.groups(section):
-        lines.append(f"| *{_escaped(_heading(group, correction))}* |{' |' * 8}")
+        lines.append(f"| *{in_markdown(_heading(group, correction))}* |{' |' * 8}")
         for kind, members in groupby(group, key=lambda v: v.kind):
             if kind != TRANSFER:
                 lines.append(f"| *{said.APART[kind]}: not in the family* |{' |' * 8}")
@@ -93,7 +94,7 @@ def _heading(group: Sequence[Verdict], correction: str) -> str:
 
 def _markdown_row(verdict: Verdict, notes: Notes) -> str:
     cells = (*_cells(verdict), said.outcome(verdict), sees(verdict), notes.letters(verdict))
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+    return markdown_row(cells)
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -106,10 +107,6 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
 
 def _bullet(line: str) -> str:
     return "  - " if line.startswith(" ") else "- "
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def as_latex(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:
@@ -199,5 +196,6 @@ def in_latex(text: str) -> str:
     A brace after `[` keeps a row that starts with one from being read as an option of the line
     break before it.
     """
-    written = "".join(_IN_LATEX.get(character, character) for character in text)
+    line = one_line(text.replace("\n", " "))
+    written = "".join(_IN_LATEX.get(character, character) for character in line)
     return re.sub(r"^\[", "{[}", written)

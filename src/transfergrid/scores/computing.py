@@ -9,6 +9,7 @@ from transfergrid.cost import Stopwatch
 from transfergrid.factory import build
 from transfergrid.ledger import Ledger
 from transfergrid.plan import Option
+from transfergrid.printing import told_os
 from transfergrid.provenance import commit, versions
 from transfergrid.scores import keeping
 from transfergrid.scores.base import Value
@@ -26,7 +27,10 @@ def compute(pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: Featur
     if kept is not None:
         values, names = {**kept.values, **new.values}, {**kept.names, **new.names}
         new = replace(new, values=values, names=names)
-    keeping.write(ledger, new)
+    try:
+        keeping.write(ledger, new)
+    except OSError as error:
+        ledger.warn(f"scores of {pair.label} were not written down: {told_os(error)}")
     return new
 
 

@@ -18,6 +18,7 @@ from transfergrid.fitting import Machine
 from transfergrid.identity import Labels
 from transfergrid.materials import OpenDomain, start_backbone
 from transfergrid.pretraining import SourceMaker
+from transfergrid.printing import say
 from transfergrid.scores import posteriors
 from transfergrid.scores.base import Features, Floats, Ints
 from transfergrid.seeds import generator
@@ -37,7 +38,7 @@ class TellsOfTraining(NoTracker):
 
     def start(self, card: RunCard) -> None:
         """Print one line."""
-        print(f"training a source first, once: {card.name}", flush=True)
+        say(f"training a source first, once: {card.name}", flush=True)
 
 
 class FeaturePasses:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from transfergrid.errors import BadInputError
+from transfergrid.printing import say
 from transfergrid.sources import state_dicts
 from transfergrid.sources.image_architecture import OWN
 
@@ -107,7 +108,7 @@ def tell_if_empty(given: Mapping[str, Tensor], file: str, notes: dict[str, Any])
     """Warn, and note for the record, where weights hold nothing that was learned."""
     if state_dicts.is_empty(given):
         notes["weights_constant"] = True
-        print(f"transfergrid: warning: {file}: each layer's weights are one number", flush=True)
+        say(f"transfergrid: warning: {file}: each layer's weights are one number", flush=True)
 
 
 def load(backbone: Backbone, file: str) -> Backbone:

@@ -18,6 +18,7 @@ from transfergrid.evidence.calibration.rates import GAINS, SEEDS, SIMULATIONS, P
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.report import calibration_plot
 from transfergrid.report.calibration_table import FORMATS, render
 from transfergrid.verbs import Parser
@@ -35,7 +36,7 @@ def command(arguments: Sequence[str]) -> int:
         calibration_plot.check_place(chosen.plot)
     plan = _plan(chosen)
     rates = calibrate(plan, chosen.random_seed, _progress(plan) if sys.stderr.isatty() else None)
-    print(render(rates, plan, format=chosen.format), end="")
+    say(render(rates, plan, format=chosen.format), end="")
     if chosen.plot:
         calibration_plot.save(rates, plan, chosen.plot)
     return 0
@@ -47,7 +48,8 @@ def _progress(plan: Plan) -> Callable[[int], None]:
     def tell(done: int) -> None:
         line = f"{done:,} of {plan.simulations:,} simulations"
         end = "\r" + " " * len(line) + "\r" if done == plan.simulations else ""
-        print(f"\r{line}{end}", end="", file=sys.stderr, flush=True)
+        sys.stderr.write(f"\r{line}{end}")  # numbers alone
+        sys.stderr.flush()
 
     return tell
 
@@ -134,7 +136,7 @@ def _rules(bench: Bench | None, margin: float | None) -> Rules:
 def _observed(bench: Bench, where: str) -> Observed:
     results = selecting.selected(bench.results, selecting.Where.parse(where))
     found = observed(results, bench.outcomes)
-    print(
+    say(
         f"Noise as in {found.arms} arm{'s' * (found.arms > 1)} of '{bench.ledger.root}': medians "
         f"of {found.seeds} seeds, families of {found.family}.",
         file=sys.stderr,

@@ -11,6 +11,7 @@ from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import bench_of
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.report.curves_table import FORMATS, render
 from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.terminal import Terminal
@@ -49,7 +50,7 @@ def command(arguments: Sequence[str]) -> int:
     text = render(curves, none, format=chosen.format, width=terminal.width, ascii_only=plain)
     terminal.write(text)
     if chosen.format in WITH_FOOTER:
-        print(declared_line(grids_of(ledger)))
+        say(declared_line(grids_of(ledger)))
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
         bench_of(ledger).note_gains(
             {c for curve in curves for c in curve.cells}, "curves", chosen.over

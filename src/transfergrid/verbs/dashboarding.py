@@ -9,6 +9,7 @@ from pathlib import Path
 from transfergrid.dashboards import Page, save, specification
 from transfergrid.errors import BadInputError
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.verbs import Parser
 
 FILE = "transfergrid-dashboard.json"
@@ -77,5 +78,5 @@ def _write(file: Path, text: str) -> None:
 
 
 def _say(line: str) -> int:
-    print(line)
+    say(line)
     return 0

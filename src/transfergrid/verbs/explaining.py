@@ -22,6 +22,7 @@ from transfergrid.evidence.autopsy.ranking import (
 )
 from transfergrid.evidence.gains import Gain, points, unit
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.record import Record
 from transfergrid.report.words import number
 from transfergrid.verbs import Parser
@@ -73,7 +74,7 @@ def command(arguments: Sequence[str]) -> int:
     ledger = Ledger(chosen.results)
     told = explain(ledger, find_cell(ledger, chosen.cell))
     text = json.dumps(plain(told), indent=1) if chosen.format == "json" else shown(told)
-    print(text)
+    say(text)
     return 0
 
 

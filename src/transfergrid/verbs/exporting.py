@@ -21,6 +21,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.factory import Config, build, config_of
 from transfergrid.keeping import FEATURES, WEIGHTS, has_model, model_folder
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.record import Record
 from transfergrid.report.model_card import model_card
 from transfergrid.verbs import Parser
@@ -44,7 +45,7 @@ def command(arguments: Sequence[str]) -> int:
     identity = find_cell(ledger, chosen.cell)
     folder = Path(chosen.output or f"model-{identity[:SHOWN]}")
     export(ledger, identity, folder, chosen.force)
-    print(f"wrote {folder}; use it with: transfergrid predict {folder} FILES")
+    say(f"wrote {folder}; use it with: transfergrid predict {folder} FILES")
     return 0
 
 

@@ -10,6 +10,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import points, unit
 from transfergrid.keeping import has_model
 from transfergrid.ledger import Ledger
+from transfergrid.printing import in_one_line
 from transfergrid.record import Record
 from transfergrid.report.words import number
 from transfergrid.selecting import Where
@@ -67,7 +68,7 @@ def _where(ledger: Ledger) -> str:
 
 def label_of(record: Record) -> str:
     """Return a cell in words, as a running grid shows it."""
-    names = record.names
+    names = in_one_line(record.names)
     parts = " x ".join(filter(None, (names.source, names.strategy, names.target)))
     rest = [f"labels={record.labels}", f"seed={record.seed}"]
     if names.training and "(" in names.training:

@@ -16,6 +16,7 @@ from transfergrid.cli import conf_dir
 from transfergrid.errors import check_known
 from transfergrid.ledger import Ledger
 from transfergrid.own_configs import check_folder
+from transfergrid.printing import say
 from transfergrid.verbs import Parser
 from transfergrid.verbs.finding import cell_lines
 
@@ -43,7 +44,7 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.kind == CELLS:
         where = selecting.Where.parse(chosen.where)
-        print("\n".join(cell_lines(Ledger(chosen.results), where)))
+        say("\n".join(cell_lines(Ledger(chosen.results), where)))
         return 0
     kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
     for kind in kinds:
@@ -54,9 +55,9 @@ def command(arguments: Sequence[str]) -> int:
         check_folder(folders[-1])
     for kind in kinds:
         if chosen.kind is None:
-            print(f"{kind}:")
+            say(f"{kind}:")
         for name, help_line in sorted(options(KINDS[kind], folders).items()):
-            print(_wrapped(f"{name:<20} {help_line}"))
+            say(_wrapped(f"{name:<20} {help_line}"))
     return 0
 
 

@@ -22,6 +22,7 @@ from transfergrid.data.text import TextExamples
 from transfergrid.data.text_table import check_none_empty, text_inputs
 from transfergrid.errors import BadInputError
 from transfergrid.fingerprints import visible_files
+from transfergrid.printing import say
 
 CHUNK = 4096
 """Examples that are held at once; a multiple of the batches that cells are scored in."""
@@ -77,7 +78,7 @@ def _images(typed: str) -> list[str]:
         raise BadInputError(f"{typed} holds no images{_not_read(kinds.not_read)}")
     if kinds.not_read:
         told = f"{typed} holds images{_not_read(kinds.not_read)}"
-        print(f"transfergrid: warning: {told}", file=sys.stderr)
+        say(f"transfergrid: warning: {told}", file=sys.stderr)
     return [str(path / name) for name in kinds.images]
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from transfergrid import trust
+from transfergrid.border import Reader
 from transfergrid.data.brightness import scale_of
 from transfergrid.errors import BadInputError
 from transfergrid.factory import Config
 from transfergrid.keeping import WEIGHTS, model_folder
 from transfergrid.ledger import Ledger
+from transfergrid.printing import put, shown
+from transfergrid.report.escaping import CsvWriter
 from transfergrid.verbs import Parser
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.verbs.finding import find_cell
@@ -84,14 +86,12 @@ def exported(folder: Path) -> Config:
         BadInputError: the folder is not as `export` writes it.
     """
     try:
-        config: Config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        classes = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
-        if config["format"] > FORMAT:
-            raise BadInputError(f"{folder} was written by a newer transfergrid: upgrade this one")
-        needed = ("architecture", "strategy", "training", "seed", "inputs")
-        config = {**{key: config[key] for key in needed}, "classes": [str(c) for c in classes]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInputError(f"{folder} is no exported model: {_said(error)}") from error
+        told = _exported((folder / CONFIG).read_bytes())
+        config: Config = {**told, "classes": _classes((folder / CLASSES).read_bytes())}
+    except (OSError, BadInputError) as error:
+        raise BadInputError(f"{folder} is no exported model: {error}") from error
+    if config.pop("format") > FORMAT:
+        raise BadInputError(f"{folder} was written by a newer transfergrid: upgrade this one")
     if not (folder / WEIGHTS).is_file():
         raise BadInputError(f"{folder} holds no {WEIGHTS}")
     moved = _placed(config, folder.absolute())
@@ -100,8 +100,25 @@ def exported(folder: Path) -> Config:
     return moved
 
 
-def _said(error: Exception) -> str:
-    return f"no {error} in it" if isinstance(error, KeyError) else str(error)
+class _Inputs(TypedDict):
+    modality: str
+    text: NotRequired[str | None]
+    pair: NotRequired[str | None]
+    encoding: NotRequired[str | None]
+    delimiter: NotRequired[str | None]
+
+
+class _Exported(TypedDict):
+    format: int
+    architecture: dict[str, Any] | None
+    strategy: dict[str, Any]
+    training: dict[str, Any] | None
+    seed: int
+    inputs: _Inputs
+
+
+_exported: Reader[_Exported] = Reader(_Exported)
+_classes: Reader[list[str]] = Reader(list[str])
 
 
 def _placed(config: Any, folder: Path) -> Any:
@@ -110,9 +127,9 @@ def _placed(config: Any, folder: Path) -> Any:
         return [_placed(item, folder) for item in config]
     if not isinstance(config, dict):
         return config
-    inside = config.get("inside", ())
+    inside = config.get("inside") or ()
     return {
-        key: str(folder / value) if key in inside else _placed(value, folder)
+        key: str(folder / str(value)) if key in inside else _placed(value, folder)
         for key, value in config.items()
         if key != "inside"
     }
@@ -154,18 +171,18 @@ def write_predictions(
     first = next(chunks)  # before torch is there: what is wrong with it is told at once
     from transfergrid.models import load_model
 
-    model, writer = load_model(folder, description), csv.writer(stream, lineterminator="\n")
-    writer.writerow([*first.columns, "label", *(f"p_{name}" for name in model.classes)])
+    model, writer = load_model(folder, description), CsvWriter(stream)
+    writer.row([*first.columns, "label", *(f"p_{name}" for name in model.classes)])
     _write_chunk(writer, model, first)
     for chunk in chunks:
         _write_chunk(writer, model, chunk)
 
 
-def _write_chunk(writer: Any, model: Model, chunk: Chunk) -> None:
+def _write_chunk(writer: CsvWriter, model: Model, chunk: Chunk) -> None:
     found = probabilities_of(model, chunk)
     for told, row in zip(chunk.told, found, strict=True):
         label = model.classes[max(range(len(row)), key=row.__getitem__)]
-        writer.writerow([*told, label, *(f"{value:.8g}" for value in row)])
+        writer.row([*told, label, *(f"{value:.8g}" for value in row)])
 
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
@@ -179,6 +196,10 @@ def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
     return found
 
 
+_WRITTEN: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+"""Names of files may hold what is no text."""
+
+
 @contextmanager
 def whole(output: str | None) -> Iterator[IO[str]]:
     """Give a stream whose text appears at once when all is well, and not at all otherwise.
@@ -190,10 +211,11 @@ def whole(output: str | None) -> Iterator[IO[str]]:
         BadInputError: the file cannot be written.
     """
     if output in (None, "-"):
-        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as stream:
+        with tempfile.TemporaryFile("w+", **_WRITTEN) as stream:
             yield stream
             stream.seek(0)
-            shutil.copyfileobj(stream, sys.stdout)
+            for line in stream:
+                put(sys.stdout, shown(line))
         return
     path = Path(str(output))
     try:
@@ -201,7 +223,7 @@ def whole(output: str | None) -> Iterator[IO[str]]:
     except OSError as error:
         raise BadInputError(f"cannot write {output}: {error.strerror or error}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+        with os.fdopen(handle, "w", **_WRITTEN) as stream:
             yield stream
         Path(name).chmod(0o644)
         Path(name).replace(path)

@@ -186,8 +186,13 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
             )
         )
         pair = Pair(source, target, record.labels, record.seed)
-        if pair.id not in seen:
-            seen.add(pair.id)
+        try:
+            identity = pair.id
+        except BadInputError as error:
+            ledger.leave_out(ledger.folder(record.id), error)
+            continue
+        if identity not in seen:
+            seen.add(identity)
             yield pair
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.judged import bench_of
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.selecting import HELP
 from transfergrid.verbs import Parser
 
@@ -27,9 +28,9 @@ def command(arguments: Sequence[str]) -> int:
         from transfergrid.report.html.figures import write_figures
 
         files = write_figures(data, Path(chosen.figures))
-        print(f"{chosen.figures}: {len(files)} files, each figure as SVG, PNG and CSV")
+        say(f"{chosen.figures}: {len(files)} files, each figure as SVG, PNG and CSV")
     bench.note_look(list(data.verdicts), "report")
-    print(f"{chosen.output}: {len(data.verdicts)} comparisons, {len(data.cells)} cells")
+    say(f"{chosen.output}: {len(data.verdicts)} comparisons, {len(data.cells)} cells")
     return 0
 
 

@@ -14,6 +14,7 @@ from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_key
 from transfergrid.keeping import MODEL, has_model, put
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.provenance import processor
 from transfergrid.record import Record
 from transfergrid.verbs import Parser
@@ -48,7 +49,7 @@ def command(arguments: Sequence[str]) -> int:
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
     title = f"{record.id} {label_of(record)}"
-    print(textwrap.fill(title, WIDTH, subsequent_indent="    ", break_long_words=False), flush=True)
+    say(textwrap.fill(title, WIDTH, subsequent_indent="    ", break_long_words=False), flush=True)
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:
         return _reproduce(ledger, record, cell, Ledger(folder), chosen.keep)
 
@@ -61,14 +62,14 @@ def _reproduce(
     except BadInputError:
         raise
     except Exception as error:  # a cell that fails now did not fail when it was recorded
-        print(f"it was done, and now it fails: {reason_of(error)}")
+        say(f"it was done, and now it fails: {reason_of(error)}")
         return 1
     lines = compare(record, again, ledger, temporary)
-    print(shown(lines))
+    say(shown(lines))
     same = not any(line.is_different for line in lines)
-    print(conclusion(lines))
+    say(conclusion(lines))
     if keep:
-        print(_kept(ledger, record, temporary, same))
+        say(_kept(ledger, record, temporary, same))
     return 0 if same else 1
 
 

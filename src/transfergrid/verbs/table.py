@@ -12,6 +12,7 @@ from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.provenance import code_fingerprint
 from transfergrid.report import leaderboard, names
 from transfergrid.report.closing import rows_of
@@ -51,7 +52,7 @@ def command(arguments: Sequence[str]) -> int:
     else:
         Terminal.of().write(render(rows, failed=failed, format=chosen.format))
     if chosen.format in WITH_FOOTER:
-        print(declared_line(grids_of(ledger)))
+        say(declared_line(grids_of(ledger)))
     bench.note_gains(cells, "table", chosen.over)
     return 0
 
@@ -70,7 +71,7 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     terminal.write(leaderboard.render(boards, *how))
     if chosen.format in WITH_FOOTER:
         terminal.write("".join(f"{line}\n" for line in common))
-        print(declared_line(grids_of(bench.ledger)))
+        say(declared_line(grids_of(bench.ledger)))
     bench.note_look(verdicts, "table")
     return 0
 

@@ -9,6 +9,7 @@ from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import declared
 from transfergrid.ledger import Ledger
+from transfergrid.printing import say
 from transfergrid.record import Record
 from transfergrid.run_cards import Curve, cell_of, kept_curves, run_card, summary_of
 from transfergrid.selecting import HELP, Where
@@ -56,7 +57,7 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
             count += 1
     earlier = len(meant) - len(left)
     rest = f"; {earlier} sent before (--again sends them too)" if earlier else ""
-    print(f"sent {count} of {len(left)} cells to {place}{rest}")
+    say(f"sent {count} of {len(left)} cells to {place}{rest}")
     return 0 if count == len(left) else 1
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from transfergrid.border import time_of
+from transfergrid.border import Reader, time_of
 from transfergrid.errors import BadInputError
-from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.results import Result
@@ -90,19 +87,11 @@ def saved_verdicts(file: Path) -> list[Verdict]:
         BadInputError: the file holds something else.
     """
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-        return [_verdict(row) for row in rows]
+        return _verdicts(file.read_bytes())
     except OSError as error:
         raise BadInputError(f"cannot read {file}: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        told = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise BadInputError(f"{file} holds no verdicts in JSON: {told}") from None
+    except BadInputError as error:
+        raise BadInputError(f"{file} holds no verdicts in JSON: {error}") from None
 
 
-def _verdict(row: dict[str, Any]) -> Verdict:
-    values: dict[str, Any] = {}
-    for known in fields(Verdict):
-        if known.name in row or known.default is MISSING:
-            value = row[known.name]
-            values[known.name] = tuple(value) if isinstance(value, list) else value
-    return Verdict(**{**values, "verdict": Kind(values["verdict"])})
+_verdicts: Reader[list[Verdict]] = Reader(list[Verdict])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
+from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts, themes
 from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
@@ -127,9 +127,9 @@ def _write(figure: Figure, folder: Path) -> list[Path]:
     svg.write_text(vl_convert.vegalite_to_svg(figure.spec, **look), encoding="utf-8")
     png.write_bytes(vl_convert.vegalite_to_png(figure.spec, scale=SCALE, **look))
     with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_flat(row.get(key, "")) for key in COLUMNS] for row in figure.rows)
+        writer = CsvWriter(file)
+        writer.row(COLUMNS)
+        writer.rows([_flat(row.get(key, "")) for key in COLUMNS] for row in figure.rows)
     return [svg, png, table]
 
 
