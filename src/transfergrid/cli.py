@@ -140,7 +140,7 @@ def _fitting_help() -> Iterator[None]:
             yield
     finally:  # it may leave by an exit of its own
         for line in shown.getvalue().strip().splitlines():
-            print(fitting(line, shutil.get_terminal_size().columns))
+            say(fitting(line, shutil.get_terminal_size().columns))
 
 
 def _never(config: object) -> None:
