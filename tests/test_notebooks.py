@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom, and prints what it was committed with.
 
-After a change that they show: jupyter execute --inplace notebooks/*.ipynb
+After a change that they show: jupyter execute --inplace notebooks/*.ipynb, and take out what went
+to standard error.
 """
 
 import os
@@ -58,6 +59,7 @@ def printed(cell):
     return "".join(
         output.get("text", "") + output.get("data", {}).get("text/plain", "")
         for output in cell.get("outputs", [])
+        if output.get("name") != "stderr"
     )
 
 
