@@ -37,6 +37,11 @@ def test_headings_may_name_the_target():
     summed = {**table, "Average": [65.0] * 6}
     with pytest.raises(BadInputError, match=r"'Average' does not look like a target: --wide targ"):
         verdicts(summed, wide="target")
+    papers = {"Method" if name == "strategy" else name: held for name, held in summed.items()}
+    with pytest.raises(BadInputError, match=r"--column strategy=NAME names it; --wide strategy if"):
+        verdicts(papers, wide="target=digits,letters")
+    with pytest.raises(BadInputError, match=r"'Method' does .*: --wide target=digits,letters nam"):
+        verdicts(papers, wide="target")  # the advice leaves out the average as well
     assert said(verdicts(summed, wide="target=dig*,letters")) == pytest.approx(GAINS)
     blank = {**table, "letters": ["–", *table["letters"][1:]]}
     lines = {row["target"]: row for row in verdicts(blank, wide="target")}

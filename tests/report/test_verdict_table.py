@@ -366,6 +366,21 @@ def test_two_seeds_that_cannot_tell_say_so_and_no_interval_is_wider_than_the_met
     assert (raw["low"], raw["high"], raw["detectable"]) == (-118.0, 139.0, 8e17)
 
 
+def test_two_seeds_in_a_unit_of_its_own_show_no_interval_wider_than_the_scores():
+    """Two seeds of a table of bare numbers: 71 and 81 in the mean, [-114, +134] as computed."""
+    two = replace(
+        UNDECIDED, n=2, unit="", mean=81.0, baseline_mean=71.0, gain=10.0, low=-114.0, high=134.0,
+        se=10.0, detectable=159.0,
+    )  # fmt: skip
+    text = render([two])
+    assert "+10.0 [two seeds]" in line_of(text, "lp_ft")
+    assert "two seeds cannot tell" in text
+    narrow = replace(two, low=-9.0, high=29.0, detectable=24.0)
+    assert "+10.0 [-9.0, +29.0]" in line_of(render([narrow]), "lp_ft")
+    assert "sees ≥ 24.0" in render([narrow])
+    assert "+10.0 [-114.0, +134.0]" in line_of(render([replace(two, n=3)]), "lp_ft")
+
+
 def test_a_constant_gain_and_a_single_seed_say_so_where_an_interval_would_stand():
     constant = replace(UNDECIDED, gain=-13.7, low=None, high=None, se=None, constant=True)
     assert "-13.7 [constant]" in line_of(render([constant]), "lp_ft")

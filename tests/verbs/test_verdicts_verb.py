@@ -534,6 +534,8 @@ def test_looks_at_a_table_are_charged_for_once_they_are_told(growing, capsys):
         (["--looks", "5,3", "--max-seeds", 9], "ascending"),
         (["--looks", "3,12", "--max-seeds", 9], "up to --max-seeds"),
         (["--max-seeds", 1], "from 2 on"),
+        (["--max-seeds", 4], "there are 5 seeds of an arm already"),
+        (["--looks", "3,6", "--max-seeds", 9], "no arm has more than 5 seeds"),
     ],
 )
 def test_looks_that_make_no_sense_are_refused(growing, capsys, words, message):

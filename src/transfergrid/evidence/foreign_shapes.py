@@ -80,14 +80,19 @@ def _scores(table: Table, columns: TableColumns, wide: Wide) -> list[str]:
     what, levels = wide.levels[-1], ",".join(wide.levels)
     if not found:
         raise BadInputError(f"--wide {levels}: no column is left to hold scores ({table.name})")
-    for column in found if not wide.only else ():
-        if column.strip().lower() in NO_TARGET or _is_text(table.columns[column]):
-            rest = ",".join(other for other in found if other != column) or "NAMES"
-            raise BadInputError(
-                f"{table.name}: column {column!r} does not look like a {what}: "
-                f"--wide {levels}={rest} names those that hold scores"
-            )
+    odd = [] if wide.only else [column for column in found if _is_odd(column, table)]
+    if odd:
+        rest = ",".join(column for column in found if column not in odd) or "NAMES"
+        raise BadInputError(
+            f"{table.name}: column {odd[0]!r} does not look like a {what}: "
+            f"--wide {levels}={rest} names those that hold scores"
+        )
     return found
+
+
+def _is_odd(column: str, table: Table) -> bool:
+    """Return whether a column hardly holds the scores of what its heading names."""
+    return column.strip().lower() in NO_TARGET or _is_text(table.columns[column])
 
 
 def _is_text(values: list[Any]) -> bool:

@@ -21,9 +21,11 @@ from transfergrid.record import Labels
 from transfergrid.whole import whole_number
 
 WAYS_OUT = {
-    "strategy": "--wide strategy if each has a column of scores",
-    "target": "--wide target if each has a column of scores, --fill target=NAME if there is one",
-    "seed": "--block COLUMN names what runs share with their baseline, such as a task or a split; "
+    "strategy": "--column strategy=NAME names it; --wide strategy if each has a column of scores",
+    "target": "--column target=NAME names it; --wide target if each has a column of scores, "
+    "--fill target=NAME if there is one",
+    "seed": "--column seed=NAME names it; --block COLUMN names what runs share with their "
+    "baseline, such as a task or a split; "
     "--wide seed if each has a column; --fill seed=0 if each arm ran once",
     "score": "--column score=NAME names it; --wide target, strategy or seed if there are several",
 }

@@ -230,6 +230,22 @@ class TableLooks:
                 "of seeds from 2 on, ascending, up to --max-seeds"
             )
 
+    def check(self, verdicts: Sequence[Verdict]) -> None:
+        """Refuse what the table belies.
+
+        Raises:
+            BadInputError: it has more seeds than were to come, or fewer than were looked at.
+        """
+        if self.most is None or not verdicts:
+            return
+        now = max(one.n for one in verdicts)
+        if now > self.most:
+            raise BadInputError(f"--max-seeds {self.most}: there are {now} seeds of an arm already")
+        if self.earlier and now < self.earlier[-1]:
+            raise BadInputError(
+                f"--looks {','.join(map(str, self.earlier))}: no arm has more than {now} seeds"
+            )
+
     def levels(self, alpha: float) -> Levels | None:
         """Return what gives each family its error at this look; None where that is `alpha`."""
         if self.most is None:
@@ -253,9 +269,10 @@ class TableLooks:
         levels = sorted({one.level for one in verdicts if one.n > 1})
         if not levels:
             return []
+        block = verdicts[0].block
         if self.most is None:
             return [
-                "A table keeps no looks: this one takes all of the error. With seeds added and "
+                f"A table keeps no looks: this one takes all of the error. With {block}s added and "
                 f"judged again it is more than {100 * alpha:g} %; --max-seeds and --looks share it "
                 "out."
             ]
@@ -263,7 +280,7 @@ class TableLooks:
         before = f" after looks at {', '.join(map(str, self.earlier))}" if self.earlier else ""
         return [
             f"Judged at {ends} % of error a family, of {100 * alpha:g} % in all{before}: the rest "
-            f"is for looks up to {self.most} seeds."
+            f"is for looks up to {self.most} {block}s."
         ]
 
 

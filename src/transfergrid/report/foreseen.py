@@ -5,8 +5,7 @@ from __future__ import annotations
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.further_seeds import MOST_SEEDS
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.report import words
-from transfergrid.report.verdict_words import number
+from transfergrid.report.verdict_words import counted, is_beyond_any, number
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 
@@ -28,16 +27,7 @@ def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 def cannot_tell(verdict: Verdict) -> bool:
     """Return whether not even the largest gain that there can be would have been found."""
-    if verdict.detectable is None:
-        return False
-    largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
-    return words.is_beyond_any(verdict.detectable, verdict.unit, largest)
-
-
-def counted(verdict: Verdict) -> str:
-    """Count the seeds of a verdict in words, as in "two seeds"."""
-    count = {1: "one", 2: "two", 3: "three"}.get(verdict.n, str(verdict.n))
-    return f"{count} {verdict.block}{'s' if verdict.n != 1 else ''}"
+    return verdict.detectable is not None and is_beyond_any(verdict.detectable, verdict)
 
 
 def more_seeds(verdict: Verdict) -> str:

@@ -59,6 +59,18 @@ def number(value: float, verdict: Verdict, signed: bool = False) -> str:
     return words.number(value, verdict.unit or ("%" if largest >= 10 else ""), signed)
 
 
+def is_beyond_any(size: float, verdict: Verdict) -> bool:
+    """Return whether no gain in the unit of a verdict's scores is so large."""
+    largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
+    return words.is_beyond_any(size, verdict.unit, largest, verdict.n)
+
+
+def counted(verdict: Verdict) -> str:
+    """Count the seeds of a verdict in words, as in "two seeds"."""
+    count = {1: "one", 2: "two", 3: "three"}.get(verdict.n, str(verdict.n))
+    return f"{count} {verdict.block}{'s' if verdict.n != 1 else ''}"
+
+
 def score(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     """Write the arm's mean score."""
     return symbols.nothing if verdict.mean is None else number(verdict.mean, verdict)
@@ -77,6 +89,8 @@ def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
         return ""
     ends = words.ends(verdict.low, verdict.high, verdict.unit, verdict.se)
     if ends is not None:
+        if verdict.n == 2 and is_beyond_any((ends[1] - ends[0]) / 2, verdict):
+            return f"[{counted(verdict)}]"
         return f"[{', '.join(number(end, verdict, signed=True) for end in ends)}]"
     if verdict.constant:
         return "[constant]"

@@ -74,9 +74,13 @@ def ends(
     return (max(low, -MOST), min(high, MOST)) if unit == "%" else (low, high)
 
 
-def is_beyond_any(gain: float, unit: str, largest: float) -> bool:
-    """Return whether no gain can be so large: in per cent, or beside ten times a score."""
-    return abs(gain) > (MOST if unit == "%" else 10 * max(largest, 1e-9))
+def is_beyond_any(gain: float, unit: str, largest: float, n: int) -> bool:
+    """Return whether no gain is so large: in per cent, or beside a score in a unit of its own.
+
+    That is ten times the score; of two seeds, which tell nearly nothing of their noise, once.
+    """
+    times = 1 if n == 2 else 10
+    return abs(gain) > (MOST if unit == "%" else times * max(largest, 1e-9))
 
 
 def score(row: Row, symbols: Symbols = UNICODE) -> str:

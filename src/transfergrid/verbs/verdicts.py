@@ -101,6 +101,7 @@ def _of_table(chosen: argparse.Namespace) -> int:
     runs = where.of_runs().rows(table.results)
     looks = TableLooks(chosen.max_seeds, _numbers(chosen.looks))
     verdicts = judge_table(replace(table, results=runs, notes=()), rules, looks)
+    looks.check(verdicts)
     lines = [*notes, *shown_where(chosen.where), *looks.told(verdicts, rules.alpha)]
     _print(where.of_arms().rows(verdicts), lines, rules.correction, chosen.format)
     return 0
