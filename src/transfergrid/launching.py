@@ -144,11 +144,14 @@ class Pool:
             self.shown.doing(worker.slot, json.loads(line)["doing"])
         return line
 
+    def _called(self, cell: CellConfig) -> str:
+        return self.labels.get(cell.id, cell.label)
+
     def _tell(self, slot: int, cell: CellConfig, doing: str) -> None:
         """Show what a worker said: another thing that it does, or how far it is with it."""
         is_stage = doing.startswith(TRAINS_SOURCE) or not doing
         if is_stage:
-            self.stages[slot] = doing or self.labels[cell.id]
+            self.stages[slot] = doing or self._called(cell)
         self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
 
     def run(self, cells: Sequence[CellConfig]) -> None:
@@ -251,7 +254,7 @@ class Pool:
             self.outcome.failed += 1
             self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
         self.pace.ended(kind_of(cell), seconds)
-        self.shown.ended(self.labels[cell.id], reason, self.pace.to_go())
+        self.shown.ended(self._called(cell), reason, self.pace.to_go())
 
     def _keep_failure(self, record: Record, log: str) -> None:
         """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
@@ -304,7 +307,7 @@ def run_grid(
         return Outcome()
     say(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
     pool = Pool(ledger, settings, keeper=keeper, pace=Pace(cells, settings.workers))
-    pool.labels = {cell.id: cell.label for cell in cells} | dict(labels or {})
+    pool.labels = labels or {}
     try:
         _stop_on_sigterm()
         pool.check(cells)
