@@ -31,6 +31,7 @@ _STYLES = {
     Kind.HARM_RULED_OUT: "dim green",
     Kind.GAIN_RULED_OUT: "dim red",
 }
+_LONG = (Kind.HARM_RULED_OUT, Kind.GAIN_RULED_OUT)
 _SPACE = 2  # characters between two columns
 _ENOUGH, _NARROWEST = 13, 10  # characters of a name that still tell something
 _HEADERS = ("source", "strategy", "score", "n", "gain", "p", "verdict")
@@ -203,9 +204,15 @@ class _Layout:
             last = self.columns[-1]
             line.append(" " * (last.at + last.width + _SPACE - line.cell_len) + told, style="dim")
         yield line
+        if letters := self._letters_below(verdict):
+            yield Text(" " * self.columns[-1].at + letters)
         if told and not self.sees_beside:
             room = max(self.width - cell_len(told), 0)
             yield Text(" " * min(self._column("gain").at, room) + told, style="dim")
+
+    def _letters_below(self, verdict: Verdict) -> str:
+        """Return the letters that the verdict's own words, which are long, leave no room for."""
+        return self.notes.letters(verdict) if verdict.verdict in _LONG else ""
 
     def _line(self, cells: dict[str, str], style: str = "") -> Text:
         from rich.cells import cell_len
@@ -224,7 +231,8 @@ class _Layout:
         """Return the text of each column."""
         symbols = self.symbols
         shown = said.gain(verdict, symbols).rjust(self.gain_digits)
-        verdict_text = f"{said.outcome(verdict, symbols)} {self.notes.letters(verdict)}"
+        letters = "" if verdict.verdict in _LONG else self.notes.letters(verdict)
+        verdict_text = f"{said.outcome(verdict, symbols)} {letters}"
         return {
             "source": said.source(verdict, symbols),
             "strategy": verdict.strategy,
@@ -247,7 +255,7 @@ class _Layout:
         gaps = [0, *(_SPACE - (name in _CLOSER) for name in names[1:])]
         rest = sum(widths[name] for name in names[2:]) + sum(gaps)
         room = max(self.width - rest, 2 * _NARROWEST)
-        least = min(widths["source"], _ENOUGH, room // 2)
+        least = min(widths["source"], _ENOUGH, room - _NARROWEST)
         kept = max(min(widths["source"], room - widths["strategy"]), least)
         widths["source"], widths["strategy"] = kept, min(widths["strategy"], room - kept)
         starts = [sum(list(widths.values())[:i]) + sum(gaps[: i + 1]) for i in range(len(names))]
