@@ -202,7 +202,7 @@ def test_the_page_opens_with_test_scores():
     data = small_report(verdicts=(verdict(gain=6.0, mean=84.0), verdict("insects", mean=79.5)))
     assert scores(data, answers(data)) == [
         "Test scores on pets: 20 labels a class, scratch 78.0 %, full_finetuning of birds 84.0 %, "
-        "all 2 arms 79.5 to 84.0 %."
+        "both arms 79.5 to 84.0 %."
     ]
     few = small_report(verdicts=(verdict(labels=2, validation=None),), cells={})
     (line,) = scores(few, answers(few))

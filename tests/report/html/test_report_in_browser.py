@@ -145,6 +145,14 @@ def test_dark_as_the_system_says_and_as_the_reader_chooses(show, file):
 def test_a_phone_scrolls_in_one_direction_only(show, file, width):
     shown = show(file, width=width)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    caption = shown.evaluate(
+        """() => {
+        const [table] = document.querySelectorAll("main .scroll > table, .scroll > table")
+        table.createCaption().textContent = "digits"
+        return table.caption.offsetWidth / table.parentElement.clientWidth
+    }"""
+    )
+    assert caption > 0.8, "a line of its own, not a column beside"
 
 
 def test_without_script_the_numbers_are_there(show, file):

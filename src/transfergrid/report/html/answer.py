@@ -138,7 +138,8 @@ def _scored(data: ReportData, answer: Answer) -> str:
         told.append(f"{answer.arm} {_with_unit(own.mean or 0.0, own)}")
     if len(arms) > 1:
         ends = [number(bound(v.mean or 0.0 for v in arms), arms[0].unit) for bound in (min, max)]
-        told.append(f"all {len(arms)} arms {' to '.join(ends)} {arms[0].unit}".strip())
+        count = "both" if len(arms) == 2 else f"all {len(arms)}"
+        told.append(f"{count} arms {' to '.join(ends)} {arms[0].unit}".strip())
     return ", ".join(told)
 
 

@@ -196,7 +196,7 @@ def _undecided(found: Counts) -> str:
     if not found.without_seeds:
         return f"undecided: {told}"
     some = found.kinds[Kind.UNDECIDED] - found.without_seeds
-    return f"undecided: {told} {some} of them; of {found.without_seeds} seeds alone would not"
+    return f"undecided: {told} {some} of them; for {found.without_seeds}, seeds alone would not do"
 
 
 def _filters(data: ReportData) -> str:
