@@ -137,6 +137,15 @@ def test_the_first_sentence_says_where_it_helps_and_where_it_hurts():
     ]
 
 
+def test_the_first_sentence_says_what_is_ruled_out_beside_what_is_proven():
+    kinds = (Kind.POSITIVE, Kind.HARM_RULED_OUT, Kind.HARM_RULED_OUT, Kind.GAIN_RULED_OUT)
+    told = [verdict(f"source{i}", labels=2, kind=kind) for i, kind in enumerate(kinds)]
+    assert summary(small_report(verdicts=tuple(told))) == [
+        "On pets, transfer is proven to help with 2 labels a class (1 of 4 arms), and nowhere to "
+        "hurt; of 4 arms, harm is ruled out in 2 and a gain is ruled out in 1."
+    ]
+
+
 def test_where_nothing_is_proven_the_first_sentence_says_so():
     kinds = {
         Kind.UNDECIDED: "transfer is proven neither to help nor to hurt",

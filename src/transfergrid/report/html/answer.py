@@ -148,21 +148,28 @@ def _with_unit(value: float, verdict: Verdict) -> str:
 
 
 def _helped_and_hurt(found: Sequence[Verdict]) -> str:
-    helped, hurt = (_where(found, kind) for kind in (Kind.POSITIVE, Kind.NEGATIVE))
-    if helped and hurt:
-        return f"transfer is proven to help with {helped}, and to hurt with {hurt}"
-    if helped:
-        return f"transfer is proven to help with {helped}, and nowhere to hurt"
-    if hurt:
-        return f"transfer is proven to hurt with {hurt}, and nowhere to help"
     if all(verdict.verdict is Kind.EQUIVALENT for verdict in found):
         return "transfer makes no difference that matters"
+    return f"transfer is proven {_proven(found)}{_ruled_out(found)}"
+
+
+def _proven(found: Sequence[Verdict]) -> str:
+    helped, hurt = (_where(found, kind) for kind in (Kind.POSITIVE, Kind.NEGATIVE))
+    if helped and hurt:
+        return f"to help with {helped}, and to hurt with {hurt}"
+    if helped:
+        return f"to help with {helped}, and nowhere to hurt"
+    if hurt:
+        return f"to hurt with {hurt}, and nowhere to help"
+    return "neither to help nor to hurt"
+
+
+def _ruled_out(found: Sequence[Verdict]) -> str:
+    """Count what is ruled out where neither is proven; empty where nothing is."""
     ruled = Counter(verdict.verdict for verdict in found)
-    harm, gain = ruled[Kind.HARM_RULED_OUT], ruled[Kind.GAIN_RULED_OUT]
-    both = ((harm, "harm"), (gain, "a gain"))
+    both = ((ruled[Kind.HARM_RULED_OUT], "harm"), (ruled[Kind.GAIN_RULED_OUT], "a gain"))
     told = listed([f"{what} is ruled out in {n}" for n, what in both if n])
-    of = f"; of {len(found)} arms, {told}" if told else ""
-    return f"transfer is proven neither to help nor to hurt{of}"
+    return f"; of {len(found)} arms, {told}" if told else ""
 
 
 def _where(found: Sequence[Verdict], kind: Kind) -> str:
