@@ -288,6 +288,13 @@ def test_a_closed_folder_is_told(tmp_path):
         Ledger(tmp_path / "closed" / "results").check_writable()
 
 
+def test_a_table_where_a_ledger_is_wanted_is_told_where_it_belongs(tmp_path):
+    file = tmp_path / "runs.csv"
+    file.write_text("strategy,target,seed,score\n")
+    with pytest.raises(BadInputError, match=r"it is a file; .* by transfergrid verdicts$"):
+        Ledger(file).check_exists()
+
+
 def test_a_relative_root_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ledger = Ledger("results")

@@ -39,6 +39,8 @@ _SHELF = re.compile(r"[0-9a-f]{2}")
 _TRIED = 65_536
 """Bytes that a folder must take: a record with its arrays."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".parquet", ".md"})
+"""Endings of files that are tables of results, if they are results at all."""
 
 T = TypeVar("T")
 DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
@@ -255,6 +257,8 @@ class Ledger:
         if not any((self.root / part).is_dir() for part in ("cells", "attempts")):
             why = "it is a file" if self.root.is_file() else "there is no such folder"
             why = "it holds no cells" if self.root.is_dir() else why
+            if self.root.is_file() and self.root.suffix.lower() in _TABLES:
+                why += "; a table of results is judged by transfergrid verdicts"
             raise BadInputError(f"no results in '{self.root}': {why}")
 
     def folder(self, identity: str) -> Path:
