@@ -60,6 +60,22 @@ def test_an_arm_that_lacks_a_place_has_no_mean_rank_and_takes_none():
     assert set(board.lines[-1].entries) == {("a", 20)}
 
 
+def test_a_place_that_most_arms_lack_is_none_that_ranks_are_made_of():
+    cells = grid("a", full=(90,), probe=(80,))
+    base = cells.arm("source_only", mean=50, target="a", labels=0, items=ITEMS)
+    cells.arm("dann", "net", 60, base, target="a", labels=0, items=ITEMS)
+    (board,) = boards(cells)
+    assert board.places == (("a", 0), ("a", 20))
+    assert board.over == (("a", 20),)
+    assert {line.name[2]: line.mean_rank for line in board.lines} == {
+        "full": 1.0,
+        "probe": 2.0,
+        "scratch": 3.0,
+        "dann": None,
+        "source_only": None,
+    }
+
+
 def test_ranks_are_on_the_seeds_that_all_share():
     cells = Cells()
     base = cells.arm("scratch", mean=70)

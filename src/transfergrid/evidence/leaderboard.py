@@ -1,7 +1,8 @@
 """Strategies by targets: the score of every arm in every place, its gain, and its mean rank.
 
 Ranks compare only what can be compared: the arms that have a score in every place, on the seeds
-that they share there. A mean rank orders a picture; what is shown of a gain is its verdict.
+that they share there. A place that most arms lack, such as a budget that few strategies take, is
+left out of the ranks. A mean rank orders a picture; what is shown of a gain is its verdict.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Entry:
     verdict: Verdict | None = None
     """On its gain over the primary baseline; None for what others are compared with."""
     rank: float | None = None
-    """Among the arms that have a score in every place."""
+    """Among the arms that have a score in every place of `Board.over`."""
     may_be_best: bool | None = None
     """Whether it is not distinguishable from the best of its place; None where that is not known,
     for there are too many arms."""
@@ -67,13 +68,15 @@ class Board:
     lines: tuple[Line, ...]
     """The best mean rank first; arms without one by their mean score."""
     ranked: int
-    """Arms that have a score in every place."""
+    """Arms that have a score in every place of `over`."""
     shared: Mapping[Place, int] = field(default_factory=dict)
     """Seeds that the ranked arms share, by place."""
     placebos: int = 0
     """Arms that are left out, for they are no candidates."""
     critical: float | None = None
     """Nemenyi's critical difference of mean ranks at 5 %; None for fewer than five places."""
+    over: tuple[Place, ...] = ()
+    """The places that ranks are made of: those in which more than half of the arms have a score."""
 
 
 def leaderboards(
@@ -172,16 +175,19 @@ def _board(
         for name, entries in arms.items()
     }
     inside = {name: entries for name, entries in inside.items() if entries}
-    whole = [name for name, entries in inside.items() if len(entries) == len(places)]
-    shared = {place: _shared([inside[name][place] for name in whole]) for place in places}
+    over = tuple(
+        place for place in places if 2 * sum(place in e for e in inside.values()) > len(inside)
+    )
+    whole = [name for name, entries in inside.items() if over and entries.keys() >= set(over)]
+    shared = {place: _shared([inside[name][place] for name in whole]) for place in over}
     if len(whole) < 2 or not all(shared.values()):
         whole = []
-    ranks = {place: _ranks({n: inside[n][place] for n in whole}, shared[place]) for place in places}
+    ranks = {place: _ranks({n: inside[n][place] for n in whole}, shared[place]) for place in over}
     lines = [
         Line(
             name,
-            {p: replace(e, rank=ranks[p].get(name)) for p, e in entries.items()},
-            statistics.fmean(ranks[p][name] for p in places) if name in whole else None,
+            {p: replace(e, rank=ranks.get(p, {}).get(name)) for p, e in entries.items()},
+            statistics.fmean(ranks[p][name] for p in over) if name in whole else None,
         )
         for name, entries in inside.items()
     ]
@@ -191,7 +197,8 @@ def _board(
         len(whole),
         {place: len(seeds) for place, seeds in shared.items()} if whole else {},
         placebos,
-        critical_difference(len(whole), len(places)) if len(places) >= FEWEST_TARGETS else None,
+        critical_difference(len(whole), len(over)) if len(over) >= FEWEST_TARGETS else None,
+        over,
     )
 
 

@@ -224,15 +224,25 @@ def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
     ends = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
     seeds = f"{ends} seed{'s' if ends != '1' else ''}"
     told = (
-        f"rank: mean over {len(board.places)} places of the rank among the {board.ranked} arms "
+        f"rank: mean over {_places(board)} of the rank among the {board.ranked} arms "
         f"that have a score in all of them, on the {seeds} that these share; equal scores "
         "share their ranks"
-        if len(board.places) > 1
+        if len(board.over) > 1
         else f"rank: among {board.ranked} arms, on the {seeds} that they share"
     )
     less = len(board.lines) - board.ranked
     lacking = f"; {symbols.nothing} {less} lack some" if less else ""
     return f"{told}{lacking}. {_apart(board)}".rstrip()
+
+
+def _places(board: Board) -> str:
+    left = [
+        f"{target}, {words.budget(labels)}"
+        for target, labels in board.places
+        if (target, labels) not in board.over
+    ]
+    without = f" (not {'; '.join(left)}, which most arms lack)" if left else ""
+    return f"{len(board.over)} places{without}"
 
 
 def _apart(board: Board) -> str:
