@@ -99,10 +99,12 @@ def test_a_link_is_what_it_points_to_and_circles_end(tree, tmp_path):
     assert fingerprint(tree) == before
 
 
-def test_a_dangling_link_is_named(tree):
+def test_a_link_to_nothing_is_no_file_for_whoever_reads_the_folder_names_it(tree):
+    before = fingerprint(tree)
     (tree / "gone").symlink_to(tree / "nowhere")
+    assert fingerprint(tree) == before
     with pytest.raises(BadInputError, match=r"cannot read .*gone"):
-        fingerprint(tree)
+        content_hashes(tree, ["gone"])
 
 
 def test_unchanged_files_are_not_measured_again(tree, remembers):
@@ -184,3 +186,8 @@ def test_a_package_that_is_not_installed_is_named(path):
 def test_a_path_that_its_package_lacks_is_bad_input():
     with pytest.raises(BadInputError, match="no such file or folder"):
         existing("package:transfergrid/no/such/place")
+
+
+def test_the_home_of_somebody_who_is_not_there_is_no_traceback():
+    with pytest.raises(BadInputError, match="no such file or folder: ~nobody_here/x"):
+        existing("~nobody_here/x")

@@ -134,3 +134,31 @@ def test_broken_yaml_is_a_line_with_its_place(tmp_path, capsys):
     assert (left.value.code, told.count("\n")) == (2, 1)
     assert "broken YAML" in told
     assert 'tabbed.yaml", line 2' in told
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("config.yml", "labels: 2", "config.yml would replace"),
+        ("strategy/mine.YAML", "a: 1", "mine.YAML is not read: its name must end in .yaml"),
+        ("mine/strategy/full_finetuning.yaml", "a: 1", "give --config-dir .*mine$"),
+        ("strategy/mine.yaml", "a: &a [*a]", "an anchor holds itself"),
+        ("strategy/mine.yaml", "a: &a\n  b: {c: *a}", "an anchor holds itself"),
+        ("strategy/mine.yaml", "- a\n- b", "holds no keys"),
+        ("strategy/mine.yaml", "a word", "holds no keys"),
+        ("strategy/mine.yaml", "a: " + "[" * 100_000, "nested too deep"),
+    ],
+)
+def test_what_hydra_would_pass_over_or_fall_over_is_told(tmp_path, file, text, told):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(BadInputError, match=told) as caught:
+        own_configs.check_folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "a: &a [1]\nb: *a\nc: *a", "a: [1"])
+def test_what_holds_keys_and_what_hydra_tells_itself_pass(tmp_path, text):
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "mine.yaml").write_text(text)
+    own_configs.check_folder(tmp_path)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from composed import asked
-from transfergrid.cli import VERBS
+from transfergrid.cli import VERBS, conf_dir
 from transfergrid.composing import parse, values_of
 from transfergrid.errors import BadInputError
 from transfergrid.identity import read_labels, read_seed
 from transfergrid.shipped import parameters
-from transfergrid.typed_words import for_hydra, prepared, verb_first
+from transfergrid.typed_words import INSIDE, for_hydra, prepared, verb_first
 
 HOME = str(Path.home())
 
@@ -161,3 +161,29 @@ def test_multirun_anywhere():
 def test_what_is_read_of_annotations_of_whole_numbers():
     training = parameters("transfergrid.training.Training")
     assert (training["steps"].annotation, training["lr"].annotation) == (int, float)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("lr=0,001", "did you mean training.lr?"),
+        ("margin=2", "did you mean verdict.margin?"),
+        ("workers=1", "did you mean trainer.workers?"),
+        ("root=photos", "did you mean target.root?"),
+        ("training.steps=1,000", "write training.steps=1000"),
+        ("labels=2,000", "write labels=2000"),
+        ("training.steps=20,000,000", "write training.steps=20000000"),
+    ],
+)
+def test_a_key_without_its_group_and_a_comma_for_thousands(word, told):
+    with pytest.raises(BadInputError) as caught:
+        prepared(word)
+    assert told in str(caught.value)
+
+
+def test_keys_that_are_told_with_their_group_are_there():
+    files = {"training": "training/default", "trainer": "trainer/default", "verdict": "config"}
+    for key, group in INSIDE.items():
+        if group in files:
+            lines = (conf_dir() / f"{files[group]}.yaml").read_text().splitlines()
+            assert any(line.strip().startswith(f"{key}:") for line in lines), key

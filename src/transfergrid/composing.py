@@ -27,7 +27,7 @@ from yaml import YAMLError
 from transfergrid import trust
 from transfergrid.errors import BadInputError, check_key, check_known
 from transfergrid.factory import Config, locate
-from transfergrid.fingerprints import is_packaged
+from transfergrid.fingerprints import at_home, is_packaged
 from transfergrid.plan import Option
 from transfergrid.refusals import check_config
 from transfergrid.shipped import parameters, takes_fractions
@@ -401,7 +401,7 @@ def finished(config: Any) -> Any:
     kept = {k: finished(v) for k, v in config.items() if k not in about.get("shortcuts", ())}
     for key in about.get("paths", ()):
         if kept.get(key) and not is_packaged(kept[key]):
-            kept[key] = str(Path(kept[key]).expanduser().absolute())
+            kept[key] = str(at_home(kept[key]).absolute())
     return kept
 
 

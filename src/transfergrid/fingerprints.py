@@ -57,10 +57,15 @@ def existing(path: str | Path) -> Path:
     """
     if is_packaged(path):
         path = _in_package(str(path).removeprefix(PACKAGE))
-    absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (keeps links)
+    absolute = Path(os.path.abspath(at_home(path)))  # noqa: PTH100 (keeps links)
     if not str(path) or not absolute.exists():
         raise BadInputError(f"no such file or folder: {path}")
     return absolute
+
+
+def at_home(path: str | Path) -> Path:
+    """Return a path with `~` expanded; one that names a user who is not there stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (which raises for such a user)
 
 
 def is_packaged(path: object) -> bool:
@@ -180,7 +185,7 @@ def _knows(memory: Memory, name: str, stamp: Stamp, kind: str) -> bool:
 def cache_folder() -> Path:
     """Return where facts about files are kept: `$TRANSFERGRID_CACHE`, or the user's cache."""
     if own := os.environ.get("TRANSFERGRID_CACHE"):
-        return Path(own).expanduser()
+        return at_home(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfergrid"
 
 

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from transfergrid.composing import GROUPS
 from transfergrid.errors import BadInputError
+from transfergrid.fingerprints import at_home
 
 FOLDERS = (*GROUPS, "trainer", "tracking", "study", "score", "hydra")
 OPTIONS = ("--config-dir", "-cd")
 PLACES = "hydra.searchpath"
+WHOLE = ("config.yaml", "config.yml")
 _in_use: list[Path] = []
 
 
@@ -59,7 +62,7 @@ def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[Path]]:
         else:
             rest.append(word)
     plain = [place.removeprefix("file://") for place in named]
-    return rest, [Path(place).expanduser().absolute() for place in plain]
+    return rest, [at_home(place).absolute() for place in plain]
 
 
 def _listed(word: str) -> list[str] | None:
@@ -81,18 +84,66 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "there is no such folder"
         raise BadInputError(f"--config-dir {folder}: {what}")
-    if (folder / "config.yaml").exists():
+    for own in [folder / name for name in WHOLE if (folder / name).exists()]:
         raise BadInputError(
-            f"{folder / 'config.yaml'} would replace all of transfergrid's settings: "
+            f"{own} would replace all of transfergrid's settings: "
             "make it study/NAME.yaml (with '# @package _global_' on top) and ask for study=NAME"
         )
+    _check_lies_here(folder)
     for place in sorted(folder.iterdir()):
         near = get_close_matches(place.name, FOLDERS, n=1, cutoff=0.75)
         if place.is_dir() and place.name not in FOLDERS and near and any(place.glob("*.y*ml")):
             raise BadInputError(f"{place} is not read: the folder must be called {near[0]}")
     for name in FOLDERS:
-        for file in sorted((folder / name).glob("**/*.yml")):
-            raise BadInputError(f"{file} is not read: its name must end in .yaml")
+        for file in sorted((folder / name).glob("**/*.[yY]*[mM][lL]")):
+            if file.suffix != ".yaml":
+                raise BadInputError(f"{file} is not read: its name must end in .yaml")
+            _check_holds_keys(file)
+
+
+def _check_lies_here(folder: Path) -> None:
+    """Raise `BadInputError` if all groups of configs lie one folder deeper than it was said."""
+    if any((folder / name).is_dir() for name in FOLDERS):
+        return
+    for name in FOLDERS:
+        for group in sorted(folder.glob(f"*/{name}")):
+            if any(group.glob("*.yaml")):
+                raise BadInputError(
+                    f"{folder} has no {name}/ itself: give --config-dir {group.parent}"
+                )
+
+
+def _check_holds_keys(file: Path) -> None:
+    """Raise `BadInputError` unless a file holds keys; broken YAML is left to Hydra."""
+    try:
+        node = yaml.compose(file.read_bytes(), Loader=yaml.SafeLoader)
+        loops = _holds_itself(node, {})
+    except RecursionError:
+        raise BadInputError(f"{file} is nested too deep") from None
+    except yaml.YAMLError:
+        return  # of which Hydra tells the place
+    if loops:
+        raise BadInputError(f"{file} is broken YAML: an anchor holds itself")
+    if node is not None and not isinstance(node, yaml.MappingNode):
+        raise BadInputError(f"{file} holds no keys: write KEY: VALUE in each line")
+
+
+def _holds_itself(node: yaml.Node | None, met: dict[int, bool]) -> bool:
+    """Tell whether a node lies below itself.
+
+    Args:
+        node: where to look.
+        met: whether the search is still inside a node, by the identity of each that was met.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return False
+    if id(node) in met:
+        return met[id(node)]
+    met[id(node)] = True
+    below = [one for item in node.value for one in (item if isinstance(item, tuple) else (item,))]
+    loops = any(_holds_itself(one, met) for one in below)
+    met[id(node)] = False
+    return loops
 
 
 def standing_in(shipped: Path) -> list[Path]:

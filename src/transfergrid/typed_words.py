@@ -23,6 +23,16 @@ TAKE_A_VALUE = (
     *("--allow", "--results"),
 )
 """Options behind which a word may stand that is their value."""
+INSIDE = {
+    **dict.fromkeys(
+        ("steps", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "schedule"),
+        "training",
+    ),
+    **dict.fromkeys(("margin", "alpha", "power", "correction", "max_seeds"), "verdict"),
+    **dict.fromkeys(("accelerator", "workers", "threads"), "trainer"),
+    **dict.fromkeys(("root", "test_split", "test_file", "group_column", "metric"), "target"),
+}
+"""Keys that are often typed without the group that they belong to."""
 AXES = (*GROUPS, "labels", "seed")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
@@ -122,7 +132,7 @@ def prepared(word: str, runs: bool = False) -> str:
     if match is None or not (match.group(4) or word.startswith("~")):
         return word
     sign, key, rest = match.group(1), match.group(2), match.group(3) or ""
-    check_known("key", key, KEYS)
+    _check_key(key)
     if not rest and (sign == "~" or match.group(4) in NO_CHOICE):
         raise BadInputError(f"{word}: give a value for {key}, or leave this out")
     if key == "hydra" and rest == ".mode":
@@ -132,6 +142,14 @@ def prepared(word: str, runs: bool = False) -> str:
     if runs and rest.startswith("@") and match.group(4) and "(" not in word:
         return f"{sign}{key}{rest}=choice({word.partition('=')[2]})"
     return f"++{word}" if not sign and key in CHECKED_LATER and rest.startswith(".") else word
+
+
+def _check_key(key: str) -> None:
+    """Raise `BadInputError` unless this is a key; one from inside a group is told with it."""
+    inside = INSIDE.get(key)
+    if inside is not None and key not in KEYS:
+        raise BadInputError(f"unknown key {key!r}; did you mean {inside}.{key}?")
+    check_known("key", key, KEYS)
 
 
 def readable(key: str, value: str) -> str:
@@ -163,6 +181,11 @@ def _check_meant(key: str, value: str) -> None:
         raise BadInputError(f"{key}={value} is one list: to try each of them, write {key}={each}")
     if key in GROUPS and re.search(r"[*?]", value) and "(" not in value:
         raise BadInputError(f"{key}={value}: for all of a pattern, write '{key}=glob({value})'")
+    if re.fullmatch(r"[1-9]\d{0,2}(,000)+", value):
+        whole = value.replace(",", "")
+        raise BadInputError(
+            f"{key}={value} is several values; no comma parts thousands: write {key}={whole}"
+        )
     if key not in AXES and re.fullmatch(r"-?\d+,0\d+(,-?\d+,\d+)*", value):
         point = re.sub(r"(\d+),(\d+)", r"\1.\2", value)
         raise BadInputError(

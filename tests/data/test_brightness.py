@@ -118,7 +118,10 @@ UNCLEAR = [
     (ramp(-1, 1), "target.darkest=-1 target.brightest=1$"),
     (ramp(0, 16), "target.brightest=16$"),
     (ramp(0, 1 / 255), "target.brightest=0.00392157$"),  # divided twice
-    (np.where(ramp(0, 1) > 0.2, np.nan, ramp(0, 1)), "not in nan to nan"),
+    (
+        np.where(ramp(0, 1) > 0.2, np.nan, ramp(0, 1)),
+        "not in NaN, which .* to 0.19.*brightest=0.19",
+    ),
 ]
 
 

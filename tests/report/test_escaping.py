@@ -132,4 +132,5 @@ def test_a_page_holds_no_name_as_markup(results, tmp_path, capsys):
     assert left.value.code == 0, capsys.readouterr().err
     text = page.read_text(encoding="utf-8")
     assert "<script>window.hacked" not in text
+    assert "\x1b" not in text  # whoever looks at the file in a terminal is safe too
     assert "<img src=x" not in text

@@ -118,7 +118,7 @@ class Depth:
     Attributes:
         kind: of numbers.
         low: the smallest; NaN if there is one.
-        high: the largest.
+        high: the largest; NaN only if there is nothing else.
         middle: the median.
         before: how many different values there are, up to `COUNTED`.
         after: how many grey levels they became.
@@ -136,7 +136,8 @@ class Depth:
         """Look at an image before `to_grey`."""
         few = _few(values)
         before = min(COUNTED, len(np.unique(few)))
-        low, high, middle = float(values.min()), float(values.max()), float(np.median(few))
+        low, middle = float(values.min()), float(np.median(few))
+        high = float(np.fmax.reduce(values, axis=None))
         return cls(kind, low, high, middle, before, COUNTED)
 
     def became(self, grey: NDArray[np.uint8]) -> Depth:
@@ -300,6 +301,8 @@ def _way_out(found: Depth) -> str:
 
 
 def _span(depth: Depth) -> str:
+    if np.isnan(depth.low):
+        return f"NaN, which would be black, and numbers up to {depth.high:g}"
     return f"{depth.low:g} to {depth.high:g}"
 
 
@@ -307,7 +310,7 @@ def _likely(found: Depth) -> str:
     """Return a white to suggest: the largest number of as few bits as will do."""
     if not np.isfinite(found.high):
         return "255"
-    if 0.5 <= found.high <= 1.5 and found.low >= 0:
+    if 0.5 <= found.high <= 1.5 and not found.low < 0:  # NaN may be
         return "1"
     bits = next((n for n in (8, 10, 12, 14, 16) if found.high <= 2**n), None)
     if bits is None or found.low < 0 or found.high < BRIGHTEST / 2:

@@ -21,7 +21,7 @@ from transfergrid.data.duplicates import Subset, check_mode, with_copies_settled
 from transfergrid.data.images import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
 from transfergrid.errors import BadInputError, check_known, did_you_mean
-from transfergrid.fingerprints import content_hashes, visible_files
+from transfergrid.fingerprints import at_home, content_hashes, visible_files
 
 PATIENCE = 10.0
 """Seconds to wait for a server's next answer while downloading."""
@@ -66,14 +66,14 @@ class TorchvisionData(Domain):
         if not names:
             self._parts()  # fetches them, or says what is wrong
             names = self._files()
-        hashes = content_hashes(Path(self.root).expanduser().absolute(), names)
+        hashes = content_hashes(at_home(self.root).absolute(), names)
         told = "\n".join(f"{hashes[name]} {name}" for name in sorted(hashes))
         return sha256(told.encode()).hexdigest()[:16]
 
     def _files(self) -> list[str]:
         """Return the dataset's files below the root, as far as they are there."""
         assert self._known
-        folder, names = Path(self.root).expanduser(), []
+        folder, names = at_home(self.root), []
         for name in files_of(self.dataset, self.options):
             inner = visible_files(folder / name) if (folder / name).is_dir() else []
             names += [f"{name}/{n}" for n in inner if not n.endswith(PACKED)]
@@ -154,7 +154,7 @@ class TorchvisionData(Domain):
         constructor = getattr(datasets, self.dataset)
         self._check_options(constructor, own)
         arguments = {**self.options, **own}
-        folder = os.path.abspath(Path(self.root).expanduser())  # noqa: PTH100 (keeps links)
+        folder = os.path.abspath(at_home(self.root))  # noqa: PTH100 (keeps links)
         try:
             return constructor(folder, **arguments, **_no_download(constructor))
         except (RuntimeError, OSError, ImportError, ValueError) as error:

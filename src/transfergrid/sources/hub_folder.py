@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfergrid.errors import BadInputError
+from transfergrid.fingerprints import at_home
 from transfergrid.network import hub_answers
 from transfergrid.sources import model_folder
 
@@ -47,7 +48,7 @@ def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
     here = on_disk(model, revision, with_weights)
     if here is not None and (_is_described(here) or not hub_answers()):
         return here
-    if Path(model).expanduser().is_dir():
+    if at_home(model).is_dir():
         raise BadInputError(f"{model} is a folder: give source.folder={model} and no source.model")
     if not hub_answers():
         raise _none(model, "it is not on this disk and the hub cannot be reached")
@@ -59,7 +60,7 @@ def check(model: str, revision: str | None) -> None:
     if not isinstance(model, str) or not model:
         raise BadInputError(f"source.model must be a name, not {model!r}")
     if on_disk(model, revision, with_weights=False) is None:
-        if Path(model).expanduser().is_dir():
+        if at_home(model).is_dir():
             raise BadInputError(f"{model} is a folder: give source.folder={model}")
         if not hub_answers():
             raise _none(model, "it is not on this disk and the hub cannot be reached")

@@ -6,12 +6,12 @@ import tempfile
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from transfergrid import trust
 from transfergrid.cell_config import CellConfig
 from transfergrid.errors import BadInputError, check_key
+from transfergrid.fingerprints import at_home
 from transfergrid.keeping import MODEL, has_model, put
 from transfergrid.ledger import Ledger
 from transfergrid.printing import say
@@ -124,7 +124,7 @@ def _with(node: dict[str, Any], path: Sequence[str], value: str) -> dict[str, An
         return {**node, first: _with(node[first], rest, value)}
     if first not in (node.get("about") or {}).get("paths", ()):
         raise BadInputError(f"--set {first}={value}: only what names a file or folder can be moved")
-    return {**node, first: str(Path(value).expanduser().absolute())}
+    return {**node, first: str(at_home(value).absolute())}
 
 
 def _paths(node: Any, prefix: str) -> list[tuple[str, str]]:

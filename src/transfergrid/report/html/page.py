@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from importlib import resources
 
+from transfergrid import printing
 from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html import charts, pieces, rows, themes
 from transfergrid.report.html.answer import (
@@ -36,13 +37,14 @@ def page(data: ReportData) -> str:
     title = data.title or question(data)
     shown = [_filters(data), *_sections(data)] if data.verdicts else [*_beside_verdicts(data)]
     body = "\n".join([_top(data, title), *shown, _footer(data)])
+    body = printing.shown(body)
     body = re.sub(r"(\d) %", "\\1\u00a0%", body)  # a number and its unit on one line
     return (
         "<!doctype html>\n"
         '<html lang="en" data-theme="light">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n"
+        f"<title>{escape(printing.one_line(title))}</title>\n<style>\n{_file('report.css')}</style>\n</head>\n"
         f"<body>\n{body}\n{_script(data) if data.verdicts else ''}\n</body>\n</html>\n"
     )
 
