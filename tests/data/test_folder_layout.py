@@ -133,3 +133,10 @@ def test_folders_that_hold_the_same_folders_are_no_classes(tmp_path):
 def test_several_data_sets_in_one_folder_are_refused(tmp_path):
     root = splits(tmp_path, "cats_train", "cats_test", "dogs_train", "dogs_test")
     refused("several data sets .*cats_test, cats_train; dogs_test, dogs_train", root, None)
+
+
+def test_a_folder_of_the_same_classes_is_named_where_no_test_folder_is(tmp_path):
+    root = splits(tmp_path, "train", "evaluation")
+    with pytest.raises(BadInputError, match=r"give target\.test_split=evaluation to test on"):
+        find_layout("photos", root, None)
+    assert find_layout("photos", root, "evaluation").test == ("evaluation",)

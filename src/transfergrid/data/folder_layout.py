@@ -111,7 +111,12 @@ def _split_layout(
     if test and fraction is not None:
         raise BadInputError(f"{spelled} has a folder {test[0]!r} already: leave out test_split")
     if not test and fraction is None:
-        raise BadInputError(f"{spelled} has no test folder: give {_advice(by_split['validation'])}")
+        classes = folders(root, found[by_split["train"][0]])
+        alike = [
+            name for name in sorted(set(found) - {*pool}) if folders(root, found[name]) == classes
+        ]
+        advice = _advice([*by_split["validation"], *alike])
+        raise BadInputError(f"{spelled} has no test folder: give {advice}")
     if not pool:
         raise BadInputError(f"{spelled} has nothing left to train on beside {told!r}")
     ignored = tuple(sorted(set(found) - {*pool, *test}))
@@ -247,8 +252,8 @@ def _flat_layout(spelled: str, base: str, test_split: float | str | None) -> Lay
     return Layout((base,), (), test_split)
 
 
-def _advice(validation: Sequence[str]) -> str:
-    folder = f"test_split={validation[0]} to test on that folder, or " if validation else ""
+def _advice(others: Sequence[str]) -> str:
+    folder = f"target.test_split={others[0]} to test on that folder, or " if others else ""
     return folder + "a share of each class, such as target.test_split=0.2"
 
 
