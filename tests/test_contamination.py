@@ -113,7 +113,7 @@ def test_the_last_grid_says_what_was_typed_later(tmp_path, records):
         ledger.write(record, None, None)
     unseen = records[2]
     cells = {unseen.id: {"baseline": None, "exploratory": [], "contaminated_by": ["Our scans"]}}
-    ledger.write_document("grids", {"id": "1", "asked": "2026", "cells": cells})
+    ledger.write_document("grids", {"id": "1", "asked": "2026-01-01", "cells": cells})
     told = {row.source: row.contaminated_by for row in rows_of(ledger)[0]}
     assert told == {None: (), "seen": ("ImageNet-1k",), "unseen": ("Our scans",)}
 

@@ -68,6 +68,7 @@ AS_TOLD = Result(
     source_seconds=3.25,
     study="study",
     code="c0de",
+    classes=2,
     strategy_class="m.Lora",
     finished="2026-11-21T12:00:00+00:00",
 )
