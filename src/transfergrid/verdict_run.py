@@ -15,6 +15,7 @@ from transfergrid.evidence.verdicts import COLUMNS, PLACEBO, TRANSFER, Verdict
 from transfergrid.factory import Config, build
 from transfergrid.ledger import Ledger
 from transfergrid.report import verdict_words, words
+from transfergrid.report.names import without_common
 from transfergrid.tracking import Exhibit, NoTracker, RunCard, SafeTracker, tracked, unique, warn
 
 TABLE, HEAT_MAP = "verdicts", "heat_map"
@@ -207,7 +208,8 @@ def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
     from transfergrid.report.html import charts, themes
     from transfergrid.report.html.rows import page_rows
 
-    rows = page_rows(section, {})
+    called, common = without_common(v.source for v in section if v.source)
+    rows = page_rows(section, {}, called)
     for row in rows:  # in the order of the verdicts
         row |= {"line": row["row"], "column": row["row"]}
         if row["kind"] == PLACEBO:
@@ -218,6 +220,7 @@ def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
         "text": f"{first.target}, {words.labels_of(section)}",
         "subtitle": [
             f"gain in points of {first.metric.replace('_', ' ')} over {baselines}",
+            *([f"all sources: {', '.join(common)}"] if common else []),
             MARKS_TOLD,
         ],
         "anchor": "start",

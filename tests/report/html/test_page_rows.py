@@ -27,6 +27,32 @@ def test_nothing_beats_the_front_and_the_front_beats_the_rest(arms):
     assert by_cost == sorted(by_cost)
 
 
+def test_charts_call_sources_by_what_differs_and_the_page_says_once_what_all_share():
+    def long(name, **more):
+        return verdict(f"{name}(architecture.size=64)", **more)
+
+    data = small_report(
+        verdicts=(long("birds"), long("insects"), verdict(None, "scratch_converged", 0.2)),
+        over_baselines={"probe": (long("birds", gain=1.0),)},
+        scores=(),
+        steps=(),
+    )
+    told = json.loads(payload(data, {}))
+    assert [row["source"] for row in told["rows"]] == ["birds", "insects", NO_SOURCE]
+    assert [row["arm"] for row in told["rows"]][:2] == [
+        "birds · full_finetuning",
+        "insects · full_finetuning",
+    ]
+    assert told["over"]["probe"][0]["source"] == "birds"  # the only one there, and called the same
+    assert data.common == "All sources: architecture.size=64."
+    assert small_report().common == ""
+
+
+def test_the_pages_data_holds_nothing_that_turns_the_writing_direction():
+    data = small_report(verdicts=(verdict("a\u202eb\x1b[0m"),), scores=(), steps=())
+    assert json.loads(payload(data, {}))["rows"][0]["source"] == "a\\u202eb\\u001b[0m"
+
+
 def test_the_source_is_charged_on_the_second_front_only():
     cheap = verdict("birds", gain=2.0, seconds=1.0, source_seconds=100.0)
     dear = verdict("insects", gain=2.0, seconds=2.0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
 
 
@@ -102,3 +105,18 @@ class ReportData:
     """What was declared beforehand and its hash, and which looks were taken, a line each."""
     made: tuple[str, ...] = ()
     """Where it came from: ledger, commit, versions, a line each."""
+
+    @cached_property
+    def _named(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        shown = chain(self.verdicts, *self.over_baselines.values())
+        return without_common(verdict.source for verdict in shown if verdict.source)
+
+    @property
+    def called(self) -> Mapping[str, str]:
+        """What sources are called in charts: their names less the overrides that all bear."""
+        return self._named[0]
+
+    @property
+    def common(self) -> str:
+        """What all sources share, as a line; empty if that is nothing."""
+        return f"All sources: {', '.join(self._named[1])}." if self._named[1] else ""

@@ -59,9 +59,9 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 
 def figures(data: ReportData) -> Iterator[Figure]:
     """Yield a figure for each chart that the page draws from verdicts."""
-    sources = sources_in_order(data.verdicts)
+    sources = sources_in_order(data.verdicts, data.called)
     specs = charts.templates(data.rules.margin, reach(data), sources)
-    rows = [row for row in page_rows(data.verdicts, {}) if "gain" in row]
+    rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
     band = f"grey band: ±{data.rules.margin:g} points"
     for place, inside in _split(rows, "target", "labels").items():
         title = [f"{place[0]}, {inside[0]['budget']}", overs(inside)]

@@ -67,7 +67,8 @@ def _file(name: str) -> str:
 
 
 def _script(data: ReportData) -> str:
-    specs = charts.templates(data.rules.margin, reach(data), rows.sources_in_order(data.verdicts))
+    sources = rows.sources_in_order(data.verdicts, data.called)
+    specs = charts.templates(data.rules.margin, reach(data), sources)
     found = rows.payload(data, compiled(specs, themes.themes()))
     ours = "\n".join(_file(name) for name in SCRIPTS)
     return (
@@ -88,7 +89,7 @@ def _top(data: ReportData, title: str) -> str:
         if rest
         else ""
     )
-    lines = [*summary(data), *scores(data, told)]
+    lines = [*summary(data), *scores(data, told), *([data.common] if data.common else [])]
     lead = "".join(f"<p>{escape(line)}</p>" for line in lines)
     return (
         '<a class="skip" href="#comparisons">Skip to all comparisons</a>\n'
@@ -203,7 +204,7 @@ def _undecided(found: Counts) -> str:
 
 def _filters(data: ReportData) -> str:
     shown = data.verdicts
-    sources = rows.source_names(shown)
+    sources = rows.source_names(shown, data.called)
     budgets = {str(v.labels): budget(v.labels) for v in pieces.by_budget(shown)}
     kinds = {kind.value: f"{rows.MARKS[kind]} {SAID[kind]}" for kind in Kind}
     chosen = [

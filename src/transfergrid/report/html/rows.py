@@ -12,6 +12,7 @@ from typing import Any
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.printing import one_line
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
@@ -35,9 +36,19 @@ _AS_THEY_ARE = (
 )
 
 
-def page_rows(verdicts: Sequence[Verdict], remarks: Mapping[int, Sequence[str]]) -> list[Any]:
-    """Return an object for each verdict; `row` is its place among them."""
-    names = source_names(verdicts)
+def page_rows(
+    verdicts: Sequence[Verdict],
+    remarks: Mapping[int, Sequence[str]],
+    called: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """Return an object for each verdict; `row` is its place among them.
+
+    Args:
+        verdicts: in the order of the page.
+        remarks: what is said beyond notes, by row.
+        called: shorter names of sources; see `names.without_common`.
+    """
+    names = source_names(verdicts, called)
     letters = fronts(verdicts)
     order = _Order(verdicts, names)
     return [
@@ -71,9 +82,11 @@ class _Order:
         }
 
 
-def sources_in_order(verdicts: Sequence[Verdict]) -> list[str]:
+def sources_in_order(
+    verdicts: Sequence[Verdict], called: Mapping[str, str] | None = None
+) -> list[str]:
     """Return the sources as columns of heat maps have them."""
-    columns = _Order(verdicts, source_names(verdicts)).columns
+    columns = _Order(verdicts, source_names(verdicts, called)).columns
     return sorted(columns, key=lambda name: columns[name])
 
 
@@ -88,7 +101,7 @@ def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
     return sorted(means, key=lambda name: (-means[name], name))
 
 
-def source_names(verdicts: Sequence[Verdict]) -> list[str]:
+def source_names(verdicts: Sequence[Verdict], called: Mapping[str, str] | None = None) -> list[str]:
     """Return what each verdict's source is called, with its architecture where it has several."""
     used: defaultdict[str | None, set[str | None]] = defaultdict(set)
     for verdict in verdicts:
@@ -96,7 +109,8 @@ def source_names(verdicts: Sequence[Verdict]) -> list[str]:
 
     def name(verdict: Verdict) -> str:
         several = len(used[verdict.source]) > 1 and verdict.architecture
-        return (verdict.source or NO_SOURCE) + (f" ({verdict.architecture})" if several else "")
+        source = (called or {}).get(verdict.source or "", verdict.source)
+        return (source or NO_SOURCE) + (f" ({verdict.architecture})" if several else "")
 
     return [name(verdict) for verdict in verdicts]
 
@@ -207,8 +221,8 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
         specs: compiled charts by theme and name.
     """
     found = {
-        "rows": page_rows(data.verdicts, data.remarks),
-        "over": {name: page_rows(found, {}) for name, found in data.over_baselines.items()},
+        "rows": page_rows(data.verdicts, data.remarks, data.called),
+        "over": {n: page_rows(found, {}, data.called) for n, found in data.over_baselines.items()},
         "cells": cell_facts(data.cells),
         "configs": data.configs,
         "steps": [_step_curve(curve) for curve in data.steps],
@@ -216,5 +230,14 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
         "margin": data.rules.margin,
         "specs": specs,
     }
-    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    text = json.dumps(_calm(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _calm(value: Any) -> Any:
+    """Return data whose texts are each in one line and command nothing."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {key: _calm(inner) for key, inner in value.items()}
+    return [_calm(inner) for inner in value] if isinstance(value, list | tuple) else value
