@@ -193,6 +193,16 @@ def test_a_white_that_leaves_nothing_is_refused(archive, white, message):
         archive(ramp(0, 255), brightest=white).check()
 
 
+def test_dim_bytes_are_bytes_and_a_line_asks_for_their_white(archive):
+    dim = np.arange(12 * 400).reshape(12, 20, 20) % 17
+    (line,) = archive(dim.astype(np.uint8)).remarks()
+    assert "no pixel is brighter than 16 of 255" in line
+    assert "target.brightest=16" in line
+    assert archive(dim.astype(np.uint8), brightest=16).remarks() == []
+    assert archive((dim * 4).astype(np.uint8)).remarks() == []  # 64 and above
+    assert archive(np.zeros((12, 20, 20), bool)).remarks() == []
+
+
 def test_one_hot_pixel_makes_no_white(archive):
     train = ramp(0, 1000, np.uint16)
     train[0, 0, 0] = 65535

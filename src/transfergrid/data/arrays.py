@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
-from transfergrid.data.brightness import Scale, scale_of
+from transfergrid.data.brightness import BRIGHTEST, DIM, Scale, scale_of
 from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
@@ -91,6 +91,25 @@ class Arrays(Domain):
             is_test = self._share(pool, classes)
             pool, test = pool[~is_test], pool[is_test]
         return json.dumps(outlined(classes, pool, test).as_dict())
+
+    def remarks(self) -> list[str]:
+        """See `Domain.remarks`: bytes of which none is anywhere near white."""
+        if self.brightest is not None:
+            return []
+        kind = f"white/{self.version}/{self.test_split!r}"
+        white = int(file_facts(existing(self.file), [""], kind, self._whitest)[""])
+        if white >= DIM:
+            return []
+        return [
+            f"{self.file}: no pixel is brighter than {white} of 255: if {white} is white, say "
+            f"target.brightest={white}"
+        ]
+
+    def _whitest(self, file: Path) -> str:
+        archive = Archive(file)
+        parts = (archive.read(f"x{part}") for part in self._parts(archive).all)
+        whites = [int(part.max(initial=0)) for part in parts if part.dtype == np.uint8]
+        return str(max(whites, default=BRIGHTEST))
 
     def load(self) -> LoadedDomain:
         """Return images (n, H, W, C) in memory."""

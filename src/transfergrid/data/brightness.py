@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from transfergrid.errors import BadInputError
 
 BRIGHTEST = 255
+DIM = 64
+"""Bytes that stay below it use a quarter of their levels at most: their white may be another."""
 DEEPEST = 65535
 NEARLY = 1e-6
 """Share of the range by which rounding may leave it."""
