@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 
 from composed import asked, loader, needed, planned, whole
 from transfergrid.cli import conf_dir
-from transfergrid.composing import GROUPS, display_name, finished
+from transfergrid.composing import GROUPS, finished
 from transfergrid.errors import BadInputError, check_key
 from transfergrid.factory import locate
+from transfergrid.option_names import display_name
 
 CONF = conf_dir()
 OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONF / g).glob("*.yaml"))]

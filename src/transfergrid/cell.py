@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid import recording, run_cards
+from transfergrid import recording, run_cards, sent
 from transfergrid.arrays import Predictions
 from transfergrid.batches import View
 from transfergrid.cell_config import CellConfig, now
@@ -81,7 +81,7 @@ def run_cell(
         ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))
         summary.update(run_cards.summary_of(record, ledger))
     if tracker.place:
-        ledger.note_sent(cell.id, tracker.place)
+        sent.note(ledger.root, cell.id, tracker.place)
     return record
 
 

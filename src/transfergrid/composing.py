@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -28,6 +26,7 @@ from transfergrid import trust
 from transfergrid.errors import BadInputError, check_key, check_known
 from transfergrid.factory import Config, locate
 from transfergrid.fingerprints import at_home, is_packaged
+from transfergrid.option_names import display_name, told_apart
 from transfergrid.plan import Option
 from transfergrid.refusals import check_config
 from transfergrid.shipped import parameters, takes_fractions
@@ -195,15 +194,7 @@ class Composer:
             check_point(key, values, options)
         for option in options:
             check_config(option.config)  # before torch is there, for what can be told without it
-        for parts in range(2, _MOST_PARTS):
-            called = Counter(option.name for option in options)
-            options = [
-                option
-                if called[option.name] == 1
-                else replace(option, name=display_name(name, option.config, overrides, parts))
-                for option, (name, overrides) in zip(options, choices, strict=True)
-            ]
-        return options
+        return told_apart(options, choices)
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
         """Return one option with these overrides inside it."""
@@ -301,61 +292,6 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
         raise BadInputError(f"{choice}: {_first_line(error)}") from error
     assert isinstance(node, dict)
     return node  # type: ignore[return-value]
-
-
-_MOST_PARTS = 6
-"""So many parts of a path at most, less one, tell it from another that ends alike."""
-
-
-def display_name(name: str, config: Config, overrides: Sequence[str], parts: int = 1) -> str:
-    """Return what tables call an option: its name, with the overrides that make it another one.
-
-    `about.named_by` names a key, or several to choose from, whose value says more than the option.
-
-    Args:
-        name: of the option.
-        config: of it, resolved: what an interpolation came to is shown.
-        overrides: as typed.
-        parts: how many of a path's last parts are shown.
-    """
-    about = config.get("about") or {}
-    keys = about.get("named_by") or ()
-    by = next((k for k in ([keys] if isinstance(keys, str) else keys) if config.get(k)), None)
-    if by is not None:
-        name = str(config[by])
-        if by in about.get("paths", ()) or Path(name).is_dir():
-            path = Path(name)
-            name = _ending(str(path if path.is_dir() else path.with_suffix("")), parts)
-    rest = [override.partition(".")[2] for override in overrides]
-    silent = {by, *about.get("descriptive", ())}
-    told = [
-        _brief(text, config, parts)
-        for text in rest
-        if text.partition("=")[0].partition(".")[0] not in silent
-    ]
-    return f"{name}({','.join(told)})" if told else name
-
-
-def _brief(override: str, config: Config, parts: int) -> str:
-    """Return `key=value` with nothing but the last parts of a path, or the name of a class."""
-    key, _, value = override.partition("=")
-    if "${" in value:
-        value = _came_to(config, key.split("."), value)
-    made = re.search(r"_target_:\s*[\w.]*?(\w+)\s*[,}]", value)
-    if made:
-        return f"{key}={made[1]}"
-    return f"{key}={_ending(value, parts)}"
-
-
-def _ending(path: str, parts: int) -> str:
-    return "/".join(path.rstrip("/").split("/")[-parts:])
-
-
-def _came_to(config: Any, path: Sequence[str], typed: str) -> str:
-    """Return the value that stands at a path now, or what was typed where none is kept."""
-    for key in path:
-        config = config.get(key) if isinstance(config, dict) else None
-    return typed if config is None else str(config)
 
 
 def check_point(key: str, values: Sequence[str], options: Sequence[Option]) -> None:

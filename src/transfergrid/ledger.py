@@ -114,19 +114,6 @@ class Ledger:
             (draft / "document.json").replace(self.root / kind / f"{name}.json")
         return name
 
-    def note_sent(self, identity: str, place: str) -> None:
-        """Note that a cell's numbers were sent to a place, such as a project of a tracker."""
-        marks = self._marks(place)
-        marks.mkdir(parents=True, exist_ok=True)
-        (marks / identity).touch()
-
-    def sent(self, place: str) -> set[str]:
-        """Return the cells that were sent there."""
-        return set(folders.listed(self._marks(place)))
-
-    def _marks(self, place: str) -> Path:
-        return self.root / "sent" / hashlib.sha256(place.encode()).hexdigest()[:16]
-
     def compact(self) -> Path | None:
         """Copy the records that no index segment holds into a new one; return it, if any.
 

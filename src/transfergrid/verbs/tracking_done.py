@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from transfergrid import sent
 from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import declared
@@ -47,13 +48,13 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
     grids = grids_of(ledger)
     told, asked_by = comparisons(grids), asking(grids)
     meant = where.rows(declared(record, told.get(record.id)) for record in ledger.records())
-    before = set() if again else ledger.sent(place)
+    before = set() if again else sent.to(ledger.root, place)
     left = [record for record in meant if record.id not in before]
     safe, count = SafeTracker(tracker), 0
     for record in left:
         _send(record, ledger, safe, asked_by.get(record.id))
         if safe.place:
-            ledger.note_sent(record.id, place)
+            sent.note(ledger.root, record.id, place)
             count += 1
     earlier = len(meant) - len(left)
     rest = f"; {earlier} sent before (--again sends them too)" if earlier else ""
