@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,47 @@ def a_link_to_itself(path: Path, draw: random.Random) -> None:
     path.symlink_to(draw.choice((path.name, "nothing", "/dev/null")))
 
 
+def a_pipe(path: Path, draw: random.Random) -> None:
+    """Put a pipe in its place that nobody writes to: who opens it waits for ever."""
+    removed(path, draw)
+    os.mkfifo(path)
+
+
+def denied(path: Path, draw: random.Random) -> None:
+    """Change nothing: the harness lets nobody open it."""
+
+
+NAMES = (
+    *(
+        "\x1b[2J\x1b]0;title\x07",
+        "a\nb\r\nc",
+        "\u202egnp.exe",
+        "\x9b2J",
+        "=1+1",
+        "é" * 120,
+        "x" * 250,
+    ),
+    *("_target_", "NaN", "1", "-", "\u2028", "CAT", "cat ", "x'; \"", "${oc.env:HOME}", "\\", ".x"),
+    *(os.fsdecode(b"\xff\xfe"), "caf\u0065\u0301", "\u200b", "e" * 251),
+)
+
+
+def another_name(path: Path, draw: random.Random) -> None:
+    """Give a file or folder a name that few have."""
+    suffix = path.suffix if draw.random() < 0.7 else ""
+    name = os.fsdecode(os.fsencode(draw.choice(NAMES))[: 255 - len(suffix)])
+    path.rename(path.with_name(name + suffix))
+
+
+def as_another(path: Path, draw: random.Random) -> None:
+    """Put the contents of a file beside it in its place, or a copy of it beside it."""
+    others = sorted(other for other in path.parent.iterdir() if other.is_file() and other != path)
+    if draw.random() < 0.5 or not others:
+        shutil.copy(path, path.with_name(f"copy{path.suffix}"))
+    else:
+        path.write_bytes(draw.choice(others).read_bytes())
+
+
 def a_file(path: Path, draw: random.Random) -> None:
     """Put a file in a folder's place."""
     removed(path, draw)
@@ -203,6 +246,85 @@ def columns(path: Path, draw: random.Random) -> None:
     pyarrow.parquet.write_table(table.set_column(place, name, column), path)
 
 
+class Evil:
+    """What runs a command where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See `pickle`."""
+        return os.system, ("true",)
+
+
+def pickled(path: Path, draw: random.Random) -> None:
+    """Put an array of objects into an npz that runs a command where it is unpickled."""
+    with np.load(path, allow_pickle=False) as kept:
+        found = dict(kept)
+    name = draw.choice((*sorted(found), "class_names", "more"))
+    found[name] = np.array([Evil()] * len(found.get(name, "x")), dtype=object)
+    np.savez(path, **found)
+
+
+def members(path: Path, draw: random.Random) -> None:
+    """Put a member into an archive that is no array, or is there twice, or lies about its size."""
+    header = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '|u1', 'fortran_order': False, "
+    huge = (header + b"'shape': (99999999999, 9999, 99), }").ljust(127) + b"\n"
+    held = draw.choice((b"", b"x", huge, draw.randbytes(200), b"\x93NUMPY" + DEEP.encode()))
+    with zipfile.ZipFile(path) as archive:
+        name = draw.choice((*archive.namelist(), "../x.npy", "x\x1b[2J.npy", "class_names.npy"))
+        kept = {other: archive.read(other) for other in archive.namelist()}
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for other, data in kept.items():
+            if other != name or draw.random() < 0.5:
+                archive.writestr(other, data)
+        archive.writestr(name, held)
+
+
+def lines(path: Path, draw: random.Random) -> None:
+    """Change a field of JSON lines, or take a line twice."""
+    found = path.read_text().splitlines()
+    at = draw.randrange(len(found))
+    row = json.loads(found[at])
+    row[draw.choice((*row, ""))] = draw.choice(VALUES)
+    value = draw.choice((*RAW, DEEP))
+    raw = draw.choice(
+        (f'{{"text": "x", "label": {value}}}', f'{{"text": {value}, "label": "cat"}}')
+    )
+    found[at] = draw.choice((json.dumps(row), json.dumps(row), raw, found[0], "[]", "5", "{}"))
+    path.write_text("\n".join(found) + "\n")
+
+
+def header(path: Path, draw: random.Random) -> None:
+    """Rename a column of a table of text, or take one away, or one twice."""
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    at, way = draw.randrange(len(rows[0])), draw.randrange(3)
+    if way == 0:
+        rows[0][at] = draw.choice((*NAMES, *rows[0])).replace("\n", " ")
+    else:
+        rows = [row[:at] + row[at : at + 1] * (2 * way - 2) + row[at + 1 :] for row in rows]
+    path.write_bytes(os.fsencode("\n".join(",".join(row) for row in rows) + "\n"))
+
+
+def column(path: Path, draw: random.Random) -> None:
+    """Put one value in all fields of a column, or values of a strange kind in each."""
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    at, value = (
+        draw.randrange(len(rows[0])),
+        draw.choice((*NAMES, *RAW, "../../x", "/dev/stdin", "")),
+    )
+    number = draw.random() < 0.5
+    for i, row in enumerate(rows[1:]):
+        row[at] = '"' + value.replace('"', "") + (str(i % 3) if number else "") + '"'
+    path.write_bytes(os.fsencode("\n".join(",".join(row) for row in rows) + "\n"))
+
+
+def encoded(path: Path, draw: random.Random) -> None:
+    """Write text in another encoding."""
+    text = path.read_text() + path.read_text().splitlines()[-1].replace("a", "é") + "\n"
+    path.write_bytes(
+        text.encode(draw.choice(("latin-1", "utf-16", "utf-16-be", "utf-8-sig", "utf-7")))
+    )
+
+
 def csv_field(path: Path, draw: random.Random) -> None:
     """Change a field, a line or the header of a table of text."""
     lines = path.read_text().splitlines()
@@ -224,13 +346,14 @@ FOR_ANY: tuple[Damage, ...] = (
     other_bytes,
     a_folder,
     a_link_to_itself,
+    a_pipe,
     removed,
 )
 FOR_JSON: tuple[Damage, ...] = (
     *(json_value, json_value, json_value, json_raw, json_raw, json_gone, json_renamed),
     *(json_twice, json_whole),
 )
-FOR_FOLDERS: tuple[Damage, ...] = (a_file, a_link_to_itself, removed)
+FOR_FOLDERS: tuple[Damage, ...] = (a_file, a_link_to_itself, a_pipe, removed)
 
 
 def of(path: Path, draw: random.Random) -> Damage:
@@ -245,6 +368,22 @@ def of(path: Path, draw: random.Random) -> Damage:
     }
     own = special.get(path.suffix, ())
     return draw.choice(own if own and draw.random() < 0.75 else FOR_ANY)
+
+
+def of_data(path: Path, draw: random.Random) -> Damage:
+    """Draw a way in which this part of a data set can be wrong."""
+    if path.is_dir():
+        return draw.choice((*FOR_FOLDERS, another_name, another_name, denied))
+    special: dict[str, tuple[Damage, ...]] = {
+        ".json": FOR_JSON,
+        ".npz": (arrays, arrays, arrays, pickled, members),
+        ".parquet": (columns,),
+        ".csv": (csv_field, header, column, column, encoded),
+        ".jsonl": (lines, lines, encoded),
+    }
+    own = special.get(path.suffix, ())
+    common = (*FOR_ANY, another_name, denied, as_another)
+    return draw.choice(own if own and draw.random() < 0.7 else common)
 
 
 def strange_names(folder: Path, draw: random.Random) -> None:

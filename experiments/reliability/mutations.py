@@ -17,6 +17,7 @@ Prints a line for each mutation that breaks one of these, and how many did not.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -52,11 +53,15 @@ class Listener:
 
     root: Path | None = None
     heard: list[str] = field(default_factory=list)
+    denied: str = ""
+    """The path of what may not be opened; root may open all, whatever its mode."""
 
     def __call__(self, event: str, told: tuple[Any, ...]) -> None:
         """Take note of an audit event."""
         if self.root is None:
             return
+        if event in ("open", "os.scandir", "os.listdir") and self._is_denied(told[0]):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), told[0])
         if event == "import" and str(told[0]).partition(".")[0].startswith(FOREIGN):
             self.heard.append(f"import {told[0]}")
         elif event == "exec" and str(getattr(told[0], "co_filename", "")).startswith(
@@ -65,6 +70,9 @@ class Listener:
             self.heard.append(f"exec {told[0].co_filename}")
         elif event in ("os.system", "pickle.find_class"):
             self.heard.append(f"{event} {told}")
+
+    def _is_denied(self, path: object) -> bool:
+        return bool(self.denied) and str(Path.cwd() / str(path)) == self.denied
 
 
 LISTENER = Listener()
@@ -162,7 +170,7 @@ def drawn(study: Study, root: Path, draw: random.Random, light: bool = False) ->
         place, words = _place(root / "results", draw), draw.choice(LIGHT if light else LEDGER_VERBS)
     cell = place.parent.name if place.name == "record.json" else draw.choice(study.cells)
     chosen = damage.of(place, draw)
-    _own(place)
+    own(place)
     chosen(place, draw)
     if draw.random() < 0.5 and place.parent.is_dir():
         os.utime(place.parent)  # an index then reads it anew
@@ -241,7 +249,7 @@ def _is_in(cell: str, path: str) -> bool:
 
 
 def _is_named(cell: str, mutation: Mutation, err: str) -> bool:
-    gone = mutation.damage in ("removed", "a_file", "a_link_to_itself")  # with its folder
+    gone = mutation.damage in ("removed", "a_file", "a_link_to_itself", "a_pipe")  # with its folder
     return cell in err or (_is_in(cell, mutation.path) and gone) or mutation.path == "results/cells"
 
 
@@ -266,7 +274,7 @@ def restored(pristine: Path, place: Path) -> None:
     os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def _own(path: Path) -> None:
+def own(path: Path) -> None:
     """Give a file that is shared with the pristine study a copy of its own, in the same place."""
     if path.is_file():
         folder = path.parent.stat()

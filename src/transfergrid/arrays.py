@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid import contents
 from transfergrid.errors import BadInputError
 
 PREDICTIONS = {
@@ -212,6 +213,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """Read arrays by name; raises `FileNotFoundError`, or `BadInputError` for a damaged file."""
     try:
+        contents.status_of(path)
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:

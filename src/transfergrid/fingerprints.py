@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from transfergrid import contents
 from transfergrid.errors import BadInputError
 
 PACKAGE = "package:"
@@ -160,7 +161,7 @@ def file_facts(
 
 def _stamp(file: Path) -> Stamp:
     try:
-        status = file.stat()
+        status = contents.status_of(file)
     except OSError as error:
         raise BadInputError(f"cannot read {file}: {error.strerror}") from error
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
@@ -195,7 +196,7 @@ def _memory_file(root: Path) -> Path:
 
 def _remembered(root: Path) -> Memory:
     try:
-        known = json.loads(_memory_file(root).read_text(encoding="utf-8"))
+        known = contents.parsed(_memory_file(root).read_text(encoding="utf-8"))
         return {
             n: ([int(part) for part in stamp], _text(facts)) for n, (stamp, facts) in known.items()
         }

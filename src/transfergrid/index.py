@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, Json
 
+from transfergrid import contents
 from transfergrid.arrays import Packed
 from transfergrid.border import Reader, is_time
 from transfergrid.errors import BadInputError
@@ -108,6 +109,7 @@ def _current(
     """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
     import pyarrow.parquet
 
+    contents.status_of(path)
     with path.open("rb") as stream:
         file = pyarrow.parquet.ParquetFile(stream)
         if not set(names) <= set(file.schema_arrow.names):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfergrid import contents
 from transfergrid.cell_config import CellConfig
 from transfergrid.data.budgets import VALIDATION_FROM
 from transfergrid.identity import Labels
@@ -49,9 +50,9 @@ def has_model(ledger: Ledger, identity: str) -> bool:
 def why_kept(ledger: Ledger, identity: str) -> str | None:
     """Return `all`, `best` or `reproduced`; None for a cell without weights."""
     try:
-        told: Any = json.loads((model_folder(ledger, identity) / KEPT).read_bytes())
+        told: Any = contents.parsed(contents.read_bytes(model_folder(ledger, identity) / KEPT))
         return str(told["by"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

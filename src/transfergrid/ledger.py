@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from transfergrid import arrays, folders, index, printing
+from transfergrid import arrays, contents, folders, index, printing
 from transfergrid.arrays import Predictions
 from transfergrid.border import Reader
 from transfergrid.errors import BadInputError
@@ -177,7 +177,7 @@ class Ledger:
         """
         path = self.folder(identity) / "record.json"
         try:
-            return _of_cell(from_json(path.read_bytes()), identity, Status.DONE)
+            return _of_cell(from_json(contents.read_bytes(path)), identity, Status.DONE)
         except OSError:
             raise BadInputError(f"no results of cell {identity} in '{self.root}'") from None
         except BadInputError as error:
@@ -234,7 +234,7 @@ class Ledger:
         found = []
         for path in sorted((self.root / kind).glob("*.json")):
             try:
-                found.append(read(path.read_bytes()))
+                found.append(read(contents.read_bytes(path)))
             except (OSError, BadInputError) as error:
                 self.leave_out(path, error)
         return found
@@ -332,7 +332,7 @@ class Ledger:
         for number in self._attempts(identity)[::-1]:
             path = self.root / "attempts" / identity / str(number) / "record.json"
             try:
-                return _of_cell(from_json(path.read_bytes()), identity, Status.FAILED)
+                return _of_cell(from_json(contents.read_bytes(path)), identity, Status.FAILED)
             except (OSError, BadInputError) as error:
                 self.leave_out(path, error)
         return None
@@ -367,7 +367,7 @@ class Ledger:
     def _is_done(self, identity: str) -> bool:
         """Return whether a cell is done, be it one that only a newer program reads."""
         try:
-            text = (self.folder(identity) / "record.json").read_bytes()
+            text = contents.read_bytes(self.folder(identity) / "record.json")
             _of_cell(from_json(text), identity, Status.DONE)
         except OSError:
             return False

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from transfergrid import contents
 from transfergrid.batches import Prepared, View
 from transfergrid.data.domain import Examples
 from transfergrid.data.text import TextExamples
@@ -131,7 +132,7 @@ def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
 
 def _features(file: Path) -> PlainFeatures:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = contents.parsed(contents.read_bytes(file))
         featuriser = locate(told["_target_"])
         if not (isinstance(featuriser, type) and hasattr(featuriser, "restore")):
             raise ValueError(f"{told['_target_']} makes no features")

@@ -14,6 +14,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from transfergrid import contents
 from transfergrid.cost import Stopwatch
 from transfergrid.errors import BadInputError
 from transfergrid.factory import config_of
@@ -72,7 +73,7 @@ class SourceMaker:
         place = self.folder / content
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
-        self.card = json.loads((place / "card.json").read_text())
+        self.card = contents.parsed(contents.read_bytes(place / "card.json"))
         if place not in self._memory:
             self._memory[place] = load_file(place / "weights.safetensors")
         self._memory.move_to_end(place)

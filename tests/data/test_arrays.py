@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +282,47 @@ def test_real_archives_load(name, pool, test, shape, n_classes, monkeypatch):
     found = domain.load()
     assert (len(found.pool), len(found.test), len(found.classes)) == (pool, test, n_classes)
     assert pixels(found.test).shape[1:] == shape
+
+
+# What no archive that NumPy wrote holds -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((0.0, np.inf), "float64: inf"),
+        ((1e19, 2e19), r"float64: 1e\+19"),  # one whole number, the smallest, if just converted
+        ((b"a", b"\xff"), r"no UTF-8: b'\\xff'"),
+    ],
+)
+def test_labels_that_no_whole_number_and_no_text_stands_for_are_refused(file, values, told):
+    refused(told, file, whole(y_train=np.array(values)[np.arange(12) % 2]))
+
+
+def test_labels_may_be_stored_as_short_real_numbers(file):
+    labels = np.arange(12) % 3
+    found = loaded(file, whole(y_train=labels.astype(np.float16)))
+    assert found.pool.labels.tolist() == labels.tolist()
+
+
+def test_an_archive_without_labels_is_refused(file):
+    refused("y_train holds no labels", file, whole(y_train=np.empty(0)))
+
+
+def test_a_header_that_asks_for_more_memory_than_there_is(file):
+    words = "{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999, 99999)}"
+    header = b"\x93NUMPY\x01\x00\x76\x00" + words.ljust(117).encode() + b"\n"
+    np.savez(file, **whole(x_train=None))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("x_train.npy", header)
+    with pytest.raises(BadInputError, match=r"scans\.npz: x_train cannot be read: .*allocate"):
+        Arrays(str(file)).check()
+
+
+def test_pixels_beyond_single_precision_are_cut_off(file):
+    bright = images(12, 5, 4).astype(float)
+    bright[::3] = 1e308
+    found = loaded(file, whole(x_train=bright, x_test=bright[:6]), brightest=255)
+    assert (pixels(found.pool)[::3] == 255).all()
+    np.testing.assert_array_equal(pixels(found.pool)[1::3, ..., 0], bright[1::3])
+    refused("not in 1e\\+308 to 1e\\+308", file, whole(x_train=np.full((12, 5, 4), 1e308)))

@@ -401,6 +401,20 @@ def test_new_images_are_read_as_the_target_was(tmp_path):
         assert (chunk.examples.read(np.array([0]))[0] == level).all()
 
 
+# Values that no computation takes ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("brightest", [10**400, 1e308])
+def test_a_white_beyond_single_precision_is_refused(brightest):
+    with pytest.raises(BadInputError, match=r"target\.brightest must lie within 1e\+30"):
+        scale_of(None, brightest)
+
+
+def test_black_and_white_must_be_apart():
+    with pytest.raises(BadInputError, match=r"target\.brightest=.* must lie 1e-30 above"):
+        scale_of(None, 1e-310)
+
+
 # Identity -----------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,8 @@ Array = NDArray[Any]
 
 USUAL = (1, 3)
 """Numbers of channels that are taken for such wherever they stand, the last axis first."""
+EXACT = 2**53
+"""Up to here real numbers hold every whole number."""
 ROWS_BYTES = 64 * 2**20
 """Bytes of pixels that are brought to grey levels at once."""
 
@@ -125,15 +127,33 @@ def as_labels(key: str, array: Array) -> Array:
         array = array[:, 0]
     if array.ndim != 1:
         raise BadInputError(f"{key} must hold one label per image, but its shape is {array.shape}")
-    if array.dtype.kind == "f" and np.all(np.isfinite(array)) and np.all(array == np.rint(array)):
-        return array.astype(np.int64)
+    if not len(array):
+        raise BadInputError(f"{key} holds no labels")
+    if array.dtype.kind == "f":
+        return _whole(key, array)
     if array.dtype.kind in "iub":
         _check_bits(key, array)
         return array.astype(np.int64)
     if array.dtype.kind in "US":
-        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-    found = f": {array[array != np.rint(array)][0]}" if array.dtype.kind == "f" else ""
-    raise BadInputError(f"{key} must hold whole numbers or text, not {array.dtype}{found}")
+        return _decoded(key, array) if array.dtype.kind == "S" else array
+    raise BadInputError(f"{key} must hold whole numbers or text, not {array.dtype}")
+
+
+def _whole(key: str, array: Array) -> NDArray[np.int64]:
+    """Return whole numbers that are stored as real ones, each exactly."""
+    with np.errstate(over="ignore"):  # of those that are longer than 64 bits
+        exact = (array == np.rint(array)) & (np.abs(array.astype(np.float64)) <= EXACT)
+    if not exact.all():
+        what = f"not {array.dtype}: {array[~exact][0]}"
+        raise BadInputError(f"{key} must hold whole numbers or text, {what}")
+    return array.astype(np.int64)
+
+
+def _decoded(key: str, array: Array) -> Array:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{key} has text that is no UTF-8: {error.object!r}") from error
 
 
 def _check_bits(key: str, array: Array) -> None:

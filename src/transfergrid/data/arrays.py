@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,9 @@ from transfergrid.fingerprints import existing, file_facts, fingerprint
 SOUND = "sound"
 READING = 3
 """Raised whenever other archives may be refused: then what was remembered is looked at anew."""
+
+LONGEST_REASON = 200
+"""Characters that an error quotes of what other libraries said."""
 
 T = TypeVar("T")
 
@@ -216,8 +218,11 @@ class Archive:
         if not zipfile.is_zipfile(file):
             raise BadInputError("is no npz archive")
         self._file = file
-        with zipfile.ZipFile(file) as archive:
-            self.keys = frozenset(name.removesuffix(".npy") for name in archive.namelist())
+        try:
+            with zipfile.ZipFile(file) as archive:
+                self.keys = frozenset(name.removesuffix(".npy") for name in archive.namelist())
+        except Exception as error:  # foreign bytes, see `read`
+            raise BadInputError(f"is no npz archive: {_reason(error)}") from error
 
     def read(self, key: str) -> NDArray[Any]:
         """Return one array.
@@ -228,11 +233,11 @@ class Archive:
         try:
             with np.load(self._file, allow_pickle=False) as archive:
                 array = archive[key]
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # foreign bytes: zipfile, zlib and numpy raise fifteen kinds
             if "allow_pickle" in str(error):
                 told = "holds pickled Python objects; save plain numbers or text"
                 raise BadInputError(f"{key} {told}") from error
-            raise BadInputError(f"{key} cannot be read: {error}") from error
+            raise BadInputError(f"{key} cannot be read: {_reason(error)}") from error
         if not isinstance(array, np.ndarray):  # a member that is no .npy file comes as bytes
             raise BadInputError(f"{key} is no array")
         return array
@@ -240,6 +245,10 @@ class Archive:
     def labels(self, part: str) -> NDArray[Any]:
         """Return the labels (n,) of a part, numbers or text."""
         return as_labels(f"y{part}", self.read(f"y{part}"))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def _classes(archive: Archive, parts: Parts) -> tuple[tuple[str, ...], NDArray[Any]]:

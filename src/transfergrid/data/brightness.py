@@ -21,6 +21,8 @@ BRIGHTEST = 255
 DIM = 64
 """Bytes that stay below it use a quarter of their levels at most: their white may be another."""
 DEEPEST = 65535
+WIDEST = 1e30
+"""Values of black and white that single precision calculates with lie within this."""
 NEARLY = 1e-6
 """Share of the range by which rounding may leave it."""
 COUNTED = 256
@@ -84,14 +86,20 @@ def scale_of(darkest: object, brightest: object) -> Scale:
         return PLAIN
     if brightest is None:
         raise BadInputError("target.darkest is black: say what is white too, as target.brightest")
-    values = {"darkest": 0.0 if darkest is None else darkest, "brightest": brightest}
+    darkest = 0.0 if darkest is None else darkest
+    values: dict[str, Any] = {"darkest": darkest, "brightest": brightest}
     for name, value in values.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (is_number and np.isfinite(float(value))):  # type: ignore[arg-type]
+        if not is_number or value != value:
             raise BadInputError(f"target.{name} must be a number, not {value!r}")
-    black, white = (float(value) for value in values.values())  # type: ignore[arg-type]
+        if abs(value) > WIDEST:
+            raise BadInputError(f"target.{name} must lie within {WIDEST:g}")
+    black, white = (float(value) for value in values.values())
     if white <= black:
         raise BadInputError(f"target.brightest={white:g} must lie above the darkest, {black:g}")
+    if white - black < 1 / WIDEST:
+        told = f"lie {1 / WIDEST:g} above the darkest, {black:g}, at least"
+        raise BadInputError(f"target.brightest={white:g} must {told}")
     return Scale(black, white)
 
 
@@ -106,8 +114,9 @@ def to_grey(
         white: becomes 255.
         kind: in which floats to calculate.
     """
-    grey = np.nan_to_num(values.astype(kind) - kind(black), posinf=np.inf, neginf=-np.inf)
     width = white - black
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is cut off
+        grey = np.nan_to_num(values.astype(kind) - kind(black), posinf=np.inf, neginf=-np.inf)
     grey = grey * kind(BRIGHTEST / width) if width <= BRIGHTEST else grey / kind(width / BRIGHTEST)
     levels: NDArray[np.uint8] = np.clip(np.rint(grey), 0, BRIGHTEST).astype(np.uint8)
     return levels
@@ -138,7 +147,8 @@ class Depth:
         """Look at an image before `to_grey`."""
         few = _few(values)
         before = min(COUNTED, len(np.unique(few)))
-        low, middle = float(values.min()), float(np.median(few))
+        with np.errstate(over="ignore"):  # of the sum of the two in the middle
+            low, middle = float(values.min()), float(np.median(few))
         high = float(np.fmax.reduce(values, axis=None))
         return cls(kind, low, high, middle, before, COUNTED)
 

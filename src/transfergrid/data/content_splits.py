@@ -13,6 +13,8 @@ from transfergrid.errors import BadInputError
 
 NAMED = 3
 """How many of many things an error message names."""
+LONGEST = 120
+"""Characters of each that it shows."""
 KEPT_GROUPS = 2
 """So many groups stay in the pool at least, for training and validation to have different ones."""
 
@@ -116,4 +118,7 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
 
 def named(things: Sequence[Hashable]) -> str:
     """Return the first few of many things, separated by commas."""
-    return ", ".join(map(str, things[:NAMED])) + (", ..." if len(things) > NAMED else "")
+    first = [
+        name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in map(str, things[:NAMED])
+    ]
+    return ", ".join(first) + (", ..." if len(things) > NAMED else "")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid import contents
 from transfergrid.data.copies import Copies
 from transfergrid.data.domain import Examples, LoadedDomain, Raw
 from transfergrid.errors import BadInputError, check_known
@@ -144,7 +145,7 @@ def remembered(modality: str, key: str) -> Copies | None:
     """Return what was found under this key, or None: the examples must be looked at."""
     file = _file(modality, _search(modality)[1], key)
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = contents.parsed(file.read_text(encoding="utf-8"))
         exact, near, pool = (_mask(*stored[name]) for name in ("exact", "near", "pool"))
         pairs = [(int(p), int(t), str(kind)) for p, t, kind in stored["pairs"]]
     except (OSError, ValueError, KeyError, TypeError, IndexError):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid import contents
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
@@ -273,7 +274,7 @@ def _class_names(spelled: str) -> Iterable[Path]:
 
 def _read_class_names(file: Path) -> list[str]:
     try:
-        names = json.loads(file.read_text(encoding="utf-8-sig"))
+        names = contents.parsed(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadInputError(f"{file} cannot be read: {error}") from error
     if not isinstance(names, list):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from transfergrid import contents
 from transfergrid.data.spellings import seen, shown
 from transfergrid.errors import BadInputError, did_you_mean
 
@@ -153,11 +154,11 @@ def json_columns(
     """
     if whole:
         try:
-            rows = json.loads(text)
+            rows = contents.parsed(text)
         except json.JSONDecodeError as error:
             if error.msg != "Extra data" or error.lineno == 1:
                 raise _broken(name, error.lineno, error) from error
-        except RecursionError as error:
+        except ValueError as error:
             raise _broken(name, 1, error) from error
         else:
             if not isinstance(rows, list):
@@ -171,13 +172,13 @@ def json_columns(
 
 def _line(line: str, number: int, name: str) -> Any:
     try:
-        return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return contents.parsed(line)
+    except ValueError as error:
         raise _broken(name, number, error) from error
 
 
 def _broken(name: str, line: int, error: Exception) -> BadInputError:
-    reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else error
     return BadInputError(f"{name}: line {line} is broken JSON: {reason}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from transfergrid import contents
 from transfergrid.border import Reader
 from transfergrid.errors import BadInputError
 from transfergrid.identity import PROTOCOL, Labels, canonical, digest, source_part
@@ -96,7 +97,7 @@ def read(ledger: Ledger, identity: str) -> Kept | None:
     """Return what is kept under an identity; None, with a warning, if it cannot be read."""
     path = ledger.root / "scores" / f"{identity}.json"
     try:
-        return _read(path.read_bytes())
+        return _read(contents.read_bytes(path))
     except FileNotFoundError:
         return None
     except (OSError, BadInputError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from transfergrid import contents
 from transfergrid.sources.cards import Card, listed
 
 README = "README.md"
@@ -27,6 +28,7 @@ def read(folder: Path) -> Card:
 def _front_matter(file: Path) -> dict[str, Any]:
     """Return the values between the file's first two lines of dashes; none if it has no such."""
     try:
+        contents.status_of(file)
         with file.open("rb") as stream:
             text = stream.read(MOST_BYTES).decode("utf-8", "ignore")
     except OSError:
@@ -36,6 +38,6 @@ def _front_matter(file: Path) -> dict[str, Any]:
         return {}
     try:
         values = yaml.safe_load(rest[0])
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from transfergrid import contents
 from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.fingerprints import (
     PACKAGE,
@@ -265,7 +266,7 @@ def _described(file: Path) -> str:
     data = file.read_bytes()
     if file.suffix == ".json":
         try:
-            values = json.loads(data)
+            values = contents.parsed(data)
         except ValueError:
             return hashlib.sha256(data).hexdigest()
         if isinstance(values, dict):
@@ -280,7 +281,7 @@ def _digest(facts: dict[str, str]) -> str:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = contents.parsed(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInputError(f"{file} is no JSON: {error}") from error
     if not isinstance(values, dict):

@@ -5,7 +5,6 @@ What a file is, its contents say: endings such as .ckpt, .th or .tar mean nothin
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import pickletools
@@ -16,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from transfergrid import contents
 from transfergrid.errors import BadInputError
 from transfergrid.printing import say
 from transfergrid.sources import state_dicts
@@ -229,7 +229,7 @@ def _check_safetensors(path: Path) -> bool:
         if not 2 <= length <= size - 8:
             return False
         try:
-            header = json.loads(handle.read(length))
+            header = contents.parsed(handle.read(length))
             ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
             return 8 + length + max(ends, default=0) == size
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from transfergrid import trust
+from transfergrid import contents, trust
 from transfergrid.border import Reader
 from transfergrid.data.brightness import scale_of
 from transfergrid.errors import BadInputError
@@ -86,8 +86,8 @@ def exported(folder: Path) -> Config:
         BadInputError: the folder is not as `export` writes it.
     """
     try:
-        told = _exported((folder / CONFIG).read_bytes())
-        config: Config = {**told, "classes": _classes((folder / CLASSES).read_bytes())}
+        told = _exported(contents.read_bytes(folder / CONFIG))
+        config: Config = {**told, "classes": _classes(contents.read_bytes(folder / CLASSES))}
     except (OSError, BadInputError) as error:
         raise BadInputError(f"{folder} is no exported model: {error}") from error
     if config.pop("format") > FORMAT:
