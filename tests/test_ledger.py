@@ -1,5 +1,6 @@
 """A ledger stays whole whatever happens around it: races, kills, damage, deletion."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from ledger_factory import identity, made, predicted
 from transfergrid.errors import BadInputError
 from transfergrid.ledger import Ledger
-from transfergrid.record import SCHEMA, Status
+from transfergrid.record import SCHEMA, Scores, Status
 
 CURVES = {"train_step": np.arange(3), "train_loss": np.array([1.0, 0.5, 0.2])}
 
@@ -301,3 +302,43 @@ def test_a_relative_root_works(tmp_path, monkeypatch):
     ledger.check_writable()
     write(ledger, 0)
     assert len(Ledger(Path("results")).records()) == 1
+
+
+# What is no file ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("cells/*/*/record.json", "cells/*/*/predictions.npz", "cells/*/*/curves.npz"),
+        *("attempts/*/*/record.json", "grids/*.json", "index/*.parquet"),
+    ],
+)
+def test_a_pipe_in_a_files_place_is_not_waited_for(ledger, place, indexed):
+    cells = write(ledger, 0, 1)
+    failed = replace(made(seed=7), status=Status.FAILED, reason="it failed", scores=Scores())
+    ledger.fail(failed, "Traceback ...")
+    for name in ("a", "b"):
+        ledger.write_document("grids", {"id": name})
+    if indexed or place.startswith("index"):
+        ledger.compact()
+    path = sorted(ledger.root.glob(place))[0]
+    path.unlink()
+    os.mkfifo(path)
+
+    opened = Ledger(ledger.root)
+    opened.records()
+    opened.failures()
+    opened.documents("grids")
+    for cell in cells:
+        with contextlib.suppress(BadInputError):
+            opened.predictions(cell.id)
+        with contextlib.suppress(BadInputError):
+            opened.curves(cell.id)
+    named = path.parent if place.startswith("cells") and "record" in place else path
+    assert any(line.startswith(f"left out {named}: ") for line in opened.warnings)
+    assert len(opened.documents("grids")) == 2 - place.startswith("grids")
+    lost = {cell.id for cell in cells if path.is_relative_to(folder(ledger, cell))}
+    there = {record.id for record in opened.records()}
+    assert there >= {cell.id for cell in cells} - lost

@@ -49,7 +49,7 @@ from transfergrid.strategies.majority import Majority
 from transfergrid.training import Training
 
 SECONDS = 5
-LONGEST = 1000
+LONGEST = 20_000
 """Characters of a line that says what is wrong."""
 EACH = 4
 """Images of a class and a split."""

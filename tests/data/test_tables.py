@@ -140,6 +140,8 @@ BAD = {
     "cut.jsonl": ('{"text": "a"}\n{"text": "b', "line 2 is broken JSON: Unterminated string"),
     "comma.json": ('[\n{"text": "a"},\n]', "line 3 is broken JSON"),
     "deep.jsonl": ("[" * 100_000, "line 1 is broken JSON: nested too deeply"),
+    "long.jsonl": ("{}\n" + "1" * 5000, "line 2 is broken JSON: a number of too many digits"),
+    "long.json": ("[" + "1" * 5000, "line 1 is broken JSON: a number of too many digits"),
     "list.jsonl": ('{"text": "a"}\n["b"]', "line 2 is no object"),
     "list.json": ('[{"text": "a"}, "b"]', "row 2 is no object"),
     "object.json": ('{"text": ["a"]}', "must hold a list of rows"),

@@ -532,3 +532,22 @@ def test_a_test_part_of_one_class_ranks_nothing(tmp_path):
         domain.check_tested()
     assert "\n" not in str(told.value)
     TextTable(file, split_column="split", metric="macro_f1").check_tested()
+
+
+# Numbers and lists that Python does not read ------------------------------------------------------
+
+
+def test_a_number_of_thousands_of_digits_is_a_name_as_any_other(tmp_path):
+    long = "1" * 5000
+    file = write(tmp_path / "t.csv", some_rows(8, label=lambda i: ("a", long)[i % 2]))
+    assert TextTable(str(file), test_split=0.25).classes == (long, "a")
+    file = write(tmp_path / "n.csv", some_rows(8, label=lambda i: ("2", long)[i % 2]))
+    assert TextTable(str(file), test_split=0.25).classes == (long, "2")
+
+
+@pytest.mark.parametrize("held", ["[" * 100_000, "[" + "1" * 5000 + "]"])
+def test_a_list_of_classes_that_python_does_not_read_is_named(tmp_path, held):
+    for split in ("train", "test"):
+        write(tmp_path / "d" / f"{split}.csv", some_rows(8, start=len(split)))
+    (tmp_path / "d" / "classes.json").write_text(held)
+    refused(r"classes\.json cannot be read: (nested|a number)", tmp_path / "d")

@@ -22,7 +22,7 @@ LONGEST_NUMBER = 20
 """Characters up to which digits are compared as a number: decimals are rounded at 28."""
 BETWEEN = ("; ", ";", "|", ", ", ",", " + ", "+", "/", " & ", "&")
 """What stands between the labels of an example that has several."""
-_WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0*)?")
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,300})(\.0*)?")
 _LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
 _SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015]+")
 _LETTER_AND_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")

@@ -12,7 +12,7 @@ from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named
 from transfergrid.errors import BadInputError
 
-_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,300})(\.\d*)?([eE][+-]?\d{1,3})?")
 _TRUTH = frozenset({"true", "false"})
 ONE_SPELLING = "write each in one way (if they are two, a table's target.class_names can list them)"
 
