@@ -50,7 +50,7 @@ def own_strategy(tmp_path_factory):
 
 
 def test_own_strategy_runs_in_a_grid(own_strategy):
-    command = block("bash", "--config-dir my_conf").split()
+    command = block("bash", "strategy=smoothed,full_finetuning").split()
     assert command.pop(0) == "transfergrid"
     short = ["training.steps=5", "source.training.steps=5", "references=[]"]
     printed = run([sys.executable, "-m", "transfergrid.cli", *command, *short], own_strategy)
