@@ -55,7 +55,6 @@ def test_what_all_sources_share_is_said_once():
 @pytest.mark.parametrize(
     "names",
     [
-        ["a(size=64)"],  # the only one
         ["a(size=64)", "b"],  # one of them has it not
         ["a(size=64)", "b(size=96)"],
         ["a(size=64)", "a"],
@@ -63,6 +62,11 @@ def test_what_all_sources_share_is_said_once():
 )
 def test_what_not_all_share_stays(names):
     assert without_common(names) == ({name: name for name in names}, ())
+
+
+def test_of_a_single_source_too_what_makes_it_another_one_stands_above():
+    ((arm,), lines) = told([Arm("glyph_digits(training.steps=50)")])
+    assert (arm.source, lines) == ("glyph_digits", ["all sources: training.steps=50"])
 
 
 def test_overrides_are_split_outside_brackets_alone():

@@ -64,11 +64,11 @@ def _as_called(cell: CellConfig, short: dict[str, dict[str, str]]) -> CellConfig
 def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return by name what is left of it without the overrides that all names bear, and these.
 
-    Nothing is left out of a single name, nor where two would then be called alike.
+    Nothing is left out where two would then be called alike.
     """
     split = {name: _split(name) for name in sorted(set(names))}
     bearing = [set(overrides) for _, overrides, _ in split.values()]
-    shared = set.intersection(*bearing) if len(bearing) > 1 else set()
+    shared = set.intersection(*bearing) if bearing else set()
     short = {name: _joined(*parts, shared) for name, parts in split.items()}
     if not shared or len(set(short.values())) < len(short):
         return {name: name for name in split}, ()
