@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from transfergrid.arrays import CURVES, PREDICTIONS
-from transfergrid.cli import VERBS, conf_dir
-from transfergrid.composing import GROUPS
-from transfergrid.factory import locate
-from transfergrid.record import documented_keys
+from transfergrid.records.arrays import CURVES, PREDICTIONS
+from transfergrid.records.factory import locate
+from transfergrid.records.record import documented_keys
+from transfergrid.verbs.cli import VERBS, conf_dir
+from transfergrid.verbs.composing import GROUPS
 
 COLUMNS = "80"
 TITLES = {

@@ -11,11 +11,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from transfergrid.cli import conf_dir
-from transfergrid.composing import Composer, described, finished, read_request
-from transfergrid.plan import Asked, Plan
-from transfergrid.sweep import ask, make_plan
-from transfergrid.typed_words import prepared
+from transfergrid.runs.plan import Asked, Plan
+from transfergrid.verbs.cli import conf_dir
+from transfergrid.verbs.composing import Composer, described, finished, read_request
+from transfergrid.verbs.sweep import ask, make_plan
+from transfergrid.verbs.typed_words import prepared
 
 DEFAULTS = {
     "source": "glyph_digits",

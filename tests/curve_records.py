@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ledger_factory import made, predicted
-from transfergrid.record import Data, Scores
+from transfergrid.records.record import Data, Scores
 
 ITEMS = 50
 SHARES = {2: (0.9, 0.6), 20: (0.94, 0.9), "all": (0.94, 0.96)}

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from composed import planned
-from transfergrid.cell import run_cell
-from transfergrid.cell_config import CellConfig
-from transfergrid.fitting import Machine
-from transfergrid.ledger import Ledger
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.cell import run_cell
+from transfergrid.runs.fitting import Machine
 
 SMALL = ["source.domain.per_class=4", "source.domain.test_per_class=2", "source.training.steps=3"]
 CPU = Machine(accelerator="cpu", threads=1)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from transfergrid.arrays import Predictions
-from transfergrid.record import (
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.record import (
     Cost,
     Data,
     Names,

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from transfergrid import launching
-from transfergrid.cell_config import CellConfig
-from transfergrid.ledger import Ledger
-from transfergrid.settings import Settings
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs import launching
+from transfergrid.runs.settings import Settings
 
 WORKER = Path(__file__).with_name("pretend_worker.py")
 COMMAND = (sys.executable, str(WORKER))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from transfergrid.arrays import Predictions
-from transfergrid.cell_config import CellConfig, identified
-from transfergrid.ledger import Ledger
-from transfergrid.record import Data, Metric, Scores, Status
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data, Metric, Scores, Status
 
 
 def do(cell, results):

@@ -6,17 +6,17 @@ import pytest
 
 from curve_records import study
 from transfergrid import api
-from transfergrid.cli import main
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
-from transfergrid.errors import BadInputError
-from transfergrid.ledger import Ledger
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.training import Training
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
-from transfergrid.strategies.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.feature_extraction import FeatureExtraction
-from transfergrid.training import Training
+from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.verbs.cli import main
 
 SHORT = Training(steps=3, validations=1)
 
@@ -47,7 +47,7 @@ def test_impossible_cell_says_why(tmp_path):
 
 def test_python_warns_before_the_first_cell(tmp_path, monkeypatch):
     ran = []
-    monkeypatch.setattr("transfergrid.cell.run_cell", lambda cell, *_: ran.append(cell))
+    monkeypatch.setattr("transfergrid.runs.cell.run_cell", lambda cell, *_: ran.append(cell))
     target = Noise(n_classes=2, size=8, per_class=3, test_per_class=2)
     with (
         pytest.warns(UserWarning, match="labels=4 is more than any class has") as told,

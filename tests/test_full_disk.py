@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ledger_factory import made
-from transfergrid import launching
-from transfergrid.cli import main
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Status
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Status
+from transfergrid.runs import launching
+from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 RELIABILITY = Path(__file__).parents[1] / "experiments" / "reliability"
 COUNT, OF_DATA = 300, 150

@@ -53,7 +53,7 @@ def test_own_strategy_runs_in_a_grid(own_strategy):
     command = block("bash", "strategy=smoothed,full_finetuning").split()
     assert command.pop(0) == "transfergrid"
     short = ["training.steps=5", "source.training.steps=5", "references=[]"]
-    printed = run([sys.executable, "-m", "transfergrid.cli", *command, *short], own_strategy)
+    printed = run([sys.executable, "-m", "transfergrid.verbs.cli", *command, *short], own_strategy)
     assert re.search(r"glyph\S+\s+smoothed\s", printed)
     assert re.search(r"gain over scratch", printed)
 
@@ -75,7 +75,7 @@ SHORT = ("training.steps=3", "references=[]", "trainer.workers=1")
 def shown(containing, folder, *more):
     """Run a command line of the README, with fewer steps; return what it prints."""
     (line,) = [line for line in block("bash", containing).splitlines() if containing in line]
-    command = [sys.executable, "-m", "transfergrid.cli", *shlex.split(line)[1:], *more]
+    command = [sys.executable, "-m", "transfergrid.verbs.cli", *shlex.split(line)[1:], *more]
     return run(command, folder)
 
 

@@ -29,7 +29,7 @@ def test_a_study_runs(study, tmp_path):
         pytest.skip("needs the extra minilm")
     words = [f"study={study}", *NARROWED[study], "seed=0", "training.steps=2", "references=[]"]
     done = subprocess.run(
-        [sys.executable, "-m", "transfergrid.cli", *words],
+        [sys.executable, "-m", "transfergrid.verbs.cli", *words],
         cwd=tmp_path,
         env={**os.environ, "TRANSFERGRID_DATA": str(DATA)},
         capture_output=True,

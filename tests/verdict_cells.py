@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger_factory import made, predicted
-from transfergrid.arrays import Predictions
-from transfergrid.errors import BadInputError
-from transfergrid.ledger import Ledger
-from transfergrid.record import Record, Reference
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record, Reference
 
 ITEMS = 400
 

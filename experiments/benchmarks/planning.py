@@ -15,10 +15,10 @@ import time
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from transfergrid.cell_config import CellConfig
-from transfergrid.cli import conf_dir
-from transfergrid.composing import Composer, read_request
-from transfergrid.sweep import ask, make_plan
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.verbs.cli import conf_dir
+from transfergrid.verbs.composing import Composer, read_request
+from transfergrid.verbs.sweep import ask, make_plan
 
 REQUEST = (
     "source=glyph_digits,glyph_letters,placebo",

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transfergrid.arrays import Predictions
-from transfergrid.ledger import Ledger
-from transfergrid.record import (
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import (
     Cost,
     Data,
     Metric,

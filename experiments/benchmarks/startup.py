@@ -28,7 +28,9 @@ RUNS = 7
 
 def seconds(words: list[str], folder: str) -> float:
     """Return the wall time of one process."""
-    command = words if words[0] == sys.executable else [sys.executable, "-m", "transfergrid.cli"]
+    command = (
+        words if words[0] == sys.executable else [sys.executable, "-m", "transfergrid.verbs.cli"]
+    )
     started = time.perf_counter()
     subprocess.run(
         command if command is words else [*command, *words],

@@ -29,12 +29,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid import index
-from transfergrid.arrays import Packed
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.index import Indexed
-from transfergrid.ledger import Ledger
-from transfergrid.record import (
+from transfergrid.records import index
+from transfergrid.records.arrays import Packed
+from transfergrid.records.index import Indexed
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import (
     Cost,
     Data,
     Names,
@@ -100,7 +100,11 @@ def cell(
     """Return one cell's record and the items it got right."""
     right = items_right(accuracy, hard)
     score = float(right.mean())
-    part = {"_target_": "transfergrid.strategies.scratch.Scratch", "lr_factor": 1.0, "about": {}}
+    part = {
+        "_target_": "transfergrid.strategies.baselines.scratch.Scratch",
+        "lr_factor": 1.0,
+        "about": {},
+    }
     record = Record(
         id=digest(source, strategy, target, labels, seed),
         status=Status.DONE,

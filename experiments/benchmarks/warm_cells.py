@@ -8,24 +8,25 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from transfergrid.cell import run_cell
-from transfergrid.cell_config import CellConfig
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
-from transfergrid.factory import config_of, locate
-from transfergrid.fitting import Machine
-from transfergrid.grid import Planner
-from transfergrid.ledger import Ledger
-from transfergrid.plan import Asked, Option
-from transfergrid.record import Record
+from transfergrid.records import shipped
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.factory import config_of, locate
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
+from transfergrid.records.training import Training
+from transfergrid.runs.cell import run_cell
+from transfergrid.runs.fitting import Machine
+from transfergrid.runs.grid import Planner
+from transfergrid.runs.plan import Asked, Option
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
-from transfergrid.strategies.distillation import Distillation
-from transfergrid.strategies.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.feature_extraction import FeatureExtraction
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.layerwise_lr import LayerwiseLR
-from transfergrid.training import Training
+from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 
 atexit.register(gc.unfreeze)  # libraries complain of what is frozen when the process ends
 MACHINE = Machine(accelerator="cpu", threads=1)
@@ -40,9 +41,7 @@ STRATEGIES = {
 
 
 def _shipped(name: str) -> Option:
-    camel = "".join(word.capitalize() for word in name.split("_"))
-    strategy = locate(f"transfergrid.strategies.{name}.{camel}")()
-    return Option(name, config_of(strategy))
+    return Option(name, config_of(locate(shipped.strategies()[name])()))
 
 
 def cells(number: int, steps: int = 5) -> Iterator[CellConfig]:

@@ -14,7 +14,6 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.decisions import Kind, Rules, decide
 from transfergrid.evidence.intervals import (
@@ -24,6 +23,7 @@ from transfergrid.evidence.intervals import (
     wilson,
 )
 from transfergrid.evidence.scoring import item_variances, macro_f1
+from transfergrid.records.arrays import Predictions
 
 SIMULATIONS, ITEMS = 1_000, 360
 CLASSES = np.array([0.4, 0.3, 0.2, 0.1])

@@ -20,7 +20,7 @@ from statistics import fmean
 
 import numpy as np
 
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
 
 LADDER = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 FIRST = LADDER[2:5]

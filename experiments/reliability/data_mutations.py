@@ -33,20 +33,20 @@ sys.path.insert(0, str(Path(__file__).parent))  # its neighbours, from wherever 
 import damage
 from mutations import COMMANDS, LISTENER, own, restored
 
-from transfergrid import forewarnings
 from transfergrid.api import _option
-from transfergrid.cell_config import CellConfig
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.domain import Domain
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_table import ImageTable
 from transfergrid.data.text_table import TextTable
-from transfergrid.errors import BadInputError
-from transfergrid.grid import Planner
-from transfergrid.plan import Asked
-from transfergrid.printing import complain, say, told_os
-from transfergrid.strategies.majority import Majority
-from transfergrid.training import Training
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.printing import complain, say, told_os
+from transfergrid.records.training import Training
+from transfergrid.runs import forewarnings
+from transfergrid.runs.grid import Planner
+from transfergrid.runs.plan import Asked
+from transfergrid.strategies.baselines.majority import Majority
 
 SECONDS = 5
 LONGEST = 20_000
@@ -152,7 +152,7 @@ def read(target: Domain) -> None:
     Raises:
         BadInputError: the target cannot be read.
     """
-    from transfergrid import cell, materials
+    from transfergrid.runs import cell, materials
 
     materials._opened.cache_clear()
     option, strategy = _option(target), _option(Majority())

@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # its neighbours, from wherever 
 import damage
 from pristine import Study, build
 
-from transfergrid.cli import main
+from transfergrid.verbs.cli import main
 
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 FOREIGN = ("evil", "results")

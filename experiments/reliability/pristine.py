@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
-from transfergrid.diagnostics.findings import Diagnostics, Forgetting, Optimisation, Probe
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import (
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import (
     Data,
     Metric,
     Names,
@@ -125,7 +125,7 @@ def _cell(
             "about": {"needs": {"source": "weights" if source else "none"}},
         },
         "target": {"_target_": "transfergrid.data.digits.Digits", "about": {"paths": ["root"]}},
-        "training": {"_target_": "transfergrid.training.Training", "steps": 10},
+        "training": {"_target_": "transfergrid.records.training.Training", "steps": 10},
         "labels": labels,
         "seed": seed,
     }
@@ -272,15 +272,15 @@ def keep_model(root: Path) -> str:
     from PIL import Image
 
     from transfergrid.api import _option
-    from transfergrid.cell import run_cell
-    from transfergrid.cell_config import CellConfig
     from transfergrid.data.digits import Digits
-    from transfergrid.fitting import Machine
-    from transfergrid.grid import Planner
-    from transfergrid.plan import Asked
-    from transfergrid.strategies.logistic_regression import LogisticRegression
+    from transfergrid.records.cell_config import CellConfig
+    from transfergrid.records.training import Training
+    from transfergrid.runs.cell import run_cell
+    from transfergrid.runs.fitting import Machine
+    from transfergrid.runs.grid import Planner
+    from transfergrid.runs.plan import Asked
+    from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
     from transfergrid.testing import TinySource
-    from transfergrid.training import Training
     from transfergrid.verbs.exporting import export
 
     ledger = Ledger(root / "results")

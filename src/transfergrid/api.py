@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfergrid import forewarnings
-from transfergrid.cell_config import CellConfig
-from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.rows import Row
+from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.factory import config_of
-from transfergrid.grid import Planner
-from transfergrid.identity import read_labels, read_seed
-from transfergrid.ledger import Ledger
-from transfergrid.plan import Asked, Option
-from transfergrid.provenance import code_fingerprint
-from transfergrid.record import Record
+from transfergrid.records import shipped
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.factory import config_of, locate
+from transfergrid.records.identity import read_labels, read_seed
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import code_fingerprint
+from transfergrid.records.record import Record
 from transfergrid.report.closing import rows_of
 from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
 from transfergrid.report.sides import SIDES, side
 from transfergrid.report.verdict_exports import as_rows
-from transfergrid.selecting import Where
+from transfergrid.runs import forewarnings
+from transfergrid.runs.grid import Planner
+from transfergrid.runs.plan import Asked, Option
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
     from transfergrid.evidence.curves.results import Curve, NoCurve
-    from transfergrid.fitting import Machine
+    from transfergrid.records.training import Training
+    from transfergrid.runs.fitting import Machine
     from transfergrid.sources.source import Source
     from transfergrid.strategies.base import Strategy
-    from transfergrid.training import Training
 
 
 def run(
@@ -70,9 +69,9 @@ def run(
     Raises:
         BadInputError: the cell cannot be; the message says why.
     """
-    from transfergrid.cell import run_cell
-    from transfergrid.fitting import Machine
-    from transfergrid.training import Training
+    from transfergrid.records.training import Training
+    from transfergrid.runs.cell import run_cell
+    from transfergrid.runs.fitting import Machine
 
     parts = {"source": source, "strategy": strategy, "target": target}
     options = {kind: _option(part, (names or {}).get(kind)) for kind, part in parts.items()}
@@ -86,7 +85,7 @@ def run(
     )
     target.check()
     source.check()
-    plan = Planner(_shipped).plan(asked)
+    plan = Planner(_baseline).plan(asked)
     for line in forewarnings.lines(plan.cells):
         warnings.warn(line, stacklevel=2)
     ledger = Ledger(results)
@@ -213,17 +212,11 @@ def _option(component: Any, name: str | None = None) -> Option:
     return Option(name or type(component).__module__.rpartition(".")[2], config_of(component))
 
 
-def _shipped(name: str) -> Option:
+def _baseline(name: str) -> Option:
     """Return a shipped strategy with its defaults."""
-    from transfergrid.strategies.base import Strategy
-
-    try:
-        module = import_module(f"transfergrid.strategies.{name}")
-    except ModuleNotFoundError:
+    target = shipped.strategies().get(name)
+    if target is None:
         raise BadInputError(
             f"the baseline {name!r} is no shipped strategy: run such a cell from the command line"
-        ) from None
-    for _, cls in inspect.getmembers(module, inspect.isclass):
-        if issubclass(cls, Strategy) and cls.__module__ == module.__name__:
-            return _option(cls())
-    raise BadInputError(f"{module.__name__} holds no strategy")
+        )
+    return _option(locate(target)())

@@ -8,7 +8,7 @@ import pytest
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.copies import Copies
 from transfergrid.data.features import ImageFeatures
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "images"
 

@@ -12,9 +12,9 @@ from transfergrid.data.brightness import Scale, scale_of, to_grey
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_table import ImageTable
 from transfergrid.data.images import may_be_deep
-from transfergrid.errors import BadInputError
-from transfergrid.factory import config_of
-from transfergrid.identity import config_digest
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import config_digest
 
 
 @pytest.fixture(autouse=True)

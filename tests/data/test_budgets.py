@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfergrid.data.budgets import _validating_groups, draw, stratified_split
-from transfergrid.errors import BadInputError
-from transfergrid.seeds import generator
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.seeds import generator
 
 seeds = st.integers(0, 1000)
 budgets = st.one_of(st.integers(0, 60), st.just("all"))

@@ -15,7 +15,7 @@ from transfergrid.data.digits import Digits
 from transfergrid.data.domain import ArrayExamples
 from transfergrid.data.glyphs import FONTS, Glyphs
 from transfergrid.data.noise import Noise
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DOMAINS = [Digits(), Glyphs(per_class=30, test_per_class=10), Noise(per_class=30)]

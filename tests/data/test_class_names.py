@@ -9,7 +9,7 @@ from transfergrid.data.arrays import Arrays
 from transfergrid.data.class_names import oddities
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.text_table import TextTable
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 
 def table(tmp_path, labels):

@@ -18,7 +18,7 @@ from transfergrid.data.duplicates import order_key, without_copies
 from transfergrid.data.image_files import FileExamples
 from transfergrid.data.text import TextExamples
 from transfergrid.data.text_copies import find_copies, similarity, simplified
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

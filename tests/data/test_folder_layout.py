@@ -4,7 +4,7 @@ import pytest
 
 from transfergrid.data.folder_layout import find_layout, role_of
 from transfergrid.data.image_folder import ImageFolder
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 
 def made(root, *files):

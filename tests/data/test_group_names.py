@@ -8,7 +8,7 @@ from test_text_table import own_cache, refused, seen, some_rows, write  # noqa: 
 
 from transfergrid.data.group_names import named_once
 from transfergrid.data.text_table import TextTable
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 
 def groups_in(file, **arguments):

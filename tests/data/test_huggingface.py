@@ -12,7 +12,7 @@ from PIL import Image
 
 from transfergrid.data import huggingface
 from transfergrid.data.huggingface import HuggingFaceImages, HuggingFaceText
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.testing.declarations import read_yaml
 
 datasets = pytest.importorskip("datasets")
@@ -213,7 +213,7 @@ def test_without_a_network_the_hub_is_given_up_at_once(monkeypatch):
     def unreachable(*address, **options):
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr("transfergrid.network.getproxies", dict)
+    monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
     monkeypatch.setattr("socket.create_connection", unreachable)
     began = time.monotonic()
     refused("the hub cannot be reached: give target.folder=PATH.*text_table", dataset="owner/name")

@@ -11,10 +11,10 @@ from PIL import Image, features
 from transfergrid.data import images
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_kinds import kind_of, sorted_by_kind
-from transfergrid.errors import BadInputError
-from transfergrid.factory import config_of
-from transfergrid.fingerprints import fingerprint
-from transfergrid.identity import config_digest
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.identity import config_digest
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 

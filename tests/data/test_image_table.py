@@ -10,7 +10,7 @@ from PIL import Image
 
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_table import ImageTable
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "images"
 

@@ -7,14 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from transfergrid import batches
-from transfergrid.batches import Prepared, prepared
-from transfergrid.data import domain, image_copies
+from transfergrid.data import batches, domain, image_copies
+from transfergrid.data.batches import Prepared, prepared
 from transfergrid.data.domain import ArrayExamples, Reading
 from transfergrid.data.duplicates import Subset
 from transfergrid.data.features import ImageFeatures
 from transfergrid.data.image_files import FileExamples
-from transfergrid.models import new_view
+from transfergrid.runs.models import new_view
 from transfergrid.sources.images import ImagePreprocess
 
 N = 8

@@ -9,7 +9,7 @@ from PIL import Image
 
 from transfergrid.data.image_table import ImageTable
 from transfergrid.data.table_paths import Places
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from transfergrid.data.table_formats import csv_columns, json_columns
 from transfergrid.data.tables import read_table
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 

@@ -16,7 +16,7 @@ from torchvision import datasets
 
 from transfergrid.data.torchvision_data import TorchvisionData
 from transfergrid.data.torchvision_splits import KNOWN
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.testing.declarations import read_yaml
 
 YAML = Path(__file__).parents[2] / "conf" / "target" / "torchvision.yaml"

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import by_group, exploratory, over, places_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
-from transfergrid.ledger import Ledger
-from transfergrid.record import Metric, Reference, Scores
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Metric, Reference, Scores
 from transfergrid.report.closing import rows_of
 from transfergrid.verbs.table import command
 from verdict_cells import Cells

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import (
     benjamini_hochberg,
     correction,
     holm,
     no_correction,
 )
+from transfergrid.records.errors import BadInputError
 
 RAW = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205]
 """Eight p values whose corrected ones were computed elsewhere."""

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import (
     Declaration,
     by_family,
@@ -17,8 +16,9 @@ from transfergrid.evidence.declarations import (
 )
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, named
-from transfergrid.ledger import Ledger
-from transfergrid.record import Reference
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Reference
 
 FULL = Declaration(
     max_seeds=10,

@@ -9,7 +9,7 @@ from transfergrid.evidence.foreign import read_foreign, verdicts
 from transfergrid.evidence.foreign_columns import TableColumns
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
-from transfergrid.record import Flags
+from transfergrid.records.record import Flags
 from verdict_cells import Cells
 
 ARMS = {

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.foreign import judge_table, read_foreign, results_of_table, verdicts
 from transfergrid.evidence.foreign_columns import TableColumns, renamed
 from transfergrid.evidence.foreign_files import read_table
 from transfergrid.evidence.verdicts import COLUMNS
+from transfergrid.records.errors import BadInputError
 
 FIELDS = ("source", "architecture", "strategy", "target", "labels", "seed", "score")
 BASE = (0.81, 0.79, 0.84, 0.80, 0.83)

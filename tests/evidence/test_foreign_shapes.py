@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign import verdicts
 from transfergrid.evidence.foreign_columns import Wide
 from transfergrid.evidence.foreign_files import read_table
+from transfergrid.records.errors import BadInputError
 
 SCRATCH = {"digits": (70.1, 71.0, 70.5), "letters": (60.2, 61.1, 59.9)}
 FINETUNE = {"digits": (75.2, 76.0, 74.9), "letters": (58.0, 57.9, 57.7)}

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.arrays import Predictions
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import (
     block_gains,
     estimated,
@@ -21,7 +19,9 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_items,
 )
 from transfergrid.evidence.scoring import RESAMPLED
-from transfergrid.record import Metric, Reference, Scores
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Metric, Reference, Scores
 
 RIGHT = np.random.default_rng(0).random((2, 4, 50)) < 0.7
 

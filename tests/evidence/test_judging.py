@@ -13,7 +13,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.rows import table_rows
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, TRANSFER
-from transfergrid.record import Flags, Metric, Scores, Status
+from transfergrid.records.record import Flags, Metric, Scores, Status
 from verdict_cells import Cells
 
 PLACEBO_SOURCE = {"source": {"_target_": "transfergrid.sources.placebo.Placebo"}}

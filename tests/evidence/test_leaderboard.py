@@ -109,7 +109,7 @@ def test_placebos_are_counted_and_left_out():
 
 
 def test_of_a_loss_the_smallest_stands_first():
-    from transfergrid.record import Metric, Scores
+    from transfergrid.records.record import Metric, Scores
 
     cells = Cells()
     base = cells.arm("scratch", n=3)

@@ -24,7 +24,7 @@ from transfergrid.evidence.looks import (
     spent,
     told,
 )
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
 
 FAMILY = Family("aa", 20, "scratch", "transfer")
 NAME = named(FAMILY)

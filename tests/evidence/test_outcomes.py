@@ -6,8 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_factory import made, predicted
-from transfergrid.arrays import Packed, Predictions, items_of, packed, unpacked
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import estimated
 from transfergrid.evidence.intervals import (
     SEEDS_AND_GROUPS,
@@ -18,8 +16,10 @@ from transfergrid.evidence.intervals import (
 )
 from transfergrid.evidence.outcomes import Outcomes, clusters, right
 from transfergrid.evidence.results import results_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Scores
+from transfergrid.records.arrays import Packed, Predictions, items_of, packed, unpacked
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Scores
 
 
 def refuse(identity):

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfergrid.arrays import Predictions
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import holm
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.intervals import over_blocks_and_clusters, over_blocks_and_items
@@ -15,6 +13,8 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.parts import part_gains
 from transfergrid.evidence.results import results_from
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
 from verdict_cells import Cells
 
 CLASSES, PER_CLASS, SEEDS = ("cat", "dog", "eel", "fox"), 100, 6

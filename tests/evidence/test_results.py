@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.results import Result, result_of, results_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import (
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import (
     Cost,
     Flags,
     Metric,

@@ -16,7 +16,7 @@ from transfergrid.evidence.robustness import (
     WITHOUT_FLAGGED,
     flips,
 )
-from transfergrid.record import Flags
+from transfergrid.records.record import Flags
 from verdict_cells import ITEMS, Cells
 
 ONE_CHECKPOINT = {"source": {"seed": 0}}

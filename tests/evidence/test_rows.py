@@ -6,7 +6,7 @@ import pytest
 
 from ledger_factory import made
 from transfergrid.evidence.rows import table_rows
-from transfergrid.record import Cost, Data, Flags, Scores, Seconds, Status
+from transfergrid.records.record import Cost, Data, Flags, Scores, Seconds, Status
 
 
 def seeds(n, *args, scores=None, base=None, **fields):

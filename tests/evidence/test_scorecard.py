@@ -16,8 +16,8 @@ from transfergrid.evidence.scorecard import (
     scorecard_of,
 )
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.scores.base import Value
-from transfergrid.scores.keeping import Kept
+from transfergrid.runs.scores.base import Value
+from transfergrid.runs.scores.keeping import Kept
 
 
 def forecasts(values, gains, negative=None, score="knn", **more):

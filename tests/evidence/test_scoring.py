@@ -7,8 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
-from transfergrid import metrics
-from transfergrid.arrays import Predictions
+from transfergrid.data import metrics
 from transfergrid.evidence.intervals import (
     ItemVariances,
     over_blocks,
@@ -16,6 +15,7 @@ from transfergrid.evidence.intervals import (
     over_blocks_and_resamples,
 )
 from transfergrid.evidence.scoring import KNOWN, RESAMPLED, SHARES, item_variances, value_of
+from transfergrid.records.arrays import Predictions
 
 
 def random_predictions(seed, items=120, classes=4, decimals=8, labels=None):

@@ -9,7 +9,7 @@ from ledger_factory import made
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import result_of
 from transfergrid.evidence.side_effects import side_effects
-from transfergrid.record import Metric, Scores
+from transfergrid.records.record import Metric, Scores
 
 T_2 = 4.302652729749464
 """The two-sided 95 % point of Student's t with 2 degrees of freedom, as printed in tables."""

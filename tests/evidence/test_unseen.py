@@ -19,7 +19,7 @@ from transfergrid.evidence.unseen import (
     unseen_bad_seed_rate,
     upper_rate,
 )
-from transfergrid.record import Flags, Metric
+from transfergrid.records.record import Flags, Metric
 from verdict_cells import Cells
 
 FIVE = Runs(0, 5)

@@ -9,7 +9,7 @@ from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.verdicts import COLUMNS, Verdict
-from transfergrid.record import Cost, Scores, Seconds
+from transfergrid.records.record import Cost, Scores, Seconds
 from verdict_cells import Cells
 
 

@@ -8,7 +8,7 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
 from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid
 from transfergrid.verbs import table
 from verdict_cells import Cells

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ledger_factory import made
 from transfergrid.evidence.rows import table_rows
-from transfergrid.record import Data
+from transfergrid.records.record import Data
 from transfergrid.report.copies import copies
 from transfergrid.report.table import render
 

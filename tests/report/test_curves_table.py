@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from curve_records import study
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import label_curves
 from transfergrid.evidence.curves.crossover import Crossover
+from transfergrid.records.errors import BadInputError
 from transfergrid.report.curves_table import render
 
 

@@ -8,8 +8,8 @@ from ledger_factory import made
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Status
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Status
 from transfergrid.report.declared import NOTHING, declared_line, declared_lines, left_out
 from verdict_cells import Cells
 

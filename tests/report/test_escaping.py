@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.cli import main
-from transfergrid.ledger import Ledger
-from transfergrid.record import Status
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Status
 from transfergrid.report.escaping import CsvWriter, in_markdown
 from transfergrid.report.verdict_exports import in_latex
+from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 
 

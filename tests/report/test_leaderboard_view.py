@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from transfergrid.cli import main
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.results import results_from
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
 from transfergrid.report.html.boards import leaders
 from transfergrid.report.leaderboard import render
 from transfergrid.report.words import ASCII
+from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from ledger_factory import made
-from transfergrid.arrays import Predictions
-from transfergrid.diagnostics.findings import Diagnostics, Forgetting, Probe
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Data
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.findings import Diagnostics, Forgetting, Probe
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data
 from transfergrid.report.sides import SIDES, effects_of, parts_of, side
 from verdict_cells import Cells
 

@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.results import result_of
 from transfergrid.evidence.rows import Row, table_rows
-from transfergrid.record import Data, Flags, Status
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Data, Flags, Status
 from transfergrid.report import words
 from transfergrid.report.table import render, show
 

@@ -5,8 +5,8 @@ import io
 import pytest
 
 from ledger_factory import made
-from transfergrid.ledger import Ledger
-from transfergrid.record import Data
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE
 from transfergrid.verbs import curves, table, verdicts

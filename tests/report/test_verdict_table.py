@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.records.errors import BadInputError
 from transfergrid.report import verdict_words
 from transfergrid.report.foreseen import sees
 from transfergrid.report.verdict_exports import in_latex

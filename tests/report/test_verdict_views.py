@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Decision, Kind
 from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.errors import BadInputError
 from transfergrid.report import verdict_views
 from transfergrid.report.words import ASCII
 

@@ -7,7 +7,7 @@ import small_torchvision  # noqa: F401 (registers models)
 import torch
 from torch import nn
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.timm_backbone import TimmBackbone

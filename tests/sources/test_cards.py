@@ -4,7 +4,7 @@ import pytest
 
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card, dataset_name, holders, known_names, shared
 from transfergrid.sources.checkpoint import Checkpoint
 from transfergrid.sources.placebo import Placebo

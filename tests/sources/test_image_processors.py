@@ -19,7 +19,7 @@ from transformers.models.auto.image_processing_auto import (
     get_image_processor_class_from_name,
 )
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources import image_processors, model_folder
 from transfergrid.sources.images import ImagePreprocess
 from transfergrid.sources.transformers_vision import TransformersVisionArchitecture

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.augmenting import (
     LIGHT,
     STRONG,

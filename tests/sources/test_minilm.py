@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from test_source_configs import composed
 
-from transfergrid.factory import build
+from transfergrid.records.factory import build
 from transfergrid.sources.placebo import Placebo
 
 TREC = Path(__file__).parents[3] / "shared" / "data" / "text" / "trec6"

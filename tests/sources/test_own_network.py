@@ -14,15 +14,15 @@ from torch import nn
 
 import composed
 from composed import planned
-from transfergrid import trust
-from transfergrid.cell import run_cell
-from transfergrid.cell_config import CellConfig
-from transfergrid.checking import check_parts
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of
-from transfergrid.fitting import Machine
-from transfergrid.ledger import Ledger
-from transfergrid.record import Status
+from transfergrid.records import trust
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Status
+from transfergrid.runs.cell import run_cell
+from transfergrid.runs.checking import check_parts
+from transfergrid.runs.fitting import Machine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_network.md").read_text(encoding="utf-8")
 RESNET20 = """\

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import evaluating
 from transfergrid.sources.small_cnn import SmallCNN
 

@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from transfergrid.factory import locate
+from transfergrid.records.factory import locate
 
 CONF = Path(__file__).parents[2] / "conf"
 NEEDED = {

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.component import Component
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of
 from transfergrid.sources import hub, weights
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.checkpoint import Checkpoint
@@ -160,7 +160,7 @@ class TestHub:
     def test_a_hub_that_does_not_answer_is_given_up_soon(self, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-        monkeypatch.setattr("transfergrid.network.getproxies", dict)
+        monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
         monkeypatch.setattr(hub, "_cached", lambda *_: None)
         with pytest.raises(BadInputError, match="hub cannot be reached"):
             self.SOURCE.initial()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources import state_dicts, weights
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.small_cnn import SmallCNN

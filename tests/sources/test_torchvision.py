@@ -7,8 +7,8 @@ import small_torchvision  # noqa: F401 (registers models)
 import torch
 import torchvision
 
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of
 from transfergrid.sources.checkpoint import Checkpoint
 from transfergrid.sources.timm import TimmArchitecture, TimmSource
 from transfergrid.sources.torchvision import (
@@ -192,7 +192,7 @@ class TestDownloads:
     @pytest.fixture(autouse=True)
     def nowhere(self, monkeypatch, tmp_path):
         monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-        monkeypatch.setattr("transfergrid.network.getproxies", dict)
+        monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
         refused = OSError("refused")
         monkeypatch.setattr("socket.create_connection", lambda *_: (_ for _ in ()).throw(refused))
 

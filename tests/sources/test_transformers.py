@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from small_models import DECODERS, FAMILIES, TEXTS, described, pretrained
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 
 LONGEST = dict.fromkeys(FAMILIES, 40) | {"roberta": 39, "mpnet": 38}

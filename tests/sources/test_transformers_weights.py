@@ -9,9 +9,9 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from small_models import described, pretrained, rewritten
-from transfergrid.errors import BadInputError
-from transfergrid.factory import config_of
-from transfergrid.identity import config_digest
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import config_digest
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources import weights
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.timm import TimmArchitecture

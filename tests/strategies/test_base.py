@@ -4,19 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of
+from transfergrid.records.training import Training
+from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.base import ParamGroup, Strategy
-from transfergrid.strategies.distillation import Distillation
-from transfergrid.strategies.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.feature_extraction import FeatureExtraction
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.layerwise_lr import LayerwiseLR
-from transfergrid.strategies.majority import Majority
-from transfergrid.strategies.scratch import Scratch
+from transfergrid.strategies.baselines.majority import Majority
+from transfergrid.strategies.baselines.scratch import Scratch
+from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.testing.bench import Bench, after_each
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture, TinySource
-from transfergrid.training import Training
 
 
 def attached(strategy, seed=0, training=None, classes=CLASSES):

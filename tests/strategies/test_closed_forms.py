@@ -5,12 +5,12 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression as Solver
 
-from transfergrid.batches import CellData, Prepared, View
+from transfergrid.data.batches import CellData, Prepared, View
 from transfergrid.data.domain import Examples
-from transfergrid.strategies.logistic_regression import LogisticRegression
-from transfergrid.strategies.majority import Majority
+from transfergrid.records.training import Training
+from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
+from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.testing.bench import Bench
-from transfergrid.training import Training
 
 
 class Rows(Examples):

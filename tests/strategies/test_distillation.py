@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from transfergrid.cell import teach
-from transfergrid.strategies.distillation import Distillation, distillation_loss
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.scratch import Scratch
+from transfergrid.runs.cell import teach
+from transfergrid.strategies.baselines.scratch import Scratch
+from transfergrid.strategies.fine_tuning.distillation import Distillation, distillation_loss
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import SEED, Bench
 from transfergrid.testing.tiny import TinyArchitecture
 

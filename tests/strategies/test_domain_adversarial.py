@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.strategies.domain_adversarial import (
+from transfergrid.records.training import Training
+from transfergrid.strategies.adaptation.domain_adversarial import (
     DomainAdversarial,
     GradientReversal,
     reversal_strength,
     unrecorded_statistics,
 )
-from transfergrid.strategies.source_and_target import SourceAndTarget
-from transfergrid.strategies.source_only import SourceOnly
+from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
+from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.testing.bench import Bench, after_each
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture
-from transfergrid.training import Training
 
 
 @pytest.mark.parametrize(

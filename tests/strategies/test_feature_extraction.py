@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.records.training import Training
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.testing.bench import Bench
-from transfergrid.training import Training
 
 L2 = 0.1
 PLAN = Training(

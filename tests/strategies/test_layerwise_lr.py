@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.layerwise_lr import LayerwiseLR
+from transfergrid.records.training import Training
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.testing.bench import Bench, after_each
-from transfergrid.training import Training
 
 
 def rates_of(plan, **arguments):

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from small_models import pretrained
-from transfergrid.cost import Stopwatch
-from transfergrid.fitting import Machine, quiet
-from transfergrid.pretraining import SourceMaker
+from transfergrid.records.tracking import NoTracker
+from transfergrid.records.training import Training
+from transfergrid.runs.cost import Stopwatch
+from transfergrid.runs.fitting import Machine, quiet
+from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
-from transfergrid.strategies.distillation import Distillation
-from transfergrid.strategies.feature_extraction import FeatureExtraction
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.layerwise_lr import LayerwiseLR
+from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny_text import TinyTextDomain
-from transfergrid.tracking import NoTracker
-from transfergrid.training import Training
 
 
 @pytest.fixture(scope="module")

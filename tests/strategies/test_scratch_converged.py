@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from transfergrid.errors import BadInputError
-from transfergrid.strategies.scratch_converged import ScratchConverged
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.training import Training
+from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
 from transfergrid.testing.bench import Bench
-from transfergrid.training import Training
 
 STEPS, WINDOW, COOLDOWN = 100, 20, 30
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from transfergrid.strategies.source_and_target import SourceAndTarget
-from transfergrid.strategies.source_only import SourceOnly
+from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
+from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyDomain
 

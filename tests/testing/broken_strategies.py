@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from transfergrid.strategies.base import ParamGroup, Strategy
-from transfergrid.strategies.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.testing.tiny import SealedError
 
 

@@ -13,11 +13,11 @@ from broken_strategies import (
 )
 from torch import nn
 
-from transfergrid.errors import BadInputError
-from transfergrid.factory import locate, target_of
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import locate, target_of
 from transfergrid.strategies.base import ParamGroup, Strategy
-from transfergrid.strategies.full_finetuning import FullFinetuning
-from transfergrid.strategies.majority import Majority
+from transfergrid.strategies.baselines.majority import Majority
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing import CHECKS, ConformanceError, check_strategy, run_check
 from transfergrid.testing.bench import opened
 from transfergrid.testing.declarations import read_yaml

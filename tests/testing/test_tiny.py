@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.records.training import Training
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain
 from transfergrid.testing.tiny_text import LONGEST, TinyTextArchitecture, TinyTextDomain
-from transfergrid.training import Training
 
 
 @pytest.mark.parametrize("granularity", ["fine", "coarse"])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.rules import OURS
-from transfergrid.ledger import Ledger
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
 from transfergrid.verbs.calibrating import command
 
 FEW = ["--simulations", "40", "--items", "60"]

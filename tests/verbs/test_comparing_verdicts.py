@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger_factory import identity, made
-from transfergrid.cli import VERBS
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparing.changes import compare, seeds
 from transfergrid.evidence.comparing.differing import Difference, differences
 from transfergrid.evidence.comparing.opened import opened
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Machine
+from transfergrid.evidence.selecting import Where
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Machine
 from transfergrid.report.verdict_table import render
-from transfergrid.selecting import Where
+from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.comparing_verdicts import command
 
 NOISE = (0.0, 0.03, -0.028, 0.006, -0.011, 0.004, 0.009, -0.006, 0.01, -0.005)

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from curve_records import study
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.looks import looks
-from transfergrid.ledger import Ledger
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
 from transfergrid.verbs.curves import command
 
 

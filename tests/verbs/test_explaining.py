@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.cli import main
-from transfergrid.diagnostics.findings import Diagnostics, Head
-from transfergrid.ledger import Ledger
-from transfergrid.record import Data, Scores
+from transfergrid.records.findings import Diagnostics, Head
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data, Scores
+from transfergrid.verbs.cli import main
 
 
 def scores(train, test):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from kept_cells import CPU, cell, made
-from transfergrid.cell import run_cell
-from transfergrid.cli import main
-from transfergrid.errors import BadInputError
-from transfergrid.ledger import Ledger
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
 from transfergrid.report.model_card import model_card, wilson
+from transfergrid.runs.cell import run_cell
+from transfergrid.verbs.cli import main
 from transfergrid.verbs.exporting import export
 from transfergrid.verbs.finding import find_cell
 

@@ -15,22 +15,23 @@ import pytest
 from composed import planned
 from ledger_factory import predicted
 from listening import listening
-from transfergrid import trust, worker
-from transfergrid.cell_config import CellConfig, identified
-from transfergrid.cli import VERBS, main
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of
-from transfergrid.fingerprints import existing
-from transfergrid.identity import digest
-from transfergrid.keeping import MODEL, WEIGHTS
-from transfergrid.ledger import Ledger
-from transfergrid.provenance import code_fingerprint
-from transfergrid.record import Data, Names, Parts, Reference, Scores, Status
+from transfergrid.records import trust
+from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of
+from transfergrid.records.fingerprints import existing
+from transfergrid.records.identity import digest
+from transfergrid.records.keeping import MODEL, WEIGHTS
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import code_fingerprint
+from transfergrid.records.record import Data, Names, Parts, Reference, Scores, Status
+from transfergrid.records.tracking import NoTracker, SafeTracker, WandbTracker
+from transfergrid.records.trust import ForeignNameError
+from transfergrid.runs import worker
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.transformers_models import read_config
-from transfergrid.tracking import NoTracker, SafeTracker, WandbTracker
-from transfergrid.trust import ForeignNameError
 from transfergrid.verbs import tracking_done
+from transfergrid.verbs.cli import VERBS, main
 
 TESTS = Path(__file__).parents[1]
 EVIL = (
@@ -41,12 +42,12 @@ EVIL = (
     "results.evil.mod.X",
     "my_digits.evil.X",
     "transfergrid.evil.X",
-    "transfergrid.cli.main",
-    "transfergrid.provenance.subprocess.Popen",
-    "transfergrid.launching.subprocess",
+    "transfergrid.verbs.cli.main",
+    "transfergrid.records.provenance.subprocess.Popen",
+    "transfergrid.runs.launching.subprocess",
     "transfergrid.strategies.base.pl.Trainer",
     "transfergrid.data.arrays.Archive",
-    "transfergrid.strategies.scratch.Strategy",
+    "transfergrid.strategies.baselines.scratch.Strategy",
     "transfergrid.__main__.main",
     "transfergrid..os.system",
     "evil",
@@ -262,7 +263,7 @@ def python(*words, stdin="", **variables):
 
 
 @pytest.mark.parametrize("place", ["architecture", "architecture.options", "strategy", "training"])
-@pytest.mark.parametrize("target", ["my_digits.evil.X", "os.system", "transfergrid.cli.main"])
+@pytest.mark.parametrize("target", ["my_digits.evil.X", "os.system", "transfergrid.verbs.cli.main"])
 def test_model_folders(here, cell, place, target):
     config = {
         "format": 1,
@@ -282,9 +283,9 @@ def test_model_folders(here, cell, place, target):
     assert heard == []
 
 
-@pytest.mark.parametrize("target", ["my_digits.evil.X", "os.system", "transfergrid.cli.main"])
+@pytest.mark.parametrize("target", ["my_digits.evil.X", "os.system", "transfergrid.verbs.cli.main"])
 def test_plain_features_in_a_model_folder(here, target):
-    from transfergrid.models import _features
+    from transfergrid.runs.models import _features
 
     (here / "features.json").write_text(json.dumps({"_target_": target, "kept": {}}))
     with listening(here) as heard, pytest.raises(ForeignNameError):
@@ -335,7 +336,7 @@ OWN = """
 import os
 from os import system
 from subprocess import Popen
-from transfergrid.training import Training
+from transfergrid.records.training import Training
 
 
 class Mine(Training):

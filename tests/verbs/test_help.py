@@ -2,9 +2,9 @@
 
 import pytest
 
-from transfergrid.cli import VERBS, main
-from transfergrid.composing import KEYS
-from transfergrid.verbs import Parser
+from transfergrid.verbs.cli import VERBS, main
+from transfergrid.verbs.composing import KEYS
+from transfergrid.verbs.parser import Parser
 
 
 @pytest.mark.parametrize("verb", [None, *VERBS])

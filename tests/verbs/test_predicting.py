@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from kept_cells import made
-from transfergrid.cli import main
 from transfergrid.data.domain import ArrayExamples
-from transfergrid.errors import BadInputError
-from transfergrid.materials import OpenDomain
-from transfergrid.models import load_model
+from transfergrid.records.errors import BadInputError
+from transfergrid.runs.materials import OpenDomain
+from transfergrid.runs.models import load_model
 from transfergrid.verbs import new_examples, predicting
+from transfergrid.verbs.cli import main
 from transfergrid.verbs.exporting import export
 
 STRATEGIES = ("full_finetuning", "domain_adversarial", "distillation", "logistic_regression")

@@ -12,14 +12,14 @@ from composed import planned
 from kept_cells import CPU
 from ledger_factory import made as record_made
 from small_models import pretrained
-from transfergrid.cell import run_cell
-from transfergrid.cell_config import CellConfig
 from transfergrid.data.huggingface import HuggingFaceText
-from transfergrid.errors import BadInputError
-from transfergrid.factory import config_of
-from transfergrid.ledger import Ledger
-from transfergrid.materials import OpenDomain
-from transfergrid.record import Data
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data
+from transfergrid.runs.cell import run_cell
+from transfergrid.runs.materials import OpenDomain
 from transfergrid.verbs import predicting
 from transfergrid.verbs.exporting import export, inputs_of
 

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import save_file
 
 from ledger_factory import made
-from transfergrid.errors import BadInputError
-from transfergrid.factory import config_of
-from transfergrid.ledger import Ledger
-from transfergrid.record import Names, Parts
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Names, Parts
 from transfergrid.report.ranking_table import render
-from transfergrid.scores import features
-from transfergrid.scores.base import Value
-from transfergrid.scores.keeping import Kept, read_all
-from transfergrid.scores.ranking import ranked
-from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.runs.scores import features
+from transfergrid.runs.scores.base import Value
+from transfergrid.runs.scores.keeping import Kept, read_all
+from transfergrid.runs.scores.ranking import ranked
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyDomain, TinySource
 from transfergrid.verbs.ranking import command
 

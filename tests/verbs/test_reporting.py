@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.cli import main
-from transfergrid.ledger import Ledger
-from transfergrid.record import Metric, Scores
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Metric, Scores
+from transfergrid.verbs.cli import main
 
 
 @pytest.fixture

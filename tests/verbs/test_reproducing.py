@@ -11,14 +11,14 @@ import pytest
 
 from composed import planned
 from kept_cells import CPU, cell, made
-from transfergrid.arrays import Predictions
-from transfergrid.cell import run_cell
-from transfergrid.cell_config import CellConfig
-from transfergrid.cli import main
-from transfergrid.errors import BadInputError
-from transfergrid.keeping import has_model, why_kept
-from transfergrid.ledger import Ledger
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.keeping import has_model, why_kept
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.cell import run_cell
 from transfergrid.verbs import reproducing
+from transfergrid.verbs.cli import main
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from ledger_factory import identity
-from transfergrid.cli import MOST_NAMED, main
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
+from transfergrid.verbs.cli import MOST_NAMED, main
 from verdict_cells import Cells
 
 DEEP = "[" * 200_000

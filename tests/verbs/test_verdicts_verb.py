@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from ledger_factory import made
-from transfergrid.arrays import Predictions
-from transfergrid.cli import VERBS, main
-from transfergrid.diagnostics.findings import Diagnostics, Forgetting, Probe
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.verdicts import COLUMNS
-from transfergrid.ledger import Ledger
-from transfergrid.record import Flags, Metric, Scores, Status
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.findings import Diagnostics, Forgetting, Probe
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Flags, Metric, Scores, Status
 from transfergrid.report.verdict_table import FORMATS
+from transfergrid.verbs.cli import VERBS, main
 from verdict_cells import ITEMS, Cells
 
 KEYS = [

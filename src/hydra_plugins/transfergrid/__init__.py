@@ -1,7 +1,7 @@
 """Hydra's side of transfergrid: the sweeper decides which cells there are, the launcher how.
 
-Both only hand over to `transfergrid.sweep`, so that every other Hydra app of this environment pays
-nothing for finding them.
+Both only hand over to `transfergrid.verbs.sweep`, so that every other Hydra app of this environment
+pays nothing for finding them.
 """
 
 import sys
@@ -21,7 +21,7 @@ class OwnConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Do nothing for other Hydra apps, which have not imported what knows of such folders."""
-        own = sys.modules.get("transfergrid.own_configs")
+        own = sys.modules.get("transfergrid.verbs.own_configs")
         for folder in own.folders() if own else ():
             search_path.prepend("own", f"file://{folder}", anchor="main")
 
@@ -40,7 +40,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
         """Plan, run, print the table, and leave with the exit code."""
-        from transfergrid.sweep import sweep
+        from transfergrid.verbs.sweep import sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -49,7 +49,7 @@ class GridSweeper(Sweeper):
 
 
 class LocalLauncher(Launcher):
-    """Stands for worker processes on this machine (`transfergrid.launching`)."""
+    """Stands for worker processes on this machine (`transfergrid.runs.launching`)."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -60,6 +60,6 @@ class LocalLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Refuse: cells come from the grid sweeper, not as lists of overrides."""
-        from transfergrid.errors import BadInputError
+        from transfergrid.records.errors import BadInputError
 
         raise BadInputError("the local launcher runs what hydra/sweeper=grid plans, nothing else")

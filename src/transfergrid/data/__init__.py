@@ -1,1 +1,1 @@
-"""Domains, splits and label budgets; knows NumPy and Pillow, no torch."""
+"""Domains, tasks, splits, budgets, streams of batches. Imports records."""

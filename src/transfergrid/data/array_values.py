@@ -26,7 +26,7 @@ from transfergrid.data.brightness import (
 )
 from transfergrid.data.class_names import check_different
 from transfergrid.data.table_labels import as_text, check_no_numbers
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 Array = NDArray[Any]
 

@@ -18,8 +18,8 @@ from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.outline import Outline, outline_of, outlined
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import existing, file_facts, fingerprint
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import existing, file_facts, fingerprint
 
 SOUND = "sound"
 READING = 3

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 BRIGHTEST = 255
 DIM = 64

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.domain import SAMPLINGS
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.seeds import generator
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.seeds import generator
 
 Indices = NDArray[np.int64]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.data.spellings import (
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.spellings import (
     NAMED,
     alike,
     is_missing,
@@ -15,8 +16,7 @@ from transfergrid.data.spellings import (
     shown,
     together,
 )
-from transfergrid.errors import BadInputError
-from transfergrid.whole import whole_number
+from transfergrid.records.whole import whole_number
 
 FEW = 10
 """One text among so many numbers is looked at."""

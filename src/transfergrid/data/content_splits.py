@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 NAMED = 3
 """How many of many things an error message names."""

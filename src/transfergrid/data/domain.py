@@ -14,9 +14,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.component import Component
 from transfergrid.data.outline import Outline, outlined
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError, check_known
 
 Raw: TypeAlias = Sequence[Any] | NDArray[Any]
 """One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""

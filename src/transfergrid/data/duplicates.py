@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid import contents
 from transfergrid.data.copies import Copies
 from transfergrid.data.domain import Examples, LoadedDomain, Raw
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.fingerprints import cache_folder, replace_text
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.fingerprints import cache_folder, replace_text
 
 MODES = ("keep", "drop")
 SNIPPET = 80

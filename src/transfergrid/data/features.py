@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from transfergrid.component import Part
 from transfergrid.data.domain import Raw
+from transfergrid.records.component import Part
 
 LARGEST_SIDE = 4096
 """Pixels, and channels, beyond which nobody meant it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transfergrid.data.content_splits import named
 from transfergrid.data.image_kinds import is_image, is_junk
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean
 
 TRAIN = frozenset({"train", "training"})
 VALIDATION = frozenset({"val", "valid", "validation", "dev"})

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
 from transfergrid.data.outline import Outline
-from transfergrid.errors import BadInputError
-from transfergrid.seeds import generator
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.seeds import generator
 
 if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font

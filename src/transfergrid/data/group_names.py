@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from transfergrid.data.spellings import alike, is_missing, listed, near, same, shown
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.spellings import alike, is_missing, listed, near, same, shown
 
 ALIKE = ("refuse", "merge", "keep")
 MANY = 10

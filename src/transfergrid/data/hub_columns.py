@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transfergrid.data.table_labels import as_text
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean
 
 
 def texts_of(split: Any, spelled: str, name: str) -> list[str | None]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import existing
-from transfergrid.network import hub_answers
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import existing
+from transfergrid.records.network import hub_answers
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` leaves in a folder: of several splits, of one."""

@@ -38,8 +38,8 @@ from transfergrid.data.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.data.text import TextExamples
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import fingerprint
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import fingerprint
 
 LABELS = ("label", "labels")
 """What a column of labels is called, where several could be one."""

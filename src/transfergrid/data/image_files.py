@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transfergrid.data.brightness import PLAIN, Depth, Scale
 from transfergrid.data.domain import DecodedExamples
 from transfergrid.data.images import SOUND, read_image, verdict, verdict_kind
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import file_facts
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import file_facts
 
 NAMED = 3
 """How many broken files an error message names."""

@@ -20,8 +20,8 @@ from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
 from transfergrid.data.outline import Outline, outlined
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import content_hashes, existing, visible_files
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import content_hashes, existing, visible_files
 
 
 @dataclass(frozen=True)

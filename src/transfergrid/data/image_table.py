@@ -18,8 +18,8 @@ from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.table_paths import Places
 from transfergrid.data.table_rows import Input, Row, Rows
 from transfergrid.data.tables import Table
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import content_hashes, existing
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import content_hashes, existing
 
 
 class Image(NamedTuple):

@@ -23,7 +23,7 @@ from transfergrid.data.brightness import (
     to_grey,
 )
 from transfergrid.data.image_kinds import NEEDED, head_kind
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 if TYPE_CHECKING:
     from PIL import Image

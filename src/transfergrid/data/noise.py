@@ -9,7 +9,7 @@ import numpy as np
 
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
 from transfergrid.data.outline import Outline
-from transfergrid.seeds import generator
+from transfergrid.records.seeds import generator
 
 
 @dataclass(frozen=True, kw_only=True)

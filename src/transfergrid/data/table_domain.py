@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid import contents
 from transfergrid.data.domain import Domain, Examples, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
@@ -42,8 +41,9 @@ from transfergrid.data.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.data.tables import Table, read_table
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import content_hashes, existing, file_facts
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import content_hashes, existing, file_facts
 
 READING = 3
 """Raised whenever the same table may come to other rows, splits, classes or order than before: what

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from transfergrid import contents
-from transfergrid.data.spellings import seen, shown
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.spellings import seen, shown
 
 Columns: TypeAlias = tuple[dict[str, list[Any]], Sequence[int], str]
 """Columns by name, the numbers of their lines or rows, and "line" or "row"."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,300})(\.\d*)?([eE][+-]?\d{1,3})?")
 _TRUTH = frozenset({"true", "false"})

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from transfergrid.data.content_splits import named
 from transfergrid.data.image_kinds import is_image
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 
 class Places:

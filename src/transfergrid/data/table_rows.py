@@ -20,7 +20,7 @@ from transfergrid.data.content_splits import (
 from transfergrid.data.group_names import alone, named_once
 from transfergrid.data.table_labels import class_order
 from transfergrid.data.table_layout import Choice
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 REMARKS = "remarks"
 """The note on what is odd about the names of groups: a line each, to be read before cells run."""

@@ -16,7 +16,7 @@ from transfergrid.data.table_formats import (
     json_columns,
     parquet_columns,
 )
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson", ".json", ".parquet")

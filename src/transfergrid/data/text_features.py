@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from transfergrid.component import Part
 from transfergrid.data.domain import Raw
+from transfergrid.records.component import Part
 
 WORD = r"(?u)\b\w+\b|[^\w\s]"
 """A word of any length, or a sign: in short texts "I" and "?" tell something too."""

@@ -15,7 +15,7 @@ from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_rows import Input, Row
 from transfergrid.data.tables import Table
 from transfergrid.data.text import TextExamples
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
 
 EMPTY = ("refuse", "drop")
 

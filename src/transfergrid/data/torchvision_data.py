@@ -20,8 +20,8 @@ from transfergrid.data.domain import DecodedExamples, Domain, Examples, LoadedDo
 from transfergrid.data.duplicates import Subset, check_mode, with_copies_settled
 from transfergrid.data.images import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
-from transfergrid.errors import BadInputError, check_known, did_you_mean
-from transfergrid.fingerprints import at_home, content_hashes, visible_files
+from transfergrid.records.errors import BadInputError, check_known, did_you_mean
+from transfergrid.records.fingerprints import at_home, content_hashes, visible_files
 
 PATIENCE = 10.0
 """Seconds to wait for a server's next answer while downloading."""

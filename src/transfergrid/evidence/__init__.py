@@ -1,1 +1,1 @@
-"""What the records say: gains over baselines, their intervals, and the rows of tables."""
+"""Gains, intervals, verdicts, curves. Imports records alone."""

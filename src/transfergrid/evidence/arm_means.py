@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.gains import points
 from transfergrid.evidence.results import Result
-from transfergrid.record import Labels
+from transfergrid.records.record import Labels
 
 
 def without_network(

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
-from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.scoring import KNOWN, value_of
-from transfergrid.origins import is_placebo
-from transfergrid.record import Record, Reference
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.origins import is_placebo
+from transfergrid.records.record import Record, Reference
 
 Cell = TypeVar("Cell", Record, Result)
 

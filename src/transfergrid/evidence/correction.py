@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transfergrid.errors import check_known
+from transfergrid.records.errors import check_known
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

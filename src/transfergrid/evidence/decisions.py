@@ -26,7 +26,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.correction import correction
 from transfergrid.evidence.further_seeds import (
     NO_FORECAST,
@@ -38,6 +37,7 @@ from transfergrid.evidence.further_seeds import (
 from transfergrid.evidence.intervals import THIS_MODEL, Estimate
 from transfergrid.evidence.skew import is_constant, is_skewed
 from transfergrid.evidence.standing import Standing
+from transfergrid.records.errors import BadInputError
 
 ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
 NO_MORE = "no further seeds were declared"

@@ -15,13 +15,13 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from transfergrid.border import Reader, is_time
-from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
-from transfergrid.ledger import Ledger
-from transfergrid.record import Reference
+from transfergrid.records.border import Reader, is_time
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Reference
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
 SHOWN = 8

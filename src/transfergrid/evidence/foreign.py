@@ -19,8 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transfergrid.data.spellings import alike, listed, near
-from transfergrid.errors import BadInputError, check_known, did_you_mean
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT
 from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
 from transfergrid.evidence.foreign_columns import (
@@ -39,7 +37,9 @@ from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.record import Labels, Metric, Names, Parts, Reference
+from transfergrid.records.errors import BadInputError, check_known, did_you_mean
+from transfergrid.records.record import Labels, Metric, Names, Parts, Reference
+from transfergrid.records.spellings import alike, listed, near
 
 SEED = "seed"
 FEWEST_BLOCKS = 5

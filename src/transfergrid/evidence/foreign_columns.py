@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
 
 REQUIRED = ("strategy", "target", "seed", "score")
 OPTIONAL = ("source", "architecture", "labels")

@@ -14,8 +14,8 @@ from typing import Any
 
 from transfergrid.data import tables
 from transfergrid.data.tables import Table
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns
+from transfergrid.records.errors import BadInputError
 
 STANDARD_INPUT = "-"
 BETWEEN = " / "

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from transfergrid.data.tables import Table
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns, Wide
 from transfergrid.evidence.foreign_files import BETWEEN
 from transfergrid.evidence.foreign_values import is_missing
+from transfergrid.records.errors import BadInputError
 
 NO_TARGET = frozenset(
     {

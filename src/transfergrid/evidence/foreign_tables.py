@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfergrid.data.tables import Table
-from transfergrid.errors import BadInputError, did_you_mean
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns
 from transfergrid.evidence.foreign_shapes import in_long_format
 from transfergrid.evidence.foreign_values import (
@@ -17,8 +16,9 @@ from transfergrid.evidence.foreign_values import (
     needed,
     score_in,
 )
-from transfergrid.record import Labels
-from transfergrid.whole import whole_number
+from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.record import Labels
+from transfergrid.records.whole import whole_number
 
 WAYS_OUT = {
     "strategy": "--column strategy=NAME names it; --wide strategy if each has a column of scores",

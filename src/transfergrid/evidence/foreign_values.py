@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.data.spellings import seen
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.foreign_columns import PERCENT
-from transfergrid.record import Labels
-from transfergrid.whole import whole_number
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Labels
+from transfergrid.records.spellings import seen
+from transfergrid.records.whole import whole_number
 
 MISSING = frozenset(
     {"", "nan", "+nan", "-nan", "<na>", "na", "n/a", "null", "none", "nat", "-", "–", "—"}

@@ -9,8 +9,6 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import packed, unpacked
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.intervals import (
     THIS_MODEL,
     Estimate,
@@ -29,7 +27,9 @@ from transfergrid.evidence.scoring import (
     item_variances,
     value_of,
 )
-from transfergrid.record import Metric, Reference
+from transfergrid.records.arrays import packed, unpacked
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Metric, Reference
 
 
 class Scored(Protocol):

@@ -35,10 +35,10 @@ from transfergrid.evidence.families import (
 from transfergrid.evidence.judging import Code, judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.results import Result, result_of, results_of
+from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger, without_garbage_collection
-from transfergrid.record import Record
-from transfergrid.selecting import Where
+from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.record import Record
 
 Cell = TypeVar("Cell", Result, Record)
 

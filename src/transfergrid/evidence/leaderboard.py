@@ -20,7 +20,7 @@ from transfergrid.evidence.gains import points, unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
-from transfergrid.record import Labels
+from transfergrid.records.record import Labels
 
 Place = tuple[str, Labels]
 """A target by its shown name, and a label budget."""

@@ -24,12 +24,12 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from transfergrid.border import Reader
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.boundaries import hwang_shih_decani, nominal_levels, pocock
 from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
+from transfergrid.records.border import Reader
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
 
 RESERVE = 0.2
 """The part of the error that is kept for seeds added after those that were declared."""

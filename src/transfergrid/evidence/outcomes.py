@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Packed, Predictions, packed
+from transfergrid.records.arrays import Packed, Predictions, packed
 
 Read = Callable[[str], Predictions]
 """Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions, unpacked
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.arrays import Predictions, unpacked
+from transfergrid.records.errors import BadInputError
 
 By = Literal["class", "group"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from transfergrid.record import Record
+from transfergrid.records.record import Record
 
 
 class HasLabels(Protocol):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
-from transfergrid.arrays import Packed
 from transfergrid.evidence.outcomes import Outcomes
-from transfergrid.index import Indexed, columns
-from transfergrid.ledger import Ledger
-from transfergrid.record import Flags, Labels, Metric, Names, Parts, Record, Reference
+from transfergrid.records.arrays import Packed
+from transfergrid.records.index import Indexed, columns
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Flags, Labels, Metric, Names, Parts, Record, Reference
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from transfergrid.evidence.arms import (
 )
 from transfergrid.evidence.gains import Gain, gain, points, unit
 from transfergrid.evidence.outcomes import Read
-from transfergrid.origins import is_one_checkpoint
-from transfergrid.record import Labels, Record
+from transfergrid.records.origins import is_one_checkpoint
+from transfergrid.records.record import Labels, Record
 
 Code = Callable[[str], str]
 

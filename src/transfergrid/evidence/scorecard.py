@@ -28,10 +28,10 @@ from transfergrid.evidence.rank_statistics import (
 )
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
-from transfergrid.record import Labels
+from transfergrid.records.record import Labels
 
 if TYPE_CHECKING:
-    from transfergrid.scores.keeping import Kept
+    from transfergrid.runs.scores.keeping import Kept
 
 FEWEST = 5
 """Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
@@ -171,8 +171,8 @@ def forecasts_of(
 def _read(scores: str | Path | Iterable[Kept]) -> Iterable[Kept]:
     if not isinstance(scores, (str, Path)):
         return scores
-    from transfergrid.ledger import Ledger
-    from transfergrid.scores.keeping import read_all
+    from transfergrid.records.ledger import Ledger
+    from transfergrid.runs.scores.keeping import read_all
 
     return read_all(Ledger(scores))
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
 from transfergrid.evidence.intervals import ItemVariances
+from transfergrid.records.arrays import Predictions
 
 Weights = NDArray[np.float32]
 """(items, resamples): how often each resample holds each item."""

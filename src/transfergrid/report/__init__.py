@@ -1,1 +1,1 @@
-"""How the evidence is shown."""
+"""Tables, HTML, W&B pages. Imports records and evidence."""

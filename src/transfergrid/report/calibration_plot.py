@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.planted import Scenario
 from transfergrid.evidence.calibration.rates import Plan, Rate
 from transfergrid.evidence.calibration.rules import OURS, RULES
+from transfergrid.records.errors import BadInputError
 from transfergrid.report.calibration_table import name_of
 
 ENDINGS = (".svg", ".png", ".html")

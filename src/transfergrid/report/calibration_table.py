@@ -8,10 +8,10 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.calibration.planted import COLLAPSING, Scenario, chance_of_none
 from transfergrid.evidence.calibration.rates import COLUMNS, Plan, Rate, rates_of
 from transfergrid.evidence.calibration.rules import OURS, RULES
+from transfergrid.records.errors import check_known
 from transfergrid.report.escaping import CsvWriter
 
 FORMATS = ("table", "markdown", "csv", "json")

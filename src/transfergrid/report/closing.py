@@ -10,10 +10,10 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.judged import declared as as_declared
 from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.provenance import code_fingerprint
-from transfergrid.record import Record
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.provenance import code_fingerprint
+from transfergrid.records.record import Record
 from transfergrid.report import verdict_table, words
 from transfergrid.report.declared import declared_lines, left_out
 from transfergrid.report.table import show

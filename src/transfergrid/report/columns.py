@@ -11,8 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from transfergrid.errors import check_known
-from transfergrid.printing import one_line
+from transfergrid.records.errors import check_known
+from transfergrid.records.printing import one_line
 from transfergrid.report.escaping import CsvWriter, markdown_row
 from transfergrid.report.names import shortened
 

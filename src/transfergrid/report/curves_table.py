@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.curves.measures import Axis, last_points
 from transfergrid.evidence.curves.results import Curve, NoCurve
-from transfergrid.printing import in_one_line
+from transfergrid.records.errors import check_known
+from transfergrid.records.printing import in_one_line
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number

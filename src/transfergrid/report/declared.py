@@ -10,10 +10,10 @@ from transfergrid.evidence.declarations import SHOWN, Declaration, newest
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import Look, named
+from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import words
 from transfergrid.report.words import Told
-from transfergrid.selecting import Where
 
 NOTHING = "Declared beforehand: nothing; the defaults decide."
 WITH_FOOTER = ("table", "markdown")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
-from transfergrid.printing import one_line, shown
+from transfergrid.records.printing import one_line, shown
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _FORMULA = re.compile("\\s*[=+\\-@＝＋－＠][^\\s]|[\t\n]")

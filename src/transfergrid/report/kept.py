@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from transfergrid import printing
-from transfergrid.cell_config import CellConfig
-from transfergrid.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
-from transfergrid.ledger import Ledger
-from transfergrid.record import Record
+from transfergrid.records import printing
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
 
 MAKES_THEM = "transfergrid reproduce CELL --keep"
 WIDTH = 80

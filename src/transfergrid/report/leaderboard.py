@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.errors import check_known
 from transfergrid.report import columns, names, words
 from transfergrid.report import verdict_words as said
 from transfergrid.report.verdict_legend import marks

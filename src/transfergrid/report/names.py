@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfergrid.printing import in_one_line
+from transfergrid.records.printing import in_one_line
 
 if TYPE_CHECKING:
-    from transfergrid.cell_config import CellConfig
+    from transfergrid.records.cell_config import CellConfig
 
 Named = TypeVar("Named", bound=Any)
 """What has a `source` and a `strategy`: a row, a verdict, a curve."""

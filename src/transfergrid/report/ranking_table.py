@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
 
-from transfergrid.errors import check_known
-from transfergrid.printing import in_one_line
+from transfergrid.records.errors import check_known
+from transfergrid.records.printing import in_one_line
 from transfergrid.report import names as naming
 from transfergrid.report import words
 from transfergrid.report.escaping import CsvWriter, markdown_row
 from transfergrid.report.words import UNICODE, Symbols
-from transfergrid.scores.ranking import Ranked
+from transfergrid.runs.scores.ranking import Ranked
 
 FORMATS = ("table", "json", "csv", "markdown")
 KNN = "knn"

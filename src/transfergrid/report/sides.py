@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
@@ -14,7 +13,8 @@ from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.origins import knows_its_task
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.origins import knows_its_task
 from transfergrid.report import verdict_views
 from transfergrid.report.words import UNICODE, Symbols
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.rows import Row
+from transfergrid.records.errors import check_known
 from transfergrid.report import exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.copies import copies

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from typing_extensions import override
 
-from transfergrid.printing import coloured, put, shown
+from transfergrid.records.printing import coloured, put, shown
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 if TYPE_CHECKING:

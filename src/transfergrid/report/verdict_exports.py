@@ -13,7 +13,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
-from transfergrid.printing import one_line
+from transfergrid.records.printing import one_line
 from transfergrid.report import verdict_words as said
 from transfergrid.report.escaping import CsvWriter, in_markdown, markdown_row
 from transfergrid.report.foreseen import cannot_tell, needed, sees

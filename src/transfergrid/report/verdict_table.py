@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
+from transfergrid.records.errors import check_known
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_exports
 from transfergrid.report import verdict_words as said

@@ -19,7 +19,7 @@ from transfergrid.evidence.intervals import (
     THIS_TEST_SET,
 )
 from transfergrid.evidence.rows import Row
-from transfergrid.record import Labels, Record
+from transfergrid.records.record import Labels, Record
 
 Told = tuple[str, str]
 """A cell in words, and the reason why it has no result."""

@@ -1,1 +1,1 @@
-"""Backbones with weights, and where the weights came from."""
+"""Backbones and where their weights are from. Imports records and data."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from transfergrid.errors import BadInputError
-from transfergrid.network import hub_answers, reachable
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.network import hub_answers, reachable
 from transfergrid.sources import weights
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import at_home
-from transfergrid.network import hub_answers
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import at_home
+from transfergrid.records.network import hub_answers
 from transfergrid.sources import model_folder
 
 WELL_KNOWN = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.source import Architecture
 
 OWN = " Your own? source=own_network, docs/own_network.md"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.training import AUGMENTATIONS
 from transfergrid.sources.augmenting import LUMA, lightly_augmented, strongly_augmented
-from transfergrid.training import AUGMENTATIONS
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Raw

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources import layers
 from transfergrid.sources.backbone import (
     Backbone,

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transfergrid import contents
-from transfergrid.errors import BadInputError, did_you_mean
-from transfergrid.fingerprints import (
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.fingerprints import (
     PACKAGE,
     content_hashes,
     existing,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.source import Architecture
 
@@ -74,7 +74,7 @@ class OwnNetwork(Architecture):
     def _made(self) -> nn.Module:
         from torch import nn
 
-        from transfergrid.factory import locate
+        from transfergrid.records.factory import locate
 
         made_by = locate(self.target)
         try:

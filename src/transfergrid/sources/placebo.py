@@ -10,8 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.seeds import generator
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.seeds import generator
 from transfergrid.sources.cards import Card
 from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.sources.trained_here import TrainedHere

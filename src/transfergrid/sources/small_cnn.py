@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.source import Architecture
 
 if TYPE_CHECKING:

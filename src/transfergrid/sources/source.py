@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from transfergrid.component import Component
-from transfergrid.errors import BadInputError
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card
 
 if TYPE_CHECKING:

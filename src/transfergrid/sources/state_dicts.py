@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, check_known
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Raw

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import Granularity
 from transfergrid.sources.image_backbone import ImageBackbone, for_channels
 from transfergrid.sources.images import INTERPOLATIONS, ImagePreprocess

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.cards import Card
 from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
 from transfergrid.sources.source import FileSource

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from transfergrid.component import Component
-from transfergrid.errors import BadInputError
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card, names_of
 from transfergrid.sources.source import Architecture, Maker, Source
 

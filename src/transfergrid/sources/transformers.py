@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.fingerprints import fingerprint
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.fingerprints import fingerprint
 from transfergrid.sources import model_folder
 from transfergrid.sources.cards import Card
 from transfergrid.sources.source import Architecture, FileSource

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from transfergrid.errors import BadInputError
-from transfergrid.identity import digest
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import digest
 from transfergrid.sources import model_folder, transformers_models
 from transfergrid.sources.backbone import Inputs, evaluating
 from transfergrid.sources.layered_backbone import LayeredBackbone

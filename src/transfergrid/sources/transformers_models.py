@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfergrid.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources import model_folder, state_dicts, weights
 
 HEADS = ("pooler", "pooler_activation", "cls", "classifier", "lm_head", "score")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from transfergrid.errors import BadInputError
-from transfergrid.identity import digest
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import digest
 from transfergrid.sources import image_processors, model_folder, transformers_models
 from transfergrid.sources.backbone import Inputs
 from transfergrid.sources.image_backbone import for_channels

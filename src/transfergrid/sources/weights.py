@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from transfergrid import contents
-from transfergrid.errors import BadInputError
-from transfergrid.printing import say
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.printing import say
 from transfergrid.sources import state_dicts
 from transfergrid.sources.image_architecture import OWN
 

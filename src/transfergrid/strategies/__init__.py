@@ -1,1 +1,1 @@
-"""One file per strategy; `base.py` holds what they share."""
+"""How a source's knowledge reaches the target: a folder a family. Imports what precedes it."""

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.batches import Batch, CellData, Labelled
-from transfergrid.component import Component
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.seeds import stream_seed
+from transfergrid.data.batches import Batch, CellData, Labelled
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.needs import Baselines, Needs, describe
+from transfergrid.records.seeds import stream_seed
+from transfergrid.records.training import SCHEDULES, Training
 from transfergrid.sources.backbone import Backbone, Inputs
-from transfergrid.strategies.needs import Baselines, Needs, describe
-from transfergrid.training import SCHEDULES, Training
 
 
 @dataclass

@@ -16,22 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid import cell
-from transfergrid.batches import Batch, CellData, StepBatches
-from transfergrid.cell_config import CellConfig
-from transfergrid.cost import Stopwatch
-from transfergrid.factory import config_of
-from transfergrid.fitting import Fit, Machine, quiet
-from transfergrid.identity import Labels
-from transfergrid.materials import OpenDomain
-from transfergrid.pretraining import SourceMaker
+from transfergrid.data.batches import Batch, CellData, StepBatches
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import Labels
+from transfergrid.records.tracking import NoTracker
+from transfergrid.records.training import Training
+from transfergrid.runs import cell
+from transfergrid.runs.cost import Stopwatch
+from transfergrid.runs.fitting import Fit, Machine, quiet
+from transfergrid.runs.materials import OpenDomain
+from transfergrid.runs.pretraining import SourceMaker
+from transfergrid.runs.stages import Setup
 from transfergrid.sources.source import Source
-from transfergrid.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
-from transfergrid.tracking import NoTracker
-from transfergrid.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import check_known
+from transfergrid.records.errors import check_known
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing import declarations, keeping, learning, running

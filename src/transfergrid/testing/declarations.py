@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transfergrid import trust
-from transfergrid.errors import BadInputError
-from transfergrid.factory import build, config_of, locate, target_of
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, config_of, locate, target_of
+from transfergrid.records.needs import Baselines, Needs
 from transfergrid.strategies.base import Strategy
-from transfergrid.strategies.needs import Baselines, Needs
 from transfergrid.testing.bench import Bench, Broken, expect
 
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -45,7 +45,7 @@ def arguments_in(yaml: Path, strategy_class: type[Strategy]) -> dict[str, Any]:
 
 
 def _argument(key: str, config: Mapping[str, Any], yaml: Path) -> Any:
-    from transfergrid.cli import conf_dir
+    from transfergrid.verbs.cli import conf_dir
 
     if key not in parts_of(config):
         return build(config[key])

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from transfergrid.factory import config_of
-from transfergrid.fitting import probabilities, quiet
-from transfergrid.identity import architecture_of
-from transfergrid.keeping import MODEL
-from transfergrid.models import Model, load_model, save_model
-from transfergrid.stages import Setup
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import architecture_of
+from transfergrid.records.keeping import MODEL
+from transfergrid.runs.fitting import probabilities, quiet
+from transfergrid.runs.models import Model, load_model, save_model
+from transfergrid.runs.stages import Setup
 from transfergrid.testing.bench import SEED, Bench, Broken, expect
 
 MEND = (

@@ -8,14 +8,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from transfergrid.batches import Batch, CellData
-from transfergrid.cell import teach
+from transfergrid.data.batches import Batch, CellData
 from transfergrid.data.budgets import draw
-from transfergrid.factory import config_of
-from transfergrid.materials import add_source_domain, target_data
-from transfergrid.stages import Setup
+from transfergrid.records.factory import config_of
+from transfergrid.records.needs import Needs
+from transfergrid.runs.cell import teach
+from transfergrid.runs.materials import add_source_domain, target_data
+from transfergrid.runs.stages import Setup
 from transfergrid.strategies.base import Strategy
-from transfergrid.strategies.needs import Needs
 from transfergrid.testing.bench import MANY, SEED, Bench, expect
 from transfergrid.testing.tiny import TinyDomain
 

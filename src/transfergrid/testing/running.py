@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfergrid.batches import Batch, StepBatches
-from transfergrid.cell import learn, teach
-from transfergrid.fitting import Fit
-from transfergrid.stages import Setup
+from transfergrid.data.batches import Batch, StepBatches
+from transfergrid.runs.cell import learn, teach
+from transfergrid.runs.fitting import Fit
+from transfergrid.runs.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import (
     SEED,

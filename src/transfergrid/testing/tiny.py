@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
-from transfergrid.errors import check_known
-from transfergrid.seeds import generator
+from transfergrid.records.errors import check_known
+from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Granularity, Inputs
 from transfergrid.sources.source import Architecture, Maker, Source
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.domain import LoadedDomain
-from transfergrid.seeds import generator
+from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Granularity, Inputs
 from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.sources.text import TextPreprocess

@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from transfergrid import selecting
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence import selecting
 from transfergrid.evidence.calibration.noise import Observed, observed
 from transfergrid.evidence.calibration.planted import Noise, Scenario
 from transfergrid.evidence.calibration.rates import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench, bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
 from transfergrid.report import calibration_plot
 from transfergrid.report.calibration_table import FORMATS, render
-from transfergrid.verbs import Parser
+from transfergrid.verbs.parser import Parser
 
 PROG = "transfergrid calibrate"
 FACTS = ("items", "sd", "accuracy", "disagreement", "same_arm", "classes", "collapse")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from transfergrid.errors import BadInputError
-from transfergrid.ledger import Ledger
-from transfergrid.record import Record
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
 
 TOLERANCE = 1e-6
 """Largest difference of scores and probabilities that is called the same."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid import selecting
-from transfergrid.errors import check_known
+from transfergrid.evidence import selecting
 from transfergrid.evidence.comparing.changes import compare
 from transfergrid.evidence.comparing.opened import opened
+from transfergrid.records.errors import check_known
 from transfergrid.report.comparing_looks import FORMATS, render
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII
-from transfergrid.verbs import Parser
+from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:

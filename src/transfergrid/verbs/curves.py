@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid import selecting
-from transfergrid.errors import BadInputError, check_known
+from transfergrid.evidence import selecting
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
 from transfergrid.report.curves_table import FORMATS, render
 from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII
-from transfergrid.verbs import Parser
+from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:

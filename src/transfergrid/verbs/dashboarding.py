@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.dashboards import Page, save, specification
-from transfergrid.errors import BadInputError
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.verbs import Parser
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.report.dashboards import Page, save, specification
+from transfergrid.verbs.parser import Parser
 
 FILE = "transfergrid-dashboard.json"
 LATER = "the same command without -o saves it on the server, once you are logged in (wandb login)"

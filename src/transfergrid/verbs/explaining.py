@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from transfergrid.errors import check_known
 from transfergrid.evidence.autopsy.case import Cause
 from transfergrid.evidence.autopsy.ranking import (
     STANDS_OUT,
@@ -21,12 +20,13 @@ from transfergrid.evidence.autopsy.ranking import (
     shared_by,
 )
 from transfergrid.evidence.gains import Gain, points, unit
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.record import Record
+from transfergrid.records.errors import check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.record import Record
 from transfergrid.report.words import number
-from transfergrid.verbs import Parser
 from transfergrid.verbs.finding import find_cell, label_of
+from transfergrid.verbs.parser import Parser
 
 WIDTH = 80
 FORMATS = ("text", "json")

@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid import folders, trust
-from transfergrid.errors import BadInputError
-from transfergrid.factory import Config, build, config_of
-from transfergrid.keeping import FEATURES, WEIGHTS, has_model, model_folder
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.record import Record
+from transfergrid.records import folders, trust
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build, config_of
+from transfergrid.records.keeping import FEATURES, WEIGHTS, has_model, model_folder
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.record import Record
 from transfergrid.report.model_card import model_card
-from transfergrid.verbs import Parser
 from transfergrid.verbs.finding import SHOWN, find_cell
+from transfergrid.verbs.parser import Parser
 
 FORMAT = 1
 CONFIG, CLASSES, CARD, ARCHITECTURE = "config.json", "classes.json", "README.md", "architecture"
@@ -104,7 +104,7 @@ def _write(ledger: Ledger, record: Record, draft: Path) -> None:
 
 def exported_config(record: Record, folder: Path) -> Config:
     """Return what the model is built from; what that needs beside it is put into the folder."""
-    from transfergrid.models import description_of
+    from transfergrid.runs.models import description_of
 
     description = description_of(record)
     if description["architecture"] is not None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from transfergrid import folders
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.gains import points, unit
-from transfergrid.keeping import has_model
-from transfergrid.ledger import Ledger
-from transfergrid.printing import in_one_line
-from transfergrid.record import Record
+from transfergrid.evidence.selecting import Where
+from transfergrid.records import folders
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.keeping import has_model
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import in_one_line
+from transfergrid.records.record import Record
 from transfergrid.report.words import number
-from transfergrid.selecting import Where
 
 SHORTEST = 4
 SHOWN = 8

@@ -11,14 +11,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from transfergrid import selecting
-from transfergrid.cli import conf_dir
-from transfergrid.errors import check_known
-from transfergrid.ledger import Ledger
-from transfergrid.own_configs import check_folder
-from transfergrid.printing import say
-from transfergrid.verbs import Parser
+from transfergrid.evidence import selecting
+from transfergrid.records.errors import check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.verbs.cli import conf_dir
 from transfergrid.verbs.finding import cell_lines
+from transfergrid.verbs.own_configs import check_folder
+from transfergrid.verbs.parser import Parser
 
 KINDS = {
     "strategies": "strategy",

@@ -20,9 +20,9 @@ from transfergrid.data.table_formats import Advice
 from transfergrid.data.tables import is_table, read_table
 from transfergrid.data.text import TextExamples
 from transfergrid.data.text_table import check_none_empty, text_inputs
-from transfergrid.errors import BadInputError
-from transfergrid.fingerprints import visible_files
-from transfergrid.printing import say
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.fingerprints import visible_files
+from transfergrid.records.printing import say
 
 CHUNK = 4096
 """Examples that are held at once; a multiple of the batches that cells are scored in."""

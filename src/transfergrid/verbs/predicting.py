@@ -12,22 +12,22 @@ from typing import IO, TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from transfergrid import contents, trust
-from transfergrid.border import Reader
 from transfergrid.data.brightness import scale_of
-from transfergrid.errors import BadInputError
-from transfergrid.factory import Config
-from transfergrid.keeping import WEIGHTS, model_folder
-from transfergrid.ledger import Ledger
-from transfergrid.printing import put, shown
+from transfergrid.records import contents, trust
+from transfergrid.records.border import Reader
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config
+from transfergrid.records.keeping import WEIGHTS, model_folder
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import put, shown
 from transfergrid.report.escaping import CsvWriter
-from transfergrid.verbs import Parser
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.new_examples import Chunk, image_chunks, text_chunks
+from transfergrid.verbs.parser import Parser
 
 if TYPE_CHECKING:
-    from transfergrid.models import Model
+    from transfergrid.runs.models import Model
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -74,7 +74,7 @@ def described(typed: str, results: str) -> tuple[Path, Config]:
     check_kept(ledger, identity)
     record = ledger.read(identity)
     trust.check(record.config, f"cell {identity}")
-    from transfergrid.models import description_of
+    from transfergrid.runs.models import description_of
 
     return model_folder(ledger, identity), {**description_of(record), "inputs": inputs_of(record)}
 
@@ -169,7 +169,7 @@ def write_predictions(
 ) -> None:
     """Write a header and a line for each example."""
     first = next(chunks)  # before torch is there: what is wrong with it is told at once
-    from transfergrid.models import load_model
+    from transfergrid.runs.models import load_model
 
     model, writer = load_model(folder, description), CsvWriter(stream)
     writer.row([*first.columns, "label", *(f"p_{name}" for name in model.classes)])
@@ -187,8 +187,8 @@ def _write_chunk(writer: CsvWriter, model: Model, chunk: Chunk) -> None:
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
     """Return the class probabilities of each example of a chunk."""
-    from transfergrid.fitting import Machine, probabilities, quiet
-    from transfergrid.models import new_view
+    from transfergrid.runs.fitting import Machine, probabilities, quiet
+    from transfergrid.runs.models import new_view
 
     quiet()
     view = new_view(chunk.examples, model.preprocess)

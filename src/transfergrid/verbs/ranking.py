@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from transfergrid import own_configs, selecting, trust
-from transfergrid.cli import conf_dir
-from transfergrid.errors import BadInputError, check_known
-from transfergrid.ledger import Ledger
-from transfergrid.plan import Option
-from transfergrid.typed_words import readable, told
-from transfergrid.verbs import Parser
+from transfergrid.evidence import selecting
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.plan import Option
+from transfergrid.verbs import own_configs
+from transfergrid.verbs.cli import conf_dir
+from transfergrid.verbs.parser import Parser
+from transfergrid.verbs.typed_words import readable, told
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from transfergrid.composing import Composer, Request
-    from transfergrid.scores.keeping import Kept, Pair
+    from transfergrid.runs.scores.keeping import Kept, Pair
+    from transfergrid.verbs.composing import Composer, Request
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
 KNN = "knn"
@@ -70,7 +72,7 @@ def _parser() -> Parser:
 def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
     from transfergrid.report.ranking_table import render
     from transfergrid.report.terminal import Terminal
-    from transfergrid.scores.ranking import ranked
+    from transfergrid.runs.scores.ranking import ranked
 
     terminal = Terminal.of()
     rows = ranked(kept, scores, by)
@@ -99,7 +101,7 @@ class Asked:
 
     def machine(self) -> dict[str, Any]:
         """Return the arguments of a `Machine`, the same that a grid's cells would run on."""
-        from transfergrid.sweep import settings_of
+        from transfergrid.verbs.sweep import settings_of
 
         return settings_of(self.config).machine
 
@@ -113,7 +115,7 @@ class Asked:
         return [*beside, *typed]
 
     def _typed_scores(self) -> list[Option]:
-        from transfergrid.composing import Axis, override_key, parse, values_of
+        from transfergrid.verbs.composing import Axis, override_key, parse, values_of
 
         asked = {override_key(o): values_of(o) for o in parse(self.score_words)}
         names = asked.pop("score", [])
@@ -127,8 +129,8 @@ class Asked:
         Raises:
             BadInputError: a source or target cannot be used, or not with each other.
         """
-        from transfergrid.identity import read_labels, read_seed
-        from transfergrid.scores.keeping import Pair
+        from transfergrid.records.identity import read_labels, read_seed
+        from transfergrid.runs.scores.keeping import Pair
 
         axes = self.request.axes
         targets, sources = (
@@ -143,16 +145,16 @@ class Asked:
 
 def _score_order(score: Option) -> tuple[bool, tuple[str, ...], str]:
     """Put k-NN first, then what needs labels alone."""
-    from transfergrid.factory import locate
+    from transfergrid.records.factory import locate
 
     return score.name != KNN, tuple(locate(score.config["_target_"]).needs[1:]), score.name
 
 
 def check_pair(source: Option, target: Option) -> None:
     """Raise `BadInputError` unless the source can embed the target and both can be had."""
-    from transfergrid.factory import build
-    from transfergrid.grid import PLURAL, modality
-    from transfergrid.identity import architecture_of
+    from transfergrid.records.factory import build
+    from transfergrid.records.identity import architecture_of
+    from transfergrid.runs.grid import PLURAL, modality
 
     takes, holds = modality(architecture_of(source.config)), modality(target.config)
     if takes != holds:
@@ -169,7 +171,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
     Cells count that are meant and whose strategy uses the source's weights; their configs are those
     of their records.
     """
-    from transfergrid.scores.keeping import Pair
+    from transfergrid.runs.scores.keeping import Pair
 
     options: dict[str, Option] = {}
     seen = set()
@@ -200,7 +202,7 @@ def scored(
     pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
 ) -> Iterator[Kept]:
     """Yield what is kept of each pair, computed where that is missing."""
-    from transfergrid.scores import keeping
+    from transfergrid.runs.scores import keeping
 
     obey = None
     for pair in pairs:
@@ -217,9 +219,9 @@ def _computer(ledger: Ledger, machine: dict[str, Any]) -> Callable[[Pair, Sequen
     """Return what computes scores; made only when some are missing, for it imports torch."""
     import torch
 
-    from transfergrid.fitting import Machine, quiet
-    from transfergrid.scores.computing import compute
-    from transfergrid.scores.features import FeaturePasses
+    from transfergrid.runs.fitting import Machine, quiet
+    from transfergrid.runs.scores.computing import compute
+    from transfergrid.runs.scores.features import FeaturePasses
 
     quiet()
     ledger.check_writable()
@@ -257,8 +259,8 @@ def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[A
 def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
-    from transfergrid.composing import Composer, override_key, parse, read_request
-    from transfergrid.sweep import allowed_in, defaults_of
+    from transfergrid.verbs.composing import Composer, override_key, parse, read_request
+    from transfergrid.verbs.sweep import allowed_in, defaults_of
 
     keys = {
         word: override_key(override) for word, override in zip(words, parse(words), strict=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.judged import bench_of
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.selecting import HELP
-from transfergrid.verbs import Parser
+from transfergrid.evidence.selecting import HELP
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:

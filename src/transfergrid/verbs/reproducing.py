@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from transfergrid import trust
-from transfergrid.cell_config import CellConfig
-from transfergrid.errors import BadInputError, check_key
-from transfergrid.fingerprints import at_home
-from transfergrid.keeping import MODEL, has_model, put
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.provenance import processor
-from transfergrid.record import Record
-from transfergrid.verbs import Parser
+from transfergrid.records import trust
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError, check_key
+from transfergrid.records.fingerprints import at_home
+from transfergrid.records.keeping import MODEL, has_model, put
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.provenance import processor
+from transfergrid.records.record import Record
+from transfergrid.runs.worker import cell_in, reason_of, run
 from transfergrid.verbs.comparing import WIDTH, compare, conclusion, shown
 from transfergrid.verbs.finding import find_cell, label_of
-from transfergrid.worker import cell_in, reason_of, run
+from transfergrid.verbs.parser import Parser
 
 PARTS = ("source", "strategy", "target", "training")
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from transfergrid import selecting
-from transfergrid.errors import BadInputError
+from transfergrid.evidence import selecting
 from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.provenance import code_fingerprint
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import leaderboard, names
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import WITH_FOOTER, declared_line
 from transfergrid.report.table import FORMATS, render, show
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import UNICODE
-from transfergrid.verbs import Parser
+from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:

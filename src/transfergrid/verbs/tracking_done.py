@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from transfergrid import sent
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import declared
-from transfergrid.ledger import Ledger
-from transfergrid.printing import say
-from transfergrid.record import Record
-from transfergrid.run_cards import Curve, cell_of, kept_curves, run_card, summary_of
-from transfergrid.selecting import HELP, Where
-from transfergrid.tracking import MODES, SafeTracker, Tracker, WandbTracker, tracked
-from transfergrid.verbs import Parser
+from transfergrid.evidence.selecting import HELP, Where
+from transfergrid.records import sent
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say
+from transfergrid.records.record import Record
+from transfergrid.records.tracking import MODES, SafeTracker, Tracker, WandbTracker, tracked
+from transfergrid.runs.run_cards import Curve, cell_of, kept_curves, run_card, summary_of
+from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:

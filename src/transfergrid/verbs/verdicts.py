@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import BadInputError, check_known
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign import judge_table, read_foreign
 from transfergrid.evidence.foreign_columns import (
@@ -25,17 +24,18 @@ from transfergrid.evidence.foreign_columns import (
 from transfergrid.evidence.foreign_files import STANDARD_INPUT
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import TableLooks
+from transfergrid.evidence.selecting import HELP as WHERE
+from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger, without_garbage_collection
-from transfergrid.provenance import code_fingerprint
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sides import SIDES, side
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import UNICODE
-from transfergrid.selecting import HELP as WHERE
-from transfergrid.selecting import Where
-from transfergrid.verbs import Parser
+from transfergrid.verbs.parser import Parser
 
 RULES = ("margin", "alpha", "correction")
 

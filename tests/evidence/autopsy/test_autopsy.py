@@ -8,9 +8,6 @@ import pytest
 from ledger_factory import made, predicted
 from planted import FaintDomain, SkewedDomain
 from transfergrid import api
-from transfergrid.arrays import Predictions
-from transfergrid.cli import conf_dir
-from transfergrid.diagnostics.findings import Diagnostics, Domains, Drift, Features, Probe
 from transfergrid.evidence.autopsy.case import Case, above_chance, binomial_se, ramp
 from transfergrid.evidence.autopsy.causes_of_data import confused
 from transfergrid.evidence.autopsy.ranking import (
@@ -24,16 +21,19 @@ from transfergrid.evidence.autopsy.ranking import (
     is_placebo_of,
     shared_by,
 )
-from transfergrid.fitting import Machine
-from transfergrid.ledger import Ledger
-from transfergrid.record import Data, Scores
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.findings import Diagnostics, Domains, Drift, Features, Probe
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Data, Scores
+from transfergrid.records.training import Training
+from transfergrid.runs.fitting import Machine
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.trained_here import TrainedHere
-from transfergrid.strategies.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.feature_extraction import FeatureExtraction
-from transfergrid.strategies.full_finetuning import FullFinetuning
+from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain
-from transfergrid.training import Training
+from transfergrid.verbs.cli import conf_dir
 
 CPU = Machine(accelerator="cpu")
 SHORT = Training(steps=40, batch_size=16, validations=2, lr=0.01)

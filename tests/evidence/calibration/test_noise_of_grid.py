@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.noise import observed
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.results import result_of
-from transfergrid.record import Flags
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Flags
 
 NOISE = Noise(items=3_000, sd=2.0, accuracy=80.0, disagreement=20.0, same_arm=12.0)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.planted import (
     Noise,
     Scenario,
@@ -18,6 +17,7 @@ from transfergrid.evidence.calibration.planted import (
     run,
     truth,
 )
+from transfergrid.records.errors import BadInputError
 
 NOISE = Noise(items=2_000, sd=2.0)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from curve_records import study
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.intervals import (
@@ -15,7 +14,8 @@ from transfergrid.evidence.intervals import (
     THIS_TEST_SET,
     over_blocks_and_clusters,
 )
-from transfergrid.record import Metric, Scores
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Metric, Scores
 
 
 def only(found):

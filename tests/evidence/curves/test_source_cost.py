@@ -5,7 +5,7 @@ from dataclasses import replace
 from ledger_factory import made
 from transfergrid.evidence.curves import source_cost as module
 from transfergrid.evidence.curves.source_cost import source_cost
-from transfergrid.record import Budget, Cost, Seconds
+from transfergrid.records.record import Budget, Cost, Seconds
 
 CARD = {"steps": 400, "train_examples": 3200, "seconds": 9.0}
 HERE = {"start": None, "about": {"start": "start"}}

@@ -6,7 +6,7 @@ import struct
 import pytest
 from made_report import ATTACK, small_report, verdict
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 from transfergrid.report.html.figures import figures, write_figures
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from transfergrid.arrays import Predictions
-from transfergrid.diagnostics.findings import Diagnostics
 from transfergrid.evidence.gains import Gain, gain
 from transfergrid.evidence.outcomes import Read
-from transfergrid.record import Record
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.findings import Diagnostics
+from transfergrid.records.record import Record
 
 MOVED = 0.02
 """Relative change of a block's weights below which it stands where it stood: some thousands of
@@ -125,7 +125,7 @@ class Case:
 
     def said(self, record: Record | None) -> Predictions | None:
         """Return a record's predictions, if they are kept."""
-        from transfergrid.errors import BadInputError
+        from transfergrid.records.errors import BadInputError
 
         if record is None or self.read is None:
             return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-from transfergrid.diagnostics.findings import Probe
 from transfergrid.evidence.autopsy.case import (
     MOVED,
     Case,
@@ -21,6 +20,7 @@ from transfergrid.evidence.autopsy.case import (
     percent,
     ramp,
 )
+from transfergrid.records.findings import Probe
 
 FITTED, UNFITTED = 0.8, 0.3
 """Training accuracy above chance: networks of a grid have parameters enough to fit every label

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.arrays import Predictions
 from transfergrid.evidence.autopsy.case import (
     Case,
     Cause,
@@ -18,6 +17,7 @@ from transfergrid.evidence.autopsy.case import (
     percent,
     ramp,
 )
+from transfergrid.records.arrays import Predictions
 
 PRIOR_LOW, PRIOR_HIGH = 0.08, 0.35
 """Total variation between two class priors beyond what sampling gives: 8 % of the examples are of

@@ -15,7 +15,7 @@ from transfergrid.evidence.autopsy import causes, causes_of_data
 from transfergrid.evidence.autopsy.case import Case, Cause
 from transfergrid.evidence.gains import Gain
 from transfergrid.evidence.outcomes import Read
-from transfergrid.record import Record
+from transfergrid.records.record import Record
 
 STANDS_OUT = 0.3
 """Strength from which a cause is named: about a third of the way from the first sign to proof."""

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import baselines_of, grouped
 from transfergrid.evidence.calibration.planted import Noise, correlation, disagreement
 from transfergrid.evidence.families import kind_of
@@ -19,6 +18,7 @@ from transfergrid.evidence.gains import paired
 from transfergrid.evidence.outcomes import Read, right, shared_items
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import TRANSFER
+from transfergrid.records.errors import BadInputError
 
 MOST_ARMS = 200
 """More arms are not looked into, but every so-manieth: medians are wanted."""

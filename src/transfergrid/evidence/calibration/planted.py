@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
+from transfergrid.records.errors import BadInputError
 
 SHARED = 1.6
 """Sd of the block's effect on all arms over that of a paired gain: ten published splits have a

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.calibration.planted import Drawn, Noise, Scenario, draw, run, truth
 from transfergrid.evidence.calibration.rules import (
     EQUIVALENT,
@@ -25,6 +24,7 @@ from transfergrid.evidence.calibration.rules import (
 )
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.intervals import wilson
+from transfergrid.records.errors import BadInputError
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
 KINDS = (NEGATIVE, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT, UNDECIDED)

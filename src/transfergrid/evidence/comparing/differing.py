@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.record import Record
+from transfergrid.records.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from transfergrid.border import Reader, time_of
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
-from transfergrid.record import Record
+from transfergrid.records.border import Reader, time_of
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
 from transfergrid.evidence.curves.cells import (
     Pair,
@@ -41,8 +40,9 @@ from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
 from transfergrid.evidence.gains import oriented, unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
-from transfergrid.origins import is_one_checkpoint, is_placebo
-from transfergrid.record import Labels, Record
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.origins import is_one_checkpoint, is_placebo
+from transfergrid.records.record import Labels, Record
 
 ReadCurves = Callable[[str], Mapping[str, NDArray[Any]]]
 """Gives a cell's curves by its id, as `arrays.CURVES`; raises `BadInputError` if there are none."""

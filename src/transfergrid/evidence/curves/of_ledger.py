@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from transfergrid import selecting
-from transfergrid.evidence import comparisons, declarations
+from transfergrid.evidence import comparisons, declarations, selecting
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve, NoCurve
 from transfergrid.evidence.judged import declared
-from transfergrid.ledger import Ledger
+from transfergrid.records.ledger import Ledger
 
 
 def curves_of(

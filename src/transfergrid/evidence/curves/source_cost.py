@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.record import Record
+from transfergrid.records.record import Record
 
 SHARED = "both arms start from this source: there is nothing to charge one of them for"
 DOWNLOADED = "the weights were not trained here, and what they cost is not recorded"

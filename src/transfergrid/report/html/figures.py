@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.decisions import Kind
+from transfergrid.records.errors import BadInputError
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts, themes
 from transfergrid.report.html.answer import SAID

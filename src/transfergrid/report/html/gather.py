@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from transfergrid.errors import BadInputError
 from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons, grids_of
@@ -18,17 +17,18 @@ from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import forecasts_of, scorecard
+from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.ledger import Ledger
-from transfergrid.provenance import code_fingerprint, versions
-from transfergrid.record import Record
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import code_fingerprint, versions
+from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
 from transfergrid.report.html import boards, forecasts, sections
 from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
 from transfergrid.report.html.sections import Beside
 from transfergrid.report.sides import effects_of
 from transfergrid.report.words import Told, told
-from transfergrid.selecting import Where
 
 LARGE = 2_000
 """Cells from which on what must read each cell's files is left to verbs of its own."""

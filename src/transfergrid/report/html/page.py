@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from html import escape
 from importlib import resources
 
-from transfergrid import printing
 from transfergrid.evidence.decisions import Kind
+from transfergrid.records import printing
 from transfergrid.report.html import charts, pieces, rows, themes
 from transfergrid.report.html.answer import (
     SAID,

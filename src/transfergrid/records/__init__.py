@@ -1,0 +1,1 @@
+"""What a cell is and what is on disk. Imports no torch, and no other room."""

@@ -1,0 +1,168 @@
+"""The identity of a cell: a hash of everything that can move its score, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from transfergrid.records import shipped
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build, locate
+from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.needs import Needs
+from transfergrid.records.whole import EXACT, whole_number
+
+PROTOCOL = 2
+"""Raised whenever drawing labels, training, choosing or scoring changes for all cells alike."""
+
+LARGEST_SEED = 2**63 - 1
+"""The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""
+
+Labels = int | Literal["all"]
+
+
+def canonical(config: Any) -> Any:
+    """Return a config as what it amounts to: no descriptions, contents for paths, 2 for 2.0."""
+    if isinstance(config, Mapping):
+        return _canonical_node(config)
+    if isinstance(config, (list, tuple)):
+        return [canonical(item) for item in config]
+    if isinstance(config, float) and config.is_integer():
+        return int(config)
+    return config
+
+
+def _canonical_node(node: Mapping[str, Any]) -> Config:
+    about = node.get("about") or {}
+    left_out = {"about", *about.get("descriptive", ())}
+    left_out |= {key for key in about.get("optional", ()) if node.get(key) is None}
+    if about.get("content"):
+        left_out |= set(about.get("paths", ()))
+    values = {key: canonical(value) for key, value in node.items() if key not in left_out}
+    for key in about.get("paths", ()):
+        if values.get(key) is not None:
+            values[key] = fingerprint(values[key])
+    if about.get("content"):
+        values["about.content"] = build(node).content()
+    if about.get("amended"):
+        values |= {f"about.{key}": value for key, value in build(node).amendments().items()}
+    if values.get("duplicates") == "drop":
+        values |= _copy_search(node)
+    if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
+        values["about.version"] = about.get("version", 1)
+        told = str(node["_target_"])
+        values["_target_"] = shipped.name_of(told) or told  # a part may move to another file
+    return values
+
+
+def _copy_search(node: Mapping[str, Any]) -> Config:
+    """Say how the copies that a domain drops are found, where that is not the first way."""
+    from transfergrid.data.domain import Domain
+    from transfergrid.data.duplicates import search_version
+
+    kind = locate(str(node.get("_target_")))
+    if not (isinstance(kind, type) and issubclass(kind, Domain)):
+        return {}
+    version = search_version(kind.modality)
+    return {"about.copy_search": version} if version > 1 else {}
+
+
+def digest(value: Any) -> str:
+    """Return 16 hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_digest(config: Any) -> str:
+    """Return the digest of a config in canonical form."""
+    return digest(canonical(config))
+
+
+def architecture_of(source: Config) -> Config:
+    """Return the architecture of a source, or of the source that it stands beside."""
+    architecture: Config | None = source.get("architecture")
+    if not architecture and not isinstance(source.get("of"), Mapping):
+        raise BadInputError("a source names no architecture")
+    return architecture or architecture_of(source["of"])
+
+
+def start_of(source: Config) -> Config | None:
+    """Return the config of the weights before the source domain; None for random ones."""
+    key = (source.get("about") or {}).get("start")
+    if key is None:
+        return _weights(source)
+    start: Config | None = source.get(key)
+    return start
+
+
+def _weights(source: Config) -> Config:
+    """Return a source without the domain that its weights do not come from."""
+    if (source.get("about") or {}).get("start"):
+        return source
+    kept = {key: value for key, value in source.items() if key != "domain"}
+    return {**kept, "of": _weights(kept["of"])} if isinstance(kept.get("of"), dict) else kept
+
+
+def source_part(source: Config | None, needs: Needs) -> Any:
+    """Return what a strategy with these needs takes from a source, in canonical form."""
+    if source is None or needs.source == "none":
+        return None
+    if needs.source == "architecture":
+        return {"architecture": canonical(architecture_of(source))}
+    if needs.source == "start":
+        part = {"architecture": canonical(architecture_of(source))}
+        part["start"] = canonical(start_of(source))
+    else:
+        part = canonical(_weights(source))
+    if needs.source_domain:
+        part["domain"] = canonical(source.get("domain"))
+    return part
+
+
+def read_labels(value: Any) -> Labels:
+    """Normalise a label budget: `0`, a whole number per class, or `all`.
+
+    Raises:
+        BadInputError: it is none of these.
+    """
+    if str(value) == "all":
+        return "all"
+    number = whole_number(value)
+    if number is None or number < 0:
+        told = "give 0, a whole number per class, or all"
+        raise BadInputError(f"labels={value}: {told}{_several('labels', value)}")
+    return number
+
+
+def read_seed(value: Any) -> int:
+    """Normalise a seed.
+
+    Raises:
+        BadInputError: it is no whole number from 0, or takes more than 63 bits.
+    """
+    number = whole_number(value)
+    if number is None or number < 0:
+        told = " (as a whole number: a float this large may have been another)"
+        rounded = isinstance(value, float) and value >= EXACT
+        told = told if rounded else _several("seed", value)
+        raise BadInputError(f"seed={value}: give a whole number from 0{told}")
+    if number > LARGEST_SEED:
+        raise BadInputError(f"seed={value}: give a number below 2^63, which tables can hold")
+    return number
+
+
+def _several(key: str, value: Any) -> str:
+    """Say how several values are given, where a range in another notation was typed."""
+    ends = re.fullmatch(r"(\d+)\s*(?:-|–|\.\.+|\\?:|to)\s*(\d+)", str(value))
+    if ends is None or int(ends[1]) >= int(ends[2]):
+        return ""
+    return f"; for several write {key}='range({ends[1]},{int(ends[2]) + 1})', or commas"
+
+
+def cell_id(parts: Mapping[str, str | None], labels: Labels, seed: int) -> str:
+    """Return the identity of the cell with these part digests, label budget and seed."""
+    keys = ("source", "strategy", "target", "training")
+    return digest([PROTOCOL, *(parts[key] for key in keys), labels, seed])

@@ -1,0 +1,207 @@
+"""Copies of records in immutable Parquet segments, so that a hundred thousand of them open at once.
+
+A row holds the columns that tables and verdicts are made of, for readers with no code of ours, and
+the whole record. An index is never the truth: a row counts only while the cell's folder stands
+unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
+from pathlib import Path
+from types import GenericAlias
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, Field, Json
+
+from transfergrid.records import contents
+from transfergrid.records.arrays import Packed
+from transfergrid.records.border import Reader, is_time
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.origins import is_one_checkpoint, is_placebo
+from transfergrid.records.record import SHARES, Record
+
+Warn = Callable[[Path, object], None]
+
+KINDS = {
+    **dict.fromkeys(("changed", "seed", "items_n", "classes"), "int64"),
+    **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece"), "float64"),
+    **dict.fromkeys(("seconds", "source_seconds"), "float64"),
+    **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
+    **dict.fromkeys(("one_checkpoint", "placebo"), "bool"),
+    "right": "binary",
+}
+"""Types of the columns that hold no text."""
+
+
+NEWEST = "classes"
+"""A column that all segments of this version have, and none of an earlier one."""
+
+
+_TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
+_VALUES: dict[str, Any] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("changed", "seed", "classes"), int),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece"), float | None),
+    **dict.fromkeys(("seconds", "source_seconds"), float | None),
+    **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
+    **dict.fromkeys(("one_checkpoint", "placebo"), bool),
+    "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
+    "exploratory": Json[list[tuple[str, str]]],
+    "contaminated_by": Json[list[str]],
+    "finished": Annotated[str | None, AfterValidator(is_time)],
+}
+"""What the columns may hold beyond their types; of those that are not here, anything."""
+_readers: dict[str, Reader[Any]] = {
+    name: Reader(GenericAlias(list, (kind,))) for name, kind in _VALUES.items()
+}
+
+
+class Indexed(NamedTuple):
+    """What is kept of a cell in an index."""
+
+    record: Record
+    changed: int
+    """Time at which its folder was changed, ns."""
+    right: Packed | None
+    """The test items that it got right; None if no predictions were kept."""
+
+
+def save(path: Path, rows: Sequence[Indexed]) -> None:
+    """Write one or more records as one segment."""
+    import pyarrow  # a third of a second that commands which read no ledger do not pay
+    import pyarrow.parquet
+
+    flat = [columns(row) for row in rows]
+    # types spelled out, for a column of nulls alone would get another type than its neighbours'
+    schema = pyarrow.schema({key: KINDS.get(key, "string") for key in flat[0]})
+    table = pyarrow.Table.from_pylist(flat, schema=schema)
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def load(
+    folder: Path, found: Mapping[str, int], names: Sequence[str], warn: Warn
+) -> dict[str, tuple[Any, ...]]:
+    """Return the named columns of each indexed cell whose folder is still as it was, by id.
+
+    Args:
+        folder: where the segments lie; it need not exist.
+        found: id and time of change (ns) of the folders there are.
+        names: the columns to read.
+        warn: told of segments that cannot be read; their cells are read one by one instead.
+    """
+    rows: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            rows.update(_current(path, found, names))
+        except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
+            told = [*str(error).splitlines(), type(error).__name__]
+            warn(path, told[0])
+    return rows
+
+
+def _current(
+    path: Path, found: Mapping[str, int], names: Sequence[str]
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
+    import pyarrow.parquet
+
+    contents.status_of(path)
+    with path.open("rb") as stream:
+        file = pyarrow.parquet.ParquetFile(stream)
+        if not set(names) <= set(file.schema_arrow.names):
+            return []  # written before there were these columns
+        wanted = dict.fromkeys(("id", "changed", *names))
+        _check_types(file.schema_arrow, wanted)
+        table = file.read(list(wanted))
+    values = {name: table.column(name).to_pylist() for name in wanted}
+    current = [
+        found.get(identity) == time
+        for identity, time in zip(values["id"], values["changed"], strict=True)
+    ]
+    if not all(current):
+        values = {name: list(compress(column, current)) for name, column in values.items()}
+    _check_values(values)
+    return list(zip(values["id"], zip(*(values[name] for name in names), strict=True), strict=True))
+
+
+def _check_types(schema: Any, names: Iterable[str]) -> None:
+    """Raise `BadInputError` unless the columns are of the types that `save` writes."""
+    for name in names:
+        kind, wanted = str(schema.field(name).type), KINDS.get(name, "string")
+        if kind != ("double" if wanted == "float64" else wanted):
+            raise BadInputError(f"column {name} holds {kind}, not {wanted}")
+
+
+def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `BadInputError` unless a record could hold each value."""
+    for name, column in values.items():
+        if name in _readers:
+            try:
+                _readers[name].of(column)
+            except BadInputError as error:
+                raise BadInputError(f"column {name}, row {error}") from None
+    if "score" in values and "metric" in values:
+        for metric, score in zip(values["metric"], values["score"], strict=True):
+            if metric in SHARES and score is not None and not 0 <= score <= 1:
+                raise BadInputError(f"column score: {metric} must be from 0 to 1: {score:g}")
+    if "right" in values:
+        for bits, n, items in zip(values["right"], values["items_n"], values["items"], strict=True):
+            if bits is not None and (not n or not items or len(bits) != (n + 7) // 8):
+                raise BadInputError(f"column items_n: {n} test items in {len(bits)} bytes")
+
+
+def columns(row: Indexed) -> dict[str, Any]:
+    """Return a record as one flat row, ready for Parquet."""
+    record, right = row.record, row.right
+    names, parts, baseline = record.names, record.parts, record.baseline
+    train, validation, test = record.scores.train, record.scores.validation, record.scores.test
+    metric, seconds = record.metric, record.cost.seconds
+    fewest, most = record.labels_got or (None, None)
+    return {
+        "id": record.id,
+        "changed": row.changed,
+        "source": names.source,
+        "architecture": names.architecture,
+        "strategy": names.strategy,
+        "target": names.target,
+        "training": names.training,
+        "labels": str(record.labels),
+        "fewest_labels": fewest,
+        "most_labels": most,
+        "seed": record.seed,
+        "source_part": parts.source,
+        "strategy_part": parts.strategy,
+        "target_part": parts.target,
+        "training_part": parts.training,
+        "baseline": baseline.name if baseline else None,
+        "baseline_id": baseline.id if baseline else None,
+        "exploratory": json.dumps([[other.name, other.id] for other in record.exploratory]),
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "score": record.score,
+        "train_score": (train or {}).get(metric.name),
+        "validation_score": (validation or {}).get(metric.name),
+        "ece": (test or {}).get("ece"),
+        "items_n": right.n if right else None,
+        "items": right.items if right else None,
+        "clusters": right.clusters if right else None,
+        "right": right.bits if right else None,
+        "collapsed": record.flags.collapsed,
+        "underfit": record.flags.underfit,
+        "contaminated_by": json.dumps(record.flags.contaminated_by),
+        "classes": len(record.data.classes),
+        "one_checkpoint": is_one_checkpoint(record),
+        "placebo": is_placebo(record),
+        "seconds": seconds.total,
+        "source_seconds": seconds.source,
+        "study": record.study,
+        "commit": record.commit,
+        "code": record.code,
+        "strategy_class": record.strategy_class,
+        "finished": record.finished,
+        "record": record.to_json(indent=None),
+    }

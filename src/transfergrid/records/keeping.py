@@ -1,0 +1,203 @@
+"""Which cells keep their weights: none, all, or the best by validation. Needs no torch.
+
+A cell's weights lie in `model/` inside its folder in the ledger and are there when it appears.
+With `best` every cell that can be chosen keeps them at first, and the process that runs the grid
+removes them as soon as a better cell of the group has its own. The order of cells is total, so
+whatever several processes remove, the weights of the best one stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transfergrid.data.budgets import VALIDATION_FROM
+from transfergrid.records import contents
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.identity import Labels
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import told_os
+from transfergrid.records.record import Record
+
+KEEPS = ("none", "best", "all")
+MODEL = "model"
+WEIGHTS, FEATURES, KEPT = "model.safetensors", "features.json", "kept.json"
+
+Group = tuple[str | None, Labels, str | None]
+"""Digest of the target, label budget, digest of the training."""
+Rank = tuple[float, float, str]
+"""Validation score, its loss negated, identity: more is better, and no two are equal."""
+
+
+def model_folder(ledger: Ledger, identity: str) -> Path:
+    """Return where a cell's weights are, if they were kept."""
+    return ledger.folder(identity) / MODEL
+
+
+def has_model(ledger: Ledger, identity: str) -> bool:
+    """Return whether a cell's weights are there."""
+    return (model_folder(ledger, identity) / WEIGHTS).is_file()
+
+
+def why_kept(ledger: Ledger, identity: str) -> str | None:
+    """Return `all`, `best` or `reproduced`; None for a cell without weights."""
+    try:
+        told: Any = contents.parsed(contents.read_bytes(model_folder(ledger, identity) / KEPT))
+        return str(told["by"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def drop(ledger: Ledger, identity: str) -> None:
+    """Remove a cell's weights; the record and all else stay."""
+    gone = contextlib.suppress(FileNotFoundError)  # another process did it
+    with _same_time(ledger.folder(identity)), ledger.draft() as draft, gone:
+        model_folder(ledger, identity).rename(draft / MODEL)
+
+
+def put(ledger: Ledger, identity: str, model: Path, why: str) -> None:
+    """Give a done cell the weights of a folder that `models.save_model` wrote."""
+    final = model_folder(ledger, identity)
+    with _same_time(final.parent), ledger.draft() as draft:
+        shutil.copytree(model, draft / MODEL)
+        (draft / MODEL / KEPT).write_text(json.dumps({"by": why}), encoding="utf-8")
+        if final.exists():
+            final.rename(draft / "before")
+        (draft / MODEL).rename(final)
+
+
+@contextmanager
+def _same_time(folder: Path) -> Iterator[None]:
+    """Leave a folder's time as it was: the ledger's index takes a newer one for another cell."""
+    before = folder.stat()
+    yield
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def rank_of(record: Record) -> Rank | None:
+    """Return where a cell stands among others by its validation part; None if it has none."""
+    scores = record.scores.validation or {}
+    value, loss = scores.get(record.metric.name), scores.get("loss")
+    if value is None:
+        return None
+    sign = 1.0 if record.metric.higher_is_better else -1.0
+    return (sign * value, -loss if loss is not None else float("-inf"), record.id)
+
+
+def can_be_chosen(cell: CellConfig) -> bool:
+    """Return whether a part of the cell's labels validates, as far as the budget tells."""
+    return cell.labels == "all" or cell.labels >= VALIDATION_FROM
+
+
+def groups_of(cells: Sequence[CellConfig]) -> dict[Group, list[str]]:
+    """Return the identities among which one is kept: a target, a label budget and a training.
+
+    A closed form, which no training reaches, stands in the groups of all trainings.
+    """
+    trained: defaultdict[tuple[str | None, Labels], set[str | None]] = defaultdict(set)
+    chosen = [cell for cell in cells if can_be_chosen(cell)]
+    for cell in chosen:
+        trained[cell.parts["target"], cell.labels].add(cell.parts["training"])
+    groups: defaultdict[Group, list[str]] = defaultdict(list)
+    for cell in chosen:
+        target, own = cell.parts["target"], cell.parts["training"]
+        others = trained[target, cell.labels] - {None}
+        for training in others if own is None and others else {own}:
+            groups[target, cell.labels, training].append(cell.id)
+    return dict(groups)
+
+
+@dataclass
+class Keeper:
+    """Decides, cell by cell, whose weights stay.
+
+    Args:
+        ledger: where the cells are kept.
+        keep: `none`, `best` or `all`.
+        cells: the whole grid, with those that were done before.
+    """
+
+    ledger: Ledger
+    keep: str = "none"
+    cells: Sequence[CellConfig] = ()
+    best: dict[Group, Rank] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.groups = groups_of(self.cells) if self.keep == "best" else {}
+        self._groups_with: defaultdict[str, list[Group]] = defaultdict(list)
+        for group, members in self.groups.items():
+            for identity in members:
+                self._groups_with[identity].append(group)
+
+    def order(self, cell: CellConfig) -> str | None:
+        """Return why a worker is to keep the weights of this cell; None if it is not to."""
+        wanted = self.keep == "all" or (self.keep == "best" and cell.id in self._groups_with)
+        return self.keep if wanted else None
+
+    def begin(self, done: set[str]) -> None:
+        """Take note of the weights that earlier runs of the grid left."""
+        for identity in sorted(done & self._groups_with.keys()):
+            self.ended(identity)
+
+    def ended(self, identity: str) -> None:
+        """Compare a done cell with the best of its groups; remove the weights that lose."""
+        if identity not in self._groups_with or not has_model(self.ledger, identity):
+            return
+        record = self.ledger.find(identity)
+        if record is None:
+            return  # what cannot be compared stays
+        rank = rank_of(record)
+        beaten = {identity}
+        for group in self._groups_with[identity] if rank is not None else ():
+            assert rank is not None
+            best = self.best.get(group, rank)
+            beaten.add(best[-1])
+            self.best[group] = max(best, rank)
+        for name in beaten - {best[-1] for best in self.best.values()}:
+            if why_kept(self.ledger, name) == "best":
+                try:
+                    drop(self.ledger, name)
+                except OSError as error:
+                    self.ledger.warn(f"weights of {name} were not removed: {told_os(error)}")
+
+    def missed(self) -> list[Record]:
+        """Return the best cell of each group whose best cell was done without keeping weights."""
+        wanted = self._groups_with.keys()
+        records = {r.id: r for r in self.ledger.records() if r.id in wanted} if wanted else {}
+        ranks = {name: rank_of(record) for name, record in records.items()}
+        found: dict[str, Record] = {}
+        for members in self.groups.values():
+            known = [rank for name in members if (rank := ranks.get(name)) is not None]
+            name = max(known)[-1] if known else None
+            if name is not None and not has_model(self.ledger, name):
+                found[name] = records[name]
+        return list(found.values())
+
+
+def estimated(cells: Sequence[CellConfig], measured: Mapping[str, int]) -> dict[str, int]:
+    """Return about how many bytes each cell keeps.
+
+    Args:
+        cells: of the grid.
+        measured: bytes of a few of them, by identity: each strategy and each source is among them.
+    """
+    alike: dict[tuple[Any, ...], int] = {}
+    for cell in cells:
+        for key in _kinds(cell) if cell.id in measured else ():
+            alike[key] = max(alike.get(key, 0), measured[cell.id])
+    return {c.id: next((alike[k] for k in _kinds(c) if k in alike), 0) for c in cells}
+
+
+def _kinds(cell: CellConfig) -> list[tuple[Any, ...]]:
+    """Return by what the sizes of two cells may be taken for equal, the surest first."""
+    architecture = cell.names.get("architecture")
+    exact = (cell.parts["strategy"], cell.parts["source"], cell.parts["target"])
+    return [exact, exact[:2], ("architecture", architecture)] if architecture else [exact]

@@ -1,0 +1,403 @@
+"""Records on disk, written by many processes on many machines at once, with no server and no lock.
+
+    cells/ab/<id>/       record.json, predictions.npz, curves.npz (and model/): a cell that is done
+    attempts/<id>/<n>/   record.json, log.txt: a try that failed
+    grids/<id>.json      what was asked for, and declared
+    looks/<id>.json      when verdicts were looked at, and with how many seeds
+    index/*.parquet      copies of records, so that many of them open at once
+    tmp/                 what is being written; no reader looks here
+
+Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from transfergrid.records import arrays, contents, folders, index, printing
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.border import Reader
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.record import Record, Status, from_json, is_newer
+
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_TRIED = 65_536
+"""Bytes that a folder must take: a record with its arrays."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".parquet", ".md"})
+"""Endings of files that are tables of results, if they are results at all."""
+
+T = TypeVar("T")
+DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
+"""Reads any JSON object."""
+
+
+class Ledger:
+    """The records under one folder.
+
+    Args:
+        root: the folder; made by the first write.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.warnings: list[str] = []
+        """What reading left out and why, one line each."""
+
+    def check_writable(self) -> None:
+        """Make sure that results can be written here, and leave no trace of having tried.
+
+        Raises:
+            BadInputError: the folder, or the nearest one above that exists, takes no new files.
+        """
+        place = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=place) as tried:
+                tried.write(bytes(_TRIED))
+                tried.flush()
+        except OSError as error:
+            why = error.strerror or error
+            raise BadInputError(f"cannot write results to '{self.root}': {why}") from None
+
+    def write(
+        self,
+        record: Record,
+        predictions: Predictions | None = None,
+        curves: Mapping[str, NDArray[Any]] | None = None,
+        also: Callable[[Path], object] = lambda folder: None,
+    ) -> bool:
+        """Keep a done cell and what `also` writes into its folder; False if it was done before."""
+        if record.status is not Status.DONE:
+            raise ValueError(f"a cell that is {record.status} is no result")
+        with self.draft() as draft:
+            (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
+            if predictions is not None:
+                arrays.save(draft / "predictions.npz", predictions.checked().arrays())
+            arrays.save(draft / "curves.npz", curves or {})
+            also(draft)
+            if folders.rename_whole(draft, final := self.folder(record.id)):
+                return True
+            if self._is_done(record.id):
+                return False
+            self._set_aside(final)  # a folder without a readable record would block its cell
+            return folders.rename_whole(draft, final)
+
+    def fail(self, record: Record, log: str) -> Path:
+        """Keep a failed attempt and its log; return its folder."""
+        with self.draft() as draft:
+            (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
+            (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
+            return self._number(draft, _identity(record.id))
+
+    def write_document(self, kind: str, content: Mapping[str, Any]) -> str:
+        """Keep one of the "grids" or "looks" under its "id" or a digest of it; return that id."""
+        text = json.dumps(dict(content), indent=1, sort_keys=True)
+        name = str(content.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
+        with self.draft() as draft:
+            (draft / "document.json").write_text(text, encoding="utf-8")
+            (self.root / kind).mkdir(exist_ok=True)
+            (draft / "document.json").replace(self.root / kind / f"{name}.json")
+        return name
+
+    def compact(self) -> Path | None:
+        """Copy the records that no index segment holds into a new one; return it, if any.
+
+        So are those that an older version indexed, for its segments lack columns. Two processes
+        that do so at once write the same records twice, which readers bear.
+        """
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("id", index.NEWEST), self.leave_out)
+        new = [row for row in self._unindexed(found, known) if self._is_whole(row)]
+        folders.clear_abandoned(self.root / "tmp")
+        if not new:
+            return None
+        name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
+        with self.draft() as draft:
+            index.save(draft / name, new)
+            (self.root / "index").mkdir(exist_ok=True)
+            return (draft / name).replace(self.root / "index" / name)
+
+    def done(self, ids: Iterable[str]) -> set[str]:
+        """Return those of the cells that are done; cheap for a hundred thousand."""
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("id",), self.leave_out)
+        return {n for n in found.keys() & set(ids) if n in known or self._is_done(n)}
+
+    def records(self) -> list[Record]:
+        """Return all done cells, ordered by id; unreadable ones are left out with a warning.
+
+        Raises:
+            BadInputError: there is no ledger here.
+        """
+        self.check_exists()
+        found = self._listed()
+        known = index.load(self.root / "index", found, ("record",), self.leave_out)
+        records = [record for _, record in self._read(found, known)]
+        with without_garbage_collection():
+            records += self._indexed(known)
+        return sorted(records, key=lambda record: record.id)
+
+    def columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return these columns (see `index.columns`) of all done cells, ordered by id.
+
+        Opens no record that is indexed, and so a hundred thousand cells within seconds.
+
+        Raises:
+            BadInputError: there is no ledger here.
+        """
+        self.check_exists()
+        found = self._listed()
+        with without_garbage_collection():
+            rows = index.load(self.root / "index", found, names, self.leave_out)
+            for new in self._unindexed(found, rows):
+                flat = index.columns(new)
+                rows[new.record.id] = tuple(flat[name] for name in names)
+        return [row for _, row in sorted(rows.items())]
+
+    def read(self, identity: str) -> Record:
+        """Return one done cell's record.
+
+        Raises:
+            BadInputError: the cell is not done, or its record is unreadable.
+        """
+        path = self.folder(identity) / "record.json"
+        try:
+            return _of_cell(from_json(contents.read_bytes(path)), identity, Status.DONE)
+        except OSError:
+            raise BadInputError(f"no results of cell {identity} in '{self.root}'") from None
+        except BadInputError as error:
+            raise BadInputError(f"{path}: {error}") from None
+
+    def find(self, identity: str) -> Record | None:
+        """Return one done cell's record; None, with a warning, if it cannot be read."""
+        try:
+            return self.read(identity)
+        except BadInputError as error:
+            self.leave_out(self.folder(identity), error)
+            return None
+
+    def predictions(self, identity: str) -> Predictions:
+        """Return what a done cell said of each test example.
+
+        Raises:
+            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
+        """
+        return self._kept(self.folder(identity) / "predictions.npz", arrays.predictions)
+
+    def curves(self, identity: str) -> dict[str, NDArray[Any]]:
+        """Return a done cell's curves by name.
+
+        Raises:
+            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
+        """
+        return self._kept(self.folder(identity) / "curves.npz", arrays.curves)
+
+    def _kept(self, path: Path, read: Callable[[Path], T]) -> T:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            raise BadInputError(f"{path} was not kept") from None
+        except BadInputError as error:
+            self.leave_out(path, error)
+            raise BadInputError(f"{path} is unreadable: {error}") from None
+
+    def failures(self) -> list[Record]:
+        """Return the newest failed attempt of each cell that is not done, ordered by id."""
+        tried = list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
+        open_cells = sorted(set(tried) - self.done(tried)) if tried else []
+        newest = (self._newest_attempt(name) for name in open_cells)
+        return [record for record in newest if record is not None]
+
+    def documents(self, kind: str, read: Callable[[bytes], Any] = DOCUMENT) -> list[Any]:
+        """Return the "grids", "looks" or "scores", by name.
+
+        Args:
+            kind: of document.
+            read: makes one of a file's text; those that it raises `BadInputError` for, and those
+                that cannot be opened, are left out with a warning.
+        """
+        found = []
+        for path in sorted((self.root / kind).glob("*.json")):
+            try:
+                found.append(read(contents.read_bytes(path)))
+            except (OSError, BadInputError) as error:
+                self.leave_out(path, error)
+        return found
+
+    def check_exists(self) -> None:
+        """Raise `BadInputError` if there is no ledger here."""
+        if not any((self.root / part).is_dir() for part in ("cells", "attempts")):
+            why = "it is a file" if self.root.is_file() else "there is no such folder"
+            why = "it holds no cells" if self.root.is_dir() else why
+            if self.root.is_file() and self.root.suffix.lower() in _TABLES:
+                why += "; a table of results is judged by transfergrid verdicts"
+            raise BadInputError(f"no results in '{self.root}': {why}")
+
+    def folder(self, identity: str) -> Path:
+        """Return where a cell is kept once it is done."""
+        return self.root / "cells" / _identity(identity)[:2] / identity
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """Give a folder on the ledger's own file system, and remove what is left of it."""
+        draft = self.root / "tmp" / folders.unique_name()
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _listed(self) -> dict[str, int]:
+        """Return every cell folder's id and time of change in ns: one stat each, nothing opened.
+
+        The time tells a folder from another that was deleted and written anew since it was indexed.
+        """
+        found = {}
+        for shelf in folders.listed(self.root / "cells"):
+            try:
+                entries = os.scandir(self.root / "cells" / shelf)
+            except OSError as error:
+                if _SHELF.fullmatch(shelf):
+                    self.leave_out(self.root / "cells" / shelf, error)
+                continue
+            with entries:
+                for folder in entries:
+                    if _IDENTITY.fullmatch(folder.name):
+                        try:
+                            found[folder.name] = folder.stat().st_mtime_ns
+                        except FileNotFoundError:
+                            continue  # set aside meanwhile
+                        except OSError as error:
+                            self.leave_out(Path(folder.path), error)
+        return found
+
+    def _unindexed(
+        self, found: Mapping[str, int], known: Mapping[str, Any]
+    ) -> Iterator[index.Indexed]:
+        for name, record in self._read(found, known):
+            yield index.Indexed(record, found[name], self._right(record))
+
+    def _read(
+        self, found: Mapping[str, int], known: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Record]]:
+        for name in sorted(found.keys() - known.keys()):
+            try:
+                yield name, self.read(name)
+            except BadInputError as error:
+                self.leave_out(self.folder(name), error)
+
+    def _is_whole(self, row: index.Indexed) -> bool:
+        """Return whether nothing of a cell is unreadable: what is shall be named at every reading.
+
+        An index would keep quiet about it.
+        """
+        kept = self.folder(row.record.id) / "predictions.npz"
+        return row.right is not None or not kept.exists()
+
+    def _right(self, record: Record) -> arrays.Packed | None:
+        try:
+            said = self.predictions(record.id)
+        except BadInputError:
+            return None
+        if record.data.test in (0, len(said.labels)):
+            return arrays.packed(said)
+        told = f"of {len(said.labels)} examples, and the cell was tested on {record.data.test}"
+        self.leave_out(self.folder(record.id) / "predictions.npz", told)
+        return None
+
+    def _indexed(self, known: Mapping[str, tuple[str]]) -> Iterator[Record]:
+        for name, (text,) in known.items():
+            try:
+                yield _of_cell(from_json(text), name, Status.DONE)
+            except BadInputError:  # indexed by a newer program, or damaged: the cell itself tells
+                if record := self.find(name):
+                    yield record
+
+    def _newest_attempt(self, identity: str) -> Record | None:
+        for number in self._attempts(identity)[::-1]:
+            path = self.root / "attempts" / identity / str(number) / "record.json"
+            try:
+                return _of_cell(from_json(contents.read_bytes(path)), identity, Status.FAILED)
+            except (OSError, BadInputError) as error:
+                self.leave_out(path, error)
+        return None
+
+    def _attempts(self, identity: str) -> list[int]:
+        tries = folders.names(self.root / "attempts" / identity)
+        return sorted(int(n) for n in tries if _NUMBER.fullmatch(n))
+
+    def _number(self, draft: Path, identity: str) -> Path:
+        """Move a folder to the next free number of the cell's attempts; a race costs a number."""
+        number = max(self._attempts(identity), default=0) + 1
+        while not folders.rename_whole(draft, self.root / "attempts" / identity / str(number)):
+            number += 1
+        return self.root / "attempts" / identity / str(number)
+
+    def _set_aside(self, folder: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another process did it
+            self.leave_out(self._number(folder, folder.name), "was in the place of a done cell")
+
+    def leave_out(self, path: Path, why: object) -> None:
+        """Note that what a path holds is left out, and why."""
+        if isinstance(why, OSError):
+            why = why.strerror or why
+        self.warn(f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}")
+
+    def warn(self, line: str) -> None:
+        """Note what a reader of these results must be told; once, however often it is met."""
+        if line not in self.warnings:
+            self.warnings.append(line)
+            printing.tell(line)
+
+    def _is_done(self, identity: str) -> bool:
+        """Return whether a cell is done, be it one that only a newer program reads."""
+        try:
+            text = contents.read_bytes(self.folder(identity) / "record.json")
+            _of_cell(from_json(text), identity, Status.DONE)
+        except OSError:
+            return False
+        except BadInputError:
+            return is_newer(text)
+        return True
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Hold the collector off: it doubles the time to read many records and finds nothing there."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _identity(text: str) -> str:
+    if not _IDENTITY.fullmatch(text):
+        raise BadInputError(f"{text!r} is no cell's id: 16 hex digits")
+    return text
+
+
+def _of_cell(record: Record, identity: str, status: Status) -> Record:
+    """Return a record; raise `BadInputError` if it is another cell's or of another status."""
+    if record.id != identity:
+        raise BadInputError(f"no record of this cell: it says that it is {record.id[:40]!r}")
+    if record.status is not status:
+        raise BadInputError(f"no record of a cell that is {status}: it is {record.status}")
+    return record

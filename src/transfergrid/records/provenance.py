@@ -1,0 +1,74 @@
+"""Where and with what a cell was run: versions, commit, machine, the strategy's code."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from transfergrid.records.trust import source_file
+
+PACKAGES = ("transfergrid", "torch", "torchvision", "pytorch-lightning", "timm", "numpy")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that move scores."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Return the program's own commit, "+" behind it if files differ; None outside a checkout."""
+    here = Path(__file__).parent
+    if _git(here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    head = _git(here, "rev-parse", "--short=12", "HEAD")
+    changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+    return f"{head}+" if head and changed else head
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def code_fingerprint(target: str) -> str:
+    """Return a fingerprint of the source file of a class by its dotted path.
+
+    Nothing is imported to find it: `target` may be of a record that anyone wrote. "" if it has
+    none, and for what is neither shipped nor allowed (see `trust`).
+    """
+    file = source_file(target)
+    return _digest_of(file) if file is not None else ""
+
+
+@cache
+def _digest_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

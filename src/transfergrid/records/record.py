@@ -1,0 +1,362 @@
+"""What one cell leaves behind: its record.
+
+Every key says here what it means; `reference()` renders that as the documentation of the format.
+Keys are only ever added. A change of meaning raises `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import AfterValidator, Field, TypeAdapter
+
+from transfergrid.records import shapes
+from transfergrid.records.arrays import CURVES, PREDICTIONS
+from transfergrid.records.border import Reader, is_time
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.findings import Diagnostics
+
+SCHEMA = 1
+Labels = int | Literal["all"]
+
+
+class Status(StrEnum):
+    """Where a cell stands."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What tables call the parts of a cell; two different parts may share a name."""
+
+    strategy: Annotated[str, "the strategy"]
+    target: Annotated[str, "the target domain"]
+    source: Annotated[str | None, "the source; null for an arm that uses none"] = None
+    architecture: Annotated[str | None, "the backbone's architecture; null if there is none"] = None
+    training: Annotated[str | None, "the shared training; null for an arm without steps"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Digests of the canonical configs: cells with equal ones differ in labels and seed alone."""
+
+    strategy: Annotated[str, "hex digest of the strategy's config"]
+    target: Annotated[str, "hex digest of the target's config"]
+    source: Annotated[str | None, "hex digest of the source's config; null if there is none"] = None
+    training: Annotated[
+        str | None, "hex digest of what all arms share; null for an arm it does not reach"
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A cell that this one is compared with."""
+
+    name: Annotated[str, "the strategy of the cell compared with"]
+    id: Annotated[str, "that cell's identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The score that decides on this target."""
+
+    name: Annotated[str, "a key of `scores.test`"] = "accuracy"
+    higher_is_better: Annotated[bool, "false for losses and calibration errors"] = True
+
+
+SHARES = frozenset({"accuracy", "macro_f1", "auroc", "ece"})
+"""Scores that lie between 0 and 1."""
+
+
+Score = dict[str, float | None]
+
+
+def _within_bounds(scores: Score | None) -> Score | None:
+    for name in SHARES & (scores or {}).keys():
+        value = (scores or {})[name]
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
+    return scores
+
+
+def _a_budget(labels: Labels) -> Labels:
+    if labels != "all" and labels < 0:
+        raise ValueError(f"give 0, a whole number per class, or all, and not {labels}")
+    return labels
+
+
+Bounded = AfterValidator(_within_bounds)
+Count = Field(ge=0)
+Small = Field(ge=-(2**63), lt=2**63)
+"""A whole number as a column of an index holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """accuracy, macro_f1, auroc, ece (each 0 to 1) and loss (nats), of the chosen step.
+
+    A score that is not defined is null.
+    """
+
+    train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
+    validation: Annotated[
+        Score | None, Bounded, "on the part of the given labels that validates"
+    ] = None
+    test: Annotated[Score | None, Bounded, "on the test split, read once after every choice"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """What a done cell is marked with; it stays in every mean and verdict."""
+
+    collapsed: Annotated[bool, "predicts one class for all test examples"] = False
+    underfit: Annotated[bool, "does not fit its own training examples"] = False
+    contaminated_by: Annotated[
+        tuple[str, ...], "datasets that hold the target and that the source was trained on"
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which weights were tested."""
+
+    step: Annotated[int, "batches seen by then"]
+    by: Annotated[
+        Literal["validation", "last_step", "closed_form"],
+        "best validation score, the last step, or no steps at all",
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What the cell was given to work with."""
+
+    steps: Annotated[int, "batches trained on, as `training` allots"] = 0
+    target_batches: Annotated[int, "batches with labelled target examples"] = 0
+    unlabelled_batches: Annotated[int, "batches with unlabelled target examples"] = 0
+    source_batches: Annotated[int, "batches with labelled source examples"] = 0
+    teacher_steps: Annotated[int, "batches that a teacher was trained on"] = 0
+    validation_checks: Annotated[int, "times that the validation part was scored"] = 0
+    tuning_trials: Annotated[int, "settings tried before this one was fixed"] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """How many target examples the cell saw."""
+
+    train: Annotated[int, Count, "labelled training examples"] = 0
+    validation: Annotated[int, Count, "labelled validation examples"] = 0
+    unlabelled: Annotated[int, Count, "training examples seen without labels"] = 0
+    test: Annotated[int, Count, "test examples"] = 0
+    classes: Annotated[tuple[str, ...], "class names in the order of the probabilities"] = ()
+    per_class: Annotated[dict[str, int], "labelled examples of each class"] = field(
+        default_factory=dict
+    )
+    short: Annotated[
+        dict[str, tuple[int, int]],
+        "classes with too few examples: how many asked for, how many got",
+    ] = field(default_factory=dict)
+    notes: Annotated[
+        dict[str, Any],
+        AfterValidator(shapes.notes),
+        "what the domain says of itself, such as skipped files",
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """Wall-clock time."""
+
+    load: Annotated[float, "reading and preparing data and weights"] = 0.0
+    source: Annotated[
+        float, "training the source here, or waiting for a process that does; 0 if it was found"
+    ] = 0.0
+    teacher: Annotated[float, "training a teacher"] = 0.0
+    train: Annotated[float, "training on the target"] = 0.0
+    evaluate: Annotated[float, "scoring the train, validation and test parts"] = 0.0
+    diagnose: Annotated[float, "looking at the model for `diagnostics`"] = 0.0
+    total: Annotated[float, "the whole cell"] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What the cell took."""
+
+    seconds: Annotated[Seconds, "wall-clock time by phase"] = field(default_factory=Seconds)
+    peak_memory_bytes: Annotated[
+        int | None, "most memory held, on the device if it has its own"
+    ] = None
+    parameters: Annotated[int | None, "parameters of all modules"] = None
+    parameters_trained: Annotated[int | None, "those of them that a gradient reaches"] = None
+    flops_forward: Annotated[int | None, "floating-point operations to predict one example"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the cell ran on."""
+
+    device: Annotated[str, "accelerator or processor, in words"] = ""
+    threads: Annotated[int, "CPU threads of a tensor operation"] = 0
+    precision: Annotated[str, "of the training"] = ""
+    platform: Annotated[str, "operating system and processor type"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One cell: what it is, what came out, what it took."""
+
+    schema: Annotated[int, Field(le=SCHEMA), "version of this format"] = SCHEMA
+    id: Annotated[str, "identity of the cell: 16 hex digits"]
+    status: Annotated[Status, "planned, running, done, failed or skipped"]
+    reason: Annotated[str | None, "why it failed or was skipped, in one line"] = None
+    names: Annotated[Names, "what tables call the parts of the cell"]
+    parts: Annotated[Parts, "digests of the parts' configs; what rows are grouped by"]
+    labels: Annotated[
+        Labels, AfterValidator(_a_budget), "target labels given: 0, a number per class, or all"
+    ]
+    seed: Annotated[int, Small, "the seed block, shared by all arms of a comparison"]
+    config: Annotated[
+        dict[str, Any], AfterValidator(shapes.config), "the full plain config of the cell"
+    ]
+    baseline: Annotated[Reference | None, "the primary baseline; null for an arm without one"] = (
+        None
+    )
+    exploratory: Annotated[tuple[Reference, ...], "further baselines"] = ()
+    metric: Annotated[Metric, "the score that decides"] = field(default_factory=Metric)
+    scores: Annotated[Scores, "scores of the chosen step"] = field(default_factory=Scores)
+    flags: Annotated[Flags, "collapsed, underfit"] = field(default_factory=Flags)
+    chosen: Annotated[Chosen | None, "which weights were tested; null if none were"] = None
+    budget: Annotated[Budget, "what the cell was given"] = field(default_factory=Budget)
+    data: Annotated[Data, "target examples seen"] = field(default_factory=Data)
+    cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
+    source: Annotated[
+        dict[str, Any] | None,
+        AfterValidator(shapes.card),
+        "the source: fingerprint, card, accuracy on its own domain, notes",
+    ] = None
+    diagnostics: Annotated[
+        Diagnostics | None, "what the cell noted about itself; null in older records"
+    ] = None
+    machine: Annotated[Machine, "what the cell ran on"] = field(default_factory=Machine)
+    versions: Annotated[dict[str, str], "versions of Python and the libraries"] = field(
+        default_factory=dict
+    )
+    commit: Annotated[str | None, "commit of the program; null outside a repository"] = None
+    code: Annotated[str, "fingerprint of the strategy's source code"] = ""
+    study: Annotated[str | None, "the study that asked for the cell"] = None
+    started: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
+    finished: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
+
+    @property
+    def score(self) -> float | None:
+        """The test score that decides, as recorded; None if there is no valid one."""
+        return (self.scores.test or {}).get(self.metric.name)
+
+    @property
+    def strategy_class(self) -> str | None:
+        """The dotted path of the strategy's class, as it was told; None if none was."""
+        strategy = self.config.get("strategy")
+        told = strategy.get("_target_") if isinstance(strategy, dict) else None
+        return told if isinstance(told, str) else None
+
+    @property
+    def labels_got(self) -> tuple[int, int] | None:
+        """Fewest and most labels that a class got; None if that is what was asked for."""
+        counts = self.data.per_class.values()
+        if self.labels in ("all", 0) or not counts or set(counts) == {self.labels}:
+            return None
+        return min(counts), max(counts)
+
+    def is_stale(self, code: str) -> bool:
+        """Return whether the strategy's code, now of fingerprint `code`, changed since the run."""
+        return self.code != code
+
+    def to_json(self, indent: int | None = 1) -> str:
+        """Write the record as JSON text; numbers that are not finite become null."""
+        text = _adapter().dump_json(self, indent=indent, warnings=False, fallback=_plain)
+        return text.decode()
+
+
+_read: Reader[Record] = Reader(Record)
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as Python's."""
+    return value.item()
+
+
+def from_json(text: str | bytes) -> Record:
+    """Read a record; keys that it does not know are left aside.
+
+    Raises:
+        BadInputError: the text is no record, or one of a newer schema than this program reads.
+    """
+    try:
+        return _read(text)
+    except BadInputError as error:
+        if is_newer(text):
+            raise BadInputError(
+                f"a record of a newer schema than {SCHEMA}, the last that this transfergrid reads: "
+                "upgrade it"
+            ) from None
+        raise BadInputError(f"no record: {error}") from None
+
+
+def is_newer(text: str | bytes) -> bool:
+    """Return whether the text is a record of a newer schema than this program reads."""
+    try:
+        return int(json.loads(text)["schema"]) > SCHEMA
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return False
+
+
+def documented_keys(cls: type = Record, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield (dotted key, type, meaning) for every key of a record, nested ones after their own."""
+    hints = get_type_hints(cls, include_extras=True)
+    for item in dataclasses.fields(cls):
+        kind, *docs = get_args(hints[item.name])
+        yield prefix + item.name, _spelled(kind), str(docs[-1])
+        for part in (kind, *get_args(kind)):
+            if isinstance(part, type) and dataclasses.is_dataclass(part):
+                yield from documented_keys(part, f"{prefix}{item.name}.")
+
+
+def _spelled(kind: Any) -> str:
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return "object" if dataclasses.is_dataclass(kind) else kind.__name__
+    return str(kind).replace("typing.", "").replace("transfergrid.records.record.", "")
+
+
+def reference() -> str:
+    """Return the format of a record, and of the arrays beside it, in markdown."""
+    arrays = (("predictions.npz", PREDICTIONS), ("curves.npz", CURVES))
+    return "\n".join(
+        [f"`record.json`, schema {SCHEMA}", "", "| key | type | meaning |", "| --- | --- | --- |"]
+        + [f"| `{key}` | `{_escaped(kind)}` | {doc} |" for key, kind, doc in documented_keys()]
+        + [line for name, keys in arrays for line in _array_lines(name, keys)]
+    )
+
+
+def _array_lines(name: str, keys: dict[str, str]) -> list[str]:
+    rows = [f"| `{key}` | {doc} |" for key, doc in keys.items()]
+    return ["", f"`{name}`", "", "| key | meaning |", "| --- | --- |", *rows]
+
+
+def _escaped(kind: str) -> str:
+    return kind.replace("|", "\\|")

@@ -1,0 +1,377 @@
+"""Where the numbers of a run are sent while it runs.
+
+Only this file and `dashboards.py`, which builds W&B's pages, know W&B.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import netrc
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
+
+from transfergrid.records import printing
+from transfergrid.records.component import Part
+from transfergrid.records.errors import check_known
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """What a tracker needs to know of a run before it starts.
+
+    Args:
+        id: unique to the run.
+        name: for people.
+        group: the cell without its seed.
+        job_type: `pretrain`, `adapt` or `verdict`.
+        tags: study, strategy, source, target.
+        config: everything that was set, the seed included.
+        results: the folder of results, for trackers that keep files.
+    """
+
+    id: str
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    config: dict[str, Any] = field(default_factory=dict)
+    results: Path = Path("results")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """What a run shows beside its numbers.
+
+    Args:
+        tables: by key, the columns' names and the rows; a column's values are of one type, or None.
+        pictures: by key, captions with PNG files.
+        alert: title and text of what a person should hear of.
+    """
+
+    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]] = field(
+        default_factory=dict
+    )
+    pictures: Mapping[str, Sequence[tuple[str, bytes]]] = field(default_factory=dict)
+    alert: tuple[str, str] | None = None
+
+
+class Tracker(Protocol):
+    """Receives a run's numbers."""
+
+    def start(self, card: RunCard) -> None:
+        """Open the run."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Send values at a step; steps never go back."""
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Send tables, pictures and an alert."""
+
+    def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
+        """Send what the run came to and close it."""
+
+
+class NoTracker(Part):
+    """Sends nothing anywhere."""
+
+    def start(self, card: RunCard) -> None:
+        """Open nothing."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Send nothing."""
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Show nothing."""
+
+    def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
+        """Close nothing."""
+
+
+class SafeTracker:
+    """Keeps a tracker's troubles from the run: the first is a line on stderr, the rest is silence.
+
+    Args:
+        tracker: any tracker; it may raise anything anywhere.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker, self._name, self._well = tracker, "", True
+
+    def start(self, card: RunCard) -> None:
+        """Open the run, whatever became of the one before."""
+        self._name, self._well = card.name, True
+        self._attempt(self._tracker.start, card)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Send values unless there was trouble in this run."""
+        if self._well:
+            self._attempt(self._tracker.log, values, step)
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Send tables, pictures and an alert unless there was trouble in this run."""
+        if self._well:
+            self._attempt(self._tracker.show, exhibit)
+
+    def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
+        """Close the run, after trouble too, so that the next one is not written into it."""
+        self._attempt(self._tracker.finish, summary, failed)
+
+    @property
+    def place(self) -> str | None:
+        """Where the last run was sent; None for a tracker that keeps none, or after trouble."""
+        return getattr(self._tracker, "place", None) if self._well else None
+
+    def _attempt(self, act: Callable[..., None], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:  # whatever it is, no cell is worth less than its tracker
+            if self._well:
+                what = getattr(act, "__name__", "tracking")
+                warn(f"{self._name} is not tracked, {what} failed: {_one_line(error)}")
+            self._well = False
+
+
+@contextmanager
+def tracked(tracker: Tracker, card: RunCard) -> Iterator[dict[str, Any]]:
+    """Open a run and close it with what was put into the summary, also when the block raises."""
+    tracker.start(card)
+    summary: dict[str, Any] = {}
+    try:
+        yield summary
+    except BaseException:  # Ctrl-C too: an open run would swallow the next one
+        tracker.finish(summary, failed=True)
+        raise
+    tracker.finish(summary)
+
+
+def unique(name: str) -> str:
+    """Return a run id that was never used before: a run that was killed leaves no other trace."""
+    return f"{name}-{secrets.token_hex(3)}"
+
+
+def warn(line: str) -> None:
+    """Print one line for the user."""
+    printing.warn(line)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+MODES = ("auto", "online", "offline", "disabled")
+TAG, TITLE = 64, 128
+"""The most characters that W&B takes in a tag, and in a name or group."""
+START_SECONDS, FINISH_SECONDS = 30, 60
+"""How long a server that does not answer may hold up a process, once."""
+
+
+@dataclass
+class WandbTracker(Part):
+    """Makes a Weights & Biases run of every run.
+
+    A server that cannot be reached is waited for once in a process; from then on its runs are
+    written offline, where `wandb sync` finds them.
+
+    Args:
+        project: the W&B project.
+        entity: user or team; W&B's own default if None.
+        mode: `online`, `offline`, `disabled`, or `auto`: what `WANDB_MODE` says, else online if
+            the user is logged in, else offline.
+        folder: where W&B's folder `wandb` is made; None: `WANDB_DIR`, else the results' folder.
+        system_metrics: sample the machine's load while a run lasts.
+        alerts: send an alert (mail or chat, as your W&B settings say) on proven negative transfer.
+
+    Raises:
+        BadInputError: an unknown mode.
+    """
+
+    project: str = "transfergrid"
+    entity: str | None = None
+    mode: str = "auto"
+    folder: str | None = None
+    system_metrics: bool = False
+    alerts: bool = True
+
+    _cut_off: ClassVar[bool] = False
+    """Has the server failed to answer in this process?"""
+
+    def __post_init__(self) -> None:
+        check_known("tracking.mode", self.mode, MODES)
+        self._run: Any = None
+
+    @property
+    def place(self) -> str | None:
+        """The project that runs are sent to; None where W&B is disabled."""
+        if self._mode() == "disabled":
+            return None
+        return "/".join(filter(None, (self.entity, self.project)))
+
+    def start(self, card: RunCard) -> None:
+        """Open a W&B run of its own.
+
+        Raises:
+            ImportError: W&B is not installed.
+        """
+        mode = self._mode()
+        if mode == "disabled":
+            return
+        try:
+            self._run = self._open(card, mode)
+        except Exception as error:
+            if mode != "online":
+                raise
+            WandbTracker._cut_off = True
+            warn(f"no W&B online, runs are kept for `wandb sync`: {_one_line(error)}")
+            self._run = self._open(replace(card, id=unique(card.id)), "offline")  # the id is taken
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Add to the row of this step."""
+        if self._run is not None:
+            self._run.log(dict(values), step=step)
+
+    def show(self, exhibit: Exhibit) -> None:
+        """Log tables and pictures as one row, then send the alert, if alerts are wanted."""
+        if self._run is None:
+            return
+        with silence():
+            self._run.log({**_tables(exhibit), **_pictures(exhibit)})
+            if exhibit.alert and self.alerts:
+                self._run.alert(*exhibit.alert, level="WARN")
+
+    def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
+        """Write the summary and close the run; a failed one is marked so."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            with silence():
+                _conclude(run, summary, failed)
+        except TimeoutError:
+            WandbTracker._cut_off = True
+            raise
+
+    def _mode(self) -> str:
+        mode = own_mode() if self.mode == "auto" else self.mode
+        return "offline" if mode == "online" and self._cut_off else mode
+
+    def _open(self, card: RunCard, mode: Any) -> Any:
+        import wandb
+
+        folder = Path(self.folder or os.environ.get("WANDB_DIR") or card.results)
+        folder.mkdir(parents=True, exist_ok=True)
+        with silence():
+            return wandb.init(
+                project=self.project,
+                entity=self.entity,
+                mode=mode,
+                dir=str(folder.absolute()),
+                id=card.id,
+                name=_shortened(card.name, TITLE),
+                group=_shortened(card.group, TITLE),
+                job_type=card.job_type,
+                tags=[_tag(tag) for tag in dict.fromkeys(card.tags)],
+                config=card.config,
+                reinit="create_new",  # a run that the caller has open stays as it is
+                settings=self._settings(),
+            )
+
+    def _settings(self) -> Any:
+        """Return settings that keep W&B quiet and quick; older versions know fewer of them."""
+        import wandb
+
+        wanted = {
+            "silent": True,
+            "console": "off",
+            "disable_code": True,
+            "disable_git": True,
+            "save_code": False,
+            "x_save_requirements": False,
+            "x_disable_meta": True,
+            "x_disable_machine_info": True,
+            "x_disable_stats": not self.system_metrics,
+            "init_timeout": START_SECONDS,
+            "finish_timeout": FINISH_SECONDS,
+            "finish_timeout_raises": True,
+            "x_transaction_log_flush_interval": 1.0,  # what a cell that is killed leaves behind
+        }
+        known = wandb.Settings.model_fields
+        return wandb.Settings(**{key: value for key, value in wanted.items() if key in known})
+
+
+def _conclude(run: Any, summary: Mapping[str, Any], failed: bool) -> None:
+    try:
+        run.log({}, commit=True)  # else the last row comes after the summary and overwrites it
+        run.summary.update(dict(summary))
+    finally:
+        run.finish(exit_code=int(failed))
+
+
+def _tables(exhibit: Exhibit) -> dict[str, Any]:
+    import wandb
+
+    return {
+        key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+        for key, (columns, rows) in exhibit.tables.items()
+    }
+
+
+def _pictures(exhibit: Exhibit) -> dict[str, Any]:
+    import wandb
+    from PIL import Image
+
+    return {
+        key: [wandb.Image(Image.open(io.BytesIO(png)), caption=caption) for caption, png in shown]
+        for key, shown in exhibit.pictures.items()
+    }
+
+
+def own_mode() -> str:
+    """Return the mode that the user's environment asks for."""
+    import wandb
+
+    with silence():
+        settings = wandb.setup().settings
+    if settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this folder
+        return str(settings.mode)
+    return "online" if logged_in(settings.base_url) else "offline"
+
+
+def logged_in(server: str) -> bool:
+    """Return whether credentials for a W&B server are there."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    try:
+        hosts = netrc.netrc(os.environ.get("NETRC")).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return not hosts.keys().isdisjoint({urlsplit(server).netloc, "api.wandb.ai"})
+
+
+def _tag(text: str) -> str:
+    """Return a text that W&B takes as a tag; two long ones are never cut alike."""
+    mark = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return text if len(text) <= TAG else f"{text[: TAG - 7]}#{mark}"
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return a text with its middle left out; its end tells groups apart."""
+    return text if len(text) <= most else f"{text[: most - 11]}...{text[-8:]}"
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Hold back W&B's remarks, which it makes before it reads `silent`, and undo its exit hooks."""
+    leave, hook = sys.exit, sys.excepthook
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        sys.exit, sys.excepthook = leave, hook

@@ -1,0 +1,103 @@
+"""What every arm of a comparison shares: steps, batch size, optimiser, schedule, augmentation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError, check_known
+
+
+def constant(progress: float) -> float:
+    """Full rate from first to last step."""
+    return 1.0
+
+
+def cosine(progress: float, warmup: float = 0.05) -> float:
+    """Linear warm-up over the first twentieth, then half a cosine to zero (Loshchilov 2017)."""
+    if progress < warmup:
+        return max(progress / warmup, 0.05)
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
+
+
+def inverse_decay(progress: float) -> float:
+    """(1 + 10 p)^-0.75, the annealing of Ganin et al. 2016, section 5.2.2."""
+    return float((1.0 + 10.0 * progress) ** -0.75)
+
+
+def slanted_triangular(progress: float, cut: float = 0.1, ratio: float = 32.0) -> float:
+    """Short linear rise, long linear fall (Howard & Ruder 2018, equation 3)."""
+    p = progress / cut if progress < cut else 1.0 - (progress - cut) / (1.0 - cut)
+    return (1.0 + p * (ratio - 1.0)) / ratio
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    schedule.__name__: schedule
+    for schedule in (constant, cosine, inverse_decay, slanted_triangular)
+}
+OPTIMIZERS = ("adamw", "sgd")
+AUGMENTATIONS = ("none", "light", "strong")
+"""One vocabulary for all modalities; what a word means is the modality's to say."""
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
+
+
+@dataclass(frozen=True)
+class Training(Component):
+    """The shared budget. A strategy multiplies `lr` by its own factor and changes nothing else.
+
+    Args:
+        steps: optimiser steps, equal for all label budgets of a target.
+        batch_size: examples of each stream (target, unlabelled, source) in a step; a smaller
+            training set is used whole.
+        optimizer: `adamw` or `sgd` (with Nesterov momentum).
+        lr: base learning rate at the head.
+        weight_decay: decoupled for AdamW, L2 for SGD.
+        momentum: of SGD; AdamW keeps its betas.
+        schedule: how the rate moves with progress: a key of `SCHEDULES`.
+        augmentation: of training inputs: `none`, `light` or `strong`. Images are turned, scaled
+            and shifted a little (light), or more, with their colours changed and a part erased
+            (strong); of texts each word is left out with probability 0.1 (light) or 0.25
+            (strong).
+        precision: Lightning's name for it.
+        gradient_clip: largest norm of the gradient, or None.
+        validations: how often the validation part is scored, spread evenly over the steps.
+
+    Raises:
+        BadInputError: a value makes no sense.
+    """
+
+    version: ClassVar[int] = 1
+
+    steps: int = 200
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    lr: float = 0.01
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    augmentation: str = "light"
+    precision: str = "32-true"
+    gradient_clip: float | None = None
+    validations: int = 10
+
+    def __post_init__(self) -> None:
+        check_known("training.optimizer", self.optimizer, OPTIMIZERS)
+        check_known("training.schedule", self.schedule, SCHEDULES)
+        check_known("training.augmentation", self.augmentation, AUGMENTATIONS)
+        check_known("training.precision", self.precision, PRECISIONS)
+        for name, least in {"steps": 1, "batch_size": 2, "validations": 1}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise BadInputError(f"training.{name} must be a whole number from {least}: {value}")
+        if not (isinstance(self.lr, (int, float)) and self.lr > 0):
+            raise BadInputError(f"training.lr must be above 0: {self.lr}")
+        if not self.weight_decay >= 0:
+            raise BadInputError(f"training.weight_decay must be from 0: {self.weight_decay}")
+        if not 0 <= self.momentum < 1:
+            raise BadInputError(f"training.momentum must be from 0 to below 1: {self.momentum}")
+        if not (self.gradient_clip is None or self.gradient_clip > 0):
+            clip = self.gradient_clip
+            raise BadInputError(f"training.gradient_clip must be above 0, or null: {clip}")

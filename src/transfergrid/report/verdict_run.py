@@ -1,0 +1,259 @@
+"""The run that ends a grid in a tracker: the table of verdicts, heat maps, counts and an alert."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import COLUMNS, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.cell_config import group_of
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.tracking import (
+    Exhibit,
+    NoTracker,
+    RunCard,
+    SafeTracker,
+    tracked,
+    unique,
+    warn,
+)
+from transfergrid.report import verdict_words, words
+from transfergrid.report.names import without_common
+
+TABLE, HEAT_MAP = "verdicts", "heat_map"
+"""Keys of the table and of the heat maps, one for each target and label budget."""
+COUNT = "count/"
+"""What precedes the kinds of verdicts, and the cells, in the keys of their counts."""
+MARKS_TOLD = (
+    "▲ better   ▼ worse   = no difference   ► harm ruled out   ◄ gain ruled out   ? undecided "
+    "(hatched)"
+)
+MORE = (
+    *("kind", "primary", "family", "family_size", "metric", "unit", "training", "scope"),
+    *("mean", "baseline_mean", "validation", "margin", "beyond_margin", "fragile"),
+    *("one_checkpoint", "weak_baseline", "contaminated_by", "failed", "collapsed", "underfit"),
+    *("items", "seconds", "source_seconds"),
+    *("harm_ruled_out", "gain_ruled_out", "p_harm", "p_gain", "unseen_bad_seed_rate_95"),
+    *("break_rate", "collapse_rate_95", "breaks_by_baseline"),
+    *("seeds_needed_low", "seeds_needed_high", "seeds_for_harm", "constant"),
+)
+"""Fields of a verdict that the table shows beside `COLUMNS`."""
+MOST_PICTURES = 24
+MOST_NAMED = 20
+"""Arms that an alert names; it counts the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is told of a grid beside its verdicts.
+
+    Args:
+        id: the grid's identity.
+        study: the study's name, if it has one.
+        declaration: digest of what was declared.
+        cells: how many cells it has.
+        failed: how many of them failed.
+    """
+
+    id: str
+    study: str | None = None
+    declaration: str | None = None
+    cells: int = 0
+    failed: int = 0
+
+
+def report_verdicts(
+    verdicts: Sequence[Verdict], tracking: Config, ledger: Ledger, grid: Judged
+) -> None:
+    """Tell the tracker of one look at a grid's verdicts, in a run of its own; never raises.
+
+    Args:
+        verdicts: all of them, placebos and exploratory baselines included; if all are of single
+            seeds there is nothing to tell.
+        tracking: config of the tracker.
+        ledger: holds the cells.
+        grid: what they are the verdicts of.
+    """
+    try:
+        tracker = build(tracking)
+        if any(v.n > 1 for v in verdicts) and not isinstance(tracker, NoTracker):
+            _report(verdicts, SafeTracker(tracker), ledger, grid)
+    except Exception as error:  # the verdicts are in the ledger, and shown
+        warn(f"verdicts are not tracked: {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _report(
+    verdicts: Sequence[Verdict], tracker: SafeTracker, ledger: Ledger, grid: Judged
+) -> None:
+    with tracked(tracker, run_card(verdicts, ledger, grid)) as summary:
+        tables = {TABLE: table(verdicts, ledger)}
+        tracker.show(Exhibit(tables, _pictures(verdicts), alert(verdicts)))
+        summary.update(summary_of(verdicts, grid))
+
+
+def run_card(verdicts: Sequence[Verdict], ledger: Ledger, grid: Judged) -> RunCard:
+    """Return what a tracker is told of a look before it starts; a new id for every look."""
+    name = grid.study or grid.id
+    kinds = {"source": "sources", "strategy": "strategies", "target": "targets"}
+    names = {
+        plural: sorted({str(getattr(v, key)) for v in verdicts if getattr(v, key)})
+        for key, plural in {**kinds, "baseline": "baselines"}.items()
+    }
+    told = {"study": grid.study, "grid": grid.id, "declaration": grid.declaration}
+    seeds = sorted({seed for verdict in verdicts for seed in verdict.seeds})
+    return RunCard(
+        id=unique(f"verdict-{grid.id}"),
+        name=f"verdicts {name}",
+        group=name,
+        job_type="verdict",
+        tags=(grid.study,) if grid.study else (),
+        config={**told, "margin": verdicts[0].margin, "seeds": seeds, **names},
+        results=ledger.root,
+    )
+
+
+def table(verdicts: Sequence[Verdict], ledger: Ledger) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows; `group` is that of the cells' runs, None if they are elsewhere."""
+    columns = [*COLUMNS, *MORE]
+    rows = [
+        [_group(verdict, ledger), *(_plain(name, getattr(verdict, name)) for name in columns)]
+        for verdict in verdicts
+    ]
+    return ["group", *columns], rows
+
+
+def _group(verdict: Verdict, ledger: Ledger) -> str | None:
+    if not verdict.cells:
+        return None
+    try:
+        record = ledger.read(verdict.cells[0])
+    except BadInputError:
+        return None
+    return group_of(asdict(record.names), record.labels, asdict(record.parts))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as a table takes it: one type to a column."""
+    if name in ("labels", "verdict"):
+        return str(value)
+    return "; ".join(value) if isinstance(value, tuple) else value
+
+
+def summary_of(verdicts: Sequence[Verdict], grid: Judged) -> dict[str, Any]:
+    """Count what the headline speaks of: transfer over primary baselines, without placebos."""
+    told = verdict_words.headline(verdicts)
+    kinds = Counter(verdict.verdict for verdict in told)
+    counts = {kind.key: kinds[kind] for kind in Kind}
+    counts |= {"comparisons": len(told), "cells": grid.cells, "failed": grid.failed}
+    return {
+        **{COUNT + name: count for name, count in counts.items()},
+        "headline": verdict_words.summary(verdicts),
+        "declaration": grid.declaration,
+    }
+
+
+def proven_negative(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return proven negative transfer, the worst first: no placebos, primary baselines only."""
+    found = [
+        verdict
+        for verdict in verdicts
+        if verdict.verdict is Kind.NEGATIVE and verdict.kind == TRANSFER and verdict.primary
+    ]
+    return sorted(found, key=lambda verdict: verdict.gain or 0.0)
+
+
+def alert(verdicts: Iterable[Verdict]) -> tuple[str, str] | None:
+    """Return title and text of the one alert on negative transfer; None if none is proven."""
+    found = proven_negative(verdicts)
+    if not found:
+        return None
+    count = f"{len(found)} arm{'s' if len(found) > 1 else ''}"
+    lines = [_line(verdict) for verdict in found[:MOST_NAMED]]
+    if len(found) > MOST_NAMED:
+        lines.append(f"and {len(found) - MOST_NAMED} more")
+    return f"Negative transfer is proven for {count}", "\n".join(lines)
+
+
+def _line(verdict: Verdict) -> str:
+    arm = f"{verdict_words.source(verdict)} x {verdict.strategy} on {verdict.target}"
+    gain = f"{verdict_words.gain(verdict)} {verdict_words.interval(verdict)} points"
+    p = f"p {verdict_words.p_value(verdict.p_corrected)} corrected"
+    return f"{arm}, {words.labels_of([verdict])}: {gain} over {verdict.baseline}, {p}"
+
+
+def _pictures(verdicts: Sequence[Verdict]) -> dict[str, list[tuple[str, bytes]]]:
+    try:
+        return {HEAT_MAP: heat_maps(verdicts)}
+    except Exception as error:  # a library that is missing or too old: the table is told anyway
+        warn(f"no heat map of the verdicts: {type(error).__name__}: {error}")
+        return {}
+
+
+def heat_maps(verdicts: Sequence[Verdict]) -> list[tuple[str, bytes]]:
+    """Draw gains over primary baselines, source by strategy.
+
+    Returns:
+        A caption and a PNG for each target and label budget, the first `MOST_PICTURES` of them; all
+        are of one size, as W&B wants them.
+    """
+    shown = [verdict for verdict in verdicts if verdict.primary and verdict.gain is not None]
+    sections = verdict_words.sections(shown)[:MOST_PICTURES]
+    reach = max((abs(verdict.gain or 0.0) for verdict in shown), default=1.0)
+    captions = [f"{part[0].target}, {words.labels_of(part)}" for part in sections]
+    pictures = [_heat_map(part, reach) for part in sections]
+    return list(zip(captions, _of_one_size(pictures), strict=True))
+
+
+def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
+    import vl_convert
+
+    from transfergrid.report.html import charts, themes
+    from transfergrid.report.html.rows import page_rows
+
+    called, common = without_common(v.source for v in section if v.source)
+    rows = page_rows(section, {}, called)
+    for row in rows:  # in the order of the verdicts
+        row |= {"line": row["row"], "column": row["row"]}
+        if row["kind"] == PLACEBO:
+            row["source"] += " (placebo)"
+    first = section[0]
+    baselines = ", ".join(sorted({verdict.baseline for verdict in section}))
+    title = {
+        "text": f"{first.target}, {words.labels_of(section)}",
+        "subtitle": [
+            f"gain in points of {first.metric.replace('_', ' ')} over {baselines}",
+            *([f"all sources: {', '.join(common)}"] if common else []),
+            MARKS_TOLD,
+        ],
+        "anchor": "start",
+    }
+    spec = charts.filled(charts.heatmap(first.margin, max(reach, first.margin)), rows)
+    config = {**themes.config(themes.LIGHT, themes.SOURCES), "background": "white"}
+    drawn: bytes = vl_convert.vegalite_to_png(
+        {**spec, "title": title, "config": config, "padding": 12}, scale=2
+    )
+    return drawn
+
+
+def _of_one_size(pictures: Sequence[bytes]) -> list[bytes]:
+    """Widen PNGs with white, to the right and below, to the size of the largest."""
+    from PIL import Image
+
+    opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    size = (max((p.width for p in opened), default=0), max((p.height for p in opened), default=0))
+    return [_on_white(picture, size) for picture in opened]
+
+
+def _on_white(picture: Any, size: tuple[int, int]) -> bytes:
+    from PIL import Image
+
+    canvas, file = Image.new("RGB", size, "white"), io.BytesIO()
+    canvas.paste(picture, (0, 0))
+    canvas.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,170 @@
+"""Run one cell, start to finish. Read this file from top to bottom and you know the program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfergrid.data.batches import View
+from transfergrid.records import sent
+from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell_config import CellConfig, now
+from transfergrid.records.factory import build
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
+from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
+from transfergrid.records.training import Training
+from transfergrid.runs import recording, run_cards
+from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
+from transfergrid.runs.diagnostics.watching import Watch
+from transfergrid.runs.fitting import Fit, Log, Machine, fit, probabilities, quiet
+from transfergrid.runs.materials import (
+    OpenDomain,
+    add_source_domain,
+    plain_features,
+    start_backbone,
+    target_data,
+)
+from transfergrid.runs.models import save_model
+from transfergrid.runs.pretraining import SourceMaker
+from transfergrid.runs.source_copies import source_copies
+from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.strategies.base import Strategy
+
+LARGEST_TRAIN_SCORE = 2000
+"""So many training examples at most are scored again after training."""
+
+
+def run_cell(
+    cell: CellConfig,
+    ledger: Ledger,
+    machine: Machine,
+    tracker: Tracker | None = None,
+    keep: str | None = None,
+) -> Record:
+    """Run a cell, write its record and return it; `keep` says why its weights are kept, if so.
+
+    Raises:
+        BadInputError: something that was asked for cannot be.
+        FloatingPointError: training diverged.
+    """
+    quiet()
+    torch.set_num_threads(machine.threads)
+    reset_peak_memory(machine.device)
+    started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
+
+    with clock.measure("load"):
+        setup = set_up(cell, _maker(cell, ledger, machine, tracker, clock))
+    with tracked(tracker, run_cards.run_card(cell, ledger)) as summary:
+        with clock.measure("diagnose"):
+            watch = Watch(setup, cell.source, machine, _some(setup.data.train))
+            watch.begin()
+        with clock.measure("teacher"):
+            teacher = teach(setup, cell.seed, machine)
+        with clock.measure("train"):
+            fitted = learn(setup.strategy, setup, cell.seed, machine, run_cards.Curve(tracker))
+        with clock.measure("evaluate"):
+            outcome = judge(setup, machine)
+        with clock.measure("diagnose"):
+            diagnostics = watch.end(fitted, outcome)
+
+        record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
+        record = replace(record, started=started, diagnostics=diagnostics)
+        test = setup.target.loaded.test
+        said, labels = (part.numpy() for part in outcome.test)
+        predictions = Predictions(said, labels, test.groups, test.clusters)
+        ledger.write(record, predictions, fitted.curves, partial(save_model, setup, why=keep))
+        summary.update(run_cards.summary_of(record, ledger))
+    if tracker.place:
+        sent.note(ledger.root, cell.id, tracker.place)
+    return record
+
+
+def _maker(
+    cell: CellConfig, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
+) -> SourceMaker:
+    asked = {"study": cell.study, "grid": cell.grid}
+    return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
+
+
+def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) -> Setup:
+    """Load the target, draw the labels, get the source, join both in the strategy.
+
+    A strategy that is `given` takes the place of the one that the cell describes.
+    """
+    target, strategy = OpenDomain(cell.target), given or build(cell.strategy)
+    training: Training = build(cell.training) if cell.training else Training()
+    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed)
+
+    backbone: Backbone | None = None
+    taught: Backbone | None = None
+    preprocess: Preprocess
+    if needs.source == "none":
+        preprocess = plain_features(target, drawn)
+    else:
+        assert cell.source is not None
+        student = strategy.hparams.get("student")
+        backbone, taught = start_backbone(cell.source, needs, student, maker, cell.seed)
+        preprocess = backbone.preprocess
+
+    data = target_data(target, drawn, needs, preprocess)
+    copies = source_copies(cell.source, needs, target)
+    if needs.source_domain:
+        assert cell.source is not None
+        same, domain = needs.same_classes, cell.source["domain"]
+        add_source_domain(data, domain, same, preprocess, copies.kept)
+    strategy.attach(backbone, target.classes, training, cell.seed)
+    card = source_card(maker, taught or backbone)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, card, copies.notes)
+
+
+def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:
+    """Say what the source is, before any of it is trained further."""
+    if backbone is None:
+        return {}
+    return {**maker.card, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
+
+
+def teach(setup: Setup, seed: int, machine: Machine) -> Fit:
+    """Adapt the source to the target, where the strategy wants it as its teacher."""
+    if setup.taught is None:
+        return Fit()
+    teacher: Strategy = setup.strategy.hparams["teacher"]
+    teacher.attach(setup.taught, setup.target.classes, setup.strategy.training_plan, seed)
+    return learn(teacher, setup, seed, machine, lambda values, step: None)
+
+
+def learn(strategy: Strategy, setup: Setup, seed: int, machine: Machine, log: Log) -> Fit:
+    """Let the strategy compute what it needs and train it; the test split is out of reach."""
+    strategy.prepare(setup.data)
+    return fit(strategy, setup.data, seed, machine, setup.target.domain.metric, log)
+
+
+def judge(setup: Setup, machine: Machine) -> Outcome:
+    """Apply the trained strategy to its own labels and, after every choice, once to `test`."""
+    strategy, data = setup.strategy, setup.data
+
+    def say(view: View | None) -> tuple[Tensor, Tensor] | None:
+        if view is None:
+            return None
+        return probabilities(strategy, view, machine), torch.from_numpy(view.labels)
+
+    train, validation = say(_some(data.train)), say(data.validation)
+    sealed = setup.target.whole("test", setup.preprocess)
+    test = say(sealed)
+    assert test is not None
+    return Outcome(train, validation, test, forward_flops(strategy, sealed.inputs(sealed.rows[:1])))
+
+
+def _some(view: View | None) -> View | None:
+    """Return evenly spread examples of a large view, which may be sorted by class."""
+    if view is None or len(view) <= LARGEST_TRAIN_SCORE:
+        return view
+    few = np.linspace(0, len(view) - 1, LARGEST_TRAIN_SCORE).astype(np.int64)
+    return View(view.prepared, view.indices[few], view.labels[few])

@@ -1,0 +1,67 @@
+"""Whether a cell's parts can be built and joined as they were asked for: no data, no training."""
+
+from __future__ import annotations
+
+from transfergrid.data.domain import Domain
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import architecture_of
+from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.training import Training
+from transfergrid.runs.materials import check_same_inputs
+from transfergrid.runs.models import kept_bytes
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.source import Architecture, Source
+from transfergrid.strategies.base import Strategy
+
+
+def check_parts(cell: CellConfig) -> int:
+    """Build a cell's strategy, its source's first weights and its student, and throw them away.
+
+    Finds what needs torch to be found: a strategy's impossible value, a model that timm does not
+    have, weights that do not fit. A source's own training is left to the cell.
+
+    Returns:
+        About how many bytes the cell's weights would take.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for.
+    """
+    strategy: Strategy = build(cell.strategy)
+    _check_description(strategy, cell.strategy["about"])
+    training: Training = build(cell.training) if cell.training else Training()
+    target: Domain = build(cell.target)
+    backbone = _first_weights(cell, strategy)
+    teacher: Strategy | None = strategy.hparams.get("teacher")
+    if teacher is not None:
+        teacher.attach(backbone, target.classes, training, cell.seed)
+    student: Architecture | None = strategy.hparams.get("student")
+    trained = student.build() if student is not None else backbone
+    if teacher is not None and trained is not None and backbone is not None:
+        check_same_inputs(backbone, trained)
+    for network in (backbone, trained):
+        assert network is None or network.dim > 0  # its inputs are of a size that it takes
+    strategy.attach(trained, target.classes, training, cell.seed)
+    return kept_bytes(strategy)
+
+
+def _check_description(strategy: Strategy, about: Config) -> None:
+    """Raise unless the YAML, which plans, and the class, which runs, say the same."""
+    told = (Needs(**about["needs"]), Baselines(**about["baselines"]), about["version"])
+    if told != (strategy.needs, strategy.baselines, strategy.version):
+        raise BadInputError(
+            f"{type(strategy).__name__} and its YAML differ in needs, baselines or version: "
+            "transfergrid.testing.check_strategy shows where"
+        )
+
+
+def _first_weights(cell: CellConfig, strategy: Strategy) -> Backbone | None:
+    need = strategy.needs.source
+    if need == "none" or cell.source is None:
+        return None
+    if need == "architecture":
+        architecture: Architecture = build(architecture_of(cell.source))
+        return architecture.build()
+    source: Source = build(cell.source)
+    return source.initial()

@@ -1,0 +1,72 @@
+"""Has a cell's source seen its target? Then a gain is no evidence of transfer to new data.
+
+Only what is known counts: the source's card, what the target is said to be part of, and a short
+table of datasets inside datasets (`sources.cards`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import start_of
+from transfergrid.records.needs import Needs
+from transfergrid.runs.plan import Option
+from transfergrid.sources.cards import holders, listed, names_of, shared
+
+
+def card(source: Config | None, needs: Needs) -> dict[str, Any]:
+    """Return what is known of the weights that a strategy with these needs takes from a source."""
+    weights = _weights(source, needs)
+    return build(weights).known_card() if weights else {}
+
+
+def contaminated_by(source: Config | None, needs: Needs, target: Config) -> tuple[str, ...]:
+    """Return the datasets that hold the target and that its source has seen.
+
+    Empty for random weights and for placebos, which were taught nothing. The library that the
+    weights are from is asked only if the target is known to lie inside something.
+    """
+    domain = build(target)
+    if not holders((*names_of(domain), *listed(domain.part_of))):
+        return ()
+    weights, seen = _weights(source, needs), []
+    if weights and build(weights).knows:
+        seen += card(source, needs).get("trained_on", [])
+    if source and needs.source_domain and source.get("domain"):
+        seen += names_of(build(source["domain"]))
+    return shared(dict.fromkeys(seen), domain)
+
+
+def _weights(source: Config | None, needs: Needs) -> Config | None:
+    """Return the config of the source as far as its weights are used; None for random ones."""
+    if source is None or needs.source in ("none", "architecture"):
+        return None
+    return start_of(source) if needs.source == "start" else source
+
+
+def marks(cells: Iterable[CellConfig]) -> dict[str, tuple[str, ...]]:
+    """Return the identity of each cell whose source has seen its target, with the datasets."""
+    known: dict[tuple[Any, ...], tuple[str, ...]] = {}
+    found = {}
+    for cell in cells:
+        key = tuple(cell.parts[part] for part in ("source", "strategy", "target"))
+        if key not in known:
+            needs = Option("", cell.strategy).needs
+            known[key] = contaminated_by(cell.source, needs, cell.target)
+        if known[key]:
+            found[cell.id] = known[key]
+    return found
+
+
+def warnings(cells: Iterable[CellConfig], marked: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return one line for each source and target of marked cells."""
+    lines = (
+        f"{cell.names['source']} was trained on {' and '.join(marked[cell.id])}, and "
+        f"{cell.names['target']} lies inside: gains there are no evidence of transfer to new data"
+        for cell in cells
+        if cell.id in marked
+    )
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,229 @@
+"""From two looks at a backbone to what stands in the record. Nothing here runs a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.records.findings import (
+    BatchNorm,
+    Domains,
+    Drift,
+    Features,
+    Forgetting,
+    Head,
+    Optimisation,
+    Priors,
+    Probe,
+)
+from transfergrid.runs.diagnostics import closed_forms
+from transfergrid.runs.diagnostics.reading import Pooled, Seen, brief, spread
+from transfergrid.runs.fitting import Fit
+from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.sources.backbone import Backbone
+
+Labels = NDArray[np.int64]
+JUDGES = 20
+"""Validation examples from which on they judge the head; of fewer each counts five points."""
+
+
+class Nothing(Exception):  # noqa: N818
+    """There is nothing to note of this part; the message says why."""
+
+
+@dataclass
+class Looks:
+    """What was seen of each part (train, validation, target, source) before and after.
+
+    Attributes:
+        most: examples of each part, at most.
+        labels: those of the labelled parts' examples, (n,) each.
+        before: by part, with the backbone as the strategy got it; not of the validation part.
+        after: by part, as it was tested.
+        random: embeddings of the training examples with random weights.
+        renormalised: those before, BatchNorm by the examples' own statistics.
+        start: copies of what could change: the backbone's tensors by name, the head's after "head".
+    """
+
+    most: int
+    labels: dict[str, Labels] = field(default_factory=dict)
+    before: dict[str, Seen] = field(default_factory=dict)
+    after: dict[str, Seen] = field(default_factory=dict)
+    random: Pooled | None = None
+    renormalised: Pooled | None = None
+    start: dict[str, Tensor] = field(default_factory=dict)
+
+
+def optimisation(setup: Setup, looks: Looks, fitted: Fit) -> Optimisation:
+    """Note where the loss began and ended, and how far the head went."""
+    if not fitted.steps:
+        raise Nothing("no steps")
+    losses = fitted.curves.get("train_loss", np.empty(0))
+    head = getattr(setup.strategy, "head", None)
+    state = head.state_dict() if isinstance(head, torch.nn.Module) else {}
+    pairs = [(looks.start[f"head {k}"], v) for k, v in state.items() if f"head {k}" in looks.start]
+    return Optimisation(
+        first_loss=brief(losses[0]) if len(losses) else None,
+        last_loss=brief(losses[-1]) if len(losses) else None,
+        head_change=relative_change(pairs),
+    )
+
+
+def features(looks: Looks) -> Features:
+    """Probe the embeddings of the training examples: random, before, after."""
+    if "train" not in looks.after:
+        raise Nothing("no target labels")
+    labels, own = looks.labels["train"], looks.renormalised
+    return Features(
+        random=None if looks.random is None else probe(looks.random, labels),
+        before=probe(looks.before["train"].embeddings, labels),
+        renormalised=None if own is None else probe(own, labels),
+        after=probe(looks.after["train"].embeddings, labels),
+    )
+
+
+def probe(embeddings: Pooled, labels: Labels) -> Probe:
+    """Judge embeddings by both probes, leaving one example out."""
+    counts = np.bincount(labels)
+    if counts.max() < 2 or len(labels) < 4:
+        raise Nothing("one label a class: nothing to leave out")
+    return Probe(
+        n=len(labels),
+        chance=brief(counts.max() / len(labels)),
+        knn=brief(closed_forms.knn_accuracy(embeddings, labels, len(counts))),
+        linear=brief(closed_forms.linear_accuracy(embeddings, labels, len(counts))),
+    )
+
+
+def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
+    """Judge the trained head and a refitted one on the same examples.
+
+    On training examples the trained head has the advantage: the refitted one leaves each out.
+    """
+    if "train" not in looks.after or outcome.train is None:
+        raise Nothing("no target labels")
+    labels, rows = looks.labels["train"], looks.after["train"].embeddings
+    fitted = closed_forms.ridge(rows, closed_forms.one_hot(labels, len(setup.target.classes)))
+    part, judged, said = "train", outcome.train[0], fitted.left_out
+    if outcome.validation is not None and len(outcome.validation[1]) >= JUDGES:
+        part, judged = "validation", outcome.validation[0]
+        said = fitted.predict(looks.after["validation"].embeddings)
+    truth = looks.labels[part]
+    trained = judged[torch.from_numpy(spread(len(judged), looks.most))].argmax(dim=1).numpy()
+    return Head(
+        on=part,  # type: ignore[arg-type]
+        n=len(truth),
+        trained=brief(float((trained == truth).mean())),
+        refitted=brief(float((said.argmax(axis=1) == truth).mean())),
+    )
+
+
+def batch_norm(looks: Looks) -> BatchNorm:
+    """Note how BatchNorm's statistics fit the target, and the source domain where there is one."""
+    if looks.after["target"].statistics is None:
+        raise Nothing("no BatchNorm")
+    source = looks.before.get("source")
+    return BatchNorm(
+        before=looks.before["target"].statistics,
+        after=looks.after["target"].statistics,
+        source=source.statistics if source else None,
+    )
+
+
+def drift(backbone: Backbone, looks: Looks) -> Drift:
+    """Note how far each coarse block moved: its weights, its outputs on target examples."""
+    blocks, current = backbone.blocks("coarse"), dict(backbone.named_parameters())
+    old, new = looks.before["target"], looks.after["target"]
+    return Drift(
+        blocks=tuple(block.name for block in blocks),
+        weights=tuple(
+            relative_change(
+                [(looks.start[n], current[n]) for n in block.parameters if n in looks.start]
+            )
+            if block.parameters
+            else None
+            for block in blocks
+        ),
+        cka=tuple(_similar(a, b) for a, b in zip(old.blocks, new.blocks, strict=True)),
+        embedding_cka=_similar(old.embeddings, new.embeddings),
+    )
+
+
+def priors(setup: Setup, predicted: NDArray[np.int64]) -> Priors:
+    """Note the shares of the classes: given, predicted (from these counts), in the source."""
+    data, classes = setup.data, len(setup.target.classes)
+    given = np.array([setup.drawn.per_class[str(c)] for c in range(classes)])
+    source = None
+    if data.source is not None and data.source_classes == data.classes:
+        source = _shares(np.bincount(data.source.labels, minlength=classes))
+    return Priors(
+        given=_shares(given) if data.train is not None else None,
+        predicted=_shares(predicted),
+        source=source,
+    )
+
+
+def domains(setup: Setup, looks: Looks) -> Domains:
+    """Note how far source domain and target are apart."""
+    if "source" not in looks.after:
+        raise Nothing("no source domain, or a frozen backbone")
+    return Domains(
+        n=min(len(looks.before[part].embeddings) for part in ("source", "target")),
+        before=_distance(looks.before),
+        after=_distance(looks.after),
+        match_before=_match(setup, looks, looks.before),
+        match_after=_match(setup, looks, looks.after),
+    )
+
+
+def _distance(seen: dict[str, Seen]) -> float:
+    source, target = seen["source"].embeddings, seen["target"].embeddings
+    n = min(len(source), len(target))
+    pair = (side[spread(len(side), n)] for side in (source, target))
+    return brief(closed_forms.proxy_a_distance(*pair))
+
+
+def _match(setup: Setup, looks: Looks, seen: dict[str, Seen]) -> float | None:
+    data = setup.data
+    if "train" not in seen or data.source is None or data.source_classes != data.classes:
+        return None
+    source, train = seen["source"].embeddings, seen["train"].embeddings
+    return brief(
+        closed_forms.matching(source, looks.labels["source"], train, looks.labels["train"])
+    )
+
+
+def forgetting(looks: Looks) -> Forgetting:
+    """Note what embeddings tell of the source's own task."""
+    if "source" not in looks.after:
+        raise Nothing("no source domain, or a frozen backbone")
+    labels = looks.labels["source"]
+    before, after = (probe(s["source"].embeddings, labels) for s in (looks.before, looks.after))
+    return Forgetting(before=before, after=after)
+
+
+def relative_change(pairs: list[tuple[Tensor, Tensor]]) -> float:
+    """Return the L2 norm of all changes (old, new) over that of the old values; 0 without any."""
+    moved, was = 0.0, 0.0
+    for old, new in pairs:
+        if old.is_floating_point():
+            moved += float((new.detach().cpu() - old).float().square().sum())
+            was += float(old.float().square().sum())
+    return brief((moved / was) ** 0.5) if was > 0 else 0.0
+
+
+def _similar(old: Pooled | None, new: Pooled | None) -> float | None:
+    if old is None or new is None or old.shape != new.shape:
+        return None
+    value = closed_forms.cka(old, new)
+    return None if value is None else brief(value)
+
+
+def _shares(counts: NDArray[Any]) -> tuple[float, ...] | None:
+    total = counts.sum()
+    return tuple(brief(float(count / total)) for count in counts) if total else None

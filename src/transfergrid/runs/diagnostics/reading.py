@@ -1,0 +1,304 @@
+"""Passes of a few examples through a backbone, in eval mode, that leave no trace in it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from transfergrid.data.batches import View, byte_size, prepared, take
+from transfergrid.data.domain import Examples
+from transfergrid.records.findings import Statistics
+from transfergrid.records.seeds import generator
+from transfergrid.runs.cost import as_precise
+from transfergrid.sources.backbone import Backbone, Block, Inputs, Preprocess, evaluating
+
+Indices = NDArray[np.int64]
+Pooled = NDArray[np.float64]
+HELD_BYTES = 64 * 2**20
+"""Prepared inputs of a sample are kept for its next pass up to this size."""
+
+
+class Sample:
+    """A few examples of a part, drawn without regard to anything but how many there are."""
+
+    def __init__(
+        self, read: Callable[[Indices], Inputs], preprocess: Preprocess, indices: Indices
+    ) -> None:
+        self._read, self.preprocess, self.indices = read, preprocess, indices
+        self._held: Inputs | None = None
+
+    @classmethod
+    def of_view(cls, view: View, rows: Indices) -> Sample:
+        """Return these rows of a view."""
+        return cls(view.prepared.rows, view.prepared.preprocess, view.indices[rows])
+
+    @classmethod
+    def of_examples(cls, examples: Examples, preprocess: Preprocess, indices: Indices) -> Sample:
+        """Return a few of many examples; the others are not read."""
+        return cls(lambda rows: prepared(preprocess, examples, rows), preprocess, indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, size: int) -> Iterator[Inputs]:
+        """Yield the examples as inputs, in order, not augmented."""
+        every = np.arange(len(self), dtype=np.int64)
+        for rows in np.array_split(every, -(-len(self) // size)):  # none of one example
+            yield self.preprocess.finish(self._prepared(rows), "none", None)
+
+    def _prepared(self, rows: Indices) -> Inputs:
+        if self._held is None:
+            some = self._read(self.indices[rows])
+            if byte_size(some) * len(self) > HELD_BYTES * len(rows):
+                return some
+            self._held = some if len(rows) == len(self) else self._read(self.indices)
+        return take(self._held, torch.from_numpy(rows))
+
+
+def spread(n: int, most: int) -> Indices:
+    """Return at most `most` of `n` rows, in order, always the same ones.
+
+    Drawn at random, for every tenth example of a split may be of one class.
+    """
+    if n <= most:
+        return np.arange(n, dtype=np.int64)
+    drawn = generator(0, "diagnostics").choice(n, most, replace=False)
+    return np.asarray(np.sort(drawn), dtype=np.int64)
+
+
+@dataclass
+class Seen:
+    """What a backbone made of a sample."""
+
+    embeddings: Pooled
+    blocks: list[Pooled | None] = field(default_factory=list)
+    """Outputs of the coarse blocks, means over places or tokens, (n, channels) each."""
+    statistics: Statistics | None = None
+
+
+def look(
+    backbone: Backbone,
+    sample: Sample,
+    batch: int,
+    device: torch.device,
+    blocks: bool = False,
+    statistics: bool = False,
+    renormalised: bool = False,
+) -> Seen:
+    """Embed a sample; modes, device and buffers are afterwards as before.
+
+    Args:
+        backbone: in whatever mode; it is used in eval mode.
+        sample: what to embed.
+        batch: examples at a time.
+        device: to run on.
+        blocks: keep the outputs of its blocks too.
+        statistics: compare what reaches BatchNorm layers with what they expect.
+        renormalised: let BatchNorm use each batch's own statistics.
+    """
+    outputs, norms = Outputs(backbone) if blocks else None, Moments(backbone)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(evaluating(backbone))
+        stack.enter_context(on_device(backbone, device))
+        if statistics:
+            stack.enter_context(norms.watched())
+        if renormalised:
+            stack.enter_context(norms.by_batch())
+        if outputs is not None:
+            stack.enter_context(outputs.watched())
+        parts = [embed(backbone, inputs, device) for inputs in sample.batches(batch)]
+        found = norms.summary()
+    return Seen(np.concatenate(parts), outputs.pooled() if outputs else [], found)
+
+
+def embed(backbone: Backbone, inputs: Inputs, device: torch.device) -> Pooled:
+    """Return the embeddings of a batch (n, dim); raises `ValueError` where one is not finite."""
+    found = as_array(backbone.embed(as_precise(moved(inputs, device), backbone)))
+    if not np.isfinite(found).all():
+        raise ValueError("the embeddings are not finite")
+    return found
+
+
+def as_array(tensor: Tensor) -> Pooled:
+    """Return a tensor in NumPy's memory, as float64."""
+    return np.asarray(tensor.detach().float().cpu().numpy(), dtype=np.float64)
+
+
+def moved(inputs: Inputs, device: torch.device) -> Inputs:
+    """Return inputs on a device."""
+    if isinstance(inputs, dict):
+        return {name: value.to(device) for name, value in inputs.items()}
+    return inputs.to(device)
+
+
+@contextmanager
+def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Move a module to a device and back again."""
+    before = next((p.device for p in module.parameters()), device)
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to(before)
+
+
+class Outputs:
+    """Catches what each coarse block gives out, where one module ends it."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.modules = [last_module(backbone, block) for block in backbone.blocks("coarse")]
+        self.caught: list[list[Pooled]] = [[] for _ in self.modules]
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Listen while inside."""
+        handles = [
+            module.register_forward_hook(self._catch(place))
+            for place, module in enumerate(self.modules)
+            if module is not None
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _catch(self, place: int) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            tensor = output[0] if isinstance(output, (tuple, list)) else output
+            if isinstance(tensor, Tensor) and tensor.ndim >= 2:
+                self.caught[place].append(as_array(pooled(tensor)))
+
+        return hook
+
+    def pooled(self) -> list[Pooled | None]:
+        """Return the outputs, (n, channels) each; None where none could be caught."""
+        return [_joined(parts) for parts in self.caught]
+
+
+def _joined(parts: list[Pooled]) -> Pooled | None:
+    if not parts or len({part.shape[1:] for part in parts}) > 1:
+        return None
+    return np.concatenate(parts)
+
+
+def pooled(output: Tensor) -> Tensor:
+    """Return (batch, channels): the mean over places of a map, or over tokens of a sequence."""
+    if output.ndim == 4:  # channels come last in some transformers of images
+        last = output.shape[1] == output.shape[2] != output.shape[3]
+        return output.mean(dim=(1, 2) if last else (2, 3))
+    return output.mean(dim=tuple(range(1, output.ndim - 1))) if output.ndim > 2 else output
+
+
+def last_module(backbone: Backbone, block: Block) -> nn.Module | None:
+    """Return the module whose output is the block's: all of its layers, or else its last one."""
+    owners: defaultdict[str, int] = defaultdict(int)
+    for name, _ in (*backbone.named_parameters(), *backbone.named_buffers()):
+        for path in _above(name):
+            owners[path] += 1
+    own: defaultdict[str, int] = defaultdict(int)
+    for name in (*block.parameters, *block.buffers):
+        for path in _above(name):
+            own[path] += 1
+    inside = [path for path, count in own.items() if count == owners[path]]
+    if not inside:
+        return None
+    outermost = [path for path in inside if path.rpartition(".")[0] not in inside]
+    return backbone.get_submodule(outermost[-1])
+
+
+def _above(name: str) -> list[str]:
+    """Return "a" and "a.b" for "a.b.c": the modules around a tensor."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+class Moments:
+    """Means and variances of what reaches BatchNorm layers, channel by channel."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self.layers = {
+            name: module
+            for name, module in backbone.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+            and module.running_mean is not None
+            and module.track_running_stats
+        }
+        self.sums: dict[str, list[Tensor]] = {}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Listen while inside."""
+        handles = [
+            layer.register_forward_pre_hook(self._catch(name))
+            for name, layer in self.layers.items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def by_batch(self) -> Iterator[None]:
+        """Let the layers normalise by the batch at hand, which they do not record."""
+        for layer in self.layers.values():
+            layer.training, layer.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for layer in self.layers.values():
+                layer.training, layer.track_running_stats = False, True
+
+    def _catch(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            values = inputs[0].detach().float()
+            over = [d for d in range(values.ndim) if d != 1]
+            variance, mean = torch.var_mean(values, dim=over, correction=0)
+            size = values.numel() / values.shape[1]
+            new = [mean.new_tensor(size), mean * size, (variance + mean**2) * size]
+            old = self.sums.get(name)
+            self.sums[name] = new if old is None else [a + b for a, b in zip(old, new, strict=True)]
+
+        return hook
+
+    def summary(self) -> Statistics | None:
+        """Compare them with the running statistics; None without such layers."""
+        found = {name: self._mismatch(name) for name in self.sums}
+        if not found:
+            return None
+        worst = max(found, key=lambda name: sum(found[name]))
+        means = np.array(list(found.values())).mean(axis=0)
+        return Statistics(
+            layers=len(found),
+            mean_shift=brief(means[0]),
+            log_variance=brief(means[1]),
+            worst_layer=worst.removeprefix("network."),
+            worst_mean_shift=brief(found[worst][0]),
+            worst_log_variance=brief(found[worst][1]),
+        )
+
+    def _mismatch(self, name: str) -> tuple[float, float]:
+        layer, (size, total, squares) = self.layers[name], self.sums[name]
+        mean = total / size
+        variance = (squares / size - mean**2).clamp_min(0)
+        expected, spread_ = layer.running_mean, layer.running_var
+        assert expected is not None
+        assert spread_ is not None
+        shift = (mean - expected).abs() / (spread_ + layer.eps).sqrt()
+        ratio = ((variance + layer.eps) / (spread_ + layer.eps)).log().abs()
+        return float(shift.mean()), float(ratio.mean())
+
+
+def brief(value: float) -> float:
+    """Return a number to four significant digits: a record is no place for more."""
+    return float(f"{value:.4g}")

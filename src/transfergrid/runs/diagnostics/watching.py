@@ -1,0 +1,243 @@
+"""Looks at what a cell is like before its training and after, without touching anything of it.
+
+Costs a few forward passes of a few examples. Nothing here chooses anything, reads the test split,
+draws from a global random state or stops a cell: what cannot be had is left out with the reason.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from transfergrid.data.batches import View
+from transfergrid.records.factory import Config, build
+from transfergrid.records.findings import Diagnostics
+from transfergrid.records.identity import architecture_of
+from transfergrid.runs.diagnostics import noting
+from transfergrid.runs.diagnostics.noting import Looks, Nothing
+from transfergrid.runs.diagnostics.reading import (
+    Pooled,
+    Sample,
+    Seen,
+    as_array,
+    look,
+    moved,
+    on_device,
+    spread,
+)
+from transfergrid.runs.fitting import Fit, Machine
+from transfergrid.runs.materials import OpenDomain
+from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.sources.backbone import Backbone, evaluating
+
+FEWEST, MOST = 64, 256
+"""Examples of each part that are looked at."""
+SHARE = 0.02
+"""Of the examples that training passes through the backbone: so many of each part."""
+LARGEST_RANDOM = 50_000_000
+"""Parameters up to which a second model, with random weights, is made for comparison."""
+
+T = TypeVar("T")
+
+
+class Watch:
+    """Looks at a cell twice: `begin` before it learns, `end` after it was scored.
+
+    Args:
+        setup: of the cell.
+        source: the cell's config of its source; None where it has none.
+        machine: what the cell runs on.
+        scored: the training examples that are scored after training, in that order.
+    """
+
+    def __init__(
+        self, setup: Setup, source: Config | None, machine: Machine, scored: View | None
+    ) -> None:
+        self.setup, self.source, self.machine, self.scored = setup, source, machine, scored
+        plan = setup.strategy.training_plan
+        self.batch = plan.batch_size
+        self.looks = Looks(int(np.clip(SHARE * plan.steps * plan.batch_size, FEWEST, MOST)))
+        self.device = torch.device("cpu")
+        self.samples: dict[str, Sample] = {}
+        self.skipped: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Look at the backbone as the strategy got it."""
+        with untouched_randomness():
+            self._try("before", self._begin)
+
+    def end(self, fitted: Fit, outcome: Outcome) -> Diagnostics:
+        """Look at the backbone as it was tested; return what was found."""
+        found = Diagnostics(examples=self.looks.most, skipped=self.skipped)
+        with untouched_randomness():
+            if "before" not in self.skipped:
+                self._try("after", self._look_again)
+            if self.skipped.keys() & {"before", "after"}:
+                return found
+            setup, looks, backbone = self.setup, self.looks, self.backbone
+            return replace(
+                found,
+                optimisation=self._try(
+                    "optimisation", lambda: noting.optimisation(setup, looks, fitted)
+                ),
+                features=self._try("features", lambda: noting.features(looks)),
+                head=self._try("head", lambda: noting.head(setup, looks, outcome)),
+                batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks)),
+                drift=self._try("drift", lambda: noting.drift(backbone, looks)),
+                priors=self._try("priors", lambda: noting.priors(setup, self._predicted())),
+                domains=self._try("domains", lambda: noting.domains(setup, looks)),
+                forgetting=self._try("forgetting", lambda: noting.forgetting(looks)),
+            )
+
+    def _try(self, name: str, find: Callable[[], T]) -> T | None:
+        """Return what is found; a diagnostic that fails must not fail the cell."""
+        try:
+            return find()
+        except Nothing as reason:
+            self.skipped[name] = str(reason)
+        except Exception as error:  # of a user's own backbone or domain: anything
+            lines = str(error).splitlines()
+            self.skipped[name] = f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+        return None
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that the strategy trains."""
+        if self.setup.backbone is None:
+            raise Nothing("no backbone")
+        return self.setup.backbone
+
+    # Before -------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self.looks.start = self._state(self.backbone)
+        self.device = self.machine.device
+        self._draw_target()
+        self._try("source", self._draw_source)
+        for name, sample in self.samples.items():
+            if name != "validation":
+                self.looks.before[name] = self._look(name, sample)
+        if self._starts_from_source() and "train" in self.samples:
+            self._try("renormalised", self._look_renormalised)
+            self._try("random", self._look_at_random)
+
+    def _draw_target(self) -> None:
+        data, drawn = self.setup.data, self.setup.drawn
+        for name, view in {"train": self.scored, "validation": data.validation}.items():
+            if view is not None:
+                self._draw(name, view)
+        rows = drawn.unlabelled[spread(len(drawn.unlabelled), self.looks.most)]
+        seen = next((v for v in (data.train, data.unlabelled, data.validation) if v), None)
+        self.samples["target"] = (
+            Sample(seen.prepared.rows, self.setup.preprocess, rows)  # prepared for them anyway
+            if seen is not None
+            else Sample.of_examples(self.setup.target.examples("pool"), self.setup.preprocess, rows)
+        )
+
+    def _draw(self, name: str, view: View) -> None:
+        rows = spread(len(view), self.looks.most)
+        self.samples[name], self.looks.labels[name] = Sample.of_view(view, rows), view.labels[rows]
+
+    def _draw_source(self) -> None:
+        """Take examples of the source's own domain, where its knowledge can be lost."""
+        needs, domain = self.setup.strategy.needs, (self.source or {}).get("domain")
+        if self.setup.data.source is not None:
+            self._draw("source", self.setup.data.source)
+            return
+        if needs.source != "weights" or needs.teacher or domain is None or not self._learns():
+            return
+        examples = OpenDomain(domain).examples("pool")
+        rows = spread(len(examples), self.looks.most)
+        sample = Sample.of_examples(examples, self.setup.preprocess, rows)
+        self.samples["source"], self.looks.labels["source"] = sample, examples.labels[rows]
+
+    def _learns(self) -> bool:
+        return any(p.requires_grad for p in self.backbone.parameters())
+
+    def _state(self, backbone: Backbone) -> dict[str, Tensor]:
+        """Return copies, on the CPU, of what training can change: the rest needs none."""
+        learning = {k: p for k, p in backbone.named_parameters() if p.requires_grad}
+        head = getattr(self.setup.strategy, "head", None)
+        own = head.state_dict() if isinstance(head, nn.Module) else {}
+        state = {**learning, **dict(backbone.named_buffers())}
+        state |= {f"head {name}": value for name, value in own.items()}
+        return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+    def _look(self, name: str, sample: Sample) -> Seen:
+        target, own = name == "target", name == "source" and name not in self.looks.before
+        return look(
+            self.backbone,
+            sample,
+            self.batch,
+            self.device,
+            blocks=target,
+            statistics=target or own,
+        )
+
+    def _starts_from_source(self) -> bool:
+        """Whether the weights are anything but random, or may be."""
+        needs = self.setup.strategy.needs
+        return needs.source != "architecture" and not needs.teacher and bool(self.source)
+
+    def _look_renormalised(self) -> None:
+        """Embed the training examples as if BatchNorm had been told of the target."""
+        if self.looks.before["target"].statistics is not None:
+            self.looks.renormalised = self._embedded(self.backbone)
+
+    def _look_at_random(self) -> None:
+        """Embed the training examples with random weights, by the same architecture."""
+        if sum(p.numel() for p in self.backbone.parameters()) > LARGEST_RANDOM:
+            raise Nothing(f"more than {LARGEST_RANDOM} parameters")
+        torch.manual_seed(0)
+        made: Backbone = build(architecture_of(self.source or {})).build()
+        self.looks.random = self._embedded(made)
+
+    def _embedded(self, backbone: Backbone) -> Pooled:
+        sample = self.samples["train"]
+        return look(backbone, sample, self.batch, self.device, renormalised=True).embeddings
+
+    # After --------------------------------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """Look again; a backbone that did not change is not looked at twice."""
+        before = self.looks.before if self._is_unchanged() else {}
+        self.looks.after = {
+            name: before[name] if name in before else self._look(name, sample)
+            for name, sample in self.samples.items()
+        }
+
+    def _is_unchanged(self) -> bool:
+        return not self._learns() and all(
+            torch.equal(self.looks.start[name], value.detach().cpu())
+            for name, value in self.backbone.named_buffers()
+            if name in self.looks.start
+        )
+
+    def _predicted(self) -> NDArray[np.int64]:
+        """Return how many of the target sample the strategy takes for each class."""
+        strategy, device = self.setup.strategy, self.device
+        with torch.no_grad(), evaluating(strategy), on_device(strategy, device):
+            inputs = self.samples["target"].batches(self.batch)
+            said = [as_array(strategy.predict(moved(i, device))).argmax(axis=1) for i in inputs]
+        return np.bincount(np.concatenate(said), minlength=len(self.setup.target.classes))
+
+
+@contextmanager
+def untouched_randomness() -> Iterator[None]:
+    """Leave every global random state as it is found."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    used = torch.cuda.device_count() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
+    try:
+        with torch.random.fork_rng(devices=range(used)):
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

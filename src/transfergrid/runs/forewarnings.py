@@ -1,0 +1,91 @@
+"""What should be known of a grid's targets before any cell runs: it is too late afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from transfergrid.data.class_names import oddities
+from transfergrid.data.domain import Domain
+from transfergrid.data.outline import Outline
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build
+from transfergrid.records.identity import Labels
+from transfergrid.records.spellings import NAMED, shown
+from transfergrid.runs.plan import Cell, Option
+
+
+def lines(cells: Iterable[Cell]) -> list[str]:
+    """Return a line for everything odd about the cells' targets: files, classes, budgets."""
+    budgets: dict[Option, dict[Labels, None]] = {}
+    for cell in cells:
+        budgets.setdefault(cell.target, {})[cell.labels] = None
+    told = [line for target, asked in budgets.items() for line in _of(target, asked)]
+    return list(dict.fromkeys(told))
+
+
+def _of(target: Option, budgets: Iterable[Labels]) -> list[str]:
+    domain: Domain = build(target.config)
+    try:
+        outline = domain.outline()
+    except BadInputError:
+        raise
+    except Exception:  # of a domain of one's own: its cells tell what is wrong, with a log
+        return []
+    ordered = sorted((b for b in budgets if b != "all"), key=int)
+    found = (*of_outline(outline), *of_budgets(outline, ordered, domain.sampling))
+    return [*domain.remarks(), *(f"{target.name}: {line}" for line in found)]
+
+
+def of_outline(outline: Outline) -> Iterator[str]:
+    """Yield what is odd about a domain whatever the budget."""
+    yield from oddities(outline.classes)
+    counts = list(zip(outline.classes, outline.pool, outline.test, strict=True))
+    unlearned = [name for name, pool, _ in counts if not pool]
+    if unlearned:
+        yield (
+            f"{_classes(unlearned)} in its list of classes, and no example to learn from: "
+            "cells may still predict it"
+        )
+    untested = [name for name, pool, test in counts if pool and not test]
+    if untested:
+        yield f"{_classes(untested)} in the pool and not in test: no score tells how it is learned"
+    if sum(test > 0 for test in outline.test) == 1:
+        (tested,) = (name for name, test in zip(outline.classes, outline.test, strict=True) if test)
+        yield f"all test examples are of class {shown(tested)}: no score tells classes apart"
+
+
+def _classes(names: Sequence[str]) -> str:
+    listed = ", ".join(map(shown, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
+    return f"class {listed} is" if len(names) == 1 else f"{len(names)} classes ({listed}) are"
+
+
+def of_budgets(outline: Outline, budgets: Sequence[int], sampling: str) -> Iterator[str]:
+    """Yield a line for each budget that is more than a class, or the pool, has."""
+    sizes = [size for size in outline.pool if size]
+    for budget in budgets if sizes else ():
+        if sampling == "natural":
+            asked, there = budget * len(outline.classes), sum(sizes)
+            if asked > there:
+                yield f"labels={budget} asks for {asked:,} labels, and the pool has {there:,}: all"
+        elif budget > max(sizes):
+            yield (
+                f"labels={budget} is more than any class has ({_span(sizes)}): it gives all that "
+                "there are, as labels=all does"
+            )
+        elif budget > min(sizes):
+            yield f"labels={budget} is more than some classes have: {_fewest(outline, budget)}"
+
+
+def _span(sizes: Sequence[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _fewest(outline: Outline, budget: int) -> str:
+    """Name the classes that have fewer labels, those with fewest first."""
+    few = sorted(
+        (size, name) for name, size in zip(outline.classes, outline.pool, strict=True) if size > 0
+    )
+    short = [f"{shown(name)} has {size:,}" for size, name in few if size < budget]
+    more = f", and {len(short) - NAMED} more" if len(short) > NAMED else ""
+    return ", ".join(short[:NAMED]) + more

@@ -1,0 +1,289 @@
+"""Which cells there are: expand what was asked, add baselines, leave out what cannot be.
+
+Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 cells in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build, locate
+from transfergrid.records.identity import Labels, architecture_of, cell_id, digest, source_part
+from transfergrid.records.needs import Needs
+from transfergrid.records.spellings import near
+from transfergrid.runs.plan import (
+    Asked,
+    Cell,
+    Option,
+    Plan,
+    Reference,
+    Skipped,
+    architecture_name,
+    depths,
+)
+from transfergrid.runs.tuned import tuned
+
+Library = Callable[[str], Option]
+
+
+class Planner:
+    """Turns what was asked into a plan.
+
+    Args:
+        library: gives the shipped (or user's) strategy of a name, without any override.
+        references: names of the arms that need no source, added to every target and label budget.
+        compared: whether cells get the baselines that they are compared with.
+    """
+
+    def __init__(
+        self, library: Library, references: Sequence[str] = (), compared: bool = True
+    ) -> None:
+        self.library, self.references, self.compared = library, references, compared
+        self._classes: dict[str, tuple[str, ...]] = {}
+        self._strategies: dict[str, Option] = {}
+        self._chosen: dict[tuple[Option, Option | None], Option] = {}
+        self._combined: dict[
+            tuple[Option | None, Option, Option, Option | None],
+            tuple[Option | None, Option | None, dict[str, str | None]],
+        ] = {}
+        self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
+        self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
+        self._students: dict[tuple[Option, Option], Option] = {}
+        self.cells: dict[str, Cell] = {}
+        self.skipped: dict[Skipped, None] = {}
+        self.wanted: set[str] = set()
+
+    def plan(self, asked: Asked) -> Plan:
+        """Expand, complete, deduplicate and order.
+
+        Raises:
+            BadInputError: nothing that was asked remains possible; all reasons are given.
+        """
+        for target, labels, training, strategy, seed, source in _product(asked):
+            cell = self._ask(source, strategy, target, training, labels, seed)
+            if cell is not None:
+                self.wanted.add(cell.id)
+        if not self.wanted:
+            reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
+            raise BadInputError(f"nothing that was asked is possible: {reasons}")
+        self._add_references(asked)
+        depth = depths(self.cells)
+        order = sorted(self.cells.values(), key=lambda cell: (depth[cell.id], cell.seed))
+        for cell in order:
+            cell.exploratory = [r for r in cell.exploratory if r.id in self.cells]
+        return Plan(order, list(self.skipped), self.wanted)
+
+    def _ask(
+        self,
+        source: Option | None,
+        strategy: Option,
+        target: Option,
+        training: Option,
+        labels: Labels,
+        seed: int,
+    ) -> Cell | None:
+        reason = self._impossible(source, strategy, target, labels)
+        if reason is not None:
+            name = f"{source.name} x {strategy.name}" if source else strategy.name
+            self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
+            return None
+        cell = self.cell(source, strategy, target, training, labels, seed)
+        if cell.id in self.cells:
+            return self.cells[cell.id]
+        self.cells[cell.id] = cell
+        if self.compared:
+            cell.baseline = self._baseline(cell, training)
+            cell.exploratory = list(self._exploratory(cell, training))
+        return cell
+
+    def cell(
+        self,
+        source: Option | None,
+        strategy: Option,
+        target: Option,
+        training: Option | None,
+        labels: Labels,
+        seed: int,
+    ) -> Cell:
+        """Return the cell of these parts, less what cannot matter to it."""
+        strategy = self._tuned(strategy, training)
+        reduced, training, parts = self._parts(source, strategy, target, training)
+        if strategy.needs.target_labels == "unused":
+            labels = 0
+        identity = cell_id(parts, labels, seed)
+        return Cell(reduced, strategy, target, training, labels, seed, parts, identity)
+
+    def _tuned(self, strategy: Option, training: Option | None) -> Option:
+        key = (strategy, training)
+        if key not in self._chosen:
+            self._chosen[key] = tuned(strategy, training)
+        return self._chosen[key]
+
+    def _parts(
+        self, source: Option | None, strategy: Option, target: Option, training: Option | None
+    ) -> tuple[Option | None, Option | None, dict[str, str | None]]:
+        """Return source and training as far as they matter to the strategy, and all digests."""
+        key = (source, strategy, target, training)
+        if key not in self._combined:
+            reduced, part = self._reduce(source, strategy.needs)
+            if not strategy.needs.training:
+                training = None
+            parts = {
+                "source": part,
+                "strategy": strategy.digest,
+                "target": target.digest,
+                "training": training.digest if training else None,
+            }
+            self._combined[key] = reduced, training, parts
+        return self._combined[key]
+
+    def _reduce(self, source: Option | None, needs: Needs) -> tuple[Option | None, str | None]:
+        """Return the source as far as it matters to these needs, and the digest of that."""
+        if source is None or needs.source == "none":
+            return None, None
+        key = (source, needs)
+        if key not in self._sources:
+            part = digest(source_part(source.config, needs))
+            if needs.source == "architecture":
+                architecture = architecture_of(source.config)
+                source = Option(architecture_name(architecture), {"architecture": architecture})
+            self._sources[key] = (source, part)
+        return self._sources[key]
+
+    # What cannot be ----------------------------------------------------------------------------
+
+    def _impossible(
+        self, source: Option | None, strategy: Option, target: Option, labels: Labels
+    ) -> str | None:
+        key = (source, strategy, target, labels == 0)
+        if key not in self._reasons:
+            self._reasons[key] = self._reason(source, strategy, target, labels)
+        return self._reasons[key]
+
+    def _reason(
+        self, source: Option | None, strategy: Option, target: Option, labels: Labels
+    ) -> str | None:
+        needs = strategy.needs
+        if needs.target_labels == "required" and labels == 0:
+            return f"{strategy.name} needs target labels, and labels=0 gives none"
+        if needs.source == "none":
+            return None
+        if source is None:
+            return f"{strategy.name} needs a source"
+        takes, holds = modality(architecture_of(source.config)), modality(target.config)
+        if takes != holds:
+            return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        if not needs.source_domain:
+            return None
+        if source.config.get("domain") is None:
+            return (
+                f"{strategy.name} needs a labelled source domain, and source {source.name} "
+                "brings none"
+            )
+        if needs.same_classes:
+            return self._different_classes(source, strategy, target)
+        return None
+
+    def _different_classes(self, source: Option, strategy: Option, target: Option) -> str | None:
+        ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
+        if set(ours) == set(theirs):
+            return None
+        spelled = "; they differ only in how they are written"
+        hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
+        return (
+            f"{strategy.name} needs the same classes in source and target, and {source.name} has "
+            f"{_listed(theirs)}, {target.name} has {_listed(ours)}{hint}"
+        )
+
+    def classes(self, domain: Config) -> tuple[str, ...]:
+        """Return the class names of a domain; check the domain when it is first met.
+
+        Raises:
+            BadInputError: the domain cannot be used as it is.
+        """
+        key = digest(domain)
+        if key not in self._classes:
+            made = build(domain)
+            made.check()
+            made.check_tested()
+            self._classes[key] = tuple(made.classes)
+        return self._classes[key]
+
+    # What is compared with what ----------------------------------------------------------------
+
+    def _baseline(self, cell: Cell, training: Option) -> Reference | None:
+        names = cell.strategy.baselines
+        name = names.unlabelled if cell.labels == 0 else names.labelled
+        if name is None:
+            return None
+        made = self._ask(*self._comparison(cell, name), training, cell.labels, cell.seed)
+        return Reference(name, made.id) if made else None
+
+    def _exploratory(self, cell: Cell, training: Option) -> Iterator[Reference]:
+        for name in cell.strategy.baselines.exploratory:
+            source, strategy, target = self._comparison(cell, name)
+            if self._impossible(source, strategy, target, cell.labels) is None:
+                other = self.cell(source, strategy, target, training, cell.labels, cell.seed)
+                yield Reference(name, other.id)
+
+    def _comparison(self, cell: Cell, name: str) -> tuple[Option | None, Option, Option]:
+        if name not in self._strategies:
+            self._strategies[name] = self.library(name)
+        return self._as_student(cell, self._strategies[name]), self._strategies[name], cell.target
+
+    def _as_student(self, cell: Cell, strategy: Option) -> Option | None:
+        """Return the cell's source; with the student's architecture where that is compared."""
+        student = cell.strategy.config.get("student")
+        if student is None or cell.source is None or strategy.needs.source != "architecture":
+            return cell.source
+        key = (cell.source, cell.strategy)
+        if key not in self._students:
+            self._students[key] = Option(architecture_name(student), {"architecture": student})
+        return self._students[key]
+
+    def _add_references(self, asked: Asked) -> None:
+        budgets = {cell.labels for cell in self.cells.values() if cell.labels != 0}
+        for name in self.references:
+            strategy = self.library(name)
+            axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
+            for target, labels, seed in axes:
+                self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+
+
+PLURAL = {"image": "images", "text": "texts"}
+
+
+def modality(config: Config) -> str:
+    """Return what an architecture takes, or a domain holds: "image" or "text"."""
+    return str(getattr(locate(config["_target_"]), "modality", "image"))
+
+
+def identity_of(plain: Mapping[str, Any]) -> tuple[dict[str, str | None], str]:
+    """Return the part digests and the identity of a cell given by its plain parts."""
+    options = {
+        kind: Option("", plain[kind]) if plain[kind] is not None else None
+        for kind in ("source", "strategy", "target", "training")
+    }
+    strategy, target = options["strategy"], options["target"]
+    assert strategy is not None
+    assert target is not None
+    planner = Planner(lambda name: strategy)
+    cell = planner.cell(
+        options["source"], strategy, target, options["training"], plain["labels"], plain["seed"]
+    )
+    return cell.parts, cell.id
+
+
+def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:
+    """Sources vary fastest: cells side by side then seldom wait for the same source's training."""
+    return product(
+        asked.targets, asked.labels, asked.trainings, asked.strategies, asked.seeds, asked.sources
+    )
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    shown = ", ".join(names[:most])
+    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"

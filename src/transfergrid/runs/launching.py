@@ -1,0 +1,351 @@
+"""Run cells in worker processes on this machine: one a slot, replaced when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, ClassVar
+
+from transfergrid.records.cell_config import CellConfig, different_parts, identified
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config
+from transfergrid.records.keeping import Keeper
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import say, told_os
+from transfergrid.records.record import Record, Status
+from transfergrid.records.telling import TRAINS_SOURCE
+from transfergrid.records.trust import allowed
+from transfergrid.runs.pace import Pace, kind_of
+from transfergrid.runs.progress import Progress, Silent, progress
+from transfergrid.runs.settings import Settings
+
+WARNING = "transfergrid: warning:"
+DOING = '{"doing"'
+"""What a line of a worker begins with that is no answer."""
+LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
+
+
+@dataclass
+class Outcome:
+    """What became of a grid's cells."""
+
+    done: int = 0
+    failed: int = 0
+    left: int = 0
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a cell failed."""
+        return 1 if self.failed else 0
+
+
+@dataclass
+class Worker:
+    """One worker process, its slot and the cell that it is running."""
+
+    slot: int
+    process: subprocess.Popen[str]
+    log: IO[bytes]
+    cell: CellConfig | None = None
+
+    @property
+    def answers(self) -> IO[str]:
+        """Where the worker writes one line a cell."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def give(self, cell: CellConfig, order: Config) -> None:
+        """Send a cell."""
+        self.cell = cell
+        self.log.truncate(0)
+        self.send({"cell": asdict(cell), **order})
+
+    def send(self, order: Config) -> None:
+        """Send an order; if the process is dead, the end of its answers will tell."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+
+    def said(self) -> str:
+        """Return the end of what it printed during the current cell."""
+        text = Path(self.log.name).read_bytes()[-LOG_TAIL:]
+        return text.decode(errors="replace")
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing, and those that it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # an order that it did not live to read
+                    stream.close()
+        self.log.close()
+        Path(self.log.name).unlink(missing_ok=True)
+
+
+@dataclass
+class Pool:
+    """Workers that take cells from a queue, one at a time each."""
+
+    command: ClassVar[tuple[str, ...]] = (
+        sys.executable,
+        "-P",
+        "-m",
+        "transfergrid.runs.worker",
+        "-",
+    )
+
+    ledger: Ledger
+    settings: Settings
+    shown: Progress = field(default_factory=Silent)
+    outcome: Outcome = field(default_factory=Outcome)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
+    keeper: Keeper | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes that some cells would keep, by identity, as the first worker measured them."""
+    stages: dict[int, str] = field(default_factory=dict)
+    """What each worker is doing."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What cells are called, by identity."""
+    pace: Pace = field(default_factory=lambda: Pace((), 1))
+
+    def check(self, cells: Sequence[CellConfig]) -> None:
+        """Let the first worker build what these cells are made of, before anything is kept.
+
+        Raises:
+            BadInputError: a part cannot be built as it was asked for.
+        """
+        for slot in range(min(self.settings.workers, len(cells))):
+            self.workers[slot] = self._start(slot)  # all of them: they import side by side
+        worker = self.workers[0]
+        worker.send({"check": [asdict(cell) for cell in different_parts(cells)]})
+        line = self._answer(worker)
+        if not line.endswith("\n"):
+            said = worker.said()
+            self._bury(worker, None)
+            raise BadInputError(f"no worker process can be started: {_last_line(said)}")
+        answer = json.loads(line)
+        if answer["reason"] is not None:
+            raise BadInputError(answer["reason"])
+        self.sizes = answer.get("bytes", {})
+
+    def _answer(self, worker: Worker) -> str:
+        """Return a worker's next answer, and show what it says of its doings until then."""
+        while (line := worker.answers.readline()).startswith(DOING):
+            self.shown.doing(worker.slot, json.loads(line)["doing"])
+        return line
+
+    def _called(self, cell: CellConfig) -> str:
+        return self.labels.get(cell.id, cell.label)
+
+    def _tell(self, slot: int, cell: CellConfig, doing: str) -> None:
+        """Show what a worker said: another thing that it does, or how far it is with it."""
+        is_stage = doing.startswith(TRAINS_SOURCE) or not doing
+        if is_stage:
+            self.stages[slot] = doing or self._called(cell)
+        self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
+
+    def run(self, cells: Sequence[CellConfig]) -> None:
+        """Run these cells, and return when each is done or failed."""
+        waiting = deque(cells)
+        selector = selectors.DefaultSelector()
+        for worker in self.workers.values():
+            selector.register(worker.answers, selectors.EVENT_READ, worker)
+        while waiting or any(worker.cell for worker in self.workers.values()):
+            self._hand_out(waiting, selector)
+            for key, _ in selector.select():
+                self._hear(key.data, selector)
+        selector.close()
+
+    def _hand_out(self, waiting: deque[CellConfig], selector: selectors.BaseSelector) -> None:
+        for slot in range(self.settings.workers):
+            idle = self.workers.get(slot)
+            if idle and idle.cell is None and idle.process.poll() is not None:
+                selector.unregister(idle.answers)
+                self._bury(idle, None)
+            if waiting and slot not in self.workers:
+                worker = self.workers[slot] = self._start(slot)
+                selector.register(worker.answers, selectors.EVENT_READ, worker)
+            if waiting and self.workers[slot].cell is None:
+                cell = waiting.popleft()
+                self.workers[slot].give(cell, self._order(cell))
+                self._tell(slot, cell, "")
+
+    def _order(self, cell: CellConfig) -> Config:
+        settings = self.settings
+        return {
+            "results": str(self.ledger.root),
+            "machine": settings.machine,
+            "tracking": settings.tracking,
+            "keep": self.keeper.order(cell) if self.keeper else None,
+        }
+
+    def _start(self, slot: int) -> Worker:
+        handle, name = tempfile.mkstemp(prefix=f"transfergrid-worker-{slot}-", suffix=".log")
+        os.close(handle)
+        log = Path(name).open("ab")  # noqa: SIM115 (closed in Worker.stop; cut before each cell)
+        process = subprocess.Popen(
+            [*self.command, *(word for name in allowed() for word in ("--allow", name))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=self._environment(slot),
+            start_new_session=True,  # Ctrl-C reaches the grid alone, which then stops its workers
+        )
+        return Worker(slot, process, log)
+
+    def _environment(self, slot: int) -> dict[str, str]:
+        gpus, threads = self.settings.gpus, str(self.settings.machine["threads"])
+        extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        if gpus or self.settings.machine["accelerator"] == "cpu":
+            extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)] if gpus else ""
+        return {**os.environ, **extra}
+
+    def _hear(self, worker: Worker, selector: selectors.BaseSelector) -> None:
+        line, cell = worker.answers.readline(), worker.cell
+        if cell is not None and line.startswith(DOING):
+            self._tell(worker.slot, cell, json.loads(line)["doing"])
+            return
+        worker.cell = None
+        if not line.endswith("\n"):
+            selector.unregister(worker.answers)
+            self._bury(worker, cell)
+            return
+        assert cell is not None
+        said, answer = worker.said(), json.loads(line)
+        self._repeat_warnings(said)
+        self._count(cell, answer["reason"], said, answer.get("seconds"))
+
+    def _repeat_warnings(self, said: str) -> None:
+        """Show what a worker warned of, once."""
+        for line in said.splitlines():
+            if line.startswith(WARNING) and line not in self.warned:
+                self.warned.add(line)
+                self.shown.remark(line)
+
+    def _bury(self, worker: Worker, cell: CellConfig | None) -> None:
+        code = worker.process.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        said = worker.said()
+        worker.stop()
+        del self.workers[worker.slot]
+        if cell is not None:
+            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            self._count(cell, f"its worker process ended with {how}{hint}", said)
+
+    def _count(
+        self, cell: CellConfig, reason: str | None, log: str, seconds: float | None = None
+    ) -> None:
+        if reason is None:
+            self.outcome.done += 1
+            if self.keeper:
+                self.keeper.ended(cell.id)
+        else:
+            self.outcome.failed += 1
+            self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
+        self.pace.ended(kind_of(cell), seconds)
+        self.shown.ended(self._called(cell), reason, self.pace.to_go())
+
+    def _keep_failure(self, record: Record, log: str) -> None:
+        """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
+        try:
+            self.ledger.fail(record, log)
+        except OSError as error:
+            line = f"{WARNING} logs of failed cells cannot be kept: {told_os(error)}"
+            self._repeat_warnings(line)
+
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in self.workers.values():
+            worker.stop()
+        self.workers.clear()
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
+
+
+def run_grid(
+    cells: Sequence[CellConfig],
+    waves: Sequence[set[str]],
+    ledger: Ledger,
+    settings: Settings,
+    done: int = 0,
+    checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
+    keeper: Keeper | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run cells wave by wave, baselines before what is compared; a failing cell stops no other.
+
+    Args:
+        cells: what is left to do.
+        waves: identities; a wave begins when the one before has ended.
+        ledger: where records go.
+        settings: how to run.
+        done: how many cells of the grid were done before.
+        checked: called once it is known that all parts can be built, with the bytes that some
+            cells would keep, by identity.
+        keeper: decides whose weights are kept; None keeps none.
+        labels: what progress calls cells, by identity, where that is not their label.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for; nothing was run.
+    """
+    if not cells:
+        checked({})
+        return Outcome()
+    say(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
+    pool = Pool(ledger, settings, keeper=keeper, pace=Pace(cells, settings.workers))
+    pool.labels = labels or {}
+    try:
+        _stop_on_sigterm()
+        pool.check(cells)
+        checked(pool.sizes)
+        with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
+            for wave in waves:
+                pool.run([cell for cell in cells if cell.id in wave])
+    except KeyboardInterrupt:
+        pool.outcome.interrupted = True
+    finally:
+        pool.stop()
+    outcome = pool.outcome
+    outcome.left = len(cells) - outcome.done - outcome.failed
+    return outcome
+
+
+def _stop_on_sigterm() -> None:
+    """End as by Ctrl-C when a cluster asks a job to go."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def run_here(
+    cell: CellConfig, ledger: Ledger, settings: Settings, keeper: Keeper | None = None
+) -> None:
+    """Run one cell in this process, so that a debugger works; errors are raised as they are."""
+    from transfergrid.runs.worker import run
+
+    run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
+    if keeper:
+        keeper.ended(cell.id)

@@ -1,0 +1,155 @@
+"""A trained strategy as files: kept without what only trains, and made again without its source.
+
+    model.safetensors   the strategy's `kept_state`
+    features.json       the plain features' fitted values, for a strategy that takes no backbone
+    kept.json           why it is kept
+
+A *description* is the plain dict from which the modules are built anew; see `description_of`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from transfergrid.data.batches import Prepared, View
+from transfergrid.data.domain import Examples
+from transfergrid.data.text import TextExamples
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build, locate, target_of
+from transfergrid.records.identity import architecture_of
+from transfergrid.records.keeping import FEATURES, KEPT, MODEL, WEIGHTS
+from transfergrid.records.printing import say
+from transfergrid.records.record import Record
+from transfergrid.records.training import Training
+from transfergrid.runs.materials import PlainFeatures
+from transfergrid.runs.stages import Setup
+from transfergrid.sources import weights
+from transfergrid.sources.backbone import Architecture, Preprocess
+from transfergrid.strategies.base import Strategy
+
+
+@dataclass
+class Model:
+    """A trained strategy that can predict, in eval mode, and what makes its inputs."""
+
+    strategy: Strategy
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+
+
+def kept_bytes(strategy: Strategy) -> int:
+    """Return about how large the file of an attached strategy's weights will be."""
+    return sum(value.numel() * value.element_size() for value in strategy.kept_state().values())
+
+
+def save_model(setup: Setup, folder: Path, why: str | None) -> None:
+    """Write a trained strategy into `model/` in a cell's folder.
+
+    Args:
+        setup: of the cell.
+        folder: of the cell.
+        why: `all`, `best` or `reproduced`; None writes nothing.
+    """
+    if why is None:
+        return
+    featuriser = getattr(setup.preprocess, "featuriser", None)
+    if featuriser is not None and not hasattr(featuriser, "kept"):
+        name = type(featuriser).__qualname__
+        say(f"transfergrid: warning: not kept: {name} has no kept() and restore()", flush=True)
+        return
+    folder = folder / MODEL
+    folder.mkdir()
+    if featuriser is not None:
+        kept = {"_target_": target_of(type(featuriser)), "kept": featuriser.kept()}
+        (folder / FEATURES).write_text(json.dumps(kept), encoding="utf-8")
+    state = setup.strategy.kept_state()
+    save_file(
+        {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, folder / WEIGHTS
+    )
+    (folder / KEPT).write_text(json.dumps({"by": why}), encoding="utf-8")
+
+
+def description_of(record: Record) -> Config:
+    """Return what a cell's model is built from: all of it but weights."""
+    config = record.config
+    return {
+        "architecture": _network(config),
+        "strategy": config["strategy"],
+        "training": config["training"],
+        "classes": list(record.data.classes),
+        "seed": record.seed,
+    }
+
+
+def _network(config: Mapping[str, Any]) -> Config | None:
+    """Return the architecture that predicts: a student's, where there is one."""
+    needs = config["strategy"]["about"]["needs"]
+    if config["source"] is None or needs.get("source") == "none":
+        return None
+    student: Config | None = config["strategy"].get("student")
+    return student or architecture_of(config["source"])
+
+
+def load_model(folder: Path, description: Mapping[str, Any]) -> Model:
+    """Make a trained strategy again from what `save_model` wrote.
+
+    Raises:
+        BadInputError: the folder holds no such model, or a part of it cannot be built here.
+    """
+    weights.check_file(str(folder / WEIGHTS))
+    try:
+        return _loaded(folder, description)
+    except (BadInputError, OSError):
+        raise
+    except Exception as error:  # of sizes and names that fit no network torch raises several kinds
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise BadInputError(f"{folder} cannot be made into a model: {told}") from error
+
+
+def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
+    strategy: Strategy = build(description["strategy"])
+    training: Training = build(description["training"]) or Training()
+    with torch.random.fork_rng(devices=[]):
+        architecture: Architecture | None = build(description["architecture"])
+        backbone = architecture.build() if architecture is not None else None
+        strategy.attach(backbone, description["classes"], training, description["seed"])
+    try:
+        strategy.restore(load_file(folder / WEIGHTS))
+    except ValueError as error:
+        raise BadInputError(f"{folder / WEIGHTS} does not fit its cell: {error}") from error
+    preprocess = backbone.preprocess if backbone is not None else _features(folder / FEATURES)
+    return Model(strategy, preprocess, tuple(description["classes"]))
+
+
+def _features(file: Path) -> PlainFeatures:
+    try:
+        told = contents.parsed(contents.read_bytes(file))
+        featuriser = locate(told["_target_"])
+        if not (isinstance(featuriser, type) and hasattr(featuriser, "restore")):
+            raise ValueError(f"{told['_target_']} makes no features")
+        return PlainFeatures(featuriser().restore(told["kept"]))
+    except (OSError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadInputError(f"{file} cannot be used: {error}") from error
+
+
+class ReadOnce(Prepared):
+    """New images, of which none is kept."""
+
+    def warm(self) -> None:
+        """Prepare nothing ahead."""
+
+
+def new_view(examples: Examples, preprocess: Preprocess) -> View:
+    """Return all of some new examples, whose labels mean nothing."""
+    held = Prepared if isinstance(examples, TextExamples) else ReadOnce
+    rows = np.arange(len(examples), dtype=np.int64)
+    return View(held(examples, preprocess), rows, examples.labels)

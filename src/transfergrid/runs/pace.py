@@ -1,0 +1,81 @@
+"""How long the rest of a grid will take, told so that it does not jump."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from transfergrid.records.cell_config import CellConfig
+
+
+class Pace:
+    """Foresees seconds from those that cells of the same strategy took.
+
+    Of a strategy that no done cell has, the steps it trains for tell, at the seconds a step of the
+    others; until a cell that trains is done there is no forecast, for one from a cheap reference
+    arm, which runs first, would be many times too short.
+
+    Args:
+        cells: what is left to do.
+        workers: how many run side by side.
+    """
+
+    def __init__(self, cells: Iterable[CellConfig], workers: int) -> None:
+        self._left: Counter[str] = Counter()
+        self._steps: dict[str, int] = {}
+        self._took: defaultdict[str, list[float]] = defaultdict(list)
+        self._workers = workers
+        for cell in cells:
+            self._left[kind_of(cell)] += 1
+            self._steps[kind_of(cell)] = steps_of(cell)
+
+    def ended(self, kind: str, seconds: float | None) -> None:
+        """Count a cell of this kind; of a failed one the seconds say nothing."""
+        self._left[kind] -= 1
+        if seconds is not None:
+            self._took[kind].append(seconds)
+
+    def to_go(self) -> float | None:
+        """Return the seconds foreseen; None where nothing can be said yet."""
+        left = {kind: count for kind, count in self._left.items() if count > 0}
+        each = {kind: self._each(kind) for kind in left}
+        if any(seconds is None for seconds in each.values()):
+            return None
+        total = sum(count * (each[kind] or 0.0) for kind, count in left.items())
+        return total / min(self._workers, max(sum(left.values()), 1))
+
+    def _each(self, kind: str) -> float | None:
+        if self._took[kind]:
+            return statistics.fmean(self._took[kind])
+        if self._steps[kind] == 0:
+            return 0.0
+        known = [k for k, seconds in self._took.items() if seconds and self._steps[k]]
+        if not known:
+            return None
+        rates = [statistics.fmean(self._took[k]) / self._steps[k] for k in known]
+        return statistics.fmean(rates) * self._steps[kind]
+
+
+def kind_of(cell: CellConfig) -> str:
+    """Return what cells that take about as long have in common."""
+    return f"{cell.names['strategy']} {cell.names.get('architecture')} {cell.names['target']}"
+
+
+def steps_of(cell: CellConfig) -> int:
+    """Return about how many steps a cell trains for, its teacher's included; 0 without any."""
+    steps = int((cell.training or {}).get("steps", 0))
+    return 2 * steps if cell.strategy.get("teacher") else steps
+
+
+def roughly(seconds: float) -> str:
+    """Write a time as coarsely as it is known: "about 40 s", "about 7 min", "about 2 h 10 min"."""
+    if seconds < 15:
+        return "some seconds"
+    if seconds < 100:
+        return f"about {round(seconds, -1):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, rest = divmod(round(minutes, -1), 60)
+    return f"about {hours} h" + (f" {rest} min" if rest else "")

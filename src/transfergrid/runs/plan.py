@@ -1,0 +1,187 @@
+"""What a plan is made of: options, cells and their order. Plain values, no Hydra, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.factory import Config
+from transfergrid.records.fingerprints import PACKAGE, is_packaged
+from transfergrid.records.identity import Labels, architecture_of, config_digest, digest
+from transfergrid.records.needs import Baselines, Needs
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """One choice for one axis: its display name and its complete config.
+
+    `typed` are the keys inside it that somebody set, such as "lr_factor" or "teacher.lr_factor".
+    """
+
+    name: str
+    config: Config
+    typed: frozenset[str] = frozenset()
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the config in canonical form."""
+        return config_digest(self.config)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What a strategy needs."""
+        return Needs(**self._said("needs", Needs))
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """What a strategy is compared with."""
+        return Baselines(**self._said("baselines", Baselines))
+
+    def _said(self, what: str, kind: type) -> Config:
+        """Return a part of a strategy's `about`.
+
+        Raises:
+            BadInputError: it is missing, or holds a key that means nothing.
+        """
+        said = (self.config.get("about") or {}).get(what)
+        if not isinstance(said, Mapping):
+            raise BadInputError(f"strategy {self.name}: its YAML says nothing under about.{what}")
+        for key in said:
+            check_known(f"key of {self.name}'s about.{what}", key, [f.name for f in fields(kind)])
+        return dict(said)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A cell that another is compared with: the strategy's name and the cell's identity."""
+
+    name: str
+    id: str
+
+
+@dataclass(eq=False)
+class Cell:
+    """One (source, strategy, target, labels, seed, training)."""
+
+    source: Option | None
+    strategy: Option
+    target: Option
+    training: Option | None
+    labels: Labels
+    seed: int
+    parts: dict[str, str | None]
+    id: str
+    baseline: Reference | None = None
+    exploratory: list[Reference] = field(default_factory=list)
+
+    @property
+    def source_name(self) -> str | None:
+        """The source's name; None where only its architecture is used."""
+        needed = self.strategy.needs.source not in ("none", "architecture")
+        return self.source.name if self.source and needed else None
+
+    @property
+    def label(self) -> str:
+        """The cell in words."""
+        words = [self.source_name] if self.source_name else []
+        words += [self.strategy.name, self.target.name]
+        return f"{' x '.join(words)}, labels={self.labels}, seed={self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that a worker needs, as plain values."""
+        architecture = self.architecture
+        return {
+            "id": self.id,
+            "parts": self.parts,
+            "names": {
+                "source": self.source_name,
+                "strategy": self.strategy.name,
+                "target": self.target.name,
+                "architecture": architecture and architecture_name(architecture),
+                "training": self.training and self.training.name,
+            },
+            "source": self.source and self.source.config,
+            "strategy": self.strategy.config,
+            "target": self.target.config,
+            "labels": self.labels,
+            "seed": self.seed,
+            "training": self.training and self.training.config,
+            "baseline": self.baseline and vars(self.baseline),
+            "exploratory": [vars(reference) for reference in self.exploratory],
+        }
+
+    @property
+    def architecture(self) -> Config | None:
+        """The network that this cell trains or uses; None if it has none."""
+        if self.source is None:
+            return None
+        student: Config | None = self.strategy.config.get("student")
+        return student or architecture_of(self.source.config)
+
+
+def architecture_name(architecture: Config) -> str:
+    """Return the short name of an architecture: of the model, of its folder, or of its kind."""
+    own = (architecture.get("network") or {}).get("_imports_", "").rpartition(".")[2]
+    named = architecture.get("name") or architecture.get("model") or own
+    folder = str(architecture.get("folder") or "")
+    place = folder.removeprefix(PACKAGE).partition("/")[0] if is_packaged(folder) else folder
+    kind = str(architecture["_target_"]).rpartition(".")[0].rpartition(".")[2]
+    return str(named or PurePath(place).name or kind or architecture["_target_"])
+
+
+@dataclass
+class Asked:
+    """What was asked for, axis by axis."""
+
+    sources: Sequence[Option]
+    strategies: Sequence[Option]
+    targets: Sequence[Option]
+    trainings: Sequence[Option]
+    labels: Sequence[Labels]
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A combination that cannot be, and why."""
+
+    label: str
+    reason: str
+
+
+@dataclass
+class Plan:
+    """The cells of a grid in the order to run them, baselines first."""
+
+    cells: list[Cell]
+    skipped: list[Skipped]
+    wanted: set[str]
+    """Identities that were asked for, the rest are baselines and reference arms."""
+
+    @cached_property
+    def id(self) -> str:
+        """Identity of the grid: of the set of its cells."""
+        return digest(sorted(cell.id for cell in self.cells))
+
+    @cached_property
+    def waves(self) -> list[set[str]]:
+        """Identities in the order to run them: a cell's baseline is always in an earlier wave."""
+        found = depths({cell.id: cell for cell in self.cells})
+        return [
+            {name for name, depth in found.items() if depth == wave}
+            for wave in range(max(found.values(), default=-1) + 1)
+        ]
+
+
+def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
+    """Return for each cell how many comparisons stand below it: 0 for one without a baseline."""
+
+    def depth(cell: Cell) -> int:
+        below = cells.get(cell.baseline.id) if cell.baseline else None
+        return 0 if below is None else 1 + depth(below)
+
+    return {name: depth(cell) for name, cell in cells.items()}

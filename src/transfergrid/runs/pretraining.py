@@ -1,0 +1,158 @@
+"""Sources trained by this program: once per content, found again by every later cell."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from transfergrid.data.metrics import scores
+from transfergrid.records import contents
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import PROTOCOL, canonical, config_digest, digest
+from transfergrid.records.seeds import generator, stream_seed
+from transfergrid.records.telling import TRAINS_SOURCE, tell
+from transfergrid.records.tracking import RunCard, Tracker, tracked, unique
+from transfergrid.records.training import Training
+from transfergrid.runs.cost import Stopwatch
+from transfergrid.runs.fitting import Machine, fit, probabilities
+from transfergrid.runs.materials import OpenDomain, target_data
+from transfergrid.runs.run_cards import Curve, shown
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.strategies.baselines.scratch import Scratch
+
+KEPT_IN_MEMORY = 4
+
+
+class SourceMaker:
+    """Trains sources on their own domains and keeps them under `<results>/sources/<content>/`.
+
+    Two processes that ask for the same source at the same moment train it once: the second waits
+    for the first at a lock, which the system releases if its holder dies.
+
+    Args:
+        folder: where trained sources are kept.
+        machine: what to train on.
+        tracker: is told of a training that happens.
+        clock: gets the seconds spent training under `source`.
+        asked: what else a tracker is told: the study and the grid that it is trained for.
+    """
+
+    _memory: ClassVar[OrderedDict[Path, dict[str, Tensor]]] = OrderedDict()
+
+    def __init__(
+        self,
+        folder: Path,
+        machine: Machine,
+        tracker: Tracker,
+        clock: Stopwatch,
+        asked: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self.folder, self.machine, self.tracker, self.clock = folder, machine, tracker, clock
+        self.asked = dict(asked or {})
+        self.card: dict[str, Any] = {}
+
+    def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
+        """Return the state dict of the source's backbone, trained under this seed.
+
+        Raises:
+            BadInputError: the folder cannot be written to.
+        """
+        recipe = canonical({**config_of(source), "seed": seed})
+        content = digest([PROTOCOL, Scratch.version, recipe])
+        place = self.folder / content
+        if not (place / "card.json").exists():
+            self._train_once(source, seed, place)
+        self.card = contents.parsed(contents.read_bytes(place / "card.json"))
+        if place not in self._memory:
+            self._memory[place] = load_file(place / "weights.safetensors")
+        self._memory.move_to_end(place)
+        while len(self._memory) > KEPT_IN_MEMORY:
+            self._memory.popitem(last=False)
+        return self._memory[place]
+
+    def _train_once(self, source: TrainedHere, seed: int, place: Path) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInputError(
+                f"cannot write trained sources to {self.folder}: {error}"
+            ) from error
+        with FileLock(f"{place}.lock"), self.clock.measure("source"):
+            if not (place / "card.json").exists():
+                backbone, card = self._train(source, seed, place.name)
+                _keep(backbone, card, place)
+                tell("")  # back to the cell
+
+    def _train(
+        self, source: TrainedHere, seed: int, content: str
+    ) -> tuple[Backbone, dict[str, Any]]:
+        clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
+        own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
+        torch.manual_seed(stream_seed(own_seed, "backbone"))
+        backbone = source.initial()
+        strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
+        drawn = domain.draw("all", own_seed)
+        data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
+        assert data.train is not None
+        if source.shuffle_labels:
+            data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
+        if source.shuffle_labels or not domain.domain.learnable:
+            data.validation = None  # its score is luck and would choose an arbitrary step
+        assert isinstance(source.training, Training)
+        strategy.attach(backbone, domain.classes, source.training, own_seed)
+        name = f"{source.architecture.name} on {type(source.domain).__name__}"
+        tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
+        with tracked(self.tracker, self._card(source, seed, content)) as summary:
+            metric, curve = domain.domain.metric, Curve(self.tracker)
+            fitted = fit(strategy, data, own_seed, self.machine, metric, curve)
+            test = domain.whole("test", backbone.preprocess)
+            own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
+            summary.update(shown({f"test/{name}": value for name, value in own.items()}))
+        card = {
+            "content": content,
+            "seed": seed,
+            "domain": config_of(source.domain),
+            "steps": fitted.steps,
+            "chosen_step": fitted.chosen_step,
+            "train_examples": len(data.train),
+            "own_test": own,
+            "own_test_examples": len(test),
+            "chance": float(np.bincount(test.labels).max() / len(test)),
+            "seconds": clock.total(),
+            "fingerprint": backbone.fingerprint(),
+        }
+        return backbone, card
+
+    def _card(self, source: TrainedHere, seed: int, content: str) -> RunCard:
+        domain, config = type(source.domain).__name__, config_of(source)
+        group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
+        return RunCard(
+            id=unique(f"pretrain-{content}"),
+            name=f"{group} seed={seed}",
+            group=group,
+            job_type="pretrain",
+            tags=(*filter(None, [self.asked.get("study")]), source.architecture.name, domain),
+            config={"content": content, "source": config, "seed": seed, **self.asked},
+            results=self.folder.parent,
+        )
+
+
+def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
+    """Write weights first and the card last: a source is there once its card is."""
+    place.mkdir(exist_ok=True)
+    state = {name: value.cpu().contiguous() for name, value in backbone.state_dict().items()}
+    save_file(state, place / "weights.safetensors")
+    draft = place / "card.json.tmp"
+    draft.write_text(json.dumps(card, indent=1))
+    draft.replace(place / "card.json")

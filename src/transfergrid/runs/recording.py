@@ -1,0 +1,157 @@
+"""What is written down of a cell that has run: its record."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from transfergrid.data.metrics import collapsed, metric, scores, underfit
+from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.provenance import processor
+from transfergrid.records.record import (
+    Budget,
+    Chosen,
+    Cost,
+    Data,
+    Flags,
+    Machine,
+    Metric,
+    Record,
+    Scores,
+    Seconds,
+    Status,
+)
+from transfergrid.runs import contamination
+from transfergrid.runs.cost import Stopwatch, count_parameters, peak_memory
+from transfergrid.runs.fitting import Fit
+from transfergrid.runs.fitting import Machine as RunsOn
+from transfergrid.runs.stages import Outcome, Setup
+
+
+def record_of(
+    cell: CellConfig,
+    setup: Setup,
+    fitted: Fit,
+    teacher: Fit,
+    outcome: Outcome,
+    clock: Stopwatch,
+    machine: RunsOn,
+) -> Record:
+    """Return the record of a cell that is done."""
+    decides = setup.target.domain.metric
+    parameters, trained = count_parameters(setup.strategy)
+    return identified(
+        cell,
+        Status.DONE,
+        metric=Metric(name=decides, higher_is_better=metric(decides).higher_is_better),
+        scores=Scores(
+            train=outcome.train and scores(*outcome.train),
+            validation=outcome.validation and scores(*outcome.validation),
+            test=scores(*outcome.test),
+        ),
+        flags=Flags(
+            collapsed=collapsed(outcome.test[0]),
+            underfit=outcome.train is not None and underfit(*outcome.train),
+            contaminated_by=contamination.contaminated_by(
+                cell.source, setup.strategy.needs, cell.target
+            ),
+        ),
+        chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
+        budget=_budget(cell, setup, fitted, teacher),
+        data=_data(setup, len(outcome.test[1])),
+        cost=Cost(
+            seconds=Seconds(**clock.seconds, total=clock.total()),
+            peak_memory_bytes=peak_memory(machine.device),
+            parameters=parameters,
+            parameters_trained=trained if fitted.steps else 0,
+            flops_forward=outcome.flops,
+        ),
+        source=_source(cell, setup),
+        machine=_machine(machine, setup),
+    )
+
+
+def _source(cell: CellConfig, setup: Setup) -> dict[str, Any] | None:
+    if not cell.names["source"]:
+        return None
+    return {**setup.source_card, "card": contamination.card(cell.source, setup.strategy.needs)}
+
+
+def _budget(cell: CellConfig, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:
+    data, steps = setup.data, fitted.steps
+    return Budget(
+        steps=steps,
+        target_batches=steps if data.train is not None else 0,
+        unlabelled_batches=steps if data.unlabelled is not None else 0,
+        source_batches=steps if data.source is not None else 0,
+        teacher_steps=teacher.steps,
+        validation_checks=fitted.validation_checks,
+        tuning_trials=cell.strategy.get("about", {}).get("tuning_trials", 0),
+    )
+
+
+def _data(setup: Setup, test: int) -> Data:
+    classes, data = setup.target.classes, setup.data
+
+    def named(by_index: dict[str, Any]) -> dict[str, Any]:
+        return {classes[int(k)] if k.isdigit() else k: value for k, value in by_index.items()}
+
+    return Data(
+        train=len(data.train) if data.train is not None else 0,
+        validation=len(data.validation) if data.validation is not None else 0,
+        unlabelled=len(data.unlabelled) if data.unlabelled is not None else 0,
+        test=test,
+        classes=classes,
+        per_class=named(setup.drawn.per_class),
+        short=named(setup.drawn.short),
+        notes={
+            **setup.target.loaded.notes,
+            **_cut(setup),
+            **_source_copies(setup),
+            **_no_validation(setup),
+            **_untested(setup),
+        },
+    )
+
+
+def _source_copies(setup: Setup) -> dict[str, Any]:
+    return {"source_copies": setup.source_copies} if setup.source_copies else {}
+
+
+def _no_validation(setup: Setup) -> dict[str, Any]:
+    """Return why nothing validates, where labels are learned from that are enough for it."""
+    reason = setup.drawn.no_validation
+    return {"no_validation": reason} if reason and setup.data.train is not None else {}
+
+
+def _untested(setup: Setup) -> dict[str, Any]:
+    """Return the classes that no test example is of, if there are any."""
+    there = set(setup.target.loaded.test.labels.tolist())
+    absent = [name for i, name in enumerate(setup.target.classes) if i not in there]
+    return {"untested": absent} if absent else {}
+
+
+def _cut(setup: Setup) -> dict[str, Any]:
+    """Return how many texts of each split the model was shown in part only, if there are any."""
+    counts = {
+        split: setup.target.whole(split, setup.preprocess).prepared.n_cut()
+        for split in ("pool", "test")
+    }
+    return {"cut_texts": counts} if any(counts.values()) else {}
+
+
+def _machine(machine: RunsOn, setup: Setup) -> Machine:
+    return Machine(
+        device=_device_name(machine.device),
+        threads=machine.threads,
+        precision=setup.strategy.training_plan.precision,
+        platform=platform.platform(),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return processor() if device.type == "cpu" else str(device)

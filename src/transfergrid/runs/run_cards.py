@@ -1,0 +1,156 @@
+"""What a tracker is told of a cell: its card, its curves and what it came to.
+
+A key has one meaning: `train/` and `validation/` are curves over steps, `final/` is what the chosen
+weights score on the same examples afterwards, `test/` on the test set. Shares are in per cent, as
+in all tables, so that scores and gains, in points, have one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from transfergrid.evidence.gains import gain_this_seed, points, unit
+from transfergrid.records import folders
+from transfergrid.records.cell_config import CellConfig, group_of, title
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Cost, Metric, Record
+from transfergrid.records.tracking import RunCard, Tracker, unique
+
+
+def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:
+    """Return what a tracker is told of a cell before it runs; a new id for every attempt."""
+    attempt = len(folders.names(ledger.root / "attempts" / cell.id)) + 1
+    tags = (cell.study, cell.names["strategy"], cell.names["source"], cell.names["target"])
+    told = {
+        "cell": cell.id,
+        "attempt": attempt,
+        "study": cell.study,
+        "grid": cell.grid,
+        "baseline": cell.baseline and cell.baseline["name"],
+        "names": cell.names,
+    }
+    return RunCard(
+        id=unique(f"{cell.id}-{attempt}"),
+        name=f"{title(cell.names, cell.labels)} seed={cell.seed}",
+        group=group_of(cell.names, cell.labels, cell.parts),
+        job_type="adapt",
+        tags=tuple(tag for tag in tags if tag),
+        config={**told, **_undescribed(cell.plain)},
+        results=ledger.root,
+    )
+
+
+def cell_of(record: Record, grid: str | None = None) -> CellConfig:
+    """Return a done cell as it was asked for, to be told of, not to be run again."""
+    return CellConfig(
+        id=record.id,
+        parts=asdict(record.parts),
+        names=asdict(record.names),
+        **record.config,
+        baseline=asdict(record.baseline) if record.baseline else None,
+        study=record.study,
+        grid=grid,
+    )
+
+
+def _undescribed(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
+    return [_undescribed(item) for item in config] if isinstance(config, list) else config
+
+
+def shown(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the values that there are by tracker key, in the units that tables show."""
+    return {
+        key: points(Metric(name=key.rpartition("/")[2])) * value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+class Curve:
+    """Sends values along the steps of one run.
+
+    Args:
+        tracker: where to.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    def __call__(self, values: Mapping[str, float], step: int) -> None:
+        """Send values as they are shown."""
+        self._tracker.log(shown(values), step)
+
+
+def kept_curves(record: Record, ledger: Ledger) -> Iterator[tuple[dict[str, float], int]]:
+    """Yield what a done cell's training logged, by step, as it did then.
+
+    Raises:
+        BadInputError: the curves were not kept, or are unreadable.
+    """
+    curves = ledger.curves(record.id)
+    columns = {
+        "train/loss": ("train_step", "train_loss"),
+        "examples_seen": ("train_step", "examples_seen"),
+        f"validation/{record.metric.name}": ("validation_step", "validation_score"),
+        "validation/loss": ("validation_step", "validation_loss"),
+    }
+    rows: dict[int, dict[str, float]] = {}
+    for key, (at, of) in columns.items():
+        for step, value in zip(curves.get(at, ()), curves.get(of, ()), strict=True):
+            rows.setdefault(int(step), {})[key] = float(value)
+    for step in sorted(rows):
+        yield rows[step], step
+
+
+def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
+    """Return a done cell's numbers by tracker key, with its gain once its baseline is known.
+
+    The gain is of this seed alone, higher being better. What is true or false is 1 or 0, which a
+    chart can take the mean of.
+    """
+    summary: dict[str, Any] = {
+        "cell": record.id,
+        **_cost(record.cost),
+        "steps": record.budget.steps,
+        "unit": unit(record.metric),
+    }
+    summary |= {"collapsed": int(record.flags.collapsed), "underfit": int(record.flags.underfit)}
+    parts = {"final/train": record.scores.train, "final/validation": record.scores.validation}
+    for part, values in {**parts, "test": record.scores.test}.items():
+        summary |= shown({f"{part}/{name}": value for name, value in (values or {}).items()})
+    return summary | _compared(record, ledger)
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    """Return what the cell took, its source's training apart."""
+    told = {
+        "seconds": cost.seconds.total - cost.seconds.source,
+        "source_seconds": cost.seconds.source,
+        "peak_memory_bytes": cost.peak_memory_bytes,
+        "parameters": cost.parameters,
+        "parameters_trained": cost.parameters_trained,
+        "flops_forward": cost.flops_forward,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _compared(record: Record, ledger: Ledger) -> dict[str, Any]:
+    """Return score and baseline's score, as tables show them, and the gain between them."""
+    scale = points(record.metric)
+    told: dict[str, Any] = {"score": None if record.score is None else scale * record.score}
+    if record.baseline is not None:
+        told["baseline"] = record.baseline.name
+        try:
+            baseline = ledger.read(record.baseline.id)
+        except BadInputError:  # not done yet
+            return told
+        told["baseline_score"] = None if baseline.score is None else scale * baseline.score
+        gain = gain_this_seed(record, baseline)
+        if gain is not None:
+            told |= {"gain_this_seed": gain, "below_baseline": int(gain < 0)}
+    return {key: value for key, value in told.items() if value is not None}

@@ -1,0 +1,188 @@
+"""What a transferability score is given, and what it says."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.records.component import Component
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ROUNDING = 1e-9
+"""Relative: a value this little past a bound is at the bound."""
+ABSENT = {
+    "labels": "there are no target labels",
+    "posteriors": "the source's own classifier is not at hand",
+    "source": "the source domain is not at hand",
+}
+
+
+class UndefinedScoreError(ValueError):
+    """A score means nothing on these features; the message says why."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one pass of a frozen source gives.
+
+    Attributes:
+        target: (n, d) embeddings of target training examples.
+        labels: (n,) their class indices; None where there are no target labels.
+        classes: how many classes the target has, C, drawn from or not.
+        posteriors: (n, Cs) what the source's own classifier says of them; rows sum to 1.
+        source: (m, d) embeddings of source-domain examples.
+        absent: why a part is None, in words, by the name of the part.
+    """
+
+    target: Floats
+    labels: Ints | None
+    classes: int
+    posteriors: Floats | None = None
+    source: Floats | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Ints:
+        """How many examples there are of each class that occurs."""
+        counts: Ints = np.unique(self.known, return_counts=True)[1]
+        return counts
+
+    @property
+    def known(self) -> Ints:
+        """The labels, where a score has said that it needs them."""
+        assert self.labels is not None
+        return self.labels
+
+    @property
+    def onehot(self) -> Floats:
+        """(n, K) indicators of the K classes that occur."""
+        indicators: Floats = (self.known[:, None] == np.unique(self.known)).astype(np.float64)
+        return indicators
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """What a score says of one source and target; keys are those of the kept file."""
+
+    value: float | None
+    """None where the score is undefined."""
+    reason: str | None = None
+    """Why it is undefined."""
+    low: float | None = None
+    """Its least possible value on these features; None: there is none."""
+    high: float | None = None
+    out_of_bounds: bool = False
+    """The value cannot be: a sign of a numerical failure, shown and never clipped."""
+    remarks: tuple[str, ...] = ()
+    """What makes it say less than it seems to."""
+    higher_is_better: bool = True
+    seconds: float = 0.0
+
+
+class Score(Component, ABC):
+    """A forecast of how well a source serves a target, from frozen features alone."""
+
+    paper: ClassVar[str]
+    """Where it is defined."""
+    needs: ClassVar[tuple[str, ...]] = ("labels",)
+    """Parts of `Features` that must be there: "labels", "posteriors", "source"."""
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, features: Features) -> Value:
+        """Return the value with its bounds, or why there is none."""
+        started = time.perf_counter()
+        try:
+            self._check(features)
+            found = self._judged(self.compute(features), features)
+        except UndefinedScoreError as error:
+            found = {"value": None, "reason": str(error)}
+        spent = round(time.perf_counter() - started, 4)
+        return Value(**found, higher_is_better=self.higher_is_better, seconds=spent)
+
+    @abstractmethod
+    def compute(self, features: Features) -> float:
+        """Return the score.
+
+        Raises:
+            UndefinedScoreError: it means nothing here.
+        """
+
+    def bounds(self, features: Features) -> tuple[float, float]:
+        """Return the least and greatest value that is possible on such features."""
+        return -math.inf, math.inf
+
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        """Say what makes the value less telling than it looks."""
+        return ()
+
+    def _check(self, features: Features) -> None:
+        for part in self.needs:
+            if getattr(features, part) is None:
+                raise UndefinedScoreError(features.absent.get(part, ABSENT[part]))
+        if not bool(np.isfinite(features.target).all()):
+            raise UndefinedScoreError("some features are not finite")
+        if "labels" in self.needs and len(features.counts) < 2:
+            raise UndefinedScoreError("fewer than two classes among the labels")
+
+    def _judged(self, value: float, features: Features) -> dict[str, Any]:
+        if not math.isfinite(value):
+            raise UndefinedScoreError("the computation gave no finite number")
+        low, high = self.bounds(features)
+        slack = ROUNDING * max(1.0, abs(value))
+        return {
+            "value": float(value),
+            "low": _told(low),
+            "high": _told(high),
+            "out_of_bounds": not low - slack <= value <= high + slack,
+            "remarks": self.remarks(features),
+        }
+
+
+def _told(bound: float) -> float | None:
+    return float(bound) if math.isfinite(bound) else None
+
+
+def entropy(labels: Ints) -> float:
+    """Return the empirical entropy of labels in nats."""
+    share = np.unique(labels, return_counts=True)[1] / len(labels)
+    return float(-(share * np.log(share)).sum())
+
+
+def centred(features: Floats) -> Floats:
+    """Return features less their mean."""
+    found: Floats = features - features.mean(axis=0)
+    return found
+
+
+def principal(features: Floats, kept: int | float) -> Floats:
+    """Return centred features in their leading principal directions, (n, k).
+
+    PCA leaves signs open; each direction has its largest value positive.
+
+    Args:
+        features: (n, d).
+        kept: how many directions at most; or, below 1, the least share of the variance.
+
+    Raises:
+        UndefinedScoreError: all examples have the same features.
+    """
+    left, spread, _ = np.linalg.svd(centred(features), full_matrices=False)
+    rank = int((spread > spread[0] * 1e-10).sum()) if spread[0] > 0 else 0
+    if rank == 0:
+        raise UndefinedScoreError("all examples have the same features")
+    if kept < 1:
+        share = np.cumsum(spread**2) / (spread**2).sum()
+        kept = int(np.searchsorted(share, kept - 1e-12)) + 1
+    k = min(int(kept), rank)
+    largest = np.take_along_axis(left, np.abs(left).argmax(axis=0)[None], axis=0)[:, :k]
+    found: Floats = left[:, :k] * spread[:k] * np.sign(largest)
+    return found

@@ -1,0 +1,59 @@
+"""LEEP: how well the source's own predictions tell the target's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import override
+
+from transfergrid.runs.scores.base import Features, Floats, Score, entropy
+
+
+@dataclass(frozen=True)
+class Leep(Score):
+    """Log expected empirical prediction (Nguyen et al. 2020), in nats per example.
+
+    mean_i log sum_z P(y_i | z) theta_z(x_i), P(y | z) counted with theta as weights.
+
+    In [-H(Y), 0]: it is what one EM step makes of a predictor that knows the class shares alone,
+    and EM never lowers a likelihood.
+    """
+
+    paper = "Nguyen et al. 2020, LEEP"
+    needs = ("labels", "posteriors")
+
+    @override
+    def bounds(self, features: Features) -> tuple[float, float]:
+        return -entropy(features.known), 0.0
+
+    @override
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        return saturation(features)
+
+    @override
+    def compute(self, features: Features) -> float:
+        assert features.posteriors is not None
+        return leep(features.posteriors, features.onehot)
+
+
+def saturation(features: Features) -> tuple[str, ...]:
+    """Say where the source's classes are so many that each example may have one of its own."""
+    assert features.posteriors is not None
+    n, source_classes = features.posteriors.shape
+    few = "fewer examples than source classes, which moves it to 0 whatever the source"
+    return (few,) if n < source_classes else ()
+
+
+def leep(posteriors: Floats, onehot: Floats) -> float:
+    """Return the mean log of sum_z P(y | z) theta_z(x).
+
+    Args:
+        posteriors: theta, (n, Z); rows sum to 1.
+        onehot: indicators of the target's labels, (n, K).
+    """
+    joint = onehot.T @ posteriors  # (K, Z), n times P(y, z)
+    mass = joint.sum(axis=0)
+    given = joint / np.where(mass > 0, mass, 1.0)
+    expected = ((onehot @ given) * posteriors).sum(axis=1)
+    return float(np.log(expected).mean())

@@ -1,0 +1,40 @@
+"""NCE: what the source's predicted class leaves unknown of the target's label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import override
+
+from transfergrid.runs.scores.base import Features, Score, entropy
+from transfergrid.runs.scores.leep import saturation
+
+
+@dataclass(frozen=True)
+class Nce(Score):
+    """Negative conditional entropy -H(Y | Z), Z the source's likeliest class, in nats.
+
+    Tran et al. 2019, with the source's predictions in the place of its labels, as in Nguyen
+    et al. 2020. In [-H(Y), 0].
+    """
+
+    paper = "Tran et al. 2019, negative conditional entropy"
+    needs = ("labels", "posteriors")
+
+    @override
+    def bounds(self, features: Features) -> tuple[float, float]:
+        return -entropy(features.known), 0.0
+
+    @override
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        return saturation(features)
+
+    @override
+    def compute(self, features: Features) -> float:
+        assert features.posteriors is not None
+        said = features.posteriors.argmax(axis=1)
+        shares = np.stack([features.onehot[said == z].sum(axis=0) for z in np.unique(said)])
+        inside = shares / shares.sum(axis=1, keepdims=True)
+        logs = np.log(np.where(shares > 0, inside, 1.0))
+        return float((shares * logs).sum() / len(said))

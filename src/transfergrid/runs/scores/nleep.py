@@ -1,0 +1,76 @@
+"""N-LEEP: LEEP with clusters of the features in the place of the source's classes."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+from typing_extensions import override
+
+from transfergrid.runs.scores.base import (
+    Features,
+    Floats,
+    Score,
+    UndefinedScoreError,
+    entropy,
+    principal,
+)
+from transfergrid.runs.scores.leep import leep
+
+LEAST_EACH = 2
+"""Examples a Gaussian: with one each, clusters name examples and every source scores 0."""
+
+
+@dataclass(frozen=True)
+class Nleep(Score):
+    """LEEP over the responsibilities of a Gaussian mixture on principal components.
+
+    Li et al. 2021, "Ranking neural checkpoints". In [-H(Y), 0]. The mixture is fitted from a
+    fixed start.
+
+    Attributes:
+        gaussians_per_class: Gaussians for each class that the target has.
+        variance: share of it that the principal components keep.
+        covariance: of each Gaussian; "full" has d(d+1)/2 parameters, too many for few labels.
+    """
+
+    paper = "Li et al. 2021, Ranking neural checkpoints"
+
+    gaussians_per_class: int = 5
+    variance: float = 0.8
+    covariance: Literal["diag", "full", "spherical", "tied"] = "diag"
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.gaussians_per_class < 1 or not 0 < self.variance < 1:
+            raise ValueError(
+                f"gaussians_per_class={self.gaussians_per_class}, variance={self.variance}: give "
+                "a number from 1 and a share between 0 and 1"
+            )
+
+    @override
+    def bounds(self, features: Features) -> tuple[float, float]:
+        return -entropy(features.known), 0.0
+
+    @override
+    def compute(self, features: Features) -> float:
+        gaussians, n = self.gaussians_per_class * features.classes, len(features.target)
+        if n < LEAST_EACH * gaussians:
+            raise UndefinedScoreError(
+                f"{n} examples are too few for {gaussians} Gaussians; it takes "
+                f"{LEAST_EACH * gaussians}"
+            )
+        reduced = principal(features.target, self.variance)
+        return leep(self._responsibilities(reduced, gaussians), features.onehot)
+
+    def _responsibilities(self, reduced: Floats, gaussians: int) -> Floats:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        scale = float(reduced.std())  # the ridge below is in units of the features
+        mixture = GaussianMixture(gaussians, covariance_type=self.covariance, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found: Floats = mixture.fit(reduced / scale).predict_proba(reduced / scale)
+        return found

@@ -1,0 +1,64 @@
+"""What a source's own classifier says of target examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from transfergrid.runs.scores.base import Floats, Ints
+
+if TYPE_CHECKING:
+    from transfergrid.sources.backbone import Backbone
+    from transfergrid.sources.source import Source
+
+IN_THE_FILE = "the classifier in its weight file"
+FITTED = "a logistic regression of the source domain's classes on its frozen features"
+PLACEBO = "a placebo has no classes of its own"
+NOT_AT_HAND = "its weights come without a linear classifier, and no source domain is at hand"
+
+
+def from_classifier(features: Floats, weight: Floats, bias: Floats) -> Floats:
+    """Return softmax(F W^T + b), (n, Cs).
+
+    Args:
+        features: F, (n, d).
+        weight: W, (Cs, d).
+        bias: b, (Cs,).
+    """
+    logits = features @ weight.T + bias
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Floats = raised / raised.sum(axis=1, keepdims=True)
+    return shares
+
+
+def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
+    """Return what a logistic regression, fitted on source examples, says of target features.
+
+    It stands for the source's own classifier where that is not kept: the same classes, the same
+    frozen features, a linear model.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    learner = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    found: Floats = learner.fit(source, labels).predict_proba(features)
+    return found
+
+
+def classifier_in_file(source: Source, backbone: Backbone) -> tuple[Floats, Floats] | None:
+    """Return weight and bias of the linear classifier that a weight file held, if it held one."""
+    from transfergrid.sources import state_dicts, weights
+
+    file, left_out = getattr(source, "file", None), backbone.notes.get("weights_left_out")
+    if not file or not left_out:
+        return None
+    held = state_dicts.unwrapped(weights.read(file), backbone.network.state_dict().keys())
+    parts = {name: held[name].double().numpy() for name in left_out if name in held}
+    matrices = [part for part in parts.values() if part.shape[1:] == (backbone.dim,)]
+    vectors = [part for part in parts.values() if part.ndim == 1]
+    if len(matrices) != 1 or len(vectors) > 1 or len(parts) != 1 + len(vectors):
+        return None  # several layers, or a convolution
+    bias = vectors[0] if vectors else np.zeros(len(matrices[0]))
+    return matrices[0], bias

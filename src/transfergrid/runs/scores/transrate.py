@@ -1,0 +1,52 @@
+"""TransRate: how much shorter the features' code becomes when the labels are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import override
+
+from transfergrid.runs.scores.base import Features, Floats, Score, centred
+
+
+@dataclass(frozen=True)
+class TransRate(Score):
+    """R(Z) - sum_c n_c/n R(Z_c) in nats, Z centred (Huang et al. 2022).
+
+    R(Z) = 1/2 log det(I + Z^T Z / (n eps)). Classes count by their size, as in the equation;
+    libraries that count all alike differ where classes are unequal. In [0, R(Z)]. It grows with the
+    features' scale, so it compares sources of one architecture better than others.
+
+    Attributes:
+        eps: squared distortion that is allowed.
+    """
+
+    paper = "Huang et al. 2022, TransRate"
+
+    eps: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what means nothing."""
+        if self.eps <= 0:
+            raise ValueError(f"eps={self.eps}: give a number above 0")
+
+    @override
+    def bounds(self, features: Features) -> tuple[float, float]:
+        return 0.0, coding_rate(centred(features.target), self.eps)
+
+    @override
+    def compute(self, features: Features) -> float:
+        spread, labels = centred(features.target), features.known
+        inside = 0.0
+        for name in np.unique(labels):
+            group = spread[labels == name]
+            inside += len(group) / len(spread) * coding_rate(group, self.eps)
+        return coding_rate(spread, self.eps) - inside
+
+
+def coding_rate(features: Floats, eps: float) -> float:
+    """Return 1/2 log det(I + Z^T Z / (n eps)), by the smaller of the two Gram matrices."""
+    n, d = features.shape
+    gram = features.T @ features if d <= n else features @ features.T
+    return 0.5 * float(np.linalg.slogdet(np.eye(len(gram)) + gram / (n * eps))[1])

@@ -1,0 +1,100 @@
+"""How cells are run on this machine: nothing here is part of their identity."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.factory import Config
+from transfergrid.records.keeping import KEEPS
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
+TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How cells are run; nothing here is part of their identity.
+
+    Args:
+        machine: arguments of `fitting.Machine`.
+        tracking: config of the tracker.
+        workers: processes side by side.
+        gpus: device numbers, shared out among the workers; empty on a CPU.
+        progress: `bar`, `lines` or `auto`.
+        study: the study's name.
+        keep: whose weights are kept: `none`, `best` or `all`.
+    """
+
+    machine: Config
+    tracking: Config
+    workers: int
+    gpus: tuple[str, ...]
+    progress: str
+    study: str | None
+    keep: str = "none"
+
+    @classmethod
+    def read(
+        cls, trainer: Config, tracking: Config, study: str | None, keep: str = "none"
+    ) -> Settings:
+        """Resolve `auto` values for this machine.
+
+        Raises:
+            BadInputError: a key or value makes no sense.
+        """
+        _check_trainer(trainer)
+        if keep not in KEEPS:
+            raise BadInputError(f"keep={keep}: give {', '.join(KEEPS[:-1])} or {KEEPS[-1]}")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
+        workers = _count("trainer.workers", trainer["workers"], len(gpus) or cores or 1)
+        threads = _count("trainer.threads", trainer["threads"], max(1, (cores or 1) // workers))
+        machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
+        return cls(
+            {**machine, "threads": threads},
+            tracking,
+            workers,
+            gpus,
+            trainer["progress"],
+            study,
+            keep,
+        )
+
+
+def _check_trainer(trainer: Config) -> None:
+    for key in trainer:
+        check_known("key of trainer", key, TRAINER_KEYS)
+    check_known("trainer.progress", trainer["progress"], ("auto", "bar", "lines"))
+    check_known("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
+    if trainer["deterministic"] not in (True, False, "warn"):
+        raise BadInputError(
+            f"trainer.deterministic={trainer['deterministic']}: give true, false or warn"
+        )
+    readers = trainer["loader_workers"]
+    if type(readers) is not int or readers < 0:
+        raise BadInputError(f"trainer.loader_workers={readers}: give a whole number from 0")
+
+
+def _count(name: str, value: Any, auto: int) -> int:
+    if value == "auto":
+        return auto
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise BadInputError(f"{name}={value}: give a whole number from 1, or auto")
+
+
+def _gpus() -> tuple[str, ...]:
+    """Return the numbers of the NVIDIA GPUs that may be used, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(part for part in visible.split(",") if part not in ("", "-1"))
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False)
+    return tuple(listed.stdout.split()) if listed.returncode == 0 else ()

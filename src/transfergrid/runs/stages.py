@@ -1,0 +1,42 @@
+"""What the stages of a cell hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from transfergrid.data.batches import CellData
+from transfergrid.data.budgets import Draw
+from transfergrid.runs.materials import OpenDomain
+from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.strategies.base import Strategy
+
+
+@dataclass
+class Setup:
+    """A cell's parts, built and joined; nothing is trained yet."""
+
+    target: OpenDomain
+    drawn: Draw
+    data: CellData
+    strategy: Strategy
+    backbone: Backbone | None
+    preprocess: Preprocess
+    taught: Backbone | None
+    """The source's backbone, where it is to become a teacher."""
+    source_card: dict[str, Any]
+    """What is known of the source: its weights' fingerprint, how it was trained, notes."""
+    source_copies: dict[str, Any] = field(default_factory=dict)
+    """Test examples with copies in the source domain; empty where there is nothing to search."""
+
+
+@dataclass
+class Outcome:
+    """What a trained strategy says of the cell's examples: (probabilities, labels) by part."""
+
+    train: tuple[Tensor, Tensor] | None
+    validation: tuple[Tensor, Tensor] | None
+    test: tuple[Tensor, Tensor]
+    flops: int

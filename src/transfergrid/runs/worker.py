@@ -1,0 +1,202 @@
+"""What every worker process starts.
+
+    python -m transfergrid.runs.worker cell.json    runs one cell and prints its identity and score
+    python -m transfergrid.runs.worker -            takes one order a line, answers one line each,
+                                               and before that says what it is doing
+
+    --allow MODULE    import what the cell names from this module too; may be repeated
+
+The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
+`cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
+(arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
+kept). Or it holds `check`, a list of cells whose parts are built and thrown away: the answer says
+what is wrong, and how many bytes each would keep.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from transfergrid.records import trust
+from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import complain, say
+from transfergrid.records.record import Record, Status
+from transfergrid.records.telling import listen
+from transfergrid.runs.grid import identity_of
+
+
+def run(
+    cell: CellConfig,
+    ledger: Ledger,
+    machine: Config,
+    tracking: Config | None = None,
+    keep: str | None = None,
+) -> Record:
+    """Run a cell with a tracker of its own."""
+    from transfergrid.runs.cell import run_cell
+    from transfergrid.runs.fitting import Machine
+
+    tracker = build(tracking) if tracking else None
+    return run_cell(cell, ledger, Machine(**machine), tracker, keep)
+
+
+def obey(order: dict[str, Any]) -> Record:
+    """Run the cell of an order, in which anyone may have written."""
+    trust.check(order)
+    ledger = Ledger(order.get("results", "results"))
+    cell = CellConfig(**order["cell"])
+    machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
+    return run(cell, ledger, machine, tracking, keep)
+
+
+def _seconds(record: Record) -> float:
+    """Return what a cell took, less the training of its source, which happens once."""
+    return record.cost.seconds.total - record.cost.seconds.source
+
+
+def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
+    """Build the parts of cells; return what is wrong, if anything, and bytes to keep by identity.
+
+    Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        trust.check(cells)
+    except BadInputError as error:
+        return str(error), sizes
+    from transfergrid.runs.checking import check_parts
+
+    for cell in cells:
+        try:
+            sizes[cell["id"]] = check_parts(CellConfig(**cell))
+        except BadInputError as error:
+            return str(error), sizes
+        except Exception:
+            traceback.print_exc()
+    return None, sizes
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error as one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, BadInputError) else f"{type(error).__name__}: {text}"
+
+
+def free_cycles() -> None:
+    """Free the cell that ended: its model, optimiser and trainer point at one another.
+
+    Left to itself Python's collector, which sees no tensor's size, lets hundreds of MB gather. What
+    is there after the first cell (modules, caches) is set aside, which makes later searches short.
+    """
+    gc.collect()
+    if gc.get_freeze_count() == 0:
+        gc.freeze()
+
+
+def serve() -> None:
+    """Obey one order a line until input ends; whatever else is printed goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    listen(lambda stage: print(json.dumps({"doing": stage}), file=answers, flush=True))
+    for line in sys.stdin:
+        reason: str | None = None
+        seconds: float | None = None
+        sizes: dict[str, int] = {}
+        try:
+            order = json.loads(line)
+            if "check" in order:
+                reason, sizes = check(order["check"])
+            else:
+                seconds = _seconds(obey(order))
+        except Exception as error:  # a failing cell must not take the worker along
+            traceback.print_exc()
+            reason = reason_of(error)
+        free_cycles()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        answer = {"reason": reason, "bytes": sizes, "seconds": seconds}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def cell_in(order: dict[str, Any]) -> CellConfig:
+    """Return the cell of an order or of a record, such as that of a failed attempt.
+
+    Its identity is made anew from its parts: an edited file is another cell.
+    """
+    told = order.get("cell") or {**order, **order["config"]}
+    known = {field.name for field in fields(CellConfig)}
+    cell = CellConfig(**{key: value for key, value in told.items() if key in known})
+    trust.check(cell.plain)  # all of it, before any of it is imported
+    parts, identity = identity_of(cell.plain)
+    return replace(cell, parts=parts, id=identity)
+
+
+def results_of(record: Path) -> Path:
+    """Return the folder of the ledger that a record lies in, else the usual one."""
+    for folder in record.absolute().parents:
+        if folder.name in ("attempts", "cells"):
+            return folder.parent
+    return Path("results")
+
+
+def run_file(path: str) -> int:
+    """Run the cell in a file; return the exit code."""
+    try:
+        order = json.loads(Path(path).read_text())
+        cell = cell_in(order)
+        if "config" in order:  # a record: its machine and tracking were of another time
+            order = {"results": str(results_of(Path(path)))}
+        order["cell"] = asdict(cell)
+    except BadInputError as error:
+        complain(f"{path}: {error}")
+        return 2
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        say(f"transfergrid.runs.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
+        return 2
+    ledger = Ledger(order.get("results", "results"))
+    try:
+        record = obey(order)
+    except Exception as error:
+        log = traceback.format_exc()
+        ledger.fail(identified(cell, Status.FAILED, reason=reason_of(error)), log)
+        known = isinstance(error, BadInputError)
+        say(f"transfergrid: {error}" if known else log, file=sys.stderr)
+        return 2 if known else 1
+    say(f"{record.id} {cell.label}: {record.metric.name} {record.score}")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run as a program."""
+    rest = list(arguments)
+    try:
+        while "--allow" in rest[:-1]:
+            place = rest.index("--allow")
+            trust.allow(rest[place + 1])
+            del rest[place : place + 2]
+    except BadInputError as error:
+        complain(error)
+        return 2
+    if len(rest) != 1 or rest[0] == "--allow":
+        say(__doc__, file=sys.stderr)
+        return 2
+    if rest[0] == "-":
+        serve()
+        return 0
+    return run_file(rest[0])
+
+
+if __name__ == "__main__":
+    trust.leave_working_directory()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Strategies that learn from a source domain and unlabelled target inputs."""

@@ -1,0 +1,1 @@
+"""Strategies that start from the source's weights and see target labels."""

@@ -1,0 +1,151 @@
+"""The command `transfergrid`: a verb, or Hydra overrides that ask for a grid of cells."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.printing import complain, hearing, say, told_os, warn
+from transfergrid.verbs import own_configs
+from transfergrid.verbs.parser import fitting
+from transfergrid.verbs.typed_words import (
+    COMPLETION,
+    check_no_key,
+    for_hydra,
+    is_verb,
+    told,
+    verb_first,
+)
+
+HELP = {"--help", "-h"}
+VERBS = {
+    "verdicts": "transfergrid.verbs.verdicts",
+    "report": "transfergrid.verbs.reporting",
+    "table": "transfergrid.verbs.table",
+    "calibrate": "transfergrid.verbs.calibrating",
+    "rank": "transfergrid.verbs.ranking",
+    "curves": "transfergrid.verbs.curves",
+    "dashboard": "transfergrid.verbs.dashboarding",
+    "track": "transfergrid.verbs.tracking_done",
+    "explain": "transfergrid.verbs.explaining",
+    "compare": "transfergrid.verbs.comparing_verdicts",
+    "list": "transfergrid.verbs.listing",
+    "export": "transfergrid.verbs.exporting",
+    "predict": "transfergrid.verbs.predicting",
+    "reproduce": "transfergrid.verbs.reproducing",
+}
+"""Verb to the module whose `command(arguments)` obeys it."""
+MOST_NAMED = 20
+"""Files that are left out and named; of more the others are counted."""
+
+
+def conf_dir() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or the checkout's."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; leaves with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words == ["--version"]:
+            sys.exit(_version())
+        words = verb_first(words)
+        sys.exit(_verb(words) if is_verb(words) else _hydra(words))
+    except BadInputError as error:
+        complain(error)
+        sys.exit(2)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stdout = None
+            sys.exit(1)
+        complain(told_os(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _version() -> int:
+    from transfergrid.records.provenance import versions
+
+    say(f"transfergrid {versions().get('transfergrid', 'unknown')}")
+    return 0
+
+
+def _verb(words: Sequence[str]) -> int:
+    check_no_key(words[0])
+    check_known("verb", words[0], VERBS)
+    from importlib import import_module
+
+    command = import_module(VERBS[words[0]]).command
+    with _naming_what_is_left_out():
+        code: int = command(words[1:])
+        sys.stdout.flush()  # a disk that is full says so here, and not when Python has ended
+    return code
+
+
+@contextmanager
+def _naming_what_is_left_out() -> Iterator[None]:
+    """Name in the end, whatever the end, the files that could not be used; many are counted."""
+    lines: dict[str, None] = {}
+    try:
+        with hearing(lines.setdefault):
+            yield
+    finally:
+        for line in [*lines][:MOST_NAMED]:
+            warn(line)
+        if len(lines) > MOST_NAMED:
+            warn(f"and {len(lines) - MOST_NAMED} more like these")
+
+
+def _hydra(words: list[str]) -> int:
+    """Hand the overrides to Hydra, whose sweeper is ours and leaves with the exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not COMPLETION & set(words):
+        words = for_hydra(own_configs.use(words), [*VERBS])
+        for file in own_configs.standing_in(conf_dir()):
+            warn(f"{file} is read instead of the shipped {file.parent.name}/{file.name}")
+    sys.argv = ["transfergrid", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
+    decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    warnings.filterwarnings("error", r"provider=.* is not available", UserWarning)
+    try:
+        with hearing(warn), _fitting_help() if HELP & set(words) else nullcontext():
+            decorate(_never)()
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise BadInputError(told(error)) from error
+    except UserWarning as error:
+        raise BadInputError(f"hydra.searchpath: {error}") from error
+    return 0
+
+
+@contextmanager
+def _fitting_help() -> Iterator[None]:
+    """Cut what Hydra prints as help, whose lists of options may be of any length."""
+    shown = io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield
+    finally:  # it may leave by an exit of its own
+        for line in shown.getvalue().strip().splitlines():
+            say(fitting(line, shutil.get_terminal_size().columns))
+
+
+def _never(config: object) -> None:
+    """Stand for a job: the sweeper never starts one."""
+
+
+if __name__ == "__main__":
+    main()

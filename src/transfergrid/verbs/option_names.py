@@ -1,0 +1,83 @@
+"""What tables call the options of a group: their names, with what makes each another one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transfergrid.records.factory import Config
+from transfergrid.runs.plan import Option
+
+Choice = tuple[str, tuple[str, ...]]
+"""An option's name and the overrides inside it, as typed."""
+_MOST_PARTS = 6
+"""So many parts of a path at most, less one, tell it from another that ends alike."""
+
+
+def display_name(name: str, config: Config, overrides: Sequence[str], parts: int = 1) -> str:
+    """Return what tables call an option: its name, with the overrides that make it another one.
+
+    `about.named_by` names a key, or several to choose from, whose value says more than the option.
+
+    Args:
+        name: of the option.
+        config: of it, resolved: what an interpolation came to is shown.
+        overrides: as typed.
+        parts: how many of a path's last parts are shown.
+    """
+    about = config.get("about") or {}
+    keys = about.get("named_by") or ()
+    by = next((k for k in ([keys] if isinstance(keys, str) else keys) if config.get(k)), None)
+    if by is not None:
+        name = str(config[by])
+        if by in about.get("paths", ()) or Path(name).is_dir():
+            path = Path(name)
+            name = _ending(str(path if path.is_dir() else path.with_suffix("")), parts)
+    rest = [override.partition(".")[2] for override in overrides]
+    silent = {by, *about.get("descriptive", ())}
+    told = [
+        _brief(text, config, parts)
+        for text in rest
+        if text.partition("=")[0].partition(".")[0] not in silent
+    ]
+    return f"{name}({','.join(told)})" if told else name
+
+
+def _brief(override: str, config: Config, parts: int) -> str:
+    """Return `key=value` with nothing but the last parts of a path, or the name of a class."""
+    key, _, value = override.partition("=")
+    if "${" in value:
+        value = _came_to(config, key.split("."), value)
+    made = re.search(r"_target_:\s*[\w.]*?(\w+)\s*[,}]", value)
+    if made:
+        return f"{key}={made[1]}"
+    return f"{key}={_ending(value, parts)}"
+
+
+def _ending(path: str, parts: int) -> str:
+    return "/".join(path.rstrip("/").split("/")[-parts:])
+
+
+def _came_to(config: Any, path: Sequence[str], typed: str) -> str:
+    """Return the value that stands at a path now, or what was typed where none is kept."""
+    for key in path:
+        config = config.get(key) if isinstance(config, dict) else None
+    return typed if config is None else str(config)
+
+
+def told_apart(options: Sequence[Option], choices: Sequence[Choice]) -> list[Option]:
+    """Return options under names that show as much of their paths as tells them apart."""
+    told = list(options)
+    for parts in range(2, _MOST_PARTS):
+        called = Counter(option.name for option in told)
+        told = [
+            option
+            if called[option.name] == 1
+            else replace(option, name=display_name(name, option.config, overrides, parts))
+            for option, (name, overrides) in zip(told, choices, strict=True)
+        ]
+    return told

@@ -1,0 +1,62 @@
+"""What the verbs of the command line share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import textwrap
+from typing import Any, NoReturn
+
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError
+
+
+class _Allow(argparse.Action):
+    """Takes modules for the user's own as soon as they are read; see `trust`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Allow them."""
+        trust.allow(str(values))
+
+
+def fitting(line: str, width: int) -> str:
+    """Return a line in several where it is too long, the later ones below its second column."""
+    if len(line) <= width:
+        return line
+    columns = re.match(r"\s*(usage: |\S+\s{2,})?", line)
+    hanging = " " * (columns.end() if columns else 0)
+    return textwrap.fill(line, width, subsequent_indent=hanging, break_on_hyphens=False)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the words behind a verb; what it cannot read is bad input like any other.
+
+    Every verb may meet the names of classes that somebody else wrote down, so each takes --allow.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument(
+            "--allow",
+            action=_Allow,
+            default=argparse.SUPPRESS,
+            metavar="MODULE",
+            help="import strategies of your own from this module, where results or a model name "
+            "them; may be repeated",
+        )
+
+    def format_help(self) -> str:
+        """Return the help with no line longer than the terminal, epilogs as written included."""
+        width = shutil.get_terminal_size().columns
+        return "".join(f"{fitting(line, width)}\n" for line in super().format_help().splitlines())
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise BadInputError(f"{message} ({self.prog} --help)")

@@ -1,0 +1,293 @@
+"""From a command line to the closing table: plan the grid, run what is missing, show the gains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+
+from transfergrid.evidence import declarations
+from transfergrid.evidence.declarations import Declaration
+from transfergrid.records import trust
+from transfergrid.records.cell_config import CellConfig, now
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import read_labels, read_seed
+from transfergrid.records.keeping import Keeper
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import complain, say, told_os, warn
+from transfergrid.report import kept, names
+from transfergrid.report.closing import show_grid
+from transfergrid.report.verdict_run import Judged, report_verdicts
+from transfergrid.runs import contamination, forewarnings
+from transfergrid.runs.grid import Planner
+from transfergrid.runs.launching import run_grid, run_here
+from transfergrid.runs.plan import Asked, Plan
+from transfergrid.runs.progress import told_if_slow
+from transfergrid.runs.settings import Settings
+from transfergrid.runs.tuned import check_factors
+from transfergrid.verbs.composing import GROUPS, Composer, Request, read_request
+
+INTERRUPTED = 130
+BASELINES = ("all", "none")
+"""The values of the key `baselines`."""
+
+
+def sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    """Run the grid that was asked for; return the exit code.
+
+    0: every cell is done. 1: cells failed. 2: the request cannot be met. 130: interrupted.
+    """
+    try:
+        return _sweep(arguments, params, config, loader)
+    except BadInputError as error:
+        complain(error)
+        return 2
+    except OSError as error:
+        complain(told_os(error))
+        return 2
+
+
+def _sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    trust.allow(allowed_in(config))
+    settings = settings_of(config)
+    if type(config.debug) is not bool:
+        raise BadInputError(f"debug={config.debug}: give true or false")
+    if not config.results:
+        raise BadInputError("results= names no folder")
+    places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    request = read_request([*places, *arguments], params, defaults_of(config), loader)
+    composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
+    asked = ask(request, composer)
+    declared = declare(config, asked)
+    ledger = Ledger(str(config.results))
+    ledger.check_writable()
+    compared = _compared(config)
+    plan = make_plan(asked, composer, _references(config), compared)
+    for line in forewarnings.lines(plan.cells):
+        say(line, flush=True)
+    cells = [
+        CellConfig(**cell.to_json(), study=settings.study, grid=plan.id) for cell in plan.cells
+    ]
+    done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
+    keeper.begin(done)
+    if config.debug:
+        return _debug(cells, plan, ledger, settings, keeper)
+    left = [cell for cell in cells if cell.id not in done]
+    marked = contamination.marks(cells)
+
+    labels, common = names.of_cells(left)
+
+    def checked(sizes: Mapping[str, int]) -> None:
+        asks = _grid(plan, cells, settings, marked, declared if compared else None)
+        ledger.write_document("grids", asks)
+        _announce(plan, cells, done)
+        for line in (*common, *contamination.warnings(cells, marked)):
+            say(line, flush=True)
+        kept.say(kept.planned(keeper, left, done, sizes))
+
+    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper, labels)
+    try:
+        ledger.compact()
+    except OSError as error:  # it opens more slowly, and that is all
+        warn(f"no index was written: {told_os(error)}")
+    if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
+        left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
+        ids, whole = {cell.id for cell in cells}, not outcome.left
+        verdicts = show_grid(ledger, ids, left_out, whole, compared)
+        if whole and compared:
+            grid = Judged(
+                id=plan.id,
+                study=settings.study,
+                declaration=declared.digest,
+                cells=len(cells),
+                failed=outcome.failed,
+            )
+            report_verdicts(verdicts, settings.tracking, ledger, grid)
+    kept.say(kept.ended(keeper))
+    if outcome.interrupted:
+        cells_left = f"{outcome.left} cell{'s' if outcome.left != 1 else ''} left"
+        say(f"stopped: {cells_left}; the same command goes on from here")
+        return INTERRUPTED
+    return outcome.exit_code
+
+
+def ask(request: Request, composer: Composer) -> Asked:
+    """Compose every option that was asked for.
+
+    Raises:
+        BadInputError: a name, key or value is wrong.
+    """
+    labels = list(dict.fromkeys(read_labels(value) for value in request.labels))
+    seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
+    options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
+    return Asked(
+        sources=options["source"],
+        strategies=options["strategy"],
+        targets=options["target"],
+        trainings=options["training"],
+        labels=labels,
+        seeds=seeds,
+    )
+
+
+def declare(config: DictConfig, asked: Asked) -> Declaration:
+    """Return what this grid declares of its verdicts.
+
+    Raises:
+        BadInputError: a key or value of `verdict` makes no sense.
+    """
+    told = OmegaConf.to_container(config.verdict, resolve=True)
+    assert isinstance(told, dict)
+    for key in told:
+        check_known("key of verdict", str(key), declarations.KEYS)
+    primary = {option.name: option.baselines for option in asked.strategies}
+    try:
+        return Declaration(
+            **{str(key): value for key, value in told.items()},
+            baselines={name: [b.labelled, b.unlabelled] for name, b in sorted(primary.items())},
+            seeds=tuple(sorted(asked.seeds)),
+            sources=tuple(sorted({option.name for option in asked.sources})),
+            strategies=tuple(sorted(primary)),
+            targets=tuple(sorted({option.name for option in asked.targets})),
+            labels=tuple(sorted(map(str, asked.labels))),
+        )
+    except TypeError as error:  # a number that is none
+        raise BadInputError(f"verdict: {error}") from None
+
+
+def make_plan(
+    asked: Asked, composer: Composer, references: Sequence[str], compared: bool = True
+) -> Plan:
+    """Check the parts and plan the grid, with the baselines that it is `compared` with.
+
+    Raises:
+        BadInputError: a part cannot be used, or nothing that was asked is possible.
+    """
+    library: Callable[[str], Any] = lambda name: composer.option("strategy", name)  # noqa: E731
+    planner = Planner(library, references, compared)
+    for training in asked.trainings:
+        build(training.config)
+        check_factors(training, composer.names("strategy"))
+    for target in asked.targets:
+        with told_if_slow(f"reading target {target.name}"):
+            planner.classes(target.config)
+    for source in asked.sources:
+        with told_if_slow(f"checking source {source.name}"):
+            build(source.config).check()
+    return planner.plan(asked)
+
+
+def defaults_of(config: DictConfig) -> dict[str, str]:
+    """Return what each part of a cell is where nothing is asked for, by name."""
+    choices = config.hydra.runtime.choices
+    groups = {group: str(choices.get(group)) for group in GROUPS}  # none where a list was typed
+    return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
+
+
+def settings_of(config: DictConfig) -> Settings:
+    """Return how cells are run, which no identity depends on.
+
+    Raises:
+        BadInputError: a key or value makes no sense.
+    """
+    trainer = _plain(config.trainer)
+    study = config.hydra.runtime.choices.get("study")
+    tracking = _plain(config.tracking)
+    trust.vouch(tracking)
+    build(tracking)  # a wrong key is told now
+    name = None if study in (None, "null") else str(study)
+    return Settings.read(trainer, tracking, name, str(config.keep))
+
+
+def allowed_in(config: DictConfig) -> list[str]:
+    """Return the modules that the user allows, see `trust`.
+
+    Raises:
+        BadInputError: the key `allow` holds something else than names.
+    """
+    told = OmegaConf.to_container(config)["allow"]  # type: ignore[index, call-overload]
+    names = told.split(",") if isinstance(told, str) else told
+    if not isinstance(names, list):
+        raise BadInputError(f"allow={told}: give the names of modules, as in [my_strategies]")
+    return [str(name) for name in names]
+
+
+def _plain(node: Any) -> Config:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    plain.pop("about", None)
+    return plain  # type: ignore[return-value]
+
+
+def _references(config: DictConfig) -> list[str]:
+    names = OmegaConf.to_container(config)["references"]  # type: ignore[index, call-overload]
+    if not isinstance(names, list):
+        raise BadInputError(f"references={names}: give a list, such as [majority] or []")
+    return [str(name) for name in names]
+
+
+def _compared(config: DictConfig) -> bool:
+    if config.baselines not in BASELINES:
+        raise BadInputError(f"baselines={config.baselines}: give {' or '.join(BASELINES)}")
+    return bool(config.baselines == BASELINES[0])
+
+
+def _grid(
+    plan: Plan,
+    cells: Sequence[CellConfig],
+    settings: Settings,
+    marked: Mapping[str, tuple[str, ...]],
+    declared: Declaration | None,
+) -> Config:
+    """Return what the ledger keeps of a request; one without baselines declares nothing."""
+    return {
+        "id": plan.id,
+        "study": settings.study,
+        "asked": now(),
+        "declaration": declared and asdict(declared),
+        "compared": declared is not None,
+        "cells": {
+            cell.id: {
+                "baseline": cell.baseline,
+                "exploratory": cell.exploratory,
+                "contaminated_by": marked.get(cell.id, ()),
+            }
+            for cell in cells
+        },
+        "wanted": sorted(plan.wanted),
+        "left_out": [{"cell": skipped.label, "reason": skipped.reason} for skipped in plan.skipped],
+    }
+
+
+def _announce(plan: Plan, cells: Sequence[CellConfig], done: set[str]) -> None:
+    added, left_out = len(cells) - len(plan.wanted), len(plan.skipped)
+    words = [f"{_counted(len(plan.wanted), 'cell')} asked for"]
+    if added:
+        words.append(f"{added} more to compare with")
+    if left_out:
+        words.append(f"{_counted(left_out, 'combination')} left out")
+    words.append(f"{len(done) or 'none'} done before")
+    say("; ".join(words), flush=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _debug(
+    cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
+) -> int:
+    cell = next(cell for cell in cells if cell.id in plan.wanted)
+    others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"
+    say(f"debug: {cell.label}, alone and in this process{others}", flush=True)
+    run_here(cell, ledger, settings, keeper)
+    show_grid(ledger, {cell.id}, [])
+    return 0

@@ -1,0 +1,131 @@
+"""What is read from source files is what the classes are: every shipped part, by wildcard."""
+
+import inspect
+import re
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from composed import asked, composer, needed
+from transfergrid.records.arguments import allowed_kinds, resolved
+from transfergrid.records.component import Part
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import build, locate
+from transfergrid.records.shipped import HERE, is_part, parameters
+from transfergrid.verbs.cli import conf_dir
+from transfergrid.verbs.refusals import check_config
+
+ROOMS = ("data", "sources", "strategies", "runs/scores")
+MODULES = [
+    ".".join(f.relative_to(HERE.parent).with_suffix("").parts)
+    for room in ROOMS
+    for f in (HERE / room).rglob("[a-z]*.py")
+]
+MODULES += [
+    "transfergrid.records.training",
+    "transfergrid.records.tracking",
+    "transfergrid.records.component",
+]
+CLASSES = [
+    cls
+    for name in sorted(MODULES)
+    for cls in vars(import_module(name)).values()
+    if isinstance(cls, type) and cls.__module__ == name
+]
+PARTS = [cls for cls in CLASSES if issubclass(cls, Part)]
+TARGETS = {
+    t
+    for f in conf_dir().rglob("*.yaml")
+    for t in re.findall(r"_target_: *(transf[\w.]+)", f.read_text())
+}
+
+
+def target(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def test_every_shipped_config_names_a_part():
+    assert len(TARGETS) > 30
+    assert {name for name in TARGETS if not is_part(name)} == set()
+    assert {target(cls) for cls in PARTS} >= TARGETS
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=target)
+def test_a_class_is_known_as_a_part_if_it_is_one(cls):
+    assert is_part(target(cls)) is issubclass(cls, Part)
+
+
+@pytest.mark.parametrize("cls", [c for c in PARTS if target(c) in TARGETS], ids=target)
+def test_arguments_are_those_of_the_constructor(cls):
+    true = inspect.signature(cls).parameters
+    read = parameters(target(cls))
+    assert [*read] == [*true] or {*read} == {*true}
+    for name, known in true.items():
+        assert read[name].required is (known.default is known.empty), name
+        plain = list(allowed_kinds(resolved(cls, known.annotation)))
+        told = list(allowed_kinds(read[name].annotation))
+        assert told == plain or (None in told and None in plain) or told == [None], name
+
+
+def test_of_plain_annotations_none_is_missed():
+    """Numbers and text of shipped strategies are all checked."""
+    names = [name for name in TARGETS if ".strategies." in name]
+    annotations = [p.annotation for name in names for p in parameters(name).values()]
+    assert sum(kind is not Any for kind in annotations) > 20
+
+
+VALUES = (-1, 0, 0.5, 2, True, "abc", None, [1])
+
+
+def refusal(make, config):
+    try:
+        make(config)
+    except BadInputError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", sorted(composer().names("strategy")))
+def test_constructors_refuse_nothing_that_was_not_refused_before_them(name):
+    """And in the same words, for each argument and many a value."""
+    config = composer().option("strategy", name).config
+    for key in config.keys() - {"_target_", "about", "teacher"}:
+        for value in VALUES:
+            changed = {**config, key: value}
+            assert refusal(check_config, changed) == refusal(build, changed), (key, value)
+
+
+@pytest.mark.parametrize("group", ["strategy", "source", "target", "training", "score"])
+def test_every_shipped_config_passes(group):
+    for name in composer().names(group):
+        overrides = tuple(needed(group, name))
+        check_config(composer().option(group, name, overrides).config)
+
+
+def test_what_a_class_would_refuse_is_told_without_torch(tmp_path):
+    script = (
+        "import sys; from transfergrid.verbs.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert not {'torch', 'timm', 'pytorch_lightning'} & {*sys.modules}"
+    )
+    for word, told in (
+        ("strategy.lr_factor=abc", "FullFinetuning takes lr_factor=a number, not 'abc'"),
+        ("strategy.lr_factor=-1", "strategy.lr_factor must be above 0: -1"),
+        ("strategy.schedule=cosin", "did you mean cosine?"),
+    ):
+        command = [sys.executable, "-c", script, word]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_nothing_is_known_of_what_is_elsewhere():
+    assert parameters("os.system") == {}
+    assert parameters("transfergrid.nowhere.X") == {}
+    with pytest.raises(BadInputError, match="abc"):
+        asked("strategy.lr_factor=abc")
+    assert locate("transfergrid.records.training.Training").__name__ == "Training"

@@ -1,0 +1,266 @@
+"""A tracker tells W&B of every run, and never costs a cell."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
+from transfergrid.records.tracking import (
+    RunCard,
+    SafeTracker,
+    WandbTracker,
+    logged_in,
+    tracked,
+    unique,
+)
+from wandb_files import offline_runs
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody is logged in to W&B, and its environment asks for nothing.
+
+    Where its process listens stays: put back later, it could be that of one that has ended.
+    """
+    for key in {key for key in os.environ if key.startswith("WANDB_")} - {"WANDB_SERVICE"}:
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setattr(WandbTracker, "_cut_off", False)
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> RunCard:
+    return RunCard(
+        unique("cell-1"), "a cell", "a group", "adapt", ("a", "b"), {"seed": 3}, tmp_path
+    )
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_summary_is_not_overwritten_by_the_last_row(tmp_path: Path, card: RunCard) -> None:
+    tracker = WandbTracker()
+    with tracked(tracker, card) as summary:
+        tracker.log({"train/loss": 2.0, "examples_seen": 8}, 1)
+        tracker.log({"validation/accuracy": 0.5}, 1)
+        summary["validation/accuracy"] = 0.75  # of the chosen step
+    [run] = offline_runs(tmp_path)
+    assert run.summary["validation/accuracy"] == 0.75
+    row = run.history[0]
+    assert (row["train/loss"], row["validation/accuracy"], row["_step"]) == (2.0, 0.5, 1)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_run_that_raises_is_closed_as_failed_and_the_next_is_its_own(
+    tmp_path: Path, card: RunCard
+) -> None:
+    tracker = WandbTracker()
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), tracked(tracker, replace(card, id=unique("cell-1"))):
+            raise error
+    after = RunCard(unique("cell-2"), "next", "g", "adapt", ("x" * 200, "x" * 200), {"seed": 4})
+    with tracked(WandbTracker(folder=str(tmp_path)), after) as summary:
+        summary["test/accuracy"] = 1.0
+    runs = offline_runs(tmp_path)
+    last = next(run for run in runs if run.id == after.id)
+    assert last.config["seed"] == 4
+    assert [len(tag) for tag in last.tags] == [64]
+    assert sorted(run.exit_code for run in runs) == [0, 1, 1]
+
+
+@pytest.mark.usefixtures("outside")
+def test_hooks_of_the_process_stay_as_they_were_and_later_runs_are_cheap(card: RunCard) -> None:
+    hooks = sys.exit, sys.excepthook
+    with tracked(WandbTracker(), card):
+        pass
+    assert (sys.exit, sys.excepthook) == hooks
+    started = time.perf_counter()
+    for _ in range(5):
+        with tracked(WandbTracker(), replace(card, id=unique("cell-1"))):
+            pass
+    assert (time.perf_counter() - started) / 5 < 0.2
+
+
+def break_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+
+
+def break_init(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    def init(**_: Any) -> None:
+        raise RuntimeError("no start\ntoday")
+
+    monkeypatch.setattr(wandb, "init", init)
+
+
+def break_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("died midway")
+
+    run = SimpleNamespace(log=fail, finish=fail, summary={})
+    monkeypatch.setattr(wandb, "init", lambda **_: run)
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("breakage", [break_import, break_init, break_log])
+def test_broken_wandb_costs_no_cell_and_one_line(
+    breakage: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    breakage(monkeypatch)
+    ledger = Ledger(tmp_path)
+    record = run_tiny_cell(ledger, WandbTracker())
+    assert ledger.read(record.id).score is not None
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("transfergrid: warning: scratch digits labels=2 seed=0")
+
+
+def run_tiny_cell(ledger: Ledger, tracker: Any, training: Any = None) -> Record:
+    from hydra import compose, initialize_config_dir  # composes a cell as the command does
+    from omegaconf import OmegaConf
+
+    from transfergrid.records.cell_config import CellConfig
+    from transfergrid.runs.cell import run_cell
+    from transfergrid.runs.fitting import Machine
+    from transfergrid.verbs.cli import conf_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose("config", ["strategy=scratch", "training.steps=3"])
+    plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+    digests = dict.fromkeys(("source", "strategy", "target", "training"), "0" * 16)
+    names = {"source": None, "strategy": "scratch", "target": "digits", "architecture": None}
+    parts = {key: plain[key] for key in ("source", "strategy", "target", "training")}
+    parts["training"] |= training or {}
+    cell = CellConfig(id="0" * 16, parts=digests, names=names, labels=2, seed=0, **parts)
+    return run_cell(cell, ledger, Machine(accelerator="cpu"), tracker)
+
+
+class Remembers:
+    """A tracker that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+
+    def start(self, card: RunCard) -> None:
+        self.told.append(("start", card))
+
+    def log(self, values: Any, step: int) -> None:
+        self.told.append(("log", step))
+
+    def finish(self, summary: Any, failed: bool = False) -> None:
+        self.told.append(("finish", failed))
+
+
+def test_a_cell_that_fails_closes_its_run_and_gets_a_new_id_next_time(tmp_path: Path) -> None:
+    tracker = Remembers()
+    for _ in range(2):
+        with pytest.raises(FloatingPointError):
+            run_tiny_cell(Ledger(tmp_path), tracker, {"lr": 1e30, "optimizer": "sgd"})
+    assert [what for what, _ in tracker.told].count("finish") == 2
+    assert all(value for what, value in tracker.told if what == "finish")
+    first, second = (card for what, card in tracker.told if what == "start")
+    assert first.id != second.id
+    assert first.group == second.group
+
+
+def test_trouble_in_one_run_leaves_the_next_alone(
+    card: RunCard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = Remembers()
+    tracker = SafeTracker(inner)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("once")
+
+    inner.log = fail  # type: ignore[method-assign]
+    with tracked(tracker, card):
+        tracker.log({}, 1)
+        tracker.log({}, 2)
+    del inner.log  # type: ignore[method-assign]
+    with tracked(tracker, card):
+        tracker.log({}, 3)
+    assert [what for what, _ in inner.told] == ["start", "finish", "start", "log", "finish"]
+    assert capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_server_that_does_not_answer_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    card: RunCard,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("transfergrid.records.tracking.START_SECONDS", 1)
+    import wandb
+
+    wandb.teardown()  # so that it reads its environment anew
+    with tracked(WandbTracker(), card) as summary:
+        summary["kept"] = 1
+    after = RunCard(unique("cell-2"), "next", "g", "adapt", (), {}, tmp_path)
+    started = time.perf_counter()
+    with tracked(WandbTracker(), after):
+        pass
+    assert time.perf_counter() - started < 0.5
+    wandb.teardown()
+    kept, last = offline_runs(tmp_path)
+    assert (kept.id.startswith(card.id), kept.summary["kept"], last.id) == (True, 1, after.id)
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if line] == said[:1]
+    assert "wandb sync" in said[0]
+
+
+@pytest.mark.usefixtures("outside")
+def test_logged_in_means_a_key_in_the_environment_or_in_netrc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert not logged_in("https://wandb.example")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine wandb.example login user password none\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert logged_in("https://wandb.example")
+    assert not logged_in("https://other.example")
+    monkeypatch.setenv("WANDB_API_KEY", "none")
+    assert logged_in("https://other.example")
+
+
+@pytest.mark.usefixtures("outside")
+def test_disabled_writes_nothing_and_needs_no_wandb(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, card: RunCard
+) -> None:
+    break_import(monkeypatch)
+    with tracked(WandbTracker(mode="disabled"), card) as summary:
+        summary["x"] = 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_mode_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInputError, match="offline"):
+        WandbTracker(mode="offlin")
+
+
+def test_configs_hold_exactly_the_arguments() -> None:
+    from omegaconf import OmegaConf
+
+    from transfergrid.verbs.cli import conf_dir
+
+    shipped = OmegaConf.to_container(OmegaConf.load(conf_dir() / "tracking" / "wandb.yaml"))
+    assert isinstance(shipped, dict)
+    shipped.pop("about")
+    assert shipped == config_of(WandbTracker())

@@ -1,0 +1,273 @@
+"""Workers fail, die and are interrupted; the grid goes on, or ends cleanly and is resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pretend_grid
+from composed import planned
+from pretend_grid import cell
+from transfergrid.records.cell_config import CellConfig, different_parts
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.launching import run_here
+from transfergrid.runs.settings import Settings
+
+HERE = Path(__file__).parent
+
+
+def tries(folder, number):
+    return (folder / "tries" / f"{number:016x}").read_text().split()
+
+
+def done(folder):
+    return sorted(
+        int(p.parent.name, 16) for p in (folder / "results").glob("cells/*/*/record.json")
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    return tmp_path / "results"
+
+
+# Failing and dying ------------------------------------------------------------------------------
+
+
+def test_a_failing_cell_stops_no_other(tmp_path, results, capsys):
+    outcome = pretend_grid.run(results, [cell(i, "fail" if i == 1 else "work") for i in range(6)])
+    assert (outcome.done, outcome.failed, outcome.left, outcome.exit_code) == (5, 1, 0, 1)
+    assert done(tmp_path) == [0, 2, 3, 4, 5]
+    (failure,) = Ledger(results).failures()
+    assert failure.reason == "ValueError: it was asked to"
+    log = results / "attempts" / failure.id / "1" / "log.txt"
+    assert log.read_text() == "what it said before\n"
+    assert (
+        "fail x t, labels=1, seed=1: failed: ValueError: it was asked to" in capsys.readouterr().out
+    )
+
+
+def test_each_failing_cell_of_a_worker_keeps_its_own_log_and_no_more(results):
+    outcome = pretend_grid.run(results, [cell(i, "fail") for i in range(3)], workers=1)
+    assert outcome.failed == 3
+    logs = [path.read_bytes() for path in results.glob("attempts/*/1/log.txt")]
+    assert logs == [b"what it said before\n"] * 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_loses_its_cell_alone(tmp_path, results, workers):
+    cells = [cell(i, "die" if i in (1, 3) else "work") for i in range(6)]
+    outcome = pretend_grid.run(results, cells, workers=workers)
+    assert (outcome.done, outcome.failed, outcome.left) == (4, 2, 0)
+    assert done(tmp_path) == [0, 2, 4, 5]
+    for failure in Ledger(results).failures():
+        assert failure.reason == "its worker process ended with SIGKILL (out of memory?)"
+        assert "last words" in (results / "attempts" / failure.id / "1" / "log.txt").read_text()
+    processes = {pid for i in range(6) for pid in tries(tmp_path, i)}
+    assert len(processes) >= 3, "dead workers are replaced"
+
+
+def test_an_idle_worker_that_is_killed_costs_no_cell(tmp_path, results, monkeypatch):
+    from transfergrid.runs.launching import Pool
+
+    real = Pool.run
+
+    def run(self, cells):
+        self.workers[0].process.kill()
+        self.workers[0].process.wait()
+        real(self, cells)
+
+    monkeypatch.setattr(Pool, "run", run)
+    outcome = pretend_grid.run(results, [cell(i) for i in range(3)], workers=1)
+    assert (outcome.done, outcome.failed) == (3, 0)
+
+
+def test_the_same_command_again_runs_what_is_missing(tmp_path, results):
+    cells = [cell(0), cell(1, "fail once"), cell(2, "fail")]
+    assert pretend_grid.run(results, cells).failed == 2
+    again = pretend_grid.run(results, cells)
+    assert (again.done, again.failed) == (1, 1)
+    assert [len(tries(tmp_path, i)) for i in range(3)] == [1, 2, 2]
+    assert done(tmp_path) == [0, 1]
+    assert pretend_grid.run(results, cells[:2]).exit_code == 0
+
+
+def test_baselines_end_before_the_others_begin(tmp_path, results, capsys):
+    cells = [cell(i) for i in range(6)]
+    pretend_grid.run(results, cells, first=[cells[4].id, cells[5].id])
+    lines = capsys.readouterr().out.splitlines()
+    order = [line.split("seed=")[1][0] for line in lines if line.startswith("[")]
+    assert sorted(order[:2]) == ["4", "5"]
+
+
+# Before the first cell --------------------------------------------------------------------------
+
+
+def test_what_a_worker_cannot_build_is_refused_before_anything_is_kept(tmp_path, results):
+    cells = [cell(0), cell(1, "odd", wrong="weights do not fit")]
+    with pytest.raises(BadInputError, match="weights do not fit"):
+        pretend_grid.run(results, cells)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_cannot_start_is_told_in_one_line(results):
+    command = (sys.executable, "-c", "raise SystemExit('no torch here')")
+    with pytest.raises(BadInputError, match="no worker process can be started: no torch here"):
+        pretend_grid.run(results, [cell(0)], command=command)
+
+
+def test_every_strategy_and_source_is_checked_once():
+    cells = [CellConfig(**c.to_json()) for c in planned("seed=range(9)", "labels=1,2").cells]
+    chosen = different_parts(cells)
+    assert len(chosen) <= 3
+    for part in ("strategy", "source"):
+        assert {c.parts[part] for c in chosen} == {c.parts[part] for c in cells}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("workers", 0),
+        ("workers", "many"),
+        ("threads", True),
+        ("loader_workers", -1),
+        ("deterministic", "often"),
+        ("progress", "dots"),
+        ("accelerator", "abacus"),
+        ("wrokers", 1),
+    ],
+)
+def test_how_to_run_is_checked(key, value):
+    with pytest.raises(BadInputError, match=key):
+        Settings.read({**pretend_grid.TRAINER, key: value}, {}, None)
+
+
+def test_workers_share_the_gpus_and_a_cpu_worker_sees_none(monkeypatch):
+    from transfergrid.runs.launching import Pool
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    trainer = {**pretend_grid.TRAINER, "workers": "auto", "accelerator": "auto"}
+    pool = Pool(Ledger("x"), Settings.read(trainer, {}, None))
+    assert pool.settings.workers == 2
+    seen = [pool._environment(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)]
+    assert seen == ["4", "6", "4"]
+    cpu = Pool(Ledger("x"), Settings.read({**trainer, "accelerator": "cpu"}, {}, None))
+    assert cpu._environment(0)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_cleanly(tmp_path, results):
+    command = [sys.executable, str(HERE / "pretend_grid.py"), str(results)]
+    grid = subprocess.Popen(
+        [*command, "work", "sleep", "sleep", "work"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(
+        lambda: (tmp_path / "tries").exists() and len(list((tmp_path / "tries").iterdir())) == 3
+    )
+    workers = {int(pid) for i in range(3) for pid in tries(tmp_path, i)}
+    os.killpg(grid.pid, signal.SIGINT)  # as a terminal does
+    out, err = grid.communicate(timeout=60)  # a busy machine takes its time
+    assert grid.returncode == 130, err
+    assert "Traceback" not in err
+    assert "interrupted=True" in out
+    assert done(tmp_path) == [0]
+    assert not list((results / "tmp").iterdir())
+    wait_for(lambda: not any(alive(pid) for pid in workers))
+    assert not list((results / "attempts").glob("*")), "an interrupted cell has not failed"
+
+
+def wait_for(what, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# Real workers -----------------------------------------------------------------------------------
+
+SMALL = [
+    "source.domain.per_class=3",
+    "source.domain.test_per_class=2",
+    "source.training.steps=2",
+    "training.steps=2",
+    "labels=2",
+]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Two processes that ask for the same source at the same moment, each for its own cell."""
+    folder = tmp_path_factory.mktemp("real")
+    cells = [CellConfig(**c.to_json()) for c in planned(*SMALL, "seed=0,1").cells]
+    tuned = [c for c in cells if c.names["strategy"] == "full_finetuning"]
+    for i, chosen in enumerate(tuned):
+        order = {"cell": vars(chosen), "results": str(folder / "results")}
+        (folder / f"{i}.json").write_text(json.dumps(order))
+    command = [sys.executable, "-m", "transfergrid.runs.worker"]
+    both = [
+        subprocess.Popen([*command, f"{i}.json"], cwd=folder, stdout=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    return folder, tuned, [process.communicate(timeout=200)[0] for process in both]
+
+
+def test_a_worker_runs_a_cell_from_a_file(real):
+    folder, cells, told = real
+    for chosen, line in zip(cells, told, strict=True):
+        record = Ledger(folder / "results").read(chosen.id)
+        assert line == f"{chosen.id} {chosen.label}: accuracy {record.score}\n"
+
+
+def test_two_processes_train_a_source_once(real):
+    folder, cells, _ = real
+    ledger = Ledger(folder / "results")
+    seconds = sorted(ledger.read(c.id).cost.seconds.source for c in cells)
+    cards = list((folder / "results" / "sources").glob("*/card.json"))
+    assert len(cards) == 1
+    trained = json.loads(cards[0].read_text())["seconds"]
+    fingerprints = {ledger.read(c.id).source["fingerprint"] for c in cells}
+    assert len(fingerprints) == 1
+    assert seconds[-1] >= 0.5 * trained
+    assert not list(cards[0].parent.glob("*.tmp"))
+
+
+def test_a_file_that_holds_no_cell(tmp_path, capsys):
+    from transfergrid.runs.worker import main
+
+    (tmp_path / "cell.json").write_text("{}")
+    assert main([str(tmp_path / "cell.json")]) == 2
+    assert main([str(tmp_path / "none.json")]) == 2
+    assert capsys.readouterr().err.count("holds no cell") == 2
+
+
+def test_debugging_raises_as_it_is(tmp_path, monkeypatch):
+    chosen = CellConfig(**planned(*SMALL).cells[0].to_json())
+
+    def broken(*_):
+        raise ZeroDivisionError("in the middle")
+
+    monkeypatch.setattr("transfergrid.runs.cell.learn", broken)
+    settings = Settings.read(pretend_grid.TRAINER, {}, None)
+    with pytest.raises(ZeroDivisionError, match="in the middle"):
+        run_here(chosen, Ledger(tmp_path), settings)
+    assert not list((tmp_path / "cells").glob("*")) if (tmp_path / "cells").exists() else True

@@ -1,0 +1,85 @@
+"""Sources trained here: apart from the target's seed blocks, honest placebos, found by content."""
+
+import pytest
+import torch
+
+from transfergrid.data.glyphs import Glyphs
+from transfergrid.data.noise import Noise
+from transfergrid.records import identity
+from transfergrid.records.seeds import stream_seed
+from transfergrid.records.tracking import NoTracker
+from transfergrid.records.training import Training
+from transfergrid.runs import pretraining
+from transfergrid.runs.cost import Stopwatch
+from transfergrid.runs.fitting import Fit, Machine
+from transfergrid.sources.timm import TimmArchitecture
+from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.strategies.baselines.scratch import Scratch
+
+NETWORK = TimmArchitecture("test_resnet", size=16, options={"in_chans": 1})
+SHORT = Training(steps=2, validations=1)
+GLYPHS = Glyphs(characters="0123", per_class=10, test_per_class=2)
+
+
+@pytest.fixture
+def maker(tmp_path):
+    return pretraining.SourceMaker(tmp_path, Machine("cpu"), NoTracker(), Stopwatch())
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """The arguments of every training, none of which takes place."""
+    seen = []
+
+    def pretended(strategy, data, seed, *_):
+        seen.append((strategy, data, seed))
+        strategy.eval()
+        return Fit()
+
+    monkeypatch.setattr(pretraining, "fit", pretended)
+    return seen
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_source_shares_neither_start_nor_head_with_the_seed_block_of_its_number(
+    maker, fits, seed
+):
+    state = maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT), seed)
+    torch.manual_seed(stream_seed(seed, "backbone"))
+    block = NETWORK.build()
+    arm = Scratch()
+    arm.attach(block, GLYPHS.classes, SHORT, seed)
+    weights = [n for n, v in block.state_dict().items() if v.is_floating_point() and v.ndim > 1]
+    assert all(not torch.equal(state[n], block.state_dict()[n]) for n in weights)
+    ((strategy, _, used),) = fits
+    assert not torch.equal(strategy.head.weight, arm.head.weight)
+    assert used != seed
+
+
+def test_what_teaches_nothing_is_not_chosen_by_its_validation(maker, fits):
+    noise = Noise(n_classes=4, per_class=10, test_per_class=2)
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT), 0)
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT, shuffle_labels=True), 0)
+    maker.trained(TrainedHere(NETWORK, noise, SHORT), 0)
+    learned, shuffled, noisy = (data.validation for _, data, _ in fits)
+    assert learned is not None
+    assert shuffled is None
+    assert noisy is None
+
+
+def test_shuffled_labels_are_the_same_ones_in_another_order(maker, fits):
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT), 0)
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT, shuffle_labels=True), 0)
+    (_, true, _), (_, shuffled, _) = fits
+    assert sorted(true.train.labels) == sorted(shuffled.train.labels)
+    assert (true.train.labels != shuffled.train.labels).any()
+
+
+def test_a_source_is_trained_once_and_again_under_another_protocol(maker, fits, monkeypatch):
+    source = TrainedHere(NETWORK, GLYPHS, SHORT)
+    for _ in range(2):
+        maker.trained(source, 0)
+    assert len(fits) == 1
+    monkeypatch.setattr(pretraining, "PROTOCOL", identity.PROTOCOL + 1)
+    maker.trained(source, 0)
+    assert len(fits) == 2

@@ -1,0 +1,67 @@
+"""A cell in a file: an order or a record; what is edited in it is another cell."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from composed import planned
+from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Machine, Status
+from transfergrid.runs import worker
+from transfergrid.runs.checking import check_parts
+from transfergrid.runs.worker import cell_in
+
+
+@pytest.fixture(scope="module")
+def cells():
+    made = planned("strategy=full_finetuning,domain_adversarial", "labels=0,2")
+    return [CellConfig(**cell.to_json()) for cell in made.cells]
+
+
+def test_an_order_and_a_record_hold_the_same_cell(cells):
+    for cell in cells:
+        record = identified(cell, Status.FAILED, reason="power")
+        assert cell_in({"cell": asdict(cell)}) == cell
+        found = cell_in(json.loads(record.to_json()))
+        assert (found.id, found.parts, found.plain) == (cell.id, cell.parts, cell.plain)
+        assert found.baseline == cell.baseline
+
+
+def test_an_edited_file_is_another_cell(cells):
+    order = {"cell": json.loads(json.dumps(asdict(cells[0])))}
+    order["cell"]["strategy"]["lr_factor"] = 0.123
+    edited = cell_in(order)
+    assert edited.id != cells[0].id
+    assert edited.parts["strategy"] != cells[0].parts["strategy"]
+
+
+def test_a_yaml_that_plans_something_else_than_the_class_runs_is_refused(cells):
+    told = json.loads(json.dumps(asdict(cells[0])))
+    told["strategy"]["about"]["needs"]["unlabelled"] = True
+    with pytest.raises(BadInputError, match="its YAML differ in needs"):
+        check_parts(CellConfig(**told))
+
+
+def test_a_student_for_other_inputs_than_its_teachers_is_refused():
+    student = "{_target_: transfergrid.sources.timm.TimmArchitecture, model: test_resnet, size: 8}"
+    made = planned("strategy=distillation", f"strategy.student={student}", "labels=2")
+    (cell,) = [c for c in made.cells if c.id in made.wanted]
+    with pytest.raises(BadInputError, match="must take the same inputs"):
+        check_parts(CellConfig(**cell.to_json()))
+
+
+def test_a_failed_record_runs_again_in_its_own_ledger(cells, tmp_path, monkeypatch):
+    obeyed = []
+    monkeypatch.setattr(worker, "obey", lambda order: obeyed.append(order) or pytest.fail("ran"))
+    record = identified(cells[0], Status.FAILED, reason="power")
+    record = replace(record, machine=Machine(device="a chip", threads=4))
+    folder = Ledger(tmp_path / "mine").fail(record, "the log")
+    with pytest.raises(pytest.fail.Exception):
+        worker.run_file(str(folder / "record.json"))
+    (order,) = obeyed
+    assert order.keys() == {"cell", "results"}
+    assert order["results"] == str(tmp_path / "mine")
+    assert order["cell"]["id"] == cells[0].id
