@@ -68,8 +68,9 @@ def strategies() -> dict[str, str]:
     found = {}
     for file in sorted((HERE / "strategies").glob("*/[a-z]*.py")):
         module = f"{OURS}.strategies.{file.parent.name}.{file.stem}"
-        targets = [f"{module}.{name}" for name in _module(module)[0]]
-        found |= {file.stem: target for target in targets if name_of(target) == file.stem}
+        for target in (f"{module}.{name}" for name in _module(module)[0]):
+            if name_of(target) == file.stem:
+                found[file.stem] = target
     return found
 
 
