@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.seeds import generator, stream_seed
-from transfergrid.sources.backbone import Inputs, Preprocess
 
 AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
 CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch

@@ -9,17 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
-
-Raw: TypeAlias = Sequence[Any] | NDArray[Any]
-"""One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
 
 PART_BYTES = 16 * 2**20
 """Decoded pixels that are held at once; as real numbers they take four times as much."""

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies import Copies
-from transfergrid.data.domain import Examples, LoadedDomain, Raw
+from transfergrid.data.domain import Examples, LoadedDomain
+from transfergrid.data.inputs import Raw
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.fingerprints import cache_folder, replace_text

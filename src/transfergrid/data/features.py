@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from transfergrid.data.domain import Raw
+from transfergrid.data.inputs import Raw
 from transfergrid.records.component import Part
 
 LARGEST_SIDE = 4096

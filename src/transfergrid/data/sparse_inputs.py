@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from transfergrid.sources.backbone import Inputs
+from transfergrid.data.inputs import Inputs
 
 
 def padded(matrix: Any) -> dict[str, Tensor]:

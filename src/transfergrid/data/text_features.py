@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from transfergrid.data.domain import Raw
+from transfergrid.data.inputs import Raw
 from transfergrid.records.component import Part
 
 WORD = r"(?u)\b\w+\b|[^\w\s]"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.batches import View
+from transfergrid.data.inputs import Preprocess
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell_config import CellConfig, now
@@ -34,7 +35,7 @@ from transfergrid.runs.models import save_model
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup
-from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 
 LARGEST_TRAIN_SCORE = 2000

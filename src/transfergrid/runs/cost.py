@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from transfergrid.sources.backbone import Inputs
+from transfergrid.data.inputs import Inputs
 
 
 class Stopwatch:

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from transfergrid.data.batches import CellData, Prepared, View
 from transfergrid.data.budgets import Draw, draw
-from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw, Reading
+from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
+from transfergrid.data.inputs import Inputs, Preprocess, Raw
 from transfergrid.data.sparse_inputs import padded
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import Labels, architecture_of
 from transfergrid.records.needs import Needs
 from transfergrid.records.seeds import stream_seed
-from transfergrid.sources.backbone import Backbone, Inputs, Preprocess
+from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Maker, Source
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from transfergrid.data.batches import Prepared, View
 from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Preprocess
 from transfergrid.data.text import TextExamples
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
@@ -33,7 +34,7 @@ from transfergrid.records.training import Training
 from transfergrid.runs.materials import PlainFeatures
 from transfergrid.runs.stages import Setup
 from transfergrid.sources import weights
-from transfergrid.sources.backbone import Architecture, Preprocess
+from transfergrid.sources.backbone import Architecture
 from transfergrid.strategies.base import Strategy
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from transfergrid.data.batches import CellData
 from transfergrid.data.budgets import Draw
+from transfergrid.data.inputs import Preprocess
 from transfergrid.runs.materials import OpenDomain
-from transfergrid.sources.backbone import Backbone, Preprocess
+from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 
 

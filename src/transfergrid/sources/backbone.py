@@ -8,18 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.source import Architecture as Architecture
 
-if TYPE_CHECKING:
-    from transfergrid.data.domain import Raw
-
-Inputs: TypeAlias = Tensor | dict[str, Tensor]
 Granularity: TypeAlias = Literal["fine", "coarse"]
 _ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)
 """What networks raise on inputs that they were not made for, beside what says so."""
@@ -32,16 +29,6 @@ class Block:
     name: str
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
-
-
-class Preprocess(Protocol):
-    """Makes a backbone's inputs out of raw examples, in two steps."""
-
-    def prepare(self, raw: Raw) -> Inputs:
-        """Return what can be kept: the same for an example every time it is asked for."""
-
-    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
-        """Return the backbone's inputs: augmented (never without `rng`), then normalised."""
 
 
 class Backbone(nn.Module, ABC):

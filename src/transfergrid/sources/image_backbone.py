@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.inputs import Inputs
 from transfergrid.sources import cutting
-from transfergrid.sources.backbone import Backbone, Block, Granularity, Inputs
+from transfergrid.sources.backbone import Backbone, Block, Granularity
 from transfergrid.sources.images import ImagePreprocess
 
 

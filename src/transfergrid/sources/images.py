@@ -16,8 +16,7 @@ from transfergrid.records.training import AUGMENTATIONS
 from transfergrid.sources.augmenting import LUMA, lightly_augmented, strongly_augmented
 
 if TYPE_CHECKING:
-    from transfergrid.data.domain import Raw
-    from transfergrid.sources.backbone import Inputs
+    from transfergrid.data.inputs import Inputs, Raw
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 

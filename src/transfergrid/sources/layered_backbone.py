@@ -9,16 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources import layers
-from transfergrid.sources.backbone import (
-    Backbone,
-    Block,
-    Granularity,
-    Inputs,
-    Preprocess,
-    evaluating,
-)
+from transfergrid.sources.backbone import Backbone, Block, Granularity, evaluating
 
 
 class LayeredBackbone(Backbone):

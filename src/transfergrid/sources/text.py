@@ -16,8 +16,7 @@ from torch import Tensor
 from transfergrid.records.errors import BadInputError, check_known
 
 if TYPE_CHECKING:
-    from transfergrid.data.domain import Raw
-    from transfergrid.sources.backbone import Inputs
+    from transfergrid.data.inputs import Inputs, Raw
 
 WORD_DROPOUT = {"none": 0.0, "light": 0.1, "strong": 0.25}
 """Augmentation to the chance of each word to be left out."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import digest
 from transfergrid.sources import model_folder, transformers_models
-from transfergrid.sources.backbone import Inputs, evaluating
+from transfergrid.sources.backbone import evaluating
 from transfergrid.sources.layered_backbone import LayeredBackbone
 from transfergrid.sources.text import MOST_WORDS, TextPreprocess
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import digest
 from transfergrid.sources import image_processors, model_folder, transformers_models
-from transfergrid.sources.backbone import Inputs
 from transfergrid.sources.image_backbone import for_channels
 from transfergrid.sources.image_processors import Reading, Size, pair_of
 from transfergrid.sources.images import ImagePreprocess

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch, CellData, Labelled
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.needs import Baselines, Needs, describe
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES, Training
-from transfergrid.sources.backbone import Backbone, Inputs
+from transfergrid.sources.backbone import Backbone
 
 
 @dataclass

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.domain import Domain, Examples, LoadedDomain, Raw
+from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import check_known
 from transfergrid.records.seeds import generator
-from transfergrid.sources.backbone import Backbone, Block, Granularity, Inputs
+from transfergrid.sources.backbone import Backbone, Block, Granularity
 from transfergrid.sources.source import Architecture, Maker, Source
 
 SIDE = 8

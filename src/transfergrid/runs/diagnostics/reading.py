@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from transfergrid.data.batches import View, byte_size, prepared, take
 from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.findings import Statistics
 from transfergrid.records.seeds import generator
 from transfergrid.runs.cost import as_precise
-from transfergrid.sources.backbone import Backbone, Block, Inputs, Preprocess, evaluating
+from transfergrid.sources.backbone import Backbone, Block, evaluating
 
 Indices = NDArray[np.int64]
 Pooled = NDArray[np.float64]

@@ -12,6 +12,7 @@ import torch
 
 from transfergrid.data.batches import prepared
 from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import Labels
 from transfergrid.records.needs import Needs
@@ -24,7 +25,7 @@ from transfergrid.runs.materials import OpenDomain, start_backbone
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.scores import posteriors
 from transfergrid.runs.scores.base import Features, Floats, Ints
-from transfergrid.sources.backbone import Backbone, Inputs, evaluating
+from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.sources.source import Source
 
 CAP = 2000

@@ -10,9 +10,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from transfergrid.data.batches import CellData
+from transfergrid.data.inputs import Inputs
 from transfergrid.data.sparse_inputs import linear, matrix_of
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.sources.backbone import Inputs
 from transfergrid.strategies.base import ParamGroup, Strategy
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from transfergrid.data.batches import CellData, size_of
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.sources.backbone import Inputs
 from transfergrid.strategies.base import ParamGroup, Strategy
 
 

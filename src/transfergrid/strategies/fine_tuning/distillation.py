@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch, CellData
+from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.sources.backbone import Architecture, Inputs
+from transfergrid.sources.backbone import Architecture
 from transfergrid.strategies.base import Strategy
 
 

@@ -1,0 +1,31 @@
+"""What goes into a network, and who makes it: raw examples, the inputs, the preprocessing.
+
+Torch is named here and not imported: a plan is made without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Raw: TypeAlias = Sequence[Any] | NDArray[Any]
+"""One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
+
+Inputs: TypeAlias = "Tensor | dict[str, Tensor]"
+"""A batch for a network: images (batch, C, H, W), or named tensors of one length each."""
+
+
+class Preprocess(Protocol):
+    """Makes a backbone's inputs out of raw examples, in two steps."""
+
+    def prepare(self, raw: Raw) -> Inputs:
+        """Return what can be kept: the same for an example every time it is asked for."""
+
+    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
+        """Return the backbone's inputs: augmented (never without `rng`), then normalised."""
