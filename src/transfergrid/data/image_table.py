@@ -17,9 +17,9 @@ from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.table_paths import Places
 from transfergrid.data.table_rows import Input, Row, Rows
-from transfergrid.data.tables import Table
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing
+from transfergrid.records.tables import Table
 
 
 class Image(NamedTuple):

@@ -40,10 +40,10 @@ from transfergrid.data.table_rows import (
     whole_column,
     with_groups_named_once,
 )
-from transfergrid.data.tables import Table, read_table
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing, file_facts
+from transfergrid.records.tables import Table, read_table
 
 READING = 3
 """Raised whenever the same table may come to other rows, splits, classes or order than before: what

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfergrid.data.folder_layout import TEST, TRAIN, VALIDATION, check_test_split
-from transfergrid.data.tables import is_table
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.fingerprints import existing
 from transfergrid.records.spellings import near
+from transfergrid.records.tables import is_table
 
 CLASS_NAMES = "classes.json"
 """A file beside a folder's tables that names the labels 0, 1, ..."""

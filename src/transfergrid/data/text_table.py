@@ -13,9 +13,9 @@ from transfergrid.data.content_splits import NAMED
 from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_rows import Input, Row
-from transfergrid.data.tables import Table
 from transfergrid.data.text import TextExamples
 from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.tables import Table
 
 EMPTY = ("refuse", "drop")
 

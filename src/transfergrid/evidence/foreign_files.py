@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.data import tables
-from transfergrid.data.tables import Table
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns
+from transfergrid.records import tables
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.tables import Table
 
 STANDARD_INPUT = "-"
 BETWEEN = " / "

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from transfergrid.data.tables import Table
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns, Wide
 from transfergrid.evidence.foreign_files import BETWEEN
 from transfergrid.evidence.foreign_values import is_missing
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.tables import Table
 
 NO_TARGET = frozenset(
     {

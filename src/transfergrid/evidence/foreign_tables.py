@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.data.tables import Table
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns
 from transfergrid.evidence.foreign_shapes import in_long_format
 from transfergrid.evidence.foreign_values import (
@@ -18,6 +17,7 @@ from transfergrid.evidence.foreign_values import (
 )
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.record import Labels
+from transfergrid.records.tables import Table
 from transfergrid.records.whole import whole_number
 
 WAYS_OUT = {

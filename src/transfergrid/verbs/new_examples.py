@@ -16,13 +16,13 @@ from transfergrid.data.content_splits import named
 from transfergrid.data.domain import Examples
 from transfergrid.data.image_files import FileExamples
 from transfergrid.data.image_kinds import is_junk, sorted_by_kind
-from transfergrid.data.table_formats import Advice
-from transfergrid.data.tables import is_table, read_table
 from transfergrid.data.text import TextExamples
 from transfergrid.data.text_table import check_none_empty, text_inputs
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import visible_files
 from transfergrid.records.printing import say
+from transfergrid.records.table_formats import Advice
+from transfergrid.records.tables import is_table, read_table
 
 CHUNK = 4096
 """Examples that are held at once; a multiple of the batches that cells are scored in."""

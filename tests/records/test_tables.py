@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from transfergrid.data.table_formats import csv_columns, json_columns
-from transfergrid.data.tables import read_table
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.table_formats import csv_columns, json_columns
+from transfergrid.records.tables import read_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 

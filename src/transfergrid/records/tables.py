@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfergrid.data.table_formats import (
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.table_formats import (
     TARGET,
     Advice,
     Columns,
@@ -16,7 +17,6 @@ from transfergrid.data.table_formats import (
     json_columns,
     parquet_columns,
 )
-from transfergrid.records.errors import BadInputError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson", ".json", ".parquet")
