@@ -7,15 +7,18 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
-from transfergrid.data import metrics
+from transfergrid.data.regression import Regression
+from transfergrid.data.task import Classification
 from transfergrid.evidence.intervals import (
     ItemVariances,
     over_blocks,
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
-from transfergrid.evidence.scoring import KNOWN, RESAMPLED, SHARES, item_variances, value_of
+from transfergrid.evidence.scoring import KNOWN, RESAMPLED, item_variances, tells, value_of
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import CLASSES, METRICS, NUMBERS, SHARES, metrics_of
 
 
 def random_predictions(seed, items=120, classes=4, decimals=8, labels=None):
@@ -28,6 +31,20 @@ def random_predictions(seed, items=120, classes=4, decimals=8, labels=None):
     return Predictions(probabilities.astype(np.float32), labels)
 
 
+def random_numbers(seed, items=120, outputs=1, labels=None):
+    """Return numbers that know a little, far from zero."""
+    rng = np.random.default_rng(seed)
+    labels = rng.normal(1e4, 2, (items, outputs)).astype(np.float32) if labels is None else labels
+    return Predictions((labels + rng.normal(0.5, 1, labels.shape)).astype(np.float32), labels)
+
+
+def random_of(name, seed, items=120, labels=None, **told):
+    """Return predictions that a metric is of."""
+    if METRICS[name].task == NUMBERS:
+        return random_numbers(seed, items, labels=labels)
+    return random_predictions(seed, items, labels=labels, **told)
+
+
 def weighted(name, said, weights):
     return RESAMPLED[name](said, np.asarray(weights, dtype=np.float32))
 
@@ -37,10 +54,12 @@ def plain(name, said):
 
 
 def by_record(name, said):
-    return metrics.scores(torch.tensor(said.probabilities), torch.tensor(said.labels))[name]
+    names = tuple(map(str, range(said.probabilities.shape[1])))
+    task = Regression(names) if said.of_numbers else Classification(names)
+    return task.scores(torch.tensor(said.probabilities), torch.tensor(said.labels))[name]
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", metrics_of(CLASSES))
 @pytest.mark.parametrize(("classes", "decimals"), [(2, 8), (4, 8), (4, 1), (10, 2)])
 def test_scores_are_those_of_the_records(name, classes, decimals):
     for seed in range(5):
@@ -49,7 +68,40 @@ def test_scores_are_those_of_the_records(name, classes, decimals):
         assert value_of(name, said) == pytest.approx(by_record(name, said), abs=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", metrics_of(NUMBERS))
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scores_of_numbers_are_those_of_the_records(name, outputs):
+    for seed in range(5):
+        said = random_numbers(seed, outputs=outputs)
+        assert value_of(name, said) == pytest.approx(by_record(name, said), rel=1e-6)
+    constant = random_numbers(0, labels=np.full((9, outputs), 0.1, dtype=np.float32))
+    assert (value_of(name, constant) is None) == (by_record(name, constant) is None)
+
+
+def test_errors_of_numbers_by_hand():
+    """Errors 1, 0, -1, -2 of labels whose squared distances to their mean of 3 sum to 14."""
+    labels = np.array([1, 2, 3, 6], dtype=np.float32)
+    said = Predictions(np.array([[2], [2], [2], [4]], dtype=np.float32), labels)
+    assert value_of("mse", said) == 6 / 4
+    assert value_of("mae", said) == 4 / 4
+    assert value_of("r2", said) == pytest.approx(1 - 6 / 14)
+    twice_the_last = weighted("r2", said, [[1], [1], [1], [2]])  # mean 3.6, squares 4 more
+    assert twice_the_last == pytest.approx(1 - 10 / (1 + 4 + 9 + 36 + 36 - 5 * 3.6**2))
+    for ndim in (1, 2):  # one number a label, or a column of one
+        assert value_of("mse", said._replace(labels=labels.reshape(-1, *[1] * (ndim - 1)))) == 1.5
+
+
+def test_metrics_of_classes_are_not_asked_of_numbers():
+    numbers, classes = random_numbers(0), random_predictions(0)
+    assert tells("mae", numbers)
+    assert not tells("mae", classes)
+    assert not tells("accuracy", numbers)
+    for name, said in (("mae", classes), ("accuracy", numbers), ("auroc", numbers)):
+        with pytest.raises(BadInputError, match=f"{name} is not of what was predicted"):
+            value_of(name, said)
+
+
+@pytest.mark.parametrize("name", metrics_of(CLASSES))
 @pytest.mark.parametrize("absent", [(0,), (2, 3), (0, 1, 3, 4), (0, 1, 2, 3)])
 def test_scores_are_those_of_the_records_where_classes_are_absent(name, absent):
     """Absent from the test set, though not from what is predicted; of one class nothing ranks."""
@@ -63,7 +115,7 @@ def test_scores_are_those_of_the_records_where_classes_are_absent(name, absent):
 
 
 def test_every_metric_of_a_record_is_known_here():
-    assert set(metrics.METRICS) == KNOWN
+    assert set(METRICS) == KNOWN
 
 
 def test_a_perfect_classifier_has_an_auroc_of_one_whatever_classes_are_absent():
@@ -98,7 +150,7 @@ def test_auroc_is_scikit_learns_and_needs_two_classes():
 
 @pytest.mark.parametrize("name", RESAMPLED)
 def test_a_weight_is_a_repetition(name):
-    said = random_predictions(2)
+    said = random_of(name, 2)
     weights = np.random.default_rng(0).integers(0, 3, size=(len(said.labels), 3))
     scores = weighted(name, said, weights)
     for column, found in zip(weights.T, scores, strict=True):
@@ -107,7 +159,7 @@ def test_a_weight_is_a_repetition(name):
 
 
 def test_every_metric_of_a_record_is_known_to_be_a_share_or_not():
-    assert {name for name, metric in metrics.METRICS.items() if metric.is_share} == SHARES
+    assert {name for name, metric in METRICS.items() if metric.is_share} == SHARES
 
 
 @pytest.mark.parametrize("name", RESAMPLED)
@@ -115,8 +167,8 @@ def test_the_items_variance_is_what_new_test_sets_show(name):
     """Two fixed arms, 400 fresh test sets: the variance of their gain, found from one set alone."""
 
     def arms(seed):
-        strong, labels = random_predictions(seed, 300), random_predictions(seed, 300).labels
-        return strong, random_predictions(seed + 10**6, 300, decimals=2, labels=labels)
+        strong, labels = random_of(name, seed, 300), random_of(name, seed, 300).labels
+        return strong, random_of(name, seed + 10**6, 300, decimals=2, labels=labels)
 
     gains = [plain(name, a) - plain(name, b) for a, b in map(arms, range(400))]
     told = np.mean([item_variances([arms(seed)], name).of_mean for seed in range(10)])
@@ -144,8 +196,8 @@ def test_of_a_large_test_set_a_part_is_resampled_and_scaled():
 
 @pytest.mark.parametrize("name", RESAMPLED)
 def test_a_row_of_five_blocks_takes_no_time(name):
-    labels = np.random.default_rng(0).integers(0, 10, 800)
-    said = [random_predictions(s, 800, 10, labels=labels) for s in range(10)]
+    labels = random_of(name, 0, 800, classes=10).labels
+    said = [random_of(name, s, 800, labels, classes=10) for s in range(10)]
     pairs = list(zip(said[:5], said[5:], strict=True))
     item_variances(pairs, name)
     spent = []

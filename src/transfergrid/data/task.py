@@ -1,27 +1,52 @@
-"""What is predicted of an input: its loss, head, decoding and label checks, in one object."""
+"""What is predicted of an input: its head, loss, decoding and scores, in one object.
+
+No strategy and no driver asks which kind of task it has: whatever depends on the kind is here.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
+from torchmetrics.functional import classification as tm
 from typing_extensions import override
+
+from transfergrid.records.errors import check_known
+from transfergrid.records.metrics import CLASSES, METRICS, metrics_of
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Of what is predicted (n, outputs) and labels (n, ...), one number; NaN where it is undefined."""
 
 
 class Task(ABC):
     """What every labelled stream brings along: the target's, and a source domain's own.
 
-    No strategy and no driver asks which kind it is: whatever depends on the kind is here.
+    What is predicted comes in two forms: *outputs* of a head, on which losses are computed, and
+    what `decode` makes of them, which scores are computed of and records keep.
     """
 
     kind: ClassVar[str]
+    """As in `records.metrics`."""
 
     @property
     @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What is predicted, in the order of the outputs: classes, or columns of numbers."""
+
+    @property
     def outputs(self) -> int:
         """Width of the head: how many numbers are predicted of an input."""
+        return len(self.names)
+
+    def fitted(self, labels: Tensor) -> Self:
+        """Return the task with what its head and loss take from training labels (n, ...)."""
+        return self
 
     def head(self, dim: int) -> nn.Module:
         """Return a new head on features (batch, dim); its weights are the caller's to seed."""
@@ -41,22 +66,77 @@ class Task(ABC):
     def decode(self, outputs: Tensor) -> Tensor:
         """Return what is predicted, (batch, outputs): probabilities, or values."""
 
+    @abstractmethod
+    def criterion(self, predicted: Tensor, labels: Tensor) -> float:
+        """Return the loss of what was decoded, in the unit of `loss`."""
+
+    @property
+    @abstractmethod
+    def _scores(self) -> dict[str, Score]:
+        """Each of the kind's metrics."""
+
+    @abstractmethod
+    def constant(self, labels: Tensor) -> Tensor:
+        """Return what says the same of every example, and errs least on these (n, outputs)."""
+
+    @abstractmethod
+    def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
+        """Is the same predicted for every example, or as good as the same?"""
+
+    @abstractmethod
+    def underfit(self, predicted: Tensor, labels: Tensor) -> bool:
+        """Is a model not halfway, on its own training examples, from `constant` to perfect?"""
+
+    # What is the same for all ------------------------------------------------------------------
+
+    def score(self, metric: str, predicted: Tensor, labels: Tensor) -> float:
+        """Return one metric in its own unit, shares from 0 to 1; NaN where it is not defined.
+
+        `evidence.scoring` computes the same of a resample.
+
+        Raises:
+            BadInputError: the task has no such metric.
+        """
+        check_known(f"metric of {self.kind}", metric, metrics_of(self.kind))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # classes without examples
+            value = self._scores[metric](predicted, labels)
+        return float(value.clamp(0, 1) if METRICS[metric].is_share else value)
+
+    def scores(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
+        """Return every metric; None where it is not defined."""
+        found = {name: self.score(name, predicted, labels) for name in metrics_of(self.kind)}
+        return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+    def floor(self, labels: Tensor) -> dict[str, float | None]:
+        """Return what saying the same of every example scores at best, by metric."""
+        return self.scores(self.constant(labels), labels)
+
+
+def better(metric: str, one: float, other: float) -> bool:
+    """Is `one` strictly the better value? NaN is never better."""
+    if math.isnan(one):
+        return False
+    if math.isnan(other):
+        return True
+    return one > other if METRICS[metric].higher_is_better else one < other
+
 
 @dataclass(frozen=True)
 class Classification(Task):
     """One of several classes: cross-entropy over logits, probabilities by softmax.
 
     Attributes:
-        classes: names in label order.
+        classes: names in label order; labels are indices of them, (n,) int64.
     """
 
     classes: tuple[str, ...]
-    kind: ClassVar[str] = "classification"
+    kind: ClassVar[str] = CLASSES
 
     @property
     @override
-    def outputs(self) -> int:
-        return len(self.classes)
+    def names(self) -> tuple[str, ...]:
+        return self.classes
 
     @override
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -65,3 +145,48 @@ class Classification(Task):
     @override
     def decode(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1)
+
+    @override
+    def criterion(self, predicted: Tensor, labels: Tensor) -> float:
+        return self.score("loss", predicted, labels)
+
+    @property
+    @override
+    def _scores(self) -> dict[str, Score]:
+        """Classes that do not occur are left out of means over classes."""
+        n = self.outputs
+        return {
+            "accuracy": lambda p, y: tm.multiclass_accuracy(p, y, n, average="micro"),
+            "macro_f1": lambda p, y: tm.multiclass_f1_score(p, y, n, average="macro"),
+            "auroc": _auroc,
+            "ece": lambda p, y: tm.multiclass_calibration_error(p, y, n, n_bins=15),
+            "loss": lambda p, y: nn.functional.nll_loss(p.clamp_min(1e-12).log(), y),
+        }
+
+    @override
+    def constant(self, labels: Tensor) -> Tensor:
+        counts = labels.bincount(minlength=self.outputs)
+        return (counts / counts.sum()).expand(len(labels), -1)
+
+    @override
+    def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
+        """Is one class predicted for every example?"""
+        return bool(len(set(predicted.argmax(dim=1).tolist())) == 1)
+
+    @override
+    def underfit(self, predicted: Tensor, labels: Tensor) -> bool:
+        accuracy = self.score("accuracy", predicted, labels)
+        majority = labels.bincount().max().item() / len(labels)
+        return accuracy < 0.5 * (1.0 + majority)
+
+
+def _auroc(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return the area of each class against the rest, averaged over those that have one.
+
+    A class that is absent, or has nothing beside it, has none: torchmetrics would count it as 0.
+    NaN where no class has one.
+    """
+    classes = probabilities.shape[1]
+    areas = tm.multiclass_auroc(probabilities, labels, classes, average="none")
+    counts = labels.bincount(minlength=classes)
+    return torch.as_tensor(areas)[(counts > 0) & (counts < len(labels))].mean()

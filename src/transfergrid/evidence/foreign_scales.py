@@ -12,8 +12,8 @@ from statistics import median
 
 from transfergrid.evidence.foreign_columns import PERCENT, PLAIN, SHARE, TableColumns
 from transfergrid.evidence.foreign_tables import Run
-from transfergrid.evidence.scoring import SHARES
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import SHARES
 
 LOW, HIGH = 1.0, 5.0
 """An arm that lies wholly up to the one is on another scale than one wholly from the other on, or

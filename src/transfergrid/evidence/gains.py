@@ -20,15 +20,15 @@ from transfergrid.evidence.intervals import (
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import (
     BY_ITEM,
+    ERRORS,
     KNOWN,
-    LOSS,
-    SHARES,
-    item_losses,
+    errors_by_item,
     item_variances,
     value_of,
 )
 from transfergrid.records.arrays import packed, unpacked
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import SHARES
 from transfergrid.records.record import Metric, Reference
 
 
@@ -139,9 +139,9 @@ def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Esti
     if read is None or metric.name not in KNOWN:
         return over_blocks(gains)
     try:
-        if metric.name in (BY_ITEM, LOSS):
+        if metric.name == BY_ITEM or metric.name in ERRORS:
             by_item = _gains_by_item(pairs, read)
-            if by_item is None or (metric.name == LOSS and not _are_recorded(pairs, read)):
+            if by_item is None or (metric.name in ERRORS and not _are_recorded(pairs, read)):
                 return over_blocks(gains)
             return over_blocks_and_clusters(by_item, clusters(read, pairs[0][0].id))
         return _resampled(gains, pairs, read)
@@ -197,10 +197,10 @@ def _gains_by_item(
     base = [right(read, other.id) for _, other in pairs]
     if not shared_items([*arm, *base]):
         return None
-    scale = oriented(pairs[0][0].metric)
-    if pairs[0][0].metric.name == LOSS:
-        losses = [[item_losses(read(cell.id)) for cell in pair] for pair in pairs]
-        return scale * np.stack([one - other for one, other in losses])
+    metric, scale = pairs[0][0].metric.name, oriented(pairs[0][0].metric)
+    if metric in ERRORS:
+        errors = [[errors_by_item(metric, read(cell.id)) for cell in pair] for pair in pairs]
+        return scale * np.stack([one - other for one, other in errors])
     differences = unpacked(arm).astype(np.int8) - unpacked(base)
     return scale * differences.astype(np.float64)
 

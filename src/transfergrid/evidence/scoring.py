@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.intervals import ItemVariances
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 
 Weights = NDArray[np.float32]
 """(items, resamples): how often each resample holds each item."""
@@ -63,35 +65,96 @@ def ece(said: Predictions, weights: Weights) -> NDArray[np.float64]:
     return np.asarray(np.abs(gaps).sum(axis=0) / weights.sum(axis=0, dtype=np.float64))
 
 
+def r2(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the explained share of variance (resamples,), the mean over outputs.
+
+    NaN for a resample in which the labels of an output are all alike.
+    """
+    labels, weights = _rows(said.labels), weights.astype(np.float64)
+    items = weights.sum(axis=0)
+    labels = labels - labels.mean(axis=0)  # what large numbers have in common loses digits
+    squares = (_rows(said.values) - _rows(said.labels)) ** 2
+    found = []
+    for column in range(labels.shape[1]):
+        own = labels[:, column]
+        means = (own @ weights) / items
+        there = (own**2) @ weights - items * means**2
+        alike = there <= ALIKE * (own**2).sum()
+        part = _ratio(squares[:, column] @ weights, np.where(alike, 0, there))
+        found.append(1 - part)
+    return np.asarray(np.mean(found, axis=0))
+
+
+ALIKE = 1e-12
+"""Share of all items' squared distances that a resample's must exceed to be any."""
+
+
+def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+
+
 def item_losses(said: Predictions) -> NDArray[np.float64]:
     """Return the cross-entropy of each item (n,) in nats."""
     true = said.probabilities[np.arange(len(said.labels)), said.labels]
     return -np.log(np.maximum(true.astype(np.float64), LEAST))
 
 
-RESAMPLED: dict[str, Weighted] = {"macro_f1": macro_f1, "auroc": auroc, "ece": ece}
+def squared_errors(said: Predictions) -> NDArray[np.float64]:
+    """Return the squared error of each item (n,), the mean over outputs."""
+    return np.asarray(((_rows(said.values) - _rows(said.labels)) ** 2).mean(axis=1))
+
+
+def absolute_errors(said: Predictions) -> NDArray[np.float64]:
+    """Return the absolute error of each item (n,), the mean over outputs."""
+    return np.asarray(np.abs(_rows(said.values) - _rows(said.labels)).mean(axis=1))
+
+
+RESAMPLED: dict[str, Weighted] = {"macro_f1": macro_f1, "auroc": auroc, "ece": ece, "r2": r2}
 """Metrics that are no mean over items."""
 BY_ITEM = "accuracy"
 """The metric that is one, of items that are right or wrong."""
-LOSS = "loss"
-"""The other one that is."""
-SHARES = frozenset({BY_ITEM, *RESAMPLED})
-"""Metrics from 0 to 1, shown in per cent."""
-KNOWN = SHARES | {LOSS}
+ERRORS: dict[str, Callable[[Predictions], NDArray[np.float64]]] = {
+    "loss": item_losses,
+    "mse": squared_errors,
+    "mae": absolute_errors,
+}
+"""The others that are."""
+KNOWN = frozenset({BY_ITEM, *RESAMPLED, *ERRORS})
 """Metrics that predictions tell."""
 LEAST = 1e-12
 """A probability is not taken to be less: the loss of one item is at most 27.6 nats."""
+
+
+def tells(metric: str, said: Predictions) -> bool:
+    """Return whether a metric is of what these predictions say: classes, or numbers."""
+    return metric in KNOWN and is_of_numbers(metric) == said.of_numbers
+
+
+def check_tells(metric: str, said: Predictions) -> None:
+    """Raise `BadInputError` unless a metric is of what these predictions say."""
+    if not tells(metric, said):
+        raise BadInputError(f"{metric} is not of what was predicted")
+
+
+def errors_by_item(metric: str, said: Predictions) -> NDArray[np.float64]:
+    """Return the error of each item (n,) by one of `ERRORS`; raises as `value_of` does."""
+    check_tells(metric, said)
+    return ERRORS[metric](said)
 
 
 def value_of(metric: str, said: Predictions) -> float | None:
     """Return one of `KNOWN` metrics, in its own unit; None where it is not defined.
 
     The same as a record's, which are computed with torch.
+
+    Raises:
+        BadInputError: it is of classes, and numbers were predicted, or the other way round.
     """
+    if metric in ERRORS:
+        return float(errors_by_item(metric, said).mean())
+    check_tells(metric, said)
     if metric == BY_ITEM:
         return float(said.correct().mean())
-    if metric == LOSS:
-        return float(item_losses(said).mean())
     once = np.ones((len(said.labels), 1), dtype=np.float32)
     value = float(RESAMPLED[metric](said, once)[0])
     return value if np.isfinite(value) else None

@@ -15,11 +15,16 @@ from transfergrid.records.errors import BadInputError
 
 PREDICTIONS = {
     "probabilities": "(n, classes) float32, in the order of `data.classes`; rows sum to 1",
-    "labels": "(n,) int64, the true classes, in the order of the test split",
+    "values": "(n, outputs) float32, in the order of `data.outputs`; of a target of numbers, which "
+    "has no probabilities",
+    "labels": "(n,) int64, the true classes, in the order of the test split; of numbers (n,) or "
+    "(n, outputs) float32, the true ones",
     "groups": "(n,) text, the group of each example; absent where the target has none",
     "clusters": "(n,) int32, equal for examples that depend on each other; absent where groups, if "
     "there are any, stand for it",
 }
+WITH_EITHER = PREDICTIONS.keys() - {"probabilities", "values"}
+"""What there may be beside what is predicted, be it probabilities or values."""
 CURVES = {
     "train_step": "(t,) batches seen",
     "train_loss": "(t,) training loss at these steps",
@@ -34,9 +39,9 @@ class Predictions(NamedTuple):
     """What a cell said of each test example, in the order of the target's test split."""
 
     probabilities: NDArray[np.float32]
-    """(n, classes); each row sums to 1."""
-    labels: NDArray[np.int64]
-    """(n,), the true classes."""
+    """(n, classes); each row sums to 1. Of numbers these are `values`."""
+    labels: NDArray[Any]
+    """(n,) int64, the true classes. Of numbers (n,) or (n, outputs) float32, the true ones."""
     groups: NDArray[np.str_] | None = None
     """(n,), the group (hospital, domain, patient) of each example, where there are groups."""
     clusters: NDArray[Any] | None = None
@@ -49,21 +54,40 @@ class Predictions(NamedTuple):
         Raises:
             ValueError: the shapes do not fit together.
         """
-        probabilities = np.asarray(self.probabilities, dtype=np.float32)
-        labels = np.asarray(self.labels, dtype=np.int64)
-        if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
-            raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape}")
+        said = np.asarray(self.probabilities, dtype=np.float32)
+        labels = np.asarray(self.labels, dtype=np.float32 if self.of_numbers else np.int64)
+        one, each = said.shape[:1], said.shape
+        if said.ndim != 2 or labels.shape not in ((one, each) if self.of_numbers else (one,)):
+            raise ValueError(f"{self._said} {said.shape} and labels {labels.shape}")
+        if self.of_numbers and labels.shape == one and each[1] != 1:
+            raise ValueError(f"{self._said} {said.shape} and labels {labels.shape}")
         groups = None if self.groups is None else np.asarray(self.groups, dtype=np.str_)
-        if groups is not None and groups.shape != labels.shape:
+        if groups is not None and groups.shape != one:
             raise ValueError(f"groups {groups.shape} for labels {labels.shape}")
         clusters = None if self.clusters is None else _codes(self.clusters)
-        if clusters is not None and clusters.shape != labels.shape:
+        if clusters is not None and clusters.shape != one:
             raise ValueError(f"clusters {clusters.shape} for labels {labels.shape}")
-        return Predictions(probabilities, labels, groups, clusters)
+        return Predictions(said, labels, groups, clusters)
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether numbers are predicted, and not classes: their labels are no indices."""
+        return bool(np.asarray(self.labels).dtype.kind == "f")
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """What is predicted (n, outputs), where that is numbers."""
+        return self.probabilities
+
+    @property
+    def _said(self) -> str:
+        return "values" if self.of_numbers else "probabilities"
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what there is, by name."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        told = self._asdict()
+        told = {self._said: told.pop("probabilities"), **told}
+        return {name: value for name, value in told.items() if value is not None}
 
     def correct(self) -> NDArray[np.bool_]:
         """Return, for each test example, whether its most probable class is the true one."""
@@ -95,11 +119,12 @@ SLACK = 0.02
 """By how much the probabilities of an example may miss a sum of 1, as in half precision."""
 
 
-def _check_values(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+def _check_values(said: Predictions) -> None:
     """Raise `ValueError` unless these are probabilities of known classes, of one example or more.
 
     NaN fails every comparison, and so it does each of these.
     """
+    probabilities, labels = said.probabilities, said.labels
     n, classes = probabilities.shape
     if not n or not classes:
         raise ValueError(f"probabilities {probabilities.shape}: there are no examples")
@@ -111,6 +136,15 @@ def _check_values(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
         raise ValueError(f"labels {labels.min()} to {labels.max()} for {classes} classes")
 
 
+def _check_numbers(said: Predictions) -> None:
+    """Raise `ValueError` unless these are finite numbers, of one example or more."""
+    for name, values in (("values", said.values), ("labels", said.labels)):
+        if not values.size:
+            raise ValueError(f"{name} {values.shape}: there are no examples")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} are not finite throughout")
+
+
 def predictions(path: Path) -> Predictions:
     """Read what a cell said of each test example.
 
@@ -119,16 +153,17 @@ def predictions(path: Path) -> Predictions:
         BadInputError: the file is damaged, or holds something else.
     """
     kept = _load(path)
-    if not {"probabilities", "labels"} <= kept.keys() <= PREDICTIONS.keys():
-        raise BadInputError(f"it holds {', '.join(kept)}, not probabilities and labels")
-    if kept["probabilities"].dtype.kind != "f" or kept["labels"].dtype.kind not in "iu":
-        raise BadInputError("probabilities or labels are no numbers")
+    name, others = ("values", "f") if "values" in kept else ("probabilities", "iu")
+    if not {name, "labels"} <= kept.keys() <= {name, *WITH_EITHER}:
+        raise BadInputError(f"it holds {', '.join(kept)}, not {name} and labels")
+    if kept[name].dtype.kind != "f" or kept["labels"].dtype.kind not in others:
+        raise BadInputError(f"{name} or labels are no numbers")
     if "groups" in kept and kept["groups"].dtype.kind != "U":
         raise BadInputError("groups are no texts")
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found below
-            found = Predictions(**kept).checked()
-            _check_values(found.probabilities, found.labels)
+            found = Predictions(kept.pop(name), **kept).checked()
+            (_check_numbers if found.of_numbers else _check_values)(found)
     except ValueError as error:
         raise BadInputError(str(error)) from None
     return found
@@ -169,6 +204,7 @@ class Packed(NamedTuple):
     """The items that a cell got right, a bit each."""
 
     bits: bytes
+    """Empty where numbers were predicted."""
     n: int
     items: str
     """Stands for the test items: equal for cells that were tested on the same ones."""
@@ -182,20 +218,26 @@ class Packed(NamedTuple):
 
 
 def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
-    """Return 1 for each item (cells, n) that was right, else 0, of cells with the same items."""
+    """Return 1 for each item (cells, n) that was right, else 0, of cells with the same items.
+
+    Raises:
+        BadInputError: numbers were predicted, of which none is right or wrong.
+    """
+    if not all(cell.bits for cell in cells):
+        raise BadInputError("numbers were predicted: no item is right or wrong")
     bits = np.frombuffer(b"".join(cell.bits for cell in cells), dtype=np.uint8)
     return np.unpackbits(bits.reshape(len(cells), -1), axis=1, count=cells[0].n)
 
 
 def packed(said: Predictions) -> Packed:
-    """Return in bits which items were right."""
-    bits = np.packbits(said.correct()).tobytes()
+    """Return in bits which items were right; of numbers, which are more or less so, none."""
+    bits = b"" if said.of_numbers else np.packbits(said.correct()).tobytes()
     return Packed(bits, len(said.labels), items_of(said), clusters_of(said))
 
 
 def items_of(said: Predictions) -> str:
-    """Return 16 hex digits that stand for the test items, by their classes in order."""
-    labels = np.ascontiguousarray(said.labels, dtype=np.int64)
+    """Return 16 hex digits that stand for the test items, by their labels in order."""
+    labels = np.ascontiguousarray(said.labels, dtype=np.float32 if said.of_numbers else np.int64)
     return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 

@@ -20,8 +20,9 @@ from transfergrid.records import contents
 from transfergrid.records.arrays import Packed
 from transfergrid.records.border import Reader, is_time
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import SHARES, is_of_numbers
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
-from transfergrid.records.record import SHARES, Record
+from transfergrid.records.record import Record
 
 Warn = Callable[[Path, object], None]
 
@@ -149,9 +150,16 @@ def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
             if metric in SHARES and score is not None and not 0 <= score <= 1:
                 raise BadInputError(f"column score: {metric} must be from 0 to 1: {score:g}")
     if "right" in values:
-        for bits, n, items in zip(values["right"], values["items_n"], values["items"], strict=True):
-            if bits is not None and (not n or not items or len(bits) != (n + 7) // 8):
+        metrics = values.get("metric", ["mae"] * len(values["right"]))
+        rows = zip(values["right"], values["items_n"], values["items"], metrics, strict=True)
+        for bits, n, items, metric in rows:
+            if bits is not None and (not n or not items or not _is_packed(bits, n, metric)):
                 raise BadInputError(f"column items_n: {n} test items in {len(bits)} bytes")
+
+
+def _is_packed(bits: bytes, n: int, metric: str) -> bool:
+    """Return whether this may be a bit an item; of numbers there are none."""
+    return len(bits) == (n + 7) // 8 or (not bits and is_of_numbers(metric))
 
 
 def columns(row: Indexed) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from transfergrid.records import arrays, contents, folders, index, printing
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record, Status, from_json, is_newer
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
@@ -314,9 +315,12 @@ class Ledger:
             said = self.predictions(record.id)
         except BadInputError:
             return None
-        if record.data.test in (0, len(said.labels)):
+        if record.data.test not in (0, len(said.labels)):
+            told = f"of {len(said.labels)} examples, and the cell was tested on {record.data.test}"
+        elif said.of_numbers != is_of_numbers(record.metric.name):
+            told = f"{'numbers' if said.of_numbers else 'classes'}, and the metric is not of these"
+        else:
             return arrays.packed(said)
-        told = f"of {len(said.labels)} examples, and the cell was tested on {record.data.test}"
         self.leave_out(self.folder(record.id) / "predictions.npz", told)
         return None
 

@@ -21,6 +21,7 @@ from transfergrid.records.arrays import CURVES, PREDICTIONS
 from transfergrid.records.border import Reader, is_time
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
+from transfergrid.records.metrics import SHARES
 
 SCHEMA = 1
 Labels = int | Literal["all"]
@@ -73,10 +74,6 @@ class Metric:
 
     name: Annotated[str, "a key of `scores.test`"] = "accuracy"
     higher_is_better: Annotated[bool, "false for losses and calibration errors"] = True
-
-
-SHARES = frozenset({"accuracy", "macro_f1", "auroc", "ece"})
-"""Scores that lie between 0 and 1."""
 
 
 Score = dict[str, float | None]

@@ -1,0 +1,154 @@
+"""Numbers as what is predicted of an input: one, or several, with their squared error as loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.task import Score, Task
+from transfergrid.records.metrics import NUMBERS
+
+COLLAPSED = 0.01
+"""Spread of the predictions, in that of the labels, below which they are one and the same."""
+UNDERFIT = 0.5
+"""Share of the training labels' variance that is explained at least."""
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """One or several numbers: the mean squared error of standardised labels is minimised.
+
+    The labels' means and standard deviations are those of a cell's own training labels, and of no
+    others. They are buffers of the head, so predictions are in the labels' own unit, and what is
+    kept of a trained strategy knows them. So a learning rate means the same whatever the unit.
+
+    Attributes:
+        columns: what the numbers are called; labels are (n,) or (n, len(columns)) float32.
+        means: what the labels are centred by; zeros before `fitted`.
+        scales: what they are divided by; ones before `fitted`.
+    """
+
+    columns: tuple[str, ...]
+    means: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    kind: ClassVar[str] = NUMBERS
+
+    @property
+    @override
+    def names(self) -> tuple[str, ...]:
+        return self.columns
+
+    @override
+    def fitted(self, labels: Tensor) -> Regression:
+        """Return the task with the means and standard deviations of these labels.
+
+        A column of one value alone, as a single label is, is centred and left as wide as it is.
+        """
+        rows = _as_rows(labels)
+        deviations = rows.std(dim=0, correction=0).tolist()
+        scales = tuple(deviation or 1.0 for deviation in deviations)
+        return replace(self, means=tuple(rows.mean(dim=0).tolist()), scales=scales)
+
+    @override
+    def head(self, dim: int) -> ScaledLinear:
+        return ScaledLinear(dim, self._means, self._scales)
+
+    @property
+    def _means(self) -> tuple[float, ...]:
+        return self.means or (0.0,) * self.outputs
+
+    @property
+    def _scales(self) -> tuple[float, ...]:
+        return self.scales or (1.0,) * self.outputs
+
+    @override
+    def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        errors = (outputs - labels.reshape(outputs.shape)) / outputs.new_tensor(self._scales)
+        return errors.square().mean()
+
+    @override
+    def decode(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    @override
+    def criterion(self, predicted: Tensor, labels: Tensor) -> float:
+        return float(self.loss(predicted, labels))
+
+    @property
+    @override
+    def _scores(self) -> dict[str, Score]:
+        return {"mse": _mse, "mae": _mae, "r2": _r2}
+
+    @override
+    def constant(self, labels: Tensor) -> Tensor:
+        rows = _as_rows(labels)
+        return rows.mean(dim=0).expand(rows.shape)
+
+    @override
+    def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
+        """Do predictions spread less than a hundredth as far as labels do, in every column?"""
+        spread, wanted = (_as_rows(part).std(dim=0, correction=0) for part in (predicted, labels))
+        return bool((spread <= COLLAPSED * wanted).all())
+
+    @override
+    def underfit(self, predicted: Tensor, labels: Tensor) -> bool:
+        """Is less than half of the labels' variance explained? Never of labels without any."""
+        return self.score("r2", predicted, labels) < UNDERFIT
+
+
+class ScaledLinear(nn.Linear):
+    """A linear layer whose outputs are brought into the labels' unit: scale (W x + b) + mean.
+
+    Args:
+        dim: width of the features.
+        means: added to each output.
+        scales: which each output is multiplied by.
+    """
+
+    means: Tensor
+    scales: Tensor
+
+    def __init__(self, dim: int, means: Sequence[float], scales: Sequence[float]) -> None:
+        super().__init__(dim, len(means))
+        self.register_buffer("means", torch.tensor(means))
+        self.register_buffer("scales", torch.tensor(scales))
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * self.scales + self.means
+
+
+def _as_rows(labels: Tensor) -> Tensor:
+    """Return labels (n, outputs) in double precision: squares of large numbers lose digits."""
+    return labels.reshape(len(labels), -1).double()
+
+
+def _errors(predicted: Tensor, labels: Tensor) -> Tensor:
+    return _as_rows(predicted) - _as_rows(labels)
+
+
+def _mse(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean squared error, the mean over outputs."""
+    return _errors(predicted, labels).square().mean()
+
+
+def _mae(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean absolute error, the mean over outputs."""
+    return _errors(predicted, labels).abs().mean()
+
+
+def _r2(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Return the coefficient of determination, the mean over outputs, each weighing the same.
+
+    NaN where the labels of an output are all alike: nothing is there to explain.
+    """
+    rows = _as_rows(labels)
+    left, there = _errors(predicted, labels).square().sum(dim=0), rows.var(dim=0, correction=0)
+    alike = rows.amax(dim=0) == rows.amin(dim=0)
+    explained = 1 - left / (len(rows) * there)
+    return torch.where(alike, torch.nan, explained).mean()

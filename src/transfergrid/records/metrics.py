@@ -1,0 +1,55 @@
+"""What there is to score by: of which kind of task each metric is, and which way it goes.
+
+The one list that the tasks, which compute them with torch, and the evidence, which computes them
+again of resampled test sets without it, both go by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CLASSES, NUMBERS = "classification", "regression"
+"""Kinds of task: one of several classes, or one or several numbers."""
+
+
+@dataclass(frozen=True)
+class MetricKind:
+    """What is known of a metric by its name alone."""
+
+    task: str
+    """Kind of task that it scores."""
+    higher_is_better: bool = True
+    is_share: bool = True
+    """Whether it lies from 0 to 1, and is shown in per cent."""
+    decides: bool = True
+    """Whether a target may be judged by it."""
+
+
+METRICS = {
+    "accuracy": MetricKind(CLASSES),
+    "macro_f1": MetricKind(CLASSES),
+    "auroc": MetricKind(CLASSES),
+    "ece": MetricKind(CLASSES, higher_is_better=False),
+    "loss": MetricKind(CLASSES, higher_is_better=False, is_share=False, decides=False),
+    "mse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
+    "mae": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
+    "r2": MetricKind(NUMBERS, is_share=False),
+}
+
+SHARES = frozenset(name for name, metric in METRICS.items() if metric.is_share)
+"""Metrics that lie from 0 to 1."""
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """Return the names of a kind of task's metrics."""
+    return tuple(name for name, metric in METRICS.items() if metric.task == task)
+
+
+def deciding(task: str) -> tuple[str, ...]:
+    """Return those by which a target of this kind of task may be judged."""
+    return tuple(name for name in metrics_of(task) if METRICS[name].decides)
+
+
+def is_of_numbers(metric: str) -> bool:
+    """Return whether a metric scores numbers, and not classes."""
+    return metric in METRICS and METRICS[metric].task == NUMBERS
