@@ -1,14 +1,18 @@
 """The page's text, without a browser."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
 from made_report import ATTACK, small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL
+from transfergrid.report.html.data import Section, Table
+from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.page import page, question
 
 
@@ -18,11 +22,13 @@ class Reader(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.ids, self.elsewhere, self.open = [], [], [], []
+        self.values = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         self.tags.append(tag)
+        self.values += [found["value"]] if found.get("value") else []
         if "id" in found:
             self.ids.append(found["id"])
         self.elsewhere += [found[key] for key in ("src", "href") if key in found]
@@ -67,15 +73,62 @@ def test_without_script_there_is_a_table_of_all(text):
 
 
 def test_names_are_never_read_as_markup():
+    table = Table(columns=(ATTACK, "b"), rows=((ATTACK, f"[{ATTACK}]"),) * 13, caption=ATTACK)
+    told = {"title": ATTACK, "reading": ATTACK, "lines": (ATTACK,), "notes": (ATTACK, ATTACK)}
     attacked = small_report(
         verdicts=(verdict(ATTACK, ATTACK, target=ATTACK, notes=(ATTACK,), baseline=ATTACK),),
+        sections=(Section(name=ATTACK, tables=(table,), **told),),
         failed=((ATTACK, ATTACK),),
+        skipped=((ATTACK, ATTACK),),
         declaration=(ATTACK,),
+        made=(ATTACK, ATTACK),
         title=ATTACK,
     )
     text = page(attacked)
     assert "<script>window" not in text
     assert "<img src=x" not in text
+
+
+def test_what_is_not_given_to_a_template_is_no_gap_on_the_page():
+    with pytest.raises(UndefinedError, match="verdicts"):
+        templates().get_template("page.html").render(data=object(), title="")
+
+
+def test_a_filter_has_the_very_names_that_rows_have():
+    name = "5 % noise\tof <a> & 'b'"
+    text = page(small_report(verdicts=(verdict(name),), steps=(), scores=()))
+    rows = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["rows"]
+    assert rows[0]["source"] in Reader(text).values
+
+
+def test_numbers_stand_to_the_right_and_empty_columns_are_left_out():
+    rows = (("a", 1.25, None, None), ("b", 2, None, "[+1.0, +2.0]"))
+    table = Table(columns=("same", "same", "empty", "interval"), rows=rows, caption="5 % of all")
+    section = Section(name="one", title="t", reading="r", tables=(table,))
+    text = page(small_report(sections=(section,)))
+    drawn = re.search(r'<section id="one">.*?</section>', text, re.DOTALL)[0]
+    assert "<caption>5\u00a0% of all</caption>" in drawn
+    assert re.findall(r"<th .*?</th>", drawn) == [
+        '<th scope="col">same</th>',
+        '<th scope="col" class="number">same</th>',
+        '<th scope="col">interval</th>',
+    ]
+    assert re.findall(r"<td.*?</td>", drawn) == [
+        '<td data-label="same">a</td>',
+        '<td data-label="same" class="number">1.2</td>',
+        '<td data-label="interval">–</td>',
+        '<td data-label="same">b</td>',
+        '<td data-label="same" class="number">2</td>',
+        '<td data-label="interval"><span class="keep">[+1.0, +2.0]</span></td>',
+    ]
+
+
+@pytest.mark.parametrize(("lines", "folded"), [(12, False), (13, True)])
+def test_a_long_table_is_folded(lines, folded):
+    table = Table(columns=("arm",), rows=(("probe",),) * lines)
+    section = Section(name="one", title="t", reading="r", tables=(table,))
+    text = page(small_report(sections=(section,)))
+    assert (f"<summary>show all {lines} lines</summary>" in text) is folded
 
 
 def test_where_all_failed_the_page_says_so_and_why():

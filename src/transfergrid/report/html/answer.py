@@ -82,6 +82,11 @@ class Counts:
     not_compared: int = 0
     """Arms that have no seed in common with their baseline."""
 
+    @property
+    def total(self) -> int:
+        """All that are counted."""
+        return sum(self.kinds.values())
+
 
 def places(verdicts: Sequence[Verdict]) -> list[tuple[str, Labels]]:
     """Return each target and label budget, budgets in rising order and "all" last."""

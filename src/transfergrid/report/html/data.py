@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
+
+MOST_OPEN = 12
+"""Lines from which on a table beside the verdicts is folded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,27 @@ class Table:
     caption: str = ""
     folded: bool = True
     """Whether it is folded where it is long."""
+
+    @property
+    def filled(self) -> Table:
+        """The table without the columns in which nothing stands."""
+        if not self.rows:
+            return self
+        columns = zip(self.columns, zip(*self.rows, strict=True), strict=True)
+        kept = [(name, cells) for name, cells in columns if any(c is not None for c in cells)]
+        rows = tuple(zip(*(cells for _, cells in kept), strict=True))
+        return replace(self, columns=tuple(name for name, _ in kept), rows=rows)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether a column holds numbers alone, for each of them."""
+        columns = list(zip(*self.rows, strict=True)) or [() for _ in self.columns]
+        return [all(isinstance(c, int | float | NoneType) for c in cells) for cells in columns]
+
+    @property
+    def long(self) -> bool:
+        """Whether only its number of lines is shown until it is opened."""
+        return self.folded and len(self.rows) > MOST_OPEN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -213,8 +212,8 @@ def _step_curve(curve: StepCurve) -> list[Any]:
     return [curve.row, *(_rounded(each) for each in (curve.steps, curve.arm, curve.baseline))]
 
 
-def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
-    """Return everything the script needs as JSON that is safe inside a script element.
+def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything the script needs as plain data, whose texts command nothing.
 
     Args:
         data: what the report shows.
@@ -230,8 +229,8 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> str:
         "margin": data.rules.margin,
         "specs": specs,
     }
-    text = json.dumps(_calm(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")
+    calm: dict[str, Any] = _calm(found)
+    return calm
 
 
 def _calm(value: Any) -> Any:

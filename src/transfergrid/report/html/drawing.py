@@ -1,0 +1,90 @@
+"""How the templates draw: one set of filters for everything that stands on the page.
+
+Whatever a template is given is escaped by it, and none of it commands a terminal or turns the
+writing direction; what is safe as it is, our own files and the charting library, is marked so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.records import printing
+from transfergrid.report.html.answer import SAID
+from transfergrid.report.html.rows import MARKS
+from transfergrid.report.words import Told, grouped_reasons, labels_of
+
+_BRACKETS = re.compile(r"(\[[^\[\]]*\])")
+
+
+@cache
+def templates() -> Environment:
+    """Return the environment of the templates beside this file."""
+    found = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_calm,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.policies["json.dumps_kwargs"] = {
+        "separators": (",", ":"),
+        "ensure_ascii": False,
+        "allow_nan": False,
+    }
+    found.globals |= {"Kind": Kind, "kinds": list(Kind), "marks": MARKS, "said": SAID, "file": file}
+    found.filters |= {
+        "exact": exact,
+        "labels_of": labels_of,
+        "parts": parts,
+        "reasons": reasons,
+        "short": short,
+    }
+    return found
+
+
+def _calm(value: Any) -> Any:
+    """Return what stands on the page: with a number and its unit on one line."""
+    if isinstance(value, Markup):
+        return value
+    return re.sub(r"(\d) %", "\\1\u00a0%", printing.shown(str(value)))
+
+
+def exact(text: str) -> Markup:
+    """Return a text, in one line, as the page's script has it too."""
+    return escape(printing.one_line(text))
+
+
+def short(value: float) -> str:
+    """Write a margin or a level without needless digits."""
+    return f"{value:g}"
+
+
+def parts(value: Any) -> list[tuple[str, bool]]:
+    """Return a value of a table as texts, each with whether it is an interval, which is kept whole.
+
+    A number has one decimal, and nothing is a dash.
+    """
+    if value is None:
+        return [("–", False)]
+    text = f"{value:.1f}" if isinstance(value, float) else str(value)
+    found = enumerate(_BRACKETS.split(text))
+    return [(part, i % 2 == 1) for i, part in found if part]
+
+
+def reasons(told: Sequence[Told]) -> list[str]:
+    """Count cells without a result by reason, a line each."""
+    return [line.strip() for line in grouped_reasons(told, most=20)]
+
+
+def file(name: str) -> Markup:
+    """Return one of the page's own files as it is."""
+    return Markup(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
