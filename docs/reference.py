@@ -21,7 +21,8 @@ import yaml
 from transfergrid.records.arrays import CURVES, PREDICTIONS
 from transfergrid.records.factory import locate
 from transfergrid.records.record import documented_keys
-from transfergrid.verbs.cli import VERBS, conf_dir
+from transfergrid.records.shipped import conf_dir
+from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.composing import GROUPS
 
 COLUMNS = "80"

@@ -16,7 +16,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from transfergrid.records.cell_config import CellConfig
-from transfergrid.verbs.cli import conf_dir
+from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.composing import Composer, read_request
 from transfergrid.verbs.sweep import ask, make_plan
 

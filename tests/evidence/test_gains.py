@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence.gains import (
-    block_gains,
-    estimated,
-    gain,
-    gain_this_seed,
-    oriented,
-    why_uncrossed,
-)
+from transfergrid.evidence.gains import block_gains, estimated, gain, why_uncrossed
 from transfergrid.evidence.intervals import (
     SEEDS_AND_ITEMS,
     THIS_MODEL,
@@ -21,6 +14,7 @@ from transfergrid.evidence.intervals import (
 from transfergrid.evidence.scoring import RESAMPLED
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.points import gain_this_seed, oriented
 from transfergrid.records.record import Metric, Reference, Scores
 
 RIGHT = np.random.default_rng(0).random((2, 4, 50)) < 0.7

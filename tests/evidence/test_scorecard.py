@@ -16,8 +16,7 @@ from transfergrid.evidence.scorecard import (
     scorecard_of,
 )
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.runs.scores.base import Value
-from transfergrid.runs.scores.keeping import Kept
+from transfergrid.records.scores import Kept, Value
 
 
 def forecasts(values, gains, negative=None, score="knn", **more):

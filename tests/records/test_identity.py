@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composed import composer, needed
+from transfergrid.data.copies import SEARCHES
 from transfergrid.records import identity, trust
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
@@ -22,9 +23,9 @@ from transfergrid.records.identity import (
     read_labels,
     read_seed,
 )
+from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.grid import Planner
 from transfergrid.runs.plan import Asked, Option
-from transfergrid.verbs.cli import conf_dir
 
 GROUPS = ("source", "strategy", "target", "training")
 OPTIONS = [
@@ -216,9 +217,9 @@ def test_content_under_a_path_moves_the_digest(tmp_path, shipped):
 @pytest.mark.parametrize(
     ("name", "ours", "others"),
     [
-        ("image_folder", "image_copies", "text_copies"),
-        ("arrays", "image_copies", "text_copies"),
-        ("text_table", "text_copies", "image_copies"),
+        ("image_folder", "image", "text"),
+        ("arrays", "image", "text"),
+        ("text_table", "text", "image"),
     ],
 )
 def test_how_copies_are_found_moves_the_digest_where_they_are_dropped(
@@ -228,9 +229,9 @@ def test_how_copies_are_found_moves_the_digest_where_they_are_dropped(
     drop = {**keep, "duplicates": "drop"}
     before = config_digest(keep), config_digest(drop)
     assert "about.copy_search" not in canonical(drop), "the first way moved no one's identity"
-    monkeypatch.setattr(f"transfergrid.data.{others}.VERSION", 2)
+    monkeypatch.setitem(SEARCHES, others, 2)
     assert (config_digest(keep), config_digest(drop)) == before
-    monkeypatch.setattr(f"transfergrid.data.{ours}.VERSION", 2)
+    monkeypatch.setitem(SEARCHES, ours, 2)
     assert config_digest(keep) == before[0]
     assert config_digest(drop) != before[1]
 

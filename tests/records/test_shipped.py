@@ -14,8 +14,7 @@ from transfergrid.records.arguments import allowed_kinds, resolved
 from transfergrid.records.component import Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, locate
-from transfergrid.records.shipped import HERE, is_part, parameters
-from transfergrid.verbs.cli import conf_dir
+from transfergrid.records.shipped import HERE, conf_dir, is_part, parameters
 from transfergrid.verbs.refusals import check_config
 
 ROOMS = ("data", "sources", "strategies", "runs/scores")

@@ -135,9 +135,9 @@ def run_tiny_cell(ledger: Ledger, tracker: Any, training: Any = None) -> Record:
     from omegaconf import OmegaConf
 
     from transfergrid.records.cell_config import CellConfig
+    from transfergrid.records.shipped import conf_dir
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.fitting import Machine
-    from transfergrid.verbs.cli import conf_dir
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = compose("config", ["strategy=scratch", "training.steps=3"])
@@ -258,7 +258,7 @@ def test_a_misspelt_mode_is_answered_with_the_nearest() -> None:
 def test_configs_hold_exactly_the_arguments() -> None:
     from omegaconf import OmegaConf
 
-    from transfergrid.verbs.cli import conf_dir
+    from transfergrid.records.shipped import conf_dir
 
     shipped = OmegaConf.to_container(OmegaConf.load(conf_dir() / "tracking" / "wandb.yaml"))
     assert isinstance(shipped, dict)

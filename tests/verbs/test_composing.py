@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from composed import asked, loader, needed, planned, whole
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.factory import locate
-from transfergrid.verbs.cli import conf_dir
+from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.composing import GROUPS, finished
 from transfergrid.verbs.option_names import display_name
 

@@ -244,7 +244,7 @@ def test_orders_for_a_worker(here, cell, capsys, monkeypatch):
         assert heard == []
     wrong = {**order, **spoiled(cell.plain, "target", "os.system")}
     lines = [json.dumps(one) for one in ({"check": [wrong]}, {"cell": wrong}, {"cell": [wrong]})]
-    script = "import pathlib, listening; from transfergrid import worker\n"
+    script = "import pathlib, listening; from transfergrid.runs import worker\n"
     script += "with listening.listening(pathlib.Path()) as heard: worker.serve()\nassert not heard"
     done = python("-P", "-c", script, stdin="\n".join(lines))
     answers = [json.loads(line)["reason"] for line in done.stdout.splitlines()]

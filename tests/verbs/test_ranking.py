@@ -10,15 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from ledger_factory import made
+from transfergrid.evidence.ranking import ranked
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Names, Parts
+from transfergrid.records.scores import Kept, Value, read_all
 from transfergrid.report.ranking_table import render
 from transfergrid.runs.scores import features
-from transfergrid.runs.scores.base import Value
-from transfergrid.runs.scores.keeping import Kept, read_all
-from transfergrid.runs.scores.ranking import ranked
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyDomain, TinySource
 from transfergrid.verbs.ranking import command

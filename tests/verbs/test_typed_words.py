@@ -7,8 +7,8 @@ import pytest
 from composed import asked
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import read_labels, read_seed
-from transfergrid.records.shipped import parameters
-from transfergrid.verbs.cli import VERBS, conf_dir
+from transfergrid.records.shipped import conf_dir, parameters
+from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.composing import parse, values_of
 from transfergrid.verbs.typed_words import INSIDE, for_hydra, prepared, verb_first
 

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from transfergrid.data.domain import SAMPLINGS
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.seeds import generator
+from transfergrid.records.training import VALIDATION_FROM
 
 Indices = NDArray[np.int64]
 
-VALIDATION_FROM = 10
-"""Labels a class from which on a part of them validates."""
 VALIDATION_EVERY = 5
 """Of each class, every fifth label in the seeded order validates."""
 

@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 PAIRS = 5
 """How many copies are named for a reader to look at."""
 
+SEARCHES = {"image": 1, "text": 1}
+"""The version of each search for copies, raised whenever it may find others: then what was
+remembered is searched anew, and domains with duplicates=drop are others (see `identity`)."""
+
 Pair = tuple[int, int, str]
 """Places in the pool and in the test split, and "exact" or "near"."""
+
+
+def search_version(modality: str) -> int:
+    """Return the version of how copies are found: where they are dropped, it decides the pool."""
+    return SEARCHES["text" if modality == "text" else "image"]
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.copies import search_version
 from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.component import Component
@@ -159,6 +160,11 @@ class Domain(Component, ABC):
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""
+
+    @classmethod
+    def copy_search(cls) -> int:
+        """Return the version of how copies are found; where they are dropped, it decides."""
+        return search_version(cls.modality)
 
     @property
     @abstractmethod

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.copies import Copies
+from transfergrid.data.copies import Copies, search_version
 from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.data.inputs import Raw
 from transfergrid.records import contents
@@ -136,15 +136,14 @@ def find_copies(pool: Examples, test: Examples, modality: str, key: str) -> Copi
     known = remembered(modality, key)
     if known is not None and known.fits(len(pool), len(test)):
         return known
-    search, version = _search(modality)
-    found = search(pool, test)
-    _remember(_file(modality, version, key), found)
+    found = _search(modality)(pool, test)
+    _remember(_file(modality, key), found)
     return found
 
 
 def remembered(modality: str, key: str) -> Copies | None:
     """Return what was found under this key, or None: the examples must be looked at."""
-    file = _file(modality, _search(modality)[1], key)
+    file = _file(modality, key)
     try:
         stored = contents.parsed(file.read_text(encoding="utf-8"))
         exact, near, pool = (_mask(*stored[name]) for name in ("exact", "near", "pool"))
@@ -154,30 +153,26 @@ def remembered(modality: str, key: str) -> Copies | None:
     return Copies(exact, near, pool, pairs)
 
 
-def search_version(modality: str) -> int:
-    """Return the version of how copies are found: with mode "drop" it decides what the pool is."""
-    return _search(modality)[1]
-
-
-def _search(modality: str) -> tuple[Callable[[Examples, Examples], Copies], int]:
-    """Return how copies of a modality are found, and the version of that."""
+def _search(modality: str) -> Callable[[Examples, Examples], Copies]:
+    """Return how copies of a modality are found."""
     if modality == "text":
         from transfergrid.data import text_copies
 
         def texts(pool: Examples, test: Examples) -> Copies:
             return text_copies.find_copies(_all(pool), _all(test))
 
-        return texts, text_copies.VERSION
+        return texts
     from transfergrid.data import image_copies
 
-    return image_copies.find_copies, image_copies.VERSION
+    return image_copies.find_copies
 
 
 def _all(examples: Examples) -> list[Any]:
     return list(examples.read(np.arange(len(examples), dtype=np.int64)))
 
 
-def _file(modality: str, version: int, key: str) -> Path:
+def _file(modality: str, key: str) -> Path:
+    version = search_version(modality)
     name = hashlib.sha256(f"{modality}/{version}/{key}".encode()).hexdigest()[:32]
     return cache_folder() / "copies" / f"{name}.json"
 

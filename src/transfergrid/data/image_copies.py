@@ -26,9 +26,6 @@ from scipy.fft import dctn
 from transfergrid.data.copies import Copies, add_near, exact_copies
 from transfergrid.data.domain import Examples, Reading
 
-VERSION = 1
-"""Raised whenever other copies may be found: then what was remembered is searched anew, and
-domains with duplicates=drop are others (see `identity`)."""
 SIDE = 32
 """Pixels of the small images that are compared."""
 COARSE = 8

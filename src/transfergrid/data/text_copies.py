@@ -26,9 +26,6 @@ from scipy.sparse import csr_array
 
 from transfergrid.data.copies import Copies, add_near, exact_copies
 
-VERSION = 1
-"""Raised whenever other copies may be found: then what was remembered is searched anew, and
-domains with duplicates=drop are others (see `identity`)."""
 PIECE = 4
 """Characters of a piece."""
 SIMILAR = 4, 5

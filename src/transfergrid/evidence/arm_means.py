@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.evidence.arms import Key
-from transfergrid.evidence.gains import points
 from transfergrid.evidence.results import Result
+from transfergrid.records.points import points
 from transfergrid.records.record import Labels
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT, Key, grouped
 from transfergrid.evidence.decisions import Decision
-from transfergrid.evidence.gains import points
 from transfergrid.evidence.results import Result
+from transfergrid.records.points import points
 
 LEAST = 0.25
 """Part of its arm's usual score that a run must lose; an error that should be low must double."""

@@ -28,7 +28,7 @@ from transfergrid.evidence.scoring import (
 )
 from transfergrid.records.arrays import packed, unpacked
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.metrics import SHARES
+from transfergrid.records.points import oriented, points
 from transfergrid.records.record import Metric, Reference
 
 
@@ -103,28 +103,6 @@ def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Ce
         if partner is not None and cell.score is not None:
             pairs.append((cell, partner))
     return pairs
-
-
-def gain_this_seed(cell: Scored, baseline: Scored) -> float | None:
-    """Return the gain of one seed in points, more is better; None without two valid scores."""
-    if cell.score is None or baseline.score is None:
-        return None
-    return oriented(cell.metric) * (cell.score - baseline.score)
-
-
-def points(metric: Metric) -> float:
-    """Return how many points one unit of the metric is, as it is shown."""
-    return 100.0 if metric.name in SHARES else 1.0
-
-
-def oriented(metric: Metric) -> float:
-    """Return how many points one unit of the metric is, less than 0 if less of it is better."""
-    return points(metric) * (1.0 if metric.higher_is_better else -1.0)
-
-
-def unit(metric: Metric) -> str:
-    """Return the unit that the metric is shown in, empty if it has none."""
-    return "%" if metric.name in SHARES else ""
 
 
 def block_gains(pairs: Sequence[tuple[Scored, Scored]]) -> NDArray[np.float64]:

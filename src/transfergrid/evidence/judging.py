@@ -18,11 +18,7 @@ from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
-from transfergrid.evidence.gains import (
-    paired,
-    unit,
-    why_uncrossed,
-)
+from transfergrid.evidence.gains import paired, why_uncrossed
 from transfergrid.evidence.intervals import THIS_TEST_SET
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.remarks import labels_got
@@ -31,6 +27,7 @@ from transfergrid.evidence.unseen import Chance, Collapses, Marked, Seen, Side
 from transfergrid.evidence.verdict_fields import of_collapses, of_decision
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.points import unit
 
 Code = Callable[[str], str]
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.best_set import MOST_PAIRS, best_set
 from transfergrid.evidence.decisions import ALPHA
-from transfergrid.evidence.gains import points, unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.records.points import points, unit
 from transfergrid.records.record import Labels
 
 Place = tuple[str, Labels]

@@ -21,9 +21,10 @@ from transfergrid.evidence.arms import (
     key_of,
     labels_order,
 )
-from transfergrid.evidence.gains import Gain, gain, points, unit
+from transfergrid.evidence.gains import Gain, gain
 from transfergrid.evidence.outcomes import Read
 from transfergrid.records.origins import is_one_checkpoint
+from transfergrid.records.points import points, unit
 from transfergrid.records.record import Labels, Record
 
 Code = Callable[[str], str]

@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transfergrid.evidence.rank_statistics import (
     Forecast,
@@ -28,10 +28,9 @@ from transfergrid.evidence.rank_statistics import (
 )
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Labels
-
-if TYPE_CHECKING:
-    from transfergrid.runs.scores.keeping import Kept
+from transfergrid.records.scores import Kept, read_all
 
 FEWEST = 5
 """Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
@@ -142,7 +141,7 @@ def scorecard_of(
     """Set kept scores beside measured gains.
 
     Args:
-        scores: the ledger's folder, or what `scores.keeping.read_all` gives.
+        scores: the ledger's folder, or what `records.scores.read_all` gives.
         gains: one for each source, target, label budget and strategy.
         placebos: count them as sources. Any score that sees structure puts them last, which
             flatters tau and regret; for the flagging of harm they are most of what there is.
@@ -171,9 +170,6 @@ def forecasts_of(
 def _read(scores: str | Path | Iterable[Kept]) -> Iterable[Kept]:
     if not isinstance(scores, (str, Path)):
         return scores
-    from transfergrid.records.ledger import Ledger
-    from transfergrid.runs.scores.keeping import read_all
-
     return read_all(Ledger(scores))
 
 

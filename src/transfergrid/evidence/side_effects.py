@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfergrid.evidence.gains import oriented
 from transfergrid.evidence.intervals import over_blocks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.points import oriented
 
 
 @dataclass(frozen=True)

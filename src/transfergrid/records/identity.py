@@ -60,13 +60,8 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
 
 def _copy_search(node: Mapping[str, Any]) -> Config:
     """Say how the copies that a domain drops are found, where that is not the first way."""
-    from transfergrid.data.domain import Domain
-    from transfergrid.data.duplicates import search_version
-
-    kind = locate(str(node.get("_target_")))
-    if not (isinstance(kind, type) and issubclass(kind, Domain)):
-        return {}
-    version = search_version(kind.modality)
+    search = getattr(locate(str(node.get("_target_"))), "copy_search", None)
+    version = search() if search else 1
     return {"about.copy_search": version} if version > 1 else {}
 
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfergrid.data.budgets import VALIDATION_FROM
 from transfergrid.records import contents
 from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.identity import Labels
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import told_os
 from transfergrid.records.record import Record
+from transfergrid.records.training import VALIDATION_FROM
 
 KEEPS = ("none", "best", "all")
 MODEL = "model"

@@ -26,6 +26,12 @@ _KINDS = {
 """Names that a plain annotation is made of; any other one says nothing that can be checked."""
 
 
+def conf_dir() -> Path:
+    """Return the folder of the shipped configs: inside the installed package, or the checkout's."""
+    inside = HERE / "conf"
+    return inside if inside.is_dir() else HERE.parents[1] / "conf"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One argument of a constructor: its annotation as a type, Any if that is not a plain one."""

@@ -38,6 +38,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     schedule.__name__: schedule
     for schedule in (constant, cosine, inverse_decay, slanted_triangular)
 }
+VALIDATION_FROM = 10
+"""Labels a class from which on a part of them validates."""
 OPTIMIZERS = ("adamw", "sgd")
 AUGMENTATIONS = ("none", "light", "strong")
 """One vocabulary for all modalities; what a word means is the modality's to say."""

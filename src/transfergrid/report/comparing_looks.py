@@ -12,10 +12,10 @@ from typing import Any
 from transfergrid.evidence.comparing.changes import Arm, ChangedScore, Comparison, Pair, seeds
 from transfergrid.evidence.comparing.differing import Difference
 from transfergrid.evidence.comparing.opened import Side
-from transfergrid.evidence.gains import unit
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import COLUMNS, Verdict
 from transfergrid.records.errors import check_known
+from transfergrid.records.points import unit
 from transfergrid.report import verdict_words, words
 from transfergrid.report.verdict_exports import as_rows
 from transfergrid.report.words import ASCII, UNICODE, Symbols

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from transfergrid.evidence.gains import gain, gain_this_seed, points, unit
+from transfergrid.evidence.gains import gain
 from transfergrid.evidence.intervals import wilson
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Record
 from transfergrid.report.escaping import in_markdown
 from transfergrid.report.words import ends, number

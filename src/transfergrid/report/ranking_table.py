@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
 
+from transfergrid.evidence.ranking import Ranked
 from transfergrid.records.errors import check_known
 from transfergrid.records.printing import in_one_line
 from transfergrid.report import names as naming
 from transfergrid.report import words
 from transfergrid.report.escaping import CsvWriter, markdown_row
 from transfergrid.report.words import UNICODE, Symbols
-from transfergrid.runs.scores.ranking import Ranked
 
 FORMATS = ("table", "json", "csv", "markdown")
 KNN = "knn"
@@ -32,7 +32,7 @@ def render(
     """Return ranked sources as text.
 
     Args:
-        rows: as `scores.ranking.ranked` orders them.
+        rows: as `evidence.ranking.ranked` orders them.
         by: the score that the sources are ordered by.
         format: "table", "json", "csv" or "markdown".
         width: columns of the terminal.

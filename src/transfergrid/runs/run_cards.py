@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from transfergrid.evidence.gains import gain_this_seed, points, unit
 from transfergrid.records import folders
 from transfergrid.records.cell_config import CellConfig, group_of, title
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Cost, Metric, Record
 from transfergrid.records.tracking import RunCard, Tracker, unique
 

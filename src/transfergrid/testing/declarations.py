@@ -45,7 +45,7 @@ def arguments_in(yaml: Path, strategy_class: type[Strategy]) -> dict[str, Any]:
 
 
 def _argument(key: str, config: Mapping[str, Any], yaml: Path) -> Any:
-    from transfergrid.verbs.cli import conf_dir
+    from transfergrid.records.shipped import conf_dir
 
     if key not in parts_of(config):
         return build(config[key])

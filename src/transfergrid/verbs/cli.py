@@ -9,10 +9,10 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from pathlib import Path
 
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.printing import complain, hearing, say, told_os, warn
+from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs import own_configs
 from transfergrid.verbs.parser import fitting
 from transfergrid.verbs.typed_words import (
@@ -44,12 +44,6 @@ VERBS = {
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20
 """Files that are left out and named; of more the others are counted."""
-
-
-def conf_dir() -> Path:
-    """Return the folder of the shipped configs: inside the installed package, or the checkout's."""
-    inside = Path(__file__).parents[1] / "conf"
-    return inside if inside.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

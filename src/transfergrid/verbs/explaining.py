@@ -19,9 +19,10 @@ from transfergrid.evidence.autopsy.ranking import (
     is_same_source,
     shared_by,
 )
-from transfergrid.evidence.gains import Gain, points, unit
+from transfergrid.evidence.gains import Gain
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import points, unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.words import number

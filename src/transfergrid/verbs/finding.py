@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from transfergrid.evidence.gains import points, unit
 from transfergrid.evidence.selecting import Where
 from transfergrid.records import folders
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import has_model
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import points, unit
 from transfergrid.records.printing import in_one_line
 from transfergrid.records.record import Record
 from transfergrid.report.words import number

@@ -15,7 +15,7 @@ from transfergrid.evidence import selecting
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
-from transfergrid.verbs.cli import conf_dir
+from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.finding import cell_lines
 from transfergrid.verbs.own_configs import check_folder
 from transfergrid.verbs.parser import Parser

@@ -12,16 +12,17 @@ from transfergrid.evidence import selecting
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.plan import Option
 from transfergrid.verbs import own_configs
-from transfergrid.verbs.cli import conf_dir
 from transfergrid.verbs.parser import Parser
 from transfergrid.verbs.typed_words import readable, told
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from transfergrid.runs.scores.keeping import Kept, Pair
+    from transfergrid.records.scores import Kept
+    from transfergrid.runs.scores.pairs import Pair
     from transfergrid.verbs.composing import Composer, Request
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
@@ -70,9 +71,9 @@ def _parser() -> Parser:
 
 
 def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
+    from transfergrid.evidence.ranking import ranked
     from transfergrid.report.ranking_table import render
     from transfergrid.report.terminal import Terminal
-    from transfergrid.runs.scores.ranking import ranked
 
     terminal = Terminal.of()
     rows = ranked(kept, scores, by)
@@ -130,7 +131,7 @@ class Asked:
             BadInputError: a source or target cannot be used, or not with each other.
         """
         from transfergrid.records.identity import read_labels, read_seed
-        from transfergrid.runs.scores.keeping import Pair
+        from transfergrid.runs.scores.pairs import Pair
 
         axes = self.request.axes
         targets, sources = (
@@ -171,7 +172,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
     Cells count that are meant and whose strategy uses the source's weights; their configs are those
     of their records.
     """
-    from transfergrid.runs.scores.keeping import Pair
+    from transfergrid.runs.scores.pairs import Pair
 
     options: dict[str, Option] = {}
     seen = set()
@@ -202,15 +203,16 @@ def scored(
     pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
 ) -> Iterator[Kept]:
     """Yield what is kept of each pair, computed where that is missing."""
-    from transfergrid.runs.scores import keeping
+    from transfergrid.records.scores import read
+    from transfergrid.runs.scores.pairs import missing
 
     obey = None
     for pair in pairs:
-        kept = keeping.read(ledger, pair.id)
-        missing = keeping.missing(kept, scores)
-        if missing:
+        kept = read(ledger, pair.id)
+        new = missing(kept, scores)
+        if new:
             obey = obey or _computer(ledger, machine)
-            kept = obey(pair, missing)
+            kept = obey(pair, new)
         assert kept is not None
         yield kept
 

@@ -25,6 +25,7 @@ from transfergrid.records.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Domains, Drift, Features, Probe
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data, Scores
+from transfergrid.records.shipped import conf_dir
 from transfergrid.records.training import Training
 from transfergrid.runs.fitting import Machine
 from transfergrid.sources.placebo import Placebo
@@ -33,7 +34,6 @@ from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversar
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain
-from transfergrid.verbs.cli import conf_dir
 
 CPU = Machine(accelerator="cpu")
 SHORT = Training(steps=40, batch_size=16, validations=2, lr=0.01)

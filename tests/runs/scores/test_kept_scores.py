@@ -8,16 +8,16 @@ import pytest
 
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.scores import read, read_all
 from transfergrid.runs.fitting import Machine
 from transfergrid.runs.grid import identity_of
 from transfergrid.runs.plan import Option
-from transfergrid.runs.scores import keeping
 from transfergrid.runs.scores.computing import compute
 from transfergrid.runs.scores.features import FeaturePasses
-from transfergrid.runs.scores.keeping import Pair
 from transfergrid.runs.scores.knn import Knn
 from transfergrid.runs.scores.leep import Leep
 from transfergrid.runs.scores.logme import LogMe
+from transfergrid.runs.scores.pairs import Pair, missing
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -50,9 +50,9 @@ def passes(ledger):
 def test_what_is_written_is_what_is_read(ledger, passes):
     scores = [option("knn", Knn()), option("leep", Leep())]
     kept = compute(pair(), scores, ledger, passes)
-    assert keeping.read(ledger, pair().id) == kept
-    assert keeping.read_all(ledger) == [kept]
-    assert keeping.missing(kept, scores) == []
+    assert read(ledger, pair().id) == kept
+    assert read_all(ledger) == [kept]
+    assert missing(kept, scores) == []
     assert kept.value("knn").value > 1 / 3
     assert not list((ledger.root / "tmp").iterdir())
 
@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read(ledger, passes):
 def test_only_what_is_missing_or_configured_otherwise_is_computed(ledger, passes):
     kept = compute(pair(), [option("knn", Knn())], ledger, passes)
     other = option("knn(k=1)", Knn(k=1))
-    assert keeping.missing(kept, [option("knn", Knn()), other]) == [other]
+    assert missing(kept, [option("knn", Knn()), other]) == [other]
     both = compute(pair(), [other, option("logme", LogMe())], ledger, passes)
     assert set(both.names.values()) == {"knn", "knn(k=1)", "logme"}
     assert both.value("knn") == kept.value("knn")
@@ -68,7 +68,7 @@ def test_only_what_is_missing_or_configured_otherwise_is_computed(ledger, passes
 
 def test_an_undefined_score_is_kept_with_its_reason(ledger, passes):
     compute(pair(labels=0), [option("knn", Knn())], ledger, passes)
-    (kept,) = keeping.read_all(ledger)
+    (kept,) = read_all(ledger)
     assert kept.value("knn").value is None
     assert kept.value("knn").reason == "there are no target labels"
 
@@ -77,7 +77,7 @@ def test_a_broken_or_missing_file_is_as_if_nothing_was_kept(ledger):
     (ledger.root / "scores").mkdir()
     (ledger.root / "scores" / "ab.json").write_text("{}")
     (ledger.root / "scores" / "cd.json").write_text("no json")
-    assert keeping.read_all(ledger) == []
+    assert read_all(ledger) == []
 
 
 def test_identity_is_of_everything_that_moves_a_score():
@@ -106,8 +106,8 @@ def test_source_parts_are_those_in_the_records_of_cells(strategy):
 
 def test_reading_kept_scores_imports_neither_torch_nor_hydra_nor_scikit_learn():
     code = (
-        "import sys, transfergrid.evidence.scorecard, transfergrid.runs.scores.keeping, "
-        "transfergrid.runs.scores.ranking, transfergrid.report.ranking_table; "
+        "import sys, transfergrid.evidence.scorecard, transfergrid.records.scores, "
+        "transfergrid.evidence.ranking, transfergrid.report.ranking_table; "
         "print({'torch', 'hydra', 'sklearn', 'wandb', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

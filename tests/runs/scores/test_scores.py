@@ -15,6 +15,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import multivariate_normal, spearmanr
 
 from transfergrid.records.factory import build, locate
+from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.scores.base import Features, entropy, principal
 from transfergrid.runs.scores.gbc import Gbc, bhattacharyya
 from transfergrid.runs.scores.h_score import HScore
@@ -27,7 +28,6 @@ from transfergrid.runs.scores.nleep import Nleep
 from transfergrid.runs.scores.parc import Parc
 from transfergrid.runs.scores.proxy_a_distance import ProxyADistance, distance
 from transfergrid.runs.scores.transrate import TransRate, coding_rate
-from transfergrid.verbs.cli import conf_dir
 
 CONFIGS = sorted((conf_dir() / "score").glob("*.yaml"))
 ON_LABELS = [Knn(), LogMe(), HScore(), Nleep(2), Gbc(), TransRate(), Parc(), LinearCka()]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from transfergrid.evidence.comparing.differing import Difference, differences, spelled
 from transfergrid.evidence.comparing.opened import Side
-from transfergrid.evidence.gains import points
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.points import points
 
 TOLERANCE = 1e-6
 """Largest difference of scores that is called the same."""

@@ -37,11 +37,11 @@ from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
 from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
 from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
-from transfergrid.evidence.gains import oriented, unit
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
+from transfergrid.records.points import oriented, unit
 from transfergrid.records.record import Labels, Record
 
 ReadCurves = Callable[[str], Mapping[str, NDArray[Any]]]

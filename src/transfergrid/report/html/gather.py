@@ -10,7 +10,6 @@ from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons, grids_of
 from transfergrid.evidence.families import family_of
-from transfergrid.evidence.gains import points
 from transfergrid.evidence.judged import Bench, declared
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.parts import PartGain, part_gains
@@ -21,6 +20,7 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import points
 from transfergrid.records.provenance import code_fingerprint, versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines

@@ -11,12 +11,12 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.gains import points
 from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.records.points import points
 from transfergrid.records.record import Labels
 from transfergrid.report.curves_words import Legend, Writer
 from transfergrid.report.html.answer import SAID, interval

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.records.component import Component
+from transfergrid.records.scores import Value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,25 +68,6 @@ class Features:
         """(n, K) indicators of the K classes that occur."""
         indicators: Floats = (self.known[:, None] == np.unique(self.known)).astype(np.float64)
         return indicators
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """What a score says of one source and target; keys are those of the kept file."""
-
-    value: float | None
-    """None where the score is undefined."""
-    reason: str | None = None
-    """Why it is undefined."""
-    low: float | None = None
-    """Its least possible value on these features; None: there is none."""
-    high: float | None = None
-    out_of_bounds: bool = False
-    """The value cannot be: a sign of a numerical failure, shown and never clipped."""
-    remarks: tuple[str, ...] = ()
-    """What makes it say less than it seems to."""
-    higher_is_better: bool = True
-    seconds: float = 0.0
 
 
 class Score(Component, ABC):

@@ -9,12 +9,11 @@ from transfergrid.records.factory import build
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import told_os
 from transfergrid.records.provenance import commit, versions
+from transfergrid.records.scores import Kept, Value, read, write
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.plan import Option
-from transfergrid.runs.scores import keeping
-from transfergrid.runs.scores.base import Value
 from transfergrid.runs.scores.features import FeaturePasses
-from transfergrid.runs.scores.keeping import Kept, Pair
+from transfergrid.runs.scores.pairs import Pair
 
 
 def compute(pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses) -> Kept:
@@ -23,12 +22,12 @@ def compute(pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: Featur
     Raises:
         BadInputError: source or target cannot be had.
     """
-    kept, new = keeping.read(ledger, pair.id), _computed(pair, scores, passes)
+    kept, new = read(ledger, pair.id), _computed(pair, scores, passes)
     if kept is not None:
         values, names = {**kept.values, **new.values}, {**kept.names, **new.names}
         new = replace(new, values=values, names=names)
     try:
-        keeping.write(ledger, new)
+        write(ledger, new)
     except OSError as error:
         ledger.warn(f"scores of {pair.label} were not written down: {told_os(error)}")
     return new

@@ -3,61 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from transfergrid.records import contents
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.identity import PROTOCOL, Labels, canonical, digest, source_part
+from transfergrid.records.identity import Labels
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.needs import Needs
-from transfergrid.runs.plan import Option
-from transfergrid.runs.scores.base import Value
 
 VERSION = 1
 """Raised whenever the features that scores are computed from change for all alike."""
-USES = (
-    Needs(),
-    Needs(source_domain=True),
-    Needs(source="start", source_domain=True),
-)
-"""What strategies take of a source, each with a digest of its own in the cells' records."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A source and a target in one seed block: what scores are computed for."""
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """What a score says of one source and target; keys are those of the kept file."""
 
-    source: Option
-    target: Option
-    labels: Labels
-    seed: int
-
-    @property
-    def source_parts(self) -> tuple[str, ...]:
-        """The source's digests as cells' records have them, the one without its domain first."""
-        return source_parts(self.source)
-
-    @property
-    def id(self) -> str:
-        """Identity of the pair: 16 hex digits."""
-        domain = canonical(self.source.config.get("domain"))
-        parts = [self.source_parts[0], domain, self.target.digest]
-        return digest([PROTOCOL, VERSION, *parts, self.labels, self.seed])
-
-    @property
-    def label(self) -> str:
-        """The pair in words."""
-        return f"{self.source.name} for {self.target.name}, labels={self.labels}, seed={self.seed}"
-
-
-@lru_cache(maxsize=512)
-def source_parts(source: Option) -> tuple[str, ...]:
-    """Return the digests of a source under each way in which strategies use it."""
-    return tuple(dict.fromkeys(digest(source_part(source.config, needs)) for needs in USES))
+    value: float | None
+    """None where the score is undefined."""
+    reason: str | None = None
+    """Why it is undefined."""
+    low: float | None = None
+    """Its least possible value on these features; None: there is none."""
+    high: float | None = None
+    out_of_bounds: bool = False
+    """The value cannot be: a sign of a numerical failure, shown and never clipped."""
+    remarks: tuple[str, ...] = ()
+    """What makes it say less than it seems to."""
+    higher_is_better: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +61,6 @@ class Kept:
         """Return a score by its name."""
         found = [digest for digest, name in self.names.items() if name == score]
         return self.values.get(found[-1]) if found else None
-
-
-def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
-    """Return those of the scores that are not kept."""
-    return [score for score in scores if kept is None or score.digest not in kept.values]
 
 
 def read(ledger: Ledger, identity: str) -> Kept | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.records.record import Labels
-from transfergrid.runs.scores.keeping import Kept
+from transfergrid.records.scores import Kept
 
 
 @dataclass(frozen=True, kw_only=True)
