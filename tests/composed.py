@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from transfergrid.records.shipped import conf_dir
-from transfergrid.runs.plan import Asked, Plan
+from transfergrid.runs.planning.plan import Asked, Plan
 from transfergrid.verbs.composing import Composer, described, finished, read_request
 from transfergrid.verbs.sweep import ask, make_plan
 from transfergrid.verbs.typed_words import prepared

@@ -29,7 +29,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in STARTS or event == "subprocess.Popen":
         program = Path(os.fsdecode(arguments[0] or "?")).name if arguments else "?"
         words = [str(word) for word in arguments[1]] if event == "subprocess.Popen" else []
-        if program not in OURS and "transfergrid.runs.worker" not in words:
+        if program not in OURS and "transfergrid.runs.launching.worker" not in words:
             _heard.append(f"{event} {program} {words}")
 
 

@@ -6,8 +6,8 @@ from unittest.mock import patch
 
 from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.ledger import Ledger
-from transfergrid.runs import launching
-from transfergrid.runs.settings import Settings
+from transfergrid.runs.launching import processes
+from transfergrid.runs.launching.settings import Settings
 
 WORKER = Path(__file__).with_name("pretend_worker.py")
 COMMAND = (sys.executable, str(WORKER))
@@ -39,7 +39,7 @@ def cell(number, what="work", **strategy):
 
 def run(results, cells, first=(), command=COMMAND, **trainer):
     """Run what is missing of these cells."""
-    with patch.object(launching.Pool, "command", command):
+    with patch.object(processes.Pool, "command", command):
         return _run(results, cells, first, trainer)
 
 
@@ -49,7 +49,7 @@ def _run(results, cells, first, trainer):
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
     waves = [set(first), {c.id for c in cells} - set(first)]
-    return launching.run_grid(left, waves, ledger, settings, done=len(done))
+    return processes.run_grid(left, waves, ledger, settings, done=len(done))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from warm_cells import cells, run
 
-from transfergrid.runs.worker import free_cycles
+from transfergrid.runs.launching.worker import free_cycles
 
 WARM_UP = 10
 

@@ -18,8 +18,8 @@ from transfergrid.records.record import Record
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.fitting import Machine
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.plan import Asked, Option
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked, Option
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial

@@ -43,9 +43,9 @@ from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.printing import complain, say, told_os
 from transfergrid.records.training import Training
-from transfergrid.runs import forewarnings
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.plan import Asked
+from transfergrid.runs.planning import forewarnings
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked
 from transfergrid.strategies.baselines.majority import Majority
 
 SECONDS = 5

@@ -277,8 +277,8 @@ def keep_model(root: Path) -> str:
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.fitting import Machine
-    from transfergrid.runs.grid import Planner
-    from transfergrid.runs.plan import Asked
+    from transfergrid.runs.planning.grid import Planner
+    from transfergrid.runs.planning.plan import Asked
     from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
     from transfergrid.testing import TinySource
     from transfergrid.verbs.exporting import export

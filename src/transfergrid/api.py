@@ -25,9 +25,9 @@ from transfergrid.report.closing import rows_of
 from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
 from transfergrid.report.sides import SIDES, side
 from transfergrid.report.verdict_exports import as_rows
-from transfergrid.runs import forewarnings
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.plan import Asked, Option
+from transfergrid.runs.planning import forewarnings
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked, Option
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain

@@ -24,8 +24,8 @@ from transfergrid.records.identity import (
     read_seed,
 )
 from transfergrid.records.shipped import conf_dir
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.plan import Asked, Option
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked, Option
 
 GROUPS = ("source", "strategy", "target", "training")
 OPTIONS = [

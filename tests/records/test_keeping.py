@@ -30,8 +30,8 @@ from transfergrid.records.record import Data, Metric, Scores, Status
 from transfergrid.report import kept
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.checking import check_parts
-from transfergrid.runs.launching import Pool
-from transfergrid.runs.settings import Settings
+from transfergrid.runs.launching.processes import Pool
+from transfergrid.runs.launching.settings import Settings
 
 PREDICTIONS = Predictions(np.full((2, 2), 0.5), np.array([0, 1]))
 

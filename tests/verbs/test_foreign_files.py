@@ -27,7 +27,7 @@ from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import Data, Names, Parts, Reference, Scores, Status
 from transfergrid.records.tracking import NoTracker, SafeTracker, WandbTracker
 from transfergrid.records.trust import ForeignNameError
-from transfergrid.runs import worker
+from transfergrid.runs.launching import worker
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.transformers_models import read_config
 from transfergrid.verbs import tracking_done
@@ -44,7 +44,7 @@ EVIL = (
     "transfergrid.evil.X",
     "transfergrid.verbs.cli.main",
     "transfergrid.records.provenance.subprocess.Popen",
-    "transfergrid.runs.launching.subprocess",
+    "transfergrid.runs.launching.processes.subprocess",
     "transfergrid.strategies.base.pl.Trainer",
     "transfergrid.data.arrays.Archive",
     "transfergrid.strategies.baselines.scratch.Strategy",
@@ -244,7 +244,7 @@ def test_orders_for_a_worker(here, cell, capsys, monkeypatch):
         assert heard == []
     wrong = {**order, **spoiled(cell.plain, "target", "os.system")}
     lines = [json.dumps(one) for one in ({"check": [wrong]}, {"cell": wrong}, {"cell": [wrong]})]
-    script = "import pathlib, listening; from transfergrid.runs import worker\n"
+    script = "import pathlib, listening; from transfergrid.runs.launching import worker\n"
     script += "with listening.listening(pathlib.Path()) as heard: worker.serve()\nassert not heard"
     done = python("-P", "-c", script, stdin="\n".join(lines))
     answers = [json.loads(line)["reason"] for line in done.stdout.splitlines()]

@@ -49,7 +49,7 @@ class GridSweeper(Sweeper):
 
 
 class LocalLauncher(Launcher):
-    """Stands for worker processes on this machine (`transfergrid.runs.launching`)."""
+    """Stands for worker processes on this machine (`transfergrid.runs.launching.processes`)."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

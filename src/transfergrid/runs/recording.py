@@ -23,10 +23,10 @@ from transfergrid.records.record import (
     Seconds,
     Status,
 )
-from transfergrid.runs import contamination
 from transfergrid.runs.cost import Stopwatch, count_parameters, peak_memory
 from transfergrid.runs.fitting import Fit
 from transfergrid.runs.fitting import Machine as RunsOn
+from transfergrid.runs.planning import contamination
 from transfergrid.runs.stages import Outcome, Setup
 
 

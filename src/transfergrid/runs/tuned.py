@@ -13,7 +13,7 @@ from typing import Any
 
 from transfergrid.records.errors import check_known
 from transfergrid.records.factory import Config
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 
 FACTOR = "lr_factor"
 

@@ -27,7 +27,7 @@ from transfergrid.records.errors import BadInputError, check_key, check_known
 from transfergrid.records.factory import Config, locate
 from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.option_names import display_name, told_apart
 from transfergrid.verbs.refusals import check_config
 

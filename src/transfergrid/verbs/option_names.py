@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.factory import Config
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 
 Choice = tuple[str, tuple[str, ...]]
 """An option's name and the overrides inside it, as typed."""

@@ -13,7 +13,7 @@ from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs import own_configs
 from transfergrid.verbs.parser import Parser
 from transfergrid.verbs.typed_words import readable, told
@@ -155,7 +155,7 @@ def check_pair(source: Option, target: Option) -> None:
     """Raise `BadInputError` unless the source can embed the target and both can be had."""
     from transfergrid.records.factory import build
     from transfergrid.records.identity import architecture_of
-    from transfergrid.runs.grid import PLURAL, modality
+    from transfergrid.runs.planning.grid import PLURAL, modality
 
     takes, holds = modality(architecture_of(source.config)), modality(target.config)
     if takes != holds:

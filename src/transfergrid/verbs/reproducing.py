@@ -17,7 +17,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import processor
 from transfergrid.records.record import Record
-from transfergrid.runs.worker import cell_in, reason_of, run
+from transfergrid.runs.launching.worker import cell_in, reason_of, run
 from transfergrid.verbs.comparing import WIDTH, compare, conclusion, shown
 from transfergrid.verbs.finding import find_cell, label_of
 from transfergrid.verbs.parser import Parser

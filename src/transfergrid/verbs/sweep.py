@@ -22,12 +22,12 @@ from transfergrid.records.printing import complain, say, told_os, warn
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.verdict_run import Judged, report_verdicts
-from transfergrid.runs import contamination, forewarnings
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.launching import run_grid, run_here
-from transfergrid.runs.plan import Asked, Plan
-from transfergrid.runs.progress import told_if_slow
-from transfergrid.runs.settings import Settings
+from transfergrid.runs.launching.processes import run_grid, run_here
+from transfergrid.runs.launching.progress import told_if_slow
+from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.planning import contamination, forewarnings
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked, Plan
 from transfergrid.runs.tuned import check_factors
 from transfergrid.verbs.composing import GROUPS, Composer, Request, read_request
 

@@ -10,8 +10,8 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.scores import read, read_all
 from transfergrid.runs.fitting import Machine
-from transfergrid.runs.grid import identity_of
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.grid import identity_of
+from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.computing import compute
 from transfergrid.runs.scores.features import FeaturePasses
 from transfergrid.runs.scores.knn import Knn

@@ -11,7 +11,7 @@ from transfergrid.records.printing import told_os
 from transfergrid.records.provenance import commit, versions
 from transfergrid.records.scores import Kept, Value, read, write
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.features import FeaturePasses
 from transfergrid.runs.scores.pairs import Pair
 

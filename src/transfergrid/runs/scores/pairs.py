@@ -9,7 +9,7 @@ from functools import lru_cache
 from transfergrid.records.identity import PROTOCOL, Labels, canonical, digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.scores import VERSION, Kept
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 
 USES = (
     Needs(),

@@ -14,7 +14,7 @@ from transfergrid.records.factory import Config, build, locate
 from transfergrid.records.identity import Labels, architecture_of, cell_id, digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
-from transfergrid.runs.plan import (
+from transfergrid.runs.planning.plan import (
     Asked,
     Cell,
     Option,

@@ -13,7 +13,7 @@ from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import start_of
 from transfergrid.records.needs import Needs
-from transfergrid.runs.plan import Option
+from transfergrid.runs.planning.plan import Option
 from transfergrid.sources.cards import holders, listed, names_of, shared
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from transfergrid.records.printing import one_line, say
 from transfergrid.records.telling import TRAINS_SOURCE
-from transfergrid.runs.pace import roughly
+from transfergrid.runs.launching.pace import roughly
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,8 +7,8 @@ import time
 import pytest
 from rich.console import Console
 
-from transfergrid.runs import progress
-from transfergrid.runs.progress import Bar, Lines, _Live, told_if_slow
+from transfergrid.runs.launching import progress
+from transfergrid.runs.launching.progress import Bar, Lines, _Live, told_if_slow
 
 
 @pytest.fixture

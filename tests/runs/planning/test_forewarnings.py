@@ -11,8 +11,8 @@ from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
 from transfergrid.data.outline import Outline
-from transfergrid.runs import forewarnings
-from transfergrid.runs.forewarnings import of_budgets, of_outline
+from transfergrid.runs.planning import forewarnings
+from transfergrid.runs.planning.forewarnings import of_budgets, of_outline
 
 OUTLINE = Outline(("a", "b", "c"), (99, 500, 600), (5, 5, 5))
 

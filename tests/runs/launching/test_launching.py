@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +15,8 @@ from pretend_grid import cell
 from transfergrid.records.cell_config import CellConfig, different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.runs.launching import run_here
-from transfergrid.runs.settings import Settings
-
-HERE = Path(__file__).parent
+from transfergrid.runs.launching.processes import run_here
+from transfergrid.runs.launching.settings import Settings
 
 
 def tries(folder, number):
@@ -74,7 +71,7 @@ def test_a_worker_that_is_killed_loses_its_cell_alone(tmp_path, results, workers
 
 
 def test_an_idle_worker_that_is_killed_costs_no_cell(tmp_path, results, monkeypatch):
-    from transfergrid.runs.launching import Pool
+    from transfergrid.runs.launching.processes import Pool
 
     real = Pool.run
 
@@ -149,7 +146,7 @@ def test_how_to_run_is_checked(key, value):
 
 
 def test_workers_share_the_gpus_and_a_cpu_worker_sees_none(monkeypatch):
-    from transfergrid.runs.launching import Pool
+    from transfergrid.runs.launching.processes import Pool
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     trainer = {**pretend_grid.TRAINER, "workers": "auto", "accelerator": "auto"}
@@ -165,7 +162,7 @@ def test_workers_share_the_gpus_and_a_cpu_worker_sees_none(monkeypatch):
 
 
 def test_ctrl_c_ends_cleanly(tmp_path, results):
-    command = [sys.executable, str(HERE / "pretend_grid.py"), str(results)]
+    command = [sys.executable, pretend_grid.__file__, str(results)]
     grid = subprocess.Popen(
         [*command, "work", "sleep", "sleep", "work"],
         stdout=subprocess.PIPE,
@@ -223,7 +220,7 @@ def real(tmp_path_factory):
     for i, chosen in enumerate(tuned):
         order = {"cell": vars(chosen), "results": str(folder / "results")}
         (folder / f"{i}.json").write_text(json.dumps(order))
-    command = [sys.executable, "-m", "transfergrid.runs.worker"]
+    command = [sys.executable, "-m", "transfergrid.runs.launching.worker"]
     both = [
         subprocess.Popen([*command, f"{i}.json"], cwd=folder, stdout=subprocess.PIPE, text=True)
         for i in range(2)
@@ -252,7 +249,7 @@ def test_two_processes_train_a_source_once(real):
 
 
 def test_a_file_that_holds_no_cell(tmp_path, capsys):
-    from transfergrid.runs.worker import main
+    from transfergrid.runs.launching.worker import main
 
     (tmp_path / "cell.json").write_text("{}")
     assert main([str(tmp_path / "cell.json")]) == 2

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pretend_grid import cell
-from transfergrid.runs.pace import Pace, kind_of, roughly
+from transfergrid.runs.launching.pace import Pace, kind_of, roughly
 
 
 def trained(number, what, steps, **strategy):

@@ -10,9 +10,9 @@ from transfergrid.records.cell_config import CellConfig, identified
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Machine, Status
-from transfergrid.runs import worker
 from transfergrid.runs.checking import check_parts
-from transfergrid.runs.worker import cell_in
+from transfergrid.runs.launching import worker
+from transfergrid.runs.launching.worker import cell_in
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
 from transfergrid.records.identity import Labels
 from transfergrid.records.spellings import NAMED, shown
-from transfergrid.runs.plan import Cell, Option
+from transfergrid.runs.planning.plan import Cell, Option
 
 
 def lines(cells: Iterable[Cell]) -> list[str]:

@@ -26,9 +26,9 @@ from transfergrid.records.printing import say, told_os
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import TRAINS_SOURCE
 from transfergrid.records.trust import allowed
-from transfergrid.runs.pace import Pace, kind_of
-from transfergrid.runs.progress import Progress, Silent, progress
-from transfergrid.runs.settings import Settings
+from transfergrid.runs.launching.pace import Pace, kind_of
+from transfergrid.runs.launching.progress import Progress, Silent, progress
+from transfergrid.runs.launching.settings import Settings
 
 WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
@@ -105,7 +105,7 @@ class Pool:
         sys.executable,
         "-P",
         "-m",
-        "transfergrid.runs.worker",
+        "transfergrid.runs.launching.worker",
         "-",
     )
 
@@ -344,7 +344,7 @@ def run_here(
     cell: CellConfig, ledger: Ledger, settings: Settings, keeper: Keeper | None = None
 ) -> None:
     """Run one cell in this process, so that a debugger works; errors are raised as they are."""
-    from transfergrid.runs.worker import run
+    from transfergrid.runs.launching.worker import run
 
     run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
     if keeper:

@@ -17,8 +17,8 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.record import Flags, from_json
 from transfergrid.report.closing import rows_of
 from transfergrid.report.table import render
-from transfergrid.runs import contamination
-from transfergrid.runs.contamination import contaminated_by
+from transfergrid.runs.planning import contamination
+from transfergrid.runs.planning.contamination import contaminated_by
 from transfergrid.sources.checkpoint import Checkpoint
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.timm import TimmArchitecture, TimmSource

@@ -1,8 +1,8 @@
 """What every worker process starts.
 
-    python -m transfergrid.runs.worker cell.json    runs one cell and prints its identity and score
-    python -m transfergrid.runs.worker -            takes one order a line, answers one line each,
-                                               and before that says what it is doing
+    python -m transfergrid.runs.launching.worker cell.json  one cell: prints its identity and score
+    python -m transfergrid.runs.launching.worker -          one order a line: answers one line each,
+                                                            and says what it is doing before that
 
     --allow MODULE    import what the cell names from this module too; may be repeated
 
@@ -33,7 +33,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, say
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
-from transfergrid.runs.grid import identity_of
+from transfergrid.runs.planning.grid import identity_of
 
 
 def run(
@@ -162,7 +162,10 @@ def run_file(path: str) -> int:
         complain(f"{path}: {error}")
         return 2
     except (OSError, ValueError, KeyError, TypeError) as error:
-        say(f"transfergrid.runs.worker: {path} holds no cell: {reason_of(error)}", file=sys.stderr)
+        say(
+            f"transfergrid.runs.launching.worker: {path} holds no cell: {reason_of(error)}",
+            file=sys.stderr,
+        )
         return 2
     ledger = Ledger(order.get("results", "results"))
     try:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.runs.grid import Planner
-from transfergrid.runs.plan import Asked, Option
+from transfergrid.runs.planning.grid import Planner
+from transfergrid.runs.planning.plan import Asked, Option
 
 NOISE = "transfergrid.data.noise.Noise"
 
@@ -285,7 +285,7 @@ def test_the_same_request_has_the_same_identity_in_any_order():
 
 
 def test_parts_are_hashed_once_whatever_the_number_of_cells(monkeypatch):
-    from transfergrid.runs import plan as planned
+    from transfergrid.runs.planning import plan as planned
 
     calls = []
     real = planned.config_digest

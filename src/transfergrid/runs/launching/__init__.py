@@ -1,0 +1,1 @@
+"""Cells in worker processes on this machine, and how far they are."""
