@@ -6,10 +6,11 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import COLUMNS, PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.decisions import Kind, Rules
+from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
 from transfergrid.records.cell_config import group_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
@@ -24,16 +25,13 @@ from transfergrid.records.tracking import (
     warn,
 )
 from transfergrid.report import verdict_words, words
-from transfergrid.report.names import without_common
+from transfergrid.report.html import heat_map
+from transfergrid.report.html.data import ReportData
 
 TABLE, HEAT_MAP = "verdicts", "heat_map"
 """Keys of the table and of the heat maps, one for each target and label budget."""
 COUNT = "count/"
 """What precedes the kinds of verdicts, and the cells, in the keys of their counts."""
-MARKS_TOLD = (
-    "▲ better   ▼ worse   = no difference   ► harm ruled out   ◄ gain ruled out   ? undecided "
-    "(hatched)"
-)
 MORE = (
     *("kind", "primary", "family", "family_size", "metric", "unit", "training", "scope"),
     *("mean", "baseline_mean", "validation", "margin", "beyond_margin", "fragile"),
@@ -45,6 +43,8 @@ MORE = (
 )
 """Fields of a verdict that the table shows beside `COLUMNS`."""
 MOST_PICTURES = 24
+SCALE = 2
+"""Pixels of a picture to one of the chart."""
 MOST_NAMED = 20
 """Arms that an alert names; it counts the others."""
 
@@ -203,42 +203,12 @@ def heat_maps(verdicts: Sequence[Verdict]) -> list[tuple[str, bytes]]:
         are of one size, as W&B wants them.
     """
     shown = [verdict for verdict in verdicts if verdict.primary and verdict.gain is not None]
-    sections = verdict_words.sections(shown)[:MOST_PICTURES]
-    reach = max((abs(verdict.gain or 0.0) for verdict in shown), default=1.0)
-    captions = [f"{part[0].target}, {words.labels_of(part)}" for part in sections]
-    pictures = [_heat_map(part, reach) for part in sections]
-    return list(zip(captions, _of_one_size(pictures), strict=True))
-
-
-def _heat_map(section: Sequence[Verdict], reach: float) -> bytes:
-    import vl_convert
-
-    from transfergrid.report.html import charts, themes
-    from transfergrid.report.html.rows import page_rows
-
-    called, common = without_common(v.source for v in section if v.source)
-    rows = page_rows(section, {}, called)
-    for row in rows:  # in the order of the verdicts
-        row |= {"line": row["row"], "column": row["row"]}
-        if row["kind"] == PLACEBO:
-            row["source"] += " (placebo)"
-    first = section[0]
-    baselines = ", ".join(sorted({verdict.baseline for verdict in section}))
-    title = {
-        "text": f"{first.target}, {words.labels_of(section)}",
-        "subtitle": [
-            f"gain in points of {first.metric.replace('_', ' ')} over {baselines}",
-            *([f"all sources: {', '.join(common)}"] if common else []),
-            MARKS_TOLD,
-        ],
-        "anchor": "start",
-    }
-    spec = charts.filled(charts.heatmap(first.margin, max(reach, first.margin)), rows)
-    config = {**themes.config(themes.LIGHT, themes.SOURCES), "background": "white"}
-    drawn: bytes = vl_convert.vegalite_to_png(
-        {**spec, "title": title, "config": config, "padding": 12}, scale=2
-    )
-    return drawn
+    if not shown:
+        return []
+    data = ReportData(verdicts=tuple(shown), rules=Rules(margin=shown[0].margin))
+    drawn = list(islice(heat_map.heat_maps(data), MOST_PICTURES))
+    pictures = _of_one_size([figure.png(SCALE) for figure in drawn])
+    return [(figure.title, png) for figure, png in zip(drawn, pictures, strict=True)]
 
 
 def _of_one_size(pictures: Sequence[bytes]) -> list[bytes]:

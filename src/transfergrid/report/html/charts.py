@@ -16,6 +16,11 @@ HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
 """Diagonal lines over a unit square, as the path of a mark."""
 KINDS = [kind.value for kind in Kind]
 SHAPES = ["triangle-up", "triangle-down", "square", "triangle-right", "triangle-left", "circle"]
+PLACEBO_NAMED = (
+    "datum.source + (datum.kind == 'placebo' && indexof(datum.source, 'placebo') < 0"
+    " ? ' (placebo)' : '')"
+)
+"""What a column is called: a placebo is told as such, if its name does not."""
 Spec = dict[str, Any]
 
 
@@ -60,7 +65,7 @@ def heatmap(margin: float, reach: float) -> Spec:
     """Gains of sources (columns) by strategies (rows), the verdict as mark and hatching."""
     import altair as alt
 
-    x = alt.X("source:N", title=None, sort=alt.EncodingSortField("column", op="min"))
+    x = alt.X("named:N", title=None, sort=alt.EncodingSortField("column", op="min"))
     x = x.axis(orient="top", labelAngle=-30, labelPadding=4, ticks=False, domain=False)
     y = alt.Y("strategy:N", title=None, sort=alt.EncodingSortField("line", op="min"))
     y = y.axis(ticks=False, domain=False, labelPadding=6)
@@ -78,7 +83,7 @@ def heatmap(margin: float, reach: float) -> Spec:
     )
     text = base.mark_text(style="cell-text", fontSize=12, fontWeight=600)
     text = text.encode(text="cell:N", tooltip=_tips())
-    chart = alt.layer(cells, hatched, text)
+    chart = alt.layer(cells, hatched, text).transform_calculate(named=PLACEBO_NAMED)
     return _spec(chart.properties(width=alt.Step(84), height=alt.Step(30)))
 
 

@@ -17,6 +17,7 @@ from transfergrid.report.html.answer import SAID, answers, counts, interval, lis
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData, Table
 from transfergrid.report.html.drawing import templates
+from transfergrid.report.html.heat_map import reach
 from transfergrid.report.words import budget, number
 
 SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
@@ -49,12 +50,6 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "library": Markup(library()),
         "scripts": SCRIPTS,
     }
-
-
-def reach(data: ReportData) -> float:
-    """Return the largest gain, in points, that the colours of heat maps tell apart."""
-    found = [abs(v.gain) for v in data.verdicts if v.gain is not None]
-    return max([10 * data.rules.margin, *found])
 
 
 def _charts(data: ReportData) -> dict[str, charts.Spec]:

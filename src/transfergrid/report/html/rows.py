@@ -12,10 +12,11 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.printing import one_line
+from transfergrid.records.record import Labels
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
-from transfergrid.report.words import budget, ends, number
+from transfergrid.report.words import ends, labels_of, number
 
 MARKS = {
     Kind.POSITIVE: "▲",
@@ -48,12 +49,23 @@ def page_rows(
         called: shorter names of sources; see `names.without_common`.
     """
     names = source_names(verdicts, called)
-    letters = fronts(verdicts)
+    letters, budgets = fronts(verdicts), _budgets(verdicts)
     order = _Order(verdicts, names)
     return [
-        _row(row, verdict, names[row], remarks.get(row, ())) | order.of(row) | letters.get(row, {})
+        _row(row, verdict, names[row], remarks.get(row, ()))
+        | {"budget": budgets[verdict.target, verdict.labels]}
+        | order.of(row)
+        | letters.get(row, {})
         for row, verdict in enumerate(verdicts)
     ]
+
+
+def _budgets(verdicts: Sequence[Verdict]) -> dict[tuple[str, Labels], str]:
+    """Return what the label budget of each place is called, the same for all arms in it."""
+    inside: defaultdict[tuple[str, Labels], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        inside[verdict.target, verdict.labels].append(verdict)
+    return {place: labels_of(found) for place, found in inside.items()}
 
 
 class _Order:
@@ -120,7 +132,6 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "row": row,
         "source": source,
         "labels": str(verdict.labels),
-        "budget": budget(verdict.labels),
         "order": labels_order(verdict.labels) if verdict.labels != "all" else 1e9,
         "verdict": verdict.verdict.value,
         "said": SAID[verdict.verdict],

@@ -1,0 +1,115 @@
+"""The heat map of gains, sources by strategies: the same in the report, for papers and in W&B."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transfergrid.evidence.decisions import Kind
+from transfergrid.report.html import charts, themes
+from transfergrid.report.html.answer import SAID
+from transfergrid.report.html.bundle import vega_lite
+from transfergrid.report.html.data import ReportData
+from transfergrid.report.html.rows import MARKS, page_rows
+
+MARKS_TOLD = "; ".join(f"{MARKS[kind]} {SAID[kind]}" for kind in Kind) + " (hatched)"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure in light colours.
+
+    Args:
+        name: of its file, without an ending.
+        title: what it shows, in a few words.
+        spec: its chart with data.
+        rows: the numbers behind it.
+    """
+
+    name: str
+    title: str
+    spec: charts.Spec
+    rows: Sequence[Row]
+
+    def svg(self) -> str:
+        """Return it as SVG."""
+        import vl_convert
+
+        drawn: str = vl_convert.vegalite_to_svg(self.spec, **self._look())
+        return drawn
+
+    def png(self, scale: float) -> bytes:
+        """Return it as PNG, of so many pixels to one of the chart."""
+        import vl_convert
+
+        drawn: bytes = vl_convert.vegalite_to_png(self.spec, scale=scale, **self._look())
+        return drawn
+
+    def _look(self) -> dict[str, Any]:
+        return {"vl_version": vega_lite(), "config": themes.themes()["light"]}
+
+
+def figure(
+    kind: str,
+    place: Sequence[str],
+    title: Sequence[str],
+    spec: charts.Spec,
+    rows: Sequence[Row],
+) -> Figure:
+    """Return a figure of rows.
+
+    Args:
+        kind: of the chart, the beginning of its file's name.
+        place: what the rows share, the rest of the name.
+        title: its lines.
+        spec: the chart without data.
+        rows: as `rows.page_rows` returns them.
+    """
+    name = re.sub(r"[^\w.-]+", "_", "_".join((kind, *place)))
+    told = {"text": title[0], "subtitle": list(title[1:])}
+    chart = {**charts.filled(spec, list(rows)), "title": told, "background": "white"}
+    return Figure(name, title[0], chart, rows)
+
+
+def heat_maps(data: ReportData) -> Iterator[Figure]:
+    """Yield the heat map of each target and label budget, of the arms that have a gain."""
+    spec = charts.heatmap(data.rules.margin, reach(data))
+    rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
+    for place, inside in split(rows, "target", "labels").items():
+        title = [f"{place[0]}, {inside[0]['budget']}", _told(inside), data.common, MARKS_TOLD]
+        yield figure("heatmap", place, [line for line in title if line], spec, inside)
+
+
+def reach(data: ReportData) -> float:
+    """Return the largest gain, in points, that the colours of heat maps tell apart."""
+    found = [abs(v.gain) for v in data.verdicts if v.gain is not None]
+    return max([10 * data.rules.margin, *found])
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """Say what the numbers in the cells are."""
+    metric = str(rows[0]["metric"]).replace("_", " ")
+    points = "points of " if rows[0].get("unit") == "%" else ""
+    return f"gain in {points}{metric} {overs(rows)}"
+
+
+def overs(rows: Sequence[Row]) -> str:
+    """Name the baseline of most rows, and the strategies that have another."""
+    groups = sorted(split(rows, "baseline").items(), key=lambda group: -len(group[1]))
+    told = [f"over {groups[0][0][0]}"]
+    for (baseline,), inside in groups[1:]:
+        named = ", ".join(dict.fromkeys(row["strategy"] for row in inside))
+        told.append(f"{named} over {baseline}")
+    return "; ".join(told)
+
+
+def split(rows: Sequence[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:
+    """Return the rows by what they have of these keys, in order."""
+    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[key] for key in keys)].append(row)
+    return dict(groups)
