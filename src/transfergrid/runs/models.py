@@ -34,7 +34,7 @@ from transfergrid.records.training import Training
 from transfergrid.runs.materials import PlainFeatures
 from transfergrid.runs.stages import Setup
 from transfergrid.sources import weights
-from transfergrid.sources.backbone import Architecture
+from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
 
 

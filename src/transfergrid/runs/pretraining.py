@@ -28,7 +28,7 @@ from transfergrid.runs.fitting import Machine, fit, probabilities
 from transfergrid.runs.materials import OpenDomain, target_data
 from transfergrid.runs.run_cards import Curve, shown
 from transfergrid.sources.backbone import Backbone
-from transfergrid.sources.trained_here import TrainedHere
+from transfergrid.sources.source import TrainedSource
 from transfergrid.strategies.baselines.scratch import Scratch
 
 KEPT_IN_MEMORY = 4
@@ -62,7 +62,7 @@ class SourceMaker:
         self.asked = dict(asked or {})
         self.card: dict[str, Any] = {}
 
-    def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
+    def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed.
 
         Raises:
@@ -81,7 +81,7 @@ class SourceMaker:
             self._memory.popitem(last=False)
         return self._memory[place]
 
-    def _train_once(self, source: TrainedHere, seed: int, place: Path) -> None:
+    def _train_once(self, source: TrainedSource, seed: int, place: Path) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -95,7 +95,7 @@ class SourceMaker:
                 tell("")  # back to the cell
 
     def _train(
-        self, source: TrainedHere, seed: int, content: str
+        self, source: TrainedSource, seed: int, content: str
     ) -> tuple[Backbone, dict[str, Any]]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
@@ -134,7 +134,7 @@ class SourceMaker:
         }
         return backbone, card
 
-    def _card(self, source: TrainedHere, seed: int, content: str) -> RunCard:
+    def _card(self, source: TrainedSource, seed: int, content: str) -> RunCard:
         domain, config = type(source.domain).__name__, config_of(source)
         group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
         return RunCard(

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.source import Architecture as Architecture
 
 Granularity: TypeAlias = Literal["fine", "coarse"]
 _ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)

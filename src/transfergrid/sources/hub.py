@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,30 +13,33 @@ from transfergrid.sources import weights
 
 if TYPE_CHECKING:
     from transfergrid.sources.backbone import Backbone
-    from transfergrid.sources.timm import TimmArchitecture
 
 
-def pretrained(architecture: TimmArchitecture) -> Backbone:
-    """Return the architecture with its pretrained weights, downloaded unless they are here already.
+def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone:
+    """Return a timm model with its pretrained weights, downloaded unless they are here already.
+
+    Args:
+        model: its name.
+        with_weights: makes it, given that weights are wanted and, where they are here, which.
 
     Raises:
         BadInputError: timm knows no weights for it, or they cannot be had now.
     """
     import timm
 
-    config = timm.get_pretrained_cfg(architecture.model)
+    config = timm.get_pretrained_cfg(model)
     if config is None or not config.has_weights:
-        raise _none(architecture, "timm knows no pretrained weights for it")
+        raise _none(model, "timm knows no pretrained weights for it")
     if config.hf_hub_id and not config.custom_load:
         file = _cached(config.hf_hub_id, config.hf_hub_filename)
         if file is not None:
-            return architecture.with_weights(True, weights.read(file))
+            return with_weights(True, weights.read(file))
     if config.hf_hub_id and not hub_answers():
-        raise _none(architecture, "they are not on this disk and the hub cannot be reached")
+        raise _none(model, "they are not on this disk and the hub cannot be reached")
     try:
-        return architecture.with_weights(True)
+        return with_weights(True)
     except OSError as error:  # of the hub's client and of urllib alike
-        raise _none(architecture, _first_line(error)) from error
+        raise _none(model, _first_line(error)) from error
 
 
 def torchvision_file(model: str, published: Any | None) -> str:
@@ -71,9 +75,9 @@ def torchvision_file(model: str, published: Any | None) -> str:
 _FILE = "source.file=PATH"
 
 
-def _none(architecture: TimmArchitecture, reason: str) -> BadInputError:
-    other = f"source=checkpoint source.model={architecture.model} source.file=PATH"
-    return _unavailable(architecture.model, reason, f"{_FILE}, or {other}")
+def _none(model: str, reason: str) -> BadInputError:
+    other = f"source=checkpoint source.model={model} source.file=PATH"
+    return _unavailable(model, reason, f"{_FILE}, or {other}")
 
 
 def _unavailable(model: str, reason: str, instead: str) -> BadInputError:

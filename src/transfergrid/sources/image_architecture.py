@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.source import Architecture
-
-OWN = " Your own? source=own_network, docs/own_network.md"
-"""Said where a name or weights are of no network that a library has."""
+from transfergrid.sources.weights import OWN
 
 
 class ImageArchitecture(Architecture):

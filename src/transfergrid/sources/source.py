@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
-    from transfergrid.sources.trained_here import TrainedHere
 
 
 class Architecture(Component, ABC):
@@ -59,7 +58,7 @@ class Architecture(Component, ABC):
 class Maker(Protocol):
     """Whoever trains a source once and finds its weights again for every later cell."""
 
-    def trained(self, source: TrainedHere, seed: int) -> Mapping[str, Tensor]:
+    def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed."""
 
 
@@ -131,6 +130,26 @@ class Source(Component, ABC):
 
     def _typed_card(self) -> Mapping[str, Any] | None:
         return getattr(self, "card", None)  # a source of a user's own need not have the field
+
+
+class TrainedSource(Source):
+    """A source whose weights come out of a training of our own, by a `Maker`."""
+
+    made_here: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+
+        @property
+        def domain(self) -> Domain:
+            """What it is trained on."""
+
+        @property
+        def training(self) -> Component:
+            """How."""
+
+        @property
+        def shuffle_labels(self) -> bool:
+            """Whether the domain's labels come in random order, as a placebo."""
 
 
 class FileSource(Source):

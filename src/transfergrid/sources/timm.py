@@ -131,7 +131,7 @@ class TimmSource(FileSource):
         if self.file is not None:
             return weights.load(self.architecture.build(), self.file)
         self.architecture.check()
-        return hub.pretrained(self.architecture)
+        return hub.timm_backbone(self.architecture.model, self.architecture.with_weights)
 
     def told_card(self) -> Card:
         """Return what timm says of the weights; of a file only where the model's tag names them."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card, names_of
-from transfergrid.sources.source import Architecture, Maker, Source
+from transfergrid.sources.source import Architecture, Maker, Source, TrainedSource
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainedHere(Source):
+class TrainedHere(TrainedSource):
     """An architecture trained on a source domain, once for all cells that ask for the same.
 
     Attributes:
@@ -34,8 +34,6 @@ class TrainedHere(Source):
     start: Source | None = None
     seed: int | Literal["block"] = 0
     shuffle_labels: bool = False
-
-    made_here: ClassVar[bool] = True
 
     @classmethod
     def about(cls) -> dict[str, Any]:

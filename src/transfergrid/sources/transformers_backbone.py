@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,6 @@ from transfergrid.sources.backbone import evaluating
 from transfergrid.sources.layered_backbone import LayeredBackbone
 from transfergrid.sources.text import MOST_WORDS, TextPreprocess
 
-if TYPE_CHECKING:
-    from transfergrid.sources.transformers import TransformersArchitecture
-
 LENGTH = 5
 """Tokens of example inputs."""
 TOKENS = 50
@@ -31,6 +28,19 @@ COMPANY = 1e-3
 SANE = 10**6
 """Tokenizers without a limit name a number beyond this."""
 _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
+
+
+class TextModel(Protocol):
+    """What is asked for of a text model; see `TransformersArchitecture`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def max_length(self) -> int | None: ...  # noqa: D102
+    @property
+    def pooling(self) -> str: ...  # noqa: D102
 
 
 class TextBackbone(LayeredBackbone):
@@ -51,9 +61,7 @@ class TextBackbone(LayeredBackbone):
         self.pooling = pooling
 
     @classmethod
-    def of(
-        cls, architecture: TransformersArchitecture, folder: Path, files: list[str] | None
-    ) -> TextBackbone:
+    def of(cls, architecture: TextModel, folder: Path, files: list[str] | None) -> TextBackbone:
         """Return what an architecture describes.
 
         Args:

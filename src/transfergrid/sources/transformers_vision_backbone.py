@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,23 @@ from transfergrid.sources.image_processors import Reading, Size, pair_of
 from transfergrid.sources.images import ImagePreprocess
 from transfergrid.sources.layered_backbone import LayeredBackbone
 
-if TYPE_CHECKING:
-    from transfergrid.sources.transformers_vision import TransformersVisionArchitecture
-
 SIZE = 224
 """Side in pixels of inputs of models that say none."""
+
+
+class ImageModel(Protocol):
+    """What is asked for of an image model; see `TransformersVisionArchitecture`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def size(self) -> int | None: ...  # noqa: D102
+    @property
+    def mean(self) -> Sequence[float] | None: ...  # noqa: D102
+    @property
+    def std(self) -> Sequence[float] | None: ...  # noqa: D102
 
 
 class VisionBackbone(LayeredBackbone):
@@ -45,9 +58,7 @@ class VisionBackbone(LayeredBackbone):
         self.interpolates = _interpolates(network, preprocess.size)
 
     @classmethod
-    def of(
-        cls, architecture: TransformersVisionArchitecture, folder: Path, files: list[str] | None
-    ) -> VisionBackbone:
+    def of(cls, architecture: ImageModel, folder: Path, files: list[str] | None) -> VisionBackbone:
         """Return what an architecture describes.
 
         Args:
@@ -133,9 +144,7 @@ def _keeps_pooler(cls: Any, config: Any, name: str) -> bool:
     return all(parameter.ndim == 1 for parameter in pooler.parameters())
 
 
-def image_preprocess(
-    architecture: TransformersVisionArchitecture, folder: Path, config: Any
-) -> ImagePreprocess:
+def image_preprocess(architecture: ImageModel, folder: Path, config: Any) -> ImagePreprocess:
     """Return what a folder says about a model's inputs, but for what is given.
 
     Raises:
@@ -157,9 +166,7 @@ def image_preprocess(
     )
 
 
-def _told(
-    architecture: TransformersVisionArchitecture, folder: Path, size: Size | None, channels: int
-) -> Reading:
+def _told(architecture: ImageModel, folder: Path, size: Size | None, channels: int) -> Reading:
     """Return what a folder says; where all is given, it need say nothing."""
     mean, std, told = architecture.mean, architecture.std, model_folder.read_preprocessor(folder)
     model_folder.check_images(folder, mean is not None and std is not None)

@@ -19,13 +19,14 @@ from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.printing import say
 from transfergrid.sources import state_dicts
-from transfergrid.sources.image_architecture import OWN
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from transfergrid.sources.backbone import Backbone
 
+OWN = " Your own? source=own_network, docs/own_network.md"
+"""Said where a name or weights are of no network that a library has."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First pickle in files of torch before 1.6."""
 _TENSOR_MODULES = ("torch", "collections")

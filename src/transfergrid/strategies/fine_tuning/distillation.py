@@ -12,7 +12,7 @@ from transfergrid.data.batches import Batch, CellData
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.sources.backbone import Architecture
+from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
 
 
