@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from composed import planned
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.fitting import Machine
@@ -18,7 +17,7 @@ def cell(strategy="full_finetuning", *overrides, labels=20, **changes):
     small = [] if strategy in CLASSICAL else [*SMALL, "training.steps=4"]
     made = planned(*small, f"strategy={strategy}", f"labels={labels}", *overrides)
     (chosen,) = [c for c in made.cells if c.id in made.wanted]
-    return replace(CellConfig(**chosen.to_json()), **changes)
+    return replace(chosen, **changes)
 
 
 def made(folder, *strategies, keep="all"):

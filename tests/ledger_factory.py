@@ -9,17 +9,8 @@ from typing import Any
 import numpy as np
 
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.record import (
-    Cost,
-    Data,
-    Names,
-    Parts,
-    Record,
-    Reference,
-    Scores,
-    Seconds,
-    Status,
-)
+from transfergrid.records.cell import Names, Parts, Reference
+from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 
 def identity(*parts: object) -> str:

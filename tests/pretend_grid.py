@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.ledger import Ledger
 from transfergrid.runs.launching import processes
 from transfergrid.runs.launching.settings import Settings
@@ -21,19 +21,19 @@ TRAINER = {
 }
 
 
-def cell(number, what="work", **strategy):
-    parts = {"source": None, "strategy": what, "target": "t", "training": None}
-    names = {"source": None, "strategy": what, "target": "t", "architecture": None}
-    return CellConfig(
+def cell(number, what="work", training=None, **strategy):
+    return Cell(
         id=f"{number:016x}",
-        parts=parts,
-        names=names,
-        source=None,
-        strategy={"_target_": "x.Y", "what": what, **strategy},
-        target={},
+        names=Names(strategy=what, target="t"),
+        parts=Parts(strategy=what, target="t"),
         labels=1,
         seed=number,
-        training=None,
+        config={
+            "source": None,
+            "strategy": {"_target_": "x.Y", "what": what, **strategy},
+            "target": {},
+            "training": training,
+        },
     )
 
 

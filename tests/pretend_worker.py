@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.cell import cell_of
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
 
 
 def do(cell, results):
     """Do what the cell asks for; return the reason of its failure."""
-    what = cell.strategy.get("what", "work")
+    what = cell.config["strategy"].get("what", "work")
     tries = Path(results).parent / "tries"
     tries.mkdir(exist_ok=True)
     with (tries / cell.id).open("a") as log:
@@ -42,11 +43,12 @@ def main():
     os.dup2(2, 1)
     for line in sys.stdin:
         order = json.loads(line)
-        cells = [CellConfig(**cell) for cell in order.get("check", [])]
-        wrong = [cell.strategy["wrong"] for cell in cells if "wrong" in cell.strategy]
+        cells = [cell_of(cell) for cell in order.get("check", [])]
+        told = [cell.config["strategy"] for cell in cells]
+        wrong = [strategy["wrong"] for strategy in told if "wrong" in strategy]
         reason = wrong[0] if wrong else None
         if "cell" in order:
-            reason = do(CellConfig(**order["cell"]), order["results"])
+            reason = do(cell_of(order["cell"]), order["results"])
         sys.stdout.flush()
         print(json.dumps({"reason": reason}), file=answers, flush=True)
 

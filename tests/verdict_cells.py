@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ledger_factory import made, predicted
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Record, Reference
+from transfergrid.records.record import Record
 
 ITEMS = 400
 

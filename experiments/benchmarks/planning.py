@@ -11,11 +11,11 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.composing import Composer, read_request
 from transfergrid.verbs.sweep import ask, make_plan
@@ -42,7 +42,7 @@ def seconds_to_plan() -> tuple[float, int]:
         request = read_request(REQUEST, {}, defaults, hydra.config_loader)
         composer = Composer(hydra.config_loader, "config", request.settings)
         plan = make_plan(ask(request, composer), composer, ["majority", "logistic_regression"])
-        cells = [CellConfig(**cell.to_json()) for cell in plan.cells]
+        cells = [replace(cell, study="benchmark", grid=plan.id) for cell in plan.cells]
     return time.perf_counter() - started, len(cells)
 
 

@@ -22,19 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import (
-    Cost,
-    Data,
-    Metric,
-    Names,
-    Parts,
-    Record,
-    Reference,
-    Scores,
-    Seconds,
-    Status,
-)
+from transfergrid.records.record import Cost, Data, Metric, Record, Scores, Seconds, Status
 
 TARGETS, LABELS, SEEDS, STRATEGIES = 5, (5, 20, 100, "all"), 5, 10
 ITEMS, CLASSES, KEYS = 500, 10, 20

@@ -32,19 +32,10 @@ from numpy.typing import NDArray
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.records import index
 from transfergrid.records.arrays import Packed
+from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.index import Indexed
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import (
-    Cost,
-    Data,
-    Names,
-    Parts,
-    Record,
-    Reference,
-    Scores,
-    Seconds,
-    Status,
-)
+from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 SOURCES, STRATEGIES, TARGETS, SEEDS, ITEMS = 10, 20, 5, 10, 1_000
 LABELS = (1, 2, 5, 10, 20, 50, 100, 200, 500, "all")

@@ -11,7 +11,7 @@ from pathlib import Path
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.records import shipped
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 from transfergrid.records.factory import config_of, locate
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
@@ -44,7 +44,7 @@ def _shipped(name: str) -> Option:
     return Option(name, config_of(locate(shipped.strategies()[name])()))
 
 
-def cells(number: int, steps: int = 5) -> Iterator[CellConfig]:
+def cells(number: int, steps: int = 5) -> Iterator[Cell]:
     """Yield cells of five strategies in turn on scikit-learn's digits, a new seed each round."""
     printed = Glyphs(size=16, per_class=20, test_per_class=5)
     architecture = TimmArchitecture("test_resnet", 16, {"in_chans": 1})
@@ -60,13 +60,13 @@ def cells(number: int, steps: int = 5) -> Iterator[CellConfig]:
     )
     plan = Planner(_shipped).plan(asked)
     by_strategy = {
-        name: iter([c for c in plan.cells if c.strategy.name == name and c.id in plan.wanted])
+        name: iter([c for c in plan.cells if c.names.strategy == name and c.id in plan.wanted])
         for name in STRATEGIES
     }
     for name in islice(cycle(STRATEGIES), number):
-        yield CellConfig(**next(by_strategy[name]).to_json())
+        yield next(by_strategy[name])
 
 
-def run(cell: CellConfig, results: Path) -> Record:
+def run(cell: Cell, results: Path) -> Record:
     """Run a cell without a tracker."""
     return run_cell(cell, Ledger(results), MACHINE)

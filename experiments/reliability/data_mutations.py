@@ -39,7 +39,6 @@ from transfergrid.data.domain import Domain
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_table import ImageTable
 from transfergrid.data.text_table import TextTable
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.printing import complain, say, told_os
 from transfergrid.records.training import Training
@@ -162,7 +161,7 @@ def read(target: Domain) -> None:
     plan = planner.plan(Asked(**parts, trainings=[_option(Training())], labels=[2], seeds=[0]))
     for line in forewarnings.lines(plan.cells):
         say(line)
-    setup = cell.set_up(CellConfig(**plan.cells[0].to_json()), None)  # type: ignore[arg-type]
+    setup = cell.set_up(plan.cells[0], None)  # type: ignore[arg-type]
     view = setup.target.whole("test", setup.preprocess)
     view.inputs(view.rows)
 

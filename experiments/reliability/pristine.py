@@ -14,18 +14,10 @@ from numpy.typing import NDArray
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import (
-    Data,
-    Metric,
-    Names,
-    Parts,
-    Record,
-    Reference,
-    Scores,
-    Status,
-)
+from transfergrid.records.record import Data, Metric, Record, Scores, Status
 from transfergrid.report.verdict_exports import as_json
 
 ITEMS, CLASSES, SEEDS = 40, ("cat", "dog"), 3
@@ -273,7 +265,6 @@ def keep_model(root: Path) -> str:
 
     from transfergrid.api import _option
     from transfergrid.data.digits import Digits
-    from transfergrid.records.cell_config import CellConfig
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.fitting import Machine
@@ -288,7 +279,7 @@ def keep_model(root: Path) -> str:
     options = {name: [_option(part)] for name, part in parts.items()}
     asked = Asked(**options, trainings=[_option(Training())], labels=[5], seeds=[0])
     plan = Planner(lambda name: options["strategies"][0]).plan(asked)
-    (cell,) = [CellConfig(**cell.to_json()) for cell in plan.cells if cell.id in plan.wanted]
+    (cell,) = [cell for cell in plan.cells if cell.id in plan.wanted]
     run_cell(cell, ledger, Machine(accelerator="cpu", threads=1), keep="all")
     export(ledger, cell.id, root / "model")
     (root / "pictures").mkdir()

@@ -14,7 +14,6 @@ from transfergrid.evidence.rows import Row
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records import shipped
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import config_of, locate
 from transfergrid.records.identity import read_labels, read_seed
@@ -93,7 +92,7 @@ def run(
     done = ledger.done(cell.id for cell in plan.cells)
     for cell in plan.cells:
         if cell.id not in done:
-            run_cell(CellConfig(**cell.to_json()), ledger, machine or Machine())
+            run_cell(cell, ledger, machine or Machine())
     (wanted,) = plan.wanted
     return ledger.read(wanted)
 

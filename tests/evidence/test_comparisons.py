@@ -10,9 +10,10 @@ from ledger_factory import made, predicted
 from transfergrid.evidence.comparisons import by_group, exploratory, over, places_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Metric, Reference, Scores
+from transfergrid.records.record import Metric, Scores
 from transfergrid.report.closing import rows_of
 from transfergrid.verbs.table import command
 from verdict_cells import Cells

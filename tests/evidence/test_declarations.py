@@ -16,9 +16,9 @@ from transfergrid.evidence.declarations import (
 )
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, named
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Reference
 
 FULL = Declaration(
     max_seeds=10,

@@ -13,9 +13,10 @@ from transfergrid.evidence.intervals import (
 )
 from transfergrid.evidence.scoring import RESAMPLED
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import gain_this_seed, oriented
-from transfergrid.records.record import Metric, Reference, Scores
+from transfergrid.records.record import Metric, Scores
 
 RIGHT = np.random.default_rng(0).random((2, 4, 50)) < 0.7
 

@@ -9,9 +9,10 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.rows import table_rows
 from transfergrid.evidence.selecting import Where, selected
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Flags, Metric, Reference
+from transfergrid.records.record import Flags, Metric
 from transfergrid.verbs.listing import command as list_command
 from transfergrid.verbs.table import command as table_command
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from composed import composer, needed
 from transfergrid.data.copies import SEARCHES
 from transfergrid.records import identity, trust
+from transfergrid.records.cell import Parts
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of, locate
@@ -424,8 +426,8 @@ def test_what_is_no_number_is_refused(value):
 
 
 def test_an_absent_part_is_not_an_empty_one():
-    parts = {"source": None, "strategy": "a", "target": "b", "training": None}
-    assert cell_id(parts, 1, 0) != cell_id({**parts, "source": digest(None)}, 1, 0)
+    parts = Parts(strategy="a", target="b")
+    assert cell_id(parts, 1, 0) != cell_id(replace(parts, source=digest(None)), 1, 0)
 
 
 # Python and YAML --------------------------------------------------------------------------------

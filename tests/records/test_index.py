@@ -13,10 +13,11 @@ from ledger_factory import identity, made, predicted
 from transfergrid.evidence.results import COLUMNS
 from transfergrid.records import index
 from transfergrid.records.arrays import packed
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Flags, Metric, Reference, Scores, from_json
+from transfergrid.records.record import Flags, Metric, Scores, from_json
 
 HITS = np.random.default_rng(3).random((6, 13)) < 0.7
 

@@ -10,7 +10,7 @@ import pytest
 import pretend_grid
 from kept_cells import CPU, cell, made
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell_config import identified
+from transfergrid.records.cell import Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import (
     KEPT,
@@ -26,6 +26,7 @@ from transfergrid.records.keeping import (
     why_kept,
 )
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
 from transfergrid.report import kept
 from transfergrid.runs.cell import run_cell
@@ -37,7 +38,7 @@ PREDICTIONS = Predictions(np.full((2, 2), 0.5), np.array([0, 1]))
 
 
 def one(number, labels=20, training="t1", target="t", strategy="work"):
-    parts = {"source": None, "strategy": strategy, "target": target, "training": training}
+    parts = Parts(strategy=strategy, target=target, training=training)
     return replace(pretend_grid.cell(number), labels=labels, parts=parts)
 
 
@@ -173,7 +174,7 @@ def test_removing_and_giving_weights_leaves_the_index_as_it_was(tmp_path):
 
 def test_the_plan_says_how_much_disk(tmp_path):
     cells = [one(i, strategy="a" if i < 3 else "b") for i in range(4)]
-    names = {**cells[0].names, "architecture": "net"}
+    names = replace(cells[0].names, architecture="net")
     cells = [replace(c, names=names) for c in cells]
     sizes = {cells[0].id: 30_000_000}
     assert set(estimated(cells, sizes).values()) == {30_000_000}, "of the same architecture"

@@ -12,7 +12,7 @@ from transfergrid.records import printing
 from transfergrid.records.printing import coloured, in_one_line, one_line, say, shown
 from transfergrid.report.terminal import Terminal, console
 
-PACKAGE = Path(printing.__file__).parent
+PACKAGE = Path(printing.__file__).parents[1]
 ATTACKS = [
     "\x1b[2J",
     "\x1b]0;title\x07",

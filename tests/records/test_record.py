@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_factory import made
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import (
     SCHEMA,
@@ -18,7 +19,6 @@ from transfergrid.records.record import (
     Data,
     Flags,
     Record,
-    Reference,
     Scores,
     documented_keys,
     from_json,

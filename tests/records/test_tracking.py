@@ -134,7 +134,7 @@ def run_tiny_cell(ledger: Ledger, tracker: Any, training: Any = None) -> Record:
     from hydra import compose, initialize_config_dir  # composes a cell as the command does
     from omegaconf import OmegaConf
 
-    from transfergrid.records.cell_config import CellConfig
+    from transfergrid.records.cell import Cell, Names, Parts
     from transfergrid.records.shipped import conf_dir
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.fitting import Machine
@@ -142,11 +142,11 @@ def run_tiny_cell(ledger: Ledger, tracker: Any, training: Any = None) -> Record:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = compose("config", ["strategy=scratch", "training.steps=3"])
     plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
-    digests = dict.fromkeys(("source", "strategy", "target", "training"), "0" * 16)
-    names = {"source": None, "strategy": "scratch", "target": "digits", "architecture": None}
-    parts = {key: plain[key] for key in ("source", "strategy", "target", "training")}
-    parts["training"] |= training or {}
-    cell = CellConfig(id="0" * 16, parts=digests, names=names, labels=2, seed=0, **parts)
+    parts = Parts(**dict.fromkeys(("source", "strategy", "target", "training"), "0" * 16))
+    names = Names(strategy="scratch", target="digits")
+    config = {key: plain[key] for key in ("source", "strategy", "target", "training")}
+    config["training"] |= training or {}
+    cell = Cell(id="0" * 16, names=names, parts=parts, labels=2, seed=0, config=config)
     return run_cell(cell, ledger, Machine(accelerator="cpu"), tracker)
 
 

@@ -18,7 +18,6 @@ import pytest
 from composed import planned
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.factory import config_of, target_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
@@ -67,7 +66,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     for cell in sorted(
         planned("target=digits", *words).cells, key=lambda c: c.baseline is not None
     ):
-        run_cell(CellConfig(**cell.to_json()), ledger, Machine(accelerator="cpu"), tracker)
+        run_cell(cell, ledger, Machine(accelerator="cpu"), tracker)
     verdicts = [verdict_on(ledger.records())]
     told = {**config_of(tracker), "_target_": target_of(WandbTracker)}
     report_verdicts(verdicts, told, ledger, Judged(id="of-the-test"))

@@ -10,7 +10,6 @@ import torch
 import watched_domain
 from composed import planned
 from transfergrid.data.batches import View
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
@@ -45,7 +44,8 @@ def cell(*overrides, strategy="full_finetuning", labels="20", **changes):
     small = SMALL if strategy not in ("majority", "logistic_regression") else []
     made = planned(*small, f"strategy={strategy}", f"labels={labels}", *overrides)
     (chosen,) = [c for c in made.cells if c.id in made.wanted]
-    return replace(CellConfig(**chosen.to_json()), **changes)
+    parts = {key: changes.pop(key) for key in ("source", "target") if key in changes}
+    return replace(chosen, config={**chosen.config, **parts}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +200,9 @@ def test_the_test_split_is_read_once_and_after_every_choice(ledger, monkeypatch,
     salt = 1 + STRATEGIES.index(strategy)
     made = watched(salt, strategy=strategy, id=f"{salt:016x}")
     if strategy == "domain_adversarial":
-        source = dict(made.source)
+        source = dict(made.config["source"])
         source["domain"] = config_of(watched_domain.WatchedDomain(salt=100))
-        made = replace(made, source=source)
+        made = replace(made, config={**made.config, "source": source})
     events.clear()
     run_cell(made, ledger, CPU)
     assert events.count("test images") == 1

@@ -64,9 +64,9 @@ def test_baselines_take_theirs_too():
     made = planned("training=text", "labels=5")
     factors = composer().option("training", "text").config["about"]["lr_factors"]
     for cell in made.cells:
-        assert cell.strategy.config["lr_factor"] == factors[cell.strategy.name]
+        assert cell.config["strategy"]["lr_factor"] == factors[cell.names.strategy]
     typed = planned("training=text", "labels=5", "strategy.lr_factor=0.123")
     (wanted,) = (cell for cell in typed.cells if cell.id in typed.wanted)
     (scratch,) = (cell for cell in typed.cells if cell.id not in typed.wanted)
-    assert wanted.strategy.config["lr_factor"] == 0.123
-    assert scratch.strategy.config["lr_factor"] == factors["scratch"]
+    assert wanted.config["strategy"]["lr_factor"] == 0.123
+    assert scratch.config["strategy"]["lr_factor"] == factors["scratch"]

@@ -15,7 +15,6 @@ from torch import nn
 import composed
 from composed import planned
 from transfergrid.records import trust
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
 from transfergrid.records.ledger import Ledger
@@ -107,22 +106,22 @@ def overrides(language="bash", containing="source.network=resnet20.resnet20 sour
     return words
 
 
-def cells(plan):
-    return [CellConfig(**cell.to_json()) for cell in plan.cells]
+def sources(plan):
+    return [cell.config["source"] for cell in plan.cells]
 
 
 def test_the_one_command_of_the_page_runs(folder):
     plan = planned(*overrides(), "training.steps=2", "training.batch_size=8")
-    made = cells(plan)
-    assert {cell.names["strategy"] for cell in made} >= {"full_finetuning", "feature_extraction"}
-    (cell,) = [cell for cell in made if cell.names["strategy"] == "feature_extraction"]
+    made = plan.cells
+    assert {cell.names.strategy for cell in made} >= {"full_finetuning", "feature_extraction"}
+    (cell,) = [cell for cell in made if cell.names.strategy == "feature_extraction"]
     record = run_cell(cell, Ledger(folder / "results"), Machine())
     assert record.status is Status.DONE
     assert record.config["source"]["architecture"]["network"] == NETWORK["network"]
 
 
 def test_its_features_are_what_its_own_classifier_sees(folder):
-    config = next(c.source for c in cells(planned(*overrides())) if "file" in (c.source or {}))
+    config = next(source for source in sources(planned(*overrides())) if "file" in (source or {}))
     source = build(config)
     source.check()
     backbone = source.initial().eval()
@@ -150,7 +149,7 @@ def test_a_short_name_of_its_own(folder):
 
 
 def checked(*words):
-    for cell in cells(planned(*words)):
+    for cell in planned(*words).cells:
         check_parts(cell)
 
 
@@ -200,7 +199,7 @@ class TestEachErrorShowsTheNextStep:
 def test_an_architecture_in_the_place_of_a_named_one_needs_no_name(folder):
     words = ["source=checkpoint", "source.file=resnet20.th", f"source.architecture={inline()}"]
     plan = planned(*words, "strategy=feature_extraction")
-    (found,) = [cell.source for cell in cells(plan) if "file" in (cell.source or {})]
+    (found,) = [source for source in sources(plan) if "file" in (source or {})]
     assert not {"model", "network"} & found.keys()
     assert found["architecture"]["network"] == NETWORK["network"]
 

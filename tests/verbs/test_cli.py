@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from composed import planned
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.checking import check_parts
 from transfergrid.verbs import listing
@@ -192,7 +191,7 @@ def test_weights_that_do_not_fit_are_told_before_anything_runs(tmp_path, refused
 )
 def test_parts_that_cannot_be_built(arguments, told):
     def built():
-        return check_parts(CellConfig(**planned(*arguments.split()).cells[-1].to_json()))
+        return check_parts(planned(*arguments.split()).cells[-1])
 
     with pytest.raises(BadInputError) as caught:
         built()

@@ -16,15 +16,15 @@ from composed import planned
 from ledger_factory import predicted
 from listening import listening
 from transfergrid.records import trust
-from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.cell import Names, Reference, cell_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
 from transfergrid.records.fingerprints import existing
 from transfergrid.records.identity import digest
 from transfergrid.records.keeping import MODEL, WEIGHTS
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.provenance import code_fingerprint
-from transfergrid.records.record import Data, Names, Parts, Reference, Scores, Status
+from transfergrid.records.provenance import code_fingerprint, identified
+from transfergrid.records.record import Data, Scores, Status
 from transfergrid.records.tracking import NoTracker, SafeTracker, WandbTracker
 from transfergrid.records.trust import ForeignNameError
 from transfergrid.runs.launching import worker
@@ -97,7 +97,7 @@ def cell():
     asked = ("strategy=distillation", f"strategy.student={STUDENT}", "source=placebo", "labels=2")
     made = planned(*asked)
     (wanted,) = [c for c in made.cells if c.id in made.wanted]
-    return CellConfig(**json.loads(json.dumps(wanted.to_json())))
+    return cell_of(json.loads(json.dumps(asdict(wanted))))
 
 
 @pytest.fixture
@@ -133,9 +133,9 @@ def written(cell):
             record = replace(
                 base[seed],
                 id=digest([number, seed]),
-                config=spoiled(cell.plain, place, target),
+                config=spoiled(cell.config, place, target),
                 names=Names(strategy=f"s{number}", target="digits", source="glyph_digits"),
-                parts=Parts(**{**cell.parts, "strategy": digest([number])}),
+                parts=replace(cell.parts, strategy=digest([number])),
                 baseline=Reference(name="scratch", id=base[seed].id),
                 code="0" * 16,
             )
@@ -178,7 +178,7 @@ def test_every_name_at_every_place_is_refused_and_named(here, cell):
     with listening(here) as heard:
         for place, target in product(PLACES, EVIL):
             with pytest.raises(ForeignNameError) as refused:
-                build(spoiled(cell.plain, place, target))
+                build(spoiled(cell.config, place, target))
             assert f"{place.replace('a_list', 'a_list.1')}._target_" in str(refused.value)
             assert str(refused.value).isprintable()
     assert heard == []
@@ -232,7 +232,7 @@ def test_orders_for_a_worker(here, cell, capsys, monkeypatch):
     order = asdict(cell)
     with listening(here) as heard:
         for place, target in zip(cycle(PLACES), EVIL, strict=False):
-            told = {**order, **spoiled(cell.plain, place, target)}
+            told = {**order, "config": spoiled(cell.config, place, target)}
             (here / "cell.json").write_text(json.dumps({"cell": told}))
             assert worker.run_file("cell.json") == 2
             assert capsys.readouterr().err.count("\n") == 1
@@ -242,7 +242,7 @@ def test_orders_for_a_worker(here, cell, capsys, monkeypatch):
             with pytest.raises(ForeignNameError):
                 worker.obey({"cell": order, "tracking": wrong})
         assert heard == []
-    wrong = {**order, **spoiled(cell.plain, "target", "os.system")}
+    wrong = {**order, "config": spoiled(cell.config, "target", "os.system")}
     lines = [json.dumps(one) for one in ({"check": [wrong]}, {"cell": wrong}, {"cell": [wrong]})]
     script = "import pathlib, listening; from transfergrid.runs.launching import worker\n"
     script += "with listening.listening(pathlib.Path()) as heard: worker.serve()\nassert not heard"
@@ -267,9 +267,9 @@ def python(*words, stdin="", **variables):
 def test_model_folders(here, cell, place, target):
     config = {
         "format": 1,
-        "architecture": cell.source["of"]["architecture"],
-        "strategy": cell.strategy,
-        "training": cell.training,
+        "architecture": cell.config["source"]["of"]["architecture"],
+        "strategy": cell.config["strategy"],
+        "training": cell.config["training"],
         "seed": 0,
         "inputs": {"modality": "image"},
     }
@@ -296,8 +296,7 @@ def test_plain_features_in_a_model_folder(here, target):
 def test_a_grid_that_goes_on_in_a_folder_of_somebodys(here, capsys, monkeypatch):
     """Its cells are done, as somebody's records say."""
     request = ("strategy=majority", "labels=2", "references=[]")
-    (planned_cell,) = planned(*request).cells
-    mine = CellConfig(**planned_cell.to_json())
+    (mine,) = planned(*request).cells
     record = identified(mine, Status.DONE, scores=Scores(test={"accuracy": 0.5}))
     ledger = Ledger("results")
     ledger.write(replace(record, config=spoiled(record.config, "strategy", "my_digits.evil.X")))

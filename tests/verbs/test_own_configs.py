@@ -60,15 +60,15 @@ def same_cell(*words):
 @pytest.mark.parametrize("place", ["--config-dir={}", "-cd={}", "hydra.searchpath=[{}]"])
 def test_the_users_file_wins_and_identity_follows_what_it_holds(own, place):
     cell = wanted(place.format(own), "labels=2")
-    assert cell.strategy.config["lr_factor"] == 0.5
-    assert cell.training.config["steps"] == 7
+    assert cell.config["strategy"]["lr_factor"] == 0.5
+    assert cell.config["training"]["steps"] == 7
     assert cell.id == same_cell("labels=2", "strategy.lr_factor=0.5", "training.steps=7")
     assert cell.id != same_cell("labels=2")
 
 
 def test_where_a_shipped_config_is_made_of_others_it_is_made_of_the_users(own):
     cell = wanted("--config-dir", str(own), "strategy=distillation")
-    assert cell.strategy.config["teacher"]["lr_factor"] == 0.5
+    assert cell.config["strategy"]["teacher"]["lr_factor"] == 0.5
 
 
 def test_without_a_folder_everything_is_as_shipped_again(own):
@@ -83,7 +83,7 @@ def test_of_two_folders_the_first_wins(own, tmp_path_factory):
     file.write_text(file.read_text().replace("lr_factor: 0.5", "lr_factor: 0.25"))
     for words, factor in (((own, second), 0.5), ((second, own), 0.25)):
         places = f"hydra.searchpath=[{words[0]},{words[1]}]"
-        assert wanted(places).strategy.config["lr_factor"] == factor
+        assert wanted(places).config["strategy"]["lr_factor"] == factor
 
 
 def test_which_files_stand_in_is_said(own, capsys):

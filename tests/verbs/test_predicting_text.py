@@ -13,7 +13,6 @@ from kept_cells import CPU
 from ledger_factory import made as record_made
 from small_models import pretrained
 from transfergrid.data.huggingface import HuggingFaceText
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
@@ -49,7 +48,7 @@ def run(folder, ledger, strategy, *overrides):
         *("labels=10", *overrides),
     )
     (cell,) = [c for c in plan.cells if c.id in plan.wanted]
-    return run_cell(CellConfig(**cell.to_json()), ledger, CPU, keep="all")
+    return run_cell(cell, ledger, CPU, keep="all")
 
 
 @pytest.fixture(scope="module")

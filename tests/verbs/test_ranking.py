@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 
 from ledger_factory import made
 from transfergrid.evidence.ranking import ranked
+from transfergrid.records.cell import Names, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Names, Parts
 from transfergrid.records.scores import Kept, Value, read_all
 from transfergrid.report.ranking_table import render
 from transfergrid.runs.scores import features

@@ -12,7 +12,6 @@ import pytest
 from composed import planned
 from kept_cells import CPU, cell, made
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell_config import CellConfig
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import has_model, why_kept
 from transfergrid.records.ledger import Ledger
@@ -134,7 +133,7 @@ def on_file(tmp_path):
     )
     (wanted,) = [c for c in plan.cells if c.id in plan.wanted]
     ledger = Ledger(tmp_path / "results")
-    return ledger, run_cell(CellConfig(**wanted.to_json()), ledger, CPU), tmp_path
+    return ledger, run_cell(wanted, ledger, CPU), tmp_path
 
 
 def refused(capsys, monkeypatch, ledger, *words):

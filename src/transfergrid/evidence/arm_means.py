@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.results import Result
+from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
-from transfergrid.records.record import Labels
 
 
 def without_network(

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from transfergrid.evidence.gains import Scored
-from transfergrid.records.record import Labels, Names, Parts
+from transfergrid.records.cell import Labels, Names, Parts
 
 CLASSICAL = "logistic_regression"
 """The strategy whose arm shows what the target's labels give without any deep learning."""

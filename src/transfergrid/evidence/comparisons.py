@@ -15,9 +15,10 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.scoring import KNOWN, value_of
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import is_placebo
-from transfergrid.records.record import Record, Reference
+from transfergrid.records.record import Record
 
 Cell = TypeVar("Cell", Record, Result)
 

@@ -19,9 +19,9 @@ from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
 from transfergrid.records.border import Reader, is_time
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Reference
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
 SHOWN = 8

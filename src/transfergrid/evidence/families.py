@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.records.record import Labels, Parts
+from transfergrid.records.cell import Labels, Parts
 
 
 class Family(NamedTuple):

@@ -37,8 +37,9 @@ from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.cell import Labels, Names, Parts, Reference
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
-from transfergrid.records.record import Labels, Metric, Names, Parts, Reference
+from transfergrid.records.record import Metric
 from transfergrid.records.spellings import alike, listed, near
 
 SEED = "seed"

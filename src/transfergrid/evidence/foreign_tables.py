@@ -15,8 +15,8 @@ from transfergrid.evidence.foreign_values import (
     needed,
     score_in,
 )
+from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError, did_you_mean
-from transfergrid.records.record import Labels
 from transfergrid.records.tables import Table
 from transfergrid.records.whole import whole_number
 

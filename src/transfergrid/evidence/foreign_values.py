@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfergrid.evidence.foreign_columns import PERCENT
+from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.record import Labels
 from transfergrid.records.spellings import seen
 from transfergrid.records.whole import whole_number
 

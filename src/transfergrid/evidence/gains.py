@@ -27,9 +27,10 @@ from transfergrid.evidence.scoring import (
     value_of,
 )
 from transfergrid.records.arrays import packed, unpacked
+from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import oriented, points
-from transfergrid.records.record import Metric, Reference
+from transfergrid.records.record import Metric
 
 
 class Scored(Protocol):

@@ -19,8 +19,8 @@ from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
-from transfergrid.records.record import Labels
 
 Place = tuple[str, Labels]
 """A target by its shown name, and a label budget."""

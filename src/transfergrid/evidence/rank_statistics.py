@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 
 CONFIDENCE = 0.95
 NO_SPREAD = 1e-9

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 from transfergrid.records.scores import Kept
 
 

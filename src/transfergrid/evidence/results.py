@@ -10,9 +10,10 @@ from typing import Any
 
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.records.arrays import Packed
+from transfergrid.records.cell import Labels, Names, Parts, Reference
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Flags, Labels, Metric, Names, Parts, Record, Reference
+from transfergrid.records.record import Flags, Metric, Record
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,9 +23,10 @@ from transfergrid.evidence.arms import (
 )
 from transfergrid.evidence.gains import Gain, gain
 from transfergrid.evidence.outcomes import Read
+from transfergrid.records.cell import Labels
 from transfergrid.records.origins import is_one_checkpoint
 from transfergrid.records.points import points, unit
-from transfergrid.records.record import Labels, Record
+from transfergrid.records.record import Record
 
 Code = Callable[[str], str]
 

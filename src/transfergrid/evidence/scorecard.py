@@ -28,8 +28,8 @@ from transfergrid.evidence.rank_statistics import (
 )
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.records.cell import Labels
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Labels
 from transfergrid.records.scores import Kept, read_all
 
 FEWEST = 5

@@ -18,7 +18,7 @@ from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.results import Result
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 
 CONFIDENCE = 0.95
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfergrid.evidence.decisions import POWER, Kind
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 
 TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
 NOTHING_ELSE = "nothing else"

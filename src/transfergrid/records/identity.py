@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 from transfergrid.records import shipped
+from transfergrid.records.cell import Labels, Names, Parts, title
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate
 from transfergrid.records.fingerprints import fingerprint
@@ -20,8 +22,6 @@ PROTOCOL = 2
 
 LARGEST_SEED = 2**63 - 1
 """The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""
-
-Labels = int | Literal["all"]
 
 
 def canonical(config: Any) -> Any:
@@ -157,7 +157,12 @@ def _several(key: str, value: Any) -> str:
     return f"; for several write {key}='range({ends[1]},{int(ends[2]) + 1})', or commas"
 
 
-def cell_id(parts: Mapping[str, str | None], labels: Labels, seed: int) -> str:
+def group_of(names: Names, labels: Labels, parts: Parts) -> str:
+    """Return the group of a cell's run: names may be shared, digests of the parts are not."""
+    return f"{title(names, labels)} {digest([asdict(parts), labels])[:6]}"
+
+
+def cell_id(parts: Parts, labels: Labels, seed: int) -> str:
     """Return the identity of the cell with these part digests, label budget and seed."""
-    keys = ("source", "strategy", "target", "training")
-    return digest([PROTOCOL, *(parts[key] for key in keys), labels, seed])
+    digests = (parts.source, parts.strategy, parts.target, parts.training)
+    return digest([PROTOCOL, *digests, labels, seed])

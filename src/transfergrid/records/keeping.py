@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records import contents
-from transfergrid.records.cell_config import CellConfig
-from transfergrid.records.identity import Labels
+from transfergrid.records.cell import Cell, Labels
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import told_os
 from transfergrid.records.record import Record
@@ -92,12 +91,12 @@ def rank_of(record: Record) -> Rank | None:
     return (sign * value, -loss if loss is not None else float("-inf"), record.id)
 
 
-def can_be_chosen(cell: CellConfig) -> bool:
+def can_be_chosen(cell: Cell) -> bool:
     """Return whether a part of the cell's labels validates, as far as the budget tells."""
     return cell.labels == "all" or cell.labels >= VALIDATION_FROM
 
 
-def groups_of(cells: Sequence[CellConfig]) -> dict[Group, list[str]]:
+def groups_of(cells: Sequence[Cell]) -> dict[Group, list[str]]:
     """Return the identities among which one is kept: a target, a label budget and a training.
 
     A closed form, which no training reaches, stands in the groups of all trainings.
@@ -105,10 +104,10 @@ def groups_of(cells: Sequence[CellConfig]) -> dict[Group, list[str]]:
     trained: defaultdict[tuple[str | None, Labels], set[str | None]] = defaultdict(set)
     chosen = [cell for cell in cells if can_be_chosen(cell)]
     for cell in chosen:
-        trained[cell.parts["target"], cell.labels].add(cell.parts["training"])
+        trained[cell.parts.target, cell.labels].add(cell.parts.training)
     groups: defaultdict[Group, list[str]] = defaultdict(list)
     for cell in chosen:
-        target, own = cell.parts["target"], cell.parts["training"]
+        target, own = cell.parts.target, cell.parts.training
         others = trained[target, cell.labels] - {None}
         for training in others if own is None and others else {own}:
             groups[target, cell.labels, training].append(cell.id)
@@ -127,7 +126,7 @@ class Keeper:
 
     ledger: Ledger
     keep: str = "none"
-    cells: Sequence[CellConfig] = ()
+    cells: Sequence[Cell] = ()
     best: dict[Group, Rank] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -137,7 +136,7 @@ class Keeper:
             for identity in members:
                 self._groups_with[identity].append(group)
 
-    def order(self, cell: CellConfig) -> str | None:
+    def order(self, cell: Cell) -> str | None:
         """Return why a worker is to keep the weights of this cell; None if it is not to."""
         wanted = self.keep == "all" or (self.keep == "best" and cell.id in self._groups_with)
         return self.keep if wanted else None
@@ -182,7 +181,7 @@ class Keeper:
         return list(found.values())
 
 
-def estimated(cells: Sequence[CellConfig], measured: Mapping[str, int]) -> dict[str, int]:
+def estimated(cells: Sequence[Cell], measured: Mapping[str, int]) -> dict[str, int]:
     """Return about how many bytes each cell keeps.
 
     Args:
@@ -196,8 +195,8 @@ def estimated(cells: Sequence[CellConfig], measured: Mapping[str, int]) -> dict[
     return {c.id: next((alike[k] for k in _kinds(c) if k in alike), 0) for c in cells}
 
 
-def _kinds(cell: CellConfig) -> list[tuple[Any, ...]]:
+def _kinds(cell: Cell) -> list[tuple[Any, ...]]:
     """Return by what the sizes of two cells may be taken for equal, the surest first."""
-    architecture = cell.names.get("architecture")
-    exact = (cell.parts["strategy"], cell.parts["source"], cell.parts["target"])
+    architecture = cell.names.architecture
+    exact = (cell.parts.strategy, cell.parts.source, cell.parts.target)
     return [exact, exact[:2], ("architecture", architecture)] if architecture else [exact]

@@ -1,14 +1,19 @@
-"""Where and with what a cell was run: versions, commit, machine, the strategy's code."""
+"""When, where and with what a cell was run: versions, commit, machine, the strategy's code."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 import subprocess
+from dataclasses import fields
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from transfergrid.records.cell import Cell
+from transfergrid.records.record import Record, Status
 from transfergrid.records.trust import source_file
 
 PACKAGES = ("transfergrid", "torch", "torchvision", "pytorch-lightning", "timm", "numpy")
@@ -72,3 +77,21 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def identified(cell: Cell, status: Status, **results: Any) -> Record:
+    """Return a record with what is known of a cell before it runs, and these results."""
+    return Record(
+        **{field.name: getattr(cell, field.name) for field in fields(Cell)},
+        status=status,
+        versions=versions(),
+        commit=commit(),
+        code=code_fingerprint(cell.config["strategy"]["_target_"]),
+        finished=now(),
+        **results,
+    )

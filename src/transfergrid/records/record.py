@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,12 +20,12 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from transfergrid.records import shapes
 from transfergrid.records.arrays import CURVES, PREDICTIONS
 from transfergrid.records.border import Reader, is_time
+from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.metrics import SHARES
 
 SCHEMA = 1
-Labels = int | Literal["all"]
 
 
 class Status(StrEnum):
@@ -35,37 +36,6 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Names:
-    """What tables call the parts of a cell; two different parts may share a name."""
-
-    strategy: Annotated[str, "the strategy"]
-    target: Annotated[str, "the target domain"]
-    source: Annotated[str | None, "the source; null for an arm that uses none"] = None
-    architecture: Annotated[str | None, "the backbone's architecture; null if there is none"] = None
-    training: Annotated[str | None, "the shared training; null for an arm without steps"] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """Digests of the canonical configs: cells with equal ones differ in labels and seed alone."""
-
-    strategy: Annotated[str, "hex digest of the strategy's config"]
-    target: Annotated[str, "hex digest of the target's config"]
-    source: Annotated[str | None, "hex digest of the source's config; null if there is none"] = None
-    training: Annotated[
-        str | None, "hex digest of what all arms share; null for an arm it does not reach"
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """A cell that this one is compared with."""
-
-    name: Annotated[str, "the strategy of the cell compared with"]
-    id: Annotated[str, "that cell's identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +57,8 @@ def _within_bounds(scores: Score | None) -> Score | None:
     return scores
 
 
-def _a_budget(labels: Labels) -> Labels:
-    if labels != "all" and labels < 0:
-        raise ValueError(f"give 0, a whole number per class, or all, and not {labels}")
-    return labels
-
-
 Bounded = AfterValidator(_within_bounds)
 Count = Field(ge=0)
-Small = Field(ge=-(2**63), lt=2**63)
-"""A whole number as a column of an index holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,26 +172,12 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """One cell: what it is, what came out, what it took."""
+class Record(Cell):
+    """A cell, what came out and what it took."""
 
     schema: Annotated[int, Field(le=SCHEMA), "version of this format"] = SCHEMA
-    id: Annotated[str, "identity of the cell: 16 hex digits"]
     status: Annotated[Status, "planned, running, done, failed or skipped"]
     reason: Annotated[str | None, "why it failed or was skipped, in one line"] = None
-    names: Annotated[Names, "what tables call the parts of the cell"]
-    parts: Annotated[Parts, "digests of the parts' configs; what rows are grouped by"]
-    labels: Annotated[
-        Labels, AfterValidator(_a_budget), "target labels given: 0, a number per class, or all"
-    ]
-    seed: Annotated[int, Small, "the seed block, shared by all arms of a comparison"]
-    config: Annotated[
-        dict[str, Any], AfterValidator(shapes.config), "the full plain config of the cell"
-    ]
-    baseline: Annotated[Reference | None, "the primary baseline; null for an arm without one"] = (
-        None
-    )
-    exploratory: Annotated[tuple[Reference, ...], "further baselines"] = ()
     metric: Annotated[Metric, "the score that decides"] = field(default_factory=Metric)
     scores: Annotated[Scores, "scores of the chosen step"] = field(default_factory=Scores)
     flags: Annotated[Flags, "collapsed, underfit"] = field(default_factory=Flags)
@@ -251,7 +199,6 @@ class Record:
     )
     commit: Annotated[str | None, "commit of the program; null outside a repository"] = None
     code: Annotated[str, "fingerprint of the strategy's source code"] = ""
-    study: Annotated[str | None, "the study that asked for the cell"] = None
     started: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
     finished: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
 
@@ -337,7 +284,7 @@ def documented_keys(cls: type = Record, prefix: str = "") -> Iterator[tuple[str,
 def _spelled(kind: Any) -> str:
     if isinstance(kind, type) and get_origin(kind) is None:
         return "object" if dataclasses.is_dataclass(kind) else kind.__name__
-    return str(kind).replace("typing.", "").replace("transfergrid.records.record.", "")
+    return re.sub(r"\b(?:\w+\.)+", "", str(kind))
 
 
 def reference() -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from transfergrid.records import contents
 from transfergrid.records.border import Reader
+from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.identity import Labels
 from transfergrid.records.ledger import Ledger
 
 VERSION = 1

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.records import printing
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
@@ -33,7 +33,7 @@ def say(lines: Iterable[str]) -> None:
 
 
 def planned(
-    keeper: Keeper, left: Sequence[CellConfig], done: set[str], measured: Mapping[str, int]
+    keeper: Keeper, left: Sequence[Cell], done: set[str], measured: Mapping[str, int]
 ) -> list[str]:
     """Say what will be kept and about how much disk it takes.
 
@@ -50,7 +50,7 @@ def planned(
 
 
 def _all(
-    keeper: Keeper, left: Sequence[CellConfig], done: set[str], sizes: Mapping[str, int]
+    keeper: Keeper, left: Sequence[Cell], done: set[str], sizes: Mapping[str, int]
 ) -> list[str]:
     lines = []
     if left:
@@ -64,7 +64,7 @@ def _all(
     return lines
 
 
-def _best(keeper: Keeper, left: Sequence[CellConfig], sizes: Mapping[str, int]) -> list[str]:
+def _best(keeper: Keeper, left: Sequence[Cell], sizes: Mapping[str, int]) -> list[str]:
     lines = []
     coming = {cell.id for cell in left}
     groups = [members for members in keeper.groups.values() if coming & set(members)]

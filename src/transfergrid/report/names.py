@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from transfergrid.records.printing import in_one_line
 
 if TYPE_CHECKING:
-    from transfergrid.records.cell_config import CellConfig
+    from transfergrid.records.cell import Cell
 
 Named = TypeVar("Named", bound=Any)
 """What has a `source` and a `strategy`: a row, a verdict, a curve."""
@@ -42,23 +42,25 @@ def _renamed(row: Any, short: dict[str, dict[str, str]]) -> Any:
     return row if new == known else dataclasses.replace(row, **new)
 
 
-def of_cells(cells: Sequence[CellConfig]) -> tuple[dict[str, str], list[str]]:
+def of_cells(cells: Sequence[Cell]) -> tuple[dict[str, str], list[str]]:
     """Return what each cell is called beside the others, by identity, and what all share."""
     short, lines = {}, []
     for field, plural in {**_PLURAL, "target": "targets"}.items():
-        short[field], common = without_common(filter(None, (c.names[field] for c in cells)))
+        short[field], common = without_common(
+            filter(None, (getattr(c.names, field) for c in cells))
+        )
         lines += [f"all {plural}: {', '.join(common)}"] if common else []
-    trainings = {cell.names.get("training") for cell in cells} - {None}
+    trainings = {cell.names.training for cell in cells} - {None}
     if len(trainings) == 1 and "(" in (alone := str(*trainings)):  # not as shipped
         lines.append(f"training: {alone}")
         short["training"] = {alone: ""}
     return {cell.id: _as_called(cell, short).label for cell in cells}, lines
 
 
-def _as_called(cell: CellConfig, short: dict[str, dict[str, str]]) -> CellConfig:
-    new = {field: found.get(cell.names[field] or "") for field, found in short.items()}
+def _as_called(cell: Cell, short: dict[str, dict[str, str]]) -> Cell:
+    new = {field: found.get(getattr(cell.names, field) or "") for field, found in short.items()}
     changed = {field: name for field, name in new.items() if name is not None}
-    return dataclasses.replace(cell, names={**cell.names, **changed})
+    return dataclasses.replace(cell, names=dataclasses.replace(cell.names, **changed))
 
 
 def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
-from transfergrid.records.cell_config import group_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import group_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.tracking import (
     Exhibit,
@@ -135,7 +135,7 @@ def _group(verdict: Verdict, ledger: Ledger) -> str | None:
         record = ledger.read(verdict.cells[0])
     except BadInputError:
         return None
-    return group_of(asdict(record.names), record.labels, asdict(record.parts))
+    return group_of(record.names, record.labels, record.parts)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -19,7 +19,8 @@ from transfergrid.evidence.intervals import (
     THIS_TEST_SET,
 )
 from transfergrid.evidence.rows import Row
-from transfergrid.records.record import Labels, Record
+from transfergrid.records.cell import Labels
+from transfergrid.records.record import Record
 
 Told = tuple[str, str]
 """A cell in words, and the reason why it has no result."""

@@ -14,9 +14,10 @@ from transfergrid.data.batches import View
 from transfergrid.data.inputs import Preprocess
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell_config import CellConfig, now
+from transfergrid.records.cell import Cell
 from transfergrid.records.factory import build
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import now
 from transfergrid.records.record import Record
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
@@ -43,7 +44,7 @@ LARGEST_TRAIN_SCORE = 2000
 
 
 def run_cell(
-    cell: CellConfig,
+    cell: Cell,
     ledger: Ledger,
     machine: Machine,
     tracker: Tracker | None = None,
@@ -64,7 +65,7 @@ def run_cell(
         setup = set_up(cell, _maker(cell, ledger, machine, tracker, clock))
     with tracked(tracker, run_cards.run_card(cell, ledger)) as summary:
         with clock.measure("diagnose"):
-            watch = Watch(setup, cell.source, machine, _some(setup.data.train))
+            watch = Watch(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
         with clock.measure("teacher"):
             teacher = teach(setup, cell.seed, machine)
@@ -88,19 +89,20 @@ def run_cell(
 
 
 def _maker(
-    cell: CellConfig, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
+    cell: Cell, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
 ) -> SourceMaker:
     asked = {"study": cell.study, "grid": cell.grid}
     return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
 
 
-def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) -> Setup:
+def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Setup:
     """Load the target, draw the labels, get the source, join both in the strategy.
 
     A strategy that is `given` takes the place of the one that the cell describes.
     """
-    target, strategy = OpenDomain(cell.target), given or build(cell.strategy)
-    training: Training = build(cell.training) if cell.training else Training()
+    config, source = cell.config, cell.config["source"]
+    target, strategy = OpenDomain(config["target"]), given or build(config["strategy"])
+    training: Training = build(config["training"]) if config["training"] else Training()
     needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed)
 
     backbone: Backbone | None = None
@@ -109,16 +111,16 @@ def set_up(cell: CellConfig, maker: SourceMaker, given: Strategy | None = None) 
     if needs.source == "none":
         preprocess = plain_features(target, drawn)
     else:
-        assert cell.source is not None
+        assert source is not None
         student = strategy.hparams.get("student")
-        backbone, taught = start_backbone(cell.source, needs, student, maker, cell.seed)
+        backbone, taught = start_backbone(source, needs, student, maker, cell.seed)
         preprocess = backbone.preprocess
 
     data = target_data(target, drawn, needs, preprocess)
-    copies = source_copies(cell.source, needs, target)
+    copies = source_copies(source, needs, target)
     if needs.source_domain:
-        assert cell.source is not None
-        same, domain = needs.same_classes, cell.source["domain"]
+        assert source is not None
+        same, domain = needs.same_classes, source["domain"]
         add_source_domain(data, domain, same, preprocess, copies.kept)
     strategy.attach(backbone, target.classes, training, cell.seed)
     card = source_card(maker, taught or backbone)

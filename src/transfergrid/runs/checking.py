@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transfergrid.data.domain import Domain
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import architecture_of
@@ -16,7 +16,7 @@ from transfergrid.sources.source import Architecture, Source
 from transfergrid.strategies.base import Strategy
 
 
-def check_parts(cell: CellConfig) -> int:
+def check_parts(cell: Cell) -> int:
     """Build a cell's strategy, its source's first weights and its student, and throw them away.
 
     Finds what needs torch to be found: a strategy's impossible value, a model that timm does not
@@ -28,10 +28,10 @@ def check_parts(cell: CellConfig) -> int:
     Raises:
         BadInputError: a part cannot be built as it was asked for.
     """
-    strategy: Strategy = build(cell.strategy)
-    _check_description(strategy, cell.strategy["about"])
-    training: Training = build(cell.training) if cell.training else Training()
-    target: Domain = build(cell.target)
+    strategy: Strategy = build(cell.config["strategy"])
+    _check_description(strategy, cell.config["strategy"]["about"])
+    training: Training = build(told) if (told := cell.config["training"]) else Training()
+    target: Domain = build(cell.config["target"])
     backbone = _first_weights(cell, strategy)
     teacher: Strategy | None = strategy.hparams.get("teacher")
     if teacher is not None:
@@ -56,12 +56,12 @@ def _check_description(strategy: Strategy, about: Config) -> None:
         )
 
 
-def _first_weights(cell: CellConfig, strategy: Strategy) -> Backbone | None:
-    need = strategy.needs.source
-    if need == "none" or cell.source is None:
+def _first_weights(cell: Cell, strategy: Strategy) -> Backbone | None:
+    need, source = strategy.needs.source, cell.config["source"]
+    if need == "none" or source is None:
         return None
     if need == "architecture":
-        architecture: Architecture = build(architecture_of(cell.source))
+        architecture: Architecture = build(architecture_of(source))
         return architecture.build()
-    source: Source = build(cell.source)
-    return source.initial()
+    made: Source = build(source)
+    return made.initial()

@@ -15,9 +15,10 @@ from transfergrid.data.budgets import Draw, draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
 from transfergrid.data.inputs import Inputs, Preprocess, Raw
 from transfergrid.data.sparse_inputs import padded
+from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
-from transfergrid.records.identity import Labels, architecture_of
+from transfergrid.records.identity import architecture_of
 from transfergrid.records.needs import Needs
 from transfergrid.records.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from transfergrid.data.metrics import collapsed, metric, scores, underfit
-from transfergrid.records.cell_config import CellConfig, identified
-from transfergrid.records.provenance import processor
+from transfergrid.records.cell import Cell
+from transfergrid.records.provenance import identified, processor
 from transfergrid.records.record import (
     Budget,
     Chosen,
@@ -31,7 +31,7 @@ from transfergrid.runs.stages import Outcome, Setup
 
 
 def record_of(
-    cell: CellConfig,
+    cell: Cell,
     setup: Setup,
     fitted: Fit,
     teacher: Fit,
@@ -55,7 +55,7 @@ def record_of(
             collapsed=collapsed(outcome.test[0]),
             underfit=outcome.train is not None and underfit(*outcome.train),
             contaminated_by=contamination.contaminated_by(
-                cell.source, setup.strategy.needs, cell.target
+                cell.config["source"], setup.strategy.needs, cell.config["target"]
             ),
         ),
         chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
@@ -73,13 +73,14 @@ def record_of(
     )
 
 
-def _source(cell: CellConfig, setup: Setup) -> dict[str, Any] | None:
-    if not cell.names["source"]:
+def _source(cell: Cell, setup: Setup) -> dict[str, Any] | None:
+    if not cell.names.source:
         return None
-    return {**setup.source_card, "card": contamination.card(cell.source, setup.strategy.needs)}
+    card = contamination.card(cell.config["source"], setup.strategy.needs)
+    return {**setup.source_card, "card": card}
 
 
-def _budget(cell: CellConfig, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:
+def _budget(cell: Cell, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:
     data, steps = setup.data, fitted.steps
     return Budget(
         steps=steps,
@@ -88,7 +89,7 @@ def _budget(cell: CellConfig, setup: Setup, fitted: Fit, teacher: Fit) -> Budget
         source_batches=steps if data.source is not None else 0,
         teacher_steps=teacher.steps,
         validation_checks=fitted.validation_checks,
-        tuning_trials=cell.strategy.get("about", {}).get("tuning_trials", 0),
+        tuning_trials=cell.config["strategy"].get("about", {}).get("tuning_trials", 0),
     )
 
 

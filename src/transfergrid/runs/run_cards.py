@@ -12,25 +12,26 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergrid.records import folders
-from transfergrid.records.cell_config import CellConfig, group_of, title
+from transfergrid.records.cell import Cell, title
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import group_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Cost, Metric, Record
 from transfergrid.records.tracking import RunCard, Tracker, unique
 
 
-def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:
+def run_card(cell: Cell, ledger: Ledger) -> RunCard:
     """Return what a tracker is told of a cell before it runs; a new id for every attempt."""
     attempt = len(folders.names(ledger.root / "attempts" / cell.id)) + 1
-    tags = (cell.study, cell.names["strategy"], cell.names["source"], cell.names["target"])
+    tags = (cell.study, cell.names.strategy, cell.names.source, cell.names.target)
     told = {
         "cell": cell.id,
         "attempt": attempt,
         "study": cell.study,
         "grid": cell.grid,
-        "baseline": cell.baseline and cell.baseline["name"],
-        "names": cell.names,
+        "baseline": cell.baseline and cell.baseline.name,
+        "names": asdict(cell.names),
     }
     return RunCard(
         id=unique(f"{cell.id}-{attempt}"),
@@ -38,21 +39,8 @@ def run_card(cell: CellConfig, ledger: Ledger) -> RunCard:
         group=group_of(cell.names, cell.labels, cell.parts),
         job_type="adapt",
         tags=tuple(tag for tag in tags if tag),
-        config={**told, **_undescribed(cell.plain)},
+        config={**told, **_undescribed(cell.config)},
         results=ledger.root,
-    )
-
-
-def cell_of(record: Record, grid: str | None = None) -> CellConfig:
-    """Return a done cell as it was asked for, to be told of, not to be run again."""
-    return CellConfig(
-        id=record.id,
-        parts=asdict(record.parts),
-        names=asdict(record.names),
-        **record.config,
-        baseline=asdict(record.baseline) if record.baseline else None,
-        study=record.study,
-        grid=grid,
     )
 
 

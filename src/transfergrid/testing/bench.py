@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.batches import Batch, CellData, StepBatches
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
-from transfergrid.records.identity import Labels
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
@@ -101,17 +100,19 @@ class Bench:
         made = strategy if strategy is not None else self.strategy()
         return cell.set_up(self._config(labels, target or self.domain()), maker, made)
 
-    def _config(self, labels: Labels, target: TinyDomain) -> CellConfig:
-        return CellConfig(
+    def _config(self, labels: Labels, target: TinyDomain) -> Cell:
+        return Cell(
             id="conformance",
-            parts={},
-            names={},
-            source=config_of(self.source),
-            strategy={},
-            target=config_of(target),
+            names=Names(strategy="conformance", target="tiny"),
+            parts=Parts(strategy="", target=""),
             labels=labels,
             seed=SEED,
-            training=config_of(self.training),
+            config={
+                "source": config_of(self.source),
+                "strategy": {},
+                "target": config_of(target),
+                "training": config_of(self.training),
+            },
         )
 
     def prepared(self, labels: Labels) -> Setup:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergrid.records import trust
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.fingerprints import at_home
 from transfergrid.records.keeping import MODEL, has_model, put
@@ -54,9 +54,7 @@ def command(arguments: Sequence[str]) -> int:
         return _reproduce(ledger, record, cell, Ledger(folder), chosen.keep)
 
 
-def _reproduce(
-    ledger: Ledger, record: Record, cell: CellConfig, temporary: Ledger, keep: bool
-) -> int:
+def _reproduce(ledger: Ledger, record: Record, cell: Cell, temporary: Ledger, keep: bool) -> int:
     try:
         again = run(cell, temporary, machine_of(record), keep="reproduced" if keep else None)
     except BadInputError:
@@ -73,7 +71,7 @@ def _reproduce(
     return 0 if same else 1
 
 
-def cell_again(record: Record, changes: Sequence[str] = ()) -> CellConfig:
+def cell_again(record: Record, changes: Sequence[str] = ()) -> Cell:
     """Return the cell of a record, ready to be run.
 
     Args:
@@ -92,7 +90,7 @@ def cell_again(record: Record, changes: Sequence[str] = ()) -> CellConfig:
         cell = cell_in(told)
     except BadInputError as error:
         raise BadInputError(f"{error}; if it was moved, say where it is: {_hint(record)}") from None
-    others = [part for part in PARTS if cell.parts[part] != getattr(record.parts, part)]
+    others = [part for part in PARTS if getattr(cell.parts, part) != getattr(record.parts, part)]
     if others:
         part = others[0]
         raise BadInputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.records import trust
-from transfergrid.records.cell_config import CellConfig, now
+from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, say, told_os, warn
+from transfergrid.records.provenance import now
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.verdict_run import Judged, report_verdicts
@@ -73,9 +74,7 @@ def _sweep(
     plan = make_plan(asked, composer, _references(config), compared)
     for line in forewarnings.lines(plan.cells):
         say(line, flush=True)
-    cells = [
-        CellConfig(**cell.to_json(), study=settings.study, grid=plan.id) for cell in plan.cells
-    ]
+    cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
     if config.debug:
@@ -242,7 +241,7 @@ def _compared(config: DictConfig) -> bool:
 
 def _grid(
     plan: Plan,
-    cells: Sequence[CellConfig],
+    cells: Sequence[Cell],
     settings: Settings,
     marked: Mapping[str, tuple[str, ...]],
     declared: Declaration | None,
@@ -256,8 +255,8 @@ def _grid(
         "compared": declared is not None,
         "cells": {
             cell.id: {
-                "baseline": cell.baseline,
-                "exploratory": cell.exploratory,
+                "baseline": cell.baseline and asdict(cell.baseline),
+                "exploratory": [asdict(other) for other in cell.exploratory],
                 "contaminated_by": marked.get(cell.id, ()),
             }
             for cell in cells
@@ -267,7 +266,7 @@ def _grid(
     }
 
 
-def _announce(plan: Plan, cells: Sequence[CellConfig], done: set[str]) -> None:
+def _announce(plan: Plan, cells: Sequence[Cell], done: set[str]) -> None:
     added, left_out = len(cells) - len(plan.wanted), len(plan.skipped)
     words = [f"{_counted(len(plan.wanted), 'cell')} asked for"]
     if added:
@@ -283,7 +282,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _debug(
-    cells: Sequence[CellConfig], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
+    cells: Sequence[Cell], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
 ) -> int:
     cell = next(cell for cell in cells if cell.id in plan.wanted)
     others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import declared
@@ -14,7 +15,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.tracking import MODES, SafeTracker, Tracker, WandbTracker, tracked
-from transfergrid.runs.run_cards import Curve, cell_of, kept_curves, run_card, summary_of
+from transfergrid.runs.run_cards import Curve, kept_curves, run_card, summary_of
 from transfergrid.verbs.parser import Parser
 
 
@@ -63,7 +64,7 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
 
 
 def _send(record: Record, ledger: Ledger, tracker: Tracker, grid: str | None) -> None:
-    with tracked(tracker, run_card(cell_of(record, grid), ledger)) as summary:
+    with tracked(tracker, run_card(replace(record, grid=grid), ledger)) as summary:
         curve = Curve(tracker)
         with suppress(BadInputError):  # curves that are damaged: the scores stand in the record
             for values, step in kept_curves(record, ledger):

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 
 import pretend_grid
 from composed import planned
 from pretend_grid import cell
-from transfergrid.records.cell_config import CellConfig, different_parts
+from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.runs.launching.processes import run_here
@@ -120,11 +121,11 @@ def test_a_worker_that_cannot_start_is_told_in_one_line(results):
 
 
 def test_every_strategy_and_source_is_checked_once():
-    cells = [CellConfig(**c.to_json()) for c in planned("seed=range(9)", "labels=1,2").cells]
+    cells = list(planned("seed=range(9)", "labels=1,2").cells)
     chosen = different_parts(cells)
     assert len(chosen) <= 3
     for part in ("strategy", "source"):
-        assert {c.parts[part] for c in chosen} == {c.parts[part] for c in cells}
+        assert {getattr(c.parts, part) for c in chosen} == {getattr(c.parts, part) for c in cells}
 
 
 @pytest.mark.parametrize(
@@ -215,10 +216,10 @@ SMALL = [
 def real(tmp_path_factory):
     """Two processes that ask for the same source at the same moment, each for its own cell."""
     folder = tmp_path_factory.mktemp("real")
-    cells = [CellConfig(**c.to_json()) for c in planned(*SMALL, "seed=0,1").cells]
-    tuned = [c for c in cells if c.names["strategy"] == "full_finetuning"]
+    cells = list(planned(*SMALL, "seed=0,1").cells)
+    tuned = [c for c in cells if c.names.strategy == "full_finetuning"]
     for i, chosen in enumerate(tuned):
-        order = {"cell": vars(chosen), "results": str(folder / "results")}
+        order = {"cell": asdict(chosen), "results": str(folder / "results")}
         (folder / f"{i}.json").write_text(json.dumps(order))
     command = [sys.executable, "-m", "transfergrid.runs.launching.worker"]
     both = [
@@ -254,11 +255,11 @@ def test_a_file_that_holds_no_cell(tmp_path, capsys):
     (tmp_path / "cell.json").write_text("{}")
     assert main([str(tmp_path / "cell.json")]) == 2
     assert main([str(tmp_path / "none.json")]) == 2
-    assert capsys.readouterr().err.count("holds no cell") == 2
+    assert capsys.readouterr().err.count("no cell") == 2
 
 
 def test_debugging_raises_as_it_is(tmp_path, monkeypatch):
-    chosen = CellConfig(**planned(*SMALL).cells[0].to_json())
+    chosen = planned(*SMALL).cells[0]
 
     def broken(*_):
         raise ZeroDivisionError("in the middle")

@@ -1,7 +1,5 @@
 """A forecast of the time left: known early, and not from cheap arms."""
 
-from dataclasses import replace
-
 import pytest
 
 from pretend_grid import cell
@@ -9,7 +7,7 @@ from transfergrid.runs.launching.pace import Pace, kind_of, roughly
 
 
 def trained(number, what, steps, **strategy):
-    return replace(cell(number, what, **strategy), training={"steps": steps})
+    return cell(number, what, training={"steps": steps}, **strategy)
 
 
 MAJORITY, FINETUNED = cell(1, "majority"), trained(2, "full_finetuning", 100)

@@ -10,7 +10,7 @@ import pytest
 from ledger_factory import made
 from transfergrid.data.noise import Noise
 from transfergrid.evidence.rows import table_rows
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.needs import Needs
@@ -59,16 +59,18 @@ def test_a_library_is_not_asked_where_nothing_is_known_of_the_target(monkeypatch
 
 
 def cell(name, source, seed=0):
-    return CellConfig(
+    return Cell(
         id=f"{name}{seed}",
-        parts={"source": name, "strategy": "s", "target": "t", "training": None},
-        names={"source": name, "strategy": "s", "target": "ants"},
-        source=config_of(source),
-        strategy={"about": {"needs": {}}},
-        target=INSIDE,
+        names=Names(source=name, strategy="s", target="ants"),
+        parts=Parts(source=name, strategy="s", target="t"),
         labels=5,
         seed=seed,
-        training=None,
+        config={
+            "source": config_of(source),
+            "strategy": {"about": {"needs": {}}},
+            "target": INSIDE,
+            "training": None,
+        },
     )
 
 

@@ -72,7 +72,7 @@ def names(made):
 
 def test_a_grid_without_baselines_is_what_was_asked_and_keeps_its_identities():
     bare = plan(["full_finetuning"], seeds=(0, 1), references=["majority"], compared=False)
-    assert {cell.strategy.name for cell in bare.cells} == {"full_finetuning", "majority"}
+    assert {cell.names.strategy for cell in bare.cells} == {"full_finetuning", "majority"}
     assert all(cell.baseline is None and not cell.exploratory for cell in bare.cells)
     assert {c.id for c in bare.cells} < {
         c.id for c in plan(["full_finetuning"], seeds=(0, 1), references=["majority"]).cells
@@ -117,13 +117,13 @@ def test_a_single_cell_gets_its_baseline():
 def test_sources_of_one_architecture_share_scratch():
     big = source("big", model="large", of=domain(10))
     made = plan(["full_finetuning", "feature_extraction"], [PRINTED, LETTERS, big], seeds=range(3))
-    scratch = [cell for cell in made.cells if cell.strategy.name == "scratch"]
+    scratch = [cell for cell in made.cells if cell.names.strategy == "scratch"]
     assert len(scratch) == 2 * 3
-    assert {cell.architecture["model"] for cell in scratch} == {"small", "large"}
+    assert {cell.names.architecture for cell in scratch} == {"small", "large"}
     for cell in made.cells:
         if cell.baseline:
             (its,) = [other for other in scratch if other.id == cell.baseline.id]
-            assert (its.architecture, its.seed) == (cell.architecture, cell.seed)
+            assert (its.names.architecture, its.seed) == (cell.names.architecture, cell.seed)
 
 
 def test_a_baseline_that_is_asked_for_is_there_once_and_wanted():
@@ -139,7 +139,7 @@ def test_an_adapting_strategys_primary_baseline_depends_on_the_labels(labels, na
     (cell,) = [cell for cell in made.cells if cell.id in made.wanted]
     assert cell.baseline.name == name
     (baseline,) = [other for other in made.cells if other.id == cell.baseline.id]
-    assert (baseline.strategy.name, baseline.source_name) == (name, "printed")
+    assert (baseline.names.strategy, baseline.names.source) == (name, "printed")
 
 
 def test_source_only_is_one_cell_a_seed_whatever_the_labels():
@@ -152,7 +152,7 @@ def test_source_only_is_one_cell_a_seed_whatever_the_labels():
 def test_baselines_of_baselines_come_along():
     made = plan(["adversarial"], labels=[2])
     order = ["scratch", "source_and_target", "adversarial"]
-    assert [cell.strategy.name for cell in made.cells] == order
+    assert [cell.names.strategy for cell in made.cells] == order
 
 
 def test_a_baseline_drops_the_strategys_overrides():
@@ -163,16 +163,16 @@ def test_a_baseline_drops_the_strategys_overrides():
     own = strategy("full_finetuning", {}, lr_factor=9)
     made = plan([tuned(1), tuned(2), own])
     assert len({cell.baseline.id for cell in made.cells if cell.baseline}) == 1
-    (scratch,) = [cell for cell in made.cells if cell.strategy.name == "scratch"]
-    assert scratch.strategy is LIBRARY["scratch"]
+    (scratch,) = [cell for cell in made.cells if cell.names.strategy == "scratch"]
+    assert scratch.config["strategy"] is LIBRARY["scratch"].config
     assert all(not cell.exploratory for cell in made.cells), "those asked for differ by overrides"
 
 
 def test_exploratory_comparisons_are_made_where_their_cells_exist():
     alone = plan(["full_finetuning"])
-    assert [cell.exploratory for cell in alone.cells] == [[], []]
+    assert [cell.exploratory for cell in alone.cells] == [(), ()]
     both = plan(["full_finetuning", "feature_extraction"])
-    by_name = {cell.strategy.name: cell for cell in both.cells}
+    by_name = {cell.names.strategy: cell for cell in both.cells}
     (told,) = by_name["full_finetuning"].exploratory
     assert (told.name, told.id) == ("feature_extraction", by_name["feature_extraction"].id)
 
@@ -180,12 +180,12 @@ def test_exploratory_comparisons_are_made_where_their_cells_exist():
 def test_a_student_is_compared_with_scratch_of_its_own_architecture():
     small = strategy("distillation", {"teacher": True}, student=architecture("student"))
     made = plan([small, "full_finetuning"])
-    by_name = {cell.strategy.name: cell for cell in made.cells}
-    models = {cell.architecture["model"]: cell.id for cell in made.cells if not cell.baseline}
+    by_name = {cell.names.strategy: cell for cell in made.cells}
+    models = {cell.names.architecture: cell.id for cell in made.cells if not cell.baseline}
     assert models.keys() == {"student", "small"}
     assert by_name["distillation"].baseline.id == models["student"]
     assert by_name["full_finetuning"].baseline.id == models["small"]
-    assert by_name["distillation"].to_json()["names"]["architecture"] == "student"
+    assert by_name["distillation"].names.architecture == "student"
 
 
 # Reference arms ---------------------------------------------------------------------------------
@@ -195,11 +195,11 @@ def test_reference_arms_once_for_each_target_budget_and_seed():
     made = plan(
         ["full_finetuning"], [PRINTED, LETTERS], [2, "all"], [0, 1], references=["majority"]
     )
-    arms = [cell for cell in made.cells if cell.strategy.name == "majority"]
+    arms = [cell for cell in made.cells if cell.names.strategy == "majority"]
     assert len(arms) == 4
     assert not {cell.id for cell in arms} & made.wanted
-    assert all(cell.source is None and cell.training is None for cell in arms)
-    assert all(cell.to_json()["names"]["architecture"] is None for cell in arms)
+    assert all(cell.config["source"] is None and cell.config["training"] is None for cell in arms)
+    assert all(cell.names.architecture is None for cell in arms)
 
 
 def test_no_reference_arms_without_labels():

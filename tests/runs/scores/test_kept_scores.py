@@ -100,8 +100,8 @@ def test_source_parts_are_those_in_the_records_of_cells(strategy):
         "seed": 0,
     }
     parts, _ = identity_of(plain)
-    assert parts["source"] in pair().source_parts
-    assert parts["target"] == pair().target.digest
+    assert parts.source in pair().source_parts
+    assert parts.target == pair().target.digest
 
 
 def test_reading_kept_scores_imports_neither_torch_nor_hydra_nor_scikit_learn():

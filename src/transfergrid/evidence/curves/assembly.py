@@ -39,10 +39,11 @@ from transfergrid.evidence.curves.summary import CurveMeasures, charged, measure
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
 from transfergrid.records.points import oriented, unit
-from transfergrid.records.record import Labels, Record
+from transfergrid.records.record import Record
 
 ReadCurves = Callable[[str], Mapping[str, NDArray[Any]]]
 """Gives a cell's curves by its id, as `arrays.CURVES`; raises `BadInputError` if there are none."""

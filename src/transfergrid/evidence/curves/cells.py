@@ -14,9 +14,10 @@ from transfergrid.evidence.curves.measures import Array
 from transfergrid.evidence.intervals import SEEDS_AND_GROUPS, by_cluster
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import oriented
-from transfergrid.records.record import Labels, Parts, Record
+from transfergrid.records.record import Record
 
 Pair = tuple[Record, Record]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from transfergrid.evidence.curves.measures import Axis, Measure, Sides
 from transfergrid.evidence.curves.source_cost import SourceCost
 from transfergrid.evidence.curves.summary import CurveMeasures
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 from transfergrid.report.foreseen import more_seeds
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.recommended import (

@@ -13,7 +13,8 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.rank_statistics import Forecast
 from transfergrid.evidence.scorecard import MeasuredGain, ScorecardRow, gain_of
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
-from transfergrid.records.record import Labels, Record
+from transfergrid.records.cell import Labels
+from transfergrid.records.record import Record
 from transfergrid.report.html.data import Section, Table
 from transfergrid.report.html.sections import ARM, arm
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
-from transfergrid.records.record import Labels
+from transfergrid.records.cell import Labels
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import ends, number
 

@@ -11,8 +11,8 @@ from typing import Any
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.cell import Labels
 from transfergrid.records.printing import one_line
-from transfergrid.records.record import Labels
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import CellFacts, ReportData, StepCurve

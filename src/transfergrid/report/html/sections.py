@@ -16,8 +16,8 @@ from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
-from transfergrid.records.record import Labels
 from transfergrid.report.curves_words import Legend, Writer
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import Section, Table

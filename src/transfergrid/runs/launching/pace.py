@@ -6,7 +6,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 
 
 class Pace:
@@ -21,7 +21,7 @@ class Pace:
         workers: how many run side by side.
     """
 
-    def __init__(self, cells: Iterable[CellConfig], workers: int) -> None:
+    def __init__(self, cells: Iterable[Cell], workers: int) -> None:
         self._left: Counter[str] = Counter()
         self._steps: dict[str, int] = {}
         self._took: defaultdict[str, list[float]] = defaultdict(list)
@@ -57,15 +57,15 @@ class Pace:
         return statistics.fmean(rates) * self._steps[kind]
 
 
-def kind_of(cell: CellConfig) -> str:
+def kind_of(cell: Cell) -> str:
     """Return what cells that take about as long have in common."""
-    return f"{cell.names['strategy']} {cell.names.get('architecture')} {cell.names['target']}"
+    return f"{cell.names.strategy} {cell.names.architecture} {cell.names.target}"
 
 
-def steps_of(cell: CellConfig) -> int:
+def steps_of(cell: Cell) -> int:
     """Return about how many steps a cell trains for, its teacher's included; 0 without any."""
-    steps = int((cell.training or {}).get("steps", 0))
-    return 2 * steps if cell.strategy.get("teacher") else steps
+    steps = int((cell.config["training"] or {}).get("steps", 0))
+    return 2 * steps if cell.config["strategy"].get("teacher") else steps
 
 
 def roughly(seconds: float) -> str:

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, ClassVar
 
-from transfergrid.records.cell_config import CellConfig, different_parts, identified
+from transfergrid.records.cell import Cell, different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say, told_os
+from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import TRAINS_SOURCE
 from transfergrid.records.trust import allowed
@@ -58,7 +59,7 @@ class Worker:
     slot: int
     process: subprocess.Popen[str]
     log: IO[bytes]
-    cell: CellConfig | None = None
+    cell: Cell | None = None
 
     @property
     def answers(self) -> IO[str]:
@@ -66,7 +67,7 @@ class Worker:
         assert self.process.stdout is not None
         return self.process.stdout
 
-    def give(self, cell: CellConfig, order: Config) -> None:
+    def give(self, cell: Cell, order: Config) -> None:
         """Send a cell."""
         self.cell = cell
         self.log.truncate(0)
@@ -124,7 +125,7 @@ class Pool:
     """What cells are called, by identity."""
     pace: Pace = field(default_factory=lambda: Pace((), 1))
 
-    def check(self, cells: Sequence[CellConfig]) -> None:
+    def check(self, cells: Sequence[Cell]) -> None:
         """Let the first worker build what these cells are made of, before anything is kept.
 
         Raises:
@@ -150,17 +151,17 @@ class Pool:
             self.shown.doing(worker.slot, json.loads(line)["doing"])
         return line
 
-    def _called(self, cell: CellConfig) -> str:
+    def _called(self, cell: Cell) -> str:
         return self.labels.get(cell.id, cell.label)
 
-    def _tell(self, slot: int, cell: CellConfig, doing: str) -> None:
+    def _tell(self, slot: int, cell: Cell, doing: str) -> None:
         """Show what a worker said: another thing that it does, or how far it is with it."""
         is_stage = doing.startswith(TRAINS_SOURCE) or not doing
         if is_stage:
             self.stages[slot] = doing or self._called(cell)
         self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
 
-    def run(self, cells: Sequence[CellConfig]) -> None:
+    def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells, and return when each is done or failed."""
         waiting = deque(cells)
         selector = selectors.DefaultSelector()
@@ -172,7 +173,7 @@ class Pool:
                 self._hear(key.data, selector)
         selector.close()
 
-    def _hand_out(self, waiting: deque[CellConfig], selector: selectors.BaseSelector) -> None:
+    def _hand_out(self, waiting: deque[Cell], selector: selectors.BaseSelector) -> None:
         for slot in range(self.settings.workers):
             idle = self.workers.get(slot)
             if idle and idle.cell is None and idle.process.poll() is not None:
@@ -186,7 +187,7 @@ class Pool:
                 self.workers[slot].give(cell, self._order(cell))
                 self._tell(slot, cell, "")
 
-    def _order(self, cell: CellConfig) -> Config:
+    def _order(self, cell: Cell) -> Config:
         settings = self.settings
         return {
             "results": str(self.ledger.root),
@@ -239,7 +240,7 @@ class Pool:
                 self.warned.add(line)
                 self.shown.remark(line)
 
-    def _bury(self, worker: Worker, cell: CellConfig | None) -> None:
+    def _bury(self, worker: Worker, cell: Cell | None) -> None:
         code = worker.process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         said = worker.said()
@@ -250,7 +251,7 @@ class Pool:
             self._count(cell, f"its worker process ended with {how}{hint}", said)
 
     def _count(
-        self, cell: CellConfig, reason: str | None, log: str, seconds: float | None = None
+        self, cell: Cell, reason: str | None, log: str, seconds: float | None = None
     ) -> None:
         if reason is None:
             self.outcome.done += 1
@@ -283,7 +284,7 @@ def _last_line(text: str) -> str:
 
 
 def run_grid(
-    cells: Sequence[CellConfig],
+    cells: Sequence[Cell],
     waves: Sequence[set[str]],
     ledger: Ledger,
     settings: Settings,
@@ -340,9 +341,7 @@ def _stop_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, interrupt)
 
 
-def run_here(
-    cell: CellConfig, ledger: Ledger, settings: Settings, keeper: Keeper | None = None
-) -> None:
+def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:
     """Run one cell in this process, so that a debugger works; errors are raised as they are."""
     from transfergrid.runs.launching.worker import run
 

@@ -7,7 +7,7 @@
     --allow MODULE    import what the cell names from this module too; may be repeated
 
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
-`cell` (the fields of `CellConfig`) and may hold `results` (the ledger's folder), `machine`
+`cell` (as in a record, without results) and may hold `results` (the ledger's folder), `machine`
 (arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
 kept). Or it holds `check`, a list of cells whose parts are built and thrown away: the answer says
 what is wrong, and how many bytes each would keep.
@@ -21,23 +21,25 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from transfergrid.records import trust
-from transfergrid.records.cell_config import CellConfig, identified
+from transfergrid.records.cell import Cell, cell_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import PROTOCOL
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, say
+from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
 from transfergrid.runs.planning.grid import identity_of
 
 
 def run(
-    cell: CellConfig,
+    cell: Cell,
     ledger: Ledger,
     machine: Config,
     tracking: Config | None = None,
@@ -55,7 +57,7 @@ def obey(order: dict[str, Any]) -> Record:
     """Run the cell of an order, in which anyone may have written."""
     trust.check(order)
     ledger = Ledger(order.get("results", "results"))
-    cell = CellConfig(**order["cell"])
+    cell = cell_of(order["cell"])
     machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
     return run(cell, ledger, machine, tracking, keep)
 
@@ -79,7 +81,7 @@ def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
 
     for cell in cells:
         try:
-            sizes[cell["id"]] = check_parts(CellConfig(**cell))
+            sizes[cell["id"]] = check_parts(cell_of(cell))
         except BadInputError as error:
             return str(error), sizes
         except Exception:
@@ -129,17 +131,15 @@ def serve() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def cell_in(order: dict[str, Any]) -> CellConfig:
+def cell_in(order: dict[str, Any]) -> Cell:
     """Return the cell of an order or of a record, such as that of a failed attempt.
 
     Its identity is made anew from its parts: an edited file is another cell.
     """
-    told = order.get("cell") or {**order, **order["config"]}
-    known = {field.name for field in fields(CellConfig)}
-    cell = CellConfig(**{key: value for key, value in told.items() if key in known})
-    trust.check(cell.plain)  # all of it, before any of it is imported
-    parts, identity = identity_of(cell.plain)
-    return replace(cell, parts=parts, id=identity)
+    cell = cell_of(order.get("cell") or order)
+    trust.check(cell.config)  # all of it, before any of it is imported
+    parts, identity = identity_of(cell.config)
+    return replace(cell, parts=parts, id=identity, protocol=PROTOCOL)
 
 
 def results_of(record: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transfergrid.records.cell_config import CellConfig
+from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import start_of
 from transfergrid.records.needs import Needs
@@ -47,25 +47,26 @@ def _weights(source: Config | None, needs: Needs) -> Config | None:
     return start_of(source) if needs.source == "start" else source
 
 
-def marks(cells: Iterable[CellConfig]) -> dict[str, tuple[str, ...]]:
+def marks(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]:
     """Return the identity of each cell whose source has seen its target, with the datasets."""
     known: dict[tuple[Any, ...], tuple[str, ...]] = {}
     found = {}
     for cell in cells:
-        key = tuple(cell.parts[part] for part in ("source", "strategy", "target"))
+        key = (cell.parts.source, cell.parts.strategy, cell.parts.target)
         if key not in known:
-            needs = Option("", cell.strategy).needs
-            known[key] = contaminated_by(cell.source, needs, cell.target)
+            config = cell.config
+            needs = Option("", config["strategy"]).needs
+            known[key] = contaminated_by(config["source"], needs, config["target"])
         if known[key]:
             found[cell.id] = known[key]
     return found
 
 
-def warnings(cells: Iterable[CellConfig], marked: Mapping[str, tuple[str, ...]]) -> list[str]:
+def warnings(cells: Iterable[Cell], marked: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Return one line for each source and target of marked cells."""
     lines = (
-        f"{cell.names['source']} was trained on {' and '.join(marked[cell.id])}, and "
-        f"{cell.names['target']} lies inside: gains there are no evidence of transfer to new data"
+        f"{cell.names.source} was trained on {' and '.join(marked[cell.id])}, and "
+        f"{cell.names.target} lies inside: gains there are no evidence of transfer to new data"
         for cell in cells
         if cell.id in marked
     )

@@ -7,24 +7,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from transfergrid.data.class_names import oddities
 from transfergrid.data.domain import Domain
 from transfergrid.data.outline import Outline
+from transfergrid.records.cell import Cell, Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
-from transfergrid.records.identity import Labels
 from transfergrid.records.spellings import NAMED, shown
-from transfergrid.runs.planning.plan import Cell, Option
 
 
 def lines(cells: Iterable[Cell]) -> list[str]:
     """Return a line for everything odd about the cells' targets: files, classes, budgets."""
-    budgets: dict[Option, dict[Labels, None]] = {}
+    first: dict[str, Cell] = {}
+    budgets: dict[str, dict[Labels, None]] = {}
     for cell in cells:
-        budgets.setdefault(cell.target, {})[cell.labels] = None
-    told = [line for target, asked in budgets.items() for line in _of(target, asked)]
+        first.setdefault(cell.parts.target, cell)
+        budgets.setdefault(cell.parts.target, {})[cell.labels] = None
+    told = [line for target, asked in budgets.items() for line in _of(first[target], asked)]
     return list(dict.fromkeys(told))
 
 
-def _of(target: Option, budgets: Iterable[Labels]) -> list[str]:
-    domain: Domain = build(target.config)
+def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
+    domain: Domain = build(cell.config["target"])
     try:
         outline = domain.outline()
     except BadInputError:
@@ -33,7 +34,7 @@ def _of(target: Option, budgets: Iterable[Labels]) -> list[str]:
         return []
     ordered = sorted((b for b in budgets if b != "all"), key=int)
     found = (*of_outline(outline), *of_budgets(outline, ordered, domain.sampling))
-    return [*domain.remarks(), *(f"{target.name}: {line}" for line in found)]
+    return [*domain.remarks(), *(f"{cell.names.target}: {line}" for line in found)]
 
 
 def of_outline(outline: Outline) -> Iterator[str]:

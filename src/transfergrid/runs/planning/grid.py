@@ -6,20 +6,21 @@ Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 ce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from transfergrid.records.cell import Cell, Labels, Parts, Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate
-from transfergrid.records.identity import Labels, architecture_of, cell_id, digest, source_part
+from transfergrid.records.identity import PROTOCOL, architecture_of, cell_id, digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
 from transfergrid.runs.planning.plan import (
+    Arm,
     Asked,
-    Cell,
     Option,
     Plan,
-    Reference,
     Skipped,
     architecture_name,
     depths,
@@ -45,10 +46,7 @@ class Planner:
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
-        self._combined: dict[
-            tuple[Option | None, Option, Option, Option | None],
-            tuple[Option | None, Option | None, dict[str, str | None]],
-        ] = {}
+        self._arms: dict[tuple[Option | None, Option, Option, Option | None], Arm] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._students: dict[tuple[Option, Option], Option] = {}
@@ -72,9 +70,12 @@ class Planner:
         self._add_references(asked)
         depth = depths(self.cells)
         order = sorted(self.cells.values(), key=lambda cell: (depth[cell.id], cell.seed))
-        for cell in order:
-            cell.exploratory = [r for r in cell.exploratory if r.id in self.cells]
-        return Plan(order, list(self.skipped), self.wanted)
+        return Plan([self._beside(cell) for cell in order], list(self.skipped), self.wanted)
+
+    def _beside(self, cell: Cell) -> Cell:
+        """Return a cell with those of its further baselines that are in the plan."""
+        there = tuple(other for other in cell.exploratory if other.id in self.cells)
+        return cell if there == cell.exploratory else replace(cell, exploratory=there)
 
     def _ask(
         self,
@@ -90,55 +91,47 @@ class Planner:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
             return None
-        cell = self.cell(source, strategy, target, training, labels, seed)
-        if cell.id in self.cells:
-            return self.cells[cell.id]
-        self.cells[cell.id] = cell
-        if self.compared:
-            cell.baseline = self._baseline(cell, training)
-            cell.exploratory = list(self._exploratory(cell, training))
-        return cell
+        arm = self.arm(source, strategy, target, training)
+        labels = given(arm, labels)
+        identity = cell_id(arm.parts, labels, seed)
+        if identity not in self.cells:
+            baseline, exploratory = self._comparisons(arm, training, labels, seed)
+            self.cells[identity] = Cell(
+                id=identity,
+                protocol=PROTOCOL,
+                names=arm.names,
+                parts=arm.parts,
+                labels=labels,
+                seed=seed,
+                config=arm.config(labels, seed),
+                baseline=baseline,
+                exploratory=exploratory,
+            )
+        return self.cells[identity]
 
-    def cell(
-        self,
-        source: Option | None,
-        strategy: Option,
-        target: Option,
-        training: Option | None,
-        labels: Labels,
-        seed: int,
-    ) -> Cell:
-        """Return the cell of these parts, less what cannot matter to it."""
-        strategy = self._tuned(strategy, training)
-        reduced, training, parts = self._parts(source, strategy, target, training)
-        if strategy.needs.target_labels == "unused":
-            labels = 0
-        identity = cell_id(parts, labels, seed)
-        return Cell(reduced, strategy, target, training, labels, seed, parts, identity)
+    def arm(
+        self, source: Option | None, strategy: Option, target: Option, training: Option | None
+    ) -> Arm:
+        """Return what the cells of these parts have in common, less what cannot matter to them."""
+        key = (source, strategy, target, training)
+        if key not in self._arms:
+            chosen = self._tuned(strategy, training)
+            reduced, part = self._reduce(source, chosen.needs)
+            kept = training if chosen.needs.training else None
+            parts = Parts(
+                source=part,
+                strategy=chosen.digest,
+                target=target.digest,
+                training=kept.digest if kept else None,
+            )
+            self._arms[key] = Arm(reduced, chosen, target, kept, parts)
+        return self._arms[key]
 
     def _tuned(self, strategy: Option, training: Option | None) -> Option:
         key = (strategy, training)
         if key not in self._chosen:
             self._chosen[key] = tuned(strategy, training)
         return self._chosen[key]
-
-    def _parts(
-        self, source: Option | None, strategy: Option, target: Option, training: Option | None
-    ) -> tuple[Option | None, Option | None, dict[str, str | None]]:
-        """Return source and training as far as they matter to the strategy, and all digests."""
-        key = (source, strategy, target, training)
-        if key not in self._combined:
-            reduced, part = self._reduce(source, strategy.needs)
-            if not strategy.needs.training:
-                training = None
-            parts = {
-                "source": part,
-                "strategy": strategy.digest,
-                "target": target.digest,
-                "training": training.digest if training else None,
-            }
-            self._combined[key] = reduced, training, parts
-        return self._combined[key]
 
     def _reduce(self, source: Option | None, needs: Needs) -> tuple[Option | None, str | None]:
         """Return the source as far as it matters to these needs, and the digest of that."""
@@ -214,32 +207,44 @@ class Planner:
 
     # What is compared with what ----------------------------------------------------------------
 
-    def _baseline(self, cell: Cell, training: Option) -> Reference | None:
-        names = cell.strategy.baselines
-        name = names.unlabelled if cell.labels == 0 else names.labelled
+    def _comparisons(
+        self, arm: Arm, training: Option, labels: Labels, seed: int
+    ) -> tuple[Reference | None, tuple[Reference, ...]]:
+        """Return the primary baseline of an arm's cell, now planned, and the further ones."""
+        if not self.compared:
+            return None, ()
+        baseline = self._baseline(arm, training, labels, seed)
+        return baseline, tuple(self._exploratory(arm, training, labels, seed))
+
+    def _baseline(self, arm: Arm, training: Option, labels: Labels, seed: int) -> Reference | None:
+        names = arm.strategy.baselines
+        name = names.unlabelled if labels == 0 else names.labelled
         if name is None:
             return None
-        made = self._ask(*self._comparison(cell, name), training, cell.labels, cell.seed)
-        return Reference(name, made.id) if made else None
+        made = self._ask(*self._comparison(arm, name), training, labels, seed)
+        return Reference(name=name, id=made.id) if made else None
 
-    def _exploratory(self, cell: Cell, training: Option) -> Iterator[Reference]:
-        for name in cell.strategy.baselines.exploratory:
-            source, strategy, target = self._comparison(cell, name)
-            if self._impossible(source, strategy, target, cell.labels) is None:
-                other = self.cell(source, strategy, target, training, cell.labels, cell.seed)
-                yield Reference(name, other.id)
+    def _exploratory(
+        self, arm: Arm, training: Option, labels: Labels, seed: int
+    ) -> Iterator[Reference]:
+        for name in arm.strategy.baselines.exploratory:
+            source, strategy, target = self._comparison(arm, name)
+            if self._impossible(source, strategy, target, labels) is None:
+                other = self.arm(source, strategy, target, training)
+                identity = cell_id(other.parts, given(other, labels), seed)
+                yield Reference(name=name, id=identity)
 
-    def _comparison(self, cell: Cell, name: str) -> tuple[Option | None, Option, Option]:
+    def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
         if name not in self._strategies:
             self._strategies[name] = self.library(name)
-        return self._as_student(cell, self._strategies[name]), self._strategies[name], cell.target
+        return self._as_student(arm, self._strategies[name]), self._strategies[name], arm.target
 
-    def _as_student(self, cell: Cell, strategy: Option) -> Option | None:
-        """Return the cell's source; with the student's architecture where that is compared."""
-        student = cell.strategy.config.get("student")
-        if student is None or cell.source is None or strategy.needs.source != "architecture":
-            return cell.source
-        key = (cell.source, cell.strategy)
+    def _as_student(self, arm: Arm, strategy: Option) -> Option | None:
+        """Return the arm's source; with the student's architecture where that is compared."""
+        student = arm.strategy.config.get("student")
+        if student is None or arm.source is None or strategy.needs.source != "architecture":
+            return arm.source
+        key = (arm.source, arm.strategy)
         if key not in self._students:
             self._students[key] = Option(architecture_name(student), {"architecture": student})
         return self._students[key]
@@ -261,20 +266,20 @@ def modality(config: Config) -> str:
     return str(getattr(locate(config["_target_"]), "modality", "image"))
 
 
-def identity_of(plain: Mapping[str, Any]) -> tuple[dict[str, str | None], str]:
+def given(arm: Arm, labels: Labels) -> Labels:
+    """Return the labels that an arm's cells are given: 0 where they are not used."""
+    return 0 if arm.strategy.needs.target_labels == "unused" else labels
+
+
+def identity_of(plain: Mapping[str, Any]) -> tuple[Parts, str]:
     """Return the part digests and the identity of a cell given by its plain parts."""
-    options = {
-        kind: Option("", plain[kind]) if plain[kind] is not None else None
-        for kind in ("source", "strategy", "target", "training")
-    }
-    strategy, target = options["strategy"], options["target"]
-    assert strategy is not None
-    assert target is not None
-    planner = Planner(lambda name: strategy)
-    cell = planner.cell(
-        options["source"], strategy, target, options["training"], plain["labels"], plain["seed"]
+    source, training = (
+        Option("", plain[kind]) if plain[kind] is not None else None
+        for kind in ("source", "training")
     )
-    return cell.parts, cell.id
+    strategy, target = Option("", plain["strategy"]), Option("", plain["target"])
+    arm = Planner(lambda name: strategy).arm(source, strategy, target, training)
+    return arm.parts, cell_id(arm.parts, given(arm, plain["labels"]), plain["seed"])
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:

@@ -1,17 +1,17 @@
-"""What a plan is made of: options, cells and their order. Plain values, no Hydra, no torch."""
+"""What a plan is made of: options, arms, cells in their order. Plain values, no Hydra, no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
 
+from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
 from transfergrid.records.fingerprints import PACKAGE, is_packaged
-from transfergrid.records.identity import Labels, architecture_of, config_digest, digest
+from transfergrid.records.identity import architecture_of, config_digest, digest
 from transfergrid.records.needs import Baselines, Needs
 
 
@@ -55,72 +55,47 @@ class Option:
         return dict(said)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A cell that another is compared with: the strategy's name and the cell's identity."""
-
-    name: str
-    id: str
-
-
-@dataclass(eq=False)
-class Cell:
-    """One (source, strategy, target, labels, seed, training)."""
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """What cells that differ in labels and seed alone have in common, less what cannot matter."""
 
     source: Option | None
     strategy: Option
     target: Option
     training: Option | None
-    labels: Labels
-    seed: int
-    parts: dict[str, str | None]
-    id: str
-    baseline: Reference | None = None
-    exploratory: list[Reference] = field(default_factory=list)
+    parts: Parts
+
+    @cached_property
+    def names(self) -> Names:
+        """What tables call its parts; no source where only its architecture is used."""
+        used = self.source and self.strategy.needs.source not in ("none", "architecture")
+        network = self._network
+        return Names(
+            source=self.source.name if self.source and used else None,
+            strategy=self.strategy.name,
+            target=self.target.name,
+            architecture=architecture_name(network) if network else None,
+            training=self.training.name if self.training else None,
+        )
 
     @property
-    def source_name(self) -> str | None:
-        """The source's name; None where only its architecture is used."""
-        needed = self.strategy.needs.source not in ("none", "architecture")
-        return self.source.name if self.source and needed else None
-
-    @property
-    def label(self) -> str:
-        """The cell in words."""
-        words = [self.source_name] if self.source_name else []
-        words += [self.strategy.name, self.target.name]
-        return f"{' x '.join(words)}, labels={self.labels}, seed={self.seed}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all that a worker needs, as plain values."""
-        architecture = self.architecture
-        return {
-            "id": self.id,
-            "parts": self.parts,
-            "names": {
-                "source": self.source_name,
-                "strategy": self.strategy.name,
-                "target": self.target.name,
-                "architecture": architecture and architecture_name(architecture),
-                "training": self.training and self.training.name,
-            },
-            "source": self.source and self.source.config,
-            "strategy": self.strategy.config,
-            "target": self.target.config,
-            "labels": self.labels,
-            "seed": self.seed,
-            "training": self.training and self.training.config,
-            "baseline": self.baseline and vars(self.baseline),
-            "exploratory": [vars(reference) for reference in self.exploratory],
-        }
-
-    @property
-    def architecture(self) -> Config | None:
-        """The network that this cell trains or uses; None if it has none."""
+    def _network(self) -> Config | None:
+        """The network that its cells train or use; None if they have none."""
         if self.source is None:
             return None
         student: Config | None = self.strategy.config.get("student")
         return student or architecture_of(self.source.config)
+
+    def config(self, labels: Labels, seed: int) -> Config:
+        """Return the full plain config of one of its cells."""
+        return {
+            "source": self.source and self.source.config,
+            "strategy": self.strategy.config,
+            "target": self.target.config,
+            "labels": labels,
+            "seed": seed,
+            "training": self.training and self.training.config,
+        }
 
 
 def architecture_name(architecture: Config) -> str:

@@ -13,8 +13,8 @@ import torch
 from transfergrid.data.batches import prepared
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Inputs
+from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
-from transfergrid.records.identity import Labels
 from transfergrid.records.needs import Needs
 from transfergrid.records.printing import say
 from transfergrid.records.seeds import generator

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transfergrid.records.identity import PROTOCOL, Labels, canonical, digest, source_part
+from transfergrid.records.cell import Labels
+from transfergrid.records.identity import PROTOCOL, canonical, digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.scores import VERSION, Kept
 from transfergrid.runs.planning.plan import Option

@@ -1,0 +1,127 @@
+"""A cell, from the plan to its record: what it is, what it is called and what it is compared with.
+
+A plan is made of these, a worker is handed one as JSON, and a `Record` is one with its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from transfergrid.records import shapes
+from transfergrid.records.border import Reader
+from transfergrid.records.errors import BadInputError
+
+Labels = int | Literal["all"]
+"""A label budget: 0, a number per class, or all."""
+Small = Field(ge=-(2**63), lt=2**63)
+"""A whole number as a column of an index holds it."""
+
+
+def _a_budget(labels: Labels) -> Labels:
+    if labels != "all" and labels < 0:
+        raise ValueError(f"give 0, a whole number per class, or all, and not {labels}")
+    return labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What tables call the parts of a cell; two different parts may share a name."""
+
+    strategy: Annotated[str, "the strategy"]
+    target: Annotated[str, "the target domain"]
+    source: Annotated[str | None, "the source; null for an arm that uses none"] = None
+    architecture: Annotated[str | None, "the backbone's architecture; null if there is none"] = None
+    training: Annotated[str | None, "the shared training; null for an arm without steps"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Digests of the canonical configs: cells with equal ones differ in labels and seed alone."""
+
+    strategy: Annotated[str, "hex digest of the strategy's config"]
+    target: Annotated[str, "hex digest of the target's config"]
+    source: Annotated[str | None, "hex digest of the source's config; null if there is none"] = None
+    training: Annotated[
+        str | None, "hex digest of what all arms share; null for an arm it does not reach"
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A cell that this one is compared with."""
+
+    name: Annotated[str, "the strategy of the cell compared with"]
+    id: Annotated[str, "that cell's identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One (source, strategy, target, labels, seed, training)."""
+
+    id: Annotated[str, "identity of the cell: 16 hex digits"]
+    protocol: Annotated[
+        int, Field(ge=1), "version of what identity is made of; 1 where a record does not say"
+    ] = 1
+    names: Annotated[Names, "what tables call the parts of the cell"]
+    parts: Annotated[Parts, "digests of the parts' configs; what rows are grouped by"]
+    labels: Annotated[
+        Labels, AfterValidator(_a_budget), "target labels given: 0, a number per class, or all"
+    ]
+    seed: Annotated[int, Small, "the seed block, shared by all arms of a comparison"]
+    config: Annotated[
+        dict[str, Any], AfterValidator(shapes.config), "the full plain config of the cell"
+    ]
+    baseline: Annotated[Reference | None, "the primary baseline; null for an arm without one"] = (
+        None
+    )
+    exploratory: Annotated[tuple[Reference, ...], "further baselines"] = ()
+    study: Annotated[str | None, "the study that asked for the cell"] = None
+    grid: Annotated[str | None, "identity of the grid that asked for it"] = None
+
+    @property
+    def label(self) -> str:
+        """The cell in words."""
+        words = [self.names.source, self.names.strategy, self.names.target]
+        rest = [f"labels={self.labels}", f"seed={self.seed}"]
+        training = self.names.training
+        if training and "(" in training:  # not as shipped
+            rest.append(training)
+        return ", ".join([" x ".join(filter(None, words)), *rest])
+
+
+Kind = TypeVar("Kind", bound=Cell)
+_read: Reader[Cell] = Reader(Cell)
+
+
+def cell_of(plain: Any) -> Cell:
+    """Return the cell of an order, or of a record, from its plain values.
+
+    Raises:
+        BadInputError: they are none.
+    """
+    try:
+        return _read.of(plain)
+    except BadInputError as error:
+        raise BadInputError(f"no cell: {error}") from None
+
+
+def title(names: Names, labels: Labels) -> str:
+    """Name what cells that differ in their seed have in common."""
+    words = [names.source or names.architecture, names.strategy, names.target]
+    return " ".join([*filter(None, words), f"labels={labels}"])
+
+
+def different_parts(cells: Sequence[Kind]) -> list[Kind]:
+    """Return cells in which every strategy and every source occurs, few of them."""
+    seen: set[tuple[str, str | None]] = set()
+    chosen = []
+    for cell in cells:
+        parts = {("strategy", cell.parts.strategy), ("source", cell.parts.source)}
+        if not parts <= seen:
+            chosen.append(cell)
+            seen |= parts
+    return chosen
