@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from transfergrid.evidence.measuring import measure
+from transfergrid.evidence.remarks import by_arm
+from transfergrid.evidence.results import results_from
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
@@ -57,3 +61,9 @@ def predicted(correct: Any) -> Predictions:
     labels = np.arange(len(right), dtype=np.int64) % 2
     said = np.where(right, labels, 1 - labels)
     return Predictions(np.eye(2, dtype=np.float32)[said], labels)
+
+
+def measured(records: Any, failures: Any = (), **how: Any) -> list[Verdict]:
+    """Return the rows of the table of gains of these records."""
+    results, failed = results_from(records), results_from(failures)
+    return measure(results, failures=failed, remarks=by_arm(records), **how)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.rows import Row
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records import shipped
@@ -97,7 +96,7 @@ def run(
     return ledger.read(wanted)
 
 
-def table(results: str | Path = "results") -> list[Row]:
+def table(results: str | Path = "results") -> list[Verdict]:
     """Return the rows of the table of gains, in points.
 
     Raises:

@@ -109,7 +109,7 @@ def test_gains_are_read_within_each_group(ledger):
 @pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])
 def test_other_metrics_are_scored_anew_within_a_group(ledger, name):
     metric = Metric(name=name, higher_is_better=name != "ece")
-    cells = [replace(cell, metric=metric) for cell in ledger.records()]
+    cells = results_from(replace(cell, metric=metric) for cell in ledger.records())
     (_, ann, read), _ = by_group(cells, ledger.predictions)
     best = next(cell for cell in ann if cell.names.strategy == "full_finetuning")
     assert best.score == pytest.approx(0.0 if name == "ece" else 1.0)
@@ -179,6 +179,9 @@ def test_a_group_in_which_a_metric_is_not_defined_has_no_score():
     said = right(1.0, 0.5)._replace(labels=np.where(GROUPS == "ann", 0, np.arange(20) % 2))
     metric = Metric(name="auroc")
     cell = made(metric=metric, scores=Scores(test={"auroc": 0.7}))
-    found = {name: cells[0].score for name, cells, _ in by_group([cell], lambda identity: said)}
+    found = {
+        name: cells[0].score
+        for name, cells, _ in by_group(results_from([cell]), lambda identity: said)
+    }
     assert found["ann"] is None
     assert 0 <= found["bob"] <= 1

@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ledger_factory import made
+from ledger_factory import made, measured
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.families import Family, families_of
 from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
-from transfergrid.evidence.rows import table_rows
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, TRANSFER
 from transfergrid.records.record import Flags, Metric, Scores, Status
 from verdict_cells import Cells
@@ -45,7 +44,7 @@ def test_a_verdict_names_its_baseline_and_has_the_gain_that_the_table_shows(cell
     base = cells.arm("scratch", mean=70)
     cells.arm("full_finetuning", "glyphs", 78, base, sd=0.9)
     cells.arm("lp_ft", "glyphs", 69.5, base, sd=1.7)
-    rows = {row.strategy: row for row in table_rows(cells.records, read=cells.read)}
+    rows = {row.strategy: row for row in measured(cells.records, read=cells.read)}
     for verdict in judged(cells):
         row = rows[verdict.strategy]
         assert (verdict.baseline, verdict.n, verdict.scope) == ("scratch", 5, SEEDS_AND_ITEMS)

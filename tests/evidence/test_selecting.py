@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ledger_factory import made
+from ledger_factory import made, measured
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
-from transfergrid.evidence.rows import table_rows
 from transfergrid.evidence.selecting import Where, selected
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
@@ -107,7 +106,7 @@ def test_verdicts_and_rows_are_selected_too_whatever_digest_their_names_bear():
     told_apart = replace(found[0], source="glyphs#1a2b")
     assert Where.parse("source=glyphs").keeps(told_apart)
     assert not Where.parse("source=glyphs#ffff").keeps(told_apart)
-    rows = Where.parse("strategy=lora").rows(table_rows(CELLS))
+    rows = Where.parse("strategy=lora").rows(measured(CELLS))
     assert {row.strategy for row in rows} == {"lora"}
     with pytest.raises(BadInputError, match="tells no seeds apart"):
         Where.parse("seed=1").rows(verdicts)

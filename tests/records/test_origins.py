@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ledger_factory import made
-from transfergrid.evidence.rows import table_rows
+from ledger_factory import made, measured
 from transfergrid.records.origins import is_one_checkpoint
 
 PRETRAINED = {"_target_": "T", "about": {}}
@@ -35,7 +34,7 @@ def cell(source, need="weights", name="s"):
 )
 def test_weights_are_one_checkpoint_unless_random_or_made_anew(source, need, one):
     assert is_one_checkpoint(cell(source, need)) is one
-    assert table_rows([cell(source, need)])[0].one_checkpoint is one
+    assert measured([cell(source, need)])[0].one_checkpoint is one
 
 
 def test_an_arm_without_a_source_and_a_config_without_descriptions():

@@ -129,10 +129,10 @@ def test_stale_is_a_change_of_the_strategys_code():
 def test_reading_and_reporting_import_neither_torch_nor_lightning():
     code = (
         "import sys, transfergrid.records.ledger, transfergrid.records.index\n"
-        "import transfergrid.evidence.rows as rows,"
+        "import transfergrid.evidence.measuring as measuring,"
         "transfergrid.report.table as table\n"
         "import pyarrow.parquet, scipy.stats\n"
-        "table.render(rows.table_rows([]))\n"
+        "table.render(measuring.measure([]))\n"
         "bad = {'torch', 'pytorch_lightning', 'lightning', 'hydra', 'wandb'} & set(sys.modules)\n"
         "sys.exit(str(sorted(bad)) if bad else 0)"
     )

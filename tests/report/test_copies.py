@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from ledger_factory import made
-from transfergrid.evidence.rows import table_rows
+from ledger_factory import made, measured
 from transfergrid.records.record import Data
 from transfergrid.report.copies import copies
 from transfergrid.report.table import render
@@ -14,7 +13,7 @@ def cell(strategy="scratch", source=None, seed=0, test=1060, **notes):
 
 
 def lines(*cells):
-    return copies(table_rows(cells))
+    return copies(measured(cells))
 
 
 POOL = {"exact": 252, "near": 40, "dropped": 0, "pairs": []}
@@ -50,9 +49,9 @@ def test_without_copies_nothing_is_said():
 
 
 def test_the_lines_stand_below_the_table_and_in_rows():
-    rows = table_rows([cell(duplicates=POOL)])
+    rows = measured([cell(duplicates=POOL)])
     for format in ("table", "markdown"):
         text = render(rows, format=format, width=200, ascii_only=True)
         assert text.isascii() or format == "markdown"
         assert "252 of 1,060 test examples have an exact copy" in text
-    assert rows[0].copies == {"test": 1060, "exact": 252, "near": 40}
+    assert rows[0].remarks.copies == {"test": 1060, "exact": 252, "near": 40}

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
-from ledger_factory import made, predicted
+from ledger_factory import made, measured, predicted
+from transfergrid.evidence.remarks import Remarks
 from transfergrid.evidence.results import result_of
-from transfergrid.evidence.rows import Row, table_rows
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Data, Flags, Status
 from transfergrid.report import words
@@ -19,7 +20,12 @@ COLUMNS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline"),
     *("n", "mean", "sd", "gain", "low", "high", "seconds"),
 ]
-ROW = Row(
+EXTRAS = [
+    *("metric", "unit", "scope", "paired", "unpaired", "failed", "collapsed", "underfit", "stale"),
+    *("is_baseline", "weak_baseline", "one_checkpoint", "short", "labels_got", "contaminated_by"),
+    *("cut_texts", "copies", "no_validation", "untested", "group"),
+]
+ROW = Verdict(
     source="glyphs",
     architecture="cnn",
     strategy="full_finetuning",
@@ -27,23 +33,23 @@ ROW = Row(
     labels=20,
     baseline="scratch",
     n=5,
-    mean=93.42,
-    sd=1.21,
+    arm_n=5,
+    arm_mean=93.42,
+    arm_sd=1.21,
     gain=2.14,
     low=0.31,
     high=3.94,
     seconds=3.2,
     scope="seeds and test items",
-    paired=5,
 )
 
 
-def row(**fields):
-    return replace(ROW, **fields)
+def row(short=None, **fields):
+    return replace(ROW, remarks=Remarks(short=short or {}), **fields)
 
 
 SCRATCH = row(
-    source=None, strategy="scratch", baseline=None, gain=None, low=None, high=None, scope=None
+    source=None, strategy="scratch", baseline="", gain=None, low=None, high=None, scope=None
 )
 
 
@@ -73,20 +79,20 @@ def test_marks_say_where_the_interval_lies_and_are_titled_uncorrected(low, high,
 
 
 def test_one_seed_shows_that_it_has_no_spread_and_whom_it_speaks_of():
-    text = render([row(n=1, sd=None, scope="this model")])
+    text = render([row(arm_n=1, arm_sd=None, scope="this model")])
     assert "93.4 ± –" in text
     assert "over 1 seed" in text
     assert "single models only" in " ".join(text.split())
 
 
 def test_seeds_are_counted_per_row_where_they_differ():
-    text = render([row(), row(strategy="distillation", n=4)])
+    text = render([row(), row(strategy="distillation", arm_n=4)])
     assert "over 5 seeds" not in text
     assert " 4 " in line_of(text, "distillation")
 
 
 def test_sections_follow_targets_and_budgets():
-    rows = table_rows([made(labels=labels) for labels in ("all", 0, 1, 20)])
+    rows = measured([made(labels=labels) for labels in ("all", 0, 1, 20)])
     titles = [line for line in render(rows).splitlines() if line.startswith("digits")]
     told = ["no target labels", "1 label a class", "20 labels a class", "all target labels"]
     assert [title.split(" · ")[1] for title in titles] == told
@@ -99,7 +105,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_arm_takes_two(width, ascii_on
         row(source=f"a_very_long_name_of_a_source_{i}", strategy=f"and_of_a_strategy_{i}_too")
         for i in range(3)
     ]
-    rows.append(row(gain=-12.14, low=-22.22, high=-10.01, mean=100.0, sd=12.3, collapsed=2))
+    rows.append(row(gain=-12.14, low=-22.22, high=-10.01, arm_mean=100.0, arm_sd=12.3, collapsed=2))
     failed = [("some cell", "a reason " * 40)]
     text = render(rows, failed=failed, width=width, ascii_only=ascii_only)
     assert max(len(line) for line in text.splitlines()) <= width
@@ -153,7 +159,7 @@ def test_short_budgets_and_weak_baselines_are_told_where_they_count():
 
 
 def test_an_arm_whose_baselines_all_failed_shows_no_gain():
-    text = render([row(gain=None, low=None, high=None, scope=None, paired=0, unpaired=5)])
+    text = render([row(gain=None, low=None, high=None, scope=None, n=0, unpaired=5)])
     assert line_of(text, "full_finetuning").split()[5:7] == ["–", "a"]
 
 
@@ -191,7 +197,7 @@ def test_csv_holds_what_json_holds():
 
 def test_json_and_csv_leave_no_field_of_a_row_out():
     (listed,) = json.loads(render([row(stale=2, short={"b": (20, 3)})], format="json"))
-    assert set(listed) == {field.name for field in fields(Row)}
+    assert list(listed) == [*COLUMNS, *EXTRAS]
     assert (listed["stale"], listed["short"]) == (2, {"b": [20, 3]})
     assert render([row()], format="csv").splitlines()[0].split(",") == list(listed)
 
@@ -245,7 +251,7 @@ def test_from_records_to_text():
     ]
     kept = {cell.id: predicted(right[cell.seed]) for cell in base}
     kept |= {cell.id: predicted([1] * 6) for cell in arm}
-    text = render(table_rows(base + arm, read=kept.__getitem__))
+    text = render(measured(base + arm, read=kept.__getitem__))
     assert "100.0 ± 0.0" in text
     assert "+25.0" in text
     assert "cover new seeds and new test items" in " ".join(text.split())
@@ -289,27 +295,27 @@ def test_single_checkpoints_among_others_bear_a_letter():
 def test_cut_texts_are_told_once_for_a_target():
     notes = {"cut_texts": {"pool": 1200, "test": 34}}
     cells = [replace(made(seed=seed), data=Data(test=9, notes=notes)) for seed in range(2)]
-    shown = render(table_rows(cells))
+    shown = render(measured(cells))
     assert shown.count("digits: 1,234 texts longer than the model takes, cut at") == 1
-    assert "longer than the model takes" not in render(table_rows([made()]))
+    assert "longer than the model takes" not in render(measured([made()]))
 
 
 def test_targets_of_which_nothing_validates_are_told_once():
     notes = {"no_validation": "each group is all there is of some class"}
     cells = [replace(made(seed=seed), data=Data(test=9, notes=notes)) for seed in range(2)]
-    rows = table_rows(cells)
+    rows = measured(cells)
     told = "digits: nothing validates (each group is all there is of some class): training kept"
     assert render(rows, width=200).count(told) == 1
     grouped = [replace(rows[0], target=f"digits in {name}", group=name) for name in "ab"]
     assert render(grouped, width=200).count(told) == 1
-    assert "nothing validates" not in render(table_rows([made()]))
+    assert "nothing validates" not in render(measured([made()]))
 
 
 def test_classes_that_nothing_tests_are_told_once():
     cells = [replace(made(seed=s), data=Data(test=9, notes={"untested": ["eel"]})) for s in (0, 1)]
     told = "digits: no test example of eel: macro F1 and AUROC are means over the other classes"
-    assert render(table_rows(cells), width=200).count(told) == 1
-    assert "no test example" not in render(table_rows([made()]), width=200)
+    assert render(measured(cells), width=200).count(told) == 1
+    assert "no test example" not in render(measured([made()]), width=200)
 
 
 def test_groups_are_told_to_be_more_comparisons():
@@ -351,5 +357,5 @@ def test_the_title_says_no_more_labels_than_there_were(got, title):
 def test_a_record_knows_what_its_classes_got(labels, per_class, got):
     record = made(labels=labels, data=Data(per_class=per_class))
     assert record.labels_got == got
-    assert table_rows([record])[0].labels_got == got
+    assert measured([record])[0].labels_got == got
     assert result_of(record).labels_got == got

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from transfergrid.evidence.gains import Scored
 from transfergrid.records.cell import Labels, Names, Parts
+from transfergrid.records.points import points
 
 CLASSICAL = "logistic_regression"
 """The strategy whose arm shows what the target's labels give without any deep learning."""
@@ -54,9 +55,14 @@ def labels_order(labels: Labels) -> float:
     return float("inf") if labels == "all" else labels
 
 
-def mean_score(cells: Sequence[Scored]) -> float | None:
-    """Return the mean of the valid scores; None if there is none."""
-    scores = [cell.score for cell in cells if cell.score is not None]
+def valid_scores(cells: Iterable[Scored]) -> list[float]:
+    """Return the scores that there are, in points."""
+    return [points(cell.metric) * cell.score for cell in cells if cell.score is not None]
+
+
+def mean_score(cells: Iterable[Scored]) -> float | None:
+    """Return the mean of the valid scores in points; None if there is none."""
+    scores = valid_scores(cells)
     return statistics.fmean(scores) if scores else None
 
 
@@ -135,6 +141,21 @@ def classical_means(groups: Mapping[Key, Sequence[Member]]) -> dict[tuple[str, L
         for (parts, labels), cells in groups.items()
         if cells[0].names.strategy == CLASSICAL and (mean := mean_score(cells)) is not None
     }
+
+
+def without_network(
+    groups: Mapping[Key, Sequence[Member]],
+) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
+    """Return by target and labels the mean scores of the arms that need no network, by strategy."""
+    found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
+    used = {cell.baseline.id for cells in groups.values() for cell in cells if cell.baseline}
+    for (parts, labels), cells in groups.items():
+        first = cells[0]
+        if first.id in used or first.names.architecture is not None or first.baseline:
+            continue
+        if (mean := mean_score(cells)) is not None:
+            found[parts.target, labels].append((first.names.strategy, mean))
+    return {place: tuple(sorted(means, key=lambda m: m[1])) for place, means in found.items()}
 
 
 def is_weak(

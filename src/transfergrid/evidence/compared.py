@@ -83,9 +83,4 @@ class Comparison:
         return replace(self, pairs=rest) if len(rest) < len(self.pairs) else self
 
     def _is_flagged(self, cell: Result) -> bool:
-        return bears_flag(cell) or cell.id in self.fallen
-
-
-def bears_flag(cell: Result) -> bool:
-    """Return whether a run collapsed or is underfit."""
-    return cell.flags.collapsed or cell.flags.underfit
+        return cell.bears_flag or cell.id in self.fallen

@@ -116,7 +116,7 @@ def _is_placebo(cell: Record | Result) -> bool:
     return cell.placebo if isinstance(cell, Result) else is_placebo(cell)
 
 
-def by_group(records: Iterable[Record], read: Read) -> Iterator[tuple[str, list[Record], Read]]:
+def by_group(records: Iterable[Result], read: Read) -> Iterator[tuple[str, list[Result], Read]]:
     """Yield each group of test items with the cells as scored on it alone, in order of name.
 
     Raises:
@@ -145,7 +145,7 @@ def _read_rows(read: Read, rows: Mapping[str, NDArray[np.int64]], identity: str)
     return _only(read(identity), rows[identity])
 
 
-def _groups(cell: Record, read: Read) -> NDArray[np.str_]:
+def _groups(cell: Result, read: Read) -> NDArray[np.str_]:
     """Return the group of each test item, (n,), or of none."""
     try:
         groups = read(cell.id).groups
@@ -159,7 +159,6 @@ def _only(said: Predictions, rows: NDArray[np.int64]) -> Predictions:
     return said.only(rows)._replace(groups=None)
 
 
-def _restricted(cell: Record, said: Predictions) -> Record:
-    """Return the cell with the deciding metric of these test items in place of its score."""
-    name = cell.metric.name
-    return replace(cell, scores=replace(cell.scores, test={name: value_of(name, said)}))
+def _restricted(cell: Result, said: Predictions) -> Result:
+    """Return the cell with the deciding metric of these test items as its score."""
+    return replace(cell, score=value_of(cell.metric.name, said))

@@ -34,7 +34,7 @@ def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
     arms = [_scored(cells) for cells in groups.values() if _is_trained(cells[0])]
     arms = [arm for arm in arms if len(arm) > 1]
     low = [(cell, arm) for arm in arms if _is_uneven(arm) for cell in arm
-           if not _bears_flag(cell) and _drop(cell, arm) > _least(cell, arm)]  # fmt: skip
+           if not cell.bears_flag and _drop(cell, arm) > _least(cell, arm)]  # fmt: skip
     if not low:
         return {}
     blocks: defaultdict[object, list[tuple[Result, list[Result]]]] = defaultdict(list)
@@ -43,10 +43,6 @@ def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
             blocks[_block(cell)].append((cell, arm))
     return {cell.id: _usual(cell, arm) for cell, arm in low
             if _drop(cell, arm) > BESIDE * _most(cell, blocks[_block(cell)])}  # fmt: skip
-
-
-def _bears_flag(cell: Result) -> bool:
-    return cell.flags.collapsed or cell.flags.underfit  # which is told already
 
 
 def _block(cell: Result) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts import FIELDS, Verdict
 from transfergrid.records.cell import Labels, Names, Parts, Reference
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
 from transfergrid.records.record import Metric
@@ -153,7 +153,7 @@ def verdicts(
     )
     rules = Rules(margin=margin, alpha=alpha, power=power, correction=correction)
     told = judge_table(read_foreign(frame, columns), rules)
-    rows = [_plain(verdict) for verdict in told]
+    rows = [verdict.as_dict() for verdict in told]
     return rows if isinstance(frame, (str, Path, Mapping)) else _like(frame, rows)
 
 
@@ -373,17 +373,11 @@ def _id(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    row = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(verdict).items()}
-    return {**row, "verdict": str(verdict.verdict)}
-
-
 def _like(frame: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
     """Return rows as a data frame of the library that `frame` is of."""
     import narwhals.stable.v1 as nw
 
-    names = [field.name for field in fields(Verdict)]
-    columns = {name: [row[name] for row in rows] for name in names}
+    columns = {name: [row[name] for row in rows] for name in FIELDS}
     if any(isinstance(value, str) for value in columns["labels"]):
         columns["labels"] = [str(value) for value in columns["labels"]]  # one type a column
     backend = nw.get_native_namespace(as_narwhals(frame))

@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from transfergrid.evidence import looks
+from transfergrid.evidence.arms import Key
+from transfergrid.evidence.comparisons import by_group
 from transfergrid.evidence.comparisons import over as over_baseline
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import (
@@ -32,8 +34,10 @@ from transfergrid.evidence.families import (
     seen_of,
     shares_in,
 )
-from transfergrid.evidence.judging import Code, judge
+from transfergrid.evidence.judging import judge
+from transfergrid.evidence.measuring import Code, measure
 from transfergrid.evidence.outcomes import Outcomes
+from transfergrid.evidence.remarks import Remarks, by_arm
 from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
@@ -101,18 +105,48 @@ class Bench:
             BadInputError: no cell names such a baseline, or none is meant.
         """
         where = where or Where()
-        results = over_baseline(self.results, over) if over else self.results
-        results = where.of_runs().rows(results)
         verdicts = judge(
-            results,
+            where.of_runs().rows(self._over(over)),
             rules or self.rules,
             read=self.outcomes,
-            failures=[result_of(record) for record in self.failures],
+            failures=map(result_of, self.failures),
             code=code,
             levels=self.levels(rules),
             primary=over is None,
         )
         return where.of_arms().rows(verdicts)
+
+    def arms(self, over: str | None = None, code: Code | None = None) -> list[Verdict]:
+        """Return all arms, be they compared with anything, with nothing decided: table of gains.
+
+        Raises:
+            BadInputError: no cell names such a baseline.
+        """
+        failures, told = map(result_of, self.failures), self._remarks()
+        return measure(
+            self._over(over), read=self.outcomes, failures=failures, code=code, remarks=told
+        )
+
+    def arms_by_group(self, over: str | None = None, code: Code | None = None) -> list[Verdict]:
+        """Return the same within each group of test items, group by group.
+
+        Raises:
+            BadInputError: no cell names such a baseline, or no target has groups.
+        """
+        told = self._remarks()
+        return [
+            replace(row, group=name)
+            for name, inside, read in by_group(self._over(over), self.outcomes)
+            for row in measure(inside, read=read, code=code, remarks=told)
+        ]
+
+    def _over(self, name: str | None) -> list[Result]:
+        return over_baseline(self.results, name) if name else self.results
+
+    def _remarks(self) -> dict[Key, Remarks]:
+        """Return what records alone tell of each arm's data."""
+        meant = {result.id for result in self.results}
+        return by_arm(record for record in self.ledger.records() if record.id in meant)
 
     def levels(self, rules: Rules | RulesOf | None = None) -> Levels:
         """Return what gives each family its error now, by default as declared."""
@@ -126,8 +160,8 @@ class Bench:
 
     def note_gains(self, cells: Container[str], by: str, over: str | None = None) -> None:
         """Write down that the gains of these cells were shown, be it without verdicts."""
-        results = [result for result in self.results if result.id in cells]
-        shown = seen_of(over_baseline(results, over) if over else results)
+        results = [result for result in self._over(over) if result.id in cells]
+        shown = seen_of(results)
         self._note({looks.named(family): seeds for family, seeds in shown.items()}, by)
 
     def _note(

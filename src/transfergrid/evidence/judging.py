@@ -7,29 +7,30 @@ families of their own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
-from transfergrid.evidence import arms
-from transfergrid.evidence.arm_means import mean_of, mean_seconds, without_network
-from transfergrid.evidence.arms import Key
-from transfergrid.evidence.compared import Comparison, bears_flag
+from transfergrid.evidence.arms import labels_order, mean_score
+from transfergrid.evidence.compared import Comparison
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
-from transfergrid.evidence.gains import paired, why_uncrossed
+from transfergrid.evidence.gains import why_uncrossed
 from transfergrid.evidence.intervals import THIS_TEST_SET
+from transfergrid.evidence.measuring import Code, Measured
 from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.remarks import labels_got
 from transfergrid.evidence.results import Result
-from transfergrid.evidence.unseen import Chance, Collapses, Marked, Seen, Side
-from transfergrid.evidence.verdict_fields import of_collapses, of_decision
+from transfergrid.evidence.unseen import Chance, Marked, Seen, Side, unseen_bad_seed_rate
 from transfergrid.evidence.verdict_notes import noted
-from transfergrid.evidence.verdicts import CONTROL, NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
-from transfergrid.records.points import unit
-
-Code = Callable[[str], str]
+from transfergrid.evidence.verdicts import (
+    CONTROL,
+    FIELDS,
+    NOTHING_ELSE,
+    PLACEBO,
+    TRANSFER,
+    Verdict,
+)
 
 
 def judge(
@@ -53,12 +54,12 @@ def judge(
         read: gives a cell's predictions, best as `Outcomes`; without it test items are no source
             of error, and verdicts speak of this test set.
         failures: failed cells, counted in the arms that they would have joined.
-        code: gives the fingerprint that a strategy's code has now; see `rows.table_rows`.
+        code: gives the fingerprint that a strategy's code has now; see `measuring.measure`.
         levels: gives the error that each family may make; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
     """
     rules_of = each(rules or Rules())
-    table = _Table(list(results), list(failures), read, code)
+    table = _Judge(list(results), list(failures), read, code)
     families: defaultdict[Family, list[Comparison]] = defaultdict(list)
     for comparison in table.comparisons():
         families[comparison.family].append(comparison)
@@ -81,7 +82,7 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
     kinds = (TRANSFER, PLACEBO, CONTROL)
     return (
         verdict.target,
-        arms.labels_order(verdict.labels),
+        labels_order(verdict.labels),
         verdict.baseline,
         kinds.index(verdict.kind),
         verdict.gain is None,
@@ -91,42 +92,18 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
     )
 
 
-class _Table:
-    """All results, grouped by arm and found by identity."""
+_SAME = tuple(f.name for f in fields(Decision) if f.name in FIELDS and f.name != "kind")
+"""What a decision gives to a verdict under the same name."""
+
+
+class _Judge(Measured):
+    """All results as they were measured, with what marks verdicts that collapses would undo."""
 
     def __init__(
         self, results: list[Result], failures: list[Result], read: Read | None, code: Code | None
     ) -> None:
-        self.read, self.code = read, code
-        self.by_id = {cell.id: cell for cell in results}
-        self.groups = arms.grouped(self.by_id.values())
-        self.failed = arms.grouped(failures)
-        everything: Mapping[Key, Sequence[Result]] = {**self.failed, **self.groups}
-        self.names = arms.display_names(everything)
-        self.classical = arms.classical_means(self.groups)
-        self.beside = without_network(self.groups)
-        self.fallen = fallen(self.groups)
-        self.seen = Seen(results)
-        self.chance = Chance(self.beside)
-
-    def comparisons(self) -> Iterable[Comparison]:
-        """Yield each arm that names a baseline, be it one of which nothing is done."""
-        for key in self.groups.keys() | self.failed.keys():
-            cells = [cell for cell in self.groups.get(key, ()) if cell.baseline]
-            tried = cells or [cell for cell in self.failed.get(key, ()) if cell.baseline]
-            if not tried or key[0] == self._baseline_parts(tried):
-                continue
-            there = arms.baselines_of(cells, self.by_id)
-            asked = next(cell.baseline.name for cell in tried if cell.baseline)
-            is_named = bool(there) and there[0].names.strategy == asked
-            name = self.names[arms.key_of(there[0])][2] if is_named else asked
-            pairs = paired(cells, there)
-            yield Comparison(key, cells or tried, name, asked, pairs, there, self.read, self.fallen)
-
-    def _baseline_parts(self, cells: Sequence[Result]) -> object:
-        """Return the parts of an arm that is named as its own baseline, which is no comparison."""
-        own = [cell for cell in cells if cell.baseline and cell.baseline.id == cell.id]
-        return own[0].parts if own else None
+        super().__init__(results, failures, read, code)
+        self.seen, self.chance = Seen(results), Chance(self.beside)
 
     def family(
         self, compared: list[Comparison], rules: Rules, primary: bool, level: float, later: float
@@ -136,127 +113,61 @@ class _Table:
         unflagged = [one.without_flagged() for one in compared]
         changed = any(rest is not one for rest, one in zip(unflagged, compared, strict=True))
         again = _decided(unflagged, rules, level, later) if changed else decisions
-        size = sum(decision.p is not None for decision in decisions)
-        return [
-            self.verdict(
-                comparison,
-                decision,
-                self._collapses(comparison, decision, rules.margin, level),
-                margin=rules.margin,
-                level=level,
-                power=rules.power,
-                family_size=size,
-                without_flagged=_other(comparison, decision, rest, other),
-                apart=self._apart(comparison, rest, other),
-                primary=primary,
-            )
-            for comparison, decision, rest, other in zip(
-                compared, decisions, unflagged, again, strict=True
-            )
-        ]
+        of_family: dict[str, Any] = {
+            "margin": rules.margin,
+            "level": level,
+            "power": rules.power,
+            "family_size": sum(decision.p is not None for decision in decisions),
+            "primary": primary,
+        }
+        four = zip(compared, decisions, unflagged, again, strict=True)
+        return [replace(self._decided(*one, rules.margin, level), **of_family) for one in four]
 
-    def _apart(self, compared: Comparison, rest: Comparison, other: Decision) -> tuple[str, ...]:
-        gain = rest.estimate.mean
-        return about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, gain)
+    def _decided(
+        self, compared: Comparison, decided: Decision, rest: Comparison, other: Decision,
+        margin: float, level: float,
+    ) -> Verdict:  # fmt: skip
+        """Return a verdict with what was decided of it, with all runs and without flagged ones."""
+        found, n = self.verdict(compared), len(compared.pairs)
+        without = _other(compared, decided, rest, other)
+        fell = about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, rest.estimate.mean)
+        why = (decided.why,) if decided.why and n else ()
+        low, high = decided.seeds_range
+        return replace(
+            found,
+            **{name: getattr(decided, name) for name in _SAME},
+            **self._collapses(compared, decided, margin, level),
+            verdict=decided.kind,
+            seeds_needed_low=low,
+            seeds_needed_high=high,
+            unseen_bad_seed_rate_95=unseen_bad_seed_rate(n) if decided.harm_ruled_out else None,
+            notes=(*why, *self._uncrossed(compared), *fell),
+            beyond_margin=_is_beyond(found.low, found.high, margin),
+            without_flagged=without,
+            fragile=bool(without),
+        )
 
     def _collapses(
         self, compared: Comparison, decided: Decision, margin: float, level: float
-    ) -> Collapses | None:
-        """Return which share of unseen collapses would undo a decided verdict."""
+    ) -> dict[str, Any]:
+        """Return, by field, which share of unseen collapses would undo a decided verdict."""
         if not decided.is_decided:
-            return None
+            return {}
         sides = zip(*compared.pairs, strict=True)
         arm, baseline = (self._side(list(cells)) for cells in sides)
-        marked = Marked(decided.kind, compared.estimate, margin, level)
-        return marked.collapses(arm, baseline)
+        found = Marked(decided.kind, compared.estimate, margin, level).collapses(arm, baseline)
+        if found is None:
+            return {}
+        return {
+            "break_rate": found.rate,
+            "collapse_rate_95": found.possible,
+            "breaks_by_baseline": found.of_baseline,
+        }
 
     def _side(self, cells: Sequence[Result]) -> Side:
-        chance, mean = self.chance.of(cells[0]), mean_of([c.score for c in cells], cells[0])
+        chance, mean = self.chance.of(cells[0]), mean_score(cells)
         runs, up = self.seen.of(cells[0]), 1 if cells[0].metric.higher_is_better else -1
         return Side(None if chance is None or mean is None else up * (mean - chance), runs)
-
-    def verdict(
-        self,
-        compared: Comparison,
-        decided: Decision,
-        collapses: Collapses | None,
-        *,
-        margin: float,
-        apart: tuple[str, ...],
-        **of_family: Any,
-    ) -> Verdict:
-        """Put together what is said of one comparison and, by field, of its family."""
-        key, cells, pairs, estimate = (
-            compared.key,
-            compared.cells,
-            compared.pairs,
-            compared.estimate,
-        )
-        source, architecture, strategy, target = self.names[key]
-        low, high = estimate.interval()
-        first, kind = cells[0], compared.kind
-        return Verdict(
-            source=source,
-            architecture=architecture,
-            strategy=strategy,
-            target=target,
-            labels=key[1],
-            baseline=compared.baseline,
-            n=len(pairs),
-            gain=estimate.mean if pairs else None,
-            low=low,
-            high=high,
-            **of_decision(decided, len(pairs)),
-            **of_collapses(collapses),
-            notes=(
-                *((decided.why,) if decided.why and pairs else ()),
-                *self._uncrossed(compared),
-                *apart,
-            ),
-            kind=kind,
-            family=_named(target, compared),
-            training=first.names.training,
-            metric=first.metric.name,
-            unit=unit(first.metric),
-            mean=mean_of([cell.score for cell, _ in pairs], first),
-            baseline_mean=mean_of([base.score for _, base in pairs], first),
-            beside=self.beside.get((key[0].target, key[1]), ()),
-            validation=mean_of([cell.validation_score for cell in cells], first),
-            labels_got=labels_got(cells),
-            scope=estimate.scope if pairs else None,
-            se=estimate.se,
-            df=estimate.df,
-            margin=margin,
-            beyond_margin=_is_beyond(low, high, margin),
-            constant=compared.is_constant,
-            one_checkpoint=first.one_checkpoint,
-            weak_baseline=arms.is_weak(compared.baselines, key, self.classical),
-            contaminated_by=tuple(dict.fromkeys(n for c in cells for n in c.flags.contaminated_by)),
-            unpaired=sum(cell.score is not None for cell in cells) - len(pairs),
-            failed=len(self.failed.get(key, ()))
-            + sum(cell.score is None for cell in self.groups.get(key, ())),
-            collapsed=sum(cell.flags.collapsed for cell in cells),
-            underfit=sum(cell.flags.underfit for cell in cells),
-            baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
-            baseline_underfit=sum(base.flags.underfit for _, base in pairs),
-            fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
-            stale=sum(self._is_stale(cell) for cell in cells),
-            items=estimate.items,
-            items_share=estimate.items_share,
-            seconds=mean_seconds(cells),
-            source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
-            seeds=compared.seeds,
-            gains=tuple(compared.gains.tolist()),
-            cells=tuple(cell.id for cell, _ in pairs),
-            baseline_cells=tuple(base.id for _, base in pairs),
-            source_part=key[0].source,
-            strategy_part=key[0].strategy,
-            target_part=key[0].target,
-            training_part=key[0].training,
-            reference=compared.reference,
-            fragile=bool(of_family["without_flagged"]),
-            **of_family,
-        )
 
     def _uncrossed(self, compared: Comparison) -> tuple[str, ...]:
         """Say why test items are no source of error where they could be."""
@@ -264,10 +175,6 @@ class _Table:
             return ()
         why = why_uncrossed(compared.pairs, self.read)
         return (why,) if why else ()
-
-    def _is_stale(self, cell: Result) -> bool:
-        now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
-        return bool(now) and cell.code != now
 
 
 def _decided(
@@ -284,14 +191,9 @@ def _other(compared: Comparison, decided: Decision, rest: Comparison, without: D
     """
     if rest.pairs:
         return "" if without.kind is decided.kind else without.kind.value
-    baseline = all(bears_flag(base) for _, base in compared.pairs)
+    baseline = all(base.bears_flag for _, base in compared.pairs)
     return NOTHING_ELSE if compared.pairs and baseline and decided.is_decided else ""
 
 
 def _is_beyond(low: float | None, high: float | None, margin: float) -> bool:
     return low is not None and high is not None and (low > margin or high < -margin)
-
-
-def _named(target: str, compared: Comparison) -> str:
-    plural = {TRANSFER: "", PLACEBO: ", placebos", CONTROL: ", arms without a source"}
-    return f"{target}, labels={compared.key[1]}, over {compared.baseline}{plural[compared.kind]}"

@@ -1,19 +1,54 @@
-"""What the cells of a row remark about their data, brought together."""
+"""What the cells of an arm remark about their data, brought together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from transfergrid.records.record import Record
+from transfergrid.evidence.arms import Key, grouped
+from transfergrid.records.record import Flags, Record
 
 
-class HasLabels(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Remarks:
+    """What records alone tell of an arm's data."""
+
+    short: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Classes with fewer labels than asked for: (asked, fewest got)."""
+    cut_texts: int = 0
+    """Texts of the target that were longer than the model takes, and so were cut."""
+    copies: dict[str, int] = field(default_factory=dict)
+    """Test examples with copies in what was learned from; see `copy_counts`."""
+    no_validation: str | None = None
+    """Why nothing validated, where labels were enough for it: the last step was kept."""
+    untested: tuple[str, ...] = ()
+    """Classes that no test example is of: what is a mean over classes leaves them out."""
+
+    @classmethod
+    def of(cls, cells: Sequence[Record]) -> Remarks:
+        """Bring together what the cells of one arm remark."""
+        return cls(
+            short=short_classes(cells),
+            cut_texts=_cut_texts(cells),
+            copies=copy_counts(cells),
+            no_validation=_no_validation(cells),
+            untested=_untested(cells),
+        )
+
+
+def by_arm(records: Iterable[Record]) -> dict[Key, Remarks]:
+    """Return what the records of each arm remark."""
+    return {key: Remarks.of(cells) for key, cells in grouped(records).items()}
+
+
+class Remarked(Protocol):
     """A record, or what verdicts keep of it."""
 
     @property
-    def labels_got(self) -> tuple[int, int] | None:
-        """See `Record.labels_got`."""
+    def labels_got(self) -> tuple[int, int] | None: ...  # noqa: D102
+    @property
+    def flags(self) -> Flags: ...  # noqa: D102
 
 
 def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
@@ -25,30 +60,30 @@ def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
     return short
 
 
-def labels_got(cells: Sequence[HasLabels]) -> tuple[int, int] | None:
+def labels_got(cells: Sequence[Remarked]) -> tuple[int, int] | None:
     """Return the fewest and most labels that a class got; None if that is what was asked for."""
     found = [cell.labels_got for cell in cells if cell.labels_got]
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
-def seen_in(cells: Sequence[Record]) -> tuple[str, ...]:
+def seen_in(cells: Sequence[Remarked]) -> tuple[str, ...]:
     """Return the datasets that hold the target and that the source was trained on."""
     return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 
 
-def cut_texts(cells: Sequence[Record]) -> int:
+def _cut_texts(cells: Sequence[Record]) -> int:
     """Return how many texts of the target the model was shown in part only."""
     found = [cell.data.notes.get("cut_texts") or {} for cell in cells]
     return max((sum(counts.values()) for counts in found), default=0)
 
 
-def no_validation(cells: Sequence[Record]) -> str | None:
+def _no_validation(cells: Sequence[Record]) -> str | None:
     """Return why nothing validated in some of the cells, though labels were enough; else None."""
     found = (cell.data.notes.get("no_validation") for cell in cells)
     return next((str(reason) for reason in found if reason), None)
 
 
-def untested(cells: Sequence[Record]) -> tuple[str, ...]:
+def _untested(cells: Sequence[Record]) -> tuple[str, ...]:
     """Return the classes that no test example is of."""
     found = (cell.data.notes.get("untested") or () for cell in cells)
     return tuple(dict.fromkeys(str(name) for names in found for name in names))

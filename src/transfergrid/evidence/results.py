@@ -49,6 +49,11 @@ class Result:
     strategy_class: str | None = None
     finished: str | None = None
 
+    @property
+    def bears_flag(self) -> bool:
+        """Whether it collapsed or is underfit."""
+        return self.flags.collapsed or self.flags.underfit
+
 
 COLUMNS = (
     *("id", "source", "architecture", "strategy", "target", "training"),

@@ -67,11 +67,7 @@ def flips(
     if read is not None:
         ways[THIS_TEST_SET] = _by_arm(judged(results))
     fell = fallen_among(results)
-    kept = [
-        cell
-        for cell in results
-        if not (cell.flags.collapsed or cell.flags.underfit or cell.id in fell)
-    ]
+    kept = [cell for cell in results if not (cell.bears_flag or cell.id in fell)]
     as_then = _levels_of(verdicts, each(rules))  # fewer runs are no earlier look
     ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
     ways[MADE_ANEW] = _made_anew(verdicts)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from transfergrid.evidence.decisions import POWER, Kind
+from transfergrid.evidence.remarks import Remarks
 from transfergrid.records.cell import Labels
 
 TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
@@ -16,7 +18,9 @@ NOTHING_ELSE = "nothing else"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One source × strategy × target × labels against one baseline.
+    """One source × strategy × target × labels against one baseline, or against nothing.
+
+    The latter is a row of the table of gains, in which nothing is decided: see `measuring`.
 
     Scores, gains and their errors are in points (scores from 0 to 1 count as 100 of them), gains
     oriented so that more is better. What the data cannot tell is None. The fields up to `notes` are
@@ -29,20 +33,21 @@ class Verdict:
     target: str
     labels: Labels
     baseline: str
+    """Empty for an arm that is compared with nothing."""
     n: int
     """Seed blocks in which both arms have a valid score."""
     gain: float | None
     low: float | None
     """Lower end of the *uncorrected* 95 % interval."""
     high: float | None
-    p: float | None
+    p: float | None = None
     """Two-sided, of no gain, uncorrected."""
-    p_corrected: float | None
+    p_corrected: float | None = None
     """Corrected for the family."""
-    verdict: Kind
-    detectable: float | None
+    verdict: Kind = Kind.UNDECIDED
+    detectable: float | None = None
     """The smallest gain that would have been found at the corrected level, with `power`."""
-    seeds_needed: int | None
+    seeds_needed: int | None = None
     """Further seeds until a gain as large as the observed one (or the margin) would be found."""
     notes: tuple[str, ...] = ()
     """What a reader must know of it, in words."""
@@ -156,10 +161,40 @@ class Verdict:
     reference: str = ""
     """The baseline as the cells name it; `baseline` tells apart those that share a name."""
 
+    # The arm, whatever it is compared with -------------------------------------------------------
+    arm_n: int = 0
+    """Its seeds with a valid score, paired or not."""
+    arm_mean: float | None = None
+    """Mean test score over these."""
+    arm_sd: float | None = None
+    """Over these; None for fewer than two."""
+    is_baseline: bool = False
+    """Whether another arm is compared with this one, or this one with nothing."""
+    group: str | None = None
+    """The group of test items that it is about; None for all."""
+    remarks: Remarks = field(default_factory=Remarks)
+    """What its cells remark about their data, where their records were read; no column."""
+
     def as_dict(self) -> dict[str, Any]:
-        """Return it by field name, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Return it by field name, ready for JSON or a data frame: the columns of every output.
+
+        Enums are text, tuples lists; None is what the data cannot tell, be it no finite number.
+        """
+        return {key: _plain(value) for key, value in vars(self).items() if key != "remarks"}
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Verdict))[:16]
-"""The columns that every output has."""
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int, bool):  # most of a million
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, tuple):
+        texts = bool(value) and isinstance(value[0], str)  # thousands of identities
+        return list(value) if texts else [_plain(item) for item in value]
+    return str(value) if isinstance(value, Kind) else value
+
+
+FIELDS = tuple(each.name for each in dataclasses.fields(Verdict) if each.name != "remarks")
+"""The columns of the JSON and CSV output."""
+COLUMNS = FIELDS[:16]
+"""Those that every output has."""

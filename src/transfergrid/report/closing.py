@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
-from transfergrid.evidence import comparisons, declarations
 from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.judged import declared as as_declared
-from transfergrid.evidence.rows import Row, table_rows
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import code_fingerprint
-from transfergrid.records.record import Record
 from transfergrid.report import verdict_table, words
 from transfergrid.report.declared import declared_lines, left_out
 from transfergrid.report.table import show
@@ -35,7 +31,7 @@ def rows_of(
     cells: Container[str] | None = None,
     over: str | None = None,
     by_group: bool = False,
-) -> tuple[list[Row], list[Told]]:
+) -> tuple[list[Verdict], list[Told]]:
     """Return the rows of a ledger's cells, or of some of them, and the failed ones in words.
 
     Args:
@@ -43,37 +39,18 @@ def rows_of(
         cells: identities of those that are meant.
         over: name of an exploratory baseline that takes the primary one's place.
         by_group: give every group of the test items rows of its own.
-
-    What a cell is compared with, and whether its source has seen its target, is no part of its
-    identity: the grid that asked for it last says.
     """
-    declared = declarations.comparisons(declarations.grids_of(ledger))
-
-    def chosen(found: Iterable[Record]) -> list[Record]:
-        return [
-            as_declared(record, declared.get(record.id))
-            for record in found
-            if cells is None or record.id in cells
-        ]
-
-    failures, records = chosen(ledger.failures()), chosen(ledger.records())
-    if over is not None:
-        records = comparisons.over(records, over)
+    bench = bench_of(ledger, cells)
     if by_group:
-        rows = list(_group_rows(records, ledger))
+        inside = bench.arms_by_group(over, code_fingerprint)
+        rows = [replace(row, target=row.target + words.in_group(row.group)) for row in inside]
     else:
-        rows = table_rows(records, failures, ledger.predictions, code_fingerprint)
-    return rows, words.told(failures)
+        rows = bench.arms(over, code_fingerprint)
+    return rows, words.told(bench.failures)
 
 
-def _scores_alone(rows: Iterable[Row]) -> list[Row]:
+def _scores_alone(rows: Iterable[Verdict]) -> list[Verdict]:
     return [replace(row, gain=None, low=None, high=None) for row in rows]
-
-
-def _group_rows(records: list[Record], ledger: Ledger) -> Iterator[Row]:
-    for name, inside, read in comparisons.by_group(records, ledger.predictions):
-        for row in table_rows(inside, (), read, code_fingerprint):
-            yield replace(row, target=row.target + words.in_group(name), group=name)
 
 
 def show_grid(
@@ -106,7 +83,7 @@ def show_grid(
         bench.note_look(verdicts, "grid")
     else:
         rows, failed = rows_of(ledger, cells)
-        early = not whole and any(row.n > 1 for row in rows)
+        early = not whole and any(row.arm_n > 1 for row in rows)
         alone = early or not compared
         show(_scores_alone(rows) if alone else rows, failed=failed, skipped=skipped)
         if alone:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
-from transfergrid.evidence.rows import Row
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import check_known
 from transfergrid.report import exports, words
 from transfergrid.report import names as naming
@@ -26,7 +26,7 @@ _NARROWEST = 13  # a source name of this length still tells something
 
 
 def show(
-    rows: Sequence[Row],
+    rows: Sequence[Verdict],
     *,
     failed: Iterable[Told] = (),
     skipped: Iterable[Told] = (),
@@ -46,7 +46,7 @@ def show(
 
 
 def render(
-    rows: Sequence[Row],
+    rows: Sequence[Verdict],
     *,
     failed: Iterable[Told] = (),
     skipped: Iterable[Told] = (),
@@ -58,7 +58,7 @@ def render(
     """Return the table as text.
 
     Args:
-        rows: as `evidence.rows.table_rows` orders them.
+        rows: as `evidence.measuring.measure` orders them.
         failed: failed cells, each in words and with its reason (`words.told`).
         skipped: cells that were left out, each in words and with its reason.
         format: "table", "markdown", "csv" or "json"; the last two hold the rows alone.
@@ -83,7 +83,7 @@ def render(
 
 
 def _footer(
-    rows: Sequence[Row], failed: Iterable[Told], skipped: Iterable[Told], symbols: Symbols
+    rows: Sequence[Verdict], failed: Iterable[Told], skipped: Iterable[Told], symbols: Symbols
 ) -> list[str]:
     """Return what a reader must know to read the numbers, one line of any length each."""
     lines = []
@@ -117,7 +117,7 @@ def _footer(
 class _Layout:
     """One table's columns, as wide as its rows need and the terminal has."""
 
-    def __init__(self, rows: Sequence[Row], width: int, symbols: Symbols) -> None:
+    def __init__(self, rows: Sequence[Verdict], width: int, symbols: Symbols) -> None:
         self.rows, self.width, self.symbols = rows, width, symbols
         self.notes = words.Notes(rows)
         self.many_architectures = len({row.architecture for row in rows if row.architecture}) > 1
@@ -149,7 +149,7 @@ class _Layout:
             for text in textwrap.wrap(line, self.width, subsequent_indent="    "):
                 console.print(Text(text))
 
-    def _section(self, section: Sequence[Row]) -> Iterable[RenderableType]:
+    def _section(self, section: Sequence[Verdict]) -> Iterable[RenderableType]:
         from rich.text import Text
 
         first, dot = section[0], f" {self.symbols.dot} "
@@ -168,14 +168,14 @@ class _Layout:
                 yield Text(f"{self.symbols.line * 2} {header}", style="italic")
             yield self._table(list(group), with_header=position == 0)
 
-    def _header(self, row: Row) -> str:
+    def _header(self, row: Verdict) -> str:
         """Name what the rows below are compared with, and of which architecture they are."""
         if not row.baseline:
             return ""
         architecture = row.architecture if self.many_architectures else None
         return f"gain over {words.over(row)}" + (f" ({architecture})" if architecture else "")
 
-    def _table(self, rows: Sequence[Row], with_header: bool) -> RenderableType:
+    def _table(self, rows: Sequence[Verdict], with_header: bool) -> RenderableType:
         from rich.table import Table
 
         table = Table(box=None, show_header=with_header, padding=(0, _SPACE, 0, 0), pad_edge=False)
@@ -191,7 +191,7 @@ class _Layout:
         columns += [("n", True)] if self.with_n else []
         return [*columns, ("gain, uncorrected 95 %", False), ("s", True)]
 
-    def _cells(self, row: Row) -> list[RenderableType]:
+    def _cells(self, row: Verdict) -> list[RenderableType]:
         from rich.text import Text
 
         texts = self._texts(row)
@@ -203,8 +203,8 @@ class _Layout:
             for i, text in enumerate([*cut, *texts[2:]])
         ]
 
-    def _texts(self, row: Row) -> list[str]:
-        n = [str(row.n)] if self.with_n else []
+    def _texts(self, row: Verdict) -> list[str]:
+        n = [str(row.arm_n)] if self.with_n else []
         scored = words.score(row, self.symbols)
         return [
             self._source(row),
@@ -212,18 +212,18 @@ class _Layout:
             scored,
             *n,
             self._gain(row),
-            words.seconds(row.seconds),
+            words.seconds(row.seconds or 0.0),
         ]
 
-    def _source(self, row: Row) -> str:
+    def _source(self, row: Verdict) -> str:
         if row.source:
             return row.source
         return f"({row.architecture})" if row.architecture else self.symbols.nothing
 
-    def _gain_number(self, row: Row) -> str:
+    def _gain_number(self, row: Verdict) -> str:
         return "" if row.gain is None else words.number(row.gain, row.unit, signed=True)
 
-    def _gain(self, row: Row) -> str:
+    def _gain(self, row: Verdict) -> str:
         letters = self.notes.letters(row)
         if row.gain is None:
             return f"  {self.symbols.nothing if row.baseline else ''} {letters}".rstrip()

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import groupby
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
+from transfergrid.evidence.verdicts import FIELDS, TRANSFER, Verdict
 from transfergrid.records.printing import one_line
 from transfergrid.report import verdict_words as said
 from transfergrid.report.escaping import CsvWriter, in_markdown, markdown_row
 from transfergrid.report.foreseen import cannot_tell, needed, sees
 from transfergrid.report.verdict_legend import Notes
 
-EXTRAS = tuple(field.name for field in fields(Verdict) if field.name not in COLUMNS)
-
 
 def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """Return plain rows, ready for JSON or a data frame; None is what the data cannot tell."""
-    return [{key: _plain(value) for key, value in vars(v).items()} for v in verdicts]
+    return [verdict.as_dict() for verdict in verdicts]
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -40,25 +36,13 @@ def as_csv(verdicts: Sequence[Verdict]) -> str:
     """
     text = io.StringIO()
     writer = CsvWriter(text)
-    writer.row((*COLUMNS, *EXTRAS))
+    writer.row(FIELDS)
     for row in as_rows(verdicts):
         writer.row(
             json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
             for value in row.values()
         )
     return text.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: enums as text, tuples as lists, no NaN and no infinity."""
-    if value is None or type(value) in (str, int, bool):  # most of a million
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, tuple):
-        texts = bool(value) and isinstance(value[0], str)  # thousands of identities
-        return list(value) if texts else [_plain(item) for item in value]
-    return str(value) if isinstance(value, Kind) else value
 
 
 def as_markdown(verdicts: Sequence[Verdict], footer: Sequence[str], correction: str) -> str:

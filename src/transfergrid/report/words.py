@@ -18,7 +18,7 @@ from transfergrid.evidence.intervals import (
     THIS_MODEL,
     THIS_TEST_SET,
 )
-from transfergrid.evidence.rows import Row
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
 
@@ -84,15 +84,15 @@ def is_beyond_any(gain: float, unit: str, largest: float, n: int) -> bool:
     return abs(gain) > (MOST if unit == "%" else times * max(largest, 1e-9))
 
 
-def score(row: Row, symbols: Symbols = UNICODE) -> str:
+def score(row: Verdict, symbols: Symbols = UNICODE) -> str:
     """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
-    if row.mean is None:
+    if row.arm_mean is None:
         return symbols.nothing
-    spread = symbols.nothing if row.sd is None else number(row.sd, row.unit)
-    return f"{number(row.mean, row.unit)} {symbols.plus_minus} {spread}"
+    spread = symbols.nothing if row.arm_sd is None else number(row.arm_sd, row.unit)
+    return f"{number(row.arm_mean, row.unit)} {symbols.plus_minus} {spread}"
 
 
-def interval(row: Row, symbols: Symbols = UNICODE) -> str:
+def interval(row: Verdict, symbols: Symbols = UNICODE) -> str:
     """Write the gain's interval, as in "[+0.3, +3.9]"."""
     shown = ends(row.low, row.high, row.unit)
     if shown is None:
@@ -100,7 +100,7 @@ def interval(row: Row, symbols: Symbols = UNICODE) -> str:
     return f"[{', '.join(number(end, row.unit, True) for end in shown)}]"
 
 
-def mark(row: Row, symbols: Symbols = UNICODE) -> str:
+def mark(row: Verdict, symbols: Symbols = UNICODE) -> str:
     """Return where the *uncorrected* interval lies: above zero, under it, or over it.
 
     An interval from seeds alone does not say: with no true gain it misses zero in a fifth of all
@@ -115,7 +115,7 @@ def mark(row: Row, symbols: Symbols = UNICODE) -> str:
     return symbols.down if row.high < 0 else symbols.covers
 
 
-def is_unmarked(row: Row) -> bool:
+def is_unmarked(row: Verdict) -> bool:
     """Return whether the row's interval is from seeds alone, and speaks of this test set only."""
     return row.low is not None and row.scope == THIS_TEST_SET
 
@@ -160,23 +160,23 @@ def budget(labels: Labels, counts: str = "class") -> str:
     return f"{labels} label{'s' if labels > 1 else ''} a class"
 
 
-def seeds(rows: Sequence[Row]) -> str:
+def seeds(rows: Sequence[Verdict]) -> str:
     """Write how many seeds the rows are over; empty if they differ."""
-    counts = {row.n for row in rows}
-    return f"{rows[0].n} seed{'s' if rows[0].n != 1 else ''}" if len(counts) == 1 else ""
+    counts = {row.arm_n for row in rows}
+    return f"{rows[0].arm_n} seed{'s' if rows[0].arm_n != 1 else ''}" if len(counts) == 1 else ""
 
 
-def metric(row: Row) -> str:
+def metric(row: Verdict) -> str:
     """Write the metric with its unit."""
     return f"{row.metric.replace('_', ' ')} in {row.unit}" if row.unit else row.metric
 
 
-def cut_texts(rows: Sequence[Row]) -> list[str]:
+def cut_texts(rows: Sequence[Verdict]) -> list[str]:
     """Return a line for each target some of whose texts a model was shown in part only."""
     most: dict[str, int] = {}
     for row in rows:
-        if row.cut_texts:
-            most[row.target] = max(row.cut_texts, most.get(row.target, 0))
+        if row.remarks.cut_texts:
+            most[row.target] = max(row.remarks.cut_texts, most.get(row.target, 0))
     return [
         f"{target}: {count:,} text{'s' if count > 1 else ''} longer than the model takes, cut at "
         "source.architecture.max_length"
@@ -184,12 +184,12 @@ def cut_texts(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def no_validation(rows: Sequence[Row]) -> list[str]:
+def no_validation(rows: Sequence[Verdict]) -> list[str]:
     """Return a line for each target of which nothing could validate, though labels were enough."""
     found = {
-        row.target.removesuffix(in_group(row.group)): row.no_validation
+        row.target.removesuffix(in_group(row.group)): row.remarks.no_validation
         for row in rows
-        if row.no_validation
+        if row.remarks.no_validation
     }
     return [
         f"{target}: nothing validates ({reason}): training kept its last step"
@@ -197,9 +197,9 @@ def no_validation(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def untested(rows: Sequence[Row]) -> list[str]:
+def untested(rows: Sequence[Verdict]) -> list[str]:
     """Return a line for each target whose test part lacks classes."""
-    found = {row.target.removesuffix(in_group(row.group)): row.untested for row in rows}
+    found = {row.target.removesuffix(in_group(row.group)): row.remarks.untested for row in rows}
     return [
         f"{target}: no test example of {_some(names)}: macro F1 and AUROC are means over the other "
         "classes"
@@ -241,13 +241,13 @@ COVERAGE = {
 """By scope, what an interval covers."""
 
 
-def coverage(rows: Sequence[Row]) -> str:
+def coverage(rows: Sequence[Verdict]) -> str:
     """Say what the intervals cover, in the words that fit most of the rows."""
     scope = common_scope(rows)
     return f"cover {COVERAGE[scope]}" if scope in COVERAGE else "need more than one number"
 
 
-def common_scope(rows: Sequence[Row]) -> str | None:
+def common_scope(rows: Sequence[Verdict]) -> str | None:
     """Return the scope that most intervals have."""
     scopes = Counter(row.scope for row in rows if row.low is not None)
     return scopes.most_common(1)[0][0] if scopes else None
@@ -259,7 +259,7 @@ CHECKPOINTS = (
 )
 
 
-def is_all_one_checkpoint(rows: Sequence[Row]) -> bool:
+def is_all_one_checkpoint(rows: Sequence[Verdict]) -> bool:
     """Return whether every gain of a source is that of one set of weights."""
     gains = [row for row in rows if row.source and row.gain is not None]
     return bool(gains) and all(row.one_checkpoint for row in gains)
@@ -268,7 +268,7 @@ def is_all_one_checkpoint(rows: Sequence[Row]) -> bool:
 class Notes:
     """The warnings that any of the rows needs, each under a letter."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Verdict]) -> None:
         needed = [(text, on) for text, on in _warnings(rows) if any(on(row) for row in rows)]
         self._lettered = list(zip(ascii_lowercase, needed, strict=False))
 
@@ -276,12 +276,12 @@ class Notes:
         """Return what each letter means, a line each."""
         return [f"{letter}: {text}" for letter, (text, _) in self._lettered]
 
-    def letters(self, row: Row) -> str:
+    def letters(self, row: Verdict) -> str:
         """Return the letters that this row bears."""
         return "".join(letter for letter, (_, applies) in self._lettered if applies(row))
 
 
-def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
+def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bool]]]:
     usual, all_one = common_scope(rows), is_all_one_checkpoint(rows)
 
     def count(field: str) -> str:
@@ -324,26 +324,26 @@ def _warnings(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], bool]]]:
     ]
 
 
-def _is_seen(names: tuple[str, ...], row: Row) -> bool:
+def _is_seen(names: tuple[str, ...], row: Verdict) -> bool:
     return row.contaminated_by == names
 
 
-def over(row: Row) -> str:
+def over(row: Verdict) -> str:
     """Name what the gain is measured against, and say if little learning beats that."""
     weak = f"{row.baseline}, which scores below {CLASSICAL}"
-    return weak if row.weak_baseline else row.baseline or ""
+    return weak if row.weak_baseline else row.baseline
 
 
-def short_labels(rows: Sequence[Row], most: int = 4) -> str:
+def short_labels(rows: Sequence[Verdict], most: int = 4) -> str:
     """Say which classes have fewer labels than asked for; empty if none has."""
-    short = {name: counts for row in rows for name, counts in row.short.items()}
+    short = {name: counts for row in rows for name, counts in row.remarks.short.items()}
     told = [f"{name} {got} of {asked}" for name, (asked, got) in list(short.items())[:most]]
     more = [f"{len(short) - most} more"] if len(short) > most else []
     return f"fewer labels than asked for: {', '.join(told + more)}" if short else ""
 
 
-def sections(rows: Iterable[Row]) -> list[list[Row]]:
-    """Split rows, as `table_rows` orders them, by target and label budget."""
+def sections(rows: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Split rows, as `measure` orders them, by target and label budget."""
     return [list(part) for _, part in groupby(rows, key=lambda row: (row.target, row.labels))]
 
 

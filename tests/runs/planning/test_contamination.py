@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ledger_factory import made
+from ledger_factory import made, measured
 from transfergrid.data.noise import Noise
-from transfergrid.evidence.rows import table_rows
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
@@ -96,7 +95,7 @@ def test_a_record_keeps_the_mark_and_one_without_is_read(records):
 
 
 def test_every_output_marks_the_row_and_no_other(records):
-    rows = table_rows(records)
+    rows = measured(records)
     table, markdown = (render(rows, format=kind, width=200) for kind in ("table", "markdown"))
     for text in (table, markdown):
         assert WORDS in text

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ledger_factory import made
-from transfergrid.evidence.rows import table_rows
+from ledger_factory import made, measured
 from transfergrid.records.record import Cost, Data, Flags, Scores, Seconds, Status
 
 
@@ -17,14 +16,14 @@ def seeds(n, *args, scores=None, base=None, **fields):
 
 
 def test_a_row_is_the_mean_and_spread_over_seeds_in_points():
-    (row,) = table_rows(seeds(3, scores=[0.7, 0.8, 0.9]))
+    (row,) = measured(seeds(3, scores=[0.7, 0.8, 0.9]))
     assert (row.source, row.architecture, row.strategy) == (None, "small_cnn", "scratch")
-    assert (row.n, row.mean, row.sd) == pytest.approx((3, 80, 10))
-    assert (row.baseline, row.gain, row.low, row.scope) == (None, None, None, None)
+    assert (row.arm_n, row.arm_mean, row.arm_sd) == pytest.approx((3, 80, 10))
+    assert (row.baseline, row.gain, row.low, row.scope) == ("", None, None, None)
 
 
 def test_one_seed_has_no_spread():
-    assert table_rows(seeds(1))[0].sd is None
+    assert measured(seeds(1))[0].arm_sd is None
 
 
 def test_rows_are_ordered_by_target_labels_baseline_and_gain():
@@ -34,7 +33,7 @@ def test_rows_are_ordered_by_target_labels_baseline_and_gain():
         records += base
         for strategy, score in (("worse", 0.7), ("better", 0.9)):
             records += seeds(2, strategy, "glyphs", labels=labels, scores=[score] * 2, base=base)
-    rows = table_rows(records)
+    rows = measured(records)
     assert [row.labels for row in rows[::3]] == [0, 2, 20, "all"]
     assert [row.strategy for row in rows[:3]] == ["scratch", "better", "worse"]
     assert [row.gain for row in rows[:3]] == [None, pytest.approx(10), pytest.approx(-10)]
@@ -46,8 +45,8 @@ def test_parts_that_share_a_name_keep_rows_of_their_own_under_a_digest():
     other = [
         replace(c, id=f"{c.seed:016x}", parts=replace(c.parts, strategy="beef00")) for c in other
     ]
-    rows = table_rows(one + other)
-    assert [row.n for row in rows] == [2, 2]
+    rows = measured(one + other)
+    assert [row.arm_n for row in rows] == [2, 2]
     assert {row.strategy for row in rows} == {
         "scratch#beef",
         f"scratch#{one[0].parts.strategy[:4]}",
@@ -57,18 +56,18 @@ def test_parts_that_share_a_name_keep_rows_of_their_own_under_a_digest():
 def test_rows_that_differ_in_training_alone_are_told_apart():
     one = seeds(1)
     other = [replace(one[0], id="0" * 16, parts=replace(one[0].parts, training="feed00"))]
-    assert "scratch#feed" in {row.strategy for row in table_rows(one + other)}
+    assert "scratch#feed" in {row.strategy for row in measured(one + other)}
 
 
 def test_the_same_source_with_two_architectures_is_no_clash():
-    rows = table_rows(seeds(1, "x", "s", architecture="a") + seeds(1, "x", "s", architecture="b"))
+    rows = measured(seeds(1, "x", "s", architecture="a") + seeds(1, "x", "s", architecture="b"))
     assert [(row.source, row.architecture) for row in rows] == [("s", "a"), ("s", "b")]
 
 
 def test_a_baseline_is_named_as_its_row_is():
     base = seeds(2)
     twin = [replace(base[0], id="0" * 16, parts=replace(base[0].parts, strategy="beef00"))]
-    rows = table_rows(base + twin + seeds(2, "x", "s", base=base))
+    rows = measured(base + twin + seeds(2, "x", "s", base=base))
     assert rows[-1].baseline in {row.strategy for row in rows[:-1]}
 
 
@@ -79,21 +78,21 @@ def test_flags_failures_cost_and_short_classes_are_counted():
     arm[1] = replace(arm[1], data=Data(short={"b": (20, 3)}))
     arm[2] = replace(arm[2], data=Data(short={"b": (20, 2)}), flags=Flags(underfit=True))
     failed = replace(made("x", "s", seed=9, score=None), status=Status.FAILED)
-    row = table_rows(base[:2] + arm, [failed])[-1]
+    row = measured(base[:2] + arm, [failed])[-1]
     assert (row.collapsed, row.underfit, row.failed, row.unpaired) == (1, 1, 1, 1)
-    assert (row.n, row.paired, row.seconds, row.short) == (3, 2, 4.0, {"b": (20, 2)})
+    assert (row.arm_n, row.n, row.seconds, row.remarks.short) == (3, 2, 4.0, {"b": (20, 2)})
 
 
 def test_a_done_cell_without_a_valid_score_counts_for_nothing():
-    (row,) = table_rows(seeds(2, scores=[0.5, None]))
-    assert (row.n, row.mean, row.sd) == (1, 50, None)
+    (row,) = measured(seeds(2, scores=[0.5, None]))
+    assert (row.arm_n, row.arm_mean, row.arm_sd) == (1, 50, None)
 
 
 @pytest.mark.parametrize(("classical", "weak"), [(0.85, True), (0.75, False)])
 def test_a_baseline_that_little_learning_beats_is_marked(classical, weak):
     base = seeds(2)
     plain = seeds(2, "logistic_regression", architecture=None, scores=[classical] * 2)
-    rows = table_rows(base + plain + seeds(2, "x", "s", scores=[0.9, 0.9], base=base))
+    rows = measured(base + plain + seeds(2, "x", "s", scores=[0.9, 0.9], base=base))
     assert [row.weak_baseline for row in rows if row.strategy == "x"] == [weak]
 
 
@@ -108,7 +107,7 @@ def test_a_baseline_is_read_once_for_all_its_arms():
         asked.append(identity)
         return predicted([True, False, True])
 
-    table_rows(base + arms, read=read)
+    measured(base + arms, read=read)
     assert len(asked) == len(set(asked)) == 10
 
 
@@ -117,7 +116,7 @@ def test_one_source_of_which_two_strategies_take_different_parts_keeps_its_name(
         record = made(strategy, "glyphs")
         return replace(record, parts=replace(record.parts, source=part))
 
-    rows = table_rows([cell("full_finetuning", "aa01"), cell("domain_adversarial", "bb02")])
+    rows = measured([cell("full_finetuning", "aa01"), cell("domain_adversarial", "bb02")])
     assert [row.source for row in rows] == ["glyphs", "glyphs"]
 
 
@@ -126,16 +125,16 @@ def test_cells_run_with_other_code_are_stale_and_unknown_code_is_not():
         return replace(made(seed=seed), code=code, config={"strategy": {"_target_": "a.B"}})
 
     cells = [cell(0, "old"), cell(1, "new")]
-    assert table_rows(cells, code=lambda path: "new" if path == "a.B" else "")[0].stale == 1
-    assert table_rows(cells, code=lambda path: "")[0].stale == 0
-    assert table_rows(cells)[0].stale == 0
+    assert measured(cells, code=lambda path: "new" if path == "a.B" else "")[0].stale == 1
+    assert measured(cells, code=lambda path: "")[0].stale == 0
+    assert measured(cells)[0].stale == 0
 
 
 def test_training_the_source_costs_no_arm_its_time():
     """It lands on whichever arm came first."""
     first, second = seeds(2, "x", "s")
     first = replace(first, cost=Cost(seconds=Seconds(source=50.0, total=52.0)))
-    assert table_rows([first, second])[0].seconds == 2.0
+    assert measured([first, second])[0].seconds == 2.0
 
 
 def test_baselines_of_two_configs_are_not_averaged_the_newest_counts():
@@ -151,8 +150,8 @@ def test_baselines_of_two_configs_are_not_averaged_the_newest_counts():
         for cell in old
     ]
     arm = seeds(4, "x", "s", scores=[0.9] * 4, base=[old[0], old[1], old[2], new[3]])
-    row = next(row for row in table_rows(old + new + arm) if row.strategy == "x")
-    assert (row.baseline, row.n, row.paired, row.unpaired) == ("scratch#beef", 4, 1, 3)
+    row = next(row for row in measured(old + new + arm) if row.strategy == "x")
+    assert (row.baseline, row.arm_n, row.n, row.unpaired) == ("scratch#beef", 4, 1, 3)
     assert row.gain == pytest.approx(40)
 
 
@@ -166,11 +165,11 @@ def test_rows_of_different_trainings_are_told_apart_by_what_was_set():
             parts=replace(record.parts, training=digest),
         )
 
-    rows = table_rows([cell("default", "feed"), cell("default(steps=3)", "beef")])
+    rows = measured([cell("default", "feed"), cell("default(steps=3)", "beef")])
     assert {row.strategy for row in rows} == {"scratch default", "scratch default(steps=3)"}
 
 
 def test_the_majority_is_not_flagged_for_being_the_majority():
     cells = [replace(made("majority"), flags=Flags(collapsed=True, underfit=True))]
-    (row,) = table_rows(cells)
+    (row,) = measured(cells)
     assert (row.collapsed, row.underfit) == (0, 0)

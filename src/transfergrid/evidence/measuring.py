@@ -1,0 +1,196 @@
+"""Arms as they were measured: their scores, and their gains where they are compared.
+
+Nothing is decided here, and no interval is corrected: verdicts take a whole family, see `judging`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from transfergrid.evidence import arms
+from transfergrid.evidence.arms import CONSTANT, Key
+from transfergrid.evidence.compared import Comparison
+from transfergrid.evidence.fallen import fallen
+from transfergrid.evidence.gains import paired
+from transfergrid.evidence.outcomes import Outcomes, Read
+from transfergrid.evidence.remarks import Remarks, labels_got, seen_in
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.points import points, unit
+
+Code = Callable[[str], str]
+
+
+def measure(
+    results: Iterable[Result],
+    *,
+    read: Read | None = None,
+    failures: Iterable[Result] = (),
+    code: Code | None = None,
+    remarks: Mapping[Key, Remarks] | None = None,
+) -> list[Verdict]:
+    """Return every arm that has a done cell, be it compared with anything: the table of gains.
+
+    Ordered by target, labels, baseline (none first) and gain.
+
+    Args:
+        results: done cells, of any number of studies.
+        read: gives a cell's predictions, for intervals that cover the test items.
+        failures: failed cells, counted in the arms that they would have joined.
+        code: gives the fingerprint that a strategy's code has now, "" where that is unknown, by
+            the dotted path of its class; cells run with other code are counted as stale.
+        remarks: what records tell of an arm's data.
+    """
+    if read and not isinstance(read, Outcomes):
+        read = lru_cache(maxsize=256)(read)  # a baseline serves many arms
+    measured, told = Measured(list(results), list(failures), read, code), remarks or {}
+    rows = [replace(measured.verdict(arm), remarks=told.get(arm.key, Remarks()))
+            for arm in measured.arms()]  # fmt: skip
+    return sorted(rows, key=_order)
+
+
+def _order(row: Verdict) -> tuple[Any, ...]:
+    best = -(row.gain or 0.0) if row.baseline else row.arm_mean or 0.0
+    group = (row.architecture or "", row.baseline, row.weak_baseline)
+    arm = (row.gain is None, best, row.source or "", row.strategy)
+    return row.target, arms.labels_order(row.labels), bool(row.baseline), *group, *arm
+
+
+class Measured:
+    """All results, grouped by arm and found by identity."""
+
+    def __init__(
+        self, results: list[Result], failures: list[Result], read: Read | None, code: Code | None
+    ) -> None:
+        self.read, self.code = read, code
+        self.by_id = {cell.id: cell for cell in results}
+        self.groups = arms.grouped(self.by_id.values())
+        self.failed = arms.grouped(failures)
+        everything: Mapping[Key, Sequence[Result]] = {**self.failed, **self.groups}
+        self.names = arms.display_names(everything)
+        self.classical = arms.classical_means(self.groups)
+        self.beside = arms.without_network(self.groups)
+        self.fallen = fallen(self.groups)
+        self.used = {cell.baseline.id for cell in results if cell.baseline}
+
+    def arms(self) -> Iterator[Comparison]:
+        """Yield each arm of which anything is done, with all its cells."""
+        for key, cells in self.groups.items():
+            compared = self._compared(key)
+            yield replace(compared, cells=cells) if compared else self._comparison(key, cells)
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Yield each arm that names a baseline, be it one of which nothing is done."""
+        return filter(None, map(self._compared, self.groups.keys() | self.failed.keys()))
+
+    def _compared(self, key: Key) -> Comparison | None:
+        cells = [cell for cell in self.groups.get(key, ()) if cell.baseline]
+        tried = cells or [cell for cell in self.failed.get(key, ()) if cell.baseline]
+        if not tried or key[0] == self._baseline_parts(tried):
+            return None
+        there = arms.baselines_of(cells, self.by_id)
+        asked = next(cell.baseline.name for cell in tried if cell.baseline)
+        is_named = bool(there) and there[0].names.strategy == asked
+        name = self.names[arms.key_of(there[0])][2] if is_named else asked
+        return self._comparison(key, tried, name, asked, there)
+
+    def _comparison(
+        self, key: Key, cells: list[Result], name: str = "", asked: str = "",
+        there: Sequence[Result] = (),
+    ) -> Comparison:  # fmt: skip
+        pairs = paired(cells, there)
+        return Comparison(key, cells, name, asked, pairs, list(there), self.read, self.fallen)
+
+    def _baseline_parts(self, cells: Sequence[Result]) -> object:
+        """Return the parts of an arm that is named as its own baseline, which is no comparison."""
+        own = [cell for cell in cells if cell.baseline and cell.baseline.id == cell.id]
+        return own[0].parts if own else None
+
+    def verdict(self, arm: Comparison) -> Verdict:
+        """Put together what is known of an arm before anything is decided."""
+        key, cells, pairs, estimate = arm.key, arm.cells, arm.pairs, arm.estimate
+        source, architecture, strategy, target = self.names[key]
+        low, high = estimate.interval()
+        first, everything = cells[0], self.groups.get(key, [])
+        scores = arms.valid_scores(everything)
+        trained = [] if first.names.strategy == CONSTANT else cells  # that has one class for all
+        return Verdict(
+            source=source,
+            architecture=architecture,
+            strategy=strategy,
+            target=target,
+            labels=key[1],
+            baseline=arm.baseline,
+            n=len(pairs),
+            gain=estimate.mean if pairs else None,
+            low=low,
+            high=high,
+            kind=arm.kind,
+            family=_family(target, arm),
+            training=first.names.training,
+            metric=first.metric.name,
+            unit=unit(first.metric),
+            mean=arms.mean_score(cell for cell, _ in pairs),
+            baseline_mean=arms.mean_score(base for _, base in pairs),
+            beside=self.beside.get((key[0].target, key[1]), ()),
+            validation=_validation(cells),
+            labels_got=labels_got(cells),
+            scope=estimate.scope if pairs else None,
+            se=estimate.se,
+            df=estimate.df,
+            constant=arm.is_constant,
+            one_checkpoint=first.one_checkpoint,
+            weak_baseline=arms.is_weak(arm.baselines, key, self.classical),
+            contaminated_by=seen_in(cells),
+            unpaired=sum(bool(c.baseline) and c.score is not None for c in cells) - len(pairs),
+            failed=len(self.failed.get(key, ())) + len(everything) - len(scores),
+            collapsed=sum(cell.flags.collapsed for cell in trained),
+            underfit=sum(cell.flags.underfit for cell in trained),
+            baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
+            baseline_underfit=sum(base.flags.underfit for _, base in pairs),
+            fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
+            stale=sum(map(self._is_stale, cells)),
+            items=estimate.items,
+            items_share=estimate.items_share,
+            seconds=_seconds(cells),
+            source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
+            seeds=arm.seeds,
+            gains=tuple(arm.gains.tolist()),
+            cells=tuple(cell.id for cell, _ in pairs),
+            baseline_cells=tuple(base.id for _, base in pairs),
+            source_part=key[0].source,
+            strategy_part=key[0].strategy,
+            target_part=key[0].target,
+            training_part=key[0].training,
+            reference=arm.reference,
+            arm_n=len(scores),
+            arm_mean=statistics.fmean(scores) if scores else None,
+            arm_sd=statistics.stdev(scores) if len(scores) > 1 else None,
+            is_baseline=not arm.baseline or any(cell.id in self.used for cell in cells),
+        )
+
+    def _is_stale(self, cell: Result) -> bool:
+        now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
+        return bool(now) and cell.code != now
+
+
+def _family(target: str, arm: Comparison) -> str:
+    plural = {TRANSFER: "", PLACEBO: ", placebos", CONTROL: ", arms without a source"}
+    compared = f"{target}, labels={arm.key[1]}, over {arm.baseline}{plural[arm.kind]}"
+    return compared if arm.baseline else ""
+
+
+def _validation(cells: Sequence[Result]) -> float | None:
+    """Return the mean validation score in points."""
+    scores = [c.validation_score for c in cells if c.validation_score is not None]
+    return statistics.fmean(points(cells[0].metric) * score for score in scores) if scores else None
+
+
+def _seconds(cells: Sequence[Result]) -> float | None:
+    """Return the mean time of a cell, without that of making its source: that is done once."""
+    known = [c.seconds - (c.source_seconds or 0.0) for c in cells if c.seconds is not None]
+    return max(statistics.fmean(known), 0.0) if known else None
