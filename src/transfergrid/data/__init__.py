@@ -1,1 +1,4 @@
-"""Domains, tasks, splits, budgets, streams of batches. Imports records."""
+"""Domains, tasks, splits, label budgets, streams of batches: one file per kind of data.
+
+May import: records. Never: pytorch_lightning, hydra, omegaconf, wandb.
+"""

@@ -1,1 +1,4 @@
-"""Gains, intervals, verdicts, curves. Imports records alone."""
+"""Gains, intervals, verdicts, curves: what the records show.
+
+May import: records. Never: torch, pytorch_lightning, hydra, omegaconf, wandb.
+"""

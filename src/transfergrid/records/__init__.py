@@ -1,1 +1,4 @@
-"""What a cell is and what is on disk. Imports no torch, and no other room."""
+"""What a cell is and what is on disk: identity, record, ledger, index, tracking.
+
+May import: no other room. Never: torch, pytorch_lightning, hydra, omegaconf.
+"""

@@ -1,1 +1,4 @@
-"""Plan, launch, and one cell from start to finish. Imports what trains, and records."""
+"""One cell from start to finish, and around it planning, launching, scores, diagnostics.
+
+May import: records, data, sources, strategies. Never: hydra, omegaconf, wandb.
+"""

@@ -1,1 +1,4 @@
-"""Backbones and where their weights are from. Imports records and data."""
+"""Backbones, and where their weights are from: one file per library and kind of weights.
+
+May import: records, data. Never: pytorch_lightning, hydra, omegaconf, wandb.
+"""

@@ -1,4 +1,7 @@
-"""For authors of strategies: the conformance suite and the tiny parts that it runs on."""
+"""For authors of strategies: the conformance suite, and the tiny parts that it runs on.
+
+May import: records, data, sources, strategies, runs. Never: wandb.
+"""
 
 from transfergrid.testing.conformance import (
     CHECKS,
