@@ -18,7 +18,8 @@ from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data, Metric, Record, Scores, Status
-from transfergrid.report.verdict_exports import as_json
+from transfergrid.report import verdict_table
+from transfergrid.report.sheet import render
 
 ITEMS, CLASSES, SEEDS = 40, ("cat", "dog"), 3
 ARMS = (("birds", "full_finetuning", 0.8), ("insects", "probe", 0.7))
@@ -256,7 +257,7 @@ def _beside(root: Path, cells: list[Record]) -> None:
         (folder / "__init__.py").write_text("class X: pass\n")
     (root / "evil_module.py").write_text("class X: pass\n")
     bench = bench_of(Ledger(root / "results"))
-    (root / "saved.json").write_text(as_json(bench.verdicts()))
+    (root / "saved.json").write_text(render(verdict_table.sheet(bench.verdicts()), "json"))
 
 
 def keep_model(root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from transfergrid.records.record import Record
 from transfergrid.report.closing import rows_of
 from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
 from transfergrid.report.sides import SIDES, side
-from transfergrid.report.verdict_exports import as_rows
+from transfergrid.report.verdict_table import as_rows
 from transfergrid.runs.planning import forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
@@ -149,10 +148,7 @@ def verdict_rows(
     bench, found = _judged(results, over, where)
     if show == "verdicts":
         return as_rows(found)
-    rows: list[dict[str, Any]] = json.loads(
-        side(show, bench, found, bench.rules, "json", over=over)
-    )
-    return rows
+    return [dict(row) for row in side(show, bench, found, bench.rules, over).rows()]
 
 
 def leaderboard_rows(

@@ -10,7 +10,9 @@ import pytest
 
 from transfergrid.records import printing
 from transfergrid.records.printing import coloured, in_one_line, one_line, say, shown
-from transfergrid.report.terminal import Terminal, console
+from transfergrid.report.columns import Line, Medium, Page
+from transfergrid.report.layout import laid_out
+from transfergrid.report.terminal import Terminal
 
 PACKAGE = Path(printing.__file__).parents[1]
 ATTACKS = [
@@ -43,11 +45,8 @@ def test_colours_pass_where_there_are_colours_and_nothing_else_does():
 
 
 def test_a_coloured_table_has_our_colours_and_spells_out_those_of_names():
-    from rich.text import Text
-
-    out = io.StringIO()
-    console(out, color=True, width=60).print(Text("\x1b[8mhidden", style="red"))
-    assert out.getvalue().startswith("\x1b[31m\\u001b[8mhidden\x1b[0m")
+    page = Page([], below=[Line("\x1b[8mhidden", "red")])
+    assert "\n\x1b[31m\\u001b[8mhidden\x1b[0m\n" in laid_out(page, Medium(), color=True)
 
 
 def test_what_a_place_cannot_show_becomes_a_question_mark():

@@ -5,7 +5,8 @@ from dataclasses import replace
 from ledger_factory import made, measured
 from transfergrid.records.record import Data
 from transfergrid.report.copies import copies
-from transfergrid.report.table import render
+from transfergrid.report.sheet import render
+from transfergrid.report.table import sheet
 
 
 def cell(strategy="scratch", source=None, seed=0, test=1060, **notes):
@@ -51,7 +52,7 @@ def test_without_copies_nothing_is_said():
 def test_the_lines_stand_below_the_table_and_in_rows():
     rows = measured([cell(duplicates=POOL)])
     for format in ("table", "markdown"):
-        text = render(rows, format=format, width=200, ascii_only=True)
+        text = render(sheet(rows), format=format, width=200, ascii_only=True)
         assert text.isascii() or format == "markdown"
         assert "252 of 1,060 test examples have an exact copy" in text
     assert rows[0].remarks.copies == {"test": 1060, "exact": 252, "near": 40}

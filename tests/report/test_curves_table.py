@@ -11,7 +11,12 @@ from curve_records import study
 from transfergrid.evidence.curves.assembly import label_curves
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.records.errors import BadInputError
-from transfergrid.report.curves_table import render
+from transfergrid.report.curves_table import sheet
+from transfergrid.report.sheet import render as written
+
+
+def render(curves, none=(), **options):
+    return written(sheet(curves, none), **options)
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,14 @@ from transfergrid.evidence.looks import looks
 from transfergrid.evidence.results import results_from
 from transfergrid.records.ledger import Ledger
 from transfergrid.report.html.boards import leaders
-from transfergrid.report.leaderboard import render
-from transfergrid.report.words import ASCII
+from transfergrid.report.leaderboard import sheet
+from transfergrid.report.sheet import render as written
 from transfergrid.verbs.cli import main
 from verdict_cells import Cells
+
+
+def render(boards, format="table", **options):
+    return written(sheet(boards), format, **options)
 
 
 @pytest.fixture
@@ -39,10 +43,10 @@ def boards(cells):
 
 
 def test_it_fits_80_columns_and_plain_characters(boards):
-    for symbols in (None, ASCII):
-        text = render(boards, **({"symbols": symbols} if symbols else {}))
+    for ascii_only in (False, True):
+        text = render(boards, ascii_only=ascii_only)
         assert max(map(len, text.splitlines())) <= 80
-        assert symbols is None or text.isascii()
+        assert not ascii_only or text.isascii()
     assert "net…ything" in render(boards) or "everything" in render(boards)
     assert text.count("full_finetuning") >= 4  # of two sources, in two blocks of places
 

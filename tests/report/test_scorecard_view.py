@@ -6,6 +6,7 @@ import io
 from transfergrid.evidence.rank_statistics import Forecast
 from transfergrid.evidence.scorecard import scorecard
 from transfergrid.report import verdict_views
+from transfergrid.report.sheet import render
 
 
 def forecasts(score, values, gains, **more):
@@ -23,7 +24,7 @@ HARM = scorecard([*forecasts("good", GOOD, GAINS), *forecasts("bad", BAD, [-1, -
 
 
 def test_each_score_is_a_line_best_first_with_its_interval_regret_and_pairs():
-    head, good, bad = verdict_views.scores(REAL, HARM).splitlines()
+    head, good, bad, *_ = render(verdict_views.scores(REAL, HARM)).splitlines()
     assert " ".join(head.split()) == "score τ regret AUROC placebos sources"
     assert " ".join(good.split()) == "good 0.67 [-0.63, 1.00] 1.0 1.00 (4) 1.00 (4) 5 in 1"
     # opposed throughout: no source less makes a difference, and so there is no interval
@@ -33,11 +34,11 @@ def test_each_score_is_a_line_best_first_with_its_interval_regret_and_pairs():
 def test_values_that_cannot_be_are_marked():
     wrong = [Forecast(**{**vars(f), "out_of_bounds": 2}) for f in forecasts("h", [1, 2], [1, 2])]
     rows = scorecard(wrong)
-    assert verdict_views.scores(rows, rows).splitlines()[1].endswith("2 in 1!")
+    assert render(verdict_views.scores(rows, rows)).splitlines()[1].endswith("2 in 1!")
 
 
 def test_programs_get_both_counts_of_harm():
-    text = verdict_views.scores(REAL, HARM, "csv")
+    text = render(verdict_views.scores(REAL, HARM), "csv")
     good, bad = csv.DictReader(io.StringIO(text))
     assert (good["auroc_pairs"], good["pairs_with_placebos"]) == ("4", "4")
     assert (bad["auroc"], bad["auroc_with_placebos"], bad["pairs_with_placebos"]) == (

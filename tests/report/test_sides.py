@@ -14,6 +14,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data
+from transfergrid.report.sheet import render
 from transfergrid.report.sides import SIDES, effects_of, parts_of, side
 from verdict_cells import Cells
 
@@ -36,7 +37,7 @@ def opened(cells, folder):
 
 
 def rows(name, bench, verdicts):
-    return json.loads(side(name, bench, verdicts, Rules(), "json"))
+    return json.loads(render(side(name, bench, verdicts, Rules()), "json"))
 
 
 def test_each_view_has_its_own_rows_and_its_own_legend(cells, tmp_path):
@@ -47,10 +48,10 @@ def test_each_view_has_its_own_rows_and_its_own_legend(cells, tmp_path):
     assert len(rows("beside", bench, verdicts)) == 1
     legends = {"flips": "depend on how", "classes": "within each part", "beside": "calibration"}
     for name, said in legends.items():
-        text = side(name, bench, verdicts, Rules(), width=80)
+        text = render(side(name, bench, verdicts, Rules()), width=80)
         assert said in " ".join(text.split())
         assert max(map(len, text.splitlines())) <= 80
-        assert said not in side(name, bench, verdicts, Rules(), "csv").partition("\n")[2]
+        assert said not in render(side(name, bench, verdicts, Rules()), "csv").partition("\n")[2]
     assert {*legends, "groups"} < set(SIDES)
 
 
@@ -132,4 +133,6 @@ def test_looking_from_the_side_keeps_the_level_of_the_bench(cells, tmp_path):
     """At the level that is left after looks nothing is decided, and so nothing flips."""
     bench, _ = opened(cells, tmp_path)
     rules = Rules(alpha=1e-13)
-    assert json.loads(side("flips", bench, bench.verdicts(rules=rules), rules, "json")) == []
+    assert (
+        json.loads(render(side("flips", bench, bench.verdicts(rules=rules), rules), "json")) == []
+    )

@@ -14,7 +14,9 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Data, Flags, Status
 from transfergrid.report import words
-from transfergrid.report.table import render, show
+from transfergrid.report.sheet import render as written
+from transfergrid.report.sheet import show
+from transfergrid.report.table import sheet
 
 COLUMNS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline"),
@@ -51,6 +53,10 @@ def row(short=None, **fields):
 SCRATCH = row(
     source=None, strategy="scratch", baseline="", gain=None, low=None, high=None, scope=None
 )
+
+
+def render(rows, failed=(), skipped=(), **options):
+    return written(sheet(rows, failed, skipped), **options)
 
 
 def line_of(text, word):
@@ -227,7 +233,7 @@ def test_show_keeps_to_the_encoding_and_width_of_where_it_writes(monkeypatch):
     monkeypatch.setenv("COLUMNS", "90")
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="latin-1")
-    show([SCRATCH, row(source="κόσμος")], file=out)
+    show(sheet([SCRATCH, row(source="κόσμος")]), file=out)
     out.flush()
     text = raw.getvalue().decode("latin-1")
     assert "^ +2.1 [+0.3, +3.9]" in text

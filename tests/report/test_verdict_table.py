@@ -13,10 +13,12 @@ from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.report import verdict_words
+from transfergrid.report.escaping import in_latex
 from transfergrid.report.foreseen import sees
-from transfergrid.report.verdict_exports import in_latex
+from transfergrid.report.sheet import FORMATS
+from transfergrid.report.sheet import render as written
 from transfergrid.report.verdict_legend import Notes
-from transfergrid.report.verdict_table import FORMATS, render
+from transfergrid.report.verdict_table import sheet
 
 KEYS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline", "n", "gain", "low"),
@@ -53,6 +55,10 @@ UNDECIDED = replace(
     POSITIVE, strategy="lp_ft", verdict=Kind.UNDECIDED, p=0.4, detectable=5.7, seeds_needed=12
 )
 ALL = [POSITIVE, EQUIVALENT, UNDECIDED, NEGATIVE]
+
+
+def render(verdicts, format="table", footer=(), **options):
+    return written(sheet(verdicts, footer), format, **options)
 
 
 def told(verdicts, format="table", **options):

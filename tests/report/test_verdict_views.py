@@ -12,9 +12,9 @@ from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.errors import BadInputError
 from transfergrid.report import verdict_views
-from transfergrid.report.words import ASCII
+from transfergrid.report.sheet import render
+from transfergrid.report.words import ASCII, UNICODE
 
 VERDICT = Verdict(
     source="glyphs",
@@ -49,35 +49,35 @@ def as_csv(text):
 
 
 def test_a_flip_has_a_line_for_each_way_in_which_it_does():
-    text = verdict_views.flips([FLIP])
-    header, first, second = text.splitlines()
+    text = render(verdict_views.flips([FLIP]))
+    header, first, second, *_ = text.splitlines()
     assert header.split() == ["target,", "labels", "source", "strategy", "flip", "when", "gain"]
     assert first.split() == (
         ["digits,", "20", "glyphs", "a", "▲", "to", "▼", "over", "scratch_converged", "-3.0"]
     )
     assert "▲ to ?" in second
     assert "+1.0" in second
-    assert "+ to -" in verdict_views.flips([FLIP], symbols=ASCII)
+    assert "+ to -" in render(verdict_views.flips([FLIP]), ascii_only=True)
 
 
 def test_flips_for_programs_hold_both_verdicts():
-    rows = json.loads(verdict_views.flips([FLIP], "json"))
+    rows = json.loads(render(verdict_views.flips([FLIP]), "json"))
     assert [(r["verdict"], r["looked_at"], r["other_verdict"], r["other_gain"]) for r in rows] == [
         ("positive", "over scratch_converged", "negative", -3.04),
         ("positive", "this test set only", "undecided", 1.0),
     ]
-    listed = as_csv(verdict_views.flips([FLIP], "csv"))
+    listed = as_csv(render(verdict_views.flips([FLIP]), "csv"))
     assert [row["looked_at"] for row in listed] == [row["looked_at"] for row in rows]
     assert {(row["source"], row["labels"], row["n"]) for row in listed} == {("glyphs", "20", "5")}
 
 
 def test_nothing_that_flips_is_nothing():
-    assert verdict_views.flips([]) == ""
-    assert json.loads(verdict_views.flips([], "json")) == []
-    assert as_csv(verdict_views.flips([], "csv")) == []
+    assert render(verdict_views.flips([])).startswith("No verdict flips.\n")
+    assert json.loads(render(verdict_views.flips([]), "json")) == []
+    assert as_csv(render(verdict_views.flips([]), "csv")) == []
 
 
-@pytest.mark.parametrize("symbols", [verdict_views.UNICODE, ASCII])
+@pytest.mark.parametrize("symbols", [UNICODE, ASCII])
 def test_the_legend_explains_every_mark(symbols):
     text = verdict_views.flips_legend(symbols)
     for kind in Kind:
@@ -86,27 +86,28 @@ def test_the_legend_explains_every_mark(symbols):
 
 
 def test_parts_say_gain_interval_and_verdict():
-    line = verdict_views.parts([(VERDICT, PART)]).splitlines()[1]
+    line = render(verdict_views.parts([(VERDICT, PART)])).splitlines()[1]
     assert line.split()[3:] == ["a", "a|b", "100", "-20.0", "[-25.0,", "-15.0]", "▼", "negative"]
-    (row,) = json.loads(verdict_views.parts([(VERDICT, PART)], "json"))
+    (row,) = json.loads(render(verdict_views.parts([(VERDICT, PART)]), "json"))
     wanted = {"part": "a|b", "items": 100, "arm": 50.0, "baseline_score": 70.0, "gain": -20.0}
     assert wanted.items() <= row.items()
     assert (row["p"], row["p_corrected"], row["verdict"]) == (0.001, 0.004, "negative")
-    markdown = verdict_views.parts([(VERDICT, PART)], "markdown")
+    markdown = render(verdict_views.parts([(VERDICT, PART)]), "markdown")
     assert r"a\|b" in markdown
-    assert len({line.replace(r"\|", "").count("|") for line in markdown.splitlines()}) == 1
+    table = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in table}) == 1
 
 
 def test_without_an_interval_there_is_a_dash():
     alone = replace(PART, low=None, high=None)
-    assert "-20.0 [–, –]" in verdict_views.parts([(VERDICT, alone)])
+    assert "-20.0 [–, –]" in render(verdict_views.parts([(VERDICT, alone)]))
 
 
 def test_beside_shows_changes_and_dashes_for_what_is_not_known():
-    line = verdict_views.beside([EFFECTS]).splitlines()[1]
+    line = render(verdict_views.beside([EFFECTS])).splitlines()[1]
     assert "+4.0" in line
     assert line.split()[4:] == ["+4.0", "+5.0", "±1.2", "+5.0", "–"]
-    (row,) = json.loads(verdict_views.beside([EFFECTS], "json"))
+    (row,) = json.loads(render(verdict_views.beside([EFFECTS]), "json"))
     assert (row["calibration_arm"], row["calibration_baseline"], row["calibration_change"]) == (
         *(10.0, 5.0),
         5.0,
@@ -116,8 +117,8 @@ def test_beside_shows_changes_and_dashes_for_what_is_not_known():
 
 def test_beside_leaves_out_what_was_compared_with_nothing():
     empty = replace(EFFECTS, verdict=replace(VERDICT, n=0, gain=None))
-    assert json.loads(verdict_views.beside([empty, EFFECTS], "json")) == (
-        json.loads(verdict_views.beside([EFFECTS], "json"))
+    assert json.loads(render(verdict_views.beside([empty, EFFECTS]), "json")) == (
+        json.loads(render(verdict_views.beside([EFFECTS]), "json"))
     )
 
 
@@ -127,16 +128,18 @@ def test_names_give_way_to_the_terminal_and_numbers_never_do(width):
     wide = Change(5, 10.0, 5.0, -25.04, -37.54, -12.54)
     effects = SideEffects(long, wide, wide, wide)
     shown = [
-        verdict_views.flips([Flip(long, FLIP.others)], width=width),
-        verdict_views.parts([(long, PART)], width=width),
-        verdict_views.beside([effects], width=width),
+        render(verdict_views.flips([Flip(long, FLIP.others)]), width=width),
+        render(verdict_views.parts([(long, PART)]), width=width),
+        render(verdict_views.beside([effects]), width=width),
     ]
     lines = [line for text in shown for line in text.splitlines()]
     assert max(map(len, lines)) <= width
-    assert lines[-1].count("-25.0 ±12.5") == 3
+    assert max(line.count("-25.0 ±12.5") for line in lines) == 3
     assert "-20.0 [-25.0, -15.0]" in shown[1]
 
 
-def test_there_is_no_latex_of_a_side_view():
-    with pytest.raises(BadInputError, match="unknown format 'latex'"):
-        verdict_views.flips([FLIP], "latex")
+def test_a_side_view_is_a_booktabs_tabular_too():
+    text = render(verdict_views.parts([(VERDICT, PART)]), "latex")
+    row = r"digits, 20 & glyphs & a & a$|$b & 100 & $-20.0$ [$-25.0$, $-15.0$] & "
+    assert row + r"$\bigtriangledown$ negative \\" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1

@@ -15,7 +15,8 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Machine
-from transfergrid.report.verdict_table import render
+from transfergrid.report.sheet import render
+from transfergrid.report.verdict_table import sheet
 from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.comparing_verdicts import command
 
@@ -124,7 +125,7 @@ def test_saved_verdicts_stand_for_a_look_without_scores(tmp_path, capsys):
     arguments = looked(tmp_path, blocks(range(3)), blocks(range(10)))
     ledger = Ledger(arguments[0])
     saved = tmp_path / "before.json"
-    saved.write_text(render(bench_of(ledger).verdicts(), "json"))
+    saved.write_text(render(sheet(bench_of(ledger).verdicts()), "json"))
     assert opened(str(saved)).verdicts == bench_of(ledger).verdicts()
     text = shown(capsys, [str(saved), arguments[1]])
     assert "verdicts: 1 changed" in text
@@ -134,7 +135,7 @@ def test_saved_verdicts_stand_for_a_look_without_scores(tmp_path, capsys):
 
 def test_only_the_promised_keys_are_needed_of_saved_verdicts(tmp_path):
     ledger = written(tmp_path / "a", blocks())
-    rows = json.loads(render(bench_of(ledger).verdicts(), "json"))
+    rows = json.loads(render(sheet(bench_of(ledger).verdicts()), "json"))
     lean = [dict(list(row.items())[:16]) for row in rows]
     (tmp_path / "lean.json").write_text(json.dumps(lean))
     found = compare(opened(str(tmp_path / "lean.json")), opened(str(tmp_path / "a")))

@@ -16,7 +16,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.scores import Kept, Value, read_all
-from transfergrid.report.ranking_table import render
+from transfergrid.report.ranking_table import sheet
+from transfergrid.report.sheet import render
 from transfergrid.runs.scores import features
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyDomain, TinySource
@@ -186,7 +187,7 @@ def test_ranks_are_of_means_over_seeds_and_low_is_good_where_it_is():
     assert [row.source for row in rows.values()][::2] == ["a", "c", "b"]
     assert rows["a", "knn"].value == pytest.approx(0.95)
     assert [rows[s, "far"].rank for s in "abc"] == [3.0, 1.5, 1.5]
-    text = render(list(rows.values()))
+    text = render(sheet(list(rows.values())))
     assert "far (low)" in text
     assert "0.200 1=" in text
 
@@ -202,7 +203,7 @@ def test_undefined_and_impossible_values_are_shown_and_explained():
         ["knn", "h", "leep"],
         "knn",
     )
-    text = render(rows)
+    text = render(sheet(rows))
     assert "117.0!" in text
     assert "!: outside what its definition allows" in text
     assert "– leep of p: a placebo has no classes of its own." in text
@@ -227,8 +228,8 @@ def test_many_scores_and_long_names_fit(width):
         for i in range(3)
     ]
     names = ["knn", *(f"score_{j}" for j in range(9))]
-    lines = render(ranked(blocks, names, "knn"), width=width).splitlines()
+    lines = render(sheet(ranked(blocks, names, "knn")), width=width).splitlines()
     assert max(map(len, lines)) <= width
     assert sum(line.count("score_") for line in lines) == 9
-    markdown = render(ranked(blocks, names, "knn"), format="markdown")
+    markdown = render(sheet(ranked(blocks, names, "knn")), format="markdown")
     assert markdown.count("| a_source") == 3

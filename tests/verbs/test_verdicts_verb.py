@@ -17,7 +17,7 @@ from transfergrid.records.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Scores, Status
-from transfergrid.report.verdict_table import FORMATS
+from transfergrid.report.sheet import FORMATS
 from transfergrid.verbs.cli import VERBS, main
 from verdict_cells import ITEMS, Cells
 
@@ -233,7 +233,7 @@ def test_declared_rules_decide_unless_others_are_typed_and_that_is_told(cells, r
         (["--where", "seed<x"], "takes one number"),
         (["--nonsense"], "unrecognized arguments"),
         (["--show", "groups"], "the target has no groups"),
-        (["--show", "flips", "--format", "latex"], "unknown format 'latex'"),
+        (["--show", "flips", "--format", "pdf"], "unknown format 'pdf'"),
     ],
 )
 def test_bad_words_are_refused_in_a_line(words, said, results, capsys):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import json
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transfergrid.evidence.calibration.planted import COLLAPSING, Scenario, chance_of_none
 from transfergrid.evidence.calibration.rates import COLUMNS, Plan, Rate, rates_of
 from transfergrid.evidence.calibration.rules import OURS, RULES
-from transfergrid.records.errors import check_known
-from transfergrid.report.escaping import CsvWriter
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.sheet import Sheet
 
-FORMATS = ("table", "markdown", "csv", "json")
 NAIVE = "paired t over seeds"
 NO_COLLAPSE = "(no collapse seen)"
 Value = Callable[[Rate], float | None]
@@ -30,46 +27,37 @@ class _Group:
     """By row."""
 
 
-def render(rates: Sequence[Rate], plan: Plan, *, format: str = "table", width: int = 80) -> str:
-    """Return the rates as text.
+def sheet(rates: Sequence[Rate], plan: Plan) -> Sheet:
+    """Return the rates as a sheet.
 
     Args:
         rates: as `calibrate` returns them for the plan.
         plan: what was simulated.
-        format: "table", "markdown", "csv" or "json"; the last two hold the rates alone.
-        width: columns of the terminal.
-
-    Raises:
-        BadInputError: there is no such format.
     """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return json.dumps([rate.as_dict() for rate in rates], indent=1) + "\n"
-    if format == "csv":
-        return _csv(rates)
-    parts = [(title, groups) for title, groups in _sections(rates, plan) if groups]
-    if format == "markdown":
-        blocks = ["\n".join([f"**{title}**", "", *_markdown(found)]) for title, found in parts]
-        return "\n\n".join([*blocks, *said(rates, plan), *planted(plan)]) + "\n"
-    blocks = ["\n".join([title, *_blocks(found, width)]) for title, found in parts]
-    told = [_filled(line, width) for line in [*said(rates, plan), *planted(plan)]]
-    return "\n\n".join([*blocks, "\n".join(told)]) + "\n"
+
+    def page(_: Medium) -> Page:
+        tables = [_table(title, groups) for title, groups in _sections(rates, plan) if groups]
+        return Page(tables, below=[*said(rates, plan), *planted(plan)])
+
+    def rounded() -> list[dict[str, Any]]:
+        rows = ([(name, rate.as_dict()[name]) for name in COLUMNS] for rate in rates)
+        return [{k: round(v, 5) if isinstance(v, float) else v for k, v in row} for row in rows]
+
+    return Sheet(page, rounded, lambda: [rate.as_dict() for rate in rates], COLUMNS)
 
 
-def _filled(line: str, width: int) -> str:
-    """Break a sentence into lines, though not between a number and its per cent sign."""
-    return textwrap.fill(line.replace(" %", "\u00a0%"), width).replace("\u00a0", " ")
+def _table(title: str, groups: Sequence[_Group]) -> Table[str]:
+    """Return rules, or answers, by scenario or gain, and by numbers of seeds."""
 
+    def share(group: _Group, i: int) -> Column[str]:
+        def text(row: str) -> str:
+            return group.values[row][i] if row in group.values else ""
 
-def _csv(rates: Sequence[Rate]) -> str:
-    out = io.StringIO()
-    writer = CsvWriter(out)
-    writer.row(COLUMNS)
-    for rate in rates:
-        row = rate.as_dict()
-        fields = (row[name] for name in COLUMNS)
-        writer.row(round(v, 5) if isinstance(v, float) else v for v in fields)
-    return out.getvalue()
+        return Column(group.columns[i], text, Align.RIGHT, over=group.heading)
+
+    shares = [share(group, i) for group in groups for i in range(len(group.columns))]
+    rows = list(dict.fromkeys(row for group in groups for row in group.values))
+    return Table([Column("", str, key=True), *shares], [Group(rows)], title=title)
 
 
 def _sections(rates: Sequence[Rate], plan: Plan) -> Iterator[tuple[str, list[_Group]]]:
@@ -144,52 +132,6 @@ def percent(share: float | None) -> str:
     if share is None:
         return "–"
     return f"{100 * share:.1f}" if share < 0.0995 else f"{100 * share:.0f}"
-
-
-def _rows(groups: Sequence[_Group]) -> list[str]:
-    return list(dict.fromkeys(row for group in groups for row in group.values))
-
-
-def _cells(group: _Group, row: str) -> tuple[str, ...]:
-    return group.values.get(row) or ("",) * len(group.columns)
-
-
-def _blocks(groups: Sequence[_Group], width: int) -> list[str]:
-    """Lay the groups side by side, as many as the width takes, then below each other."""
-    rows = _rows(groups)
-    first = max(map(len, rows))
-    lines: list[str] = []
-    while groups:
-        wide = [max(5 * len(g.columns), len(g.heading) + 2) for g in groups]
-        fit = max(sum(first + sum(wide[: i + 1]) <= width for i in range(len(wide))), 1)
-        now, groups = groups[:fit], groups[fit:]
-        lines += [""] if lines else []
-        lines.append(_line("", [g.heading for g in now], wide, first))
-        lines.append(_line("", [_spread(g.columns) for g in now], wide, first))
-        lines += [
-            _line(row, [_spread(_cells(g, row)) for g in now], wide, first)
-            for row in rows
-            if any(row in g.values for g in now)
-        ]
-    return lines
-
-
-def _spread(cells: Sequence[str]) -> str:
-    return "".join(f"{cell:>5}" for cell in cells)
-
-
-def _line(row: str, cells: Sequence[str], wide: Sequence[int], first: int) -> str:
-    texts = [f"{cell:>{space}}" for cell, space in zip(cells, wide, strict=False)]
-    return "".join([f"{row:<{first}}", *texts]).rstrip()
-
-
-def _markdown(groups: Sequence[_Group]) -> list[str]:
-    names = [f"{group.heading}, {n}" for group in groups for n in group.columns]
-    lines = [f"| | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
-    for row in _rows(groups):
-        cells = [cell for group in groups for cell in _cells(group, row)]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return lines
 
 
 def said(rates: Sequence[Rate], plan: Plan) -> list[str]:

@@ -10,9 +10,9 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import code_fingerprint
-from transfergrid.report import verdict_table, words
+from transfergrid.report import table, verdict_table, words
 from transfergrid.report.declared import declared_lines, left_out
-from transfergrid.report.table import show
+from transfergrid.report.sheet import show
 from transfergrid.report.words import Told
 
 EARLY = (
@@ -79,13 +79,13 @@ def show_grid(
     verdicts = bench.verdicts(code=code_fingerprint)
     if whole and compared and any(verdict.n > 1 for verdict in verdicts):
         lines = [*declared_lines(bench, bench.rules, verdicts), *left_out(skipped)]
-        verdict_table.show(verdicts, lines, correction=bench.declaration.correction)
+        show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))
         bench.note_look(verdicts, "grid")
     else:
         rows, failed = rows_of(ledger, cells)
         early = not whole and any(row.arm_n > 1 for row in rows)
         alone = early or not compared
-        show(_scores_alone(rows) if alone else rows, failed=failed, skipped=skipped)
+        show(table.sheet(_scores_alone(rows) if alone else rows, failed, skipped))
         if alone:
             say(EARLY if compared else UNCOMPARED)
     if bench.failures:

@@ -1,100 +1,171 @@
-"""Plain tables: texts in columns, for a terminal, for markdown and for programs."""
+"""What a table is, whatever it is written as: its columns, each said once, and its rows.
+
+A verb says what it shows as a `Page` of `Table`s. How a cell is padded, cut or escaped, and what
+finds room beside what, is no table's business: `layout` knows it for terminals, `markup` for
+markdown and LaTeX.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-import re
-import textwrap
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
-from transfergrid.records.errors import check_known
-from transfergrid.records.printing import one_line
-from transfergrid.report.escaping import CsvWriter, markdown_row
-from transfergrid.report.names import shortened
+from transfergrid.report.words import UNICODE, Symbols
 
-FORMATS = ("table", "json", "csv", "markdown")
-_SPACE = 2
-_ENOUGH, _NARROWEST = 13, 9
-"""Characters of a name that tell it from others, and that are left of it at any rate."""
-_NUMBERS = re.compile(r"[-+–±/\de.,<\[\] ]*")
-"""What no column of numbers goes beyond: a number that is cut is another number."""
+Item = TypeVar("Item")
+"""What a row is made from: a verdict, a curve, a cell."""
+TERMINAL, MARKDOWN, LATEX = "table", "markdown", "latex"
+FOR_PEOPLE = (TERMINAL, MARKDOWN, LATEX)
 
 
-def render(
-    rows: Sequence[Mapping[str, Any]],
-    shown: Sequence[Mapping[str, str]],
-    format: str = "table",
-    width: int = 80,
-    heading: int = 0,
-) -> str:
-    """Return rows as text.
+class Align(Enum):
+    """How the cells of a column stand below each other."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    NUMBER = "number"
+    """Numbers end below each other; what follows, such as an interval, begins so."""
+
+
+def _plain(_: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Column(Generic[Item]):
+    """What people read of each row under one header.
 
     Args:
-        rows: the values, for JSON and CSV.
-        shown: the same rows as a person reads them: header to text.
-        format: "table", "json", "csv" or "markdown".
-        width: columns of the terminal; the widest texts give way, numbers never do.
-        heading: of how many columns the names stand in a line of their own, once for all rows that
-            share them, in a terminal that leaves too little of them.
-
-    Raises:
-        BadInputError: there is no such format.
+        head: the header.
+        text: writes the cell of a row; a line break in it begins another line of the cell.
+        align: see `Align`.
+        least: how much is left of a long name in a narrow place, in characters; None for what is
+            never cut: a number that is cut is another number.
+        key: whether it names the row, and so stands beside every part of a table that is folded.
+        over: a header above all columns beside each other that bear it.
+        gap: spaces before it.
+        below: the header of the column below which it stands, in a line of its own, where there is
+            no room beside.
+        wraps: whether long texts take several lines.
+        heads: headers by format where they differ from `head`, as they are written there.
+        formats: those which it is shown in.
+        style: says which style a row's cell has in a terminal of colours.
+        latex: writes the cell's text in LaTeX; by default as words, with signs of numbers.
     """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
-    if format == "csv":
-        return _csv(rows)
-    if not shown:
-        return ""
-    lines = [list(shown[0]), *([row[key] for key in shown[0]] for row in shown)]
-    if format == "markdown":
-        return _markdown(lines)
-    return _aligned([[one_line(text) for text in line] for line in lines], width, heading)
+
+    head: str
+    text: Callable[[Item], str]
+    align: Align = Align.LEFT
+    least: int | None = None
+    key: bool = False
+    over: str = ""
+    gap: int = 2
+    below: str = ""
+    wraps: bool = False
+    heads: Mapping[str, str] = field(default_factory=dict)
+    formats: tuple[str, ...] = FOR_PEOPLE
+    style: Callable[[Item], str] = _plain
+    latex: Callable[[str], str] | None = None
+
+    def head_in(self, format: str) -> str:
+        """Return the header in a format."""
+        return self.heads.get(format, self.head)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = CsvWriter(text)
-    writer.row(rows[0] if rows else ())
-    writer.rows(row.values() for row in rows)
-    return text.getvalue()
+@dataclass(frozen=True)
+class Group(Generic[Item]):
+    """Rows that stand together.
+
+    Args:
+        rows: the rows.
+        heading: what they have in common.
+        inner: whether they are a part of the group before.
+    """
+
+    rows: Sequence[Item]
+    heading: str = ""
+    inner: bool = False
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---"] * len(lines[0])
-    return "".join(f"{markdown_row(line)}\n" for line in [lines[0], rule, *lines[1:]])
+@dataclass(frozen=True)
+class Line:
+    """A sentence above or below a table, in a style of a terminal of colours."""
+
+    text: str
+    style: str = ""
 
 
-def _aligned(lines: Sequence[Sequence[str]], width: int, heading: int = 0) -> str:
-    columns = list(zip(*lines, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    names = [i for i, column in enumerate(columns) if not all(map(_NUMBERS.fullmatch, column[1:]))]
-    while sum(widths) + _SPACE * (len(widths) - 1) > width:
-        widest = max(names, key=widths.__getitem__, default=None)
-        if heading and (widest is None or widths[widest] <= _ENOUGH):
-            return _under_names(lines, width, heading)
-        if widest is None or widths[widest] <= _NARROWEST:
-            break
-        widths[widest] -= 1
-    short = [shortened(column, size) for column, size in zip(columns, widths, strict=True)]
-    return "".join(
-        (" " * _SPACE).join(short[i][text].ljust(widths[i]) for i, text in enumerate(line)).rstrip()
-        + "\n"
-        for line in lines
-    )
+@dataclass(frozen=True)
+class Table(Generic[Item]):
+    """Rows under one title. Tables with the very same `columns` are laid out alike.
+
+    Args:
+        columns: from left to right.
+        groups: from top to bottom.
+        title: what all rows are about.
+        above: what is to be known before they are read.
+        inner: whether it is a part of what the table before is titled.
+    """
+
+    columns: Sequence[Column[Item]] = ()
+    groups: Sequence[Group[Item]] = ()
+    title: str = ""
+    above: Sequence[Line] = ()
+    inner: bool = False
+
+    @property
+    def rows(self) -> list[Item]:
+        """All rows."""
+        return [row for group in self.groups for row in group.rows]
 
 
-def _under_names(lines: Sequence[Sequence[str]], width: int, heading: int) -> str:
-    """Put what the first columns name above the rows that share it."""
-    between = " " * _SPACE
-    rest = _aligned([line[heading:] for line in lines], width - _SPACE).splitlines()
-    rows = zip((between.join(line[:heading]) for line in lines), rest, strict=True)
-    told = []
-    for name, same in groupby(rows, key=itemgetter(0)):
-        told += [*textwrap.wrap(name, width), *(between + text for _, text in same)]
-    return "\n".join(told) + "\n"
+@dataclass(frozen=True)
+class Page:
+    """All that people read.
+
+    Args:
+        tables: from top to bottom.
+        above: what all names have in common, and the like.
+        below: what a reader must know; a line that begins with spaces belongs to the one before.
+        empty: what stands there without any table.
+        names_above: where there is little room, names stand in a line above the rows that share
+            them, instead of being cut.
+    """
+
+    tables: Sequence[Table[Any]]
+    above: Sequence[str] = ()
+    below: Sequence[Line | str] = ()
+    empty: str = "Nothing to show."
+    names_above: bool = False
+
+    def lines(self) -> list[Line]:
+        """Return what stands below."""
+        return [line if isinstance(line, Line) else Line(line) for line in self.below]
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a page is written for.
+
+    Args:
+        format: one of `FOR_PEOPLE`.
+        symbols: the characters beyond letters and digits.
+    """
+
+    format: str = TERMINAL
+    symbols: Symbols = UNICODE
+
+    def joined(self, *parts: str) -> str:
+        """Return the parts of a title side by side; what is empty is left out."""
+        between = ", " if self.format == MARKDOWN else f" {self.symbols.dot} "
+        return between.join(part for part in parts if part)
+
+
+def alike(tables: Sequence[Table[Any]]) -> list[list[Table[Any]]]:
+    """Return the tables that have the very same columns together."""
+    found: dict[int, list[Table[Any]]] = {}
+    for table in tables:
+        found.setdefault(id(table.columns), []).append(table)
+    return list(found.values())

@@ -17,7 +17,7 @@ from transfergrid.evidence.verdicts import COLUMNS, Verdict
 from transfergrid.records.errors import check_known
 from transfergrid.records.points import unit
 from transfergrid.report import verdict_words, words
-from transfergrid.report.verdict_exports import as_rows
+from transfergrid.report.verdict_table import as_rows
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 FORMATS = ("table", "json")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from transfergrid.evidence.curves.measures import Measure, Sides
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.curves.summary import CurveMeasures
-from transfergrid.report.escaping import CsvWriter
 
 COLUMNS = (
     *("source", "architecture", "strategy", "target", "baseline", "against", "labels", "metric"),
@@ -19,23 +15,16 @@ COLUMNS = (
 )
 
 
-def as_json(curves: Sequence[Curve]) -> str:
-    """Write a list of curves with their points and measures; null is what the data cannot tell."""
-    return json.dumps([asdict(curve) for curve in curves], indent=1, allow_nan=False) + "\n"
-
-
-def as_csv(curves: Sequence[Curve]) -> str:
-    """Write one line per measure; an empty field is what the data cannot tell.
+def as_rows(curves: Sequence[Curve]) -> list[dict[str, object]]:
+    """Return a row for each measure; None is what the data cannot tell.
 
     `of` is "arm", "baseline" or "gain"; `charged` says whether the source's cost is.
     """
-    text = io.StringIO()
-    writer = CsvWriter(text)
-    writer.row(COLUMNS)
-    for curve in curves:
-        head = [getattr(curve, name) for name in COLUMNS[:9]]
-        writer.rows([*head, *line] for line in _lines(curve))
-    return text.getvalue()
+    return [
+        dict(zip(COLUMNS, [*(getattr(curve, name) for name in COLUMNS[:9]), *line], strict=True))
+        for curve in curves
+        for line in _lines(curve)
+    ]
 
 
 def _lines(curve: Curve) -> Iterator[list[object]]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 
 from transfergrid.evidence.curves.measures import Axis, last_points
 from transfergrid.evidence.curves.results import Curve, NoCurve
-from transfergrid.records.errors import check_known
 from transfergrid.records.printing import in_one_line
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
-from transfergrid.report.escaping import in_markdown, markdown_row
-from transfergrid.report.words import ASCII, UNICODE, Symbols, ends
+from transfergrid.report.sheet import Sheet
+from transfergrid.report.words import Symbols, ends
 
-FORMATS = ("table", "markdown", "csv", "json")
-_SPACE = 2
-_NARROWEST = (8, 10)  # a source's and a strategy's name of this length still tell something
+_Cells = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,53 +28,55 @@ class Block:
 
     title: str
     headers: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: list[_Cells]
+
+    def table(self, curves: Sequence[Curve]) -> Table[_Cells]:
+        """Return it with the curves' names."""
+        numbers = [
+            Column[_Cells](head, itemgetter(i), Align.NUMBER)
+            for i, head in enumerate(self.headers, start=2)
+        ]
+        names = [
+            Column[_Cells]("source", itemgetter(0), least=8),
+            Column[_Cells]("strategy", itemgetter(1), least=10),
+        ]
+        told = [(c.source or "", c.strategy, *r) for c, r in zip(curves, self.rows, strict=True)]
+        return Table([*names, *numbers], [Group(told)], title=self.title, inner=True)
 
 
-def render(
-    curves: Sequence[Curve],
-    none: Sequence[NoCurve] = (),
-    *,
-    format: str = "table",
-    width: int = 80,
-    ascii_only: bool = False,
-) -> str:
-    """Return curves as text.
+def sheet(
+    curves: Sequence[Curve], none: Sequence[NoCurve] = (), footer: Iterable[str] = ()
+) -> Sheet:
+    """Return curves as a sheet.
 
     Args:
         curves: as `evidence.curves` orders them.
         none: arms without a curve.
-        format: "table", "markdown", "csv" or "json"; the last two hold the curves alone.
-        width: columns of the terminal.
-        ascii_only: whether to keep to ASCII characters of our own.
-
-    Raises:
-        BadInputError: there is no such format.
+        footer: lines that close it.
     """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return curves_exports.as_json(curves)
-    if format == "csv":
-        return curves_exports.as_csv(curves)
-    symbols, legend = ASCII if ascii_only else UNICODE, Legend()
+    footer = list(footer)
+    return Sheet(
+        lambda medium: _page(curves, none, footer, medium),
+        lambda: curves_exports.as_rows(curves),
+        lambda: [asdict(curve) for curve in curves],
+        curves_exports.COLUMNS,
+    )
+
+
+def _page(
+    curves: Sequence[Curve], none: Sequence[NoCurve], footer: Sequence[str], medium: Medium
+) -> Page:
+    symbols, legend = medium.symbols, Legend()
     writer = Writer(symbols, legend)
     curves, common = naming.told(curves)
-    lines = [*common, *([""] if common else [])] if curves else ["No curves."]
+    tables: list[Table[_Cells]] = []
     for section in sections(curves):
-        head, over = heading(section[0], symbols.dot), f"over {section[0].baseline}"
-        if format == "markdown":
-            lines += [in_markdown(f"### {head}, {over}"), ""]
-        else:
-            lines += [*textwrap.wrap(f"{head} {symbols.dot} {over}", width), ""]
-        for block in blocks(section, writer):
-            lines += _markdown(block) if format == "markdown" else _text(block, width, symbols)
+        told = (*heading(section[0]), f"over {section[0].baseline}")
+        tables.append(Table(title=medium.joined(*told)))
+        tables += [block.table(section) for block in blocks(section, writer)]
     none = [in_one_line(found) for found in none]
-    footer = [*_footer(curves, symbols), *legend.lines(), *_left_out(none, symbols)]
-    if format == "markdown":
-        return "\n".join([*lines, *(f"- {in_markdown(line.strip())}" for line in footer)]) + "\n"
-    for line in footer:
-        lines += textwrap.wrap(line, width, subsequent_indent="    ")
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    how = [*_footer(curves, symbols), *legend.lines(), *_left_out(none, symbols)]
+    return Page(tables, above=common if curves else [], below=[*how, *footer], empty="No curves.")
 
 
 def sections(curves: Iterable[Curve]) -> list[list[Curve]]:
@@ -135,7 +135,7 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     ]  # fmt: skip
     if any(c.beside for c in curves):
         found.insert(1, _beside(curves, writer))
-    return [Block(b.title, ("source", "strategy", *b.headers), _named(curves, b)) for b in found]
+    return found
 
 
 def _beside(curves: Sequence[Curve], writer: Writer) -> Block:
@@ -176,34 +176,6 @@ def _charged_cells(curve: Curve, writer: Writer) -> tuple[str, ...]:
 
 def _whole(targets: float | None) -> float | None:
     return None if targets is None else float(math.ceil(targets))
-
-
-def _named(curves: Sequence[Curve], block: Block) -> list[tuple[str, ...]]:
-    return [
-        (curve.source or "", curve.strategy, *row)
-        for curve, row in zip(curves, block.rows, strict=True)
-    ]
-
-
-def _text(block: Block, width: int, symbols: Symbols) -> list[str]:
-    """Return a table's lines; names give way where the terminal is narrow."""
-    lines = [block.headers, *block.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(block.headers))]
-    room = width - sum(widths[2:]) - _SPACE * (len(widths) - 1)
-    widths[1] = max(min(widths[1], room - widths[0]), min(widths[1], _NARROWEST[1]))
-    widths[0] = max(min(widths[0], room - widths[1]), min(widths[0], _NARROWEST[0]))
-    short = [naming.shortened((line[i] for line in lines), widths[i], symbols.cut) for i in (0, 1)]
-    named = [(short[0][line[0]], short[1][line[1]], *line[2:]) for line in lines]
-    table = [
-        (" " * _SPACE).join(text.ljust(size) for text, size in zip(line, widths, strict=True))
-        for line in named
-    ]
-    return [f"{symbols.line * 2} {block.title}", *table, ""]
-
-
-def _markdown(block: Block) -> list[str]:
-    rows = [block.headers, tuple("---" for _ in block.headers), *block.rows]
-    return [f"{block.title}:", "", *map(markdown_row, rows), ""]
 
 
 def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:

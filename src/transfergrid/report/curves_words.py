@@ -137,7 +137,7 @@ def amount(axis: Axis, value: float) -> str:
     return f"{number(value, 0)} " + ("labels a class" if axis is Axis.LABELS else "steps")
 
 
-def heading(curve: Curve, dot: str) -> str:
+def heading(curve: Curve) -> tuple[str, ...]:
     """Name the curves of a section: their target, metric, axis and seeds."""
     metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
@@ -147,4 +147,4 @@ def heading(curve: Curve, dot: str) -> str:
         given = budget(0 if curve.labels is None else curve.labels)
         told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
     seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
-    return f" {dot} ".join((curve.target, *told, seeds))
+    return (curve.target, *told, seeds)

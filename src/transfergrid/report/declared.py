@@ -16,8 +16,6 @@ from transfergrid.report import words
 from transfergrid.report.words import Told
 
 NOTHING = "Declared beforehand: nothing; the defaults decide."
-WITH_FOOTER = ("table", "markdown")
-"""Formats that have lines below them."""
 
 
 def declared_lines(

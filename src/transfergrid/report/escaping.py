@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import IO, Any
 
 from transfergrid.records.printing import one_line, shown
@@ -63,6 +63,57 @@ def in_markdown(text: str) -> str:
     return text
 
 
-def markdown_row(cells: Sequence[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     """Return a row of a table in markdown."""
     return f"| {' | '.join(map(in_markdown, cells))} |"
+
+
+_IN_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "≈": r"$\approx$",
+    "–": "--",
+    "─": "---",
+    "…": r"\dots{}",
+    "▲": r"$\bigtriangleup$",
+    "▼": r"$\bigtriangledown$",
+    "►": r"$\triangleright$",
+    "◄": r"$\triangleleft$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "→": r"$\to$",
+    "○": r"$\circ$",
+    "τ": r"$\tau$",
+    "\n": " ",
+}
+
+
+def in_latex(text: str) -> str:
+    """Return text as LaTeX sets it in a line of words; letters of other scripts stay as they are.
+
+    A brace after `[` keeps a row that starts with one from being read as an option of the line
+    break before it.
+    """
+    line = one_line(text.replace("\n", " "))
+    written = "".join(_IN_LATEX.get(character, character) for character in line)
+    return re.sub(r"^\[", "{[}", written)
+
+
+def signed_in_latex(text: str) -> str:
+    """Return text as `in_latex`, the signs of its numbers as signs and not as hyphens."""
+    return re.sub(r"(?<![\w.])([+-])(\d[\d.]*|\.\d+)", r"$\1\2$", in_latex(text))
+
+
+def raised_in_latex(text: str) -> str:
+    """Return text as LaTeX sets it above the line, such as the letters of notes."""
+    return f"$^{{\\mathrm{{{in_latex(text)}}}}}$" if text else ""

@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.errors import check_known
-from transfergrid.report import columns, names, words
 from transfergrid.report import verdict_words as said
+from transfergrid.report import words
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import marks
 from transfergrid.report.words import UNICODE, Symbols
 
-_SPACE, _NARROWEST = 2, 13
 MOST_BESIDE = 6
 """Places of which it is told what arms without any network score."""
 BEST = "*"
-NOTHING = "Nothing to compare yet.\n"
+_Row = tuple[Line, list[str]]
+"""A line with its names."""
 
 
-def render(
-    boards: Sequence[Board],
-    format: str = "table",
-    width: int = 80,
-    symbols: Symbols = UNICODE,
-) -> str:
-    """Return leaderboards as text.
+def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
+    """Return leaderboards as a sheet.
 
     Args:
         boards: one a label budget.
-        format: "table", "json", "csv" or "markdown".
-        width: columns of the terminal; places that find no room stand below.
-        symbols: the characters beyond letters and digits.
-
-    Raises:
-        BadInputError: there is no such format.
+        footer: lines that close it.
     """
-    check_known("format", format, columns.FORMATS)
-    if format in ("json", "csv"):
-        return columns.render(as_rows(boards), (), format)
-    if not boards:
-        return NOTHING
-    if format == "markdown":
-        parts = [f"### {title(board)}\n\n{_markdown(board)}" for board in boards]
-        return "\n".join([*parts, *(f"- {line}" for line in legend(boards))]) + "\n"
-    parts = [f"{title(board, symbols)}\n{_aligned(board, width, symbols)}" for board in boards]
-    below = [part for line in legend(boards, symbols)
-             for part in textwrap.wrap(line, width, subsequent_indent="    ")]  # fmt: skip
-    return "\n".join([*parts, *below]) + "\n"
+    footer = list(footer)
+    return Sheet(lambda medium: _page(boards, footer, medium), lambda: as_rows(boards))
 
 
-def title(board: Board, symbols: Symbols = UNICODE) -> str:
+def _page(boards: Sequence[Board], footer: Sequence[str], medium: Medium) -> Page:
+    tables = [
+        Table(
+            _columns(board, medium.symbols),
+            [Group(list(zip(board.lines, names_of(board), strict=True)))],
+            title=title(board, medium),
+        )
+        for board in boards
+    ]
+    told = legend(boards, medium.symbols) if boards else []
+    return Page(tables, below=[*told, *footer], empty="Nothing to compare yet.")
+
+
+def _columns(board: Board, symbols: Symbols) -> list[Column[_Row]]:
+    """Return rank and names, and a column for each place."""
+
+    def named(head: str, position: int) -> Column[_Row]:
+        return Column(head, lambda row: row[1][position], least=13, key=True)
+
+    def at(place: Place) -> Column[_Row]:
+        usual = usual_seeds(board, place)
+        head = place_name(place, board)
+        return Column(head, lambda row: cell(row[0].entries.get(place), usual, symbols))
+
+    names = ["strategy", "source"][: len(names_of(board)[0])]
+    return [
+        Column("rank", lambda row: rank(row[0], symbols), Align.RIGHT, key=True),
+        *(named(head, position) for position, head in enumerate(names)),
+        *map(at, board.places),
+    ]
+
+
+def title(board: Board, medium: Medium | None = None) -> str:
     """Name what the places have in common."""
     targets = {target for target, _ in board.places}
     budgets = {labels for _, labels in board.places}
@@ -61,7 +73,7 @@ def title(board: Board, symbols: Symbols = UNICODE) -> str:
     told += [words.budget(next(iter(budgets)))] if len(budgets) == 1 else []
     sources = {line.name[0] for line in board.lines if line.name[0]}
     told += [f"source {next(iter(sources))}"] if len(sources) == 1 else []
-    return f" {symbols.dot} ".join(told)
+    return (medium or Medium()).joined(*told)
 
 
 def place_name(place: Place, board: Board) -> str:
@@ -105,64 +117,6 @@ def usual_seeds(board: Board, place: Place) -> int:
     """Return how many seeds most arms of a place have."""
     counts = Counter(line.entries[place].n for line in board.lines if place in line.entries)
     return max(counts, key=lambda n: (counts[n], n))
-
-
-def _aligned(board: Board, width: int, symbols: Symbols) -> str:
-    """Put as many places beside each other as there is room for, the others below."""
-    called = names_of(board)
-    heads = ["strategy", "source"][: len(called[0])]
-    texts = {place: _column(board, place, symbols) for place in board.places}
-    widest = max(max(map(len, column)) for column in texts.values())
-    ranks = ["rank", *(rank(line, symbols) for line in board.lines)]
-    wide = [_fitted([head, *column], max((width - 4 - _SPACE - widest - 2 * _SPACE) //
-            len(heads), _NARROWEST), symbols) for head, column in
-            zip(heads, zip(*called, strict=True), strict=True)]  # fmt: skip
-    left = [ranks, *wide]
-    taken = sum(max(map(len, column)) + _SPACE for column in left)
-    found, blocks = list(board.places), []
-    while found:
-        some = [found.pop(0)]
-        while found and taken + sum(max(map(len, texts[p])) + _SPACE for p in
-                                    [*some, found[0]]) - _SPACE <= width:  # fmt: skip
-            some.append(found.pop(0))
-        blocks.append(_block([*left, *(texts[place] for place in some)]))
-    return "\n".join(blocks)
-
-
-def _column(board: Board, place: Place, symbols: Symbols) -> list[str]:
-    usual = usual_seeds(board, place)
-    cells = [cell(line.entries.get(place), usual, symbols) for line in board.lines]
-    return [place_name(place, board), *cells]
-
-
-def _fitted(texts: Sequence[str], width: int, symbols: Symbols) -> list[str]:
-    short = names.shortened(texts, min(width, max(map(len, texts))), symbols.cut)
-    return [short[text] for text in texts]
-
-
-def _block(found: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in found]
-    rows = zip(*found, strict=True)
-    padded = (
-        (text.rjust(size) if i == 0 else text.ljust(size)
-         for i, (text, size) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    )  # fmt: skip
-    return "".join((" " * _SPACE).join(line).rstrip() + "\n" for line in padded)
-
-
-def _markdown(board: Board) -> str:
-    called = names_of(board)
-    heads = ["strategy", "source"][: len(called[0])]
-    found = [["rank", *(rank(line) for line in board.lines)]]
-    found += [
-        [head, *column] for head, column in zip(heads, zip(*called, strict=True), strict=True)
-    ]
-    found += [_column(board, place, UNICODE) for place in board.places]
-    head, *rows = zip(*found, strict=True)
-    shown = [dict(enumerate(row)) for row in rows]
-    keyed = [{name: row[i] for i, name in enumerate(head)} for row in shown]
-    return columns.render((), keyed, "markdown")
 
 
 def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:

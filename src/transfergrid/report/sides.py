@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from transfergrid.evidence.decisions import Rules
@@ -16,7 +15,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
 from transfergrid.report import verdict_views
-from transfergrid.report.words import UNICODE, Symbols
+from transfergrid.report.sheet import Sheet
 
 SIDES = ("flips", "classes", "groups", "beside", "scores")
 
@@ -26,11 +25,8 @@ def side(
     bench: Bench,
     verdicts: Sequence[Verdict],
     rules: Rules | RulesOf,
-    format: str = "table",
-    width: int = 80,
     over: str | None = None,
-    symbols: Symbols = UNICODE,
-) -> str:
+) -> Sheet:
     """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
 
     Args:
@@ -38,10 +34,7 @@ def side(
         bench: less the runs that are not meant.
         verdicts: of it.
         rules: that they were decided by.
-        format: "table", "json", "csv" or "markdown".
-        width: columns of the terminal.
         over: the exploratory baseline that the verdicts are over.
-        symbols: the characters beyond letters and digits.
 
     Raises:
         BadInputError: there is no such view, or no target has groups.
@@ -50,26 +43,13 @@ def side(
     if name == "flips":
         levels = bench.levels(rules)
         found = flips(bench.results, verdicts, bench.outcomes, rules, levels, over)
-        text, how = (
-            verdict_views.flips(found, format, width, symbols),
-            verdict_views.flips_legend(symbols),
-        )
-        text = text or "No verdict flips.\n"
-    elif name == "beside":
-        text = verdict_views.beside(effects_of(bench, verdicts), format, width, symbols)
-        how = verdict_views.BESIDE
-    elif name == "scores":
-        without, with_placebos = scorecards_of(bench, verdicts)
-        text = verdict_views.scores(without, with_placebos, format, width, symbols)
-        how = verdict_views.scores_legend(without)
-    else:
-        by: By = "class" if name == "classes" else "group"
-        text = verdict_views.parts(parts_of(bench, verdicts, by, rules), format, width, symbols)
-        how = verdict_views.PARTS
-    if format in ("json", "csv"):
-        return text
-    lines = [how] if format == "markdown" else textwrap.wrap(how, width, subsequent_indent="    ")
-    return text + "\n" + "\n".join(lines) + "\n"
+        return verdict_views.flips(found)
+    if name == "beside":
+        return verdict_views.beside(effects_of(bench, verdicts))
+    if name == "scores":
+        return verdict_views.scores(*scorecards_of(bench, verdicts))
+    by: By = "class" if name == "classes" else "group"
+    return verdict_views.parts(parts_of(bench, verdicts, by, rules))
 
 
 def parts_of(

@@ -2,244 +2,184 @@
 
 from __future__ import annotations
 
-import io
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import Any
 
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.errors import check_known
-from transfergrid.report import exports, words
 from transfergrid.report import names as naming
+from transfergrid.report import words
+from transfergrid.report.columns import (
+    LATEX,
+    MARKDOWN,
+    TERMINAL,
+    Align,
+    Column,
+    Group,
+    Line,
+    Medium,
+    Page,
+    Table,
+)
 from transfergrid.report.copies import copies
-from transfergrid.report.terminal import Terminal, console
-from transfergrid.report.words import ASCII, UNICODE, Symbols, Told
+from transfergrid.report.escaping import raised_in_latex
+from transfergrid.report.sheet import Sheet
+from transfergrid.report.words import UNICODE, Symbols, Told
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-FORMATS = ("table", "markdown", "csv", "json")
+_NONE = Verdict(source=None, architecture=None, strategy="", target="", labels=0, baseline="", n=0,
+                gain=None, low=None, high=None)  # fmt: skip
+_NAMES = ("source", "architecture", "strategy", "target", "labels")
+_GAIN = ("gain", "low", "high", "seconds", "metric", "unit", "scope")
+_COUNTS = ("unpaired", "failed", "collapsed", "underfit", "stale")
+_MARKS = ("is_baseline", "weak_baseline", "one_checkpoint")
 _STYLES = {UNICODE.up: "green", UNICODE.down: "red"}
-_SPACE = 2  # characters between two columns
-_NARROWEST = 13  # a source name of this length still tells something
 
 
-def show(
+def sheet(
     rows: Sequence[Verdict],
-    *,
     failed: Iterable[Told] = (),
     skipped: Iterable[Told] = (),
-    file: TextIO | None = None,
-) -> None:
-    """Print the table as wide, as colourful and in such characters as the terminal takes."""
-    terminal = Terminal.of(file)
-    text = render(
-        rows,
-        failed=failed,
-        skipped=skipped,
-        width=terminal.width,
-        color=terminal.color,
-        ascii_only=terminal.symbols is ASCII,
-    )
-    terminal.write(text)
-
-
-def render(
-    rows: Sequence[Verdict],
-    *,
-    failed: Iterable[Told] = (),
-    skipped: Iterable[Told] = (),
-    format: str = "table",
-    width: int = 80,
-    color: bool = False,
-    ascii_only: bool = False,
-) -> str:
-    """Return the table as text.
+    footer: Iterable[str] = (),
+) -> Sheet:
+    """Return gains as a sheet.
 
     Args:
         rows: as `evidence.measuring.measure` orders them.
         failed: failed cells, each in words and with its reason (`words.told`).
         skipped: cells that were left out, each in words and with its reason.
-        format: "table", "markdown", "csv" or "json"; the last two hold the rows alone.
-        width: columns of the terminal.
-        color: whether to write colour codes.
-        ascii_only: whether to keep to ASCII characters of our own.
-
-    Raises:
-        BadInputError: there is no such format.
+        footer: lines that close it.
     """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return exports.as_json(rows)
-    if format == "csv":
-        return exports.as_csv(rows)
+    without = {"failed": list(failed), "left out": list(skipped)}
+    footer = list(footer)
+    return Sheet(
+        lambda medium: _page(rows, without, footer, medium),
+        lambda: [_row(row) for row in rows],
+        keys=tuple(_row(_NONE)),
+    )
+
+
+def _row(row: Verdict) -> dict[str, Any]:
+    """Return a plain row, ready for JSON; None is what the data cannot tell."""
+
+    def told(*names: str) -> dict[str, Any]:
+        return {name: getattr(row, name) for name in names}
+
+    scores = {"n": row.arm_n, "mean": row.arm_mean, "sd": row.arm_sd}
+    remarks = {"short": row.remarks.short, **told("labels_got", "contaminated_by")}
+    return {
+        **told(*_NAMES),
+        "baseline": row.baseline or None,
+        **scores,
+        **told(*_GAIN),
+        "paired": row.n,
+        **told(*_COUNTS, *_MARKS),
+        **remarks,
+        **{name: value for name, value in vars(row.remarks).items() if name != "short"},
+        "group": row.group,
+    }
+
+
+def _page(
+    rows: Sequence[Verdict], without: dict[str, list[Told]], footer: Sequence[str], medium: Medium
+) -> Page:
     rows, common = naming.told(rows)
-    if format == "markdown":
-        return exports.as_markdown(rows, [*common, *_footer(rows, failed, skipped, UNICODE)])
-    symbols = ASCII if ascii_only else UNICODE
-    layout = _Layout(rows, width, symbols)
-    return layout.text(common, _footer(rows, failed, skipped, symbols), color)
+    sections = words.sections(rows)
+    columns = _columns(words.Notes(rows), medium, sections)
+    many = len({row.architecture for row in rows if row.architecture}) > 1
+    return Page(
+        [_table(section, columns, many, medium) for section in sections],
+        above=common,
+        below=[*_legend(rows, medium.symbols), *_counted(without, medium.symbols), *footer],
+        empty="No results yet.",
+    )
 
 
-def _footer(
-    rows: Sequence[Verdict], failed: Iterable[Told], skipped: Iterable[Told], symbols: Symbols
-) -> list[str]:
-    """Return what a reader must know to read the numbers, one line of any length each."""
-    lines = []
+def _legend(rows: Sequence[Verdict], symbols: Symbols) -> Iterator[str]:
+    """Yield what a reader must know to read the numbers, one line of any length each."""
     if any(row.gain is not None for row in rows):
-        lines += [
+        yield (
             f"{symbols.up} above, {symbols.down} below the baseline, {symbols.covers} interval "
-            "over zero: uncorrected for the number of comparisons, and no verdicts.",
-            f"Gains are points, paired by seed; 95 % intervals {words.coverage(rows)}.",
-        ]
+            "over zero: uncorrected for the number of comparisons, and no verdicts."
+        )
+        yield f"Gains are points, paired by seed; 95 % intervals {words.coverage(rows)}."
     if any(words.is_unmarked(row) for row in rows):
-        lines.append(
+        yield (
             f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "
             "luck seeds do not average out."
         )
     if any(row.group is not None and row.gain is not None for row in rows):
-        lines.append(words.GROUPS)
+        yield words.GROUPS
     if words.is_all_one_checkpoint(rows):
-        lines.append(words.CHECKPOINTS)
-    lines += words.Notes(rows).legend()
-    lines += copies(rows)
-    lines += words.cut_texts(rows)
-    lines += words.no_validation(rows)
-    lines += words.untested(rows)
-    for what, cells in (("failed", list(failed)), ("left out", list(skipped))):
+        yield words.CHECKPOINTS
+    yield from words.Notes(rows).legend()
+    for told in (copies, words.cut_texts, words.no_validation, words.untested):
+        yield from told(rows)
+
+
+def _counted(without: dict[str, list[Told]], symbols: Symbols) -> Iterator[str]:
+    """Yield how many cells have no result, and why."""
+    for what, cells in without.items():
         if cells:
-            lines.append(f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:")
-            lines += words.grouped_reasons(cells, symbols)
-    return lines
+            yield f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:"
+            yield from words.grouped_reasons(cells, symbols)
 
 
-class _Layout:
-    """One table's columns, as wide as its rows need and the terminal has."""
+def _table(
+    section: Sequence[Verdict], columns: Sequence[Column[Verdict]], many: bool, medium: Medium
+) -> Table[Verdict]:
+    over, short = words.seeds(section), words.short_labels(section)
+    spread = f"mean {medium.symbols.plus_minus} sd" + (over and f" over {over}")
+    parts = (section[0].target, words.labels_of(section), words.metric(section[0]), spread)
 
-    def __init__(self, rows: Sequence[Verdict], width: int, symbols: Symbols) -> None:
-        self.rows, self.width, self.symbols = rows, width, symbols
-        self.notes = words.Notes(rows)
-        self.many_architectures = len({row.architecture for row in rows if row.architecture}) > 1
-        self.gain_digits = max((len(self._gain_number(row)) for row in rows), default=0)
-        self.with_n = not all(words.seeds(section) for section in words.sections(rows))
-        self.widths = self._widths()
-        self.short = [self._shortened(column) for column in (0, 1)]
-
-    def text(self, common: Sequence[str], footer: Sequence[str], color: bool) -> str:
-        out = io.StringIO()
-        width = max(self.width, sum(self.widths) + _SPACE * len(self.widths))
-        self._print(console(out, color, width), common, footer)
-        return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
-
-    def _print(self, console: Console, common: Sequence[str], footer: Sequence[str]) -> None:
-        from rich.text import Text
-
-        for line in common:
-            console.print(Text(line, style="dim"))
-        if common:
-            console.print()
-        if not self.rows:
-            console.print(Text("No results yet."))
-        for section in words.sections(self.rows):
-            for part in self._section(section):
-                console.print(part)
-            console.print()
-        for line in footer:
-            for text in textwrap.wrap(line, self.width, subsequent_indent="    "):
-                console.print(Text(text))
-
-    def _section(self, section: Sequence[Verdict]) -> Iterable[RenderableType]:
-        from rich.text import Text
-
-        first, dot = section[0], f" {self.symbols.dot} "
-        spread = f"mean {self.symbols.plus_minus} sd"
-        over = words.seeds(section)
-        told = (
-            words.labels_of(section),
-            words.metric(first),
-            spread + (over and f" over {over}"),
-        )
-        yield Text(dot.join((first.target, *told)), style="bold")
-        if short := words.short_labels(section):
-            yield Text(short, style="yellow")
-        for position, (header, group) in enumerate(groupby(section, key=self._header)):
-            if header:
-                yield Text(f"{self.symbols.line * 2} {header}", style="italic")
-            yield self._table(list(group), with_header=position == 0)
-
-    def _header(self, row: Verdict) -> str:
+    def heading(row: Verdict) -> str:
         """Name what the rows below are compared with, and of which architecture they are."""
-        if not row.baseline:
+        if not row.baseline or medium.format == MARKDOWN:
             return ""
-        architecture = row.architecture if self.many_architectures else None
+        architecture = row.architecture if many else None
         return f"gain over {words.over(row)}" + (f" ({architecture})" if architecture else "")
 
-    def _table(self, rows: Sequence[Verdict], with_header: bool) -> RenderableType:
-        from rich.table import Table
+    return Table(
+        columns,
+        [Group(list(rows), told) for told, rows in groupby(section, key=heading)],
+        title=medium.joined(*parts),
+        above=[Line(short, "yellow")] if short else [],
+    )
 
-        table = Table(box=None, show_header=with_header, padding=(0, _SPACE, 0, 0), pad_edge=False)
-        for (name, right), width in zip(self._columns(), self.widths, strict=True):
-            table.add_column(name, width=width, no_wrap=True, justify="right" if right else "left")
-        for row in rows:
-            table.add_row(*self._cells(row))
-        return table
 
-    def _columns(self) -> list[tuple[str, bool]]:
-        """Return each column's header and whether it is set to the right."""
-        columns = [("source", False), ("strategy", False), ("score", True)]
-        columns += [("n", True)] if self.with_n else []
-        return [*columns, ("gain, uncorrected 95 %", False), ("s", True)]
+def _columns(
+    notes: words.Notes, medium: Medium, sections: Sequence[Sequence[Verdict]]
+) -> list[Column[Verdict]]:
+    symbols, nothing = medium.symbols, medium.symbols.nothing
 
-    def _cells(self, row: Verdict) -> list[RenderableType]:
-        from rich.text import Text
+    def source(row: Verdict) -> str:
+        return row.source or (f"({row.architecture})" if row.architecture else nothing)
 
-        texts = self._texts(row)
-        cut = [self.short[i][texts[i]] for i in (0, 1)]
-        style = _STYLES.get(words.mark(row), "")
-        gain = len(texts) - 2
-        return [
-            Text(text, style=style if i == gain else "")
-            for i, text in enumerate([*cut, *texts[2:]])
-        ]
-
-    def _texts(self, row: Verdict) -> list[str]:
-        n = [str(row.arm_n)] if self.with_n else []
-        scored = words.score(row, self.symbols)
-        return [
-            self._source(row),
-            row.strategy,
-            scored,
-            *n,
-            self._gain(row),
-            words.seconds(row.seconds or 0.0),
-        ]
-
-    def _source(self, row: Verdict) -> str:
-        if row.source:
-            return row.source
-        return f"({row.architecture})" if row.architecture else self.symbols.nothing
-
-    def _gain_number(self, row: Verdict) -> str:
-        return "" if row.gain is None else words.number(row.gain, row.unit, signed=True)
-
-    def _gain(self, row: Verdict) -> str:
-        letters = self.notes.letters(row)
+    def gain(row: Verdict) -> str:
         if row.gain is None:
-            return f"  {self.symbols.nothing if row.baseline else ''} {letters}".rstrip()
-        shown = self._gain_number(row).rjust(self.gain_digits)
-        interval = words.interval(row, self.symbols)
-        return f"{words.mark(row, self.symbols)} {shown} {interval} {letters}".rstrip()
+            return f"  {nothing if row.baseline else ''}"
+        shown = words.number(row.gain, row.unit, signed=True)
+        return f"{words.mark(row, symbols)} {shown} {words.interval(row, symbols)}"
 
-    def _widths(self) -> list[int]:
-        """Return the columns' widths; names give way where the terminal is narrow."""
-        lines = [[name for name, _ in self._columns()], *(self._texts(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        room = max(self.width - sum(widths[2:]) - _SPACE * (len(widths) - 1), 2 * _NARROWEST)
-        widths[0] = max(min(widths[0], room - widths[1]), min(widths[0], _NARROWEST))
-        widths[1] = min(widths[1], room - widths[0])
-        return widths
+    def lettered(row: Verdict) -> str:
+        return f"{gain(row)} {notes.letters(row)}".rstrip()
 
-    def _shortened(self, column: int) -> dict[str, str]:
-        names = [self._texts(row)[column] for row in self.rows]
-        return naming.shortened(names, self.widths[column], self.symbols.cut)
+    right, number, markup = Align.RIGHT, Align.NUMBER, (MARKDOWN, LATEX)
+    with_n = medium.format != TERMINAL or not all(map(words.seeds, sections))
+    told, head = "gain, uncorrected 95 %", "gain [95 %, uncorrected]"
+    return [
+        Column("source", source, least=10, formats=(TERMINAL, LATEX)),
+        Column("source", lambda row: row.source or nothing, formats=(MARKDOWN,)),
+        Column("architecture", lambda row: row.architecture or nothing, formats=(MARKDOWN,)),
+        Column("strategy", lambda row: row.strategy, least=10),
+        Column("score", lambda row: words.score(row, symbols), right),
+        *([Column[Verdict]("n", lambda row: str(row.arm_n), right)] if with_n else []),
+        Column("over", lambda row: words.over(row) or nothing, formats=(MARKDOWN,)),
+        Column(told, lettered, number, formats=(TERMINAL,), style=_style),
+        Column(head, lambda row: gain(row).strip() or nothing, number, formats=markup),
+        Column("notes", notes.letters, formats=markup, heads={LATEX: ""}, latex=raised_in_latex),
+        Column("s", lambda row: words.seconds(row.seconds or 0.0), right),
+    ]
+
+
+def _style(row: Verdict) -> str:
+    return _STYLES.get(words.mark(row), "")

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
-
-from typing_extensions import override
+from typing import TextIO
 
 from transfergrid.records.printing import coloured, put, shown
 from transfergrid.report.words import ASCII, UNICODE, Symbols
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.segment import Segment
 
 
 @dataclass(frozen=True)
@@ -58,24 +51,3 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write text; characters that cannot be shown, such as those of a name, become "?"."""
         put(self.file, (coloured if self.color else shown)(text))
-
-
-def console(out: TextIO, color: bool, width: int | None = None) -> Console:
-    """Return what lays out text for a terminal; no text in it can command one."""
-    from rich.console import Console
-
-    class Safe(Console):
-        @override
-        def render(
-            self, renderable: RenderableType, options: ConsoleOptions | None = None
-        ) -> Iterator[Segment]:
-            for segment in super().render(renderable, options):
-                yield segment if segment.control else segment._replace(text=shown(segment.text))
-
-    return Safe(
-        file=out,
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        highlight=False,
-    )

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import Any
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import TRANSFER, Verdict
-from transfergrid.records.errors import check_known
+from transfergrid.evidence.verdicts import FIELDS, TRANSFER, Verdict
 from transfergrid.report import names as naming
-from transfergrid.report import verdict_exports
 from transfergrid.report import verdict_words as said
-from transfergrid.report.foreseen import sees
-from transfergrid.report.terminal import Terminal, console
+from transfergrid.report.columns import (
+    LATEX,
+    MARKDOWN,
+    TERMINAL,
+    Align,
+    Column,
+    Group,
+    Line,
+    Medium,
+    Page,
+    Table,
+)
+from transfergrid.report.escaping import raised_in_latex
+from transfergrid.report.foreseen import cannot_tell, needed, sees
+from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import Notes, legend
-from transfergrid.report.words import ASCII, UNICODE, Symbols
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
-FORMATS = ("table", "json", "csv", "markdown", "latex")
 _STYLES = {
     Kind.POSITIVE: "green",
     Kind.NEGATIVE: "red",
@@ -32,234 +35,130 @@ _STYLES = {
     Kind.GAIN_RULED_OUT: "dim red",
 }
 _LONG = (Kind.HARM_RULED_OUT, Kind.GAIN_RULED_OUT)
-_SPACE = 2  # characters between two columns
-_ENOUGH, _NARROWEST = 13, 10  # characters of a name that still tell something
-_HEADERS = ("source", "strategy", "score", "n", "gain", "p", "verdict")
-_TO_THE_RIGHT = ("score", "n", "p")
-_CLOSER = ("score", "p")  # set to the right, and seldom as wide as their column
 
 
-def show(
-    verdicts: Sequence[Verdict],
-    footer: Iterable[str] = (),
-    *,
-    correction: str = "holm",
-    file: TextIO | None = None,
-) -> None:
-    """Print the table as wide, as colourful and in such characters as the terminal takes."""
-    terminal = Terminal.of(file)
-    text = render(
-        verdicts,
-        width=terminal.width,
-        color=terminal.color,
-        ascii_only=terminal.symbols is ASCII,
-        footer=footer,
-        correction=correction,
-    )
-    terminal.write(text)
-
-
-def render(
-    verdicts: Sequence[Verdict],
-    format: str = "table",
-    *,
-    width: int = 80,
-    color: bool = False,
-    ascii_only: bool = False,
-    footer: Iterable[str] = (),
-    correction: str = "holm",
-) -> str:
-    """Return verdicts as text.
+def sheet(
+    verdicts: Sequence[Verdict], footer: Iterable[str] = (), correction: str = "holm"
+) -> Sheet:
+    """Return verdicts as a sheet.
 
     Args:
         verdicts: as `judge` orders them: by target, labels and baseline.
-        format: "table", "json", "csv", "markdown" or "latex"; JSON and CSV hold the rows alone.
-        width: columns of the terminal.
-        color: whether to write colour codes.
-        ascii_only: whether to keep to ASCII characters of our own.
         footer: lines that close it, such as the study's declaration and failed cells.
         correction: what `Rules.correction` was, to be named.
-
-    Raises:
-        BadInputError: there is no such format.
     """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return verdict_exports.as_json(verdicts)
-    if format == "csv":
-        return verdict_exports.as_csv(verdicts)
-    symbols = ASCII if ascii_only else UNICODE
+    footer = list(footer)
+    return Sheet(
+        lambda medium: _page(verdicts, footer, correction, medium),
+        lambda: as_rows(verdicts),
+        keys=FIELDS,
+    )
+
+
+def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return plain rows, ready for JSON or a data frame; None is what the data cannot tell."""
+    return [verdict.as_dict() for verdict in verdicts]
+
+
+def _page(
+    verdicts: Sequence[Verdict], footer: Sequence[str], correction: str, medium: Medium
+) -> Page:
     verdicts, common = naming.told(verdicts)
-    summary = said.summary(verdicts)
-    closing = [*([summary] if summary else []), *said.not_compared(verdicts), *footer]
+    summary, left = said.summary(verdicts), said.not_compared(verdicts)
     verdicts = [verdict for verdict in verdicts if verdict.n]
-    if format == "latex":
-        lines = [*common, *legend(verdicts, correction, None), *closing]
-        return verdict_exports.as_latex(verdicts, lines, correction)
-    if format == "markdown":
-        lines = [*common, *legend(verdicts, correction), *closing]
-        return verdict_exports.as_markdown(verdicts, lines, correction)
-    lines = legend(verdicts, correction, symbols) + closing
-    layout = _Layout(verdicts, width, symbols, correction)
-    return layout.text(common, lines, summary, color)
+    sections = said.sections(verdicts)
+    with_n = medium.format != TERMINAL or any(len({v.n for v in s}) > 1 for s in sections)
+    columns = _columns(Notes(verdicts), medium, with_n)
+    how = legend(verdicts, correction, None if medium.format == LATEX else medium.symbols)
+    return Page(
+        [_table(section, columns, correction, medium) for section in sections],
+        above=common,
+        below=[*how, *([Line(summary, "bold")] if summary else []), *left, *footer],
+        empty="Nothing to compare yet.",
+    )
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    width: int
-    at: int
-    """Where it starts."""
+def _table(
+    section: Sequence[Verdict],
+    columns: Sequence[Column[Verdict]],
+    correction: str,
+    medium: Medium,
+) -> Table[Verdict]:
+    beside = said.beside(section)
+    return Table(
+        columns,
+        [part for group in said.groups(section) for part in _groups(group, correction, medium)],
+        title=medium.joined(*said.title(section)),
+        above=[Line(beside)] if beside else [],
+    )
 
 
-class _Layout:
-    """One table's columns, as wide as its rows need and the terminal has."""
+def _groups(group: Sequence[Verdict], correction: str, medium: Medium) -> Iterator[Group[Verdict]]:
+    """Yield the family, then what is compared with the same baseline and belongs to no family."""
+    kinds = {kind: list(found) for kind, found in groupby(group, key=lambda v: v.kind)}
+    yield Group(kinds.pop(TRANSFER, []), said.header(group, correction, medium.symbols))
+    for kind, found in kinds.items():
+        yield Group(found, f"{said.APART[kind]}: not in the family", inner=True)
 
-    def __init__(
-        self, verdicts: Sequence[Verdict], width: int, symbols: Symbols, correction: str
-    ) -> None:
-        self.verdicts, self.width = verdicts, width
-        self.symbols, self.correction = symbols, correction
-        self.notes = Notes(verdicts)
-        sections = said.sections(verdicts)
-        self.with_n = any(len({v.n for v in section}) > 1 for section in sections)
-        self.gain_digits = max((len(said.gain(v, symbols)) for v in verdicts), default=0)
-        self.columns = self._columns()
-        self.short = {
-            name: naming.shortened(
-                [self._cells(v)[name] for v in verdicts], self._column(name).width, symbols.cut
-            )
-            for name in ("source", "strategy")
-        }
-        last = self.columns[-1]
-        longest = max((len(sees(v, symbols)) for v in verdicts), default=0)
-        self.sees_beside = last.at + last.width + _SPACE + longest <= width
 
-    def text(self, common: Sequence[str], lines: Sequence[str], summary: str, color: bool) -> str:
-        out = io.StringIO()
-        place = console(out, color)
-        for line in [*self._above(common), *self._body(), *self._closing(lines, summary)]:
-            line.rstrip()
-            place.print(line, soft_wrap=True)  # as it is laid out here
-        return out.getvalue()
+def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]]:
+    symbols = medium.symbols
 
-    def _above(self, common: Sequence[str]) -> Iterable[Text]:
-        from rich.text import Text
+    def gain(verdict: Verdict) -> str:
+        return f"{said.gain(verdict, symbols)} {said.interval(verdict, symbols)}".strip()
 
-        for line in common:
-            yield from self._wrapped(line, "")
-        if common:
-            yield Text("")
+    def p(verdict: Verdict) -> str:
+        corrected = verdict.p_corrected
+        return said.p_value(verdict.p if corrected is None else corrected, symbols)
 
-    def _closing(self, lines: Sequence[str], summary: str) -> Iterable[Text]:
-        from rich.text import Text
+    def outcome(verdict: Verdict) -> str:
+        return said.outcome(verdict, symbols)
 
-        for line in lines:
-            for part in textwrap.wrap(line, self.width, subsequent_indent="    "):
-                yield Text(part, style="bold" if line == summary else "")
+    def lettered(verdict: Verdict) -> str:
+        between = "\n" if verdict.verdict in _LONG else " "  # long words leave no room for letters
+        return f"{outcome(verdict)}{between}{notes.letters(verdict)}".rstrip()
 
-    def _body(self) -> Iterable[Text]:
-        from rich.text import Text
+    def foreseen(verdict: Verdict) -> str:
+        return sees(verdict, symbols)
 
-        if not self.verdicts:
-            yield Text("Nothing to compare yet.")
-        for section in said.sections(self.verdicts):
-            yield from self._wrapped(said.title(section, self.symbols), "bold")
-            yield from self._wrapped(said.beside(section), "")
-            for position, group in enumerate(said.groups(section)):
-                yield from self._wrapped(
-                    said.header(group, self.correction, self.symbols), "italic"
-                )
-                if position == 0:
-                    yield self._line({column.header: column.header for column in self.columns})
-                yield from self._group(group)
-            yield Text("")
+    right, number = Align.RIGHT, Align.NUMBER
+    named: list[Column[Verdict]] = [
+        Column("source", lambda v: said.source(v, symbols), least=10),
+        Column("strategy", lambda v: v.strategy, least=10),
+        # set to the right, scores and p are seldom as wide as their columns
+        Column("score", lambda v: said.score(v, symbols), right, gap=1),
+    ]
+    heads = {MARKDOWN: "gain [95 %, uncorrected]", LATEX: r"gain [95\,\%]"}
+    n = Column[Verdict]("n", lambda v: str(v.n), right, heads={LATEX: "$n$"})
+    told: list[Column[Verdict]] = [
+        Column("gain", gain, number, heads=heads, style=_style),
+        Column("p", p, right, gap=1, heads={MARKDOWN: "p corrected", LATEX: "$p$"}),
+        Column("verdict", lettered, style=_style, formats=(TERMINAL,)),
+        Column("", foreseen, below="gain", style=lambda _: "dim", formats=(TERMINAL,)),
+        Column("verdict", outcome, formats=(MARKDOWN,)),
+        Column("if undecided", foreseen, formats=(MARKDOWN,)),
+        Column("notes", notes.letters, formats=(MARKDOWN,)),
+        Column("verdict", _words, formats=(LATEX,)),
+        Column("", _seen, right, heads={LATEX: r"sees $\ge$"}, formats=(LATEX,)),
+        Column("more seeds", _seeds, right, formats=(LATEX,)),
+        Column("", notes.letters, formats=(LATEX,), latex=raised_in_latex),
+    ]
+    return [*named, *([n] if with_n else []), *told]
 
-    def _wrapped(self, line: str, style: str) -> Iterable[Text]:
-        from rich.text import Text
 
-        for part in textwrap.wrap(line, self.width, subsequent_indent="   "):
-            yield Text(part, style=style)
+def _style(verdict: Verdict) -> str:
+    return _STYLES.get(verdict.verdict, "")
 
-    def _group(self, group: Sequence[Verdict]) -> Iterable[Text]:
-        from rich.text import Text
 
-        for kind, members in groupby(group, key=lambda v: v.kind):
-            if kind != TRANSFER:
-                apart = f"{self.symbols.line} {said.APART[kind]}: not in the family"
-                yield Text(apart, style="italic")
-            for verdict in members:
-                yield from self._row(verdict)
+def _words(verdict: Verdict) -> str:
+    return str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
 
-    def _row(self, verdict: Verdict) -> Iterable[Text]:
-        from rich.cells import cell_len
-        from rich.text import Text
 
-        cells = self._cells(verdict)
-        for name, short in self.short.items():
-            cells[name] = short[cells[name]]
-        line = self._line(cells, _STYLES.get(verdict.verdict, ""))
-        told = sees(verdict, self.symbols)
-        if told and self.sees_beside:
-            last = self.columns[-1]
-            line.append(" " * (last.at + last.width + _SPACE - line.cell_len) + told, style="dim")
-        yield line
-        if letters := self._letters_below(verdict):
-            yield Text(" " * self.columns[-1].at + letters)
-        if told and not self.sees_beside:
-            room = max(self.width - cell_len(told), 0)
-            yield Text(" " * min(self._column("gain").at, room) + told, style="dim")
+def _seen(verdict: Verdict) -> str:
+    told = verdict.verdict is Kind.UNDECIDED and not cannot_tell(verdict)
+    return said.number(verdict.detectable, verdict) if told and verdict.detectable else ""
 
-    def _letters_below(self, verdict: Verdict) -> str:
-        """Return the letters that the verdict's own words, which are long, leave no room for."""
-        return self.notes.letters(verdict) if verdict.verdict in _LONG else ""
 
-    def _line(self, cells: dict[str, str], style: str = "") -> Text:
-        from rich.cells import cell_len
-        from rich.text import Text
-
-        line = Text()
-        for column in self.columns:
-            text = cells[column.header]
-            space = " " * (column.width - cell_len(text))
-            right = column.header in _TO_THE_RIGHT
-            line.append(" " * (column.at - line.cell_len) + (space if right else ""))
-            line.append(text, style=style if column.header in ("gain", "verdict") else "")
-        return line
-
-    def _cells(self, verdict: Verdict) -> dict[str, str]:
-        """Return the text of each column."""
-        symbols = self.symbols
-        shown = said.gain(verdict, symbols).rjust(self.gain_digits)
-        letters = "" if verdict.verdict in _LONG else self.notes.letters(verdict)
-        verdict_text = f"{said.outcome(verdict, symbols)} {letters}"
-        return {
-            "source": said.source(verdict, symbols),
-            "strategy": verdict.strategy,
-            "score": said.score(verdict, symbols),
-            "n": str(verdict.n),
-            "gain": f"{shown} {said.interval(verdict, symbols)}".rstrip(),
-            "p": said.p_value(
-                verdict.p if verdict.p_corrected is None else verdict.p_corrected, symbols
-            ),
-            "verdict": verdict_text.rstrip(),
-        }
-
-    def _columns(self) -> list[_Column]:
-        """Return the columns; names give way where the terminal is narrow."""
-        from rich.cells import cell_len
-
-        names = [name for name in _HEADERS if name != "n" or self.with_n]
-        lines = [dict(zip(names, names, strict=True)), *(self._cells(v) for v in self.verdicts)]
-        widths = {name: max(cell_len(line[name]) for line in lines) for name in names}
-        gaps = [0, *(_SPACE - (name in _CLOSER) for name in names[1:])]
-        rest = sum(widths[name] for name in names[2:]) + sum(gaps)
-        room = max(self.width - rest, 2 * _NARROWEST)
-        least = min(widths["source"], _ENOUGH, room - _NARROWEST)
-        kept = max(min(widths["source"], room - widths["strategy"]), least)
-        widths["source"], widths["strategy"] = kept, min(widths["strategy"], room - kept)
-        starts = [sum(list(widths.values())[:i]) + sum(gaps[: i + 1]) for i in range(len(names))]
-        return [_Column(name, widths[name], at) for name, at in zip(names, starts, strict=True)]
-
-    def _column(self, name: str) -> _Column:
-        return next(column for column in self.columns if column.header == name)
+def _seeds(verdict: Verdict) -> str:
+    told = verdict.verdict is Kind.UNDECIDED and verdict.seeds_needed is not None
+    return needed(verdict) if told else ""

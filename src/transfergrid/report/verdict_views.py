@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.parts import PartGain
@@ -11,7 +11,8 @@ from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.report.columns import render
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_words import sign
 from transfergrid.report.words import UNICODE, Symbols, ends, number
 
@@ -39,19 +40,16 @@ SCORES = (
     "the same with placebos as sources too, for they are most of what hurts. sources: how many, in "
     "how many comparisons; !: some values of the score cannot be."
 )
-
-
-NAMES = 3
-"""Columns that name a comparison."""
 BY_MEAN = (
     "In {of} of the comparisons sources have baselines of their own, as with several "
     "architectures: there τ and regret go by the scores reached, not by the gains."
 )
+_LEAST = 9
+
+Item = TypeVar("Item")
 
 
-def flips(
-    found: Sequence[Flip], format: str = "table", width: int = 80, symbols: Symbols = UNICODE
-) -> str:
+def flips(found: Sequence[Flip]) -> Sheet:
     """Return the comparisons whose verdict flips, a line for each way in which it does."""
     pairs = [(flip.verdict, way, other) for flip in found for way, other in flip.others.items()]
     rows = [
@@ -66,16 +64,19 @@ def flips(
         }
         for verdict, way, other in pairs
     ]
-    shown = [
-        {
-            **_named(verdict, symbols),
-            "flip": f"{sign(verdict.verdict, symbols)} to {sign(other.verdict, symbols)}",
-            "when": way,
-            "gain": _signed(other.gain, verdict.unit, symbols),
-        }
-        for verdict, way, other in pairs
-    ]
-    return render(rows, shown, format, width, NAMES)
+
+    def columns(symbols: Symbols) -> list[Column[tuple[Verdict, str, Verdict]]]:
+        def flip(pair: tuple[Verdict, str, Verdict]) -> str:
+            return " to ".join(sign(verdict.verdict, symbols) for verdict in pair[::2])
+
+        return [
+            *_names(lambda pair: pair[0], symbols),
+            Column("flip", flip),
+            Column("when", lambda pair: pair[1], least=_LEAST),
+            Column("gain", lambda pair: _signed(pair[2].gain, pair[0].unit, symbols), Align.NUMBER),
+        ]
+
+    return _sheet(pairs, rows, columns, flips_legend, "No verdict flips.")
 
 
 def flips_legend(symbols: Symbols = UNICODE) -> str:
@@ -83,12 +84,7 @@ def flips_legend(symbols: Symbols = UNICODE) -> str:
     return FLIPS.format(kinds=", ".join(_kind(kind, symbols) for kind in Kind))
 
 
-def parts(
-    found: Sequence[tuple[Verdict, PartGain]],
-    format: str = "table",
-    width: int = 80,
-    symbols: Symbols = UNICODE,
-) -> str:
+def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
     """Return gains within classes or groups, a line each."""
     rows = [
         {
@@ -106,66 +102,54 @@ def parts(
         }
         for verdict, part in found
     ]
-    shown = [
-        {
-            **_named(verdict, symbols),
-            "part": part.part,
-            "items": str(part.items),
-            "gain": _interval(part.gain, part.low, part.high, symbols),
-            "verdict": _kind(part.decision.kind, symbols),
-        }
-        for verdict, part in found
-    ]
-    return render(rows, shown, format, width, NAMES)
+
+    def columns(symbols: Symbols) -> list[Column[tuple[Verdict, PartGain]]]:
+        return [
+            *_names(lambda pair: pair[0], symbols),
+            Column("part", lambda pair: pair[1].part, least=_LEAST),
+            Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
+            Column("gain", lambda pair: _interval(pair[1], symbols), Align.NUMBER),
+            Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols)),
+        ]
+
+    return _sheet(found, rows, columns, lambda _: PARTS)
 
 
-def beside(
-    found: Iterable[SideEffects],
-    format: str = "table",
-    width: int = 80,
-    symbols: Symbols = UNICODE,
-) -> str:
+def beside(found: Iterable[SideEffects]) -> Sheet:
     """Return what came with each gain, a line for each comparison."""
     listed = [effects for effects in found if effects.verdict.n]
+    kinds = ("calibration", "overfitting", "forgetting")
     rows = [
         {
             **_arm(effects.verdict),
-            **_flat("calibration", effects.calibration),
-            **_flat("overfitting", effects.overfitting),
-            **_flat("forgetting", effects.forgetting),
+            **{k: v for kind in kinds for k, v in _flat(kind, getattr(effects, kind)).items()},
         }
         for effects in listed
     ]
-    shown = [
-        {
-            **_named(effects.verdict, symbols),
-            "gain": _signed(effects.verdict.gain, effects.verdict.unit, symbols),
-            "calibration": _change(effects.calibration, symbols),
-            "overfitting": _change(effects.overfitting, symbols),
-            "forgetting": _change(effects.forgetting, symbols),
-        }
-        for effects in listed
-    ]
-    return render(rows, shown, format, width, NAMES)
+
+    def columns(symbols: Symbols) -> list[Column[SideEffects]]:
+        def gain(effects: SideEffects) -> str:
+            return _signed(effects.verdict.gain, effects.verdict.unit, symbols)
+
+        def change(kind: str) -> Callable[[SideEffects], str]:
+            return lambda effects: _change(getattr(effects, kind), symbols)
+
+        return [
+            *_names(lambda effects: effects.verdict, symbols),
+            Column("gain", gain, Align.NUMBER),
+            *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in kinds),
+        ]
+
+    return _sheet(listed, rows, columns, lambda _: BESIDE)
 
 
-def scores(
-    found: Sequence[ScorecardRow],
-    with_placebos: Sequence[ScorecardRow],
-    format: str = "table",
-    width: int = 80,
-    symbols: Symbols = UNICODE,
-) -> str:
+def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Sheet:
     """Return how well each score foretold the gains of sources, a line each.
 
     Args:
         found: without the placebos.
         with_placebos: the same scores with them, for the flagging of harm alone.
-        format: as for the others.
-        width: columns of the terminal.
-        symbols: the characters beyond letters and digits.
     """
-    known = {row.score: row for row in found}
     flagged = {row.score: row for row in with_placebos}
     rows = [
         {
@@ -175,18 +159,60 @@ def scores(
         }
         for row in found
     ]
-    shown = [
-        {
-            "score": name,
-            "τ": _two_digits(row.tau, symbols) + _ends(row.low, row.high, symbols),
-            "regret": symbols.nothing if row.regret is None else f"{row.regret:.1f}",
-            "AUROC": _auroc(row, symbols),
-            "placebos": _auroc(flagged[name], symbols),
-            "sources": f"{row.sources} in {row.groups}" + "!" * bool(row.out_of_bounds),
-        }
-        for name, row in known.items()
+
+    def columns(symbols: Symbols) -> list[Column[ScorecardRow]]:
+        nothing = symbols.nothing
+
+        def tau(row: ScorecardRow) -> str:
+            return _two_digits(row.tau, symbols) + _ends(row.low, row.high)
+
+        def regret(row: ScorecardRow) -> str:
+            return nothing if row.regret is None else f"{row.regret:.1f}"
+
+        def sources(row: ScorecardRow) -> str:
+            return f"{row.sources} in {row.groups}" + "!" * bool(row.out_of_bounds)
+
+        return [
+            Column("score", lambda row: row.score, least=_LEAST),
+            Column("τ", tau, Align.NUMBER),
+            Column("regret", regret, Align.NUMBER),
+            Column("AUROC", lambda row: _auroc(row, symbols), Align.NUMBER),
+            Column("placebos", lambda row: _auroc(flagged[row.score], symbols), Align.NUMBER),
+            Column("sources", sources),
+        ]
+
+    return _sheet(found, rows, columns, lambda _: scores_legend(found))
+
+
+def _sheet(
+    found: Sequence[Item],
+    rows: Sequence[dict[str, Any]],
+    columns: Callable[[Symbols], Sequence[Column[Item]]],
+    legend: Callable[[Symbols], str],
+    empty: str = "",
+) -> Sheet:
+    """Return a view of one table, whose names stand above their rows where there is little room."""
+
+    def page(medium: Medium) -> Page:
+        tables = [Table(columns(medium.symbols), [Group(found)])] if found else []
+        return Page(tables, below=[legend(medium.symbols)], empty=empty, names_above=True)
+
+    return Sheet(page, lambda: rows)
+
+
+def _names(verdict: Callable[[Item], Verdict], symbols: Symbols) -> list[Column[Item]]:
+    """Return the columns that name a comparison."""
+
+    def where(row: Item) -> str:
+        return f"{verdict(row).target}, {verdict(row).labels}"
+
+    return [
+        Column("target, labels", where, least=_LEAST, key=True),
+        Column(
+            "source", lambda row: verdict(row).source or symbols.nothing, least=_LEAST, key=True
+        ),
+        Column("strategy", lambda row: verdict(row).strategy, least=_LEAST, key=True),
     ]
-    return render(rows, shown, format, width)
 
 
 def scores_legend(found: Sequence[ScorecardRow]) -> str:
@@ -213,19 +239,13 @@ def _auroc(row: ScorecardRow, symbols: Symbols) -> str:
     return _two_digits(row.auroc, symbols) + (f" ({row.auroc_pairs})" if row.auroc_pairs else "")
 
 
-def _ends(low: float | None, high: float | None, symbols: Symbols) -> str:
+def _ends(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
 
 
 def _arm(verdict: Verdict) -> dict[str, Any]:
     keys = ("source", "architecture", "strategy", "target", "labels", "baseline", "n")
     return {key: getattr(verdict, key) for key in keys}
-
-
-def _named(verdict: Verdict, symbols: Symbols) -> dict[str, str]:
-    where = f"{verdict.target}, {verdict.labels}"
-    source = verdict.source or symbols.nothing
-    return {"target, labels": where, "source": source, "strategy": verdict.strategy}
 
 
 def _kind(kind: Kind, symbols: Symbols) -> str:
@@ -236,10 +256,10 @@ def _signed(value: float | None, unit: str, symbols: Symbols) -> str:
     return symbols.nothing if value is None else number(value, unit, signed=True)
 
 
-def _interval(value: float, low: float | None, high: float | None, symbols: Symbols) -> str:
-    shown = ends(low, high, "%")
+def _interval(part: PartGain, symbols: Symbols) -> str:
+    shown = ends(part.low, part.high, "%")
     told = ", ".join(_signed(end, "%", symbols) for end in shown or (None, None))
-    return f"{number(value, '%', signed=True)} [{told}]"
+    return f"{number(part.gain, '%', signed=True)} [{told}]"
 
 
 def _change(change: Change | None, symbols: Symbols) -> str:

@@ -129,19 +129,18 @@ def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
     return [sorted(group, key=lambda v: order.index(v.kind)) for group in found.values()]
 
 
-def title(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
+def title(section: Sequence[Verdict]) -> tuple[str, ...]:
     """Name a section: target, labels, metric, seeds and test items."""
     first = section[0]
     name = first.metric.replace("_", " ")
     items = _range([v.items for v in section if v.items > 1])
-    told = (
+    return (
         first.target,
         words.labels_of(section, first.labels_are),
         f"{name} in {first.unit}" if first.unit else name,
         _counted(_range([v.n for v in section]), first.block),
         _items(section, items) if items else "",
     )
-    return f" {symbols.dot} ".join(part for part in told if part)
 
 
 def _items(section: Sequence[Verdict], count: str) -> str:
@@ -170,7 +169,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
         told.append(f"family of {family[0].family_size}, {name}")
         if abs(family[0].level - 0.05) > 1e-12:
             told.append(f"level {p_value(family[0].level)}")
-    return f"{symbols.line * 2} " + f" {symbols.dot} ".join(told)
+    return f" {symbols.dot} ".join(told)
 
 
 def baseline(group: Sequence[Verdict]) -> str:

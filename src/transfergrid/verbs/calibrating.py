@@ -19,8 +19,8 @@ from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
-from transfergrid.report import calibration_plot
-from transfergrid.report.calibration_table import FORMATS, render
+from transfergrid.report import calibration_plot, calibration_table
+from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
 PROG = "transfergrid calibrate"
@@ -31,12 +31,11 @@ Item = TypeVar("Item")
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid calibrate [RESULTS] [--seeds N,N] [--items N] [--sd POINTS] ...`."""
     chosen = _parser().parse_args(arguments)
-    check_known("format", chosen.format, FORMATS)
     if chosen.plot:
         calibration_plot.check_place(chosen.plot)
     plan = _plan(chosen)
     rates = calibrate(plan, chosen.random_seed, _progress(plan) if sys.stderr.isatty() else None)
-    say(render(rates, plan, format=chosen.format), end="")
+    show(calibration_table.sheet(rates, plan), chosen.format)
     if chosen.plot:
         calibration_plot.save(rates, plan, chosen.plot)
     return 0
@@ -92,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--simulations", type=int, default=SIMULATIONS, metavar="N", help=f"({SIMULATIONS})")
     add("--random-seed", type=int, default=0, metavar="N", help="of the simulations (0)")
     add("--scenario", metavar="NAME,NAME", help=f"{', '.join(Scenario)} (all)")
-    add("--format", default="table", help=", ".join(FORMATS))
+    parser.add_format()
     add("--plot", type=Path, metavar="FILE", help="draw it: .svg, .png or .html")
     return parser
 

@@ -11,11 +11,9 @@ from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.printing import say
-from transfergrid.report.curves_table import FORMATS, render
-from transfergrid.report.declared import WITH_FOOTER, declared_line
-from transfergrid.report.terminal import Terminal
-from transfergrid.report.words import ASCII
+from transfergrid.report import curves_table
+from transfergrid.report.declared import declared_line
+from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
 
@@ -36,21 +34,15 @@ def command(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
     parser.add_argument("--where", help=selecting.HELP)
-    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_format()
     chosen = parser.parse_args(arguments)
     check_known("axis", chosen.against, [axis.value for axis in Axis])
-    check_known("format", chosen.format, FORMATS)
     if not 0 <= chosen.exchange < float("inf"):
         raise BadInputError(f"--exchange must be from 0: {chosen.exchange}")
     ledger, against = Ledger(chosen.results), Axis(chosen.against)
     where = selecting.Where.parse(chosen.where)
     curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
-    terminal = Terminal.of()
-    plain = terminal.symbols is ASCII
-    text = render(curves, none, format=chosen.format, width=terminal.width, ascii_only=plain)
-    terminal.write(text)
-    if chosen.format in WITH_FOOTER:
-        say(declared_line(grids_of(ledger)))
+    show(curves_table.sheet(curves, none, [declared_line(grids_of(ledger))]), chosen.format)
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
         bench_of(ledger).note_gains(
             {c for curve in curves for c in curve.cells}, "curves", chosen.over

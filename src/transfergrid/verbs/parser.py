@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, NoReturn
 
 from transfergrid.records import trust
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, check_known
 
 
 class _Allow(argparse.Action):
@@ -24,6 +24,13 @@ class _Allow(argparse.Action):
     ) -> None:
         """Allow them."""
         trust.allow(str(values))
+
+
+def _format(name: str) -> str:
+    from transfergrid.report.sheet import FORMATS
+
+    check_known("format", name, FORMATS)
+    return name
 
 
 def fitting(line: str, width: int) -> str:
@@ -51,6 +58,12 @@ class Parser(argparse.ArgumentParser):
             help="import strategies of your own from this module, where results or a model name "
             "them; may be repeated",
         )
+
+    def add_format(self) -> None:
+        """Take --format, by which a verb's table is for people or for programs."""
+        from transfergrid.report.sheet import FORMATS
+
+        self.add_argument("--format", type=_format, default=FORMATS[0], help=", ".join(FORMATS))
 
     def format_help(self) -> str:
         """Return the help with no line longer than the terminal, epilogs as written included."""

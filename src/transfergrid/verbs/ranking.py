@@ -30,17 +30,14 @@ KNN = "knn"
 """The plain score that is shown beside all others."""
 USAGE = (
     "transfergrid rank target=NAME source=A,B,C [labels=5] [seed=0,1] [score=logme,...] "
-    "[results=FOLDER] [--format table|json|csv|markdown]\n"
+    "[results=FOLDER] [--format table|json|csv|markdown|latex]\n"
     "       transfergrid rank [--results FOLDER] [--where ...]   what done cells are made of"
 )
 
 
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid rank target=... source=a,b,c ...` or `transfergrid rank --results DIR`."""
-    from transfergrid.report import ranking_table
-
     chosen = _parser().parse_intermixed_args(arguments)
-    check_known("format", chosen.format, ranking_table.FORMATS)
     with composing(chosen.overrides, chosen.config_dir) as asked:
         results = chosen.results or asked.results
         if asked.names_a_pair and chosen.where:
@@ -65,19 +62,17 @@ def _parser() -> Parser:
     parser.add_argument("overrides", nargs="*", help="as for a grid: target, source, labels, seed")
     parser.add_argument("--results", help="the ledger's folder")
     parser.add_argument("--where", default="", help=selecting.HELP)
-    parser.add_argument("--format", default="table", help="table, json, csv or markdown")
+    parser.add_format()
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     return parser
 
 
 def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
     from transfergrid.evidence.ranking import ranked
-    from transfergrid.report.ranking_table import render
-    from transfergrid.report.terminal import Terminal
+    from transfergrid.report import ranking_table
+    from transfergrid.report.sheet import show
 
-    terminal = Terminal.of()
-    rows = ranked(kept, scores, by)
-    terminal.write(render(rows, by, format, terminal.width, terminal.symbols))
+    show(ranking_table.sheet(ranked(kept, scores, by), by), format)
 
 
 @dataclass

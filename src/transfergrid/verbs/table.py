@@ -12,14 +12,11 @@ from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.printing import say
 from transfergrid.records.provenance import code_fingerprint
-from transfergrid.report import leaderboard, names
+from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
-from transfergrid.report.declared import WITH_FOOTER, declared_line
-from transfergrid.report.table import FORMATS, render, show
-from transfergrid.report.terminal import Terminal
-from transfergrid.report.words import UNICODE
+from transfergrid.report.declared import declared_line
+from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
 
@@ -33,7 +30,7 @@ def command(arguments: Sequence[str]) -> int:
         prog="transfergrid table", description="Show the table of gains of a folder of results."
     )
     parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
-    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_format()
     parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
     parser.add_argument("--by-group", action="store_true", help="within each group of test items")
     parser.add_argument(
@@ -47,12 +44,8 @@ def command(arguments: Sequence[str]) -> int:
     bench = bench_of(ledger)
     cells = _selected(bench, chosen.where)
     rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
-    if chosen.format == "table":
-        show(rows, failed=failed)
-    else:
-        Terminal.of().write(render(rows, failed=failed, format=chosen.format))
-    if chosen.format in WITH_FOOTER:
-        say(declared_line(grids_of(ledger)))
+    declared = declared_line(grids_of(ledger))
+    show(table.sheet(rows, failed, footer=[declared]), chosen.format)
     bench.note_gains(cells, "table", chosen.over)
     return 0
 
@@ -65,13 +58,8 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
     shown, common = names.told(verdicts)
     boards = leaderboards(shown, bench.results, bench.outcomes)
-    terminal = Terminal.of()
-    symbols = terminal.symbols if chosen.format == "table" else UNICODE
-    how = (chosen.format, terminal.width, symbols)
-    terminal.write(leaderboard.render(boards, *how))
-    if chosen.format in WITH_FOOTER:
-        terminal.write("".join(f"{line}\n" for line in common))
-        say(declared_line(grids_of(bench.ledger)))
+    declared = declared_line(grids_of(bench.ledger))
+    show(leaderboard.sheet(boards, [*common, declared]), chosen.format)
     bench.note_look(verdicts, "table")
     return 0
 

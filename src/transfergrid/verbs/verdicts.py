@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,13 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.selecting import HELP as WHERE
 from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
+from transfergrid.report.sheet import show
 from transfergrid.report.sides import SIDES, side
-from transfergrid.report.terminal import Terminal
-from transfergrid.report.words import UNICODE
 from transfergrid.verbs.parser import Parser
 
 RULES = ("margin", "alpha", "correction")
@@ -43,7 +41,6 @@ RULES = ("margin", "alpha", "correction")
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid verdicts [RESULTS | TABLE] [options]`."""
     chosen = _parser().parse_args(arguments)
-    check_known("format", chosen.format, verdict_table.FORMATS)
     with without_garbage_collection():
         return _of_table(chosen) if _is_table(chosen.results) else _of_ledger(chosen)
 
@@ -62,7 +59,7 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add("results", nargs="?", default="results", help="a ledger's folder, a table of results, or -")
-    add("--format", default="table", help=", ".join(verdict_table.FORMATS))
+    parser.add_format()
     add("--where", default="", help=WHERE)
     add("--over", help="an exploratory baseline instead of the primary one")
     add("--show", default="verdicts", help=f"verdicts, or beside them {', '.join(SIDES)}")
@@ -103,7 +100,8 @@ def _of_table(chosen: argparse.Namespace) -> int:
     verdicts = judge_table(replace(table, results=runs, notes=()), rules, looks)
     looks.check(verdicts)
     lines = [*notes, *shown_where(chosen.where), *looks.told(verdicts, rules.alpha)]
-    _print(where.of_arms().rows(verdicts), lines, rules.correction, chosen.format)
+    shown = where.of_arms().rows(verdicts)
+    show(verdict_table.sheet(shown, lines, rules.correction), chosen.format)
     return 0
 
 
@@ -146,26 +144,14 @@ def _of_ledger(chosen: argparse.Namespace) -> int:
     rules = bench.rules_but(**_typed(chosen))
     verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where.of_arms())
     if chosen.show != "verdicts":
-        terminal = Terminal.of()
-        symbols = terminal.symbols if chosen.format == "table" else UNICODE
-        how = (chosen.format, terminal.width, chosen.over, symbols)
-        terminal.write(side(chosen.show, bench, verdicts, rules, *how))
+        show(side(chosen.show, bench, verdicts, rules, chosen.over), chosen.format)
     else:
         lines = declared_lines(bench, rules, verdicts, chosen.where)
         correction = chosen.correction or bench.declaration.correction
-        _print(verdicts, lines, correction, chosen.format)
+        show(verdict_table.sheet(verdicts, lines, correction), chosen.format)
     bench.note_look(verdicts, "verdicts")
     return 0
 
 
 def _typed(chosen: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in RULES if (value := getattr(chosen, name)) is not None}
-
-
-def _print(verdicts: Sequence[Verdict], footer: list[str], correction: str, format: str) -> None:
-    shown: Callable[..., object] = verdict_table.show
-    if format == "table":
-        shown(verdicts, footer, correction=correction)
-    else:
-        text = verdict_table.render(verdicts, format, footer=footer, correction=correction)
-        Terminal.of().write(text)

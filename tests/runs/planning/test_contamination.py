@@ -15,7 +15,8 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.record import Flags, from_json
 from transfergrid.report.closing import rows_of
-from transfergrid.report.table import render
+from transfergrid.report.sheet import render
+from transfergrid.report.table import sheet
 from transfergrid.runs.planning import contamination
 from transfergrid.runs.planning.contamination import contaminated_by
 from transfergrid.sources.checkpoint import Checkpoint
@@ -96,15 +97,17 @@ def test_a_record_keeps_the_mark_and_one_without_is_read(records):
 
 def test_every_output_marks_the_row_and_no_other(records):
     rows = measured(records)
-    table, markdown = (render(rows, format=kind, width=200) for kind in ("table", "markdown"))
+    table, markdown = (
+        render(sheet(rows), format=kind, width=200) for kind in ("table", "markdown")
+    )
     for text in (table, markdown):
         assert WORDS in text
     marked = [line for line in table.splitlines() if line.endswith("2.0") and "[–] a" in line]
     assert [line.split()[0] for line in marked] == ["seen"]
-    listed = json.loads(render(rows, format="json"))
+    listed = json.loads(render(sheet(rows), format="json"))
     told = {row["source"]: row["contaminated_by"] for row in listed}
     assert told == {None: [], "seen": ["ImageNet-1k"], "unseen": []}
-    read = csv.DictReader(io.StringIO(render(rows, format="csv")))
+    read = csv.DictReader(io.StringIO(render(sheet(rows), format="csv")))
     assert {r["source"]: r["contaminated_by"] for r in read}["seen"] == '["ImageNet-1k"]'
 
 
