@@ -25,6 +25,7 @@ from transfergrid.data.brightness import (
     white_of_arrays,
 )
 from transfergrid.data.class_names import check_different
+from transfergrid.data.numbers import ADVICE, OF_NUMBERS
 from transfergrid.data.table_labels import as_text, check_no_numbers
 from transfergrid.records.errors import BadInputError
 
@@ -139,13 +140,36 @@ def as_labels(key: str, array: Array) -> Array:
     raise BadInputError(f"{key} must hold whole numbers or text, not {array.dtype}")
 
 
+def as_numbers(key: str, array: Array) -> NDArray[np.float32]:
+    """Return labels that are numbers, (n,) or (n, outputs).
+
+    Raises:
+        BadInputError: they are not, or one of them is not finite, or too large for float32.
+    """
+    if array.ndim not in (1, 2) or array.size == 0:
+        told = "must hold a number for each image, or a row of them"
+        raise BadInputError(f"{key} {told}, but its shape is {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise BadInputError(f"{key} must hold numbers, not {array.dtype}; {ADVICE}")
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(numbers).all(axis=tuple(range(1, array.ndim))))
+    if len(wrong):
+        raise BadInputError(
+            f"{key}[{wrong[0]}] is {array[wrong[0]]}, no finite number that float32 holds"
+            + (f"; so are {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        )
+    return numbers[:, 0] if array.ndim == 2 and array.shape[1] == 1 else numbers
+
+
 def _whole(key: str, array: Array) -> NDArray[np.int64]:
     """Return whole numbers that are stored as real ones, each exactly."""
     with np.errstate(over="ignore"):  # of those that are longer than 64 bits
         exact = (array == np.rint(array)) & (np.abs(array.astype(np.float64)) <= EXACT)
     if not exact.all():
         what = f"not {array.dtype}: {array[~exact][0]}"
-        raise BadInputError(f"{key} must hold whole numbers or text, {what}")
+        way = f"of numbers to predict give target.metric={OF_NUMBERS}"
+        raise BadInputError(f"{key} must hold whole numbers or text, {what}; {way}")
     return array.astype(np.int64)
 
 

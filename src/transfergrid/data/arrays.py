@@ -12,14 +12,22 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.array_values import as_images, as_indices, as_labels, class_names
+from transfergrid.data.array_values import (
+    as_images,
+    as_indices,
+    as_labels,
+    as_numbers,
+    class_names,
+)
 from transfergrid.data.brightness import BRIGHTEST, DIM, Scale, scale_of
 from transfergrid.data.budgets import check_some_left, stratified_split
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.numbers import check_numbers, first_of, share_parts, tenths
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import existing, file_facts, fingerprint
+from transfergrid.records.metrics import CLASSES, NUMBERS
 
 SOUND = "sound"
 READING = 3
@@ -36,7 +44,8 @@ class Arrays(Domain):
     """An archive with `x_train, y_train, x_test, y_test`, or with `x, y` and a share to test on.
 
     `x_val, y_val` join the pool; `class_names` is optional. Images are (n, H, W), (n, H, W, C) or
-    (n, C, H, W), in 0 to 255, all in 0 to 1, or 16-bit. Labels are whole numbers or text.
+    (n, C, H, W), in 0 to 255, all in 0 to 1, or 16-bit. Labels are whole numbers or text; with a
+    metric of numbers they are numbers, (n,) or (n, outputs).
 
     Attributes:
         file: the archive.
@@ -55,11 +64,23 @@ class Arrays(Domain):
 
     optional: ClassVar[tuple[str, ...]] = ("brightest", "darkest")
     paths: ClassVar[tuple[str, ...]] = ("file",)
+    tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names as the archive gives them, else its sorted labels as text."""
+        if self.of_numbers:
+            return ()
         return self._of(lambda archive: _classes(archive, self._parts(archive))[0])
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See `Domain.outputs`: "y", or "y0", "y1", ... of several numbers."""
+        return self._of(self._outputs) if self.of_numbers else ()
+
+    def _outputs(self, archive: Archive) -> tuple[str, ...]:
+        labels = archive.numbers(self._parts(archive).pool[0])
+        return ("y",) if labels.ndim == 1 else tuple(f"y{i}" for i in range(labels.shape[1]))
 
     def check(self) -> None:
         """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
@@ -69,6 +90,7 @@ class Arrays(Domain):
         if file.is_dir():
             raise BadInputError(f"{self.file} is a folder, not an npz file")
         kind = f"arrays/{READING}/{self.version}/{self.test_split!r}{self._scale.spelled}"
+        kind += f"/{self.metric}" if self.of_numbers else ""
         verdict = file_facts(file, [""], kind, self._verdict)[""]
         if verdict != SOUND:
             raise BadInputError(f"{self.file}: {verdict}")
@@ -78,14 +100,14 @@ class Arrays(Domain):
     def outline(self) -> Outline:
         """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
         kind = f"outline/{self.version}/{self.test_split!r}"
+        kind += "/numbers" if self.of_numbers else ""
         kept = file_facts(existing(self.file), [""], kind, self._kept_outline)[""]
         return outline_of(json.loads(kept))
 
     def _kept_outline(self, file: Path) -> str:
         archive = Archive(file)
         parts = self._parts(archive)
-        classes, values = _classes(archive, parts)
-        labels = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
+        classes, labels = self._labels(archive, parts)
         pool = np.concatenate([labels[part] for part in parts.pool])
         if parts.test is not None:
             test = labels[parts.test]
@@ -144,25 +166,47 @@ class Arrays(Domain):
 
     def _loaded(self, archive: Archive) -> LoadedDomain:
         parts = self._parts(archive)
-        classes, values = _classes(archive, parts)
+        classes, labels = self._labels(archive, parts)
         pixels = {f"x{part}": archive.read(f"x{part}") for part in parts.all}
         images = as_images(pixels, self._scale)
-        labels = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
         for part in parts.all:
             _check_pairs(part, images[f"x{part}"], labels[part])
         x = _joined([images[f"x{part}"] for part in parts.pool])
         y = np.concatenate([labels[part] for part in parts.pool])
         notes = {"unused_arrays": sorted(archive.keys - parts.keys - {"class_names"})}
         if parts.test is not None:
-            test = ArrayExamples(images[f"x{parts.test}"], labels[parts.test])
+            pool, test = ArrayExamples(x, y), ArrayExamples(*_both(images, labels, parts.test))
+        else:
+            is_test = self._share(y, classes)
+            pool = ArrayExamples(x[~is_test], y[~is_test])
+            test = ArrayExamples(x[is_test], y[is_test])
+        outputs = self._outputs(archive) if self.of_numbers else ()
+        if outputs:
+            check_numbers(pool.labels, test.labels, outputs, self.metric)
+        elif parts.test is not None:
             _check_seen(f"y{parts.test}", test.labels, y, classes)
-            return LoadedDomain(ArrayExamples(x, y), test, classes, notes)
-        is_test = self._share(y, classes)
-        pool = ArrayExamples(x[~is_test], y[~is_test])
-        return LoadedDomain(pool, ArrayExamples(x[is_test], y[is_test]), classes, notes)
+        return LoadedDomain(pool, test, classes, notes, outputs)
 
-    def _share(self, labels: NDArray[np.int64], classes: tuple[str, ...]) -> NDArray[np.bool_]:
-        n_test = max(1, round((self.test_split or 0.0) * len(labels)))
+    def _labels(self, archive: Archive, parts: Parts) -> tuple[tuple[str, ...], dict[str, Labels]]:
+        """Return the classes, none of numbers, and each part's labels."""
+        if not self.of_numbers:
+            classes, values = _classes(archive, parts)
+            told = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
+            return classes, dict(told)
+        numbers = {part: archive.numbers(part) for part in parts.all}
+        (first, like), *others = numbers.items()
+        for part, labels in others:
+            if labels.shape[1:] != like.shape[1:]:
+                both = f"{labels.shape[1:]}, but y{first} of {like.shape[1:]}"
+                raise BadInputError(f"y{part} has labels of shape {both}")
+        return (), dict(numbers)
+
+    def _share(self, labels: Labels, classes: tuple[str, ...]) -> NDArray[np.bool_]:
+        share = self.test_split or 0.0
+        n_test = max(1, round(share * len(labels)))
+        if self.of_numbers:
+            parts = tenths(first_of(labels), share_parts(len(labels), share))
+            return stratified_split(parts, n_test, 0, "arrays", "test")
         is_test = stratified_split(labels, n_test, 0, "arrays", "test")
         check_some_left(labels, is_test, classes)
         return is_test
@@ -246,6 +290,10 @@ class Archive:
         """Return the labels (n,) of a part, numbers or text."""
         return as_labels(f"y{part}", self.read(f"y{part}"))
 
+    def numbers(self, part: str) -> NDArray[np.float32]:
+        """Return the numbers (n,) or (n, outputs) that the labels of a part are."""
+        return as_numbers(f"y{part}", self.read(f"y{part}"))
+
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
@@ -256,11 +304,17 @@ def _classes(archive: Archive, parts: Parts) -> tuple[tuple[str, ...], NDArray[A
     return class_names({f"y{part}": archive.labels(part) for part in parts.pool}, given)
 
 
+def _both(
+    images: dict[str, NDArray[np.uint8]], labels: dict[str, Labels], part: str
+) -> tuple[NDArray[np.uint8], Labels]:
+    return images[f"x{part}"], labels[part]
+
+
 def _joined(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # no copy of a large one
 
 
-def _check_pairs(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+def _check_pairs(part: str, images: NDArray[np.uint8], labels: Labels) -> None:
     if len(images) != len(labels):
         raise BadInputError(f"x{part} has {len(images)} images, but y{part} {len(labels)} labels")
 

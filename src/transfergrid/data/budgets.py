@@ -1,7 +1,9 @@
 """Which labels of a pool a seed block may see: nested, balanced or natural, with validation.
 
 The rules are those under "small budgets" of the project's science notes: under ten labels a class
-nothing validates; otherwise a stratified fifth *of the labels that were given* does.
+nothing validates; otherwise a stratified fifth *of the labels that were given* does. Numbers have
+no classes: a budget is of labels in all, drawn from each tenth of the pool by size in turn, and
+from fifty labels on, five of each tenth, one of these validates.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import SAMPLINGS
+from transfergrid.data.domain import SAMPLINGS, Labels
+from transfergrid.data.numbers import TENTHS, first_of, tenths
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.seeds import generator
 from transfergrid.records.training import VALIDATION_FROM
@@ -21,7 +24,9 @@ from transfergrid.records.training import VALIDATION_FROM
 Indices = NDArray[np.int64]
 
 VALIDATION_EVERY = 5
-"""Of each class, every fifth label in the seeded order validates."""
+"""Of each class, or tenth of numbers, every fifth label in the seeded order validates."""
+NUMBERS_FROM = TENTHS * VALIDATION_EVERY
+"""Labels in all, of numbers, from which on a part of them validates."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class Draw:
         validation: labelled examples to choose by; disjoint from `train`.
         unlabelled: everything but `validation`, for strategies that learn without labels; where
             there are groups, everything but the groups that validate.
-        per_class: class index (as text, for JSON) to the labels drawn, both parts together.
-        short: what there was too little of: class index, or "all" under natural sampling, to
-            (asked, got).
+        per_class: class index (as text, for JSON) to the labels drawn, both parts together; empty
+            of numbers.
+        short: what there was too little of: class index, or "all" under natural sampling and of
+            numbers, to (asked, got).
         no_validation: why nothing validates although there are labels enough, if that is so.
     """
 
@@ -48,7 +54,7 @@ class Draw:
 
 
 def draw(
-    labels: NDArray[np.int64],
+    labels: Labels,
     n_classes: int,
     budget: int | Literal["all"],
     seed: int,
@@ -60,12 +66,14 @@ def draw(
     Of groups (patients, speakers, authors) a fifth validates, and none does so in part.
 
     Args:
-        labels: (n,) class index of every pool example.
-        n_classes: how many classes there are, drawn from or not.
-        budget: labels a class, or "all" for the whole pool at its natural frequencies.
+        labels: (n,) class index of every pool example, or its numbers (n,) or (n, outputs); of
+            several the first one orders them.
+        n_classes: how many classes there are, drawn from or not; 0 of numbers.
+        budget: labels a class, of numbers in all, or "all" for the whole pool as it is.
         seed: the seed block's.
         sampling: "balanced" takes `budget` of each class, "natural" takes `budget * n_classes`
-            examples as they come.
+            examples as they come. Of numbers "balanced" takes `budget` in all, from each tenth of
+            them by size in turn, "natural" as they come.
         groups: (n,) the group of each example, if they have any.
 
     Raises:
@@ -73,6 +81,8 @@ def draw(
     """
     check_budget(budget)
     check_known("sampling", sampling, SAMPLINGS)
+    if labels.dtype.kind == "f":
+        return _drawn_of_numbers(tenths(first_of(labels)), budget, seed, sampling, groups)
     rank = _ranks(labels, n_classes, seed, sampling)
     if groups is None:
         position = _positions_in_class(labels, n_classes, rank)
@@ -94,6 +104,54 @@ def draw(
         short=short,
         no_validation=_why_none(may_validate) if enough and not validates.any() else None,
     )
+
+
+def _drawn_of_numbers(
+    parts: Indices,
+    budget: int | Literal["all"],
+    seed: int,
+    sampling: str,
+    groups: NDArray[np.str_] | None,
+) -> Draw:
+    """See `draw`; `parts` (n,) is the tenth that each label is in."""
+    n, one = len(parts), np.zeros(len(parts), dtype=np.int64)
+    rank = _ranks(parts, TENTHS, seed, sampling)
+    if groups is None:
+        position = _positions_in_class(parts, TENTHS, rank)
+        may_validate = position % VALIDATION_EVERY == VALIDATION_EVERY - 1
+    else:
+        may_validate = np.isin(groups, _validating_groups(one, groups, seed))
+        if sampling == "balanced":
+            rank = _interleaved(parts, TENTHS, rank, may_validate)
+    if sampling == "balanced":
+        rank = _in_turn(parts, rank, seed)
+    chosen = rank < (n if budget == "all" else budget)
+    enough = n >= NUMBERS_FROM and (budget == "all" or budget >= NUMBERS_FROM)
+    may_validate &= enough
+    validates = chosen & may_validate
+    return Draw(
+        train=np.flatnonzero(chosen & ~validates),
+        validation=np.flatnonzero(validates),
+        unlabelled=np.flatnonzero(~(validates if groups is None else may_validate)),
+        per_class={},
+        short={"all": (int(budget), n)} if budget != "all" and budget > n else {},
+        no_validation=_why_none(may_validate) if enough and not validates.any() else None,
+    )
+
+
+def _in_turn(parts: Indices, rank: Indices, seed: int) -> Indices:
+    """Return one order (n,) over all parts: one example of each in turn, itself in seeded order.
+
+    Args:
+        parts: (n,) the part that each example is in.
+        rank: (n,) its place in the seeded order of its part.
+        seed: the seed block's.
+    """
+    rng = generator(seed, "labels", "turns")
+    turns = np.stack([rng.permutation(TENTHS) for _ in range(int(rank.max(initial=0)) + 1)])
+    place = np.empty(len(parts), dtype=np.int64)
+    place[np.argsort(rank * TENTHS + turns[rank, parts])] = np.arange(len(parts))
+    return place
 
 
 def _why_none(may_validate: NDArray[np.bool_]) -> str:

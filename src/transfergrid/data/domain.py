@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,17 @@ from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.metrics import CLASSES, METRICS, deciding, is_of_numbers
+
+if TYPE_CHECKING:
+    from transfergrid.data.task import Task
+
+Labels: TypeAlias = NDArray[Any]
+"""(n,) int64 indices of classes; of numbers (n,) or, of several, (n, outputs) float32."""
 
 PART_BYTES = 16 * 2**20
 """Decoded pixels that are held at once; as real numbers they take four times as much."""
 
-METRICS = ("accuracy", "macro_f1", "auroc", "ece")
 RANKS = frozenset({"auroc"})
 """Metrics of whether examples of one class stand above those of others."""
 SAMPLINGS = ("balanced", "natural")
@@ -32,8 +38,8 @@ SAMPLINGS = ("balanced", "natural")
 class Examples(ABC):
     """The examples of one split, in a fixed order."""
 
-    labels: NDArray[np.int64]
-    """(n,) indices into the domain's classes."""
+    labels: Labels
+    """(n,) indices into the domain's classes, or numbers (n,) or (n, outputs)."""
     groups: NDArray[np.str_] | None = None
     """(n,) the group of each example (patient, hospital, ...), where there are groups."""
     clusters: NDArray[np.str_] | None = None
@@ -112,8 +118,8 @@ class Reading(Sequence[Any]):
 class ArrayExamples(Examples):
     """Images that lie in memory as one array."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Keep images (n, H, W, C) in 0 to 255 and labels (n,) as they are."""
+    def __init__(self, images: NDArray[np.uint8], labels: Labels) -> None:
+        """Keep images (n, H, W, C) in 0 to 255 and labels (n, ...) as they are."""
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images but {len(labels)} labels")
         self.images = images
@@ -137,8 +143,18 @@ class LoadedDomain:
     pool: Examples
     test: Examples
     classes: tuple[str, ...]
+    """None where the labels are numbers."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Plain values for a cell's record: files left out, copies found, ..."""
+    outputs: tuple[str, ...] = ()
+    """What the numbers are called that the labels are; none where they are classes."""
+
+    @property
+    def task(self) -> Task:
+        """What is predicted of an input."""
+        from transfergrid.data.regression import task_of  # torch, which planning does without
+
+        return task_of(self.classes, self.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +162,10 @@ class Domain(Component, ABC):
     """A dataset by its description; nothing is read before it is asked for.
 
     Attributes:
-        metric: the score that decides when this domain is a target.
-        sampling: how `k` labels a class are drawn: "balanced", or "natural" frequencies.
+        metric: the score that decides when this domain is a target; of a metric of numbers the
+            labels are numbers.
+        sampling: how `k` labels a class are drawn: "balanced", or "natural" frequencies. Of
+            numbers `k` are drawn in all: evenly from each tenth of them by size, or as they come.
         part_of: names of larger datasets that its examples were taken from, such as "ImageNet-1k":
             a source that was trained on one of these has seen them.
     """
@@ -160,6 +178,8 @@ class Domain(Component, ABC):
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""
+    tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
+    """What its labels may be, by kinds of task as in `records.metrics`."""
 
     @classmethod
     def copy_search(cls) -> int:
@@ -169,7 +189,27 @@ class Domain(Component, ABC):
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """The classes' names in label order; cheap, nothing is decoded or drawn."""
+        """The classes' names in label order; cheap, nothing is decoded or drawn.
+
+        None where the labels are numbers.
+        """
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the numbers are called that the labels are; none where they are classes."""
+        return ()
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether its labels are numbers: that is so by a metric of numbers."""
+        return is_of_numbers(self.metric)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted of an input."""
+        from transfergrid.data.regression import task_of  # torch, which planning does without
+
+        return task_of(self.classes, self.outputs)
 
     @abstractmethod
     def load(self) -> LoadedDomain:
@@ -186,7 +226,16 @@ class Domain(Component, ABC):
         Raises:
             BadInputError: something about this domain cannot be.
         """
-        check_known("metric", self.metric, METRICS)
+        known = [name for name, metric in METRICS.items() if metric.decides]
+        check_known("metric", self.metric, known)
+        kind = METRICS[self.metric].task
+        if kind not in self.tasks:
+            here = " or ".join(name for task in self.tasks for name in deciding(task))
+            holds = "classes" if CLASSES in self.tasks else "numbers"
+            raise BadInputError(
+                f"{self.metric} is a metric of {'classes' if kind == CLASSES else 'numbers'}, and "
+                f"{type(self).__name__} holds {holds}: target.metric takes {here}"
+            )
         check_known("sampling", self.sampling, SAMPLINGS)
 
     def remarks(self) -> list[str]:

@@ -104,8 +104,10 @@ def with_copies_settled(
         BadInputError: nothing would be left of a class.
     """
     pool, notes = without_copies(loaded.pool, loaded.test, modality, mode, key)
+    if not len(pool):
+        raise BadInputError(f"{spelled}: duplicates=drop leaves nothing to learn from")
     lost = np.setdiff1d(loaded.pool.labels, pool.labels)
-    if len(lost):
+    if len(lost) and loaded.classes:
         name = loaded.classes[lost[0]]
         raise BadInputError(
             f"{spelled}: duplicates=drop leaves nothing of class {name!r}, of which all are copies "

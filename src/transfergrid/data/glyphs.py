@@ -72,7 +72,7 @@ class Glyphs(Domain):
     def check(self) -> None:
         """See `Domain.check`."""
         super().check()
-        _check_characters(self.characters)
+        check_characters(self.characters)
         check_at_least(0, seed=self.seed)
         check_at_least(4, size=self.size)
         check_at_least(1, per_class=self.per_class, test_per_class=self.test_per_class)
@@ -106,7 +106,8 @@ class Glyphs(Domain):
         return ArrayExamples(images.reshape(-1, *shape[2:]), labels)
 
 
-def _check_characters(characters: object) -> None:
+def check_characters(characters: object) -> None:
+    """Raise `BadInputError` unless these are two or more different characters."""
     if not isinstance(characters, str):
         raise BadInputError(f"characters must be text (quote it), not {characters!r}")
     if len(characters) < 2 or len(set(characters)) < len(characters):

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.brightness import check_files, scale_of
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import TEST
 from transfergrid.data.group_names import check_alike
 from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits
+from transfergrid.data.numbers import as_number, spelled
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.data.stored_images import SMALL, Stored, StoredImages
 from transfergrid.data.table_labels import sound_text
@@ -34,12 +35,14 @@ from transfergrid.data.table_rows import (
     group_counts,
     groups_of,
     settled,
+    settled_numbers,
     whole_column,
     with_groups_named_once,
 )
 from transfergrid.data.text import TextExamples
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.metrics import CLASSES, NUMBERS
 
 LABELS = ("label", "labels")
 """What a column of labels is called, where several could be one."""
@@ -58,7 +61,8 @@ class HuggingFaceData(Domain):
         folder: a folder instead: as `save_to_disk` leaves it, or of Parquet files.
         config: which of its configurations, where it has several.
         revision: a branch, tag or commit.
-        label: the column of labels; by default "label", or the only one of class labels.
+        label: the column of labels; by default "label", or the only one of class labels. With a
+            metric of numbers a column of these.
         test_split: share of each class to test on, or the name of a split such as validation.
         cluster_column: see `TableDomain`; so is `group_column`.
         duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
@@ -85,6 +89,12 @@ class HuggingFaceData(Domain):
         "alike_groups",  # moves the content where it matters
     )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
+    tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See `Domain.outputs`: the label column, where it holds numbers."""
+        return (self.label or LABELS[0],) if self.of_numbers else ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,7 +125,7 @@ class HuggingFaceData(Domain):
         """Return the splits in an order that only their contents settle."""
         rows = self._rows()
         pool, test = (self._part(rows, part) for part in (rows.pool, rows.test))
-        loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
+        loaded = LoadedDomain(pool, test, rows.classes, rows.notes, self.outputs)
         key = rows.content() + self._reading
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self._spelled)
 
@@ -144,7 +154,7 @@ class HuggingFaceData(Domain):
 
     @abstractmethod
     def _examples(
-        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, values: list[Any], labels: Labels, groups: NDArray[np.str_] | None
     ) -> Examples:
         """Return these inputs, ready to be read."""
 
@@ -182,7 +192,11 @@ class HuggingFaceData(Domain):
             found, remarks = with_groups_named_once(
                 found, self.group_column, self.cluster_column, self.alike_groups
             )
-            pool, test, classes = settled(found, choice, names, label, whole)
+            classes: tuple[str, ...] = ()
+            if self.of_numbers:
+                pool, test = settled_numbers(found, choice, self.outputs, whole, self.metric)
+            else:
+                pool, test, classes = settled(found, choice, names, label, whole)
         except BadInputError as error:
             raise BadInputError("; ".join([f"{self._spelled}: {error}", *remarks])) from error
         told = {REMARKS: remarks} if remarks else {}
@@ -218,8 +232,19 @@ class HuggingFaceData(Domain):
             texts_of(split, column, name) if column else [None] * len(labels)
             for column in (self.group_column, self.cluster_column)
         )
+        if self.of_numbers:
+            labels = [
+                self._number(text, f"{name}: row {i}, column {label!r}")
+                for i, text in enumerate(labels, 1)
+            ]
         told = zip(inputs, labels, groups, clusters, strict=True)
         return [Row(name, made, str(text), *whose) for made, text, *whose in told]
+
+    def _number(self, text: str | None, place: str) -> str:
+        try:
+            return spelled([as_number(str(text))])
+        except BadInputError as error:
+            raise BadInputError(f"{place}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +281,7 @@ class HuggingFaceText(HuggingFaceData):
         return [Input(row[0] if len(row) == 1 else row, row) for row in rows]
 
     def _examples(
-        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, values: list[Any], labels: Labels, groups: NDArray[np.str_] | None
     ) -> TextExamples:
         return TextExamples(values, labels, groups)
 
@@ -315,7 +340,7 @@ class HuggingFaceImages(HuggingFaceData):
         return [_input(Stored(raw, i, column)) for i in range(len(raw))]
 
     def _examples(
-        self, values: list[Any], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, values: list[Any], labels: Labels, groups: NDArray[np.str_] | None
     ) -> StoredImages:
         return StoredImages(values, labels, groups, scale_of(self.darkest, self.brightest))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.brightness import PLAIN, Depth, Scale
-from transfergrid.data.domain import DecodedExamples
+from transfergrid.data.domain import DecodedExamples, Labels
 from transfergrid.data.images import SOUND, read_image, verdict, verdict_kind
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import file_facts
@@ -26,7 +26,7 @@ class FileExamples(DecodedExamples):
     def __init__(
         self,
         files: Sequence[Path],
-        labels: NDArray[np.int64],
+        labels: Labels,
         groups: NDArray[np.str_] | None = None,
         scale: Scale = PLAIN,
     ) -> None:

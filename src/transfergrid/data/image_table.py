@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.brightness import Depth, Scale, check_files, scale_of
 from transfergrid.data.content_splits import named
+from transfergrid.data.domain import Labels
 from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.table_paths import Places
@@ -115,7 +116,7 @@ class ImageTable(TableDomain):
         return rows
 
     def examples(
-        self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> FileExamples:
         """Return lazily decoded images."""
         files: list[Path] = [row.input.value.file for row in rows]

@@ -1,4 +1,7 @@
-"""How many examples of each class a domain has, known before anything is decoded or drawn."""
+"""How many examples of each class a domain has, known before anything is decoded or drawn.
+
+Of numbers, which have no classes, all examples are counted together.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ class Outline:
     """How many examples of each class there are.
 
     Attributes:
-        classes: their names in label order.
-        pool: examples of each class to draw labels from.
-        test: examples of each class to test on.
+        classes: their names in label order; none of numbers.
+        pool: examples of each class to draw labels from; of numbers one count of all.
+        test: examples of each class to test on, likewise.
     """
 
     classes: tuple[str, ...]
@@ -29,8 +32,10 @@ class Outline:
         return asdict(self)
 
 
-def outlined(classes: Sequence[str], pool: NDArray[np.int64], test: NDArray[np.int64]) -> Outline:
-    """Return the outline of a domain with these labels (n,)."""
+def outlined(classes: Sequence[str], pool: NDArray[Any], test: NDArray[Any]) -> Outline:
+    """Return the outline of a domain with these labels (n, ...)."""
+    if not classes:
+        return Outline((), (len(pool),), (len(test),))
     counts = [np.bincount(labels, minlength=len(classes)).tolist() for labels in (pool, test)]
     return Outline(tuple(classes), tuple(counts[0]), tuple(counts[1]))
 

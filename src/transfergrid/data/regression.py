@@ -10,13 +10,18 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.task import Score, Task
+from transfergrid.data.task import Classification, Score, Task
 from transfergrid.records.metrics import NUMBERS
 
 COLLAPSED = 0.01
 """Spread of the predictions, in that of the labels, below which they are one and the same."""
 UNDERFIT = 0.5
 """Share of the training labels' variance that is explained at least."""
+
+
+def task_of(classes: tuple[str, ...], outputs: tuple[str, ...]) -> Task:
+    """Return the task of labels that are of these classes, or numbers of these names."""
+    return Regression(outputs) if outputs else Classification(classes)
 
 
 @dataclass(frozen=True)

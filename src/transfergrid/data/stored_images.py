@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.brightness import PLAIN, Depth, Scale
-from transfergrid.data.domain import DecodedExamples
+from transfergrid.data.domain import DecodedExamples, Labels
 from transfergrid.data.images import decode, depth_of, may_be_deep
 
 SMALL = 16 * 2**10
@@ -40,7 +40,7 @@ class StoredImages(DecodedExamples):
     def __init__(
         self,
         stored: Sequence[bytes | str | Stored],
-        labels: NDArray[np.int64],
+        labels: Labels,
         groups: NDArray[np.str_] | None,
         scale: Scale = PLAIN,
     ) -> None:

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.duplicates import check_mode, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
 from transfergrid.data.group_names import check_alike
+from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.data.table_labels import as_text
 from transfergrid.data.table_layout import (
@@ -37,12 +38,14 @@ from transfergrid.data.table_rows import (
     group_counts,
     groups_of,
     settled,
+    settled_numbers,
     whole_column,
     with_groups_named_once,
 )
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing, file_facts
+from transfergrid.records.metrics import CLASSES, NUMBERS
 from transfergrid.records.tables import Table, read_table
 
 READING = 3
@@ -61,7 +64,8 @@ class TableDomain(Domain):
 
     Attributes:
         file: the table, or the folder.
-        label: the column of labels: text, whole numbers or truth values.
+        label: the column of labels: text, whole numbers or truth values. With a metric of numbers
+            a column of these, or several, which are then predicted together.
         test_file: a table to test on.
         validation_file: a table that joins the pool.
         split_column: a column that says train, validation or test.
@@ -82,7 +86,7 @@ class TableDomain(Domain):
     """
 
     file: str
-    label: str = "label"
+    label: str | Sequence[str] = "label"
     test_file: str | None = None
     validation_file: str | None = None
     split_column: str | None = None
@@ -102,6 +106,7 @@ class TableDomain(Domain):
         "alike_groups",  # moves the content where it matters
     )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
+    tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
 
     @property
     @abstractmethod
@@ -118,7 +123,7 @@ class TableDomain(Domain):
 
     @abstractmethod
     def examples(
-        self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> Examples:
         """Return these rows, ready to be read."""
 
@@ -135,6 +140,16 @@ class TableDomain(Domain):
         """As `class_names` or a folder's classes.json list them, else the labels sorted."""
         return tuple(self.facts()["classes"])
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of labels."""
+        return (self.label,) if isinstance(self.label, str) else tuple(self.label)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See `Domain.outputs`: the label columns, where they hold numbers."""
+        return self.label_columns if self.of_numbers else ()
+
     def content(self) -> str:
         """See `Component.content`; all that a cell sees of the table, but for duplicates."""
         return str(self.facts()["content"])
@@ -142,10 +157,24 @@ class TableDomain(Domain):
     def check(self) -> None:
         """See `Domain.check`; reads the table once, and remembers that it was sound."""
         super().check()
+        self._check_labels()
         check_mode(self.duplicates)
         check_test_split(self.test_split, "split")
         check_alike(self.alike_groups)
         self.facts()
+
+    def _check_labels(self) -> None:
+        """Raise `BadInputError` where the columns of labels are not of the kind that is scored."""
+        columns = self.label_columns
+        if not columns or not all(isinstance(column, str) for column in columns):
+            raise BadInputError(f"target.label must name a column, or several, not {self.label!r}")
+        if not self.of_numbers and len(columns) > 1:
+            raise BadInputError(
+                f"{self.metric} scores one column of classes, and target.label names "
+                f"{len(columns)}: numbers are scored by target.metric={OF_NUMBERS}"
+            )
+        if self.of_numbers and self.class_names is not None:
+            raise BadInputError(f"target.class_names are of classes, and {self.metric} of numbers")
 
     def outline(self) -> Outline:
         """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
@@ -159,7 +188,7 @@ class TableDomain(Domain):
         """Return the splits in an order that only their contents settle."""
         rows = self.rows()
         pool, test = (self._examples(rows, part) for part in (rows.pool, rows.test))
-        loaded = LoadedDomain(pool, test, rows.classes, rows.notes)
+        loaded = LoadedDomain(pool, test, rows.classes, rows.notes, self.outputs)
         key = rows.content() + self.reading
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
 
@@ -185,15 +214,19 @@ class TableDomain(Domain):
         """Read the table and settle its splits, classes and order."""
         whole = whole_column(self.cluster_column, self.group_column)
         found, choice, n_left_out = self._read()
-        names = self.class_names
-        for file in _class_names(self.file) if names is None else ():
-            names = _read_class_names(file)
         remarks: list[str] = []
         try:
             found, remarks = with_groups_named_once(
                 found, self.group_column, self.cluster_column, self.alike_groups
             )
-            pool, test, classes = settled(found, choice, names, self.label, whole)
+            classes: tuple[str, ...] = ()
+            if self.of_numbers:
+                columns = self.label_columns
+                pool, test = settled_numbers(found, choice, columns, whole, self.metric)
+            else:
+                (label,) = self.label_columns
+                names = self._class_names()
+                pool, test, classes = settled(found, choice, names, label, whole)
         except BadInputError as error:
             raise BadInputError("; ".join([f"{self.file}: {error}", *remarks])) from error
         notes: dict[str, Any] = {
@@ -203,6 +236,12 @@ class TableDomain(Domain):
             **({REMARKS: remarks} if remarks else {}),
         }
         return Rows(pool, test, classes, notes)
+
+    def _class_names(self) -> Sequence[str] | None:
+        """Return the classes' names in order, where they are given."""
+        if self.class_names is not None:
+            return self.class_names
+        return next((_read_class_names(file) for file in _class_names(self.file)), None)
 
     def _read(self) -> tuple[list[Row], Choice, int]:
         """Return the rows of the splits that are used, which those are, and how many were left."""
@@ -227,7 +266,7 @@ class TableDomain(Domain):
         return rows, choice, len(kept) - len(rows)
 
     def _table(self, part: Part) -> Table:
-        wanted = [*self.input_columns, self.label, self.split_column]
+        wanted = [*self.input_columns, *self.label_columns, self.split_column]
         wanted += [self.group_column, self.cluster_column or None]
         columns = [column for column in wanted if column is not None]
         twice = [column for column in columns if columns.count(column) > 1]
@@ -239,13 +278,27 @@ class TableDomain(Domain):
         rows = []
         for i, made in enumerate(self.inputs(table)):
             if made is not None:
-                label = present(table, self.label, i)
+                label = self._label(table, i)
                 group, cluster = (
                     present(table, column, i) if column else None
                     for column in (self.group_column, self.cluster_column)
                 )
                 rows.append(Row(splits[i], made, label, group, cluster))
         return rows
+
+    def _label(self, table: Table, row: int) -> str:
+        """Return a row's class, or its numbers as `numbers.spelled` writes them."""
+        told = [present(table, column, row) for column in self.label_columns]
+        if not self.of_numbers:
+            return told[0]
+        found = []
+        for column, text in zip(self.label_columns, told, strict=True):
+            try:
+                found.append(as_number(text))
+            except BadInputError as error:
+                place = f"{table.place(row)}, column {column!r}"
+                raise BadInputError(f"{place}: {error}") from error
+        return spelled(found)
 
     def _examples(self, rows: Rows, part: Sequence[Row]) -> Examples:
         found = self.examples(part, rows.labels(part), groups_of(part))

@@ -61,8 +61,9 @@ def class_order(
     broken = [label for label in found if not _is_whole(label)]
     if broken:
         raise BadInputError(
-            f"its labels look like a regression target, as {named(broken)}: bring them into "
-            "classes, or list them in target.class_names if they are names"
+            f"its labels look like a regression target, as {named(broken)}: give a metric of "
+            "numbers, target.metric=mae, mse or r2; or bring them into classes, or list them in "
+            "target.class_names if they are names"
         )
     whole = {label: str(int(Decimal(label))) for label in found}
     return sorted(set(whole.values()), key=int), whole

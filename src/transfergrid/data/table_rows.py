@@ -17,7 +17,9 @@ from transfergrid.data.content_splits import (
     share_of_each_class,
     share_of_groups,
 )
+from transfergrid.data.domain import Labels
 from transfergrid.data.group_names import alone, named_once
+from transfergrid.data.numbers import check_numbers, first_of, rows_of, share_parts, tenths
 from transfergrid.data.table_labels import class_order
 from transfergrid.data.table_layout import Choice
 from transfergrid.records.errors import BadInputError
@@ -66,6 +68,7 @@ class Rows:
     pool: list[Row]
     test: list[Row]
     classes: tuple[str, ...]
+    """None where the labels are numbers."""
     notes: dict[str, Any]
 
     def content(self) -> str:
@@ -76,8 +79,10 @@ class Rows:
                 digest.update(json.dumps([split, *row.key()]).encode())
         return digest.hexdigest()[:16]
 
-    def labels(self, rows: Sequence[Row]) -> NDArray[np.int64]:
-        """Return the class index (n,) of each row."""
+    def labels(self, rows: Sequence[Row]) -> Labels:
+        """Return the class index (n,) of each row, or its numbers (n,) or (n, outputs)."""
+        if not self.classes:
+            return rows_of([row.label for row in rows])
         index = {name: i for i, name in enumerate(self.classes)}
         return np.array([index[row.label] for row in rows], dtype=np.int64)
 
@@ -129,11 +134,45 @@ def settled(
     classes, of = class_order([row.label for row in rows], names)
     found = sorted((row._replace(label=of[row.label]) for row in rows), key=Row.key)
     check_labels(found, label)
-    is_test = _is_test(found, choice, whole_column)
+    is_test = _is_test(found, choice, whole_column, [row.label for row in found])
     pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
     test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
     check_classes(pool, test)
     return pool, test, tuple(classes)
+
+
+def settled_numbers(
+    rows: Sequence[Row],
+    choice: Choice,
+    columns: Sequence[str],
+    whole_column: str | None,
+    metric: str,
+) -> tuple[list[Row], list[Row]]:
+    """Return the pool's rows and the test split's in canonical order, of labels that are numbers.
+
+    A share to test on is taken from small, middle and large numbers alike.
+
+    Args:
+        rows: of all splits that are used, their labels as `numbers.spelled` writes them.
+        choice: which splits are the pool, or which share of the rows to test on.
+        columns: the columns of labels.
+        whole_column: the column of what no split may cut apart, if there is one.
+        metric: that decides.
+
+    Raises:
+        BadInputError: there is nothing to tell apart, or the splits or groups do not fit.
+    """
+    found = sorted(rows, key=Row.key)
+    parts = np.zeros(len(found), dtype=np.int64)
+    if choice.share is not None and whole_column is None:
+        first = first_of(rows_of([row.label for row in found]))
+        parts = tenths(first, share_parts(len(found), choice.share))
+    is_test = _is_test(found, choice, whole_column, [str(part) for part in parts])
+    pool = [row for row, sealed in zip(found, is_test, strict=True) if not sealed]
+    test = [row for row, sealed in zip(found, is_test, strict=True) if sealed]
+    to_learn, to_test = (rows_of([row.label for row in part]) for part in (pool, test))
+    check_numbers(to_learn, to_test, columns, metric)
+    return pool, test
 
 
 def with_groups_named_once(
@@ -162,10 +201,11 @@ def with_groups_named_once(
     return found, remarks
 
 
-def _is_test(rows: Sequence[Row], choice: Choice, whole_column: str | None) -> list[bool]:
-    """Say of each row whether it is to test on."""
+def _is_test(
+    rows: Sequence[Row], choice: Choice, whole_column: str | None, classes: Sequence[str]
+) -> list[bool]:
+    """Say of each row whether it is to test on; a share is one of each class."""
     groups = [str(row.whole) for row in rows]
-    classes = [row.label for row in rows]
     if choice.share is None:
         is_test = [row.split in choice.test for row in rows]
     elif whole_column is None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Examples
+from transfergrid.data.domain import Examples, Labels
 
 Texts: TypeAlias = Sequence[str] | Sequence[tuple[str, str]]
 
@@ -19,10 +19,10 @@ class TextExamples(Examples):
     def __init__(
         self,
         texts: Texts,
-        labels: NDArray[np.int64],
+        labels: Labels,
         groups: NDArray[np.str_] | None = None,
     ) -> None:
-        """Keep texts (n,), labels (n,) and groups (n,) as they are."""
+        """Keep texts (n,), labels (n, ...) and groups (n,) as they are."""
         if len(texts) != len(labels) or (groups is not None and len(groups) != len(labels)):
             raise ValueError(f"{len(texts)} texts but {len(labels)} labels, or groups do not fit")
         self.texts = texts

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.content_splits import NAMED
+from transfergrid.data.domain import Labels
 from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_rows import Input, Row
@@ -59,7 +60,7 @@ class TextTable(TableDomain):
         return made
 
     def examples(
-        self, rows: Sequence[Row], labels: NDArray[np.int64], groups: NDArray[np.str_] | None
+        self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> TextExamples:
         """Return texts in memory."""
         return TextExamples([row.input.value for row in rows], labels, groups)

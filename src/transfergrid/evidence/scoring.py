@@ -96,7 +96,7 @@ def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
 def item_losses(said: Predictions) -> NDArray[np.float64]:
     """Return the cross-entropy of each item (n,) in nats."""
     true = said.probabilities[np.arange(len(said.labels)), said.labels]
-    return -np.log(np.maximum(true.astype(np.float64), LEAST))
+    return np.asarray(-np.log(np.maximum(true.astype(np.float64), LEAST)))
 
 
 def squared_errors(said: Predictions) -> NDArray[np.float64]:

@@ -39,6 +39,8 @@ def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
 
 def of_outline(outline: Outline) -> Iterator[str]:
     """Yield what is odd about a domain whatever the budget."""
+    if not outline.classes:
+        return
     yield from oddities(outline.classes)
     counts = list(zip(outline.classes, outline.pool, outline.test, strict=True))
     unlearned = [name for name, pool, _ in counts if not pool]
@@ -63,9 +65,11 @@ def _classes(names: Sequence[str]) -> str:
 def of_budgets(outline: Outline, budgets: Sequence[int], sampling: str) -> Iterator[str]:
     """Yield a line for each budget that is more than a class, or the pool, has."""
     sizes = [size for size in outline.pool if size]
+    if not outline.classes:  # of numbers a budget is of labels in all
+        sampling = "natural"
     for budget in budgets if sizes else ():
         if sampling == "natural":
-            asked, there = budget * len(outline.classes), sum(sizes)
+            asked, there = budget * max(len(outline.classes), 1), sum(sizes)
             if asked > there:
                 yield f"labels={budget} asks for {asked:,} labels, and the pool has {there:,}: all"
         elif budget > max(sizes):

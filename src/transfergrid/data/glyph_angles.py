@@ -1,0 +1,99 @@
+"""Printed characters that are turned, and by how much: an image target of one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.glyphs import (
+    CANVAS,
+    INK,
+    OVERSAMPLE,
+    check_characters,
+    draw_large,
+    fonts_with,
+)
+from transfergrid.data.outline import Outline
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import NUMBERS
+from transfergrid.records.seeds import generator
+
+HEIGHT = (0.7, 0.95)
+"""Of a glyph, as a share of the image's side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlyphAngles(Domain):
+    """Light printed characters on black, each turned by an angle that is to be told.
+
+    Angles are drawn evenly from one side to the other, whatever the character; a positive one turns
+    to the left. Which character it is tells nothing of the angle.
+
+    Attributes:
+        characters: that are drawn, all as often.
+        most: largest angle, degrees.
+        size: height and width in pixels.
+        pool_size: examples to learn from.
+        test_size: examples to test on.
+        seed: of what is drawn; the same for all seed blocks.
+    """
+
+    metric: str = "mae"
+    characters: str = "2345679"
+    most: float = 45.0
+    size: int = 16
+    pool_size: int = 4000
+    test_size: int = 1000
+    seed: int = 0
+
+    tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: its labels are numbers."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The angle in degrees."""
+        return ("angle",)
+
+    def check(self) -> None:
+        """See `Domain.check`."""
+        super().check()
+        check_characters(self.characters)
+        check_at_least(0, seed=self.seed)
+        check_at_least(4, size=self.size)
+        check_at_least(2, pool_size=self.pool_size, test_size=self.test_size)
+        if not 0 < self.most <= 180:
+            raise BadInputError(f"most must be an angle from 0 to 180, not {self.most!r}")
+        fonts_with(self.characters)
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; nothing is drawn."""
+        return Outline((), (self.pool_size,), (self.test_size,))
+
+    def load(self) -> LoadedDomain:
+        """Return images (n, size, size, 1) with angles (n,) in degrees."""
+        pool, test = self._part("pool", self.pool_size), self._part("test", self.test_size)
+        return LoadedDomain(pool, test, (), outputs=self.outputs)
+
+    def _part(self, name: str, n: int) -> ArrayExamples:
+        from PIL import Image
+
+        fonts, rng = fonts_with(self.characters), generator(self.seed, "glyph angles", name)
+        glyphs = [draw_large(char, font) for font in fonts for char in self.characters]
+        angles = rng.uniform(-self.most, self.most, n).astype(np.float32)
+        images = np.empty((n, self.size, self.size, 1), dtype=np.uint8)
+        side = self.size * OVERSAMPLE
+        for image, angle in zip(images, angles, strict=True):
+            glyph = glyphs[rng.integers(len(glyphs))]
+            turned = glyph.rotate(float(angle), Image.Resampling.BILINEAR)
+            half = INK / (2 * rng.uniform(*HEIGHT))
+            box = CANVAS / 2 - half, CANVAS / 2 - half, CANVAS / 2 + half, CANVAS / 2 + half
+            drawn = turned.resize((side, side), Image.Resampling.BILINEAR, box)
+            image[:, :, 0] = np.asarray(drawn.reduce(OVERSAMPLE))
+        return ArrayExamples(images, angles)

@@ -1,0 +1,103 @@
+"""Sentences that name a number in words, and how large it is: a text target of one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from transfergrid.data.domain import Domain, LoadedDomain, check_at_least
+from transfergrid.data.outline import Outline
+from transfergrid.data.text import TextExamples
+from transfergrid.records.metrics import NUMBERS
+from transfergrid.records.seeds import generator
+
+ONES = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    "nineteen",
+)
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+SENTENCES = (
+    "there were {} people in the hall",
+    "the ship carried {} sacks of grain",
+    "she counted {} stars that night",
+    "{} letters came in a single week",
+    "they paid {} crowns for the old house",
+    "the village has {} inhabitants",
+    "of {} seeds only a few came up",
+    "he walked {} steps and turned around",
+)
+LARGEST = 9_999
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberWords(Domain):
+    """Sentences with a number from 1 to 9,999 in words; its decimal logarithm is to be told.
+
+    Numbers are drawn so that their logarithms lie evenly: small ones come as often as large ones.
+
+    Attributes:
+        pool_size: examples to learn from.
+        test_size: examples to test on.
+        seed: of what is drawn; the same for all seed blocks.
+    """
+
+    metric: str = "mae"
+    pool_size: int = 3000
+    test_size: int = 600
+    seed: int = 0
+
+    modality: ClassVar[str] = "text"
+    tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: its labels are numbers."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The number's decimal logarithm."""
+        return ("log10",)
+
+    def check(self) -> None:
+        """See `Domain.check`."""
+        super().check()
+        check_at_least(0, seed=self.seed)
+        check_at_least(2, pool_size=self.pool_size, test_size=self.test_size)
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; nothing is written."""
+        return Outline((), (self.pool_size,), (self.test_size,))
+
+    def load(self) -> LoadedDomain:
+        """Return sentences with logarithms (n,)."""
+        pool, test = self._part("pool", self.pool_size), self._part("test", self.test_size)
+        return LoadedDomain(pool, test, (), outputs=self.outputs)
+
+    def _part(self, name: str, n: int) -> TextExamples:
+        rng = generator(self.seed, "number words", name)
+        numbers = np.floor(10 ** rng.uniform(0, np.log10(LARGEST + 1), n)).astype(np.int64)
+        which = rng.integers(len(SENTENCES), size=n)
+        texts = [SENTENCES[s].format(in_words(int(k))) for s, k in zip(which, numbers, strict=True)]
+        return TextExamples(texts, np.log10(numbers).astype(np.float32))
+
+
+def in_words(number: int) -> str:
+    """Return a whole number from 0 to 9,999 in English words."""
+    if number >= 1000:
+        return f"{ONES[number // 1000]} thousand" + _rest(number % 1000)
+    if number >= 100:
+        return f"{ONES[number // 100]} hundred" + _rest(number % 100)
+    if number < len(ONES):
+        return ONES[number]
+    return TENS[number // 10] + (f"-{ONES[number % 10]}" if number % 10 else "")
+
+
+def _rest(number: int) -> str:
+    """Return what stands behind the hundreds or thousands."""
+    if not number:
+        return ""
+    return (" and " if number < 100 else " ") + in_words(number)

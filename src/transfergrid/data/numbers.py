@@ -1,0 +1,97 @@
+"""Labels that are numbers: how they are read, checked and divided into tenths by size."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import CLASSES, NUMBERS, deciding
+
+TENTHS = 10
+"""Parts of like size that labels are drawn from in turn, smallest numbers first."""
+ADVICE = f"classes are scored by target.metric={deciding(CLASSES)[0]}"
+OF_NUMBERS = ", ".join(deciding(NUMBERS)[:-1]) + f" or {deciding(NUMBERS)[-1]}"
+"""The metrics of numbers, in words."""
+
+
+def as_number(text: str) -> float:
+    """Return what a text says, to the precision of float32.
+
+    Raises:
+        BadInputError: it is no finite number, or a larger one than float32 holds.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        comma = "; write decimals with a point and thousands without a comma" if "," in text else ""
+        told = comma if any(c.isdigit() for c in text) and comma else f"; {ADVICE}"
+        raise BadInputError(f"{text[:40]!r} is no number{told}") from None
+    with np.errstate(over="ignore"):
+        kept = float(np.float32(value))
+    if not math.isfinite(kept):
+        raise BadInputError(f"{text[:40]!r} is no finite number that float32 holds")
+    return kept
+
+
+def spelled(values: Sequence[float]) -> str:
+    """Return one label's numbers as a text that sorts and hashes alike wherever it came from."""
+    return json.dumps([value + 0.0 for value in values])  # -0.0 is 0.0
+
+
+def rows_of(labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return labels that `spelled` wrote, (n,) of one number each, else (n, outputs)."""
+    rows = np.array([json.loads(label) for label in labels], dtype=np.float32)
+    return rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 1 else rows
+
+
+def first_of(labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the first number of each label, (n,)."""
+    return labels.reshape(len(labels), -1)[:, 0].astype(np.float64)
+
+
+def tenths(values: NDArray[Any], most: int = TENTHS) -> NDArray[np.int64]:
+    """Return which of at most so many parts of like size each value (n,) is in, smallest first.
+
+    Of equal values those that come first are the smaller ones.
+    """
+    n = len(values)
+    place = np.empty(n, dtype=np.int64)
+    place[np.argsort(values, kind="stable")] = np.arange(n)
+    return place * min(most, n) // max(n, 1)
+
+
+def share_parts(n: int, share: float) -> int:
+    """Return into how many parts `n` numbers are divided for a share of each to be whole ones."""
+    return max(1, min(TENTHS, int(n * min(share, 1 - share))))
+
+
+def check_numbers(
+    pool: NDArray[np.float32], test: NDArray[np.float32], columns: Sequence[str], metric: str
+) -> None:
+    """Raise `BadInputError` unless there is something to learn, and to score by this metric.
+
+    Args:
+        pool: labels (n,) or (n, outputs) to learn from.
+        test: those to test on.
+        columns: the outputs' names.
+        metric: that decides.
+    """
+    for part, labels in (("learn from", pool), ("test on", test)):
+        if not len(labels):
+            raise BadInputError(f"there is nothing to {part}")
+        for name, values in zip(columns, labels.reshape(len(labels), -1).T, strict=True):
+            alike = bool((values == values[0]).all())
+            if alike and labels is pool:
+                told = "all labels to learn from are" if len(values) > 1 else "there is one label,"
+                raise BadInputError(f"{name}: {told} {values[0]:g}: nothing to tell apart")
+            if alike and metric == "r2":
+                raise BadInputError(
+                    f"{name}: all labels to test on are {values[0]:g}, of which r2 has no value: "
+                    "give another target.metric, such as mae"
+                )
