@@ -1,6 +1,7 @@
 """Labels that are numbers: read from tables and archives, drawn evenly, refused with a way out."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from transfergrid.data.numbers import tenths
 from transfergrid.data.regression import Regression
 from transfergrid.data.text_table import TextTable
 from transfergrid.records.errors import BadInputError
-from transfergrid.runs.forewarnings import of_budgets, of_outline
+from transfergrid.runs.planning.forewarnings import of_budgets, of_outline
 
 
 def written(folder, labels, name="t.jsonl", **columns):
@@ -115,7 +116,7 @@ def test_r2_wants_test_labels_that_vary(tmp_path):
 def test_metrics_of_numbers_are_not_for_domains_of_classes_nor_the_other_way():
     with pytest.raises(BadInputError, match="mae is a metric of numbers, and Digits holds classes"):
         Digits(metric="mae").check()
-    with pytest.raises(BadInputError, match="target.metric takes mse or mae or r2"):
+    with pytest.raises(BadInputError, match="target\\.metric takes mse or mae or r2"):
         GlyphAngles(metric="accuracy").check()
 
 
@@ -200,7 +201,7 @@ def test_k_labels_are_k_in_all_from_each_tenth_in_turn(budget):
 def test_a_budget_is_part_of_the_larger_ones(sampling):
     budgets = [50, 60, 100, 203, "all"]
     drawn = [draw(POOL, 0, k, 5, sampling) for k in budgets]
-    for small, large in zip(drawn, drawn[1:], strict=False):
+    for small, large in pairwise(drawn):
         assert set(small.train) <= set(large.train)
         assert set(small.validation) <= set(large.validation)
     few, more = draw(POOL, 0, 3, 5, sampling), draw(POOL, 0, 20, 5, sampling)

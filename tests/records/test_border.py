@@ -8,7 +8,8 @@ from ledger_factory import made
 from transfergrid.evidence.declarations import read_grid
 from transfergrid.records.border import LARGEST, Reader, is_time, time_of
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.record import SHARES, from_json
+from transfergrid.records.metrics import SHARES
+from transfergrid.records.record import from_json
 
 DEEP = "[" * 200_000
 
@@ -114,7 +115,7 @@ def test_a_grid_as_it_is_kept_is_read_as_it_is():
 
 
 def test_shares_are_the_metrics_that_lie_from_0_to_1():
-    assert SHARES == {"accuracy", "macro_f1", "auroc", "ece"}
+    assert {"accuracy", "macro_f1", "auroc", "ece"} == SHARES
 
 
 def test_a_time_without_a_zone_is_utc():
