@@ -5,7 +5,7 @@ from dataclasses import replace
 from composed import planned
 from transfergrid.records.ledger import Ledger
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 
 SMALL = ["source.domain.per_class=4", "source.domain.test_per_class=2", "source.training.steps=3"]
 CPU = Machine(accelerator="cpu", threads=1)

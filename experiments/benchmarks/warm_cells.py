@@ -17,7 +17,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
 from transfergrid.sources.timm import TimmArchitecture

@@ -268,7 +268,7 @@ def keep_model(root: Path) -> str:
     from transfergrid.data.digits import Digits
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
-    from transfergrid.runs.fitting import Machine
+    from transfergrid.runs.machine import Machine
     from transfergrid.runs.planning.grid import Planner
     from transfergrid.runs.planning.plan import Asked
     from transfergrid.strategies.baselines.logistic_regression import LogisticRegression

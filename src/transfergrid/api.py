@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
     from transfergrid.evidence.curves.results import Curve, NoCurve
     from transfergrid.records.training import Training
-    from transfergrid.runs.fitting import Machine
+    from transfergrid.runs.machine import Machine
     from transfergrid.sources.source import Source
     from transfergrid.strategies.base import Strategy
 
@@ -68,7 +68,7 @@ def run(
     """
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
-    from transfergrid.runs.fitting import Machine
+    from transfergrid.runs.machine import Machine
 
     parts = {"source": source, "strategy": strategy, "target": target}
     options = {kind: _option(part, (names or {}).get(kind)) for kind, part in parts.items()}

@@ -8,21 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfergrid.data import batches
-from transfergrid.data.batches import (
-    CellData,
-    Labelled,
-    Prepared,
-    StepBatches,
-    Stream,
-    View,
-    ViewBatches,
-    byte_size,
-    join,
-    size_of,
-    take,
-)
+from transfergrid.data import views
+from transfergrid.data.batches import CellData, Labelled, StepBatches, Stream, ViewBatches, join
 from transfergrid.data.domain import Examples, LoadedDomain
+from transfergrid.data.views import Prepared, View, byte_size, size_of, take
 from transfergrid.records.factory import config_of
 from transfergrid.runs.materials import OpenDomain, add_source_domain, target_data
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
@@ -196,7 +185,7 @@ def test_inputs_of_several_parts_are_handled_as_one():
 
 def test_a_split_too_large_for_memory_gives_the_same_inputs(monkeypatch):
     cached = view().inputs(np.array([3, 1]))
-    monkeypatch.setattr(batches, "CACHE_BYTES", 0)
+    monkeypatch.setattr(views, "CACHE_BYTES", 0)
     assert torch.equal(view().inputs(np.array([3, 1])), cached)
 
 
@@ -261,7 +250,7 @@ class Cutting(Sequences):
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_what_the_model_is_shown_in_part_is_counted(monkeypatch, most):
-    monkeypatch.setattr(batches, "AT_ONCE", most)
+    monkeypatch.setattr(views, "AT_ONCE", most)
     assert Prepared(Numbers([7, 2, 9, 2, 5]), Cutting()).n_cut() == 2
     assert view(5).prepared.n_cut() == 0
 
@@ -288,8 +277,8 @@ ROW = 2 * 8
 
 @pytest.mark.parametrize("most", [2, 100])
 def test_sequences_that_fit_are_prepared_once_and_as_if_together(monkeypatch, most):
-    monkeypatch.setattr(batches, "AT_ONCE", most)
-    monkeypatch.setattr(batches, "CACHE_BYTES", 5 * 9 * ROW)
+    monkeypatch.setattr(views, "AT_ONCE", most)
+    monkeypatch.setattr(views, "CACHE_BYTES", 5 * 9 * ROW)
     preprocess = Watched()
     prepared = Prepared(Numbers([2, 7, 1, 9, 2]), preprocess)
     expected = Watched().prepare(np.array([2, 7, 1, 9, 2]))
@@ -302,8 +291,8 @@ def test_sequences_that_fit_are_prepared_once_and_as_if_together(monkeypatch, mo
 @pytest.mark.parametrize("most", [2, 100])
 def test_one_long_text_among_short_ones_counts_for_all(monkeypatch, most):
     """All would be padded to its length."""
-    monkeypatch.setattr(batches, "AT_ONCE", most)
-    monkeypatch.setattr(batches, "CACHE_BYTES", 10 * 9 * ROW - 1)
+    monkeypatch.setattr(views, "AT_ONCE", most)
+    monkeypatch.setattr(views, "CACHE_BYTES", 10 * 9 * ROW - 1)
     preprocess = Watched()
     prepared = Prepared(Numbers([1, 1, 1, 9, 1, 1, 1, 1, 1, 1]), preprocess)
     assert prepared.lengths(np.arange(10)) is None

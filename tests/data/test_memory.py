@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from transfergrid.data import batches, domain, image_copies
-from transfergrid.data.batches import Prepared, prepared
 from transfergrid.data.domain import ArrayExamples, Reading
 from transfergrid.data.duplicates import Subset
 from transfergrid.data.features import ImageFeatures
 from transfergrid.data.image_files import FileExamples
+from transfergrid.data.views import Prepared, prepared
 from transfergrid.runs.models import new_view
 from transfergrid.sources.images import ImagePreprocess
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from transfergrid.data.batches import byte_size, take
 from transfergrid.data.sparse_inputs import linear, matrix_of, padded
 from transfergrid.data.text_features import TextFeatures
+from transfergrid.data.views import byte_size, take
 
 
 def a_matrix(n, d, share, seed):

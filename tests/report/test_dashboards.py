@@ -25,7 +25,7 @@ from transfergrid.records.tracking import WandbTracker
 from transfergrid.report.dashboards import Page, specification
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.verbs.dashboarding import FILE, metrics_in
 from wandb_files import OfflineRun, offline_runs
 

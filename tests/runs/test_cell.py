@@ -10,12 +10,13 @@ import torch
 import watched_domain
 from composed import planned
 from transfergrid.data.batches import View
+from transfergrid.data.views import View
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.runs import cell as cell_module
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 
 SMALL = [
     "source.domain.per_class=4",

@@ -8,7 +8,7 @@ import torch
 
 from transfergrid.data.metrics import score
 from transfergrid.records.training import Training
-from transfergrid.runs.fitting import probabilities
+from transfergrid.runs.predictions import predictions
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
@@ -27,7 +27,7 @@ class Unlearns(Strategy):
 
 def on_validation(run, metric):
     view = run.setup.data.validation
-    said = probabilities(run.setup.strategy, view, Bench(Strategy).machine)
+    said = predictions(run.setup.strategy, view, Bench(Strategy).machine)
     return score(metric, said, torch.from_numpy(view.labels))
 
 
@@ -112,4 +112,4 @@ def test_predictions_that_are_not_finite_are_no_score():
     run = Bench(Majority, training=PLAN).run(10)
     run.setup.strategy.__class__ = SaysNothing
     with pytest.raises(FloatingPointError, match="not finite"):
-        probabilities(run.setup.strategy, run.setup.data.train, Bench(Strategy).machine)
+        predictions(run.setup.strategy, run.setup.data.train, Bench(Strategy).machine)

@@ -11,7 +11,8 @@ from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import pretraining
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.fitting import Fit, Machine
+from transfergrid.runs.curve import Fit
+from transfergrid.runs.machine import Machine
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.baselines.scratch import Scratch

@@ -7,7 +7,7 @@ import pytest
 from composed import composer, planned
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.planning.plan import Option
-from transfergrid.runs.tuned import check_factors, tuned
+from transfergrid.runs.planning.tuned import check_factors, tuned
 
 FACTORS = {"full_finetuning": 0.07, "distillation": 5.0, "scratch": 2.5}
 

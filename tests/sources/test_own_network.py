@@ -21,7 +21,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.checking import check_parts
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_network.md").read_text(encoding="utf-8")
 RESNET20 = """\

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from small_models import TEXTS, bytes_without_padding, wordpieces
-from transfergrid.data.batches import Prepared, take
 from transfergrid.data.text import TextExamples
+from transfergrid.data.views import Prepared, take
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.text import SPECIAL, TextPreprocess
 from transfergrid.testing.tiny_text import WordTokenizer
@@ -216,7 +216,7 @@ class TestTokenizers:
 
 @pytest.mark.parametrize("raw", [TEXTS, PAIRS])
 def test_prepared_part_by_part_is_as_if_together(monkeypatch, bert, gpt, raw):
-    monkeypatch.setattr("transfergrid.data.batches.AT_ONCE", 1)
+    monkeypatch.setattr("transfergrid.data.views.AT_ONCE", 1)
     for preprocess in (bert, gpt):
         split = Prepared(TextExamples(raw, np.zeros(len(raw), dtype=np.int64)), preprocess)
         found, expected = split.rows(np.arange(len(raw))), preprocess.prepare(raw)

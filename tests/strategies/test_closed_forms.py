@@ -5,8 +5,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression as Solver
 
-from transfergrid.data.batches import CellData, Prepared, View
+from transfergrid.data.batches import CellData
 from transfergrid.data.domain import Examples
+from transfergrid.data.views import Prepared, View
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
 from transfergrid.strategies.baselines.majority import Majority

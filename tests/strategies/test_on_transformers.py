@@ -7,7 +7,7 @@ from small_models import pretrained
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.fitting import Machine, quiet
+from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource

@@ -7,8 +7,9 @@ target examples in the same order under the same augmentation, and a run can be 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,38 +17,68 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transfergrid.data.domain import Examples
-from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.task import Task
+from transfergrid.data.views import View, join_inputs, size_of, take
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import generator, stream_seed
 
-AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
-CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
+StreamName: TypeAlias = Literal["target", "unlabelled", "views", "source", "episode", "attributes"]
+"""What a phase may read: labelled target examples; target inputs without labels, or two augmented
+views of them; labelled examples of each source domain; few-shot tasks drawn from the first one;
+descriptions of the target's classes."""
 
 
 @dataclass
 class Labelled:
-    """Inputs of a batch with their labels, (batch,) int64."""
+    """Inputs of a batch with their labels, (batch, ...).
+
+    `rows` are their positions in the stream, (batch,) int64.
+    """
 
     inputs: Inputs
     labels: Tensor
+    rows: Tensor | None = None
 
 
 @dataclass
 class Batch:
-    """What one step learns from; absent parts are None."""
+    """What one step learns from; a stream that the phase does not read is absent.
+
+    Attributes:
+        target: labelled target examples.
+        unlabelled: target inputs without labels.
+        source: labelled examples of each source domain.
+        views: the same unlabelled examples, augmented as all others and strongly.
+        episode: support and query of one task drawn from the first source domain.
+        attributes: descriptions of the target's classes, (classes, d).
+        rows: positions of the unlabelled examples, (batch,) int64, for what is kept by example.
+    """
 
     target: Labelled | None = None
     unlabelled: Inputs | None = None
-    source: Labelled | None = None
-    index: Tensor | None = None
-    """Positions of the target examples in the training part, (batch,) int64."""
+    source: tuple[Labelled, ...] = ()
+    views: tuple[Inputs, Inputs] | None = None
+    episode: tuple[Labelled, Labelled] | None = None
+    attributes: Tensor | None = None
+    rows: Tensor | None = None
 
+    def labelled(self) -> Labelled:
+        """Return every labelled example, those of source domains first, of the target last."""
+        first, *others = [*self.source, *([self.target] if self.target else [])]
+        for other in others:
+            first = join(first, other)
+        return first
 
-def take(inputs: Inputs, rows: Tensor) -> Inputs:
-    """Select rows of inputs."""
-    if isinstance(inputs, dict):
-        return {name: value[rows] for name, value in inputs.items()}
-    return inputs[rows]
+    @property
+    def size(self) -> int:
+        """How many examples its first stream has."""
+        if self.episode is not None:
+            return len(self.episode[1].labels)
+        labelled = [*([self.target] if self.target else []), *self.source]
+        if labelled:
+            return len(labelled[0].labels)
+        return len(self.rows) if self.rows is not None else 0
 
 
 def join(first: Labelled, second: Labelled) -> Labelled:
@@ -56,151 +87,54 @@ def join(first: Labelled, second: Labelled) -> Labelled:
     return Labelled(join_inputs(first.inputs, second.inputs), labels)
 
 
-def join_inputs(first: Inputs, second: Inputs) -> Inputs:
-    """Concatenate inputs; of two batches of sequences the shorter ones get more padding."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        return {name: _cat_padded([first[name], second[name]]) for name in first}
-    assert isinstance(first, Tensor)
-    assert isinstance(second, Tensor)
-    return torch.cat([first, second])
+def through(batch: Batch, make: Callable[[Inputs], Inputs]) -> Batch:
+    """Return a batch all inputs of which have been passed through `make`."""
+
+    def made(part: Labelled) -> Labelled:
+        return replace(part, inputs=make(part.inputs))
+
+    return replace(
+        batch,
+        target=made(batch.target) if batch.target else None,
+        unlabelled=make(batch.unlabelled) if batch.unlabelled is not None else None,
+        source=tuple(made(part) for part in batch.source),
+        views=(make(batch.views[0]), make(batch.views[1])) if batch.views else None,
+        episode=(made(batch.episode[0]), made(batch.episode[1])) if batch.episode else None,
+    )
 
 
-def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
-    """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
-    length = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
-    return torch.cat([_padded(part, length, fill) for part in parts])
+def parts_of(batch: Batch, number: int) -> list[tuple[Batch, float]]:
+    """Cut a batch into `number` smaller ones and the share that each has of its first stream.
 
-
-def _padded(tensor: Tensor, length: int, fill: int) -> Tensor:
-    if tensor.ndim < 2 or tensor.shape[1] == length:
-        return tensor
-    more = tensor.new_full((len(tensor), length - tensor.shape[1], *tensor.shape[2:]), fill)
-    return torch.cat([tensor, more], dim=1)
-
-
-def size_of(inputs: Inputs) -> int:
-    """Return the number of examples in inputs."""
-    return len(next(iter(inputs.values()))) if isinstance(inputs, dict) else len(inputs)
-
-
-def byte_size(inputs: Inputs) -> int:
-    """Return the bytes that inputs take in memory."""
-    parts = inputs.values() if isinstance(inputs, dict) else [inputs]
-    return sum(part.numel() * part.element_size() for part in parts)
-
-
-def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int64]) -> Inputs:
-    """Return these examples prepared, as `preprocess.prepare` does all at once, in little memory.
-
-    Images are prepared part by part, so that large ones are small before others are decoded.
+    All streams are cut alike; an episode, which is one task, is never cut.
     """
-    parts = [preprocess.prepare(part) for part in examples.in_parts(indices)]
-    if len(parts) < 2:
-        return parts[0] if parts else preprocess.prepare(examples.read(indices))
-    first = parts[0]
-    if isinstance(first, dict):
-        dicts = [part for part in parts if isinstance(part, dict)]
-        return {name: _cat_padded([part[name] for part in dicts]) for name in first}
-    return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    number = min(number, batch.size)
+    if number < 2 or batch.episode is not None:
+        return [(batch, 1.0)]
+    pieces = [_piece(batch, part, number) for part in range(number)]
+    return [(piece, piece.size / batch.size) for piece in pieces]
 
 
-class Prepared:
-    """One split as a backbone's preprocessing sees it, kept in memory where it fits."""
+def _piece(batch: Batch, part: int, number: int) -> Batch:
+    def rows(size: int) -> Tensor:
+        return torch.arange(part * size // number, (part + 1) * size // number)
 
-    def __init__(self, examples: Examples, preprocess: Preprocess) -> None:
-        self.examples = examples
-        self.preprocess = preprocess
-        self._cache: Inputs | None = None
-        self._large = False
-        self._n_cut: int | None = None
+    def cut(inputs: Inputs) -> Inputs:
+        return take(inputs, rows(size_of(inputs)))
 
-    def rows(self, indices: NDArray[np.int64]) -> Inputs:
-        """Return the prepared inputs of these examples."""
-        self.warm()
-        if self._cache is not None:
-            return take(self._cache, torch.from_numpy(indices))
-        return prepared(self.preprocess, self.examples, indices)
+    def labelled(part: Labelled) -> Labelled:
+        own = rows(len(part.labels))
+        places = part.rows[own] if part.rows is not None else None
+        return Labelled(cut(part.inputs), part.labels[own], places)
 
-    def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Return how long these sequences are, (n,); None if they are none or not in memory."""
-        self.warm()
-        if not isinstance(self._cache, dict) or "attention_mask" not in self._cache:
-            return None
-        found: NDArray[np.int64] = self._cache["attention_mask"].sum(dim=1).numpy()[indices]
-        return found
-
-    def n_cut(self) -> int:
-        """Return how many examples are longer than the model takes, and so come cut."""
-        if self._n_cut is None:
-            everything = np.arange(len(self.examples), dtype=np.int64)
-            parts = np.array_split(everything, 1 + len(everything) // AT_ONCE)
-            count = getattr(self.preprocess, "cut", None)  # images are resized, never cut
-            self._n_cut = sum(count(self.rows(part)) for part in parts) if count else 0
-        return self._n_cut
-
-    def warm(self) -> None:
-        """Prepare everything now, where it fits: processes that are forked later share it."""
-        if self._cache is None and not self._large:
-            self._cache = self._whole()
-            self._large = self._cache is None
-
-    def _whole(self) -> Inputs | None:
-        """Return everything prepared; None if too large. All images are as large as the first."""
-        n = len(self.examples)
-        one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
-        if byte_size(one) * n > CACHE_BYTES:
-            return None
-        if isinstance(one, dict):
-            return self._sequences()
-        return prepared(self.preprocess, self.examples, np.arange(n, dtype=np.int64))
-
-    def _sequences(self) -> Inputs | None:
-        """Prepare part by part until all as long as the longest so far are known not to fit."""
-        n, parts = len(self.examples), []
-        for begin in range(0, n, AT_ONCE):
-            rows = np.arange(begin, min(begin + AT_ONCE, n), dtype=np.int64)
-            part = self.preprocess.prepare(self.examples.read(rows))
-            assert isinstance(part, dict)
-            if byte_size(part) * n > CACHE_BYTES * len(rows):
-                return None
-            parts.append(part)
-        fills = getattr(self.preprocess, "fills", {})  # what it pads with, where that is not 0
-        return {k: _cat_padded([part[k] for part in parts], fills.get(k, 0)) for k in parts[0]}
-
-
-@dataclass
-class View:
-    """Chosen examples of a split, with the labels that their reader may see."""
-
-    prepared: Prepared
-    indices: NDArray[np.int64]
-    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """The numbers of all rows, (n,)."""
-        return np.arange(len(self), dtype=np.int64)
-
-    def reading_order(self) -> NDArray[np.int64]:
-        """Return rows in the order in which to read them all, (n,): like lengths side by side.
-
-        A batch of sequences is as long as its longest one, so this halves the work on sentences.
-        """
-        lengths = self.prepared.lengths(self.indices)
-        return self.rows if lengths is None else np.argsort(lengths, kind="stable")
-
-    def inputs(
-        self,
-        rows: NDArray[np.int64],
-        augmentation: str = "none",
-        rng: torch.Generator | None = None,
-    ) -> Inputs:
-        """Return model inputs of these rows of the view, augmented if `rng` is given."""
-        prepared = self.prepared.rows(self.indices[rows])
-        return self.prepared.preprocess.finish(prepared, augmentation, rng)
+    return replace(
+        batch,
+        target=labelled(batch.target) if batch.target else None,
+        unlabelled=cut(batch.unlabelled) if batch.unlabelled is not None else None,
+        source=tuple(labelled(part) for part in batch.source),
+        views=(cut(batch.views[0]), cut(batch.views[1])) if batch.views else None,
+        rows=batch.rows[rows(len(batch.rows))] if batch.rows is not None else None,
+    )
 
 
 class ViewBatches(Dataset[Labelled]):
@@ -260,54 +194,143 @@ class Stream:
 
 @dataclass
 class CellData:
-    """All that a strategy may learn from. The test split is not in it."""
+    """All that a strategy may learn from. The test split is not in it.
 
-    classes: tuple[str, ...]
+    Attributes:
+        task: the target's.
+        train: labelled training examples of the target.
+        validation: those that choose the step.
+        unlabelled: target inputs without labels.
+        source: the labelled source domains.
+        source_tasks: of each of them.
+        attributes: a description of each class of the target, (classes, d), where it has one.
+    """
+
+    task: Task
     train: View | None
     validation: View | None
     unlabelled: View | None = None
-    source: View | None = None
-    """The labelled source domain."""
-    source_classes: tuple[str, ...] = ()
+    source: tuple[View, ...] = ()
+    source_tasks: tuple[Task, ...] = ()
+    attributes: Tensor | None = None
+
+
+STRONG = "strong"
+"""The augmentation of the second view."""
+
+
+class Episodes:
+    """Tasks drawn from a labelled view: `ways` of its classes, named 0, 1, ... anew each time.
+
+    Args:
+        view: where they are drawn from.
+        seed: of the seed block.
+        size: ways, shots and queries a class; fewer where the view holds fewer.
+        augmentation: of support and query alike.
+    """
+
+    def __init__(
+        self, view: View, seed: int, size: tuple[int, int, int], augmentation: str
+    ) -> None:
+        self.view, self.seed, self.augmentation = view, seed, augmentation
+        self.ways, self.shots, self.queries = size
+        self._rows = {int(c): np.flatnonzero(view.labels == c) for c in np.unique(view.labels)}
+
+    def episode(self, step: int) -> tuple[Labelled, Labelled]:
+        """Return the support and the query of this step, which share no example.
+
+        Raises:
+            BadInputError: no two classes have two examples.
+        """
+        rng = generator(self.seed, "episode", step)
+        known = [c for c, rows in self._rows.items() if len(rows) > 1]
+        if len(known) < 2:
+            raise BadInputError("episodes need a source domain with two examples of two classes")
+        classes = rng.choice(known, min(self.ways, len(known)), replace=False)
+        drawn = [rng.permutation(self._rows[int(c)]) for c in classes]
+        shots = min(self.shots, *(len(rows) - 1 for rows in drawn))
+        support = [rows[:shots] for rows in drawn]
+        query = [rows[shots : shots + self.queries] for rows in drawn]
+        return self._labelled(support, "support", step), self._labelled(query, "query", step)
+
+    def _labelled(self, drawn: Sequence[NDArray[np.int64]], part: str, step: int) -> Labelled:
+        rows = np.concatenate(drawn)
+        labels = torch.from_numpy(np.repeat(np.arange(len(drawn)), [len(own) for own in drawn]))
+        rng = torch.Generator().manual_seed(stream_seed(self.seed, "augment", part, step))
+        inputs = self.view.inputs(rows, self.augmentation, rng)
+        return Labelled(inputs, labels, torch.from_numpy(rows))
 
 
 class StepBatches(Dataset[Batch]):
-    """The batch of every step, as a map from step number to batch."""
+    """The batches of a stretch of steps, each a pure function of seed and step.
+
+    Args:
+        data: of the cell.
+        seed: of the seed block.
+        steps: their numbers, counted from the first step of the strategy.
+        batch_size: of each stream.
+        augmentation: of all inputs.
+        reads: the streams that are in the batches, as far as the cell has them.
+        episode: ways, shots and queries a class of the stream `episode`.
+    """
 
     def __init__(
-        self, data: CellData, seed: int, steps: int, batch_size: int, augmentation: str
+        self,
+        data: CellData,
+        seed: int,
+        steps: range,
+        batch_size: int,
+        augmentation: str,
+        reads: Sequence[StreamName] = ("target",),
+        episode: tuple[int, int, int] = (5, 1, 15),
     ) -> None:
-        self.steps = steps
+        self.steps, self.attributes = steps, None
 
-        def stream(view: View | None, name: str) -> Stream | None:
-            return Stream(view, name, seed, batch_size, augmentation) if view is not None else None
+        def stream(view: View | None, name: str, own: str = augmentation) -> Stream | None:
+            return Stream(view, name, seed, batch_size, own) if view is not None else None
 
-        self.target = stream(data.train, "target")
-        self.unlabelled = stream(data.unlabelled, "unlabelled")
-        self.source = stream(data.source, "source")
+        own, source = data.unlabelled, data.source
+        self.target = stream(data.train, "target") if "target" in reads else None
+        self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
+        self.strong = stream(own, "unlabelled", STRONG) if "views" in reads else None
+        self.alone = "unlabelled" in reads
+        self.source = [
+            Stream(view, f"source{i or ''}", seed, batch_size, augmentation)
+            for i, view in enumerate(source if "source" in reads else ())
+        ]
+        self.episodes = None
+        if "episode" in reads and source:
+            self.episodes = Episodes(source[0], seed, episode, augmentation)
+        if "attributes" in reads:
+            self.attributes = data.attributes
 
     def __len__(self) -> int:
-        return self.steps
+        return len(self.steps)
 
     def warm(self) -> None:
         """Prepare all that the batches are taken from."""
-        for stream in (self.target, self.unlabelled, self.source):
+        for stream in (self.target, self.unlabelled, *self.source):
             if stream is not None:
                 stream.view.prepared.warm()
 
-    def __getitem__(self, step: int) -> Batch:
-        if step >= self.steps:
-            raise IndexError(step)
-        batch = Batch()
+    def __getitem__(self, place: int) -> Batch:
+        step = self.steps[place]
+        batch = Batch(attributes=self.attributes)
         if self.target is not None:
-            batch.target, batch.index = _labelled(self.target, step)
-        if self.source is not None:
-            batch.source, _ = _labelled(self.source, step)
+            batch.target = _labelled(self.target, step)
+        batch.source = tuple(_labelled(stream, step) for stream in self.source)
         if self.unlabelled is not None:
-            batch.unlabelled, _ = self.unlabelled.inputs(step)
+            inputs, rows = self.unlabelled.inputs(step)
+            batch.rows = torch.from_numpy(rows)
+            batch.unlabelled = inputs if self.alone else None
+            if self.strong is not None:
+                batch.views = (inputs, self.strong.inputs(step)[0])
+        if self.episodes is not None:
+            batch.episode = self.episodes.episode(step)
         return batch
 
 
-def _labelled(stream: Stream, step: int) -> tuple[Labelled, Tensor]:
+def _labelled(stream: Stream, step: int) -> Labelled:
     inputs, rows = stream.inputs(step)
-    return Labelled(inputs, torch.from_numpy(stream.view.labels[rows])), torch.from_numpy(rows)
+    labels = torch.from_numpy(stream.view.labels[rows])
+    return Labelled(inputs, labels, torch.from_numpy(rows))

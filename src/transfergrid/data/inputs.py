@@ -18,7 +18,10 @@ Raw: TypeAlias = Sequence[Any] | NDArray[Any]
 """One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
 
 Inputs: TypeAlias = "Tensor | dict[str, Tensor]"
-"""A batch for a network: images (batch, C, H, W), or named tensors of one length each."""
+"""A batch for a network: images (batch, C, H, W), or named tensors of one length each.
+
+Where the first blocks of a backbone have been run ahead, what they made stands for it: a tuple of
+tensors, which nobody but the backbone's `suffix` takes apart."""
 
 
 class Preprocess(Protocol):

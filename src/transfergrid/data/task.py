@@ -63,6 +63,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def prior(self, labels: Tensor) -> Tensor:
+        """Return the outputs, (outputs,), that fit labels best without any input."""
+
+    @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
         """Return what is predicted, (batch, outputs): probabilities, or values."""
 
@@ -141,6 +145,10 @@ class Classification(Task):
     @override
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
         return nn.functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
+
+    @override
+    def prior(self, labels: Tensor) -> Tensor:
+        return self.constant(labels)[0].float().clamp_min(1e-12).log()
 
     @override
     def decode(self, outputs: Tensor) -> Tensor:

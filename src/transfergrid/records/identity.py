@@ -112,7 +112,7 @@ def source_part(source: Config | None, needs: Needs) -> Any:
         part["start"] = canonical(start_of(source))
     else:
         part = canonical(_weights(source))
-    if needs.source_domain:
+    if needs.domains:
         part["domain"] = canonical(source.get("domain"))
     return part
 

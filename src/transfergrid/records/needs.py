@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-SourceNeed = Literal["none", "architecture", "start", "weights"]
+from transfergrid.records.errors import check_known
+from transfergrid.records.space import Space
+
+SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
+ClassNeed = Literal["any", "same", "described"]
+Setting = Literal["inductive", "transductive", "unsupervised"]
+Transferred = Literal["instances", "features", "parameters", "relations"]
+TASKS = ("classification", "regression")
+_ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
+    "source_domain": ("domains", {True: 1, False: 0}),
+    "same_classes": ("classes", {True: "same", False: "any"}),
+    "training": ("steps", {True: True, False: False}),
+}
+"""Keys of older records: what each is called now, and its values."""
 
 
 @dataclass(frozen=True)
@@ -14,23 +28,43 @@ class Needs:
     """What must be there before a cell of this strategy is possible.
 
     Args:
-        source: `weights` of the source; only its `architecture`; its `start`, the weights before
-            the source domain was learned; or `none`.
+        source: `weights` of the source; these with the `head` that was trained with them; only its
+            `architecture`; its `start`, the weights before the source domain was learned; or
+            `none`.
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
-        source_domain: the source must bring a labelled domain, to learn from side by side.
-        same_classes: source domain and target must have classes of the same names.
+        domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
+        classes: those of source domain and target: `any`, the `same` by name, or `described` by
+            attributes.
         unlabelled: target inputs without labels.
         teacher: the source adapted to the target beforehand.
-        training: the shared steps; a closed form without them is one cell under every `training`.
+        steps: the shared steps; a closed form without them is one cell under every `training`.
+        tasks: kinds of target that it can learn.
     """
 
     source: SourceNeed = "weights"
     target_labels: LabelNeed = "required"
-    source_domain: bool = False
-    same_classes: bool = False
+    domains: int = 0
+    classes: ClassNeed = "any"
     unlabelled: bool = False
     teacher: bool = False
-    training: bool = True
+    steps: bool = True
+    tasks: tuple[str, ...] = TASKS
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:
+        """Return what a YAML or a record says; keys of older records are understood.
+
+        Raises:
+            BadInputError: a key means nothing.
+        """
+        values = {}
+        for key, value in told.items():
+            name, meaning = _ONCE.get(key, (key, {}))
+            check_known(f"key of {of}'s about.needs", name, [f.name for f in fields(cls)])
+            values[name] = meaning.get(value, value) if isinstance(value, bool) else value
+        if "tasks" in values:
+            values["tasks"] = tuple(values["tasks"])
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -47,7 +81,26 @@ class Baselines:
     unlabelled: str | None = None
     exploratory: list[str] = field(default_factory=list)
 
+    @classmethod
+    def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Baselines:
+        """Return what a YAML or a record says.
 
-def describe(needs: Needs, baselines: Baselines) -> dict[str, Any]:
-    """Return both as the plain dicts that stand in a strategy's YAML under `about`."""
-    return {"needs": asdict(needs), "baselines": asdict(baselines)}
+        Raises:
+            BadInputError: a key means nothing.
+        """
+        for key in told:
+            check_known(f"key of {of}'s about.baselines", key, [f.name for f in fields(cls)])
+        return cls(**told)
+
+
+def describe(
+    needs: Needs, baselines: Baselines, space: Space, kind: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the plain dicts that stand in a strategy's YAML under `about`."""
+    told = {"needs": asdict(needs), "baselines": asdict(baselines)}
+    told["needs"]["tasks"] = list(needs.tasks)
+    return {**kind, **told, "space": {name: _plain(asdict(r)) for name, r in space.items()}}
+
+
+def _plain(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in told.items() if key != "under" or value}

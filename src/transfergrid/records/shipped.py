@@ -98,7 +98,9 @@ def parameters(target: str) -> dict[str, Parameter]:
             return _fields(line[place:])
         for node in kind.node.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                return dict(_arguments(node.args))
+                own = dict(_arguments(node.args))
+                behind = line[place + 1 :] if node.args.kwarg else ()  # takes what its base takes
+                return own | (parameters(behind[0].target) if behind else {})
     return {}
 
 

@@ -65,6 +65,9 @@ class Training(Component):
             (strong).
         precision: Lightning's name for it.
         gradient_clip: largest norm of the gradient, or None.
+        accumulate: parts in which a step's batch is computed, to save memory. Gradients are those
+            of the whole batch wherever a loss is a mean over examples; BatchNorm, and losses of
+            whole batches, see one part at a time.
         validations: how often the validation part is scored, spread evenly over the steps.
 
     Raises:
@@ -83,6 +86,7 @@ class Training(Component):
     augmentation: str = "light"
     precision: str = "32-true"
     gradient_clip: float | None = None
+    accumulate: int = 1
     validations: int = 10
 
     def __post_init__(self) -> None:
@@ -90,7 +94,7 @@ class Training(Component):
         check_known("training.schedule", self.schedule, SCHEDULES)
         check_known("training.augmentation", self.augmentation, AUGMENTATIONS)
         check_known("training.precision", self.precision, PRECISIONS)
-        for name, least in {"steps": 1, "batch_size": 2, "validations": 1}.items():
+        for name, least in {"steps": 1, "batch_size": 2, "accumulate": 1, "validations": 1}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise BadInputError(f"training.{name} must be a whole number from {least}: {value}")

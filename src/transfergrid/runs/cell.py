@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import View
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.views import View
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Cell
@@ -23,16 +23,20 @@ from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, track
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
+from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.watching import Watch
-from transfergrid.runs.fitting import Fit, Log, Machine, fit, probabilities, quiet
+from transfergrid.runs.driver import Driver, Measure
+from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.materials import (
     OpenDomain,
     add_source_domain,
     plain_features,
+    sizes_of,
     start_backbone,
     target_data,
 )
 from transfergrid.runs.models import save_model
+from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup
@@ -67,16 +71,14 @@ def run_cell(
         with clock.measure("diagnose"):
             watch = Watch(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
-        with clock.measure("teacher"):
-            teacher = teach(setup, cell.seed, machine)
         with clock.measure("train"):
-            fitted = learn(setup.strategy, setup, cell.seed, machine, run_cards.Curve(tracker))
+            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine)
         with clock.measure("diagnose"):
             diagnostics = watch.end(fitted, outcome)
 
-        record = recording.record_of(cell, setup, fitted, teacher, outcome, clock, machine)
+        record = recording.record_of(cell, setup, fitted, outcome, clock, machine)
         record = replace(record, started=started, diagnostics=diagnostics)
         test = setup.target.loaded.test
         said, labels = (part.numpy() for part in outcome.test)
@@ -118,13 +120,20 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
 
     data = target_data(target, drawn, needs, preprocess)
     copies = source_copies(source, needs, target)
-    if needs.source_domain:
+    if needs.domains:
         assert source is not None
-        same, domain = needs.same_classes, source["domain"]
-        add_source_domain(data, domain, same, preprocess, copies.kept)
-    strategy.attach(backbone, target.classes, training, cell.seed)
+        add_source_domain(data, source["domain"], needs, preprocess, copies.kept)
+    strategy.attach(
+        backbone,
+        data.task,
+        training,
+        cell.seed,
+        sizes=sizes_of(data, backbone),
+        source_tasks=data.source_tasks,
+        taught=taught,
+    )
     card = source_card(maker, taught or backbone)
-    return Setup(target, drawn, data, strategy, backbone, preprocess, taught, card, copies.notes)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes)
 
 
 def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:
@@ -134,19 +143,12 @@ def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]
     return {**maker.card, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
 
 
-def teach(setup: Setup, seed: int, machine: Machine) -> Fit:
-    """Adapt the source to the target, where the strategy wants it as its teacher."""
-    if setup.taught is None:
-        return Fit()
-    teacher: Strategy = setup.strategy.hparams["teacher"]
-    teacher.attach(setup.taught, setup.target.classes, setup.strategy.training_plan, seed)
-    return learn(teacher, setup, seed, machine, lambda values, step: None)
-
-
-def learn(strategy: Strategy, setup: Setup, seed: int, machine: Machine, log: Log) -> Fit:
-    """Let the strategy compute what it needs and train it; the test split is out of reach."""
-    strategy.prepare(setup.data)
-    return fit(strategy, setup.data, seed, machine, setup.target.domain.metric, log)
+def learn(setup: Setup, machine: Machine, log: Log, measure: Measure | None = None) -> Fit:
+    """Run the strategy's phases, a teacher's among them; the test split is out of reach."""
+    metric = setup.target.domain.metric
+    fitted = Driver(setup.strategy, setup.data, machine, metric, log, measure).run()
+    assert fitted is not None  # it was not to be cut
+    return fitted
 
 
 def judge(setup: Setup, machine: Machine) -> Outcome:
@@ -156,7 +158,7 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     def say(view: View | None) -> tuple[Tensor, Tensor] | None:
         if view is None:
             return None
-        return probabilities(strategy, view, machine), torch.from_numpy(view.labels)
+        return predictions(strategy, view, machine), torch.from_numpy(view.labels)
 
     train, validation = say(_some(data.train)), say(data.validation)
     sealed = setup.target.whole("test", setup.preprocess)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transfergrid.data.domain import Domain
+from transfergrid.data.task import Classification
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
@@ -33,22 +34,21 @@ def check_parts(cell: Cell) -> int:
     training: Training = build(told) if (told := cell.config["training"]) else Training()
     target: Domain = build(cell.config["target"])
     backbone = _first_weights(cell, strategy)
-    teacher: Strategy | None = strategy.hparams.get("teacher")
-    if teacher is not None:
-        teacher.attach(backbone, target.classes, training, cell.seed)
     student: Architecture | None = strategy.hparams.get("student")
     trained = student.build() if student is not None else backbone
-    if teacher is not None and trained is not None and backbone is not None:
+    if strategy.needs.teacher and trained is not None and backbone is not None:
         check_same_inputs(backbone, trained)
     for network in (backbone, trained):
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
-    strategy.attach(trained, target.classes, training, cell.seed)
+    taught = backbone if strategy.needs.teacher else None
+    task = Classification(target.classes)
+    strategy.attach(trained, task, training, cell.seed, taught=taught)
     return kept_bytes(strategy)
 
 
 def _check_description(strategy: Strategy, about: Config) -> None:
     """Raise unless the YAML, which plans, and the class, which runs, say the same."""
-    told = (Needs(**about["needs"]), Baselines(**about["baselines"]), about["version"])
+    told = (Needs.read(about["needs"]), Baselines.read(about["baselines"]), about["version"])
     if told != (strategy.needs, strategy.baselines, strategy.version):
         raise BadInputError(
             f"{type(strategy).__name__} and its YAML differ in needs, baselines or version: "

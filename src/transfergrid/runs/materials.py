@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfergrid.data.batches import CellData, Prepared, View
+from transfergrid.data.batches import CellData
 from transfergrid.data.budgets import Draw, draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
 from transfergrid.data.inputs import Inputs, Preprocess, Raw
 from transfergrid.data.sparse_inputs import padded
+from transfergrid.data.task import Classification, Task
+from transfergrid.data.views import Prepared, View
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
@@ -23,6 +25,7 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Maker, Source
+from transfergrid.strategies.base import Sizes
 
 
 @lru_cache(maxsize=6)
@@ -50,6 +53,11 @@ class OpenDomain:
     def classes(self) -> tuple[str, ...]:
         """Class names in label order."""
         return self.loaded.classes
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return Classification(self.classes)
 
     def draw(self, labels: Labels, seed: int) -> Draw:
         """Draw the labels that a seed block may see."""
@@ -85,10 +93,13 @@ class PlainFeatures:
 
     def __init__(self, featuriser: Any) -> None:
         self.featuriser = featuriser
+        self.width = 0
+        """Of what it made last."""
 
     def prepare(self, raw: Raw) -> Inputs:
         """Return dense features as a float32 tensor (n, d); of sparse ones, see `padded`."""
         features = self.featuriser.transform(raw)
+        self.width = features.shape[1]
         if hasattr(features, "tocsr"):
             return padded(features)
         return torch.from_numpy(np.asarray(features, dtype=np.float32))
@@ -140,7 +151,7 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
     def part(indices: NDArray[np.int64]) -> View | None:
         return target.view("pool", preprocess, indices) if len(indices) else None
 
-    data = CellData(target.classes, part(drawn.train), part(drawn.validation))
+    data = CellData(target.task, part(drawn.train), part(drawn.validation))
     if needs.target_labels == "unused":
         data.train = data.validation = None
     if needs.unlabelled:
@@ -153,25 +164,40 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
 def add_source_domain(
     data: CellData,
     domain: Config,
-    same: bool,
+    needs: Needs,
     preprocess: Preprocess,
     kept: NDArray[np.int64] | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    With `same`, its labels are brought to the order of the target's classes.
+    Where the strategy needs the same classes, its labels are brought to the target's order.
     """
     source = OpenDomain(domain)
     if kept is None:
         view = source.whole("pool", preprocess)
     else:
         view = source.view("pool", preprocess, kept)
-    data.source_classes = source.classes
-    if same:
-        order = np.array([data.classes.index(name) for name in source.classes])
+    task, same = source.task, needs.classes == "same"
+    if same and task.names != data.task.names:
+        order = np.array([data.task.names.index(name) for name in task.names])
         view.labels = order[view.labels]
-        data.source_classes = data.classes
-    data.source = view
+    data.source += (view,)
+    data.source_tasks += (data.task if same else task,)
+
+
+def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
+    """Return how large the streams of a cell are."""
+
+    def size(view: View | None) -> int:
+        return len(view) if view is not None else 0
+
+    inputs = 0
+    if backbone is None and data.train is not None:
+        data.train.inputs(data.train.rows[:1])
+        features = data.train.prepared.preprocess
+        inputs = features.width if isinstance(features, PlainFeatures) else 0
+    source = tuple(len(view) for view in data.source)
+    return Sizes(size(data.train), size(data.unlabelled), source, inputs)
 
 
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from transfergrid.data.batches import Prepared, View
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.task import Classification
 from transfergrid.data.text import TextExamples
+from transfergrid.data.views import Prepared, View
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate, target_of
@@ -122,7 +123,8 @@ def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
     with torch.random.fork_rng(devices=[]):
         architecture: Architecture | None = build(description["architecture"])
         backbone = architecture.build() if architecture is not None else None
-        strategy.attach(backbone, description["classes"], training, description["seed"])
+        task = Classification(tuple(description["classes"]))
+        strategy.attach(backbone, task, training, description["seed"])
     try:
         strategy.restore(load_file(folder / WEIGHTS))
     except ValueError as error:

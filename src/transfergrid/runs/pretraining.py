@@ -24,8 +24,10 @@ from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, Tracker, tracked, unique
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.fitting import Machine, fit, probabilities
+from transfergrid.runs.driver import Driver
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.materials import OpenDomain, target_data
+from transfergrid.runs.predictions import predictions
 from transfergrid.runs.run_cards import Curve, shown
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import TrainedSource
@@ -110,14 +112,15 @@ class SourceMaker:
         if source.shuffle_labels or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
         assert isinstance(source.training, Training)
-        strategy.attach(backbone, domain.classes, source.training, own_seed)
+        strategy.attach(backbone, domain.task, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         with tracked(self.tracker, self._card(source, seed, content)) as summary:
             metric, curve = domain.domain.metric, Curve(self.tracker)
-            fitted = fit(strategy, data, own_seed, self.machine, metric, curve)
+            fitted = Driver(strategy, data, self.machine, metric, curve).run()
+            assert fitted is not None
             test = domain.whole("test", backbone.preprocess)
-            own = scores(probabilities(strategy, test, self.machine), torch.from_numpy(test.labels))
+            own = scores(predictions(strategy, test, self.machine), torch.from_numpy(test.labels))
             summary.update(shown({f"test/{name}": value for name, value in own.items()}))
         card = {
             "content": content,

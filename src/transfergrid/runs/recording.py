@@ -24,8 +24,8 @@ from transfergrid.records.record import (
     Status,
 )
 from transfergrid.runs.cost import Stopwatch, count_parameters, peak_memory
-from transfergrid.runs.fitting import Fit
-from transfergrid.runs.fitting import Machine as RunsOn
+from transfergrid.runs.curve import Fit
+from transfergrid.runs.machine import Machine as RunsOn
 from transfergrid.runs.planning import contamination
 from transfergrid.runs.stages import Outcome, Setup
 
@@ -34,7 +34,6 @@ def record_of(
     cell: Cell,
     setup: Setup,
     fitted: Fit,
-    teacher: Fit,
     outcome: Outcome,
     clock: Stopwatch,
     machine: RunsOn,
@@ -59,7 +58,7 @@ def record_of(
             ),
         ),
         chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
-        budget=_budget(cell, setup, fitted, teacher),
+        budget=_budget(cell, fitted),
         data=_data(setup, len(outcome.test[1])),
         cost=Cost(
             seconds=Seconds(**clock.seconds, total=clock.total()),
@@ -80,14 +79,13 @@ def _source(cell: Cell, setup: Setup) -> dict[str, Any] | None:
     return {**setup.source_card, "card": card}
 
 
-def _budget(cell: Cell, setup: Setup, fitted: Fit, teacher: Fit) -> Budget:
-    data, steps = setup.data, fitted.steps
+def _budget(cell: Cell, fitted: Fit) -> Budget:
     return Budget(
-        steps=steps,
-        target_batches=steps if data.train is not None else 0,
-        unlabelled_batches=steps if data.unlabelled is not None else 0,
-        source_batches=steps if data.source is not None else 0,
-        teacher_steps=teacher.steps,
+        steps=fitted.steps,
+        target_batches=fitted.taken["target"],
+        unlabelled_batches=fitted.taken["unlabelled"],
+        source_batches=fitted.taken["source"],
+        teacher_steps=fitted.taken["teacher"],
         validation_checks=fitted.validation_checks,
         tuning_trials=cell.config["strategy"].get("about", {}).get("tuning_trials", 0),
     )

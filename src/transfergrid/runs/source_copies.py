@@ -42,8 +42,8 @@ def source_copies(source: Config | None, needs: Needs, target: OpenDomain) -> So
     domain = _learned_from(source, needs)
     if domain is None or "duplicates" not in domain or "duplicates" not in config:
         return SourceCopies()
-    copies = _found(domain, config, target, needs.source_domain)
-    drops = needs.source_domain and config["duplicates"] == "drop"
+    copies = _found(domain, config, target, bool(needs.domains))
+    drops = bool(needs.domains) and config["duplicates"] == "drop"
     kept = np.flatnonzero(~copies.pool) if drops else None
     dropped = int(copies.pool.sum()) if drops else 0
     return SourceCopies({**counted(copies), "dropped": dropped}, kept)
@@ -54,7 +54,7 @@ def _learned_from(source: Config | None, needs: Needs) -> Config | None:
     if source is None or needs.source == "none":
         return None
     trained_on_it = needs.source == "weights" and (source.get("about") or {}).get("start")
-    domain: Config | None = source.get("domain") if needs.source_domain or trained_on_it else None
+    domain: Config | None = source.get("domain") if needs.domains or trained_on_it else None
     return domain
 
 

@@ -25,8 +25,6 @@ class Setup:
     strategy: Strategy
     backbone: Backbone | None
     preprocess: Preprocess
-    taught: Backbone | None
-    """The source's backbone, where it is to become a teacher."""
     source_card: dict[str, Any]
     """What is known of the source: its weights' fingerprint, how it was trained, notes."""
     source_copies: dict[str, Any] = field(default_factory=dict)

@@ -1,168 +1,308 @@
-"""What strategies share: the head, the optimiser and its rates, and that frozen means frozen."""
+"""What a strategy is: what it needs, what may be tuned, and what happens in time."""
 
 from __future__ import annotations
 
+import copy
 import inspect
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, ClassVar, Self
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch, CellData, Labelled
+from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.task import Task
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.needs import Baselines, Needs, describe
+from transfergrid.records.needs import Baselines, Needs, Setting, Transferred, describe
 from transfergrid.records.seeds import stream_seed
+from transfergrid.records.space import Space
 from transfergrid.records.training import SCHEDULES, Training
-from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.backbone import Backbone, Granularity
+from transfergrid.strategies.phases import Group, Objective, Phase, Rate
 
 
-@dataclass
-class ParamGroup:
-    """Parameters that learn at `factor` times the strategy's rate."""
+def _noting(init: Callable[..., None], base: Callable[..., None] | None = None) -> Any:
+    """Let a constructor keep its arguments: `hparams`, and the names of those `given`.
 
-    name: str
-    parameters: list[nn.Parameter]
-    factor: float = 1.0
+    Args:
+        init: the constructor.
+        base: of the class above, whose arguments stand in the place of a `**shared`.
+    """
+    known = inspect.signature(init)
+    if base is not None:
+        known = _joined(known, inspect.signature(base))
+
+    @wraps(init)
+    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "hparams" not in self.__dict__:  # not by way of a subclass, which has noted its own
+            told = known.bind(self, *args, **kwargs)
+            object.__setattr__(self, "given", frozenset(told.arguments) - {"self"})
+            told.apply_defaults()
+            object.__setattr__(self, "hparams", dict(list(told.arguments.items())[1:]))
+        init(self, *args, **kwargs)
+
+    noted.__signature__ = known  # type: ignore[attr-defined]
+    return noted
 
 
-class Strategy(pl.LightningModule, Component):
+def _joined(own: inspect.Signature, base: inspect.Signature) -> inspect.Signature:
+    """Return a signature with another one's arguments in the place of its `**shared`."""
+    kinds = [p.kind for p in own.parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        return own
+    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [p for name, p in base.parameters.items() if name not in own.parameters]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return own.replace(parameters=[*named, *(p.replace(kind=keyword) for p in more)])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many examples each stream has, so that every buffer can be made in `build`.
+
+    All are 0 where a trained strategy is made again to predict.
+
+    Attributes:
+        target: labelled training examples of the target.
+        unlabelled: target inputs without labels.
+        source: examples of each labelled source domain.
+        inputs: width of an example where there is no backbone, as of plain features.
+    """
+
+    target: int = 0
+    unlabelled: int = 0
+    source: tuple[int, ...] = ()
+    inputs: int = 0
+
+
+class Strategy(nn.Module, Component):
     """How a source's knowledge reaches the target.
 
     A subclass takes its hyperparameters as constructor arguments (plain values, the keys of its
-    YAML), states its `needs`, and overrides what differs: `build`, `prepare`, `trainable`, `loss`,
-    `predict`. `attach` gives it the backbone and the task before any of these is called.
+    YAML), states `needs`, `baselines` and `space`, and overrides what differs of `build`, `phases`,
+    `loss` and `predict`. It knows no trainer. Whatever outlives a step is a parameter or a buffer
+    made in `build`: then a cell can be cut at any step and go on. What only trains is in
+    `scaffold`, and is not kept with a trained model.
 
     Args:
-        lr_factor: multiplies the shared learning rate of `Training`.
+        lr_factor: multiplies the shared learning rate of `Training`; None takes the default that
+            `space` says.
         schedule: replaces the shared schedule where the method brings its own; None keeps it.
 
     Raises:
         BadInputError: there is no such schedule, or the factor is not above 0.
+
+    Attributes:
+        hparams: the constructor's arguments by name; `given` are the names that were passed.
+        backbone: the network that learns from here on; not there where `needs.source` is `none`.
+        head: what the task puts on its features.
+        task: the target's, which says what is predicted, with which loss.
+        source_tasks: of each labelled source domain; its labels are brought to the target's order
+            where `needs.classes` is `same`.
+        source_head: the source's own head, frozen; there only where `needs.source` is `head`.
+        taught: the source's backbone, for a teacher; None unless `needs.teacher`.
+        scaffold: modules and buffers that `predict` does not use.
+        training_plan: what all arms share.
+        block_seed: of everything that is drawn at random.
+        cut: leading blocks of the backbone that inputs have been through; set by the driver alone.
     """
 
     needs: ClassVar[Needs] = Needs()
     baselines: ClassVar[Baselines] = Baselines()
-    training_only: ClassVar[tuple[str, ...]] = ()
-    """Modules, parameters and buffers of `build` or `prepare` that `predict` does not use."""
+    space: ClassVar[Space] = {}
+    stackable: ClassVar[bool] = False
+    """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked."""
+    setting: ClassVar[Setting] = "inductive"
+    transfers: ClassVar[Transferred] = "parameters"
 
+    hparams: dict[str, Any]
+    given: frozenset[str]
     backbone: Backbone
     head: nn.Module
-    classes: tuple[str, ...]
+    task: Task
+    source_tasks: tuple[Task, ...]
+    source_head: nn.Module
+    taught: Backbone | None
+    scaffold: nn.ModuleDict
     training_plan: Training
     block_seed: int
+    cut: int = 0
 
-    def __init__(self, lr_factor: float = 1.0, schedule: str | None = None) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the constructor note its arguments, from which an equal strategy can be made."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            above = super(cls, cls).__init__
+            cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
+
+    @_noting
+    def __init__(self, lr_factor: float | None = None, schedule: str | None = None) -> None:
         super().__init__()
-        self._keep_arguments()
-        if not lr_factor > 0:
+        if lr_factor is not None and not lr_factor > 0:
             raise BadInputError(f"strategy.lr_factor must be above 0: {lr_factor}")
+        if lr_factor is None:
+            lr_factor = self.space["lr_factor"].default if "lr_factor" in self.space else 1.0
         if schedule is not None:
             check_known("strategy.schedule", schedule, SCHEDULES)
         self.lr_factor, self.schedule = lr_factor, schedule
-
-    def _keep_arguments(self) -> None:
-        """Keep the arguments of the subclass's own constructor, and no others, in `hparams`."""
-        own = list(inspect.signature(type(self)).parameters)
-        frame = inspect.currentframe()
-        if own and frame is not None:  # without names Lightning would take the base's arguments
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a teacher among them is a module: on purpose
-                self.save_hyperparameters(*own, logger=False, frame=frame.f_back)
+        self.hparams |= {
+            k: getattr(self, k) for k in ("lr_factor", "schedule") if k in self.hparams
+        }
 
     @classmethod
     @override
     def about(cls) -> dict[str, Any]:
-        return {**super().about(), **describe(cls.needs, cls.baselines)}
+        kind = {"setting": cls.setting, "transfers": cls.transfers}
+        return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
 
     # What a subclass overrides -----------------------------------------------------------------
 
-    def build(self) -> None:
-        """Create further modules (discriminator, adapter, student); backbone and head exist."""
+    def build(self, sizes: Sizes) -> None:
+        """Make further modules and buffers; backbone, head and tasks are there."""
 
-    def prepare(self, data: CellData) -> None:
-        """Compute what the method needs before its first step."""
+    def phases(self) -> Sequence[Phase]:
+        """Return what happens, in order. The default is one phase of `loss`, all weights learning.
 
-    def trainable(self) -> list[ParamGroup]:
-        """Return the groups that learn; everything else is frozen. `[]`: no training at all."""
-        return [
-            ParamGroup("head", list(self.head.parameters())),
-            ParamGroup("backbone", list(self.backbone.parameters())),
-        ]
+        It is asked more than once and answers alike each time.
+        """
+        return [Phase("train", [Objective(self.loss, self.everything())])]
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the scalar that this step minimises; `progress` runs from 0 to 1."""
-        assert batch.target is not None
-        logits = self.predict(batch.target.inputs)
-        return nn.functional.cross_entropy(logits, batch.target.labels)
+        """Return the scalar that a step minimises; `progress` runs from 0 to 1 in its phase."""
+        seen = batch.labelled()
+        return self.task.loss(self.predict(seen.inputs), seen.labels)
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Return logits, (batch, classes)."""
-        logits: Tensor = self.head(self.backbone.embed(inputs))
-        return logits
+        """Return what the task decodes, (batch, outputs): logits, or values."""
+        outputs: Tensor = self.head(self.features(inputs))
+        return outputs
 
-    def step_limit(self, steps: int) -> int:
-        """Return how many steps at most, given the shared budget."""
-        return steps
+    # What it may use ---------------------------------------------------------------------------
 
-    def rate(self, step: int, limit: int) -> float:
-        """Return the schedule's multiple of the learning rate at this step."""
-        return SCHEDULES[self.schedule or self.training_plan.schedule](step / limit)
+    def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:
+        """Embed inputs, (batch, dim), from wherever the driver left them.
+
+        Args:
+            inputs: of the backbone.
+            recorded: whether BatchNorm's running statistics take note of them. For inputs that the
+                baseline does not see it must not.
+        """
+        with nullcontext() if recorded else unrecorded_statistics(self.backbone):
+            return self._suffix()(inputs) if self.cut else self.backbone.embed(inputs)
+
+    def _suffix(self) -> nn.Module:
+        held: tuple[int, nn.Module] | None = self.__dict__.get("_behind")
+        if held is None or held[0] != self.cut:
+            held = (self.cut, self.backbone.suffix(self.cut))
+            object.__setattr__(
+                self, "_behind", held
+            )  # not a module of its own: its weights are ours
+        return held[1]
+
+    def head_group(self, factor: float = 1.0) -> Group:
+        """Return the head alone."""
+        return Group("head", tuple(self.head.parameters()), factor)
+
+    def backbone_group(self, factor: float = 1.0) -> Group:
+        """Return the whole backbone at one rate."""
+        return Group("backbone", tuple(self.backbone.parameters()), factor)
+
+    def everything(self) -> list[Group]:
+        """Return head and backbone at one rate."""
+        return [self.head_group(), self.backbone_group()]
+
+    def block_groups(
+        self, first: int = 0, decay: float = 1.0, granularity: Granularity = "fine"
+    ) -> list[Group]:
+        """Return the backbone's blocks from `first` on, their rates falling towards the input.
+
+        Args:
+            first: number of the first block, from 0 at the input.
+            decay: factor per block; the one next to the head has it once.
+            granularity: `coarse` blocks (stages) or `fine` ones (layers).
+        """
+        named = dict(self.backbone.named_parameters())
+        blocks = self.backbone.blocks(granularity)
+        return [
+            Group(b.name, tuple(named[n] for n in b.parameters), decay ** (len(blocks) - i))
+            for i, b in enumerate(blocks)
+            if i >= first
+        ]
+
+    def copied(self, module: nn.Module) -> nn.Module:
+        """Return a frozen copy of a module as it stands, for the scaffold: an anchor, a start."""
+        return copy.deepcopy(module).requires_grad_(False)
 
     # What is the same for all ------------------------------------------------------------------
 
     def attach(
-        self, backbone: Backbone | None, classes: Sequence[str], training: Training, seed: int
+        self,
+        backbone: Backbone | None,
+        task: Task,
+        training: Training,
+        seed: int,
+        *,
+        sizes: Sizes | None = None,
+        source_tasks: Sequence[Task] = (),
+        source_head: nn.Module | None = None,
+        taught: Backbone | None = None,
     ) -> None:
-        """Give the strategy its backbone and task; the head depends on seed, width and classes.
+        """Give the strategy its parts; a new head depends on seed, width and task alone.
 
         The backbone is None where `needs.source` is `none`; there is no head then.
         """
-        self.classes, self.training_plan, self.block_seed = tuple(classes), training, seed
+        self.task, self.source_tasks = task, tuple(source_tasks)
+        self.training_plan, self.block_seed = training, seed
+        self.scaffold = nn.ModuleDict()
+        object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "head"))
             if backbone is not None:
-                self.backbone = backbone
-                self.head = nn.Linear(backbone.dim, len(classes))
-            self.build()
-        self._freeze()
+                self.backbone, self.head = backbone, task.head(backbone.dim)
+            if source_head is not None:
+                self.source_head = source_head.requires_grad_(False)
+            self.build(sizes or Sizes())
+        self.learn_only([group for phase in self.phases() for group in phase.learning()])
 
-    def _freeze(self) -> None:
-        learning = {id(p) for group in self.trainable() for p in group.parameters}
+    def learn_only(self, groups: Sequence[Group]) -> None:
+        """Freeze all parameters that are in none of these groups."""
+        learning = {id(p) for group in groups for p in group.parameters}
         for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in learning)
         self.train(self.training)
 
     @override
-    def train(self, mode: bool = True) -> Strategy:
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; parts in which nothing learns stay in eval mode."""
         super().train(mode)
         if mode:
             _still(self)
         return self
 
+    @override
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.predict(inputs)
+
     def kept_state(self) -> dict[str, Tensor]:
-        """Return what is kept of a trained strategy: its state dict, less what only trains."""
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if not any(f"{name}.".startswith(f"{part}.") for part in self.training_only)
-        }
+        """Return what is kept of a trained strategy: its state dict, less the scaffold."""
+        own = self.state_dict()
+        return {name: value for name, value in own.items() if not name.startswith("scaffold.")}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over the `kept_state` of an equal strategy; it is attached, but not prepared.
+        """Take over the `kept_state` of an equal strategy that was attached.
 
         Raises:
-            ValueError: it is of another strategy, or needs a module that `prepare` makes.
+            ValueError: it is of another strategy.
         """
         try:
             for name in state.keys() - dict(self.named_parameters()).keys():
-                path, _, buffer = name.rpartition(".")  # `prepare` may have made it, or resized it
+                path, _, buffer = name.rpartition(".")  # its size may be that of a stream
                 self.get_submodule(path).register_buffer(buffer, state[name].clone())
             self.load_state_dict(dict(state), strict=False)
         except (AttributeError, KeyError, RuntimeError) as error:
@@ -172,56 +312,57 @@ class Strategy(pl.LightningModule, Component):
             raise ValueError(f"it lacks {', '.join(lacking[:3])}")
         self.eval()
 
-    @property
-    def limit(self) -> int:
-        """The number of steps that this run may take."""
-        return self.step_limit(self.training_plan.steps)
 
-    @override
-    def forward(self, inputs: Inputs) -> Tensor:
-        return self.predict(inputs)
+def still_blocks(strategy: Strategy, phase: Phase) -> int:
+    """Return how many leading fine blocks of the backbone stand still in the whole phase.
 
-    @override
-    def on_fit_start(self) -> None:
-        self.train()  # Trainer.fit leaves the mode as it found it
+    What they give is the same at each step: derived from who learns, never declared.
+    """
+    if not phase.cached or not isinstance(getattr(strategy, "backbone", None), Backbone):
+        return 0
+    learning = {id(p) for group in phase.learning() for p in group.parameters}
+    named = dict(strategy.backbone.named_parameters())
+    blocks = strategy.backbone.blocks("fine")
+    moving = (
+        i for i, b in enumerate(blocks) if any(id(named[n]) in learning for n in b.parameters)
+    )
+    return next(moving, len(blocks))
 
-    @override
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        base = self.training_plan.lr * self.lr_factor * self.rate(batch_idx, self.limit)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = base * group["factor"]
-        # Dropout is of the seed block too: an arm that draws more of it in one step would else
-        # differ from the others in all later ones.
-        torch.manual_seed(stream_seed(self.block_seed, "dropout", batch_idx))
 
-    @override
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.loss(batch, batch_idx / self.limit)
+def teaching(teacher: Strategy) -> list[Phase]:
+    """Return the phases in which an attached strategy becomes a teacher, for the student's own.
 
-    @override
-    def validation_step(self, batch: Labelled, batch_idx: int) -> Tensor:
-        return self.predict(batch.inputs)
+    They are those of the teacher's own cell: its rates, its batches, its choice of step.
+    """
+    schedule: str | Rate = teacher.schedule or teacher.training_plan.schedule
+    return [
+        replace(
+            phase,
+            counts="teacher",
+            cached=False,
+            lr_factor=teacher.lr_factor if phase.lr_factor is None else phase.lr_factor,
+            schedule=phase.schedule or schedule,
+            predicts=phase.predicts or teacher.predict,
+        )
+        for phase in teacher.phases()
+    ]
 
-    @override
-    def predict_step(self, batch: Labelled, batch_idx: int) -> Tensor:
-        return self.predict(batch.inputs)
 
-    @override
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        plan = self.training_plan
-        groups = [
-            {"params": group.parameters, "factor": group.factor, "name": group.name}
-            for group in self.trainable()
-            if group.parameters
-        ]
-        decay = plan.weight_decay
-        fused = plan.precision != "16-mixed"  # Lightning cannot clip what a scaler has fused
-        if plan.optimizer == "sgd":
-            nesterov = plan.momentum > 0
-            return torch.optim.SGD(
-                groups, plan.lr, plan.momentum, 0, decay, nesterov=nesterov, fused=fused
-            )
-        return torch.optim.AdamW(groups, plan.lr, weight_decay=decay, fused=fused)
+@contextmanager
+def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
+    """Let BatchNorm layers normalise by the batch at hand without recording its statistics."""
+    layers = [
+        m
+        for m in module.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
+    ]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 def _still(module: nn.Module) -> None:

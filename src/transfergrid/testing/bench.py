@@ -23,7 +23,8 @@ from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.fitting import Fit, Machine, quiet
+from transfergrid.runs.curve import Fit
+from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup

@@ -11,8 +11,9 @@ import torch
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import architecture_of
 from transfergrid.records.keeping import MODEL
-from transfergrid.runs.fitting import probabilities, quiet
+from transfergrid.runs.machine import quiet
 from transfergrid.runs.models import Model, load_model, save_model
+from transfergrid.runs.predictions import predictions
 from transfergrid.runs.stages import Setup
 from transfergrid.testing.bench import SEED, Bench, Broken, expect
 
@@ -56,4 +57,4 @@ def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
 def _say(model: Model, setup: Setup, bench: Bench) -> torch.Tensor:
     quiet()
     view = setup.target.whole("test", model.preprocess)
-    return probabilities(model.strategy, view, bench.machine)
+    return predictions(model.strategy, view, bench.machine)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transfergrid.data.batches import Batch, StepBatches
 from transfergrid.runs.cell import learn, teach
-from transfergrid.runs.fitting import Fit
+from transfergrid.runs.curve import Fit
 from transfergrid.runs.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import (

@@ -36,6 +36,7 @@ VERBS = {
     "track": "transfergrid.verbs.tracking_done",
     "explain": "transfergrid.verbs.explaining",
     "compare": "transfergrid.verbs.comparing_verdicts",
+    "describe": "transfergrid.verbs.describing",
     "list": "transfergrid.verbs.listing",
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",

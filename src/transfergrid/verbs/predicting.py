@@ -187,12 +187,13 @@ def _write_chunk(writer: CsvWriter, model: Model, chunk: Chunk) -> None:
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
     """Return the class probabilities of each example of a chunk."""
-    from transfergrid.runs.fitting import Machine, probabilities, quiet
+    from transfergrid.runs.machine import Machine, quiet
     from transfergrid.runs.models import new_view
+    from transfergrid.runs.predictions import predictions
 
     quiet()
     view = new_view(chunk.examples, model.preprocess)
-    found: list[list[float]] = probabilities(model.strategy, view, Machine()).tolist()
+    found: list[list[float]] = predictions(model.strategy, view, Machine()).tolist()
     return found
 
 

@@ -216,7 +216,7 @@ def _computer(ledger: Ledger, machine: dict[str, Any]) -> Callable[[Pair, Sequen
     """Return what computes scores; made only when some are missing, for it imports torch."""
     import torch
 
-    from transfergrid.runs.fitting import Machine, quiet
+    from transfergrid.runs.machine import Machine, quiet
     from transfergrid.runs.scores.computing import compute
     from transfergrid.runs.scores.features import FeaturePasses
 

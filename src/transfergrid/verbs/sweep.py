@@ -29,7 +29,6 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan
-from transfergrid.runs.tuned import check_factors
 from transfergrid.verbs.composing import GROUPS, Composer, Request, read_request
 
 INTERRUPTED = 130
@@ -174,7 +173,6 @@ def make_plan(
     planner = Planner(library, references, compared)
     for training in asked.trainings:
         build(training.config)
-        check_factors(training, composer.names("strategy"))
     for target in asked.targets:
         with told_if_slow(f"reading target {target.name}"):
             planner.classes(target.config)

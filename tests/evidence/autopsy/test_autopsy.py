@@ -27,7 +27,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data, Scores
 from transfergrid.records.shipped import conf_dir
 from transfergrid.records.training import Training
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial

@@ -16,7 +16,7 @@ from transfergrid.runs.diagnostics import watching
 from transfergrid.runs.diagnostics.noting import relative_change
 from transfergrid.runs.diagnostics.reading import Moments, Outputs, spread
 from transfergrid.runs.diagnostics.watching import Watch, untouched_randomness
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.sources.placebo import Placebo
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction

@@ -9,7 +9,7 @@ import pytest
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.scores import read, read_all
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import identity_of
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.computing import compute

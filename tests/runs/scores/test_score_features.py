@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from transfergrid.records.factory import config_of
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.scores import features as passes_module
 from transfergrid.runs.scores import posteriors

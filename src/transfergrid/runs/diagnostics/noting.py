@@ -21,9 +21,9 @@ from transfergrid.records.findings import (
     Priors,
     Probe,
 )
+from transfergrid.runs.curve import Fit
 from transfergrid.runs.diagnostics import closed_forms
 from transfergrid.runs.diagnostics.reading import Pooled, Seen, brief, spread
-from transfergrid.runs.fitting import Fit
 from transfergrid.runs.stages import Outcome, Setup
 from transfergrid.sources.backbone import Backbone
 
@@ -159,8 +159,8 @@ def priors(setup: Setup, predicted: NDArray[np.int64]) -> Priors:
     data, classes = setup.data, len(setup.target.classes)
     given = np.array([setup.drawn.per_class[str(c)] for c in range(classes)])
     source = None
-    if data.source is not None and data.source_classes == data.classes:
-        source = _shares(np.bincount(data.source.labels, minlength=classes))
+    if data.source and data.source_tasks[0] == data.task:
+        source = _shares(np.bincount(data.source[0].labels, minlength=classes))
     return Priors(
         given=_shares(given) if data.train is not None else None,
         predicted=_shares(predicted),
@@ -190,7 +190,7 @@ def _distance(seen: dict[str, Seen]) -> float:
 
 def _match(setup: Setup, looks: Looks, seen: dict[str, Seen]) -> float | None:
     data = setup.data
-    if "train" not in seen or data.source is None or data.source_classes != data.classes:
+    if "train" not in seen or not data.source or data.source_tasks[0] != data.task:
         return None
     source, train = seen["source"].embeddings, seen["train"].embeddings
     return brief(

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfergrid.data.batches import View, byte_size, prepared, take
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.data.views import View, byte_size, prepared, take
 from transfergrid.records.findings import Statistics
 from transfergrid.records.seeds import generator
 from transfergrid.runs.cost import as_precise

@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfergrid.data.batches import View
+from transfergrid.data.views import View
 from transfergrid.records.factory import Config, build
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.identity import architecture_of
+from transfergrid.runs.curve import Fit
 from transfergrid.runs.diagnostics import noting
 from transfergrid.runs.diagnostics.noting import Looks, Nothing
 from transfergrid.runs.diagnostics.reading import (
@@ -33,7 +34,7 @@ from transfergrid.runs.diagnostics.reading import (
     on_device,
     spread,
 )
-from transfergrid.runs.fitting import Fit, Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.stages import Outcome, Setup
 from transfergrid.sources.backbone import Backbone, evaluating
@@ -149,8 +150,8 @@ class Watch:
     def _draw_source(self) -> None:
         """Take examples of the source's own domain, where its knowledge can be lost."""
         needs, domain = self.setup.strategy.needs, (self.source or {}).get("domain")
-        if self.setup.data.source is not None:
-            self._draw("source", self.setup.data.source)
+        if self.setup.data.source:
+            self._draw("source", self.setup.data.source[0])
             return
         if needs.source != "weights" or needs.teacher or domain is None or not self._learns():
             return

@@ -47,7 +47,7 @@ def run(
 ) -> Record:
     """Run a cell with a tracker of its own."""
     from transfergrid.runs.cell import run_cell
-    from transfergrid.runs.fitting import Machine
+    from transfergrid.runs.machine import Machine
 
     tracker = build(tracking) if tracking else None
     return run_cell(cell, ledger, Machine(**machine), tracker, keep)

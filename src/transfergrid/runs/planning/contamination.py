@@ -35,7 +35,7 @@ def contaminated_by(source: Config | None, needs: Needs, target: Config) -> tupl
     weights, seen = _weights(source, needs), []
     if weights and build(weights).knows:
         seen += card(source, needs).get("trained_on", [])
-    if source and needs.source_domain and source.get("domain"):
+    if source and needs.domains and source.get("domain"):
         seen += names_of(build(source["domain"]))
     return shared(dict.fromkeys(seen), domain)
 

@@ -25,7 +25,7 @@ from transfergrid.runs.planning.plan import (
     architecture_name,
     depths,
 )
-from transfergrid.runs.tuned import tuned
+from transfergrid.runs.planning.tuned import tuned
 
 Library = Callable[[str], Option]
 
@@ -117,7 +117,7 @@ class Planner:
         if key not in self._arms:
             chosen = self._tuned(strategy, training)
             reduced, part = self._reduce(source, chosen.needs)
-            kept = training if chosen.needs.training else None
+            kept = training if chosen.needs.steps else None
             parts = Parts(
                 source=part,
                 strategy=chosen.digest,
@@ -169,14 +169,14 @@ class Planner:
         takes, holds = modality(architecture_of(source.config)), modality(target.config)
         if takes != holds:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
-        if not needs.source_domain:
+        if not needs.domains:
             return None
         if source.config.get("domain") is None:
             return (
                 f"{strategy.name} needs a labelled source domain, and source {source.name} "
                 "brings none"
             )
-        if needs.same_classes:
+        if needs.classes == "same":
             return self._different_classes(source, strategy, target)
         return None
 

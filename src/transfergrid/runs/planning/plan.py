@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 
 from transfergrid.records.cell import Cell, Labels, Names, Parts
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.fingerprints import PACKAGE, is_packaged
 from transfergrid.records.identity import architecture_of, config_digest, digest
@@ -34,24 +34,22 @@ class Option:
     @cached_property
     def needs(self) -> Needs:
         """What a strategy needs."""
-        return Needs(**self._said("needs", Needs))
+        return Needs.read(self._said("needs"), f"strategy {self.name}")
 
     @cached_property
     def baselines(self) -> Baselines:
         """What a strategy is compared with."""
-        return Baselines(**self._said("baselines", Baselines))
+        return Baselines.read(self._said("baselines"), f"strategy {self.name}")
 
-    def _said(self, what: str, kind: type) -> Config:
+    def _said(self, what: str) -> Config:
         """Return a part of a strategy's `about`.
 
         Raises:
-            BadInputError: it is missing, or holds a key that means nothing.
+            BadInputError: it is missing.
         """
         said = (self.config.get("about") or {}).get(what)
         if not isinstance(said, Mapping):
             raise BadInputError(f"strategy {self.name}: its YAML says nothing under about.{what}")
-        for key in said:
-            check_known(f"key of {self.name}'s about.{what}", key, [f.name for f in fields(kind)])
         return dict(said)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from transfergrid.data.batches import prepared
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import prepared
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
 from transfergrid.records.needs import Needs
@@ -20,7 +20,7 @@ from transfergrid.records.printing import say
 from transfergrid.records.seeds import generator
 from transfergrid.records.tracking import NoTracker, RunCard
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.fitting import Machine
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.materials import OpenDomain, start_backbone
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.scores import posteriors

@@ -14,8 +14,8 @@ from transfergrid.runs.planning.plan import Option
 
 USES = (
     Needs(),
-    Needs(source_domain=True),
-    Needs(source="start", source_domain=True),
+    Needs(domains=1),
+    Needs(source="start", domains=1),
 )
 """What strategies take of a source, each with a digest of its own in the cells' records."""
 

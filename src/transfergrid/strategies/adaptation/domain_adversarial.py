@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch, join
-from transfergrid.records.needs import Baselines, Needs
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.data.batches import Batch
+from transfergrid.records.needs import Baselines, Needs, Setting, Transferred
+from transfergrid.records.space import Range, Space, rates
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.phases import Group, Objective, Phase
 
 
 def reversal_strength(progress: float, gamma: float = 10.0) -> float:
@@ -44,42 +44,42 @@ class DomainAdversarial(Strategy):
     loss depends on them, and `weight=0` is exactly the baseline.
 
     Args:
-        lr_factor: multiplies the shared learning rate.
-        schedule: the paper's annealing by default; None for the shared schedule.
         weight: of the domain loss, on top of the paper's lambda(p).
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
+        schedule: the paper's annealing by default; None for the shared schedule.
+        shared: `lr_factor`.
     """
 
     needs: ClassVar[Needs] = Needs(
-        source="start",
-        target_labels="optional",
-        source_domain=True,
-        same_classes=True,
-        unlabelled=True,
+        source="start", target_labels="optional", domains=1, classes="same", unlabelled=True
     )
     baselines: ClassVar[Baselines] = Baselines(
         labelled="source_and_target",
         unlabelled="source_only",
         exploratory=["scratch", "full_finetuning"],
     )
-    training_only: ClassVar[tuple[str, ...]] = ("discriminator",)
-    discriminator: nn.Module
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1),
+        "weight": Range(1e-2, 10.0, default=1.0),
+    }
+    setting: ClassVar[Setting] = "transductive"
+    transfers: ClassVar[Transferred] = "features"
 
     def __init__(
         self,
-        lr_factor: float = 3.0,
-        schedule: str | None = "inverse_decay",
         weight: float = 1.0,
         gamma: float = 10.0,
         hidden: int = 128,
+        schedule: str | None = "inverse_decay",
+        **shared: Any,
     ) -> None:
-        super().__init__(lr_factor, schedule)
+        super().__init__(schedule=schedule, **shared)
         self.weight, self.gamma, self.hidden = weight, gamma, hidden
 
     @override
-    def build(self) -> None:
-        self.discriminator = nn.Sequential(
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold["discriminator"] = nn.Sequential(
             nn.Linear(self.backbone.dim, self.hidden),
             nn.ReLU(),
             nn.Linear(self.hidden, self.hidden),
@@ -88,20 +88,19 @@ class DomainAdversarial(Strategy):
         )
 
     @override
-    def trainable(self) -> list[ParamGroup]:
-        discriminator = ParamGroup("discriminator", list(self.discriminator.parameters()))
-        return [*super().trainable(), discriminator]
+    def phases(self) -> list[Phase]:
+        critic = Group("discriminator", tuple(self.scaffold["discriminator"].parameters()))
+        adapt = Objective(self.loss, [*self.everything(), critic])
+        return [Phase("adapt", [adapt], reads=["source", "target", "unlabelled"])]
 
     @override
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.source is not None
         assert batch.unlabelled is not None
-        labelled = join(batch.source, batch.target) if batch.target else batch.source
-        features = self.backbone.embed(labelled.inputs)
-        classes = nn.functional.cross_entropy(self.head(features), labelled.labels)
-        with unrecorded_statistics(self.backbone):
-            unlabelled = self.backbone.embed(batch.unlabelled)
-        from_source = features[: len(batch.source.labels)]
+        seen = batch.labelled()
+        features = self.features(seen.inputs)
+        classes = self.task.loss(self.head(features), seen.labels)
+        unlabelled = self.features(batch.unlabelled, recorded=False)
+        from_source = features[: len(batch.source[0].labels)]
         return classes + self.weight * self.domain_loss(from_source, unlabelled, progress)
 
     def domain_loss(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
@@ -109,22 +108,5 @@ class DomainAdversarial(Strategy):
         strength = reversal_strength(progress, self.gamma)
         features = GradientReversal.apply(torch.cat([source, target]), strength)
         domains = torch.cat([source.new_ones(len(source)), target.new_zeros(len(target))])
-        logits = self.discriminator(features).squeeze(1)
+        logits = self.scaffold["discriminator"](features).squeeze(1)
         return nn.functional.binary_cross_entropy_with_logits(logits, domains)
-
-
-@contextmanager
-def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm layers normalise by the batch at hand without recording its statistics."""
-    layers = [
-        m
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
-    ]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.batches import CellData
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.sparse_inputs import linear, matrix_of
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.records.space import Range, Space
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.phases import Data, Phase
 
 
 class LogisticRegression(Strategy):
@@ -24,8 +25,9 @@ class LogisticRegression(Strategy):
         max_iter: largest number of solver iterations.
     """
 
-    needs: ClassVar[Needs] = Needs(source="none", training=False)
+    needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("classification",))
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    space: ClassVar[Space] = {"c": Range(1e-3, 1e3, default=1.0)}
     coefficients: Tensor
     intercepts: Tensor
 
@@ -34,12 +36,20 @@ class LogisticRegression(Strategy):
         self.c, self.max_iter = c, max_iter
 
     @override
-    def prepare(self, data: CellData) -> None:
+    def build(self, sizes: Sizes) -> None:
+        self.register_buffer("coefficients", torch.zeros(self.task.outputs, sizes.inputs))
+        self.register_buffer("intercepts", torch.zeros(self.task.outputs))
+
+    @override
+    def phases(self) -> list[Phase]:
+        return [Phase("solve", before=self.solve)]
+
+    def solve(self, data: Data) -> None:
+        """Fit the classes that have labels; the others are never predicted."""
         from sklearn.linear_model import LogisticRegression as Solver
 
-        assert data.train is not None
-        inputs, labels = data.train.inputs(data.train.rows), data.train.labels
-        matrix = matrix_of(inputs)
+        assert data.target is not None
+        matrix, labels = matrix_of(data.target.inputs()), data.target.labels.cpu().numpy()
         weights, biases = np.zeros((1, matrix.shape[1])), np.zeros(1)
         known = np.unique(labels)
         if len(known) > 1:  # of one class alone nothing can be fitted
@@ -47,16 +57,10 @@ class LogisticRegression(Strategy):
             weights, biases = solver.coef_, solver.intercept_
         if len(known) == 2:  # scikit-learn keeps one row for two classes
             weights, biases = np.vstack([-weights, weights]) / 2, np.r_[-biases, biases] / 2
-        full = np.zeros((len(data.classes), weights.shape[1]), dtype=np.float32)
         # Logits sum to zero over the known classes, so that -30 is far below their largest.
-        offset = np.full(len(data.classes), -30.0, dtype=np.float32)
-        full[known], offset[known] = weights, biases
-        self.register_buffer("coefficients", torch.from_numpy(full))
-        self.register_buffer("intercepts", torch.from_numpy(offset))
-
-    @override
-    def trainable(self) -> list[ParamGroup]:
-        return []
+        self.intercepts.fill_(-30.0)
+        self.coefficients[known] = torch.from_numpy(weights).to(self.coefficients)
+        self.intercepts[known] = torch.from_numpy(biases).to(self.intercepts)
 
     @override
     def predict(self, inputs: Inputs) -> Tensor:

@@ -1,40 +1,43 @@
-"""Always the most frequent class: the floor under every score."""
+"""Always the most frequent class, or the mean: the floor under every score."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.batches import CellData, size_of
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import size_of
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.phases import Data, Phase
 
 
 class Majority(Strategy):
-    """Predict the class frequencies of the target labels, whatever the input."""
+    """Predict what the target labels say by themselves, whatever the input."""
 
-    needs: ClassVar[Needs] = Needs(source="none", training=False)
+    needs: ClassVar[Needs] = Needs(source="none", steps=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
-    frequencies: Tensor
+    constant: Tensor
 
     def __init__(self) -> None:
         super().__init__()
 
     @override
-    def prepare(self, data: CellData) -> None:
-        assert data.train is not None
-        counts = np.bincount(data.train.labels, minlength=len(data.classes))
-        self.register_buffer("frequencies", torch.from_numpy(counts / counts.sum()).float())
+    def build(self, sizes: Sizes) -> None:
+        self.register_buffer("constant", torch.zeros(self.task.outputs))
 
     @override
-    def trainable(self) -> list[ParamGroup]:
-        return []
+    def phases(self) -> list[Phase]:
+        return [Phase("count", before=self.count)]
+
+    def count(self, data: Data) -> None:
+        """Take the constant that fits the labels best."""
+        assert data.target is not None
+        self.constant.copy_(self.task.prior(data.target.labels))
 
     @override
     def predict(self, inputs: Inputs) -> Tensor:
-        return self.frequencies.clamp_min(1e-12).log().expand(size_of(inputs), -1)
+        return self.constant.expand(size_of(inputs), -1)

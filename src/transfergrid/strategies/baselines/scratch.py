@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
 
 
@@ -13,6 +14,4 @@ class Scratch(Strategy):
 
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
-
-    def __init__(self, lr_factor: float = 3.0, schedule: str | None = None) -> None:
-        super().__init__(lr_factor, schedule)
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Objective, Phase
 
 
 class ScratchConverged(Strategy):
@@ -34,10 +36,11 @@ class ScratchConverged(Strategy):
 
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
+    space: ClassVar[Space] = {"lr_factor": rates(1.0, small_images=3.0, images=30.0, text=0.1)}
 
     def __init__(
         self,
-        lr_factor: float = 1.0,
+        lr_factor: float | None = None,
         max_factor: float = 4.0,
         window: float = 0.2,
         tolerance: float = 0.05,
@@ -46,38 +49,38 @@ class ScratchConverged(Strategy):
         super().__init__(lr_factor)
         if max_factor < 1:
             raise BadInputError(f"scratch_converged needs max_factor from 1: {max_factor}")
-        self.max_factor, self.tolerance = max_factor, tolerance
-        self.window_share, self.cooldown_share = window, cooldown
-        self.levelled_at: int | None = None
-        self._losses: list[Tensor] = []
+        self.max_factor, self.window = max_factor, window
+        self.tolerance, self.cooldown = tolerance, cooldown
+
+    @override
+    def phases(self) -> list[Phase]:
+        whole = [Objective(self.loss, self.everything())]
+        longest = self.max_factor - self.cooldown
+        return [
+            Phase("stable", whole, longest, until=self.has_levelled, schedule=self._warm_up),
+            Phase("cool down", whole, self.cooldown, schedule=sinking, carries_on=True),
+        ]
 
     def _span(self, share: float) -> int:
         return max(1, round(share * self.training_plan.steps))
 
-    @override
-    def step_limit(self, steps: int) -> int:
-        return round(self.max_factor * steps)
+    def _warm_up(self, step: int, steps: int) -> float:
+        return min(1.0, (step + 1) / self._span(0.05))
 
-    @override
-    def rate(self, step: int, limit: int) -> float:
-        if self.levelled_at is None:
-            return min(1.0, (step + 1) / self._span(0.05))
-        return max(0.0, 1.0 - (step - self.levelled_at) / self._span(self.cooldown_share))
+    def has_levelled(self, losses: Sequence[Tensor]) -> bool:
+        """Return whether the mean loss of the last window is hardly below that of the one before.
 
-    @override
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self._losses.append(outputs["loss"].detach())
-        step, cooldown = batch_idx + 1, self._span(self.cooldown_share)
-        if self.levelled_at is None:
-            if step >= self.limit - cooldown or self._levelled(step):
-                self.levelled_at = step
-        elif step >= self.levelled_at + cooldown:
-            self.trainer.should_stop = True
-
-    def _levelled(self, step: int) -> bool:
-        window = self._span(self.window_share)
+        Args:
+            losses: of all steps so far.
+        """
+        window, step = self._span(self.window), len(losses)
         if step < max(2 * window, self.training_plan.steps) or step % window:
             return False
-        recent = torch.stack(self._losses[-2 * window :])
+        recent = torch.stack(list(losses[-2 * window :]))
         before, now = recent[:window].mean().item(), recent[window:].mean().item()
         return now > (1.0 - self.tolerance) * before
+
+
+def sinking(step: int, steps: int) -> float:
+    """Fall linearly from the full rate to zero."""
+    return max(0.0, 1.0 - step / steps)

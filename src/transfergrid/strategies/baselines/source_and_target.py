@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch, join
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Objective, Phase
 
 
 class SourceAndTarget(Strategy):
-    """Pooled cross-entropy: the mean over the examples of a source and a target batch.
+    """The pooled loss: the mean over the examples of a source and a target batch.
 
     Equal, step for step, to `domain_adversarial` with target labels and its weight at 0.
     """
 
-    needs: ClassVar[Needs] = Needs(source="start", source_domain=True, same_classes=True)
+    needs: ClassVar[Needs] = Needs(source="start", domains=1, classes="same")
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
 
-    def __init__(self, lr_factor: float = 3.0, schedule: str | None = "inverse_decay") -> None:
-        super().__init__(lr_factor, schedule)
+    def __init__(self, schedule: str | None = "inverse_decay", **shared: Any) -> None:
+        super().__init__(schedule=schedule, **shared)
 
     @override
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.source is not None
-        assert batch.target is not None
-        pooled = join(batch.source, batch.target)
-        return nn.functional.cross_entropy(self.predict(pooled.inputs), pooled.labels)
+    def phases(self) -> list[Phase]:
+        whole = Objective(self.loss, self.everything())
+        return [Phase("train", [whole], reads=["source", "target"])]

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch
-from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.needs import Baselines, Needs, Setting
+from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Objective, Phase
 
 
 class SourceOnly(Strategy):
-    """Cross-entropy on source batches alone: what adaptation at `labels=0` is compared with.
+    """The loss of source batches alone: what adaptation at `labels=0` is compared with.
 
     Equal, step for step, to `domain_adversarial` with its weight at 0.
     """
 
     needs: ClassVar[Needs] = Needs(
-        source="start", target_labels="unused", source_domain=True, same_classes=True
+        source="start", target_labels="unused", domains=1, classes="same"
     )
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
+    setting: ClassVar[Setting] = "transductive"
 
-    def __init__(self, lr_factor: float = 3.0, schedule: str | None = "inverse_decay") -> None:
-        super().__init__(lr_factor, schedule)
+    def __init__(self, schedule: str | None = "inverse_decay", **shared: Any) -> None:
+        super().__init__(schedule=schedule, **shared)
 
     @override
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.source is not None
-        logits = self.predict(batch.source.inputs)
-        return nn.functional.cross_entropy(logits, batch.source.labels)
+    def phases(self) -> list[Phase]:
+        return [Phase("train", [Objective(self.loss, self.everything())], reads=["source"])]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch, CellData
-from transfergrid.data.inputs import Inputs
+from transfergrid.data.batches import Batch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Range, Space, rates
 from transfergrid.sources.source import Architecture
-from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.base import Sizes, Strategy, teaching
+from transfergrid.strategies.phases import Objective, Phase
 
 
 def distillation_loss(
-    student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, weight: float
+    student: Tensor, teacher: Tensor, hard: Tensor, temperature: float, weight: float
 ) -> Tensor:
     """(1 - a) CE + a T^2 KL(teacher || student), batch means (Hinton et al. 2015, section 2).
 
@@ -26,7 +27,7 @@ def distillation_loss(
     Args:
         student: logits, (batch, classes).
         teacher: logits, (batch, classes).
-        labels: (batch,) int64.
+        hard: the student's cross-entropy with the labels, a scalar.
         temperature: T, softens both distributions.
         weight: a, the share of the soft term.
     """
@@ -36,7 +37,6 @@ def distillation_loss(
         reduction="batchmean",
         log_target=True,
     )
-    hard = nn.functional.cross_entropy(student, labels)
     return (1.0 - weight) * hard + weight * temperature**2 * soft
 
 
@@ -47,29 +47,32 @@ class Distillation(Strategy):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        lr_factor: multiplies the shared learning rate of the student.
-        schedule: None keeps the shared schedule.
         student: architecture of the student; None takes the source's.
         temperature: softens teacher and student.
         weight: share of the teacher's term, from 0 to 1.
+        shared: `lr_factor` and `schedule` of the student.
 
     Raises:
         BadInputError: temperature, weight or teacher make no sense.
     """
 
-    needs: ClassVar[Needs] = Needs(teacher=True)
+    needs: ClassVar[Needs] = Needs(teacher=True, tasks=("classification",))
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1),
+        "temperature": Range(1.0, 10.0, default=4.0),
+        "weight": Range(0.1, 0.99, log=False, default=0.9),
+    }
 
     def __init__(
         self,
         teacher: Strategy,
-        lr_factor: float = 3.0,
-        schedule: str | None = None,
         student: Architecture | None = None,
         temperature: float = 4.0,
         weight: float = 0.9,
+        **shared: Any,
     ) -> None:
-        super().__init__(lr_factor, schedule)
+        super().__init__(**shared)
         if not temperature > 0:
             raise BadInputError(f"strategy.temperature must be above 0: {temperature}")
         if not 0 <= weight <= 1:
@@ -80,7 +83,7 @@ class Distillation(Strategy):
                 f"full_finetuning does: {type(teacher).__name__} needs something else"
             )
         self.student, self.temperature, self.weight = student, temperature, weight
-        self._teacher = (teacher,)  # in a tuple: not a part of the student's own state
+        self._teacher = (teacher,)  # in a tuple: it joins the scaffold once it has a backbone
 
     @property
     def teacher(self) -> Strategy:
@@ -88,22 +91,23 @@ class Distillation(Strategy):
         return self._teacher[0]
 
     @override
-    def prepare(self, data: CellData) -> None:
-        self.teacher.requires_grad_(False).eval()
+    def build(self, sizes: Sizes) -> None:
+        if self.taught is not None:  # not where a trained student is made again to predict
+            self.teacher.attach(
+                self.taught, self.task, self.training_plan, self.block_seed, sizes=sizes
+            )
+            self.scaffold["teacher"] = self.teacher
 
     @override
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        self.teacher.to(self.device)
+    def phases(self) -> list[Phase]:
+        distil = Phase("distil", [Objective(self.loss, self.everything())], cached=False)
+        return [*teaching(self.teacher), distil] if self.taught is not None else [distil]
 
     @override
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.target is not None
-        inputs, labels = batch.target.inputs, batch.target.labels
-        soft = self.teach(inputs)
-        return distillation_loss(self.predict(inputs), soft, labels, self.temperature, self.weight)
-
-    def teach(self, inputs: Inputs) -> Tensor:
-        """Return the teacher's logits, (batch, classes)."""
+        seen = batch.labelled()
         with torch.no_grad():
-            return self.teacher.predict(inputs)
+            soft = self.teacher.predict(seen.inputs)
+        said = self.predict(seen.inputs)
+        hard = self.task.loss(said, seen.labels)
+        return distillation_loss(said, soft, hard, self.temperature, self.weight)

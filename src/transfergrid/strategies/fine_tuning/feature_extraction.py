@@ -7,17 +7,18 @@ from typing import ClassVar
 from typing_extensions import override
 
 from transfergrid.records.needs import Baselines
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.records.space import Space, rates
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Objective, Phase
 
 
 class FeatureExtraction(Strategy):
-    """Linear probe: the backbone keeps weights and statistics, only the new head learns."""
+    """The head alone learns; the backbone keeps every weight and every running statistic."""
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
-
-    def __init__(self, lr_factor: float = 3.0, schedule: str | None = None) -> None:
-        super().__init__(lr_factor, schedule)
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=30.0, text=10.0)}
+    transfers = "features"
 
     @override
-    def trainable(self) -> list[ParamGroup]:
-        return [ParamGroup("head", list(self.head.parameters()))]
+    def phases(self) -> list[Phase]:
+        return [Phase("probe", [Objective(self.loss, [self.head_group()])])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from transfergrid.records.needs import Baselines
+from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
 
 
@@ -14,6 +15,4 @@ class FullFinetuning(Strategy):
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["scratch_converged", "feature_extraction"]
     )
-
-    def __init__(self, lr_factor: float = 0.3, schedule: str | None = None) -> None:
-        super().__init__(lr_factor, schedule)
+    space: ClassVar[Space] = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}

@@ -1,0 +1,187 @@
+"""The examples of a split as a backbone's preprocessing sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeGuard
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Inputs, Preprocess
+
+AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
+CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
+
+
+def take(inputs: Inputs, rows: Tensor) -> Inputs:
+    """Select rows of inputs."""
+    if isinstance(inputs, dict):
+        return {name: value[rows] for name, value in inputs.items()}
+    if _ahead(inputs):
+        return tuple(value[rows] for value in inputs)  # type: ignore[return-value]
+    return inputs[rows]
+
+
+def join_inputs(first: Inputs, second: Inputs) -> Inputs:
+    """Concatenate inputs; of two batches of sequences the shorter ones get more padding."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return {name: _cat_padded([first[name], second[name]]) for name in first}
+    if _ahead(first) and _ahead(second):
+        return tuple(map(_cat_padded, zip(first, second, strict=True)))  # type: ignore[return-value]
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    return torch.cat([first, second])
+
+
+def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
+    """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
+    length = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
+    return torch.cat([_padded(part, length, fill) for part in parts])
+
+
+def _padded(tensor: Tensor, length: int, fill: int) -> Tensor:
+    if tensor.ndim < 2 or tensor.shape[1] == length:
+        return tensor
+    more = tensor.new_full((len(tensor), length - tensor.shape[1], *tensor.shape[2:]), fill)
+    return torch.cat([tensor, more], dim=1)
+
+
+def size_of(inputs: Inputs) -> int:
+    """Return the number of examples in inputs."""
+    return len(tensors_of(inputs)[0])
+
+
+def byte_size(inputs: Inputs) -> int:
+    """Return the bytes that inputs take in memory."""
+    return sum(part.numel() * part.element_size() for part in tensors_of(inputs))
+
+
+def tensors_of(inputs: Inputs) -> list[Tensor]:
+    """Return the tensors that inputs are made of."""
+    if _ahead(inputs):
+        return list(inputs)
+    return list(inputs.values()) if isinstance(inputs, dict) else [inputs]
+
+
+def _ahead(inputs: object) -> TypeGuard[tuple[Tensor, ...]]:
+    """Return whether the first blocks of a backbone have been run ahead on these inputs."""
+    return isinstance(inputs, tuple)
+
+
+def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int64]) -> Inputs:
+    """Return these examples prepared, as `preprocess.prepare` does all at once, in little memory.
+
+    Images are prepared part by part, so that large ones are small before others are decoded.
+    """
+    parts = [preprocess.prepare(part) for part in examples.in_parts(indices)]
+    if len(parts) < 2:
+        return parts[0] if parts else preprocess.prepare(examples.read(indices))
+    first = parts[0]
+    if isinstance(first, dict):
+        dicts = [part for part in parts if isinstance(part, dict)]
+        return {name: _cat_padded([part[name] for part in dicts]) for name in first}
+    return torch.cat([part for part in parts if isinstance(part, Tensor)])
+
+
+class Prepared:
+    """One split as a backbone's preprocessing sees it, kept in memory where it fits."""
+
+    def __init__(self, examples: Examples, preprocess: Preprocess) -> None:
+        self.examples = examples
+        self.preprocess = preprocess
+        self._cache: Inputs | None = None
+        self._large = False
+        self._n_cut: int | None = None
+
+    def rows(self, indices: NDArray[np.int64]) -> Inputs:
+        """Return the prepared inputs of these examples."""
+        self.warm()
+        if self._cache is not None:
+            return take(self._cache, torch.from_numpy(indices))
+        return prepared(self.preprocess, self.examples, indices)
+
+    def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return how long these sequences are, (n,); None if they are none or not in memory."""
+        self.warm()
+        if not isinstance(self._cache, dict) or "attention_mask" not in self._cache:
+            return None
+        found: NDArray[np.int64] = self._cache["attention_mask"].sum(dim=1).numpy()[indices]
+        return found
+
+    def n_cut(self) -> int:
+        """Return how many examples are longer than the model takes, and so come cut."""
+        if self._n_cut is None:
+            everything = np.arange(len(self.examples), dtype=np.int64)
+            parts = np.array_split(everything, 1 + len(everything) // AT_ONCE)
+            count = getattr(self.preprocess, "cut", None)  # images are resized, never cut
+            self._n_cut = sum(count(self.rows(part)) for part in parts) if count else 0
+        return self._n_cut
+
+    def warm(self) -> None:
+        """Prepare everything now, where it fits: processes that are forked later share it."""
+        if self._cache is None and not self._large:
+            self._cache = self._whole()
+            self._large = self._cache is None
+
+    def _whole(self) -> Inputs | None:
+        """Return everything prepared; None if too large. All images are as large as the first."""
+        n = len(self.examples)
+        one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
+        if byte_size(one) * n > CACHE_BYTES:
+            return None
+        if isinstance(one, dict):
+            return self._sequences()
+        return prepared(self.preprocess, self.examples, np.arange(n, dtype=np.int64))
+
+    def _sequences(self) -> Inputs | None:
+        """Prepare part by part until all as long as the longest so far are known not to fit."""
+        n, parts = len(self.examples), []
+        for begin in range(0, n, AT_ONCE):
+            rows = np.arange(begin, min(begin + AT_ONCE, n), dtype=np.int64)
+            part = self.preprocess.prepare(self.examples.read(rows))
+            assert isinstance(part, dict)
+            if byte_size(part) * n > CACHE_BYTES * len(rows):
+                return None
+            parts.append(part)
+        fills = getattr(self.preprocess, "fills", {})  # what it pads with, where that is not 0
+        return {k: _cat_padded([part[k] for part in parts], fills.get(k, 0)) for k in parts[0]}
+
+
+@dataclass
+class View:
+    """Chosen examples of a split, with the labels that their reader may see."""
+
+    prepared: Prepared
+    indices: NDArray[np.int64]
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The numbers of all rows, (n,)."""
+        return np.arange(len(self), dtype=np.int64)
+
+    def reading_order(self) -> NDArray[np.int64]:
+        """Return rows in the order in which to read them all, (n,): like lengths side by side.
+
+        A batch of sequences is as long as its longest one, so this halves the work on sentences.
+        """
+        lengths = self.prepared.lengths(self.indices)
+        return self.rows if lengths is None else np.argsort(lengths, kind="stable")
+
+    def inputs(
+        self,
+        rows: NDArray[np.int64],
+        augmentation: str = "none",
+        rng: torch.Generator | None = None,
+    ) -> Inputs:
+        """Return model inputs of these rows of the view, augmented if `rng` is given."""
+        prepared = self.prepared.rows(self.indices[rows])
+        return self.prepared.preprocess.finish(prepared, augmentation, rng)

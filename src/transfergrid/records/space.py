@@ -1,0 +1,36 @@
+"""Where a strategy's hyperparameters are looked for, and what they are without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a hyperparameter is looked for, and what it is without a search.
+
+    Args:
+        low: the smallest value.
+        high: the largest one.
+        log: whether the search is even in the logarithm.
+        default: the paper's value, or the one that a log of ours found.
+        under: other defaults, by the kind of training (`about.kind` of its YAML).
+    """
+
+    low: float
+    high: float
+    log: bool = True
+    default: float = 1.0
+    under: Mapping[str, float] = field(default_factory=dict)
+
+
+def rates(default: float, **under: float) -> Range:
+    """Return the space of a learning-rate factor: two decades around all of its defaults."""
+    known = (default, *under.values())
+    return Range(min(known) / 10, max(known) * 10, True, default, under)
+
+
+Space: TypeAlias = Mapping[str, Range]
+"""What may be tuned, by the constructor's argument."""

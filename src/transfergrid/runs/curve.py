@@ -1,0 +1,139 @@
+"""What a training run leaves behind: its curves, its best weights, what it took."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.data.task import Task, better
+from transfergrid.records.telling import tell
+
+Log = Callable[[Mapping[str, float], int], None]
+POINTS = 50
+
+
+@dataclass
+class Fit:
+    """What came of a training run.
+
+    Attributes:
+        steps: batches that the strategy's own phases took.
+        chosen_step: of them, where the weights are from.
+        chosen_by: the validation part, the last step, or no step at all.
+        validation_checks: how often the validation part was scored.
+        taken: batches by stream (`target`, `unlabelled`, `source`), and a `teacher`'s.
+        curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
+            validation_step, validation_score, validation_loss.
+    """
+
+    steps: int = 0
+    chosen_step: int = 0
+    chosen_by: Literal["validation", "last_step", "closed_form"] = "closed_form"
+    validation_checks: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
+    curves: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Best:
+    """The best look so far, and the weights that it was of."""
+
+    step: int
+    value: float
+    weights: dict[str, Tensor]
+
+
+class Curves:
+    """Collects training losses and validation scores by the strategy's own steps.
+
+    Args:
+        task: scores the validation part.
+        metric: decides between steps.
+        limit: how many steps there may be.
+        log: is told every value.
+    """
+
+    def __init__(self, task: Task, metric: str, limit: int, log: Log) -> None:
+        self.task, self.metric, self.limit, self.log = task, metric, limit, log
+        self.every = max(1, limit // POINTS)
+        self.step = self.seen = 0
+        self.losses: list[Tensor] = []
+        self.train: list[tuple[int, int, float]] = []
+        self.validation: list[tuple[int, float, float]] = []
+
+    def stepped(self, loss: Tensor, examples: int) -> None:
+        """Take note of one step.
+
+        Raises:
+            FloatingPointError: the mean loss since the last point is not finite.
+        """
+        self.step += 1
+        self.seen += examples
+        self.losses.append(loss)
+        if self.step % self.every == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make a point of the losses since the last one."""
+        if not self.losses:
+            return
+        loss = torch.stack(self.losses).float().mean().item()
+        self.losses.clear()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the training loss is {loss} at step {self.step}")
+        self.train.append((self.step, self.seen, loss))
+        self.log({"train/loss": loss, "examples_seen": self.seen}, self.step)
+        tell(f"step {self.step} of {self.limit}")
+
+    def looked(self, decoded: Tensor, labels: Tensor, kept: bool = True) -> float:
+        """Score the validation part, and make a point of it; return its score."""
+        value = self.task.score(self.metric, decoded, labels)
+        if not kept:
+            return value
+        loss = self.task.criterion(decoded, labels)
+        self.validation.append((self.step, value, loss))
+        self.log({f"validation/{self.metric}": value, "validation/loss": loss}, self.step)
+        return value
+
+    def is_better(self, value: float, best: Best | None) -> bool:
+        """Return whether a score beats the best so far; the earliest of equals stays."""
+        return best is None or better(self.metric, value, best.value)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the curves as named arrays."""
+        self.flush()
+        train = np.array(self.train, dtype=np.float64).reshape(-1, 3)
+        validation = np.array(self.validation, dtype=np.float64).reshape(-1, 3)
+        return {
+            "train_step": train[:, 0].astype(np.int64),
+            "examples_seen": train[:, 1].astype(np.int64),
+            "train_loss": train[:, 2],
+            "validation_step": validation[:, 0].astype(np.int64),
+            "validation_score": validation[:, 1],
+            "validation_loss": validation[:, 2],
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as plain values and tensors."""
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "losses": [loss.clone() for loss in self.losses],
+            "train": list(self.train),
+            "validation": list(self.validation),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state."""
+        self.step, self.seen = state["step"], state["seen"]
+        self.losses = list(state["losses"])
+        self.train = [tuple(row) for row in state["train"]]
+        self.validation = [tuple(row) for row in state["validation"]]

@@ -1,0 +1,423 @@
+"""Runs a strategy's phases with Lightning: the only place in which anything is trained.
+
+A run is cut at any step into a plain `state` and goes on from it, in this process or another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from transfergrid.data.batches import Batch, CellData, StepBatches, parts_of, through
+from transfergrid.records.seeds import stream_seed
+from transfergrid.records.training import SCHEDULES
+from transfergrid.runs.curve import Best, Curves, Fit, Log
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.predictions import said
+from transfergrid.runs.seen import Seen
+from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.phases import Group, Objective, Phase, lengths
+
+Measure = Callable[[str], AbstractContextManager[None]]
+State = dict[str, Any]
+Pieces = Sequence[tuple[Batch, float]]
+"""Parts of a batch, and the share that each has of it."""
+
+
+class Driver:
+    """One run of a strategy.
+
+    With a validation part the step with the best value of the metric is chosen, the earliest of
+    equals; otherwise the last one. A phase without steps, or one that is judged by something
+    else, starts from the best step so far.
+
+    Args:
+        strategy: attached; it is trained in place.
+        data: what it learns from.
+        machine: where.
+        metric: decides between steps.
+        log: is told every point of the curves.
+        measure: of the time that a teacher takes.
+        ahead: whether blocks that stand still in a phase are run before each step instead of in it.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        data: CellData,
+        machine: Machine,
+        metric: str,
+        log: Log,
+        measure: Measure | None = None,
+        ahead: bool = False,
+    ) -> None:
+        self.strategy, self.data, self.machine, self.ahead = strategy, data, machine, ahead
+        self.phases = strategy.phases()
+        self.lengths = lengths(self.phases, strategy.training_plan.steps)
+        own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
+        self.curves = Curves(strategy.task, metric, sum(own), log)
+        self.measure: Measure = measure or (lambda name: nullcontext())
+        self.number = 0
+        """Of the phase that is running."""
+        self.first = 0
+        """Steps of it that are done."""
+        self.losses: list[Tensor] = []
+        """Of those steps, where the phase may end early."""
+        self.taken: Counter[str] = Counter()
+        self.best: Best | None = None
+        self.looked: tuple[str, int] = ("steps", 0)
+        """When the validation part was scored last."""
+        self.optimiser: State | None = None
+        """That of the phase before, or of this one where the run was cut."""
+        self._stop: int | None = None
+
+    def run(self, stop: int | None = None) -> Fit | None:
+        """Run what is left and leave the strategy at the chosen step, in eval mode.
+
+        Args:
+            stop: cut after so many batches, counted over all phases; the result is then None,
+                and `state` says all that is needed to go on.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        self._stop = stop
+        while self.number < len(self.phases):
+            phase, length = self.phases[self.number], self.lengths[self.number]
+            with self.measure("teacher") if phase.counts == "teacher" else nullcontext():
+                ended = self._run(phase, length)
+            if not ended:
+                return None
+            self.number, self.first, self.losses = self.number + 1, 0, []
+            if self.is_to_stop() and self.number < len(self.phases):
+                return None
+        self._choose()
+        self.strategy.learn_only([group for phase in self.phases for group in phase.learning()])
+        self.strategy.eval()
+        return self._fit()
+
+    def _fit(self) -> Fit:
+        steps, chosen = self.curves.step, self.best
+        arrays = self.curves.arrays() if steps else {}
+        fitted = Fit(steps, steps, "last_step" if steps else "closed_form", taken=self.taken)
+        fitted.curves, fitted.validation_checks = arrays, len(self.curves.validation)
+        if chosen is not None and steps:
+            fitted.chosen_step, fitted.chosen_by = chosen.step, "validation"
+        return fitted
+
+    # One phase -----------------------------------------------------------------------------------
+
+    def _run(self, phase: Phase, length: int) -> bool:
+        """Return whether the phase came to its end."""
+        starts = not self.first
+        if starts and (not length or self._is_judged_anew()):
+            self._choose()
+            self.best = None
+        self.strategy.learn_only(phase.learning())
+        if length:
+            learner = Learner(self, phase, length)
+            learner.train_on(self.machine)
+            if learner.is_cut:
+                return False
+            if self.looked != (phase.counts, self._done(phase)):
+                self.look(phase)
+        elif phase.before is not None:
+            self.prepare(phase, 0)
+            if self.curves.step:
+                self.look(phase)
+        return True
+
+    def _is_judged_anew(self) -> bool:
+        before = self.phases[self.number - 1] if self.number else None
+        return before is not None and before.predicts != self.phases[self.number].predicts
+
+    def prepare(self, phase: Phase, step: int) -> None:
+        """Let a phase compute what it needs at this step; its random numbers are the block's."""
+        assert phase.before is not None
+        strategy = self.strategy
+        mode, cut, strategy.cut = strategy.training, strategy.cut, 0
+        torch.manual_seed(stream_seed(strategy.block_seed, "before", self.number, step))
+        with torch.no_grad():
+            phase.before(Seen(strategy.eval(), self.data, self.machine, phase.reads))
+        strategy.cut = cut
+        strategy.train(mode)
+
+    def begin_of(self, phase: Phase) -> int:
+        """Return the number of a phase's first batch, among those that count as it does."""
+        return self._done(phase) - self.first
+
+    def _done(self, phase: Phase) -> int:
+        return self.taken["teacher"] if phase.counts == "teacher" else self.curves.step
+
+    def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
+        """Count a step."""
+        self.first += 1
+        if phase.until is not None:
+            self.losses.append(loss.detach())
+        if phase.counts == "teacher":
+            self.taken["teacher"] += 1
+            return
+        self.taken["target"] += batch.target is not None
+        self.taken["unlabelled"] += batch.rows is not None
+        self.taken["source"] += bool(batch.source or batch.episode)
+        self.curves.stepped(loss.detach(), batch.size)
+
+    def is_to_stop(self) -> bool:
+        """Return whether the run is to be cut here."""
+        return self._stop is not None and self.curves.step + self.taken["teacher"] >= self._stop
+
+    # Choosing ------------------------------------------------------------------------------------
+
+    def is_time_to_look(self, phase: Phase) -> bool:
+        """Return whether the validation part is to be scored after this step."""
+        plan = self.strategy.training_plan
+        return self._done(phase) % math.ceil(plan.steps / plan.validations) == 0
+
+    def look(self, phase: Phase, trainer: pl.Trainer | None = None) -> None:
+        """Score the validation part, if there is one; keep the weights if they are the best."""
+        view, strategy = self.data.validation, self.strategy
+        if view is None:
+            return
+        by = phase.predicts or strategy.predict
+        outputs = said(strategy, by, view, self.machine, trainer).float().cpu()
+        decoded = strategy.task.decode(outputs)
+        labels = torch.from_numpy(view.labels)
+        value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
+        step = self._done(phase)
+        self.looked = (phase.counts, step)
+        if self.curves.is_better(value, self.best):
+            kept = self._movable()
+            weights = {k: v.detach().clone() for k, v in strategy.state_dict().items() if k in kept}
+            self.best = Best(step, value, weights)
+
+    def _movable(self) -> set[str]:
+        """Return the names of all that any phase may change."""
+        groups = [group for phase in self.phases for group in phase.learning()]
+        learning = {id(p) for group in groups for p in group.parameters}
+        named = dict(self.strategy.named_parameters())
+        still = {name for name, p in named.items() if id(p) not in learning}
+        return self.strategy.state_dict().keys() - still
+
+    def _choose(self) -> None:
+        """Take the best step so far."""
+        if self.best is not None:
+            self.strategy.load_state_dict(self.best.weights, strict=False)
+
+    # Cutting -------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Return all that is needed to go on, as plain values and tensors that nothing else holds.
+
+        Every random number is a function of seed and step, so no generator is in it.
+        """
+        return deepcopy(
+            {
+                "phase": self.number,
+                "step": self.first,
+                "losses": self.losses,
+                "strategy": dict(self.strategy.state_dict()),
+                "optimiser": self.optimiser,
+                "taken": dict(self.taken),
+                "curves": self.curves.state(),
+                "best": vars(self.best) if self.best else None,
+                "looked": self.looked,
+            }
+        )
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of an equal strategy on equal data."""
+        state = deepcopy(dict(state))
+        self.number, self.first, self.losses = state["phase"], state["step"], state["losses"]
+        self.strategy.load_state_dict(state["strategy"])
+        self.optimiser, self.taken = state["optimiser"], Counter(state["taken"])
+        self.curves.restore(state["curves"])
+        self.looked = tuple(state["looked"])
+        self.best = Best(**state["best"]) if state["best"] else None
+
+
+class Learner(pl.LightningModule):
+    """One phase as Lightning trains it."""
+
+    def __init__(self, driver: Driver, phase: Phase, length: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.strategy = driver.strategy
+        self.driver, self.phase, self.length = driver, phase, length
+        self.plan = driver.strategy.training_plan
+        self.begin = driver.begin_of(phase)
+        self.every = max(1, round(phase.every * length)) if phase.every else length
+        self.still = still_blocks(self.strategy, phase) if driver.ahead else 0
+        self.is_cut = False
+
+    def train_on(self, machine: Machine) -> None:
+        """Train until the phase ends or the run is cut."""
+        numbers = range(self.begin + self.driver.first, self.begin + self.length)
+        batches = StepBatches(
+            self.driver.data,
+            self.strategy.block_seed,
+            numbers,
+            self.plan.batch_size,
+            self.plan.augmentation,
+            self.phase.reads,
+            self.phase.episode,
+        )
+        if machine.loader_workers:
+            batches.warm()
+        trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(numbers))
+        trainer.fit(self, machine.loader(batches))
+        self.strategy.cut = 0
+
+    @override
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        plan, groups = self.plan, self.phase.learning()
+        told = [
+            {
+                "params": list(group.parameters),
+                "factor": group.factor,
+                "name": group.name,
+                "weight_decay": plan.weight_decay if group.decay else 0.0,
+            }
+            for group in groups
+        ]
+        fused = plan.precision != "16-mixed"  # what a scaler has fused cannot be clipped
+        if plan.optimizer == "sgd":
+            nesterov = plan.momentum > 0
+            return torch.optim.SGD(told, plan.lr, plan.momentum, 0, nesterov=nesterov, fused=fused)
+        return torch.optim.AdamW(told, plan.lr, fused=fused)
+
+    @override
+    def on_fit_start(self) -> None:
+        kept, optimiser = self.driver.optimiser, self._optimiser
+        if kept is not None and self.driver.first:
+            optimiser.load_state_dict(kept["whole"])
+        elif kept is not None and self.phase.carries_on:
+            named: dict[Tensor, str] = {p: name for name, p in self.strategy.named_parameters()}
+            own = [p for group in optimiser.param_groups for p in group["params"]]
+            optimiser.state.update(
+                {p: kept["named"][n] for p in own if (n := named[p]) in kept["named"]}
+            )
+        self.strategy.train()
+
+    @property
+    def _optimiser(self) -> torch.optim.Optimizer:
+        return self.trainer.optimizers[0]
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        step, strategy = self.driver.first, self.strategy
+        if self.phase.before is not None and step % self.every == 0:
+            self.driver.prepare(self.phase, step)
+        strategy.cut = self.still
+        own = self.phase.lr_factor
+        base = self.plan.lr * (strategy.lr_factor if own is None else own) * self._rate(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = base * group["factor"]
+        # Dropout is of the seed block too: an arm that draws more of it in one step would else
+        # differ from the others in all later ones.
+        torch.manual_seed(stream_seed(strategy.block_seed, "dropout", self.begin + step))
+
+    def _rate(self, step: int) -> float:
+        own = self.phase.schedule
+        if callable(own):
+            return own(step, self.length)
+        return SCHEDULES[own or self.strategy.schedule or self.plan.schedule](step / self.length)
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.still:
+            batch = self._run_ahead(batch)
+        progress, phase = self.driver.first / self.length, self.phase
+        pieces = parts_of(batch, self.plan.accumulate)
+        if phase.combine is not None:
+            return self._combined(pieces, progress)
+        losses = [
+            self._learn(objective, pieces, progress)
+            for objective in phase.objectives
+            for _ in range(objective.repeat)
+        ]
+        return losses[0]
+
+    def _run_ahead(self, batch: Batch) -> Batch:
+        prefix = self.strategy.backbone.prefix(self.still)
+        with torch.no_grad():
+            return through(batch, prefix)
+
+    def _learn(
+        self, objective: Objective, pieces: Sequence[tuple[Batch, float]], progress: float
+    ) -> Tensor:
+        """Take one step of one objective; return its loss."""
+        self._optimiser_step_begins()
+        loss = self._backward(objective, pieces, progress)
+        self.optimizers().step()  # type: ignore[union-attr]
+        return loss
+
+    def _optimiser_step_begins(self) -> None:
+        for group in self._optimiser.param_groups:  # who does not learn has no gradient and no step
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def _backward(
+        self, objective: Objective, pieces: Sequence[tuple[Batch, float]], progress: float
+    ) -> Tensor:
+        """Add the gradients of an objective to those who learn from it; return its loss."""
+        own = _parameters(objective.learns)
+        total: Tensor | None = None
+        for piece, share in pieces:
+            loss = objective.loss(piece, progress)
+            loss = loss if len(pieces) == 1 else share * loss
+            self.manual_backward(loss, inputs=own)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
+    def _combined(self, pieces: Pieces, progress: float) -> Tensor:
+        """Take one step of the combined gradients of all objectives; return the sum of losses."""
+        assert self.phase.combine is not None
+        shared = _parameters(self.phase.learning())
+        found, total = [], torch.zeros((), device=self.device)
+        for objective in self.phase.objectives:
+            self._optimiser_step_begins()
+            total = total + self._backward(objective, pieces, progress)
+            found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in shared])
+        for parameter, gradient in zip(shared, self.phase.combine(found), strict=True):
+            parameter.grad = gradient
+        self.optimizers().step()  # type: ignore[union-attr]
+        return total
+
+    @override
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.plan.gradient_clip is not None:  # by now a scaler has scaled the gradients back
+            own = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(own, self.plan.gradient_clip)
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        driver, phase = self.driver, self.phase
+        driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
+        if driver.is_time_to_look(phase):
+            driver.look(phase, self.trainer)
+        ends = driver.first == self.length or (
+            phase.until is not None and phase.until(driver.losses)
+        )
+        self.is_cut = driver.is_to_stop() and not ends
+        if ends or self.is_cut:
+            driver.optimiser = self._kept_optimiser()
+            self.trainer.should_stop = True
+
+    def _kept_optimiser(self) -> State:
+        optimiser, named = self._optimiser, self.strategy.named_parameters()
+        own = {name: optimiser.state[p] for name, p in named if p in optimiser.state}
+        return {"whole": optimiser.state_dict(), "named": own}
+
+
+def _parameters(groups: Sequence[Group]) -> list[torch.nn.Parameter]:
+    return [p for group in groups for p in group.parameters]

@@ -1,0 +1,117 @@
+"""Where a cell runs: device, threads, loader processes. None of it is part of its identity."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import move_data_to_device
+from torch.utils.data import DataLoader, Dataset
+
+from transfergrid.data.batches import ViewBatches
+from transfergrid.data.views import View
+from transfergrid.records.training import Training
+from transfergrid.strategies.base import Strategy
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a cell runs. None of it is part of a cell's identity.
+
+    Args:
+        accelerator: Lightning's name: `auto`, `cpu`, `gpu`, ...
+        threads: of torch on the CPU in one worker.
+        loader_workers: processes that read and prepare batches; 0 reads in the process itself.
+        deterministic: Lightning's: True, False or "warn".
+    """
+
+    accelerator: str = "auto"
+    threads: int = 1
+    loader_workers: int = 0
+    deterministic: bool | str = "warn"
+
+    @property
+    def device(self) -> torch.device:
+        """The device that a run of this process uses."""
+        return self.trainer(Training()).strategy.root_device
+
+    def trainer(self, training: Training, **options: Any) -> pl.Trainer:
+        """Return a quiet Trainer that writes nothing by itself."""
+        return pl.Trainer(
+            accelerator=self.accelerator,
+            devices=1,
+            precision=training.precision,  # type: ignore[arg-type]
+            deterministic=self.deterministic,  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **options,
+        )
+
+    def loader(self, batches: Dataset[Any]) -> DataLoader[Any]:
+        """Return a loader of ready batches, in their order."""
+        return DataLoader(batches, batch_size=None, num_workers=self.loader_workers)
+
+    def evaluation_loader(self, view: View) -> DataLoader[Any]:
+        """Return a loader of a whole view, in its `reading_order`."""
+        if self.loader_workers:
+            view.prepared.warm()
+        return self.loader(ViewBatches(view, EVALUATION_BATCH))
+
+
+@contextmanager
+def applied(
+    strategy: Strategy, machine: Machine, trainer: pl.Trainer | None = None
+) -> Iterator[Any]:
+    """Put a strategy where it is to run, in eval mode; yields what brings a batch to it.
+
+    Args:
+        strategy: is put back afterwards where it was, its mode too.
+        machine: where to run.
+        trainer: in which it is training at this moment, if it is.
+    """
+    trainer = trainer or machine.trainer(strategy.training_plan)
+    here = next((t.device for t in [*strategy.parameters(), *strategy.buffers()]), None)
+    precision, device, mode = (
+        trainer.precision_plugin,
+        trainer.strategy.root_device,
+        strategy.training,
+    )
+    precision.convert_module(strategy)
+    mode, cut = strategy.training, strategy.cut
+    strategy.to(device).eval()
+    strategy.cut = 0
+
+    def brought(batch: Any) -> Any:
+        return precision.convert_input(move_data_to_device(batch, device))
+
+    try:
+        with torch.no_grad(), precision.forward_context():
+            yield brought
+    finally:
+        strategy.cut = cut
+        strategy.train(mode)
+        if here is not None:
+            strategy.to(here)
+
+
+def quiet() -> None:
+    """Keep Lightning's remarks about this machine out of every cell's log."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for known in (
+        "does not have many workers",  # batches are made of tensors in memory
+        "GPU available but not used",
+        r"`isinstance\(treespec, LeafSpec\)`",
+        r"Found \d+ module\(s\) in eval mode",  # frozen means frozen
+    ):
+        warnings.filterwarnings("ignore", message=f".*{known}.*")

@@ -1,0 +1,50 @@
+"""What a strategy says of the examples of a view, and what its backbone makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import View
+from transfergrid.runs.machine import Machine, applied
+from transfergrid.strategies.base import Strategy
+
+
+def predictions(strategy: Strategy, view: View, machine: Machine) -> Tensor:
+    """Return what the task decodes, (n, outputs) float32 on the CPU, in the view's order.
+
+    Raises:
+        FloatingPointError: one of them is not finite; such a run has no valid score.
+    """
+    found = strategy.task.decode(said(strategy, strategy.predict, view, machine).float().cpu())
+    if not bool(found.isfinite().all()):
+        raise FloatingPointError("the predictions are not finite")
+    return found
+
+
+def said(
+    strategy: Strategy,
+    by: Callable[[Inputs], Tensor],
+    view: View,
+    machine: Machine,
+    trainer: pl.Trainer | None = None,
+) -> Tensor:
+    """Return what a part of a strategy gives for a whole view, in eval mode and in its order.
+
+    Args:
+        strategy: that `by` belongs to.
+        by: `predict`, `features`, or the like.
+        view: the examples.
+        machine: where to run.
+        trainer: in which the strategy is training at this moment, if it is.
+    """
+    with applied(strategy, machine, trainer) as brought:
+        parts = [by(brought(batch).inputs) for batch in machine.evaluation_loader(view)]
+    found = torch.cat(parts)
+    in_order = torch.empty_like(found)
+    in_order[torch.from_numpy(view.reading_order()).to(found.device)] = found
+    return in_order

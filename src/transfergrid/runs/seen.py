@@ -1,0 +1,58 @@
+"""What a strategy sees of its data between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from transfergrid.data.batches import CellData, StreamName
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import View
+from transfergrid.runs.machine import Machine, applied
+from transfergrid.runs.predictions import said
+from transfergrid.strategies.base import Strategy
+
+
+class SeenView:
+    """All examples of one stream; see `strategies.phases.View`."""
+
+    def __init__(self, strategy: Strategy, view: View, machine: Machine, labelled: bool) -> None:
+        self.strategy, self.view, self.machine = strategy, view, machine
+        self.labels: Tensor = torch.from_numpy(view.labels if labelled else view.labels[:0])
+        self.labels = self.labels.to(machine.device)
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def inputs(self) -> Inputs:
+        """Return all inputs in order, not augmented."""
+        with applied(self.strategy, self.machine) as brought:
+            inputs: Inputs = brought(self.view.inputs(self.view.rows))
+        return inputs
+
+    def features(self) -> Tensor:
+        """Return them embedded by the backbone as it stands, (n, dim)."""
+        return said(self.strategy, self.strategy.features, self.view, self.machine)
+
+    def outputs(self) -> Tensor:
+        """Return what the strategy predicts as it stands, (n, outputs)."""
+        return said(self.strategy, self.strategy.predict, self.view, self.machine)
+
+
+class Seen:
+    """The streams that a phase reads; see `strategies.phases.Data`."""
+
+    def __init__(
+        self, strategy: Strategy, data: CellData, machine: Machine, reads: Sequence[StreamName]
+    ) -> None:
+        def seen(view: View | None, *names: str, labelled: bool = True) -> SeenView | None:
+            if view is None or not {*names} & {*reads}:
+                return None
+            return SeenView(strategy, view, machine, labelled)
+
+        self.target = seen(data.train, "target")
+        self.unlabelled = seen(data.unlabelled, "unlabelled", "views", labelled=False)
+        views = [seen(view, "source", "episode") for view in data.source]
+        self.source = tuple(view for view in views if view is not None)

@@ -1,0 +1,143 @@
+"""What happens in time, as data: who learns from what, how often, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from transfergrid.data.batches import Batch, StreamName
+from transfergrid.data.inputs import Inputs
+
+Loss = Callable[[Batch, float], Tensor]
+"""A scalar of one batch; the second argument runs from 0 to 1 in its phase."""
+Combine = Callable[[list[list[Tensor]]], list[Tensor]]
+"""Gradients by objective, then by parameter, into one gradient a parameter (gradient surgery)."""
+Rate = Callable[[int, int], float]
+"""A multiple of the learning rate at a step of a phase, given how many the phase has."""
+
+
+class Group(NamedTuple):
+    """Parameters that learn at `factor` times the strategy's rate, decayed or not."""
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    factor: float = 1.0
+    decay: bool = True
+
+
+class Objective(NamedTuple):
+    """A loss and who learns from it, `repeat` times a batch; all others stand still."""
+
+    loss: Loss
+    learns: Sequence[Group]
+    repeat: int = 1
+
+
+class View(Protocol):
+    """All examples of one stream, for what is computed between steps; on the strategy's device."""
+
+    labels: Tensor
+    """(n,) int64 of classes, or numbers (n, ...); empty where the stream has none."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def inputs(self) -> Inputs:
+        """Return all inputs in order, not augmented, (n, ...)."""
+
+    def features(self) -> Tensor:
+        """Return them embedded by the backbone as it stands, in eval mode: (n, dim)."""
+
+    def outputs(self) -> Tensor:
+        """Return what the strategy predicts as it stands, in eval mode: (n, outputs)."""
+
+
+class Data(Protocol):
+    """What a strategy may look at between steps; None where the cell or the phase has none.
+
+    The test split is not in it.
+    """
+
+    @property
+    def target(self) -> View | None:
+        """The labelled training part of the target."""
+
+    @property
+    def unlabelled(self) -> View | None:
+        """Target inputs without labels."""
+
+    @property
+    def source(self) -> tuple[View, ...]:
+        """The labelled source domains."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a cell's steps with its own streams and objectives; without objectives, no step.
+
+    What is in no objective is frozen, in eval mode. Objectives take turns on one batch, a step
+    each, unless `combine` makes one step of them.
+
+    Attributes:
+        name: for logs and errors.
+        objectives: what is minimised, by whom.
+        share: of the shared steps. If all shares of a strategy's own phases make 1 it takes as
+            many steps as every other arm.
+        reads: the streams in its batches; a stream that is not read is absent from them.
+        before: computed ahead of the first step: anchors, memory banks, pseudo labels, closed
+            forms, averages. Whatever it draws at random is fixed by the seed block.
+        every: `before` runs again after each such share of the phase; None: once.
+        combine: makes one gradient of those of all objectives.
+        until: ends the phase early, given the losses of its steps so far, scalars, and asked after
+            each of them; `share` is then the most it may take.
+        schedule: where the phase brings its own: a shared schedule's name, or a function of step
+            and number of steps; None keeps the strategy's.
+        lr_factor: of the shared rate; None keeps the strategy's.
+        cached: False where something beside `features` reads the inputs, such as a second network.
+        carries_on: whether the optimiser goes on from the phase before; else it starts afresh.
+        predicts: what a validation part is scored by in this phase; None: the strategy's `predict`.
+            Where it changes from phase to phase, the best step so far is taken first.
+        counts: what its steps count as: the strategy's own, or a teacher's.
+        episode: ways, shots and queries a class of what the stream `episode` gives.
+    """
+
+    name: str
+    objectives: Sequence[Objective] = ()
+    share: float = 1.0
+    reads: Sequence[StreamName] = ("target",)
+    before: Callable[[Data], None] | None = None
+    every: float | None = None
+    combine: Combine | None = None
+    until: Callable[[Sequence[Tensor]], bool] | None = None
+    schedule: str | Rate | None = None
+    lr_factor: float | None = None
+    cached: bool = True
+    carries_on: bool = False
+    predicts: Callable[[Inputs], Tensor] | None = None
+    counts: Literal["steps", "teacher"] = "steps"
+    episode: tuple[int, int, int] = (5, 1, 15)
+
+    def learning(self) -> list[Group]:
+        """Return each group once, those without parameters left out."""
+        groups = {g.name: g for o in self.objectives for g in o.learns if g.parameters}
+        return list(groups.values())
+
+
+def lengths(phases: Sequence[Phase], steps: int) -> list[int]:
+    """Return how many steps each phase may take; ends are rounded, so that no step is lost.
+
+    Args:
+        phases: of one strategy, in order.
+        steps: that all arms share.
+    """
+    shares = {"steps": 0.0, "teacher": 0.0}
+    found = []
+    for phase in phases:
+        begin = shares[phase.counts]
+        if phase.objectives:
+            shares[phase.counts] += phase.share
+        found.append(round(shares[phase.counts] * steps) - round(begin * steps))
+    return found

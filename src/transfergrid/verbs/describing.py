@@ -1,0 +1,98 @@
+"""The verb `describe`: a strategy's config file, with what its class says of itself."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transfergrid.records import shipped, trust
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import locate
+from transfergrid.records.printing import say
+from transfergrid.verbs.parser import Parser
+
+KEPT = ("help", "tuning_trials")
+"""What only the file says: its author's words, and how many settings were tried."""
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid describe STRATEGY [--write FILE]`."""
+    parser = Parser(
+        prog="transfergrid describe",
+        description="Print a strategy's config file as its class describes it. An existing file "
+        "keeps its values and comments; what planning reads, under `about`, is written anew.",
+    )
+    parser.add_argument("strategy", help="a shipped strategy's name, or MODULE.CLASS of your own")
+    parser.add_argument("--write", metavar="FILE", help="write it there instead of printing it")
+    chosen = parser.parse_args(arguments)
+    target = shipped.strategies().get(chosen.strategy, chosen.strategy)
+    if "." not in target:
+        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS")
+    trust.vouch({"_target_": target})  # whoever types a name means it
+    file = Path(chosen.write) if chosen.write else None
+    before = file.read_text(encoding="utf-8") if file is not None and file.exists() else ""
+    text = described(locate(target), before)
+    if file is None:
+        say(text, end="")
+    else:
+        file.write_text(text, encoding="utf-8")
+    return 0
+
+
+def described(kind: Any, before: str = "") -> str:
+    """Return the config file of a strategy's class.
+
+    Args:
+        kind: the class.
+        before: the file as it stands; empty for a new one.
+
+    Raises:
+        BadInputError: the file is no YAML, or the class no strategy.
+    """
+    from transfergrid.strategies.base import Strategy
+
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise BadInputError(f"{kind} is no strategy")
+    try:
+        known = (yaml.safe_load(before) or {}).get("about") or {}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise BadInputError(f"the file that stands there is no config: {error}") from error
+    line = (inspect.getdoc(kind) or kind.__name__).partition("\n")[0].rstrip(".")
+    kept: dict[str, Any] = {"help": line, "tuning_trials": 0}
+    kept |= {k: known[k] for k in KEPT if k in known}
+    values = re.split(r"(?m)^about:", before)[0] if before else _values(kind, kept["help"])
+    return f"{values.rstrip()}\n{_about(kind.about(), kept)}"
+
+
+def _values(kind: type, line: str) -> str:
+    """Return what a new file begins with: the constructor's defaults, commented by its `Args`."""
+    said = dict(re.findall(r"(?m)^ {4}(\w+): (.+)", inspect.getdoc(kind) or ""))
+    lines = [f"# {line[:1].upper()}{line[1:]}.", f"_target_: {kind.__module__}.{kind.__qualname__}"]
+    for name, parameter in inspect.signature(kind).parameters.items():
+        space = getattr(kind, "space", {})
+        value = space[name].default if name in space else parameter.default
+        told = "???" if value is parameter.empty else _flow(value)
+        lines.append(f"{name}: {told}" + (f"   # {said[name]}" if name in said else ""))
+    return "\n".join(lines)
+
+
+def _about(told: Mapping[str, Any], kept: Mapping[str, Any]) -> str:
+    space = told["space"]
+    rest = {key: value for key, value in told.items() if key != "space"}
+    lines = ["about:", f"  help: {_flow(kept['help'])}"]
+    first = {"version": rest.pop("version"), "paths": rest.pop("paths")}
+    values = {**first, "tuning_trials": kept["tuning_trials"], **rest}
+    lines += [f"  {key}: {_flow(value)}" for key, value in values.items()]
+    lines.append("  space:" if space else "  space: {}")
+    lines += [f"    {name}: {_flow(value)}" for name, value in space.items()]
+    return "\n".join([*lines, ""])
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.strip().removesuffix("...").strip()
