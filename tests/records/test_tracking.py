@@ -138,7 +138,6 @@ def run_tiny_cell(ledger: Ledger, tracker: Any, training: Any = None) -> Record:
     from transfergrid.records.shipped import conf_dir
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.machine import Machine
-    from transfergrid.verbs.cli import conf_dir
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = compose("config", ["strategy=scratch", "training.steps=3"])

@@ -9,7 +9,6 @@ import torch
 
 import watched_domain
 from composed import planned
-from transfergrid.data.batches import View
 from transfergrid.data.views import View
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger

@@ -66,7 +66,8 @@ def described(kind: Any, before: str = "") -> str:
     kept: dict[str, Any] = {"help": line, "tuning_trials": 0}
     kept |= {k: known[k] for k in KEPT if k in known}
     values = re.split(r"(?m)^about:", before)[0] if before else _values(kind, kept["help"])
-    return f"{values.rstrip()}\n{_about(kind.about(), kept)}"
+    told: dict[str, Any] = kind.about()
+    return f"{values.rstrip()}\n{_about(told, kept)}"
 
 
 def _values(kind: type, line: str) -> str:
