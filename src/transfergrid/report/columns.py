@@ -2,7 +2,7 @@
 
 A verb says what it shows as a `Page` of `Table`s. How a cell is padded, cut or escaped, and what
 finds room beside what, is no table's business: `layout` knows it for terminals, `markup` for
-markdown and LaTeX.
+markdown and LaTeX, `html.drawing` for the report.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from transfergrid.report.words import UNICODE, Symbols
 
 Item = TypeVar("Item")
 """What a row is made from: a verdict, a curve, a cell."""
-TERMINAL, MARKDOWN, LATEX = "table", "markdown", "latex"
-FOR_PEOPLE = (TERMINAL, MARKDOWN, LATEX)
+TERMINAL, MARKDOWN, LATEX, HTML = "table", "markdown", "latex", "html"
+FOR_PEOPLE = (TERMINAL, MARKDOWN, LATEX, HTML)
 
 
 class Align(Enum):

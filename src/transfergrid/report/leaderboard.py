@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
@@ -18,8 +18,10 @@ from transfergrid.report.words import UNICODE, Symbols
 MOST_BESIDE = 6
 """Places of which it is told what arms without any network score."""
 BEST = "*"
-_Row = tuple[Line, list[str]]
+Row = tuple[Line, list[str]]
 """A line with its names."""
+Write = Callable[[Entry | None, int, Symbols], str]
+"""Writes what a line has in a place, where most have so many seeds."""
 
 
 def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
@@ -36,8 +38,8 @@ def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
 def _page(boards: Sequence[Board], footer: Sequence[str], medium: Medium) -> Page:
     tables = [
         Table(
-            _columns(board, medium.symbols),
-            [Group(list(zip(board.lines, names_of(board), strict=True)))],
+            columns(board, medium.symbols),
+            [Group(rows(board))],
             title=title(board, medium),
         )
         for board in boards
@@ -46,16 +48,22 @@ def _page(boards: Sequence[Board], footer: Sequence[str], medium: Medium) -> Pag
     return Page(tables, below=[*told, *footer], empty="Nothing to compare yet.")
 
 
-def _columns(board: Board, symbols: Symbols) -> list[Column[_Row]]:
-    """Return rank and names, and a column for each place."""
+def rows(board: Board) -> list[Row]:
+    """Return each line with its names."""
+    return list(zip(board.lines, names_of(board), strict=True))
 
-    def named(head: str, position: int) -> Column[_Row]:
+
+def columns(board: Board, symbols: Symbols, write: Write | None = None) -> list[Column[Row]]:
+    """Return rank and names, and a column for each place, whose entries `write` writes."""
+    written = write or cell
+
+    def named(head: str, position: int) -> Column[Row]:
         return Column(head, lambda row: row[1][position], least=13, key=True)
 
-    def at(place: Place) -> Column[_Row]:
+    def at(place: Place) -> Column[Row]:
         usual = usual_seeds(board, place)
         head = place_name(place, board)
-        return Column(head, lambda row: cell(row[0].entries.get(place), usual, symbols))
+        return Column(head, lambda row: written(row[0].entries.get(place), usual, symbols))
 
     names = ["strategy", "source"][: len(names_of(board)[0])]
     return [

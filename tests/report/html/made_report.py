@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve, Table
+from transfergrid.report.html.columns import written
+from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
 
 ATTACK = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 
@@ -67,7 +68,7 @@ def small_report(**changes):
                 name="flips",
                 title="Verdicts that do not stand firm",
                 reading="Each line flips.",
-                tables=(Table(columns=("arm", "gain"), rows=(("probe", 1.0),)),),
+                tables=(written(("arm", "gain"), [("probe", "1.0")]),),
             ),
         ),
         "steps": (StepCurve(row=0, steps=(10, 20), arm=(50.0, 70.0), baseline=(40.0, 60.0)),),

@@ -9,6 +9,7 @@ from transfergrid.evidence.verdicts import PLACEBO
 from transfergrid.report.html.answer import answers, counts, scores, summary
 from transfergrid.report.html.boards import over_plain
 from transfergrid.report.html.data import CellFacts
+from transfergrid.report.html.drawing import drawn
 
 
 def answer(*verdicts, **changes):
@@ -232,7 +233,7 @@ def test_strategies_over_plain_finetuning_are_counted():
         ]
     )
     assert found.lines == ("Of 2 comparisons with full_finetuning: 1 worse, 1 undecided.",)
-    assert found.tables[0].rows[0][2:9] == (
+    assert drawn(found.tables[0]).lines[0][2:9] == (
         *("birds", "probe", "▼ hurt", "80.0", "78.0", "-4.0", "[-6.0, -2.0]"),
     )
     assert over_plain([]) is None

@@ -11,7 +11,9 @@ from made_report import ATTACK, small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL
-from transfergrid.report.html.data import Section, Table
+from transfergrid.report.columns import TERMINAL, Column, Group, Table
+from transfergrid.report.html.columns import count, written
+from transfergrid.report.html.data import Section
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.page import page, question
 
@@ -73,7 +75,7 @@ def test_without_script_there_is_a_table_of_all(text):
 
 
 def test_names_are_never_read_as_markup():
-    table = Table(columns=(ATTACK, "b"), rows=((ATTACK, f"[{ATTACK}]"),) * 13, caption=ATTACK)
+    table = replace(written((ATTACK, "b"), [(ATTACK, f"[{ATTACK}]")] * 13), title=ATTACK)
     told = {"title": ATTACK, "reading": ATTACK, "lines": (ATTACK,), "notes": (ATTACK, ATTACK)}
     attacked = small_report(
         verdicts=(verdict(ATTACK, ATTACK, target=ATTACK, notes=(ATTACK,), baseline=ATTACK),),
@@ -101,11 +103,18 @@ def test_a_filter_has_the_very_names_that_rows_have():
     assert rows[0]["source"] in Reader(text).values
 
 
-def test_numbers_stand_to_the_right_and_empty_columns_are_left_out():
-    rows = (("a", 1.25, None, None), ("b", 2, None, "[+1.0, +2.0]"))
-    table = Table(columns=("same", "same", "empty", "interval"), rows=rows, caption="5 % of all")
-    section = Section(name="one", title="t", reading="r", tables=(table,))
-    text = page(small_report(sections=(section,)))
+def test_a_table_on_the_page():
+    """Counts stand to the right, empty columns are left out, intervals are not broken in two."""
+    told = [
+        Column("same", lambda row: row[0]),
+        count("same", lambda row: row[1]),
+        Column("empty", lambda row: ""),
+        Column("interval", lambda row: row[2]),
+        Column("other", lambda row: "never", formats=(TERMINAL,)),
+    ]
+    rows = [("a", 1, ""), ("b", 2, "+1.5 [+1.0, +2.0]")]
+    table = Table(told, [Group(rows)], title="5 % of all")
+    text = page(small_report(sections=(one_section(table),)))
     drawn = re.search(r'<section id="one">.*?</section>', text, re.DOTALL)[0]
     assert "<caption>5\u00a0% of all</caption>" in drawn
     assert re.findall(r"<th .*?</th>", drawn) == [
@@ -115,20 +124,29 @@ def test_numbers_stand_to_the_right_and_empty_columns_are_left_out():
     ]
     assert re.findall(r"<td.*?</td>", drawn) == [
         '<td data-label="same">a</td>',
-        '<td data-label="same" class="number">1.2</td>',
+        '<td data-label="same" class="number">1</td>',
         '<td data-label="interval">–</td>',
         '<td data-label="same">b</td>',
         '<td data-label="same" class="number">2</td>',
-        '<td data-label="interval"><span class="keep">[+1.0, +2.0]</span></td>',
+        '<td data-label="interval">+1.5 <span class="keep">[+1.0, +2.0]</span></td>',
     ]
+
+
+def one_section(*tables, **changes):
+    return Section(name="one", title="t", reading="r", tables=tables, **changes)
 
 
 @pytest.mark.parametrize(("lines", "folded"), [(12, False), (13, True)])
 def test_a_long_table_is_folded(lines, folded):
-    table = Table(columns=("arm",), rows=(("probe",),) * lines)
-    section = Section(name="one", title="t", reading="r", tables=(table,))
+    section = one_section(written(("arm",), [("probe",)] * lines))
     text = page(small_report(sections=(section,)))
     assert (f"<summary>show all {lines} lines</summary>" in text) is folded
+
+
+def test_no_reader_goes_through_more_lines_than_a_few_screens():
+    text = page(small_report(sections=(one_section(written(("arm",), [("probe",)] * 153)),)))
+    assert "<caption>The first 150 lines; 3 more are left out.</caption>" in text
+    assert text.count('<td data-label="arm">probe</td>') == 150
 
 
 def test_where_all_failed_the_page_says_so_and_why():

@@ -10,11 +10,12 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.leaderboard import Board, Entry
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.report import leaderboard as said
-from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.data import Section, Table
+from transfergrid.report.columns import Column, Group, Table
+from transfergrid.report.html import columns
+from transfergrid.report.html.answer import SAID
+from transfergrid.report.html.data import Section
 from transfergrid.report.html.rows import MARKS
-from transfergrid.report.html.sections import ARM, arm, limited, told
-from transfergrid.report.words import number
+from transfergrid.report.words import UNICODE, Symbols, number
 
 MOST_OPEN = 40
 """Lines from which on a leaderboard is folded."""
@@ -37,30 +38,17 @@ def leaders(boards: Sequence[Board]) -> Section | None:
         "best mean rank stands first; a rank is no verdict.",
         tables=tables,
         notes=tuple(notes),
+        most_open=MOST_OPEN,
     )
 
 
-def _table(board: Board) -> Table:
-    called = said.names_of(board)
-    places = [said.place_name(place, board) for place in board.places]
-    usual = {place: said.usual_seeds(board, place) for place in board.places}
-    rows = tuple(
-        (
-            said.rank(line),
-            *(name or None for name in names),
-            *(_cell(line.entries.get(place), usual[place]) for place in board.places),
-        )
-        for line, names in zip(board.lines, called, strict=True)
-    )
-    columns = ("rank", *("strategy", "source")[: len(called[0])], *places)
-    return Table(
-        columns=columns, rows=rows, caption=said.title(board), folded=len(rows) > MOST_OPEN
-    )
+def _table(board: Board) -> Table[said.Row]:
+    return Table(said.columns(board, UNICODE, _cell), [Group(said.rows(board))], said.title(board))
 
 
-def _cell(entry: Entry | None, usual: int) -> str:
+def _cell(entry: Entry | None, usual: int, symbols: Symbols) -> str:
     if entry is None:
-        return "–"
+        return symbols.nothing
     score = number(entry.mean, entry.unit) + said.BEST * bool(entry.may_be_best)
     seeds = f" (n\u00a0=\u00a0{entry.n})" if entry.n < usual else ""
     verdict = entry.verdict
@@ -75,11 +63,16 @@ def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
     shown = [v for v in verdicts if v.kind != PLACEBO and v.n and v.baseline.startswith(PLAIN)]
     if not shown:
         return None
-    rows = [
-        (*arm(v), told(v), _score(v.mean, v), _score(v.baseline_mean, v), _gain(v), interval(v))
-        for v in shown
-    ]
-    columns = (*ARM, "verdict", "score", f"of {PLAIN}", "gain", "95 %")
+    table = columns.limited(
+        [
+            *columns.arm(_itself),
+            columns.verdict(_itself),
+            Column("score", lambda v: columns.value(v.mean, v)),
+            Column(f"of {PLAIN}", lambda v: columns.value(v.baseline_mean, v)),
+            *columns.gain(_itself),
+        ],
+        shown,
+    )
     return Section(
         name="over_plain",
         title=f"Strategies over plain {PLAIN}",
@@ -87,7 +80,7 @@ def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
         "is it worth more than adapting everything? Exploratory: corrected within one target and "
         "label budget.",
         lines=(_counted(shown),),
-        tables=(limited(columns, rows),),
+        tables=(table,),
     )
 
 
@@ -99,9 +92,5 @@ def _counted(shown: Sequence[Verdict]) -> str:
     return f"Of {size} with {PLAIN}: {', '.join(counted)}."
 
 
-def _score(value: float | None, verdict: Verdict) -> str | None:
-    return None if value is None else number(value, verdict.unit)
-
-
-def _gain(verdict: Verdict) -> str | None:
-    return None if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
+def _itself(verdict: Verdict) -> Verdict:
+    return verdict

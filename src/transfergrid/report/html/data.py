@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from types import NoneType
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report.columns import Table
 from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
 
@@ -35,39 +35,6 @@ class CellFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """A small table of a section: what is no verdict but bears on one."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    """Texts, numbers (shown with one decimal) or None, a value for each column."""
-    caption: str = ""
-    folded: bool = True
-    """Whether it is folded where it is long."""
-
-    @property
-    def filled(self) -> Table:
-        """The table without the columns in which nothing stands."""
-        if not self.rows:
-            return self
-        columns = zip(self.columns, zip(*self.rows, strict=True), strict=True)
-        kept = [(name, cells) for name, cells in columns if any(c is not None for c in cells)]
-        rows = tuple(zip(*(cells for _, cells in kept), strict=True))
-        return replace(self, columns=tuple(name for name, _ in kept), rows=rows)
-
-    @property
-    def numeric(self) -> list[bool]:
-        """Whether a column holds numbers alone, for each of them."""
-        columns = list(zip(*self.rows, strict=True)) or [() for _ in self.columns]
-        return [all(isinstance(c, int | float | NoneType) for c in cells) for cells in columns]
-
-    @property
-    def long(self) -> bool:
-        """Whether only its number of lines is shown until it is opened."""
-        return self.folded and len(self.rows) > MOST_OPEN
-
-
-@dataclass(frozen=True, kw_only=True)
 class Section:
     """A section that is there only where its evidence is.
 
@@ -75,17 +42,19 @@ class Section:
         name: of its place in the page, a word.
         title: its heading.
         reading: one plain sentence on how to read it.
-        tables: the numbers.
+        tables: the numbers; a table's title is its caption.
         lines: what the tables come to, a sentence each.
     """
 
     name: str
     title: str
     reading: str
-    tables: tuple[Table, ...] = ()
+    tables: tuple[Table[Any], ...] = ()
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What letters in the tables mean, a line each."""
+    most_open: int = MOST_OPEN
+    """Lines from which on a table is folded."""
 
 
 @dataclass(frozen=True, kw_only=True)

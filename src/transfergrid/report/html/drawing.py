@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ from markupsafe import Markup, escape
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.records import printing
+from transfergrid.report.columns import HTML, Align, Table
 from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.rows import MARKS
 from transfergrid.report.words import Told, grouped_reasons, labels_of
@@ -42,6 +44,7 @@ def templates() -> Environment:
     }
     found.globals |= {"Kind": Kind, "kinds": list(Kind), "marks": MARKS, "said": SAID, "file": file}
     found.filters |= {
+        "drawn": drawn,
         "exact": exact,
         "labels_of": labels_of,
         "parts": parts,
@@ -68,16 +71,31 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-def parts(value: Any) -> list[tuple[str, bool]]:
-    """Return a value of a table as texts, each with whether it is an interval, which is kept whole.
+@dataclass(frozen=True)
+class Drawn:
+    """What stands in a table: heads, which of them stand to the right, and the lines."""
 
-    A number has one decimal, and nothing is a dash.
-    """
-    if value is None:
-        return [("–", False)]
-    text = f"{value:.1f}" if isinstance(value, float) else str(value)
-    found = enumerate(_BRACKETS.split(text))
-    return [(part, i % 2 == 1) for i, part in found if part]
+    heads: list[str]
+    right: list[bool]
+    lines: list[tuple[str, ...]]
+
+
+def drawn(table: Table[Any]) -> Drawn:
+    """Return what stands in a table, without the columns in which nothing does."""
+    shown = [column for column in table.columns if HTML in column.formats]
+    rows = table.rows
+    cells = [(column, [column.text(row) for row in rows]) for column in shown]
+    kept = [(column, texts) for column, texts in cells if any(texts) or not texts]
+    return Drawn(
+        [column.head_in(HTML) for column, _ in kept],
+        [column.align is Align.RIGHT for column, _ in kept],
+        list(zip(*(texts for _, texts in kept), strict=True)),
+    )
+
+
+def parts(text: str) -> list[tuple[str, bool]]:
+    """Return the parts of a cell, each with whether it is an interval, which is kept whole."""
+    return [(part, i % 2 == 1) for i, part in enumerate(_BRACKETS.split(text)) if part]
 
 
 def reasons(told: Sequence[Told]) -> list[str]:

@@ -15,8 +15,9 @@ from transfergrid.evidence.scorecard import MeasuredGain, ScorecardRow, gain_of
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
-from transfergrid.report.html.data import Section, Table
-from transfergrid.report.html.sections import ARM, arm
+from transfergrid.report.columns import Column, Group, Table
+from transfergrid.report.html import columns
+from transfergrid.report.html.data import Section
 
 MOST_AUTOPSIES = 30
 NOISE = "noise"
@@ -36,23 +37,16 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
     if not rows:
         return None
     lines = tuple(dict.fromkeys(row.note for row in rows if row.note))
-    listed = [
-        (
-            *(row.score, row.tau, _interval(row.low, row.high), row.regret, row.auroc),
-            *(row.sources, row.groups, row.out_of_bounds or None),
-        )
-        for row in rows
+    told: list[Column[ScorecardRow]] = [
+        Column("score", lambda row: row.score),
+        Column("weighted τ", lambda row: _two_digits(row.tau)),
+        Column("95 %", lambda row: _interval(row.low, row.high)),
+        Column("regret@1", lambda row: _two_digits(row.regret)),
+        Column("AUROC", lambda row: _two_digits(row.auroc)),
+        columns.count("sources", lambda row: row.sources),
+        columns.count("groups", lambda row: row.groups),
+        columns.count("impossible", lambda row: row.out_of_bounds or None),
     ]
-    columns = (
-        "score",
-        "weighted τ",
-        "95 %",
-        "regret@1",
-        "AUROC",
-        "sources",
-        "groups",
-        "impossible",
-    )
     return Section(
         name="scorecard",
         title="Could it have been known beforehand?",
@@ -60,17 +54,17 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
         "orders sources as their gains do (by scores reached where baselines differ), 0 where it "
         "tells nothing; regret is what taking its first source costs, in points; AUROC tells how "
         "well it flags what ends below baseline.",
-        tables=(Table(columns=columns, rows=tuple(_two_digits(line) for line in listed)),),
+        tables=(Table(told, [Group(rows)]),),
         lines=lines,
     )
 
 
-def _two_digits(line: tuple[object, ...]) -> tuple[object, ...]:
-    return tuple(f"{value:.2f}" if isinstance(value, float) else value for value in line)
+def _two_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
-def _interval(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
 
 
 def score_points(
@@ -171,23 +165,26 @@ def _first(found: Autopsy) -> Cause | None:
 
 def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section | None:
     """Return what most likely brought about each proven loss."""
-    rows = [
-        (
-            *(*arm(verdicts[one.row]), one.name, f"{one.seeds} of {one.of}", one.evidence),
-            *(one.cause.remedy.strategy if one.cause else None, one.cell[:8]),
-        )
-        for one in found
-    ]
-    if not rows:
+    if not found:
         return None
-    more = len(losses(verdicts)) - len(rows)
-    columns = (*ARM, "likely cause", "seeds", "signs", "try next", "cell")
+    more = len(losses(verdicts)) - len(found)
+    table = Table(
+        [
+            *columns.arm(lambda one: verdicts[one.row]),
+            Column("likely cause", lambda one: one.name),
+            Column("seeds", lambda one: f"{one.seeds} of {one.of}"),
+            Column("signs", lambda one: one.evidence),
+            Column("try next", lambda one: one.cause.remedy.strategy if one.cause else ""),
+            Column("cell", lambda one: one.cell[:8]),
+        ],
+        [Group(found)],
+    )
     return Section(
         name="why",
         title="Why it hurt",
         reading="The likeliest cause of each proven loss, read from what the cells noted of "
         "themselves; a reading of signs, not a proof. The cell named shows it most: transfergrid "
         "explain CELL tells more.",
-        tables=(Table(columns=columns, rows=tuple(rows)),),
+        tables=(table,),
         notes=(f"{more} smaller losses are left out.",) if more > 0 else (),
     )

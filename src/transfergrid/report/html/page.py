@@ -12,14 +12,18 @@ from markupsafe import Markup
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
-from transfergrid.report.html import charts, rows, themes
-from transfergrid.report.html.answer import SAID, answers, counts, interval, listed, scores, summary
+from transfergrid.evidence.verdicts import Verdict
+from transfergrid.report.columns import Column, Group, Table
+from transfergrid.report.html import charts, columns, rows, themes
+from transfergrid.report.html.answer import SAID, answers, counts, listed, scores, summary
 from transfergrid.report.html.bundle import compiled, library
-from transfergrid.report.html.data import ReportData, Table
+from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
-from transfergrid.report.words import budget, number
+from transfergrid.report.words import budget
 
+Named = tuple[str, Verdict]
+"""A verdict, and what its source is called."""
 SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
 
 
@@ -45,7 +49,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "lead": [*summary(data), *scores(data, told), *filter(None, [data.common])],
         "counts": counts(data),
         "filters": _filters(data),
-        "plain": plain(data),
+        "plain": _plain(data),
         "payload": rows.payload(data, compiled(_charts(data), themes.themes())),
         "library": Markup(library()),
         "scripts": SCRIPTS,
@@ -71,22 +75,26 @@ def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
     }
 
 
-def plain(data: ReportData) -> Table:
+def _plain(data: ReportData) -> Table[Named]:
     """Return the comparisons as a table that needs no script."""
-    columns = (
-        *("verdict", "source", "strategy", "target", "labels", "over", "n", "gain", "95 %"),
-        *("p corrected", "notes"),
-    )
-    lines = [
-        (
-            f"{rows.MARKS[verdict.verdict]} {SAID[verdict.verdict]}",
-            *(name, verdict.strategy, verdict.target, str(verdict.labels), verdict.baseline),
-            verdict.n,
-            None if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True),
-            interval(verdict),
-            None if verdict.p_corrected is None else f"{verdict.p_corrected:.3f}",
-            "; ".join(verdict.notes),
-        )
-        for name, verdict in zip(rows.source_names(data.verdicts), data.verdicts, strict=True)
+    names = rows.source_names(data.verdicts)
+    told: list[Column[Named]] = [
+        columns.verdict(_verdict),
+        Column("source", lambda row: row[0]),
+        Column("strategy", lambda row: row[1].strategy),
+        *columns.place(_verdict),
+        Column("over", lambda row: row[1].baseline),
+        columns.count("n", lambda row: row[1].n),
+        *columns.gain(_verdict),
+        Column("p corrected", lambda row: _p_value(row[1].p_corrected)),
+        Column("notes", lambda row: "; ".join(row[1].notes)),
     ]
-    return Table(columns=columns, rows=tuple(lines), folded=False)
+    return Table(told, [Group(list(zip(names, data.verdicts, strict=True)))])
+
+
+def _verdict(row: Named) -> Verdict:
+    return row[1]
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

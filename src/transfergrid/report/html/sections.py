@@ -18,14 +18,12 @@ from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
+from transfergrid.report.columns import Column
 from transfergrid.report.curves_words import Legend, Writer
-from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.data import Section, Table
-from transfergrid.report.html.rows import MARKS, NO_SOURCE
+from transfergrid.report.html import columns
+from transfergrid.report.html.data import Section
+from transfergrid.report.html.rows import NO_SOURCE
 from transfergrid.report.words import UNICODE, ends, number
-
-ARM = ("target", "labels", "source", "strategy")
-MOST_LINES = 150
 
 
 @dataclass
@@ -46,27 +44,22 @@ class Beside:
         self.remarks.setdefault(row, []).append(text)
 
 
-def arm(verdict: Verdict) -> tuple[str, str, str, str]:
-    """Return the columns that name an arm."""
-    source = verdict.source or NO_SOURCE
-    return verdict.target, str(verdict.labels), source, verdict.strategy
-
-
-def told(verdict: Verdict) -> str:
-    """Return a verdict as mark and word."""
-    return f"{MARKS[verdict.verdict]} {SAID[verdict.verdict]}"
-
-
 def flipping(flips: Sequence[Flip]) -> Section | None:
     """Return the verdicts that depend on how one looks; a placebo's are nobody's question."""
     flips = [flip for flip in flips if flip.verdict.kind != PLACEBO]
-    rows = [
-        (*arm(flip.verdict), told(flip.verdict), way, told(other), _gain(other), interval(other))
-        for flip in flips
-        for way, other in flip.others.items()
-    ]
+    rows = [(flip.verdict, way, other) for flip in flips for way, other in flip.others.items()]
     if not rows:
         return None
+    table = columns.limited(
+        [
+            *columns.arm(lambda row: row[0]),
+            columns.verdict(lambda row: row[0]),
+            Column("but", lambda row: row[1]),
+            columns.verdict(lambda row: row[2], "is then"),
+            *columns.gain(lambda row: row[2], "gain then"),
+        ],
+        rows,
+    )
     return Section(
         name="flips",
         title="Verdicts that do not stand firm",
@@ -74,7 +67,7 @@ def flipping(flips: Sequence[Flip]) -> Section | None:
         "baseline, without collapsed and underfit runs, or on this test set only. The primary one "
         "counts; trust those that are not listed here the most.",
         lines=(_ways(flips),),
-        tables=(limited((*ARM, "verdict", "but", "is then", "gain then", "95 %"), rows),),
+        tables=(table,),
     )
 
 
@@ -86,25 +79,29 @@ def _ways(flips: Sequence[Flip]) -> str:
     return f"{len(flips)} {several}: {ways}."
 
 
-def _gain(verdict: Verdict) -> str | None:
-    return None if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
-
-
 def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None:
     """Return the classes that are shown to lose, given the gains in all classes of each arm.
 
     Placebos, which are meant to lose, are left out.
     """
     arms = [(verdict, inside) for verdict, inside in arms if verdict.kind != PLACEBO]
-    rows, hidden = [], 0
-    for verdict, inside in arms:
-        hurt = [part for part in inside if part.decision.kind is Kind.NEGATIVE]
-        hidden += bool(hurt) and verdict.verdict is not Kind.NEGATIVE
-        rows += [
-            (*arm(verdict), told(verdict), part.part, part.items, _part(part)) for part in hurt
-        ]
     if not arms:
         return None
+    rows, hidden = [], 0
+    for verdict, inside in arms:
+        hurt = [(verdict, part) for part in inside if part.decision.kind is Kind.NEGATIVE]
+        hidden += bool(hurt) and verdict.verdict is not Kind.NEGATIVE
+        rows += hurt
+    table = columns.limited(
+        [
+            *columns.arm(lambda row: row[0]),
+            columns.verdict(lambda row: row[0]),
+            Column("class", lambda row: row[1].part),
+            columns.count("test items", lambda row: row[1].items),
+            Column("gain in the class", lambda row: _part(row[1])),
+        ],
+        rows,
+    )
     hides = "hides" if hidden < 2 else "hide"
     return Section(
         name="classes",
@@ -115,9 +112,7 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
             f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
             "that is not shown to be harmed.",
         ),
-        tables=(limited((*ARM, "verdict", "class", "test items", "gain in the class"), rows),)
-        if rows
-        else (),
+        tables=(table,) if rows else (),
     )
 
 
@@ -138,13 +133,17 @@ def _part(part: PartGain) -> str:
 def came_with(effects: Sequence[SideEffects]) -> Section | None:
     """Return what came with each gain, where anything is known of it."""
     known = [e for e in effects if e.calibration or e.overfitting or e.forgetting]
-    rows = [
-        (*arm(e.verdict), _change(e.calibration), _change(e.overfitting), _change(e.forgetting))
-        for e in known
-    ]
-    if not rows:
+    if not known:
         return None
-    columns = (*ARM, "calibration error", "overfitting gap", "forgetting")
+    table = columns.limited(
+        [
+            *columns.arm(lambda effects: effects.verdict),
+            Column("calibration error", lambda effects: _change(effects.calibration)),
+            Column("overfitting gap", lambda effects: _change(effects.overfitting)),
+            Column("forgetting", lambda effects: _change(effects.forgetting)),
+        ],
+        known,
+    )
     return Section(
         name="beside",
         title="What came with the gains",
@@ -163,7 +162,7 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
                 ),
             )
         ),
-        tables=(limited(columns, rows),),
+        tables=(table,),
     )
 
 
@@ -177,9 +176,9 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
     return f"The {name} rose in {above} and fell in {below} of {len(known)} comparisons."
 
 
-def _change(change: Change | None) -> str | None:
+def _change(change: Change | None) -> str:
     if change is None or change.change is None:
-        return None
+        return ""
     told = number(change.change, "%", signed=True)
     shown = ends(change.low, change.high, "%")
     if shown is None:
@@ -209,13 +208,13 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
         title="What the gains are measured against",
         reading="Mean test score ± standard deviation over seeds of what takes nothing from a "
         "source. A gain over a baseline that a classical learner beats is little gained.",
-        tables=(limited(("target", "labels", *strategies), rows),),
+        tables=(columns.written(("target", "labels", *strategies), rows),),
     )
 
 
-def _mean_sd(scores: Sequence[float]) -> str | None:
+def _mean_sd(scores: Sequence[float]) -> str:
     if not scores:
-        return None
+        return ""
     sd = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     return f"{statistics.fmean(scores):.1f}{sd} (n = {len(scores)})"
 
@@ -239,7 +238,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
     ]
     if not rows:
         return None
-    columns = (
+    heads = (
         *("target", "source", "strategy", "over", "crossover", "gain at first budget"),
         *("gain at last budget", "mean over log labels", "label efficiency"),
         "label efficiency, source's labels counted",
@@ -251,17 +250,10 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
         "leaves the side above zero; that is no verdict. Gains are in points with 95 % intervals, "
         "and a dash for an end beyond the budgets that were run; label efficiency is how many "
         "times the labels the baseline needs for the same score.",
-        tables=(limited(columns, rows),),
+        tables=(columns.written(heads, rows),),
         notes=tuple(legend.lines()),
     )
 
 
-def _charged(curve: Curve, write: Writer) -> str | None:
-    return None if curve.charged is None else write.measure(curve.charged.efficiency, digits=3)
-
-
-def limited(columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Table:
-    """Return a table of no more lines than a reader will go through."""
-    more = len(rows) - MOST_LINES
-    caption = f"The first {MOST_LINES} lines; {more} more are left out." if more > 0 else ""
-    return Table(columns=columns, rows=tuple(rows[:MOST_LINES]), caption=caption)
+def _charged(curve: Curve, write: Writer) -> str:
+    return "" if curve.charged is None else write.measure(curve.charged.efficiency, digits=3)
