@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from transfergrid.evidence.comparing.changes import Arm, ChangedScore, Comparison, Pair, seeds
+from transfergrid.evidence.comparing.changes import Arm, Comparison, Pair, score_of, seeds
 from transfergrid.evidence.comparing.differing import Difference
 from transfergrid.evidence.comparing.opened import Side
 from transfergrid.evidence.results import Result
@@ -71,7 +71,7 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _verdict_lines(pairs: Sequence[Pair], symbols: Symbols) -> list[str]:
+def _verdict_lines(pairs: Sequence[Pair[Verdict]], symbols: Symbols) -> list[str]:
     changed = [pair for pair in pairs if pair.is_changed]
     both = sum(pair.before is not None and pair.after is not None for pair in pairs)
     counts = (
@@ -90,7 +90,7 @@ def _listed(counts: Iterable[tuple[int, str]]) -> str:
     return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "none"
 
 
-def _changed_verdict(pair: Pair, symbols: Symbols) -> list[str]:
+def _changed_verdict(pair: Pair[Verdict], symbols: Symbols) -> list[str]:
     if pair.before is None or pair.after is None:
         return []
     arrow = _arrow(symbols)
@@ -141,7 +141,7 @@ def _score_lines(found: Comparison, symbols: Symbols) -> list[str]:
     lines = [f"scores of cells that are in both: {_listed(counts)}"]
     told: tuple[str, ...] = ()
     for one in found.scores[:MOST]:
-        lines.append(f"  {_changed_score(one, symbols)}")
+        lines += [f"  {text}" for text in _changed_score(one, symbols)]
         reasons = tuple(_reasons(one.why, symbols, "for no reason that the records know"))
         lines += [f"    {text}" for text in reasons] if reasons != told else ["    likewise"]
         told = reasons
@@ -152,13 +152,15 @@ def _more(count: int) -> list[str]:
     return [f"  and {count - MOST:,} more (--format json)"] if count > MOST else []
 
 
-def _changed_score(one: ChangedScore, symbols: Symbols) -> str:
+def _changed_score(pair: Pair[Result], symbols: Symbols) -> list[str]:
+    if pair.after is None:
+        return []
     shown = [
-        "failed" if score is None else words.number(score, unit(one.result.metric))
-        for score in (one.before, one.after)
+        "failed" if score is None else words.number(score, unit(pair.after.metric))
+        for score in (score_of(pair.before), score_of(pair.after))
     ]
-    cell = f"{_cell(one.result)}, seed={one.result.seed}"
-    return f"{one.result.id[:8]} {cell}: {shown[0]} {_arrow(symbols)} {shown[1]}"
+    cell = f"{_cell(pair.after)}, seed={pair.after.seed}"
+    return [f"{pair.after.id[:8]} {cell}: {shown[0]} {_arrow(symbols)} {shown[1]}"]
 
 
 def _cell(cell: Result) -> str:
@@ -191,20 +193,21 @@ def _plain(found: Comparison, before: Side, after: Side) -> dict[str, Any]:
         "scores_same": found.same_scores,
         "scores_changed": [
             {
-                **_plain_cell(one.result),
-                "seed": one.result.seed,
-                "before": one.before,
-                "after": one.after,
+                **_plain_cell(one.after),
+                "seed": one.after.seed,
+                "before": score_of(one.before),
+                "after": score_of(one.after),
                 "why": _plain_why(one.why),
             }
             for one in found.scores
+            if one.after
         ],
         "only_before": [_plain_arm(arm) for arm in found.only_before],
         "only_after": [_plain_arm(arm) for arm in found.only_after],
     }
 
 
-def _plain_pair(pair: Pair) -> dict[str, Any]:
+def _plain_pair(pair: Pair[Verdict]) -> dict[str, Any]:
     sides = [_columns(verdict) for verdict in (pair.before, pair.after)]
     what = sides[1] or sides[0] or {}
     return {

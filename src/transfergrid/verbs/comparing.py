@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from transfergrid.evidence.comparing.differing import TOLERANCE, WEIGHTS, circumstances, distance
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
 
-TOLERANCE = 1e-6
-"""Largest difference of scores and probabilities that is called the same."""
 WIDTH = 80
 
 
@@ -41,8 +40,8 @@ def compare(record: Record, again: Record, old: Ledger, new: Ledger) -> list[Com
     lines.append(_values("chosen step", record.chosen, again.chosen))
     lines.append(_predictions(record, old, new))
     lines.append(_values("examples seen", _counts(record), _counts(again)))
-    ours, theirs = ((r.source or {}).get("fingerprint") for r in (record, again))
-    lines.append(_values("source weights", ours, theirs))
+    ours, theirs = (circumstances(r)[WEIGHTS] for r in (record, again))
+    lines.append(_values(WEIGHTS, ours, theirs))
     return [*lines, *_circumstances(record, again)]
 
 
@@ -50,14 +49,8 @@ def _scores(record: Record, again: Record, part: str) -> Compared:
     ours, theirs = getattr(record.scores, part) or {}, getattr(again.scores, part) or {}
     name = record.metric.name
     pairs = [(ours.get(key), theirs.get(key)) for key in {*ours, *theirs}]
-    verdict = _verdict([_distance(*pair) for pair in pairs])
+    verdict = _verdict([distance(*pair) for pair in pairs])
     return Compared(f"{part} {name}", _number(ours.get(name)), _number(theirs.get(name)), verdict)
-
-
-def _distance(one: float | None, other: float | None) -> float:
-    if one is None or other is None:
-        return 0.0 if one is other else float("inf")
-    return abs(one - other)
 
 
 def _verdict(distances: Sequence[float]) -> str:
@@ -105,25 +98,16 @@ def _counts(record: Record) -> str:
 
 def _circumstances(record: Record, again: Record) -> list[Compared]:
     """Return a line for each of versions, commit, code and machine; equal ones as a single line."""
-    pairs = {
-        "data and configs": (record.parts, again.parts),
-        "commit": (record.commit, again.commit),
-        "strategy's code": (record.code, again.code),
-        "device": (record.machine.device, again.machine.device),
-        "threads": (record.machine.threads, again.machine.threads),
-        "platform": (record.machine.platform, again.machine.platform),
-    }
-    for name in sorted({*record.versions, *again.versions}):
-        pairs[name] = (record.versions.get(name), again.versions.get(name))
+    ours, theirs = ({"data and configs": r.parts, **circumstances(r)} for r in (record, again))
+    names = [name for name in {**ours, **theirs} if name != WEIGHTS]
     other = [
-        Compared(name, _brief(ours), _brief(theirs), "another", False)
-        for name, (ours, theirs) in pairs.items()
-        if ours != theirs
+        Compared(name, _brief(ours.get(name)), _brief(theirs.get(name)), "another", False)
+        for name in names
+        if ours.get(name) != theirs.get(name)
     ]
-    if len(other) < len(pairs):
-        equal = ", ".join(key for key, (ours, theirs) in pairs.items() if ours == theirs)
-        other.append(Compared(equal, "", "", "equal", False))
-    return other
+    told = {line.what for line in other}
+    equal = ", ".join(name for name in names if name not in told)
+    return [*other, Compared(equal, "", "", "equal", False)] if equal else other
 
 
 def shown(lines: Sequence[Compared], width: int = WIDTH) -> str:

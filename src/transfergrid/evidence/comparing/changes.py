@@ -1,13 +1,26 @@
-"""Two looks at a grid: which scores and verdicts changed, what is only in one, and why."""
+"""Two looks at a grid, joined: which verdicts and scores are others, what is only in one, and why.
+
+Verdicts are joined by what they compare, scores by the cell's identity, and the cells that only one
+look has by the names and seed of those that only the other has.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
+from typing import Generic, TypeVar
 
-from transfergrid.evidence.comparing.differing import Difference, differences, spelled
+from transfergrid.evidence.comparing.differing import (
+    TOLERANCE,
+    Difference,
+    differences,
+    differing,
+    distance,
+)
 from transfergrid.evidence.comparing.opened import Side
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.selecting import Where
@@ -15,38 +28,46 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import points
 
-TOLERANCE = 1e-6
-"""Largest difference of scores that is called the same."""
 MOST_READ = 200
 """Records whose differences are looked up; further ones change for the same reasons, or many."""
 Key = tuple[object, ...]
+One = TypeVar("One", Verdict, Result)
 
 
 @dataclass(frozen=True)
-class ChangedScore:
-    """A cell that is done in both looks, with another score."""
+class Pair(Generic[One]):
+    """A comparison as it was judged, or a cell as it was scored, in the two looks."""
 
-    result: Result
-    before: float | None
-    """In points, where the metric is a share."""
-    after: float | None
-    why: list[Difference] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A comparison as it was judged in the two looks; None where a look lacks it."""
-
-    before: Verdict | None
-    after: Verdict | None
+    before: One | None
+    """None where a look lacks it; so the next."""
+    after: One | None
     why: list[Difference] = field(default_factory=list)
 
     @property
     def is_changed(self) -> bool:
-        """Return whether both looks judge it, and differently."""
-        if self.before is None or self.after is None:
-            return False
-        return self.before.verdict is not self.after.verdict
+        """Return whether both looks have it, and the second says something else of it."""
+        before, after = self.before, self.after
+        if isinstance(before, Verdict) and isinstance(after, Verdict):
+            return before.verdict is not after.verdict
+        if isinstance(before, Result) and isinstance(after, Result):
+            return distance(before.score, after.score) > TOLERANCE
+        return False
+
+
+def join(
+    key: Callable[[One], Hashable], before: Iterable[One], after: Iterable[One]
+) -> list[Pair[One]]:
+    """Pair what two looks have under the same key; what one of them lacks is None there."""
+    ours, theirs = _keyed(before, key), _keyed(after, key)
+    return [Pair(ours.get(name), theirs.get(name)) for name in {**theirs, **ours}]
+
+
+def _keyed(look: Iterable[One], key: Callable[[One], Hashable]) -> dict[Hashable, One]:
+    """Return what a look has by key, of several under one key the first."""
+    found: dict[Hashable, One] = {}
+    for one in look:
+        found.setdefault(key(one), one)
+    return found
 
 
 @dataclass(frozen=True)
@@ -63,11 +84,11 @@ class Arm:
 class Comparison:
     """All that changed between two looks."""
 
-    pairs: list[Pair]
+    pairs: list[Pair[Verdict]]
     same_scores: int | None
     """Cells with the same score in both; None where a look has no scores."""
-    scores: list[ChangedScore]
-    """The largest change first."""
+    scores: list[Pair[Result]]
+    """Those with another one, the largest change first."""
     only_before: list[Arm]
     only_after: list[Arm]
 
@@ -79,43 +100,46 @@ def compare(before: Side, after: Side, where: Where | None = None) -> Comparison
         BadInputError: a condition cannot be met by what the looks know.
     """
     where = where or Where()
-    pairs = _pairs(before, after, where)
+    why = partial(_why, before, after)
+    looks = [list(filter(where.keeps, side.verdicts)) for side in (before, after)]
+    verdicts = [_reasoned(pair, why) for pair in join(_subject(looks), *looks)]
     if before.results is None or after.results is None:
-        return Comparison(pairs, None, [], [], [])
-    ours = {name: cell for name, cell in before.results.items() if where.keeps(cell)}
-    theirs = {name: cell for name, cell in after.results.items() if where.keeps(cell)}
-    both = sorted(ours.keys() & theirs.keys())
-    changed = [name for name in both if _is_another(ours[name].score, theirs[name].score)]
-    scores = [_changed_score(ours[name], theirs[name]) for name in changed]
-    scores.sort(key=lambda one: -abs((one.after or 0.0) - (one.before or 0.0)))
-    for i, one in enumerate(scores[:MOST_READ]):
-        scores[i] = replace(one, why=_why(before, after, one.result.id, one.result.id))
-    gone = [cell for name, cell in ours.items() if name not in theirs]
-    new = [cell for name, cell in theirs.items() if name not in ours]
+        return Comparison(verdicts, None, [], [], [])
+    ours, theirs = (filter(where.keeps, look.values()) for look in (before.results, after.results))
+    cells = join(attrgetter("id"), ours, theirs)
+    changed = sorted((pair for pair in cells if pair.is_changed), key=_largest_first)
+    gone = [pair.before for pair in cells if pair.before and not pair.after]
+    new = [pair.after for pair in cells if pair.after and not pair.before]
     return Comparison(
-        pairs,
-        len(both) - len(changed),
-        scores,
-        _arms(gone, before, new, after, is_before=True),
-        _arms(new, after, gone, before, is_before=False),
+        verdicts,
+        len(cells) - len(gone) - len(new) - len(changed),
+        [_explained(pair, why) for pair in changed[:MOST_READ]] + changed[MOST_READ:],
+        _arms(gone, new, why),
+        _arms(new, gone, lambda cell, other: why(other, cell)),
     )
 
 
-def _is_another(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is not other
-    return abs(one - other) > TOLERANCE
+def score_of(cell: Result | None) -> float | None:
+    """Return a cell's score in points."""
+    return None if cell is None or cell.score is None else points(cell.metric) * cell.score
 
 
-def _changed_score(before: Result, after: Result) -> ChangedScore:
-    scale = points(after.metric)
-    ours, theirs = (None if r.score is None else scale * r.score for r in (before, after))
-    return ChangedScore(after, ours, theirs)
+def _explained(pair: Pair[Result], why: Why) -> Pair[Result]:
+    same = pair.after.id if pair.after else ""
+    return replace(pair, why=why(same, same))
+
+
+def _largest_first(pair: Pair[Result]) -> tuple[float, str]:
+    change = (score_of(pair.after) or 0.0) - (score_of(pair.before) or 0.0)
+    return -abs(change), pair.after.id if pair.after else ""
+
+
+Why = Callable[[str, str], list[Difference]]
 
 
 def _why(before: Side, after: Side, old: str, new: str) -> list[Difference]:
     """Return in what two cells differ, as far as their records can be read."""
-    if before.read is None or after.read is None:
+    if not (before.read and after.read):
         return []
     try:
         return differences(before.read(old), after.read(new))
@@ -123,108 +147,90 @@ def _why(before: Side, after: Side, old: str, new: str) -> list[Difference]:
         return []
 
 
+def _arms(cells: Iterable[Result], others: Iterable[Result], why: Why) -> list[Arm]:
+    """Group cells by the names of their arm, and say in what they differ from the other look's."""
+    groups: dict[Key, list[Result]] = {}
+    for cell in cells:
+        groups.setdefault((*_named(cell), cell.parts), []).append(cell)
+    alike = _keyed(others, _block)
+    found: list[Arm] = []
+    for group in groups.values():
+        pairs = ((cell.id, alike[_block(cell)].id) for cell in group if _block(cell) in alike)
+        first = next(pairs, None) if len(found) < MOST_READ else None
+        told = why(*first) if first else []
+        found.append(Arm(group[0], tuple(sorted(cell.seed for cell in group)), told))
+    return sorted(found, key=lambda arm: [str(part) for part in _named(arm.result)])
+
+
 def _named(cell: Result) -> Key:
     names = cell.names
     return names.source, names.architecture, names.strategy, names.target, cell.labels
 
 
-def _arms(
-    cells: Iterable[Result], look: Side, others: Iterable[Result], other: Side, is_before: bool
-) -> list[Arm]:
-    """Group cells by the names of their arm, and say in what they differ from the other look's."""
-    groups: dict[Key, list[Result]] = {}
-    for cell in cells:
-        groups.setdefault((*_named(cell), cell.parts), []).append(cell)
-    partners: dict[Key, Result] = {}
-    for cell in others:
-        partners.setdefault((*_named(cell), cell.seed), cell)
-    found: list[Arm] = []
-    for group in groups.values():
-        pairs = [(cell, partners.get((*_named(cell), cell.seed))) for cell in group]
-        alike = next(((cell, match) for cell, match in pairs if match is not None), None)
-        why = []
-        if alike and len(found) < MOST_READ:
-            ids = (alike[0].id, alike[1].id)
-            why = _why(look, other, *ids) if is_before else _why(other, look, *ids[::-1])
-        found.append(Arm(group[0], tuple(sorted(cell.seed for cell in group)), why))
-    return sorted(found, key=lambda arm: [str(part) for part in _named(arm.result)])
+def _block(cell: Result) -> Key:
+    return *_named(cell), cell.seed
 
 
-def _pairs(before: Side, after: Side, where: Where) -> list[Pair]:
-    ours, theirs = _by_key(before.verdicts, after.verdicts, where)
-    found = []
-    for key in dict.fromkeys((*theirs, *ours)):
-        pair = Pair(ours.get(key), theirs.get(key))
-        if pair.is_changed and pair.before and pair.after:
-            pair = replace(pair, why=_reasons(pair.before, pair.after, before, after))
-        found.append(pair)
-    return found
-
-
-def _by_key(
-    before: Sequence[Verdict], after: Sequence[Verdict], where: Where
-) -> tuple[dict[Key, Verdict], dict[Key, Verdict]]:
-    """Return verdicts by what they are about.
+def _subject(looks: Sequence[Iterable[Verdict]]) -> Callable[[Verdict], Key]:
+    """Return what gives a verdict's key: what it is about.
 
     A name is taken without the digest that tells it from another config's, unless a look has both.
     """
-    looks = [[v for v in look if where.keeps(v)] for look in (before, after)]
     counts = [Counter(map(_short, look)) for look in looks]
     twice = {key for count in counts for key, n in count.items() if n > 1}
-
-    def key(verdict: Verdict) -> Key:
-        return _full(verdict) if _short(verdict) in twice else _short(verdict)
-
-    one, other = ({key(v): v for v in look} for look in looks)
-    return one, other
+    return lambda one: _full(one) if _short(one) in twice else _short(one)
 
 
-def _full(verdict: Verdict) -> Key:
-    v = verdict
-    return v.source, v.architecture, v.strategy, v.target, v.labels, v.baseline, v.training
+def _full(one: Verdict) -> Key:
+    names = (one.source, one.architecture, one.strategy, one.target)
+    return *names, one.labels, one.baseline, one.training
 
 
-def _short(verdict: Verdict) -> Key:
-    return tuple(re.sub(r"#\w+$", "", x) if isinstance(x, str) else x for x in _full(verdict))
+def _short(one: Verdict) -> Key:
+    return tuple(re.sub(r"#\w+$", "", x) if isinstance(x, str) else x for x in _full(one))
 
 
-def _reasons(old: Verdict, new: Verdict, before: Side, after: Side) -> list[Difference]:
-    """Return what a verdict rests on that is another in the second look."""
-    pairs: dict[str, tuple[object, object]] = {
-        "seeds": (seeds(old.seeds) or old.n, seeds(new.seeds) or new.n),
-        "failed runs": (old.failed, new.failed),
-        "runs without a baseline": (old.unpaired, new.unpaired),
-        "test items": (old.items, new.items),
-        "family": (old.family_size, new.family_size),
-        "level": (f"{old.level:.4g}", f"{new.level:.4g}"),
-        "margin": (f"{old.margin:g}", f"{new.margin:g}"),
-        "metric": (old.metric, new.metric),
-    }
-    found = [Difference(w, spelled(a), spelled(b)) for w, (a, b) in pairs.items() if a != b]
-    moved = _moved(old, new)
-    if moved:
+def _reasoned(pair: Pair[Verdict], why: Why) -> Pair[Verdict]:
+    """Return a pair with what its verdict rests on that is another in the second look."""
+    old, new = pair.before, pair.after
+    if not pair.is_changed or old is None or new is None:
+        return pair
+    found = differing(_grounds(old), _grounds(new))
+    if moved := _moved(old, new):
         found.append(Difference("gains of the same seeds", "none", f"{moved} moved"))
-    arm = _cells_differ(old.cells, new.cells, before, after)
-    baseline = _cells_differ(old.baseline_cells, new.baseline_cells, before, after)
+    arm = _cells_differ(old.cells, new.cells, why)
+    baseline = _cells_differ(old.baseline_cells, new.baseline_cells, why)
     rest = [replace(one, what=f"baseline's {one.what}") for one in baseline if one not in arm]
-    return [*found, *arm, *rest]
+    return replace(pair, why=[*found, *arm, *rest])
+
+
+def _grounds(one: Verdict) -> dict[str, object]:
+    """Return what a verdict rests on, by name."""
+    return {
+        "seeds": seeds(one.seeds) or one.n,
+        "failed runs": one.failed,
+        "runs without a baseline": one.unpaired,
+        "test items": one.items,
+        "family": one.family_size,
+        "level": f"{one.level:.4g}",
+        "margin": f"{one.margin:g}",
+        "metric": one.metric,
+    }
 
 
 def _moved(old: Verdict, new: Verdict) -> int:
     """Return how many seeds have another gain than they had."""
     had = dict(zip(old.seeds, old.gains, strict=False))
     has = zip(new.seeds, new.gains, strict=False)
-    return sum(_is_another(had.get(seed, gain), gain) for seed, gain in has)
+    return sum(distance(had.get(seed, gain), gain) > TOLERANCE for seed, gain in has)
 
 
-def _cells_differ(
-    old: Sequence[str], new: Sequence[str], before: Side, after: Side
-) -> list[Difference]:
+def _cells_differ(old: Sequence[str], new: Sequence[str], why: Why) -> list[Difference]:
     """Compare one cell of each look: the same one if both have it."""
     if not old or not new:
         return []
     shared = next((name for name in new if name in old), None)
-    found = _why(before, after, shared or old[0], shared or new[0])
+    found = why(shared or old[0], shared or new[0])
     return [one for one in found if one.what not in ("config seed", "config labels")]
 
 

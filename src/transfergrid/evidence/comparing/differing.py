@@ -8,6 +8,11 @@ from typing import Any
 
 from transfergrid.records.record import Record
 
+WEIGHTS = "source weights"
+"""What `circumstances` calls their fingerprint."""
+TOLERANCE = 1e-6
+"""Largest difference of scores and probabilities that is called the same."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -21,22 +26,33 @@ class Difference:
 
 def differences(before: Record, after: Record) -> list[Difference]:
     """Return in what two cells differ that might explain another score; config first."""
-    pairs: dict[str, tuple[Any, Any]] = {}
-    ours, theirs = dict(_flat(before.config)), dict(_flat(after.config))
-    for key in dict.fromkeys((*ours, *theirs)):
-        pairs[f"config {key}"] = (ours.get(key), theirs.get(key))
-    pairs["source weights"] = (_fingerprint(before), _fingerprint(after))
-    pairs["code of the strategy"] = (before.code[:8], after.code[:8])
-    pairs["commit"] = ((before.commit or "")[:8], (after.commit or "")[:8])
-    for name in sorted({*before.versions, *after.versions}):
-        pairs[name] = (before.versions.get(name), after.versions.get(name))
-    for name in ("device", "threads", "precision", "platform"):
-        pairs[name] = (getattr(before.machine, name), getattr(after.machine, name))
-    return [
-        Difference(what, spelled(one), spelled(other))
-        for what, (one, other) in pairs.items()
-        if one != other
-    ]
+    config = differing(dict(_flat(before.config)), dict(_flat(after.config)))
+    return [*config, *differing(circumstances(before), circumstances(after))]
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """Return by name what is not the same on both sides, or on one side only."""
+    joined = ((name, before.get(name), after.get(name)) for name in {**before, **after})
+    return [Difference(name, spelled(a), spelled(b)) for name, a, b in joined if a != b]
+
+
+def distance(one: float | None, other: float | None) -> float:
+    """Return how far two scores lie apart: endlessly, where only one of them is there."""
+    if one is None or other is None:
+        return 0.0 if one is other else float("inf")
+    return abs(one - other)
+
+
+def circumstances(record: Record) -> dict[str, Any]:
+    """Return with what and where a cell was run, by name."""
+    machine = ("device", "threads", "precision", "platform")
+    return {
+        WEIGHTS: str((record.source or {}).get("fingerprint") or "")[:8],
+        "code of the strategy": record.code[:8],
+        "commit": (record.commit or "")[:8],
+        **dict(sorted(record.versions.items())),
+        **{name: getattr(record.machine, name) for name in machine},
+    }
 
 
 def spelled(value: Any) -> str:
@@ -44,11 +60,7 @@ def spelled(value: Any) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _fingerprint(record: Record) -> str:
-    return str((record.source or {}).get("fingerprint") or "")[:8]
-
-
-def _flat(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(node: Mapping[str, Any], path: str = "config ") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value); what a component says about itself is no setting of it."""
     for key, value in node.items():
         if key == "about":
