@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence.gains import block_gains, estimated, gain, why_uncrossed
+from transfergrid.evidence.gains import block_gains, estimated, paired, why_uncrossed
 from transfergrid.evidence.intervals import (
     SEEDS_AND_ITEMS,
     THIS_MODEL,
@@ -33,6 +33,10 @@ def study(n=4, right=RIGHT, **fields):
     return arm, base, kept
 
 
+def gain(arm, base, read=None):
+    return estimated(paired(arm, base), read)
+
+
 def missing(identity):
     raise BadInputError(f"{identity} was not kept")
 
@@ -41,7 +45,7 @@ def test_a_gain_is_in_points_and_covers_seeds_and_items():
     arm, base, kept = study()
     found = gain(arm, base, kept.__getitem__)
     expected = over_blocks_and_items(100 * (RIGHT[1].astype(float) - RIGHT[0]))
-    assert (found.n, found.unpaired, found.scope) == (4, 0, SEEDS_AND_ITEMS)
+    assert (found.n, found.scope) == (4, SEEDS_AND_ITEMS)
     assert found.mean == pytest.approx(expected.mean)
     assert (found.low, found.high) == pytest.approx(expected.interval())
     assert found.mean == pytest.approx(gain(arm, base).mean)  # what the records say of themselves
@@ -74,13 +78,12 @@ def test_one_seed_speaks_of_this_model():
     assert gain(arm, base).low is None
 
 
-def test_missing_and_failed_partners_are_counted_not_paired():
+def test_missing_and_failed_partners_are_not_paired():
     arm, base, kept = study()
     no_score = made(seed=1, score=None)
     found = gain(arm, [base[0], no_score, base[3]], kept.__getitem__)
-    assert (found.n, found.unpaired) == (2, 2)
-    none = gain(arm, [], kept.__getitem__)
-    assert (none.n, none.unpaired, none.mean, none.low) == (0, 4, None, None)
+    assert found.n == 2
+    assert paired(arm, []) == []
 
 
 def test_pairing_is_by_the_named_cell_whatever_the_order():
@@ -103,7 +106,7 @@ def test_an_exploratory_baseline_is_found_by_its_id():
         for s in range(4)
     ]
     assert gain(named, other).mean == pytest.approx(10)
-    assert gain(arm, other).n == 0
+    assert paired(arm, other) == []
 
 
 def test_swapping_the_arms_turns_the_gain():

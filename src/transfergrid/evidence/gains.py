@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.intervals import (
-    THIS_MODEL,
     Estimate,
     in_groups,
     over_blocks,
@@ -51,47 +49,6 @@ class Scored(Protocol):
 
 
 Cell = TypeVar("Cell", bound=Scored)
-
-
-@dataclass(frozen=True)
-class Gain:
-    """The test score of an arm minus its baseline's, oriented so that more is better.
-
-    In points: scores from 0 to 1 count as 100 of them, others as they are. The interval is an
-    *uncorrected* 95 % t interval. What the data cannot tell is None.
-    """
-
-    n: int
-    """Seed blocks in which both arms have a valid score."""
-    mean: float | None
-    low: float | None
-    high: float | None
-    se: float | None
-    df: float | None
-    scope: str
-    """What the interval covers, as an `Estimate` says it, such as "seeds and test items"."""
-    unpaired: int
-    """Cells of the arm whose partner is missing, failed or without a valid score."""
-
-
-def gain(arm: Iterable[Cell], baseline: Iterable[Cell], read: Read | None = None) -> Gain:
-    """Compare an arm's cells with the baseline cells that they name.
-
-    Args:
-        arm: done cells of one arm, one per seed.
-        baseline: done cells of one baseline, among which each cell of the arm finds the one that it
-            names, be it as its primary or as an exploratory baseline.
-        read: gives the per-example predictions, without which the interval covers seeds alone.
-    """
-    cells = list(arm)
-    pairs = paired(cells, baseline)
-    unpaired = len(cells) - len(pairs)
-    if not pairs:
-        return Gain(0, None, None, None, None, None, THIS_MODEL, unpaired)
-    estimate = estimated(pairs, read)
-    low, high = estimate.interval()
-    se, df, scope = estimate.se, estimate.df, estimate.scope
-    return Gain(len(pairs), estimate.mean, low, high, se, df, scope, unpaired)
 
 
 def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Cell]]:

@@ -67,6 +67,16 @@ class Estimate:
         whole = self.by_blocks + self.by_items
         return self.by_items / whole if self.is_crossed and self.se else None
 
+    @property
+    def low(self) -> float | None:
+        """Return the lower end of the 95 % interval."""
+        return self.interval()[0]
+
+    @property
+    def high(self) -> float | None:
+        """Return its upper end."""
+        return self.interval()[1]
+
     def se_with(self, n: int) -> tuple[float, float]:
         """Return standard error and degrees of freedom as they are foreseen for `n` >= 2 blocks."""
         a, b = self.by_blocks * self.n / n, self.by_items

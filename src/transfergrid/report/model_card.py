@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from transfergrid.evidence.gains import gain
+from transfergrid.evidence.gains import estimated, paired
 from transfergrid.evidence.intervals import wilson
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
@@ -129,8 +129,9 @@ def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
     records = ledger.records()
     arm = [r for r in records if (r.parts, r.labels) == (record.parts, record.labels)]
     partners = {cell.baseline.id for cell in arm if cell.baseline}
-    found = gain(arm, [r for r in records if r.id in partners], ledger.predictions)
-    if found.n > 1 and found.mean is not None:
+    pairs = paired(arm, [r for r in records if r.id in partners])
+    if len(pairs) > 1:
+        found = estimated(pairs, ledger.predictions)
         shown = f"{found.mean:+.1f} points"
         if both := ends(found.low, found.high, unit(record.metric)):
             interval = f"[{both[0]:+.1f}, {both[1]:+.1f}]"

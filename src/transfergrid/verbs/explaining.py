@@ -19,7 +19,7 @@ from transfergrid.evidence.autopsy.ranking import (
     is_same_source,
     shared_by,
 )
-from transfergrid.evidence.gains import Gain
+from transfergrid.evidence.intervals import Estimate
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import points, unit
@@ -112,7 +112,7 @@ def _gain(told: Explained) -> str:
     if cell.score is None:
         return "It has no valid score."
     has = f"{cell.metric.name} {_score(cell)} on {cell.data.test} test examples"
-    if told.baseline is None or gain is None or gain.mean is None:
+    if told.baseline is None or gain is None:
         why = "its baseline is not done" if cell.baseline else "it is compared with nothing"
         return f"{has}; {why}."
     name = told.baseline.names.strategy
@@ -126,17 +126,18 @@ def _score(record: Record) -> str:
     return f"{number(record.score * points(record.metric), mark)}{f' {mark}' if mark else ''}"
 
 
-def _interval(gain: Gain) -> str:
-    if gain.low is None or gain.high is None:
+def _interval(gain: Estimate) -> str:
+    low, high = gain.interval()
+    if low is None or high is None:
         return ""
-    low, high = (number(end, "%", signed=True) for end in (gain.low, gain.high))
-    noise = ", which is within noise" if gain.low <= 0 <= gain.high else ""
-    return f", 95 % interval over test items [{low}, {high}]{noise}"
+    ends = ", ".join(number(end, "%", signed=True) for end in (low, high))
+    noise = ", which is within noise" if low <= 0 <= high else ""
+    return f", 95 % interval over test items [{ends}]{noise}"
 
 
 def _named(told: Explained) -> Iterator[str]:
     named, gain = told.found.named, told.found.gain
-    gained = gain is not None and gain.mean is not None and gain.mean >= 0
+    gained = gain is not None and gain.mean >= 0
     if not named:
         yield "Nothing stands out."
         return

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from transfergrid.evidence.gains import Gain, gain
+from transfergrid.evidence.gains import estimated
+from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.outcomes import Read
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.findings import Diagnostics
@@ -85,18 +86,16 @@ class Case:
         return self.source_need == "weights" and not teacher and bool(self.cell.names.source)
 
     @cached_property
-    def gain(self) -> Gain | None:
+    def gain(self) -> Estimate | None:
         """The gain over the baseline, in points, with the interval that test items give it."""
         if self.baseline is None or self.cell.score is None or self.baseline.score is None:
             return None
-        return gain([self.cell], [self.baseline], self.read)
+        return estimated([(self.cell, self.baseline)], self.read)
 
     @property
     def lost(self) -> float | None:
         """By how many points the cell is below its baseline, at least 0; None without one."""
-        if self.gain is None or self.gain.mean is None:
-            return None
-        return max(0.0, -self.gain.mean)
+        return None if self.gain is None else max(0.0, -self.gain.mean)
 
     @property
     def did_not_gain(self) -> float:
@@ -104,7 +103,7 @@ class Case:
 
         What explains a loss explains nothing where there is a gain.
         """
-        return 0.0 if self.gain and self.gain.mean is not None and self.gain.mean >= 0 else 1.0
+        return 0.0 if self.gain and self.gain.mean >= 0 else 1.0
 
     @property
     def test_items(self) -> int:

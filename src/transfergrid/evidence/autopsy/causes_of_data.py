@@ -185,7 +185,7 @@ def placebo(case: Case) -> Cause | None:
     The nearer the placebo's score is to the cell's, measured in the gain that both have over the
     baseline, the stronger; a gain within two standard errors has nothing to share.
     """
-    if case.placebo is None or case.gain is None or case.gain.mean is None:
+    if case.placebo is None or case.gain is None:
         return None
     ours, theirs = accuracy(case.cell, "test"), accuracy(case.placebo, "test")
     base = accuracy(case.baseline, "test")
@@ -212,19 +212,20 @@ def noise(case: Case) -> Cause | None:
     An interval that holds zero is named where nothing stronger is; the nearer its middle, the more.
     """
     gain = case.gain
-    if gain is None or gain.mean is None:
+    if gain is None:
         return None
-    if gain.low is None or gain.high is None:
+    low, high = gain.interval()
+    if low is None or high is None:
         if gain.mean != 0:
             return None
         strength, told = 1.0, "it scores what the baseline scores"
     else:
-        reach = (gain.high - gain.low) / 2
+        reach = (high - low) / 2
         share = abs(gain.mean) / reach if reach > 0 else 1.0
-        strength = 0.6 + 0.4 * ramp(share, 1.0, 0.5) if gain.low <= 0 <= gain.high else 0.0
+        strength = 0.6 + 0.4 * ramp(share, 1.0, 0.5) if low <= 0 <= high else 0.0
         told = f"this single run's gain of {gain.mean:+.1f} points "
-        told += "is within noise" if gain.low <= 0 <= gain.high else "is beyond noise"
-        told += f": 95 % interval over test items [{gain.low:+.1f}, {gain.high:+.1f}]"
+        told += "is within noise" if low <= 0 <= high else "is beyond noise"
+        told += f": 95 % interval over test items [{low:+.1f}, {high:+.1f}]"
     why = "more seeds of the same cell: one run cannot tell"
     strength *= MOST_OF_NOISE * case.did_not_gain
     return Cause("noise", strength, told, Remedy(case.strategy, why))

@@ -13,7 +13,7 @@ from typing import Any
 
 from transfergrid.evidence.autopsy import causes, causes_of_data
 from transfergrid.evidence.autopsy.case import Case, Cause
-from transfergrid.evidence.gains import Gain
+from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.outcomes import Read
 from transfergrid.records.record import Record
 
@@ -48,7 +48,7 @@ statistics like poor features. These lose half of its strength of theirs."""
 class Autopsy:
     """What was found of one cell."""
 
-    gain: Gain | None
+    gain: Estimate | None
     """Over its baseline, of this seed, with an interval over test items; None without it."""
     causes: tuple[Cause, ...]
     """All that could be judged, the strongest first."""
