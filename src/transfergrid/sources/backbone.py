@@ -39,6 +39,7 @@ class Backbone(nn.Module, ABC):
         architecture: canonical text of everything about it that is not weights.
         preprocess: makes its inputs.
         title: its name in messages, where that is shorter.
+        head_weights: tensors that its weights held for a classifier, by name; no part of it.
         notes: plain values for a cell's record, such as which weights were left out.
         image_shape: channels, height and width of its inputs, where these are images.
         ways: how another "size" and number of "channels" is asked for, with `{}` for the number.
@@ -63,6 +64,7 @@ class Backbone(nn.Module, ABC):
         self.preprocess = preprocess
         self.head_names = head_names
         self.notes: dict[str, Any] = {}
+        self.head_weights: dict[str, Tensor] = {}
         self.title = architecture
         self._dim: int | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,6 +12,8 @@ from transfergrid.records.network import hub_answers, reachable
 from transfergrid.sources import weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transfergrid.sources.backbone import Backbone
 
 
@@ -30,16 +32,18 @@ def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone
     config = timm.get_pretrained_cfg(model)
     if config is None or not config.has_weights:
         raise _none(model, "timm knows no pretrained weights for it")
-    if config.hf_hub_id and not config.custom_load:
-        file = _cached(config.hf_hub_id, config.hf_hub_filename)
-        if file is not None:
-            return with_weights(True, weights.read(file))
+    file = _cached_file(config)
+    if file is not None:
+        held = weights.read(file)
+        return _with_head(with_weights(True, held), held)
     if config.hf_hub_id and not hub_answers():
         raise _none(model, "they are not on this disk and the hub cannot be reached")
     try:
-        return with_weights(True)
+        made = with_weights(True)
     except OSError as error:  # of the hub's client and of urllib alike
         raise _none(model, _first_line(error)) from error
+    file = _cached_file(config)
+    return made if file is None else _with_head(made, weights.read(file))
 
 
 def torchvision_file(model: str, published: Any | None) -> str:
@@ -87,6 +91,19 @@ def _unavailable(model: str, reason: str, instead: str) -> BadInputError:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _with_head(made: Backbone, held: Mapping[str, Tensor]) -> Backbone:
+    heads = tuple(f"{name}." for name in made.head_names)
+    made.head_weights = {name: held[name] for name in held if name.startswith(heads)}
+    return made
+
+
+def _cached_file(config: Any) -> str | None:
+    """Return where the weights of timm's entry are on this disk, if timm reads them as they are."""
+    if not config.hf_hub_id or config.custom_load:
+        return None
+    return _cached(config.hf_hub_id, config.hf_hub_filename)
 
 
 def _cached(repository: str, filename: str | None) -> str | None:

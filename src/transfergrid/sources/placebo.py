@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.seeds import generator
@@ -17,8 +17,12 @@ from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.sources.trained_here import TrainedHere
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
+
+    Module = TypeVar("Module", bound=nn.Module)
 
 HOWS = ("permuted", "shuffled_labels", "noise")
 
@@ -82,6 +86,11 @@ class Placebo(Source):
         loaded = self.recipe.load(maker, block_seed)
         return self._permuted(loaded) if self.how == "permuted" else loaded
 
+    def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
+        """Return that of what is loaded, permuted likewise."""
+        head = self.recipe.head(backbone, maker, block_seed)
+        return self._permuted(head) if self.how == "permuted" else head
+
     def told_card(self) -> Card:
         """Return that of `of`."""
         return Card.read(self.of.known_card())
@@ -95,18 +104,18 @@ class Placebo(Source):
         self.of.check()
         self.recipe.check()
 
-    def _permuted(self, backbone: Backbone) -> Backbone:
+    def _permuted(self, module: Module) -> Module:
         """Reorder each floating-point tensor's entries, BatchNorm's statistics included."""
         import torch
 
         with torch.no_grad():
-            for name, tensor in backbone.state_dict().items():
+            for name, tensor in module.state_dict().items():
                 if tensor.is_floating_point():
                     rng = generator(self.seed, "placebo", name)
                     order = torch.from_numpy(rng.permutation(tensor.numel()))
                     flat = tensor.reshape(-1)[order.to(tensor.device)]
                     tensor.copy_(flat.view_as(tensor))
-        return backbone
+        return module
 
 
 def _noise_like(domain: Domain, seed: int) -> Domain:

@@ -15,7 +15,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
@@ -61,6 +61,9 @@ class Maker(Protocol):
     def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed."""
 
+    def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
+        """Return the state dict of the head that was trained with it, a linear layer's."""
+
 
 class Source(Component, ABC):
     """An architecture with weights and, where it is known, the domain they were learned on."""
@@ -95,6 +98,39 @@ class Source(Component, ABC):
         Raises:
             BadInputError: the weights cannot be had or do not fit.
         """
+
+    def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
+        """Return the head that was learned with the weights, from embeddings to class scores.
+
+        Its outputs are in the order of the classes that the weights were learned on.
+
+        Args:
+            backbone: what `load` returned.
+            maker: see `load`.
+            block_seed: see `load`.
+
+        Raises:
+            BadInputError: the weights came without one, or it is no linear layer on embeddings.
+        """
+        from transfergrid.sources import heads
+
+        found = heads.linear(backbone.head_weights, backbone.dim)
+        if found is None:
+            raise BadInputError(
+                f"{backbone.title}: its weights came without a classifier that is one linear layer "
+                "on its embeddings, and the strategy needs the source's own: give weights with "
+                "their classifier, or a source that is trained here"
+            )
+        self._check_outputs(found.out_features)
+        return found
+
+    def _check_outputs(self, outputs: int) -> None:
+        classes = self.domain.classes if self.domain is not None else None
+        if classes is not None and len(classes) != outputs:
+            raise BadInputError(
+                f"the source's own classifier tells {outputs} classes apart, and source.domain has "
+                f"{len(classes)}: give the domain that the weights were learned on"
+            )
 
     def check(self) -> None:
         """Look for what would make `load` fail, as far as that needs neither torch nor network.

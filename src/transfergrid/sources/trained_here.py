@@ -11,6 +11,8 @@ from transfergrid.sources.cards import Card, names_of
 from transfergrid.sources.source import Architecture, Maker, Source, TrainedSource
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
 
@@ -50,6 +52,12 @@ class TrainedHere(TrainedSource):
         backbone = self.architecture.build()
         backbone.load_state_dict(maker.trained(self, seed))
         return backbone
+
+    def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
+        """See `Source.head`."""
+        seed = block_seed if self.seed == "block" else self.seed
+        backbone.head_weights = dict(maker.trained_head(self, seed))
+        return super().head(backbone, maker, block_seed)
 
     def told_card(self) -> Card:
         """Return what its start was trained on, and its domain by name, or else by kind."""

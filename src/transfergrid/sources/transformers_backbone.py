@@ -78,7 +78,7 @@ class TextBackbone(LayeredBackbone):
         model_folder.check_text(folder)
         tokenizer = transformers_models.load_tokenizer(folder)
         _check_vocabulary(tokenizer, config, folder)
-        network, notes = transformers_models.network(made, config, files, name, pooler=False)
+        network, notes, head = transformers_models.network(made, config, files, name, pooler=False)
         longest = _max_length(architecture.max_length, network, tokenizer, name)
         with _running(name):
             pooling = _pooling(architecture.pooling, network)
@@ -86,6 +86,7 @@ class TextBackbone(LayeredBackbone):
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
         backbone.notes |= notes
+        backbone.head_weights = {} if pooling == "mean" else head  # which learned on one token
         with _running(name):
             backbone.check_company(name)
         return backbone

@@ -118,8 +118,8 @@ def _is_double(config: Any) -> bool:
 
 def network(
     cls: Any, config: Any, files: list[str] | None, name: str, pooler: bool
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a model and, as notes for the record, which weights of its files were left out.
+) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor]]:
+    """Return a model, notes for the record on what was left out, and of that a head's weights.
 
     Args:
         cls: the model's class.
@@ -132,7 +132,7 @@ def network(
         BadInputError: the config's values do not go together, or weights do not fit.
     """
     if files is None:
-        return _random(cls, config, name, pooler), {"weights_left_out": []}
+        return _random(cls, config, name, pooler), {"weights_left_out": []}, {}
     return _pretrained(cls, config, files, name, pooler)
 
 
@@ -161,7 +161,7 @@ def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 def _pretrained(
     cls: Any, config: Any, files: list[str], name: str, pooler: bool
-) -> tuple[nn.Module, dict[str, Any]]:
+) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor]]:
     blank = blank_network(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
@@ -182,11 +182,12 @@ def _pretrained(
         )
     complaint = f"{files[0]} does not fit {name}"
     notes: dict[str, Any] = _check(report, given, blank, complaint)
+    head = {name: given[name] for name in notes["weights_left_out"]}
     notes["weights_left_out"] += state_dicts.beside(held, given)
     loaded = dict(made.named_parameters())
     state_dicts.check_finite(loaded, dict.fromkeys(loaded, torch.zeros(())), files[0])
     weights.tell_if_empty(loaded, files[0], notes)
-    return made.float().train(), notes
+    return made.float().train(), notes, head
 
 
 def _check(

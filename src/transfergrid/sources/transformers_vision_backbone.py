@@ -73,12 +73,13 @@ class VisionBackbone(LayeredBackbone):
         config = transformers_models.read_config(folder, architecture.options, name)
         made = transformers_models.model_class(config, "pixel_values", name)
         pools = _keeps_pooler(made, config, name)
-        network, notes = transformers_models.network(made, config, files, name, pooler=pools)
+        network, notes, head = transformers_models.network(made, config, files, name, pooler=pools)
         preprocess = image_preprocess(architecture, folder, config)
         told = [model_folder.content(folder), dict(architecture.options), str(preprocess)]
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, preprocess, pools)
         backbone.notes |= notes
+        backbone.head_weights = head
         backbone.title = name
         assert backbone.dim > 0
         return backbone

@@ -97,6 +97,7 @@ def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
     given = _renamed(taken, backbone.former_names)
     heads = tuple(f"{name}." for name in backbone.head_names)
     left_out = sorted(key for key in given if key not in wanted and key.startswith(heads))
+    backbone.head_weights = {name: given[name] for name in left_out}
     given = {k: v for k, v in given.items() if k not in left_out and k != "n_averaged"}
     _check_fit(wanted, given, f"{file} does not fit {backbone.architecture}", backbone)
     state_dicts.check_finite(given, wanted, file)

@@ -49,16 +49,12 @@ def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
 
 def classifier_in_file(source: Source, backbone: Backbone) -> tuple[Floats, Floats] | None:
     """Return weight and bias of the linear classifier that a weight file held, if it held one."""
-    from transfergrid.sources import state_dicts, weights
+    from transfergrid.sources import heads
 
-    file, left_out = getattr(source, "file", None), backbone.notes.get("weights_left_out")
-    if not file or not left_out:
+    held = (
+        heads.linear(backbone.head_weights, backbone.dim) if getattr(source, "file", None) else None
+    )
+    if held is None:
         return None
-    held = state_dicts.unwrapped(weights.read(file), backbone.network.state_dict().keys())
-    parts = {name: held[name].double().numpy() for name in left_out if name in held}
-    matrices = [part for part in parts.values() if part.shape[1:] == (backbone.dim,)]
-    vectors = [part for part in parts.values() if part.ndim == 1]
-    if len(matrices) != 1 or len(vectors) > 1 or len(parts) != 1 + len(vectors):
-        return None  # several layers, or a convolution
-    bias = vectors[0] if vectors else np.zeros(len(matrices[0]))
-    return matrices[0], bias
+    bias = np.zeros(held.out_features) if held.bias is None else held.bias.detach().double().numpy()
+    return held.weight.detach().double().numpy(), bias
