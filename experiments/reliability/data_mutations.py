@@ -151,9 +151,10 @@ def read(target: Domain) -> None:
     Raises:
         BadInputError: the target cannot be read.
     """
-    from transfergrid.runs import cell, materials
+    from transfergrid.data import opened
+    from transfergrid.runs import cell
 
-    materials._opened.cache_clear()
+    opened._opened.cache_clear()
     option, strategy = _option(target), _option(Majority())
     parts: dict[str, Any] = {"sources": [None], "strategies": [strategy], "targets": [option]}
     planner = Planner(lambda name: strategy)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from transfergrid.data import views
 from transfergrid.data.batches import CellData, Labelled, StepBatches, Stream, ViewBatches, join
 from transfergrid.data.domain import Examples, LoadedDomain
+from transfergrid.data.opened import OpenDomain
 from transfergrid.data.views import Prepared, View, byte_size, size_of, take
 from transfergrid.records.factory import config_of
-from transfergrid.runs.materials import OpenDomain, add_source_domain, target_data
+from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning

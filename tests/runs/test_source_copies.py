@@ -7,9 +7,10 @@ import pytest
 
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.noise import Noise
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import config_of
 from transfergrid.records.needs import Needs
-from transfergrid.runs.materials import OpenDomain, add_source_domain, target_data
+from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.sources.images import ImagePreprocess
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from kept_cells import made
 from transfergrid.data.domain import ArrayExamples
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.errors import BadInputError
-from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.models import load_model
 from transfergrid.verbs import new_examples, predicting
 from transfergrid.verbs.cli import main

@@ -13,12 +13,12 @@ from kept_cells import CPU
 from ledger_factory import made as record_made
 from small_models import pretrained
 from transfergrid.data.huggingface import HuggingFaceText
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.materials import OpenDomain
 from transfergrid.verbs import predicting
 from transfergrid.verbs.exporting import export, inputs_of
 

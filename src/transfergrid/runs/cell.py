@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.opened import OpenDomain, plain_features
 from transfergrid.data.views import View
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
@@ -22,24 +23,18 @@ from transfergrid.records.record import Record
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
+from transfergrid.runs.allowed import add_source_domain, sizes_of, target_data
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.watching import Watch
 from transfergrid.runs.driver import Driver, Measure
 from transfergrid.runs.machine import Machine, quiet
-from transfergrid.runs.materials import (
-    OpenDomain,
-    add_source_domain,
-    plain_features,
-    sizes_of,
-    start_backbone,
-    target_data,
-)
 from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.runs.starting import Start, start
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 
@@ -107,16 +102,16 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     training: Training = build(config["training"]) if config["training"] else Training()
     needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed)
 
-    backbone: Backbone | None = None
-    taught: Backbone | None = None
+    begun: Start | None = None
     preprocess: Preprocess
     if needs.source == "none":
         preprocess = plain_features(target, drawn)
     else:
         assert source is not None
         student = strategy.hparams.get("student")
-        backbone, taught = start_backbone(source, needs, student, maker, cell.seed)
-        preprocess = backbone.preprocess
+        begun = start(source, needs, maker, cell.seed, student=student, classes=target.classes)
+        preprocess = begun.backbone.preprocess
+    backbone = begun.backbone if begun else None
 
     data = target_data(target, drawn, needs, preprocess)
     copies = source_copies(source, needs, target)
@@ -130,9 +125,10 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
         cell.seed,
         sizes=sizes_of(data, backbone),
         source_tasks=data.source_tasks,
-        taught=taught,
+        source_head=begun.head if begun else None,
+        taught=begun.taught if begun else None,
     )
-    card = source_card(maker, taught or backbone)
+    card = source_card(maker, begun.of_source if begun else None)
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes)
 
 

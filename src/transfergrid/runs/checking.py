@@ -10,8 +10,8 @@ from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import architecture_of
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.training import Training
-from transfergrid.runs.materials import check_same_inputs
 from transfergrid.runs.models import kept_bytes
+from transfergrid.runs.starting import check_same_inputs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source
 from transfergrid.strategies.base import Strategy

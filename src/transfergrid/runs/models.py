@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.task import Classification
 from transfergrid.data.text import TextExamples
 from transfergrid.data.views import Prepared, View
@@ -32,7 +33,6 @@ from transfergrid.records.keeping import FEATURES, KEPT, MODEL, WEIGHTS
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
-from transfergrid.runs.materials import PlainFeatures
 from transfergrid.runs.stages import Setup
 from transfergrid.sources import weights
 from transfergrid.sources.source import Architecture

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from transfergrid.data.metrics import scores
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
@@ -23,13 +24,12 @@ from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, Tracker, tracked, unique
 from transfergrid.records.training import Training
+from transfergrid.runs.allowed import target_data
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.materials import OpenDomain, target_data
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.run_cards import Curve, shown
-from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import TrainedSource
 from transfergrid.strategies.baselines.scratch import Scratch
 
@@ -70,18 +70,33 @@ class SourceMaker:
         Raises:
             BadInputError: the folder cannot be written to.
         """
+        return self._found(self._place(source, seed) / "weights.safetensors")
+
+    def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
+        """Return the state dict of the head that was trained with it.
+
+        Raises:
+            BadInputError: the folder cannot be written to.
+        """
+        return self._found(self._place(source, seed) / "head.safetensors")
+
+    def _place(self, source: TrainedSource, seed: int) -> Path:
+        """Return the folder of a source, which is trained now if it never was."""
         recipe = canonical({**config_of(source), "seed": seed})
         content = digest([PROTOCOL, Scratch.version, recipe])
         place = self.folder / content
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
         self.card = contents.parsed(contents.read_bytes(place / "card.json"))
-        if place not in self._memory:
-            self._memory[place] = load_file(place / "weights.safetensors")
-        self._memory.move_to_end(place)
+        return place
+
+    def _found(self, file: Path) -> Mapping[str, Tensor]:
+        if file not in self._memory:
+            self._memory[file] = load_file(file)
+        self._memory.move_to_end(file)
         while len(self._memory) > KEPT_IN_MEMORY:
             self._memory.popitem(last=False)
-        return self._memory[place]
+        return self._memory[file]
 
     def _train_once(self, source: TrainedSource, seed: int, place: Path) -> None:
         try:
@@ -92,13 +107,13 @@ class SourceMaker:
             ) from error
         with FileLock(f"{place}.lock"), self.clock.measure("source"):
             if not (place / "card.json").exists():
-                backbone, card = self._train(source, seed, place.name)
-                _keep(backbone, card, place)
+                strategy, card = self._train(source, seed, place.name)
+                _keep(strategy, card, place)
                 tell("")  # back to the cell
 
     def _train(
         self, source: TrainedSource, seed: int, content: str
-    ) -> tuple[Backbone, dict[str, Any]]:
+    ) -> tuple[Scratch, dict[str, Any]]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
         torch.manual_seed(stream_seed(own_seed, "backbone"))
@@ -135,7 +150,7 @@ class SourceMaker:
             "seconds": clock.total(),
             "fingerprint": backbone.fingerprint(),
         }
-        return backbone, card
+        return strategy, card
 
     def _card(self, source: TrainedSource, seed: int, content: str) -> RunCard:
         domain, config = type(source.domain).__name__, config_of(source)
@@ -151,11 +166,12 @@ class SourceMaker:
         )
 
 
-def _keep(backbone: Backbone, card: dict[str, Any], place: Path) -> None:
+def _keep(strategy: Scratch, card: dict[str, Any], place: Path) -> None:
     """Write weights first and the card last: a source is there once its card is."""
     place.mkdir(exist_ok=True)
-    state = {name: value.cpu().contiguous() for name, value in backbone.state_dict().items()}
-    save_file(state, place / "weights.safetensors")
+    for name, part in (("weights", strategy.backbone), ("head", strategy.head)):
+        state = {key: value.cpu().contiguous() for key, value in part.state_dict().items()}
+        save_file(state, place / f"{name}.safetensors")
     draft = place / "card.json.tmp"
     draft.write_text(json.dumps(card, indent=1))
     draft.replace(place / "card.json")

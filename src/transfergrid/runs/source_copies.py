@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from transfergrid.data.copies import Copies
 from transfergrid.data.duplicates import copies_between, counted, remembered
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import config_digest
 from transfergrid.records.needs import Needs
-from transfergrid.runs.materials import OpenDomain
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _learned_from(source: Config | None, needs: Needs) -> Config | None:
     """Return the domain whose examples reach the cell: side by side, or through weights."""
     if source is None or needs.source == "none":
         return None
-    trained_on_it = needs.source == "weights" and (source.get("about") or {}).get("start")
+    trained_on_it = needs.source in ("weights", "head") and (source.get("about") or {}).get("start")
     domain: Config | None = source.get("domain") if needs.domains or trained_on_it else None
     return domain
 

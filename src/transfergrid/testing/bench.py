@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.batches import Batch, CellData, StepBatches
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.tracking import NoTracker
@@ -25,7 +26,6 @@ from transfergrid.runs import cell
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.machine import Machine, quiet
-from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup
 from transfergrid.sources.source import Source

@@ -12,8 +12,8 @@ from transfergrid.data.batches import Batch, CellData
 from transfergrid.data.budgets import draw
 from transfergrid.records.factory import config_of
 from transfergrid.records.needs import Needs
+from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.cell import teach
-from transfergrid.runs.materials import add_source_domain, target_data
 from transfergrid.runs.stages import Setup
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import MANY, SEED, Bench, expect

@@ -6,9 +6,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import config_of
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.scores import features as passes_module
 from transfergrid.runs.scores import posteriors
 from transfergrid.runs.scores.features import FeaturePasses

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from transfergrid.data.opened import OpenDomain
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config, build
 from transfergrid.records.findings import Diagnostics
@@ -35,7 +36,6 @@ from transfergrid.runs.diagnostics.reading import (
     spread,
 )
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.materials import OpenDomain
 from transfergrid.runs.stages import Outcome, Setup
 from transfergrid.sources.backbone import Backbone, evaluating
 
@@ -153,7 +153,12 @@ class Watch:
         if self.setup.data.source:
             self._draw("source", self.setup.data.source[0])
             return
-        if needs.source != "weights" or needs.teacher or domain is None or not self._learns():
+        if (
+            needs.source not in ("weights", "head")
+            or needs.teacher
+            or domain is None
+            or not self._learns()
+        ):
             return
         examples = OpenDomain(domain).examples("pool")
         rows = spread(len(examples), self.looks.most)

@@ -12,6 +12,7 @@ import torch
 
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.opened import OpenDomain
 from transfergrid.data.views import prepared
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
@@ -21,10 +22,10 @@ from transfergrid.records.seeds import generator
 from transfergrid.records.tracking import NoTracker, RunCard
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.materials import OpenDomain, start_backbone
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.scores import posteriors
 from transfergrid.runs.scores.base import Features, Floats, Ints
+from transfergrid.runs.starting import start
 from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.sources.source import Source
 
@@ -67,7 +68,7 @@ class FeaturePasses:
             BadInputError: source or target cannot be had.
         """
         domain, made = OpenDomain(target), build(source)
-        backbone = start_backbone(source, Needs(), None, self.maker, seed)[0]
+        backbone = start(source, Needs(), self.maker, seed).backbone
         drawn = domain.draw(labels, seed)
         rows = _some(drawn.train if labels != 0 else drawn.unlabelled, seed)
         pool = domain.examples("pool")

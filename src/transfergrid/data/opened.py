@@ -1,0 +1,85 @@
+"""A domain with its splits loaded, as cells take their views from it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.budgets import Draw, draw
+from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
+from transfergrid.data.inputs import Preprocess
+from transfergrid.data.plain_features import PlainFeatures
+from transfergrid.data.task import Classification, Task
+from transfergrid.data.views import Prepared, View
+from transfergrid.records.cell import Labels
+from transfergrid.records.factory import Config, build
+
+
+@lru_cache(maxsize=6)
+def _opened(config: str) -> tuple[Domain, LoadedDomain]:
+    domain: Domain = build(json.loads(config))
+    loaded = domain.load()
+    domain.check_tested(loaded)
+    return domain, loaded
+
+
+@lru_cache(maxsize=6)
+def _prepared(config: str, split: str, preprocess: Preprocess) -> Prepared:
+    loaded = _opened(config)[1]
+    return Prepared(loaded.pool if split == "pool" else loaded.test, preprocess)
+
+
+class OpenDomain:
+    """A domain with its splits loaded; a worker keeps the last few for its next cells."""
+
+    def __init__(self, config: Config) -> None:
+        self.key = json.dumps(config, sort_keys=True)
+        self.domain, self.loaded = _opened(self.key)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.loaded.classes
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return Classification(self.classes)
+
+    def draw(self, labels: Labels, seed: int) -> Draw:
+        """Draw the labels that a seed block may see."""
+        pool, sampling = self.loaded.pool, self.domain.sampling
+        return draw(pool.labels, len(self.classes), labels, seed, sampling, pool.kept_whole)
+
+    def view(
+        self,
+        split: str,
+        preprocess: Preprocess,
+        indices: NDArray[np.int64],
+        labels: NDArray[np.int64] | None = None,
+    ) -> View:
+        """Return examples of `pool` or `test` with their labels; pass others to replace them."""
+        if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared
+            prepared = Prepared(self.examples(split), preprocess)
+        else:
+            prepared = _prepared(self.key, split, preprocess)  # type: ignore[arg-type]
+        own = self.examples(split).labels[indices]
+        return View(prepared, indices, own if labels is None else labels)
+
+    def examples(self, split: str) -> Examples:
+        """Return the examples of `pool` or `test`."""
+        return self.loaded.pool if split == "pool" else self.loaded.test
+
+    def whole(self, split: str, preprocess: Preprocess) -> View:
+        """Return all examples of a split."""
+        return self.view(split, preprocess, np.arange(len(self.examples(split)), dtype=np.int64))
+
+
+def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
+    """Return the preprocessing for a classical learner, fitted on the training examples alone."""
+    pool, rows = target.loaded.pool, drawn.train
+    raw = Reading(pool, rows) if target.domain.modality == "image" else pool.read(rows)
+    return PlainFeatures(target.domain.featuriser().fit(raw))

@@ -1,0 +1,72 @@
+"""What of target and source domain a strategy may see, by what it says that it needs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.data.batches import CellData
+from transfergrid.data.budgets import Draw
+from transfergrid.data.inputs import Preprocess
+from transfergrid.data.opened import OpenDomain
+from transfergrid.data.plain_features import PlainFeatures
+from transfergrid.data.views import View
+from transfergrid.records.factory import Config
+from transfergrid.records.needs import Needs
+from transfergrid.sources.backbone import Backbone
+from transfergrid.strategies.base import Sizes
+
+
+def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
+    """Return what of the target a strategy with these needs may see."""
+
+    def part(indices: NDArray[np.int64]) -> View | None:
+        return target.view("pool", preprocess, indices) if len(indices) else None
+
+    data = CellData(target.task, part(drawn.train), part(drawn.validation))
+    if needs.target_labels == "unused":
+        data.train = data.validation = None
+    if needs.unlabelled:
+        hidden = np.empty(0, dtype=np.int64)
+        indices = drawn.unlabelled
+        data.unlabelled = View(target.view("pool", preprocess, indices).prepared, indices, hidden)
+    return data
+
+
+def add_source_domain(
+    data: CellData,
+    domain: Config,
+    needs: Needs,
+    preprocess: Preprocess,
+    kept: NDArray[np.int64] | None = None,
+) -> None:
+    """Add the labelled source domain, or the examples of it at the places that are `kept`.
+
+    Where the strategy needs the same classes, its labels are brought to the target's order.
+    """
+    source = OpenDomain(domain)
+    if kept is None:
+        view = source.whole("pool", preprocess)
+    else:
+        view = source.view("pool", preprocess, kept)
+    task, same = source.task, needs.classes == "same"
+    if same and task.names != data.task.names:
+        order = np.array([data.task.names.index(name) for name in task.names])
+        view.labels = order[view.labels]
+    data.source += (view,)
+    data.source_tasks += (data.task if same else task,)
+
+
+def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
+    """Return how large the streams of a cell are."""
+
+    def size(view: View | None) -> int:
+        return len(view) if view is not None else 0
+
+    inputs = 0
+    if backbone is None and data.train is not None:
+        data.train.inputs(data.train.rows[:1])
+        features = data.train.prepared.preprocess
+        inputs = features.width if isinstance(features, PlainFeatures) else 0
+    source = tuple(len(view) for view in data.source)
+    return Sizes(size(data.train), size(data.unlabelled), source, inputs)

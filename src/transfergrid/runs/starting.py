@@ -1,0 +1,111 @@
+"""The networks that a strategy begins with: what it trains, and what the source hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import architecture_of
+from transfergrid.records.needs import Needs
+from transfergrid.records.seeds import stream_seed
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.source import Maker, Source
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a cell begins with.
+
+    Attributes:
+        backbone: what the strategy trains.
+        taught: the source's own, where the strategy learns from a teacher.
+        head: the source's own, where the strategy needs it; its outputs stand in the order of the
+            target's classes where these are the source's.
+    """
+
+    backbone: Backbone
+    taught: Backbone | None = None
+    head: nn.Module | None = None
+
+    @property
+    def of_source(self) -> Backbone:
+        """The network that stands for the source in a record."""
+        return self.taught or self.backbone
+
+
+def start(
+    source: Config,
+    needs: Needs,
+    maker: Maker,
+    seed: int,
+    *,
+    student: Any = None,
+    classes: Sequence[str] = (),
+) -> Start:
+    """Return the networks that a strategy with these needs begins with.
+
+    Random weights depend on the seed alone, so all arms of a seed block share them.
+
+    Args:
+        source: its config.
+        needs: of the strategy.
+        maker: trains, or finds again, what is trained by this program.
+        seed: of the seed block.
+        student: the architecture that learns from a teacher, where it is not the source's.
+        classes: of the target in label order.
+
+    Raises:
+        BadInputError: weights cannot be had, or came without the head that is needed.
+    """
+    torch.manual_seed(stream_seed(seed, "backbone"))
+    if needs.source == "architecture":
+        return Start(build(architecture_of(source)).build())
+    made: Source = build(source)
+    if needs.source == "start":
+        return Start(made.initial())
+    loaded = made.load(maker, seed)
+    if not needs.teacher:
+        head = made.head(loaded, maker, seed) if needs.source == "head" else None
+        if head is not None and needs.classes == "same" and made.domain is not None:
+            head = in_order(head, made.domain.classes, classes)
+        return Start(loaded, head=head)
+    torch.manual_seed(stream_seed(seed, "backbone"))
+    learner = (student or build(architecture_of(source))).build()
+    check_same_inputs(loaded, learner)
+    return Start(learner, loaded)
+
+
+def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.Module:
+    """Bring the outputs of a source's head to the order of the target's classes.
+
+    Args:
+        head: a linear layer, as `Source.head` returns it.
+        theirs: the source's classes, in the order of the outputs.
+        ours: the same classes in the target's order.
+    """
+    assert isinstance(head, nn.Linear)
+    order = [theirs.index(name) for name in ours]
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(parameter[order].clone())
+    return head
+
+
+def check_same_inputs(teacher: Backbone, student: Backbone) -> None:
+    """Raise unless both are made for the same inputs: they are given one batch.
+
+    Raises:
+        BadInputError: they are not; the message shows both.
+    """
+    if teacher.preprocess != student.preprocess:
+        raise BadInputError(
+            "teacher and student must take the same inputs, and the teacher takes "
+            f"{teacher.preprocess}, the student {student.preprocess}: set the student's size, "
+            "mean, std and options.in_chans"
+        )
