@@ -13,7 +13,7 @@ from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell import Names, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 
@@ -44,6 +44,7 @@ def made(
             target=identity("target", target),
             training=identity("training"),
         ),
+        protocol=PROTOCOL,
         labels=labels,
         seed=seed,
         config={"labels": labels, "seed": seed},

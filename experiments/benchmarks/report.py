@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell import Names, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Cost, Data, Metric, Record, Scores, Seconds, Status
 
@@ -52,6 +52,7 @@ def cell(names: Names, labels: object, seed: int, share: float, **changes: objec
         "names": names,
         "parts": parts,
         "labels": labels,
+        "protocol": PROTOCOL,
         "seed": seed,
         "config": {
             "source": config("Source", str(names.source)),

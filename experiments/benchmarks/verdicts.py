@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.records import index
 from transfergrid.records.arrays import Packed
-from transfergrid.records.cell import Names, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.index import Indexed
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
@@ -97,6 +97,7 @@ def cell(
         "about": {},
     }
     record = Record(
+        protocol=PROTOCOL,
         id=digest(source, strategy, target, labels, seed),
         status=Status.DONE,
         names=Names(

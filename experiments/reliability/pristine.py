@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.cell import Names, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data, Metric, Record, Scores, Status
@@ -123,6 +123,7 @@ def _cell(
         "seed": seed,
     }
     record = Record(
+        protocol=PROTOCOL,
         id=digest(source, strategy, target, labels, seed),
         status=Status.DONE,
         names=Names(strategy=strategy, target=target, source=source, architecture="small_cnn"),

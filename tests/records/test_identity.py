@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from composed import composer, needed
 from transfergrid.data.copies import SEARCHES
-from transfergrid.records import identity, trust
-from transfergrid.records.cell import Parts
+from transfergrid.records import trust
+from transfergrid.records.cell import PROTOCOL, Parts
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of, locate
@@ -202,11 +202,13 @@ def test_each_part_moves_the_cell(parts, group):
         assert identity_of(new) != identity_of(parts), path
 
 
-def test_labels_seed_and_protocol_move_the_cell(parts, monkeypatch):
+def test_labels_seed_and_protocol_move_the_cell(parts):
     made = {identity_of(parts, labels, seed) for labels in (0, 1, 20, "all") for seed in (0, 1)}
     assert len(made) == 8
-    monkeypatch.setattr(identity, "PROTOCOL", identity.PROTOCOL + 1)
-    assert identity_of(parts, 20, 0) not in made
+    digests = Parts(strategy="a", target="b")
+    assert len({cell_id(digests, 20, 0, protocol) for protocol in (1, 2, 3)}) == 3
+    assert cell_id(digests, 20, 0) == cell_id(digests, 20, 0, PROTOCOL)
+    assert len({config_digest(parts["target"], protocol) for protocol in (1, 2, 3)}) == 3
 
 
 def test_content_under_a_path_moves_the_digest(tmp_path, shipped):

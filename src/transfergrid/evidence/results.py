@@ -10,7 +10,7 @@ from typing import Any
 
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.records.arrays import Packed
-from transfergrid.records.cell import Labels, Names, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, Reference
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Record
@@ -28,6 +28,8 @@ class Result:
     parts: Parts
     labels: Labels
     seed: int
+    protocol: int = PROTOCOL
+    """What its identity and the digests of its parts are made by."""
     score: float | None
     metric: Metric = field(default_factory=Metric)
     baseline: Reference | None = None
@@ -62,7 +64,7 @@ COLUMNS = (
     *("train_score", "validation_score", "ece", "items_n", "items", "clusters", "right"),
     *("collapsed", "underfit", "contaminated_by", "classes", "one_checkpoint", "placebo"),
     *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
-    *("fewest_labels", "most_labels"),
+    *("fewest_labels", "most_labels", "protocol"),
 )
 
 
@@ -98,13 +100,14 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
     (train, validation, ece, items_n, items, clusters, bits, *rest) = rest
     (collapsed, underfit, contaminated, classes, one_checkpoint, placebo, *rest) = rest
-    (seconds, source_seconds, study, code, strategy_class, finished, fewest, most) = rest
+    (seconds, source_seconds, study, code, strategy_class, finished, fewest, most, protocol) = rest
     result = Result(
         id=identity,
         names=_names(strategy, target, source, architecture, training),
         parts=_parts(strategy_part, target_part, source_part, training_part),
         labels="all" if labels == "all" else int(labels),
         seed=seed,
+        protocol=protocol,
         score=score,
         metric=_metric(metric, higher),
         baseline=_reference(baseline, baseline_id) if baseline else None,

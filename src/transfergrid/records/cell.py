@@ -15,6 +15,11 @@ from transfergrid.records import shapes
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 
+PROTOCOL = 2
+"""Raised whenever drawing labels, training, choosing or scoring changes for all cells alike.
+
+Protocol 1 hashed the dotted path of a shipped class where 2 hashes its name.
+"""
 Labels = int | Literal["all"]
 """A label budget: 0, a number per class, or all."""
 Small = Field(ge=-(2**63), lt=2**63)

@@ -29,7 +29,8 @@ def locate(target: str) -> Any:
     Raises:
         BadInputError: it may not, there is no such module, or no such name in it.
     """
-    module_name, _, name = trust.check_name(target).rpartition(".")
+    place = trust.check_name(target)
+    module_name, _, name = place.rpartition(".")
     if not module_name.startswith(f"{OURS}."):
         trust.see_working_directory()
     try:

@@ -10,38 +10,35 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergrid.records import shipped
-from transfergrid.records.cell import Labels, Names, Parts, title
+from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, title
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate
 from transfergrid.records.fingerprints import fingerprint
 from transfergrid.records.needs import Needs
 from transfergrid.records.whole import EXACT, whole_number
 
-PROTOCOL = 2
-"""Raised whenever drawing labels, training, choosing or scoring changes for all cells alike."""
-
 LARGEST_SEED = 2**63 - 1
 """The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""
 
 
-def canonical(config: Any) -> Any:
+def canonical(config: Any, protocol: int = PROTOCOL) -> Any:
     """Return a config as what it amounts to: no descriptions, contents for paths, 2 for 2.0."""
     if isinstance(config, Mapping):
-        return _canonical_node(config)
+        return _canonical_node(config, protocol)
     if isinstance(config, (list, tuple)):
-        return [canonical(item) for item in config]
+        return [canonical(item, protocol) for item in config]
     if isinstance(config, float) and config.is_integer():
         return int(config)
     return config
 
 
-def _canonical_node(node: Mapping[str, Any]) -> Config:
+def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
     about = node.get("about") or {}
     left_out = {"about", *about.get("descriptive", ())}
     left_out |= {key for key in about.get("optional", ()) if node.get(key) is None}
     if about.get("content"):
         left_out |= set(about.get("paths", ()))
-    values = {key: canonical(value) for key, value in node.items() if key not in left_out}
+    values = {key: canonical(v, protocol) for key, v in node.items() if key not in left_out}
     for key in about.get("paths", ()):
         if values.get(key) is not None:
             values[key] = fingerprint(values[key])
@@ -54,7 +51,8 @@ def _canonical_node(node: Mapping[str, Any]) -> Config:
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
         values["about.version"] = about.get("version", 1)
         told = str(node["_target_"])
-        values["_target_"] = shipped.name_of(told) or told  # a part may move to another file
+        name = shipped.name_of(told) if protocol > 1 else None
+        values["_target_"] = name or told  # a shipped part may move to another file
     return values
 
 
@@ -71,9 +69,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def config_digest(config: Any) -> str:
-    """Return the digest of a config in canonical form."""
-    return digest(canonical(config))
+def part_digest(part: Any, protocol: int = PROTOCOL) -> str:
+    """Return the digest of a part in canonical form: of no two protocols the same."""
+    return digest(part if protocol == 1 else [protocol, part])
+
+
+def config_digest(config: Any, protocol: int = PROTOCOL) -> str:
+    """Return the digest of a config, brought to canonical form."""
+    return part_digest(canonical(config, protocol), protocol)
 
 
 def architecture_of(source: Config) -> Config:
@@ -101,19 +104,19 @@ def _weights(source: Config) -> Config:
     return {**kept, "of": _weights(kept["of"])} if isinstance(kept.get("of"), dict) else kept
 
 
-def source_part(source: Config | None, needs: Needs) -> Any:
+def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -> Any:
     """Return what a strategy with these needs takes from a source, in canonical form."""
     if source is None or needs.source == "none":
         return None
     if needs.source == "architecture":
-        return {"architecture": canonical(architecture_of(source))}
+        return {"architecture": canonical(architecture_of(source), protocol)}
     if needs.source == "start":
-        part = {"architecture": canonical(architecture_of(source))}
-        part["start"] = canonical(start_of(source))
+        part = {"architecture": canonical(architecture_of(source), protocol)}
+        part["start"] = canonical(start_of(source), protocol)
     else:
-        part = canonical(_weights(source))
+        part = canonical(_weights(source), protocol)
     if needs.domains:
-        part["domain"] = canonical(source.get("domain"))
+        part["domain"] = canonical(source.get("domain"), protocol)
     return part
 
 
@@ -162,7 +165,25 @@ def group_of(names: Names, labels: Labels, parts: Parts) -> str:
     return f"{title(names, labels)} {digest([asdict(parts), labels])[:6]}"
 
 
-def cell_id(parts: Parts, labels: Labels, seed: int) -> str:
+def cell_id(parts: Parts, labels: Labels, seed: int, protocol: int = PROTOCOL) -> str:
     """Return the identity of the cell with these part digests, label budget and seed."""
     digests = (parts.source, parts.strategy, parts.target, parts.training)
-    return digest([PROTOCOL, *digests, labels, seed])
+    return digest([protocol, *digests, labels, seed])
+
+
+def given(needs: Needs, labels: Labels) -> Labels:
+    """Return the labels that a strategy with these needs is given: 0 where it uses none."""
+    return 0 if needs.target_labels == "unused" else labels
+
+
+def identity_of(config: Config, needs: Needs, protocol: int = PROTOCOL) -> tuple[Parts, str]:
+    """Return the part digests and the identity of a cell by its full plain config."""
+    source, training = config["source"], config["training"]
+    part = source_part(source, needs, protocol)
+    parts = Parts(
+        source=None if part is None else part_digest(part, protocol),
+        strategy=config_digest(config["strategy"], protocol),
+        target=config_digest(config["target"], protocol),
+        training=config_digest(training, protocol) if training and needs.steps else None,
+    )
+    return parts, cell_id(parts, given(needs, config["labels"]), config["seed"], protocol)

@@ -27,7 +27,7 @@ from transfergrid.records.record import Record
 Warn = Callable[[Path, object], None]
 
 KINDS = {
-    **dict.fromkeys(("changed", "seed", "items_n", "classes"), "int64"),
+    **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
     **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds"), "float64"),
@@ -41,11 +41,15 @@ KINDS = {
 NEWEST = "classes"
 """A column that all segments of this version have, and none of an earlier one."""
 
+ABSENT = {"protocol": 1}
+"""What a column holds in segments that were written before there was this column."""
+
 
 _TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
 _VALUES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(("changed", "seed", "classes"), int),
+    "protocol": Annotated[int, Field(ge=1)],
     **dict.fromkeys(("score", "train_score", "validation_score", "ece"), float | None),
     **dict.fromkeys(("seconds", "source_seconds"), float | None),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
@@ -113,12 +117,14 @@ def _current(
     contents.status_of(path)
     with path.open("rb") as stream:
         file = pyarrow.parquet.ParquetFile(stream)
-        if not set(names) <= set(file.schema_arrow.names):
+        there = set(file.schema_arrow.names)
+        if not set(names) <= there | ABSENT.keys():
             return []  # written before there were these columns
-        wanted = dict.fromkeys(("id", "changed", *names))
+        wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
         _check_types(file.schema_arrow, wanted)
-        table = file.read(list(wanted))
+        table = file.read(wanted)
     values = {name: table.column(name).to_pylist() for name in wanted}
+    values |= {n: [ABSENT[n]] * table.num_rows for n in names if n not in there}
     current = [
         found.get(identity) == time
         for identity, time in zip(values["id"], values["changed"], strict=True)
@@ -172,6 +178,7 @@ def columns(row: Indexed) -> dict[str, Any]:
     return {
         "id": record.id,
         "changed": row.changed,
+        "protocol": record.protocol,
         "source": names.source,
         "architecture": names.architecture,
         "strategy": names.strategy,

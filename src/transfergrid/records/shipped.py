@@ -54,9 +54,29 @@ class _Class:
 
 
 @cache
-def is_part(target: str) -> bool:
+def located(target: str) -> str | None:
+    """Return the dotted path at which a shipped part lies now; None for what is none.
+
+    A part is known by the name of its class, which no other one bears: records tell where its file
+    lay when they were written. A module that has something of this name means that.
+    """
+    told, _, name = target.rpartition(".")
+    if told.partition(".")[0] != OURS:
+        return None
+    defined, imported = _module(told)
+    modules = (told,) if name in defined or name in imported else _classes().get(name, ())
+    places = (f"{module}.{name}" for module in modules)
+    return next((place for place in places if _is_defined_part(place)), None)
+
+
+def _is_defined_part(target: str) -> bool:
     """Return whether a dotted path names a class of a part, in the module that defines it."""
     return any(kind.target == ROOT for kind in _line(target))
+
+
+def is_part(target: str) -> bool:
+    """Return whether a dotted path names a class of a part, where it lies or where it once lay."""
+    return located(target) is not None
 
 
 def name_of(target: str) -> str | None:
@@ -66,6 +86,17 @@ def name_of(target: str) -> str | None:
     """
     name = target.rpartition(".")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if is_part(target) else None
+
+
+@cache
+def _classes() -> dict[str, tuple[str, ...]]:
+    """Return the modules that define a class, by its name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in sorted(HERE.rglob("*.py")):
+        module = ".".join(file.relative_to(HERE.parent).with_suffix("").parts)
+        for name in re.findall(r"^class (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            found[name] = (*found.get(name, ()), module.removesuffix(".__init__"))
+    return found
 
 
 @cache

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.shipped import HERE, OURS, file_of, is_part
+from transfergrid.records.shipped import HERE, OURS, file_of, is_part, located
 
 NAMING = ("_target_", "_imports_")
 """Keys whose values name code: of a part to build, and of what a part imports itself."""
@@ -83,14 +83,14 @@ def check(config: Any, where: str = "") -> None:
 
 
 def check_name(target: object) -> str:
-    """Return a target that may be imported.
+    """Return a target that may be imported, at the place where it lies now.
 
     Raises:
         ForeignNameError: it may not.
     """
     if not _may(target):
         raise _refusal(target, "_target_")
-    return str(target)
+    return located(str(target)) or str(target)
 
 
 def check_found(target: str, found: object) -> None:
@@ -130,7 +130,7 @@ def source_file(target: object) -> Path | None:
     """
     if not _may(target):
         return None
-    module = str(target).rpartition(".")[0]
+    module = (located(str(target)) or str(target)).rpartition(".")[0]
     if _is_ours(target):
         return file_of(module)
     spec = _found(module)

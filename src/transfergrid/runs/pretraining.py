@@ -17,9 +17,10 @@ from torch import Tensor
 from transfergrid.data.metrics import scores
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records import contents
+from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
-from transfergrid.records.identity import PROTOCOL, canonical, config_digest, digest
+from transfergrid.records.identity import canonical, config_digest, digest
 from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, Tracker, tracked, unique

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from transfergrid.records import trust
-from transfergrid.records.cell import Cell
+from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.fingerprints import at_home
 from transfergrid.records.keeping import MODEL, has_model, put
@@ -48,10 +48,19 @@ def command(arguments: Sequence[str]) -> int:
     ledger = Ledger(chosen.results)
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
-    title = f"{record.id} {label_of(record)}"
-    say(textwrap.fill(title, WIDTH, subsequent_indent="    ", break_long_words=False), flush=True)
+    for line in (f"{record.id} {label_of(record)}", *_of_protocol(record)):
+        told = textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
+        say(told, flush=True)
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:
         return _reproduce(ledger, record, cell, Ledger(folder), chosen.keep)
+
+
+def _of_protocol(record: Record) -> list[str]:
+    """Say what running a cell of an earlier protocol again can show."""
+    if record.protocol == PROTOCOL:
+        return []
+    told = f"protocol {record.protocol}: run by today's program, not by that of then"
+    return [f"{told}; a grid runs it anew"]
 
 
 def _reproduce(ledger: Ledger, record: Record, cell: Cell, temporary: Ledger, keep: bool) -> int:
@@ -98,7 +107,7 @@ def cell_again(record: Record, changes: Sequence[str] = ()) -> Cell:
             f"({_where(config[part])}); give the one that it was, as in {_hint(record, part)}"
         )
     if cell.id != record.id:
-        raise BadInputError(f"cell {record.id} was run under another protocol than today's")
+        raise BadInputError(f"cell {record.id} is not what its record holds: that is {cell.id}")
     return cell
 
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from transfergrid.records.factory import config_of
+from transfergrid.records.identity import identity_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.scores import read, read_all
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.planning.grid import identity_of
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.computing import compute
 from transfergrid.runs.scores.features import FeaturePasses
@@ -99,7 +99,7 @@ def test_source_parts_are_those_in_the_records_of_cells(strategy):
         "labels": 5,
         "seed": 0,
     }
-    parts, _ = identity_of(plain)
+    parts, _ = identity_of(plain, strategy.needs)
     assert parts.source in pair().source_parts
     assert parts.target == pair().target.digest
 

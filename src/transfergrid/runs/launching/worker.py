@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records import trust
-from transfergrid.records.cell import Cell, cell_of
+from transfergrid.records.cell import PROTOCOL, Cell, cell_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
-from transfergrid.records.identity import PROTOCOL
+from transfergrid.records.identity import identity_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, say
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
-from transfergrid.runs.planning.grid import identity_of
+from transfergrid.runs.planning.plan import Option
 
 
 def run(
@@ -134,12 +134,23 @@ def serve() -> None:
 def cell_in(order: dict[str, Any]) -> Cell:
     """Return the cell of an order or of a record, such as that of a failed attempt.
 
-    Its identity is made anew from its parts: an edited file is another cell.
+    Its identity is made anew from its parts, under its own protocol, for so were those of the cells
+    that it is compared with: an edited file is another cell.
+
+    Raises:
+        BadInputError: it is none, names what may not be imported, or is of a newer program.
     """
-    cell = cell_of(order.get("cell") or order)
+    told = order.get("cell")
+    cell = cell_of(order) if told is None else cell_of({"protocol": PROTOCOL, **told})
+    if cell.protocol > PROTOCOL:
+        raise BadInputError(
+            f"a cell of protocol {cell.protocol}, newer than {PROTOCOL}, the last that this "
+            "transfergrid knows: upgrade it"
+        )
     trust.check(cell.config)  # all of it, before any of it is imported
-    parts, identity = identity_of(cell.config)
-    return replace(cell, parts=parts, id=identity, protocol=PROTOCOL)
+    needs = Option("", cell.config["strategy"]).needs
+    parts, identity = identity_of(cell.config, needs, cell.protocol)
+    return replace(cell, parts=parts, id=identity)
 
 
 def results_of(record: Path) -> Path:

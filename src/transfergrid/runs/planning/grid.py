@@ -5,15 +5,21 @@ Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 ce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
-from transfergrid.records.cell import Cell, Labels, Parts, Reference
+from transfergrid.records.cell import PROTOCOL, Cell, Labels, Parts, Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate
-from transfergrid.records.identity import PROTOCOL, architecture_of, cell_id, digest, source_part
+from transfergrid.records.identity import (
+    architecture_of,
+    cell_id,
+    digest,
+    given,
+    part_digest,
+    source_part,
+)
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
 from transfergrid.runs.planning.plan import (
@@ -92,7 +98,7 @@ class Planner:
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
             return None
         arm = self.arm(source, strategy, target, training)
-        labels = given(arm, labels)
+        labels = given(arm.strategy.needs, labels)
         identity = cell_id(arm.parts, labels, seed)
         if identity not in self.cells:
             baseline, exploratory = self._comparisons(arm, training, labels, seed)
@@ -139,7 +145,7 @@ class Planner:
             return None, None
         key = (source, needs)
         if key not in self._sources:
-            part = digest(source_part(source.config, needs))
+            part = part_digest(source_part(source.config, needs))
             if needs.source == "architecture":
                 architecture = architecture_of(source.config)
                 source = Option(architecture_name(architecture), {"architecture": architecture})
@@ -231,7 +237,7 @@ class Planner:
             source, strategy, target = self._comparison(arm, name)
             if self._impossible(source, strategy, target, labels) is None:
                 other = self.arm(source, strategy, target, training)
-                identity = cell_id(other.parts, given(other, labels), seed)
+                identity = cell_id(other.parts, given(strategy.needs, labels), seed)
                 yield Reference(name=name, id=identity)
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
@@ -264,22 +270,6 @@ PLURAL = {"image": "images", "text": "texts"}
 def modality(config: Config) -> str:
     """Return what an architecture takes, or a domain holds: "image" or "text"."""
     return str(getattr(locate(config["_target_"]), "modality", "image"))
-
-
-def given(arm: Arm, labels: Labels) -> Labels:
-    """Return the labels that an arm's cells are given: 0 where they are not used."""
-    return 0 if arm.strategy.needs.target_labels == "unused" else labels
-
-
-def identity_of(plain: Mapping[str, Any]) -> tuple[Parts, str]:
-    """Return the part digests and the identity of a cell given by its plain parts."""
-    source, training = (
-        Option("", plain[kind]) if plain[kind] is not None else None
-        for kind in ("source", "training")
-    )
-    strategy, target = Option("", plain["strategy"]), Option("", plain["target"])
-    arm = Planner(lambda name: strategy).arm(source, strategy, target, training)
-    return arm.parts, cell_id(arm.parts, given(arm, plain["labels"]), plain["seed"])
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transfergrid.records.cell import Labels
-from transfergrid.records.identity import PROTOCOL, canonical, digest, source_part
+from transfergrid.records.cell import PROTOCOL, Labels
+from transfergrid.records.identity import canonical, digest, part_digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.scores import VERSION, Kept
 from transfergrid.runs.planning.plan import Option
@@ -50,7 +50,7 @@ class Pair:
 @lru_cache(maxsize=512)
 def source_parts(source: Option) -> tuple[str, ...]:
     """Return the digests of a source under each way in which strategies use it."""
-    return tuple(dict.fromkeys(digest(source_part(source.config, needs)) for needs in USES))
+    return tuple(dict.fromkeys(part_digest(source_part(source.config, needs)) for needs in USES))
 
 
 def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
