@@ -63,14 +63,7 @@ def small_report(**changes):
         "over_baselines": {"scratch_converged": (replace(found[0], gain=4.0),)},
         "cells": cells_of(found),
         "configs": {"s": {"strategy.lr": 0.1}, "t": {"strategy.lr": 0.2}},
-        "sections": (
-            Section(
-                name="flips",
-                title="Verdicts that do not stand firm",
-                reading="Each line flips.",
-                tables=(written(("arm", "gain"), [("probe", "1.0")]),),
-            ),
-        ),
+        "sections": (Section("flips", tables=(written(("arm", "gain"), [("probe", "1.0")]),)),),
         "steps": (StepCurve(row=0, steps=(10, 20), arm=(50.0, 70.0), baseline=(40.0, 60.0)),),
         "scores": ((0, "LEEP", 0.5), (1, "LEEP", 0.2)),
         "failed": (("birds probe on pets", "out of memory"),),

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 from jinja2 import UndefinedError
@@ -76,10 +77,9 @@ def test_without_script_there_is_a_table_of_all(text):
 
 def test_names_are_never_read_as_markup():
     table = replace(written((ATTACK, "b"), [(ATTACK, f"[{ATTACK}]")] * 13), title=ATTACK)
-    told = {"title": ATTACK, "reading": ATTACK, "lines": (ATTACK,), "notes": (ATTACK, ATTACK)}
     attacked = small_report(
         verdicts=(verdict(ATTACK, ATTACK, target=ATTACK, notes=(ATTACK,), baseline=ATTACK),),
-        sections=(Section(name=ATTACK, tables=(table,), **told),),
+        sections=(one_section(table, lines=(ATTACK,), notes=(ATTACK, ATTACK)),),
         failed=((ATTACK, ATTACK),),
         skipped=((ATTACK, ATTACK),),
         declaration=(ATTACK,),
@@ -115,7 +115,7 @@ def test_a_table_on_the_page():
     rows = [("a", 1, ""), ("b", 2, "+1.5 [+1.0, +2.0]")]
     table = Table(told, [Group(rows)], title="5 % of all")
     text = page(small_report(sections=(one_section(table),)))
-    drawn = re.search(r'<section id="one">.*?</section>', text, re.DOTALL)[0]
+    drawn = re.search(r'<section id="flips">.*?</section>', text, re.DOTALL)[0]
     assert "<caption>5\u00a0% of all</caption>" in drawn
     assert re.findall(r"<th .*?</th>", drawn) == [
         '<th scope="col">same</th>',
@@ -133,7 +133,7 @@ def test_a_table_on_the_page():
 
 
 def one_section(*tables, **changes):
-    return Section(name="one", title="t", reading="r", tables=tables, **changes)
+    return Section("flips", tables, **changes)
 
 
 @pytest.mark.parametrize(("lines", "folded"), [(12, False), (13, True)])
@@ -141,6 +141,24 @@ def test_a_long_table_is_folded(lines, folded):
     section = one_section(written(("arm",), [("probe",)] * lines))
     text = page(small_report(sections=(section,)))
     assert (f"<summary>show all {lines} lines</summary>" in text) is folded
+
+
+def test_every_section_of_evidence_has_its_place_and_its_words():
+    folder = resources.files("transfergrid.report.html")
+    texts = [path.read_text() for path in folder.iterdir() if path.name.endswith(".py")]
+    names = {name for text in texts for name in re.findall(r'\bSection\(\s*"(\w+)"', text)}
+    assert {"leaderboard", "crossover", "flips", "classes", "why"} <= names
+    text = page(small_report(sections=tuple(Section(name, lines=("told",)) for name in names)))
+    for name in names:
+        assert re.search(rf'<section id="{name}"><h2>\w.+?</h2><p class="how">\w.+?</p>', text), (
+            name
+        )
+
+
+def test_a_large_grid_leaves_what_is_slow_to_other_commands():
+    told = "transfergrid verdicts --show flips | classes | beside"
+    assert told in page(small_report(large=True))
+    assert told not in page(small_report())
 
 
 def test_no_reader_goes_through_more_lines_than_a_few_screens():

@@ -31,11 +31,7 @@ def leaders(boards: Sequence[Board]) -> Section | None:
     notes += said.best_told(boards)
     notes += [f"{placebos} placebos are no candidates and left out."] if placebos else []
     return Section(
-        name="leaderboard",
-        title="Leaderboard",
-        reading="Each line is an arm: its mean test score over seeds, its gain over the primary "
-        "baseline in points, and the mark of the verdict. Lines without a gain are baselines. The "
-        "best mean rank stands first; a rank is no verdict.",
+        "leaderboard",
         tables=tables,
         notes=tuple(notes),
         most_open=MOST_OPEN,
@@ -74,11 +70,7 @@ def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
         shown,
     )
     return Section(
-        name="over_plain",
-        title=f"Strategies over plain {PLAIN}",
-        reading=f"Each line is a strategy against {PLAIN} of the same source, in the same seeds: "
-        "is it worth more than adapting everything? Exploratory: corrected within one target and "
-        "label budget.",
+        "over_plain",
         lines=(_counted(shown),),
         tables=(table,),
     )

@@ -14,9 +14,6 @@ from transfergrid.report.columns import Table
 from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
 
-MOST_OPEN = 12
-"""Lines from which on a table beside the verdicts is folded."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CellFacts:
@@ -34,27 +31,23 @@ class CellFacts:
     finished: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Section:
-    """A section that is there only where its evidence is.
+    """A section that is there only where its evidence is; its template words and places it.
 
     Args:
-        name: of its place in the page, a word.
-        title: its heading.
-        reading: one plain sentence on how to read it.
+        name: a word.
         tables: the numbers; a table's title is its caption.
         lines: what the tables come to, a sentence each.
+        notes: what letters in the tables mean, a line each.
+        most_open: lines from which on a table is folded.
     """
 
     name: str
-    title: str
-    reading: str
     tables: tuple[Table[Any], ...] = ()
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What letters in the tables mean, a line each."""
-    most_open: int = MOST_OPEN
-    """Lines from which on a table is folded."""
+    most_open: int = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +92,8 @@ class ReportData:
     """What was declared beforehand and its hash, and which looks were taken, a line each."""
     made: tuple[str, ...] = ()
     """Where it came from: ledger, commit, versions, a line each."""
+    large: bool = False
+    """Whether what must read each cell's files is left to verbs of its own."""
 
     @cached_property
     def _named(self) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from transfergrid.evidence.comparisons import PLAIN
 from transfergrid.evidence.decisions import Kind
 from transfergrid.records import printing
 from transfergrid.report.columns import HTML, Align, Table
@@ -43,6 +44,7 @@ def templates() -> Environment:
         "allow_nan": False,
     }
     found.globals |= {"Kind": Kind, "kinds": list(Kind), "marks": MARKS, "said": SAID, "file": file}
+    found.globals["PLAIN"] = PLAIN
     found.filters |= {
         "drawn": drawn,
         "exact": exact,

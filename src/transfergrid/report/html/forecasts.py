@@ -48,12 +48,7 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
         columns.count("impossible", lambda row: row.out_of_bounds or None),
     ]
     return Section(
-        name="scorecard",
-        title="Could it have been known beforehand?",
-        reading="Scores are computed before any training on the target. τ is 1 where a score "
-        "orders sources as their gains do (by scores reached where baselines differ), 0 where it "
-        "tells nothing; regret is what taking its first source costs, in points; AUROC tells how "
-        "well it flags what ends below baseline.",
+        "scorecard",
         tables=(Table(told, [Group(rows)]),),
         lines=lines,
     )
@@ -180,11 +175,7 @@ def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section 
         [Group(found)],
     )
     return Section(
-        name="why",
-        title="Why it hurt",
-        reading="The likeliest cause of each proven loss, read from what the cells noted of "
-        "themselves; a reading of signs, not a proof. The cell named shows it most: transfergrid "
-        "explain CELL tells more.",
+        "why",
         tables=(table,),
         notes=(f"{more} smaller losses are left out.",) if more > 0 else (),
     )

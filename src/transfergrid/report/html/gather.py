@@ -25,23 +25,13 @@ from transfergrid.records.provenance import code_fingerprint, versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
 from transfergrid.report.html import boards, forecasts, sections
-from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
+from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
 from transfergrid.report.html.sections import Beside
 from transfergrid.report.sides import effects_of
 from transfergrid.report.words import Told, told
 
 LARGE = 2_000
 """Cells from which on what must read each cell's files is left to verbs of its own."""
-LEFT_TO_VERBS = Section(
-    name="elsewhere",
-    title="What a grid of this size leaves to other commands",
-    reading="These read every cell's files, which would make a page of many cells slow.",
-    lines=(
-        "transfergrid curves: crossover, jumpstart, label efficiency; --against steps",
-        "transfergrid verdicts --show flips | classes | beside",
-        "transfergrid explain CELL: why it hurt",
-    ),
-)
 
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:
@@ -77,7 +67,12 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         skipped=tuple(left_out(bench.ledger)),
         declaration=_without_failures(declared_lines(bench, bench.rules, verdicts, where)),
         made=_made(bench),
+        large=_is_large(bench),
     )  # fmt: skip
+
+
+def _is_large(bench: Bench) -> bool:
+    return len(bench.results) > LARGE
 
 
 def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
@@ -92,7 +87,7 @@ def _beside(
     beside = Beside()
     steps: list[StepCurve] = []
     beside.add(sections.measured_against(bench.results, verdicts))
-    small = len(bench.results) <= LARGE
+    small = not _is_large(bench)
     if small:
         records = _records(bench)
         curves, _ = label_curves(records, bench.outcomes)
@@ -108,8 +103,6 @@ def _beside(
             if one.cause:
                 told = f"{one.name}, in {one.seeds} of {one.of} seeds: {one.evidence}"
                 beside.remark(one.row, f"Likely cause: {told}")
-    else:
-        beside.add(LEFT_TO_VERBS)
     return beside, steps, scores
 
 

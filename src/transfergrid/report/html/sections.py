@@ -61,11 +61,7 @@ def flipping(flips: Sequence[Flip]) -> Section | None:
         rows,
     )
     return Section(
-        name="flips",
-        title="Verdicts that do not stand firm",
-        reading="Each line is a verdict that is another one when looked at otherwise: over another "
-        "baseline, without collapsed and underfit runs, or on this test set only. The primary one "
-        "counts; trust those that are not listed here the most.",
+        "flips",
         lines=(_ways(flips),),
         tables=(table,),
     )
@@ -104,10 +100,7 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
     )
     hides = "hides" if hidden < 2 else "hide"
     return Section(
-        name="classes",
-        title="Inside the classes",
-        reading="A mean can look fine while a class is harmed: each line is a class whose gain is "
-        "shown to be below zero, corrected over the classes of its comparison.",
+        "classes",
         lines=(
             f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
             "that is not shown to be harmed.",
@@ -145,13 +138,7 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
         known,
     )
     return Section(
-        name="beside",
-        title="What came with the gains",
-        reading="Changes against the baseline in points, with 95 % over seeds on this test set: of "
-        "the calibration error (less is better), and of train less test score (less is better). "
-        "Forgetting is no change against the baseline: what a linear probe tells of the source's "
-        "own classes after adaptation, less what it told of the source as it came (below zero is "
-        "forgotten); an arm that learns the source itself has none.",
+        "beside",
         lines=tuple(
             filter(
                 None,
@@ -204,10 +191,7 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
     if not rows:
         return None
     return Section(
-        name="references",
-        title="What the gains are measured against",
-        reading="Mean test score ± standard deviation over seeds of what takes nothing from a "
-        "source. A gain over a baseline that a classical learner beats is little gained.",
+        "references",
         tables=(columns.written(("target", "labels", *strategies), rows),),
     )
 
@@ -244,12 +228,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
         "label efficiency, source's labels counted",
     )
     return Section(
-        name="crossover",
-        title="Up to how many labels does a gain stand above zero?",
-        reading="The crossover is the bracket of budgets in which the gain's uncorrected interval "
-        "leaves the side above zero; that is no verdict. Gains are in points with 95 % intervals, "
-        "and a dash for an end beyond the budgets that were run; label efficiency is how many "
-        "times the labels the baseline needs for the same score.",
+        "crossover",
         tables=(columns.written(heads, rows),),
         notes=tuple(legend.lines()),
     )
