@@ -1,5 +1,6 @@
 """`--where` keeps the arms that are meant, with their baselines, and says what there is."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -160,6 +161,13 @@ def test_the_verbs_table_and_list_show_what_is_meant(tmp_path, capsys):
     assert "finetuning" not in shown
     where = ["--results", str(tmp_path), "--where", "strategy=lora seed=1 labels=2"]
     assert list_command(["cells", *where]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert list_command(["cells", *where, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"][:8] for row in rows] == [line.split()[0] for line in lines]
+    assert {(row["strategy"], row["labels"], row["seed"], row["kept"]) for row in rows} == {
+        ("lora", 2, 1, False)
+    }
     with pytest.raises(BadInputError, match="there is no strategy 'lor'"):
         table_command([str(tmp_path), "--where", "strategy=lor"])

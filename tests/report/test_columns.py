@@ -53,7 +53,7 @@ def views(names_above=True):
 
 def shown(width, names_above=True):
     text = render(views(names_above), width=width)
-    return text.removesuffix("\n\n").splitlines()
+    return text.splitlines()
 
 
 # Where there is little room ----------------------------------------------------------------------
@@ -112,7 +112,6 @@ def test_what_finds_no_room_stands_below_with_the_names_beside_it_again():
         "source  score_3  score_4  score_5\n"
         "a           0.3      0.4      0.5\n"
         "b           0.3      0.4\n"
-        "\n"
     )
 
 

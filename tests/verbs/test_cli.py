@@ -272,6 +272,13 @@ def test_list(kind, capsys):
     assert all(len(help_line) > 10 for help_line in lines.values())
 
 
+def test_a_list_is_for_programs_too(capsys):
+    assert listing.command(["--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {(row["kind"], row["name"]) for row in rows} >= set(KINDS.items())
+    assert all(list(row) == ["kind", "name", "help"] for row in rows)
+
+
 # A strategy of one's own, end to end ------------------------------------------------------------
 
 MODULE = '''

@@ -1,5 +1,6 @@
 """A cell again from its record: equal, different, or impossible, and what is said of it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,9 +16,11 @@ from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import has_model, why_kept
 from transfergrid.records.ledger import Ledger
+from transfergrid.report.sheet import render
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs import reproducing
 from transfergrid.verbs.cli import main
+from transfergrid.verbs.comparing import Compared, conclusion, sheet
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,18 @@ def test_the_same_code_gives_the_same_cell_and_its_weights(done, tmp_path, capsy
         assert word in shown
     table = shown[shown.index("     ") :].splitlines()
     assert max(map(len, table)) <= 80
+
+
+def test_programs_are_told_line_by_line_and_nothing_else():
+    lines = [
+        Compared("test accuracy", "0.5", "0.6", "differs"),
+        Compared("x", "", "", "equal", False),
+    ]
+    told = sheet(lines, "a cell", [conclusion(lines)])
+    assert [row["what"] for row in json.loads(render(told, "json"))] == ["test accuracy", "x"]
+    text = render(told)
+    assert text.splitlines()[-2:] == ["equal: x", "different: test accuracy"]
+    assert re.search(r"^test accuracy +0\.5 +0\.6 +differs$", text, re.M)
 
 
 def test_what_differs_is_named_and_keeps_no_weights(done, tmp_path, capsys):

@@ -132,6 +132,7 @@ class Page:
         empty: what stands there without any table.
         names_above: where there is little room, names stand in a line above the rows that share
             them, instead of being cut.
+        headed: whether a terminal shows the headers.
     """
 
     tables: Sequence[Table[Any]]
@@ -139,6 +140,7 @@ class Page:
     below: Sequence[Line | str] = ()
     empty: str = "Nothing to show."
     names_above: bool = False
+    headed: bool = True
 
     def lines(self) -> list[Line]:
         """Return what stands below."""

@@ -44,6 +44,8 @@ def laid_out(page: Page, medium: Medium, width: int | None = 80, color: bool = F
     lines += [] if page.tables else [page.empty]
     for line in page.lines():
         lines += [paint(part, line.style) for part in wrapped(line.text, width)]
+    if page.tables and not page.below:
+        lines.pop()
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -82,7 +84,7 @@ class _Paint:
 
 def _grids(page: Page, medium: Medium, width: int | None) -> Iterator[tuple[Table[Any], _Grid]]:
     for tables in alike(page.tables):
-        grid = _Grid(tables, medium, width, page.names_above)
+        grid = _Grid(tables, medium, width, page)
         yield from ((table, grid) for table in tables)
 
 
@@ -115,7 +117,7 @@ class _Fitted:
     def fit(self, cut: str) -> None:
         """Cut or fold what is wider than the room that there is."""
         if self.column.wraps:
-            self.cells = ["\n".join(wrapped(cell, self.width, "")) for cell in self.cells]
+            self.cells = ["\n".join(_folded_text(cell, self.width)) for cell in self.cells]
         elif self.column.least is not None:
             short = shortened([self.head, *self.cells], self.width, cut)
             self.head, self.cells = short[self.head], [short[cell] for cell in self.cells]
@@ -123,6 +125,13 @@ class _Fitted:
     @property
     def to_the_right(self) -> bool:
         return self.column.align is Align.RIGHT
+
+
+def _folded_text(text: str, width: int) -> Iterator[str]:
+    """Yield a text's lines, each below the spaces that it begins with."""
+    for line in text.split("\n"):
+        spaces = line[: len(line) - len(line.lstrip())]
+        yield from wrapped(line, width, spaces and f"{spaces}    ") or [""]
 
 
 def _on_numbers(cells: Sequence[str]) -> list[str]:
@@ -139,17 +148,17 @@ class _Grid:
     """The columns of tables that are laid out alike."""
 
     def __init__(
-        self, tables: Sequence[Table[Any]], medium: Medium, width: int | None, names_above: bool
+        self, tables: Sequence[Table[Any]], medium: Medium, width: int | None, page: Page
     ) -> None:
         self.medium, self.width = medium, width
         rows = [row for table in tables for row in table.rows]
         columns = [c for c in tables[0].columns if TERMINAL in c.formats]
         self.columns = [
-            _Fitted(column, column.head_in(TERMINAL), [column.text(row) for row in rows])
+            _Fitted(column, _head(column, page), [column.text(row) for row in rows])
             for column in columns
         ]
         self._begins = dict(zip(map(id, tables), _begins(tables), strict=True))
-        self._fit(names_above)
+        self._fit(page.names_above)
         for column in self.columns:
             column.fit(medium.symbols.cut)
 
@@ -184,6 +193,10 @@ class _Grid:
             if position:
                 yield ""
             yield from _Block(self, block, paint).lines(table, self._begins[id(table)])
+
+
+def _head(column: Column[Any], page: Page) -> str:
+    return column.head_in(TERMINAL) if page.headed else ""
 
 
 def _begins(tables: Sequence[Table[Any]]) -> list[int]:

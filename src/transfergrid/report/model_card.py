@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from transfergrid.evidence.gains import estimated, paired
@@ -12,11 +13,13 @@ from transfergrid.records.keeping import why_kept
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Record
-from transfergrid.report.escaping import in_markdown
+from transfergrid.report.columns import Align, Column, Group, Table
+from transfergrid.report.markup import markdown_lines
 from transfergrid.report.words import ends, number
 
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
+_PAIR: list[Column[tuple[str, str]]] = [Column("", itemgetter(0)), Column("", itemgetter(1))]
 
 
 def model_card(ledger: Ledger, record: Record) -> str:
@@ -58,10 +61,8 @@ def _what(record: Record) -> Iterator[str]:
         rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
     rows.append(("classes", _classes(data.classes)))
     rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
-    yield from ("| | |", "| --- | --- |")
-    for key, value in rows:
-        if value:
-            yield f"| {key} | {in_markdown(str(value))} |"
+    told = [(key, str(value)) for key, value in rows if value]
+    yield from markdown_lines(Table(_PAIR, [Group(told)]))
 
 
 def _chosen(by: str) -> str:
@@ -83,11 +84,12 @@ def _scores(ledger: Ledger, record: Record) -> Iterator[str]:
     parts = {"train": record.scores.train, "validation": record.scores.validation}
     parts["test"] = record.scores.test
     parts = {name: scores for name, scores in parts.items() if scores}
-    yield f"| | {' | '.join(parts)} |"
-    yield f"| --- | {' | '.join('---:' for _ in parts)} |"
-    for key in record.scores.test or {}:
-        values = [_number(scores.get(key)) for scores in parts.values() if scores is not None]
-        yield f"| {_name(key)} | {' | '.join(values)} |"
+    columns = [Column("", _name), *(_scored(name, scores or {}) for name, scores in parts.items())]
+    yield from markdown_lines(Table(columns, [Group(list(record.scores.test or {}))]))
+
+
+def _scored(part: str, scores: Mapping[str, float | None]) -> Column[str]:
+    return Column(part, lambda key: _number(scores.get(key)), Align.RIGHT)
 
 
 def _told(record: Record) -> str:

@@ -70,13 +70,22 @@ def render(
     return markup.in_markdown_page(page) if format == MARKDOWN else markup.in_latex_page(page)
 
 
-def show(sheet: Sheet, format: str = TERMINAL, *, file: TextIO | None = None) -> None:
-    """Print a sheet as wide, as colourful and in such characters as the terminal takes."""
+def show(
+    sheet: Sheet, format: str = TERMINAL, *, file: TextIO | None = None, unbroken: bool = False
+) -> None:
+    """Print a sheet as wide, as colourful and in such characters as the terminal takes.
+
+    Args:
+        sheet: what is shown.
+        format: one of `FORMATS`.
+        file: by default standard output.
+        unbroken: whether rows stay in one line, for other programs, where there is no terminal.
+    """
     terminal = Terminal.of(file)
     text = render(
         sheet,
         format,
-        width=terminal.width,
+        width=None if unbroken and not terminal.file.isatty() else terminal.width,
         color=terminal.color,
         ascii_only=terminal.symbols is ASCII,
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from transfergrid.evidence.comparing.differing import TOLERANCE, WEIGHTS, circum
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
-
-WIDTH = 80
+from transfergrid.report.columns import Column, Group, Page, Table
+from transfergrid.report.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -110,24 +109,28 @@ def _circumstances(record: Record, again: Record) -> list[Compared]:
     return [*other, Compared(equal, "", "", "equal", False)] if equal else other
 
 
-def shown(lines: Sequence[Compared], width: int = WIDTH) -> str:
-    """Return the comparison as a table of at most `width` characters, long words cut."""
-    wide = [line for line in lines if not line.recorded]
-    rows = [("", "recorded", "again", "")]
-    rows += [(x.what, x.recorded, x.again, x.verdict) for x in lines if x.recorded]
-    first, last = (max(len(row[i]) for row in rows) for i in (0, 3))
-    middle = min(max(len(c) for r in rows for c in r[1:3]), (width - first - last - 6) // 2)
-    told = [
-        f"{a:<{first}}  {_cut(b, middle):<{middle}}  {_cut(c, middle):<{middle}}  {d}".rstrip()
-        for a, b, c, d in rows
+def sheet(lines: Sequence[Compared], title: str = "", footer: Sequence[str] = ()) -> Sheet:
+    """Return the comparison as a sheet; what is equal beside versions and machines in a sentence.
+
+    Args:
+        lines: as `compare` returns them.
+        title: names the cell.
+        footer: lines that close it.
+    """
+    rows = [line for line in lines if line.recorded]
+    equal = [f"equal: {line.what}" for line in lines if not line.recorded]
+    columns: list[Column[Compared]] = [
+        Column("", lambda line: line.what),
+        Column("recorded", lambda line: line.recorded, least=8),
+        Column("again", lambda line: line.again, least=8),
+        Column("", lambda line: line.verdict),
     ]
-    for line in wide:
-        told += textwrap.wrap(f"equal: {line.what}", width, subsequent_indent="    ")
-    return "\n".join(told)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    table = Table(columns, [Group(rows)], title=title)
+    return Sheet(
+        lambda _: Page([table], below=[*equal, *footer]),
+        lambda: [asdict(line) for line in lines],
+        keys=[field.name for field in fields(Compared)],
+    )
 
 
 def conclusion(lines: Sequence[Compared]) -> str:

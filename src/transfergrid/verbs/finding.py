@@ -1,19 +1,15 @@
-"""A done cell by the beginning of its identity, as a person types it; and a list of all."""
+"""A done cell by the beginning of its identity, as a person types it."""
 
 from __future__ import annotations
 
 import re
 from difflib import get_close_matches
 
-from transfergrid.evidence.selecting import Where
 from transfergrid.records import folders
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.keeping import has_model
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.points import points, unit
 from transfergrid.records.printing import in_one_line
 from transfergrid.records.record import Record
-from transfergrid.report.words import number
 
 SHORTEST = 4
 SHOWN = 8
@@ -74,18 +70,3 @@ def label_of(record: Record) -> str:
     if names.training and "(" in names.training:
         rest.append(names.training)
     return ", ".join([parts, *rest])
-
-
-def cell_lines(ledger: Ledger, where: Where | None = None) -> list[str]:
-    """Return a line for each done cell: its id, test score, whether its weights are kept, words.
-
-    Raises:
-        BadInputError: no cell is where it was asked for.
-    """
-    lines = []
-    for record in sorted((where or Where()).rows(ledger.records()), key=label_of):
-        score, metric = record.score, record.metric
-        told = "–" if score is None else number(score * points(metric), unit(metric))
-        kept = "kept" if has_model(ledger, record.id) else ""
-        lines.append(f"{record.id[:SHOWN]}  {told:>6}  {kept:<4}  {label_of(record)}")
-    return lines

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,15 @@ from omegaconf import OmegaConf
 
 from transfergrid.evidence import selecting
 from transfergrid.records.errors import check_known
+from transfergrid.records.keeping import has_model
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.printing import say
+from transfergrid.records.points import points, unit
+from transfergrid.records.record import Record
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs.finding import cell_lines
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.sheet import Sheet, show
+from transfergrid.report.words import number
+from transfergrid.verbs.finding import SHOWN, label_of
 from transfergrid.verbs.own_configs import check_folder
 from transfergrid.verbs.parser import Parser
 
@@ -35,38 +38,103 @@ CELLS = "cells"
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR] [--where CONDITIONS]`."""
+    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR] [--where CONDITIONS] ...`."""
     parser = Parser(prog="transfergrid list", description="List what there is to choose from.")
     parser.add_argument("kind", nargs="?", help=", ".join((*KINDS, CELLS)))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     parser.add_argument("--results", default="results", help="where cells are kept")
     parser.add_argument("--where", help=f"for {CELLS}: {selecting.HELP}")
+    parser.add_format()
     chosen = parser.parse_args(arguments)
     if chosen.kind == CELLS:
         where = selecting.Where.parse(chosen.where)
-        say("\n".join(cell_lines(Ledger(chosen.results), where)))
-        return 0
-    kinds = list(KINDS) if chosen.kind is None else [chosen.kind]
-    for kind in kinds:
-        check_known("kind of thing to list", kind, (*KINDS, CELLS))
-    folders = [conf_dir()]
-    if chosen.config_dir:
-        folders.append(Path(chosen.config_dir))
-        check_folder(folders[-1])
-    for kind in kinds:
-        if chosen.kind is None:
-            say(f"{kind}:")
-        for name, help_line in sorted(options(KINDS[kind], folders).items()):
-            say(_wrapped(f"{name:<20} {help_line}"))
+        shown = cells_sheet(Ledger(chosen.results), where)
+    else:
+        shown = _options_sheet(chosen.kind, chosen.config_dir)
+    show(shown, chosen.format, unbroken=True)
     return 0
 
 
-def _wrapped(line: str) -> str:
-    """Return a line as the terminal takes it; elsewhere it stays one line for other programs."""
-    if not sys.stdout.isatty():
-        return line
-    width = max(40, shutil.get_terminal_size().columns)
-    return textwrap.fill(line, width, subsequent_indent=" " * 21)
+def _options_sheet(kind: str | None, config_dir: str | None) -> Sheet:
+    """Return the options of one kind, or of all, each with its line of help.
+
+    Raises:
+        BadInputError: there is no such kind, or no such folder.
+    """
+    if kind is not None:
+        check_known("kind of thing to list", kind, (*KINDS, CELLS))
+    folders = [conf_dir()]
+    if config_dir:
+        folders.append(Path(config_dir))
+        check_folder(folders[-1])
+    kinds = list(KINDS) if kind is None else [kind]
+    found = {name: sorted(options(KINDS[name], folders).items()) for name in kinds}
+    columns: list[Column[tuple[str, str]]] = [
+        Column("name", lambda option: option[0]),
+        Column("help", lambda option: option[1], wraps=True),
+    ]
+
+    def page(_: Medium) -> Page:
+        tables = [
+            Table(columns, [Group(named)], title=name if kind is None else "")
+            for name, named in found.items()
+        ]
+        return Page(tables, headed=False)
+
+    def rows() -> list[dict[str, Any]]:
+        return [
+            {"kind": name, "name": option, "help": told}
+            for name, named in found.items()
+            for option, told in named
+        ]
+
+    return Sheet(page, rows, keys=("kind", "name", "help"))
+
+
+def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
+    """Return done cells: id, test score in points, whether the weights are kept, and in words.
+
+    Raises:
+        BadInputError: no cell is where it was asked for.
+    """
+    records = sorted(where.rows(ledger.records()), key=label_of)
+
+    def score(record: Record) -> str:
+        shown = _score(record)
+        return "–" if shown is None else number(shown, unit(record.metric))
+
+    columns: list[Column[Record]] = [
+        Column("id", lambda record: record.id[:SHOWN]),
+        Column("score", score, Align.RIGHT),
+        Column("weights", lambda record: _kept(ledger, record)),
+        Column("cell", label_of, wraps=True),
+    ]
+
+    def rows() -> list[dict[str, Any]]:
+        return [_row(ledger, record) for record in records]
+
+    return Sheet(lambda _: Page([Table(columns, [Group(records)])], headed=False), rows)
+
+
+def _score(record: Record) -> float | None:
+    return None if record.score is None else record.score * points(record.metric)
+
+
+def _kept(ledger: Ledger, record: Record) -> str:
+    return "kept" if has_model(ledger, record.id) else ""
+
+
+def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
+    """Return a cell for programs; the score is in points where the metric is a share."""
+    return {
+        "id": record.id,
+        **asdict(record.names),
+        "labels": record.labels,
+        "seed": record.seed,
+        "metric": record.metric.name,
+        "score": _score(record),
+        "kept": has_model(ledger, record.id),
+    }
 
 
 def options(group: str, folders: Sequence[Path]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,8 +16,11 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import processor
 from transfergrid.records.record import Record
+from transfergrid.report.columns import TERMINAL
+from transfergrid.report.kept import say as say_wrapped
+from transfergrid.report.sheet import show
 from transfergrid.runs.launching.worker import cell_in, reason_of, run
-from transfergrid.verbs.comparing import WIDTH, compare, conclusion, shown
+from transfergrid.verbs.comparing import Compared, compare, conclusion, sheet
 from transfergrid.verbs.finding import find_cell, label_of
 from transfergrid.verbs.parser import Parser
 
@@ -44,15 +46,37 @@ def command(arguments: Sequence[str]) -> int:
         metavar="KEY=PATH",
         help="where data or weights lie now",
     )
+    parser.add_format()
     chosen = parser.parse_args(arguments)
     ledger = Ledger(chosen.results)
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
-    for line in (f"{record.id} {label_of(record)}", *_of_protocol(record)):
-        told = textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
-        say(told, flush=True)
+    title, how = f"{record.id} {label_of(record)}", _of_protocol(record)
+    if chosen.format == TERMINAL:  # at once, for it takes a while
+        say_wrapped([title, *how])
+        title, how = "", []
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:
-        return _reproduce(ledger, record, cell, Ledger(folder), chosen.keep)
+        lines = _run_again(ledger, record, cell, Ledger(folder), chosen.keep)
+        if not lines:
+            return 1
+        same = not any(line.is_different for line in lines)
+        kept = [_kept(ledger, record, Ledger(folder), same)] if chosen.keep else []
+    show(sheet(lines, title, [*how, conclusion(lines), *kept]), chosen.format)
+    return 0 if same else 1
+
+
+def _run_again(
+    ledger: Ledger, record: Record, cell: Cell, temporary: Ledger, keep: bool
+) -> list[Compared]:
+    """Run a cell and compare it with its record; nothing, and a line that says why, if it fails."""
+    try:
+        again = run(cell, temporary, machine_of(record), keep="reproduced" if keep else None)
+    except BadInputError:
+        raise
+    except Exception as error:  # a cell that fails now did not fail when it was recorded
+        say(f"it was done, and now it fails: {reason_of(error)}")
+        return []
+    return compare(record, again, ledger, temporary)
 
 
 def _of_protocol(record: Record) -> list[str]:
@@ -61,23 +85,6 @@ def _of_protocol(record: Record) -> list[str]:
         return []
     told = f"protocol {record.protocol}: run by today's program, not by that of then"
     return [f"{told}; a grid runs it anew"]
-
-
-def _reproduce(ledger: Ledger, record: Record, cell: Cell, temporary: Ledger, keep: bool) -> int:
-    try:
-        again = run(cell, temporary, machine_of(record), keep="reproduced" if keep else None)
-    except BadInputError:
-        raise
-    except Exception as error:  # a cell that fails now did not fail when it was recorded
-        say(f"it was done, and now it fails: {reason_of(error)}")
-        return 1
-    lines = compare(record, again, ledger, temporary)
-    say(shown(lines))
-    same = not any(line.is_different for line in lines)
-    say(conclusion(lines))
-    if keep:
-        say(_kept(ledger, record, temporary, same))
-    return 0 if same else 1
 
 
 def cell_again(record: Record, changes: Sequence[str] = ()) -> Cell:
