@@ -1,6 +1,9 @@
 """`compare` says what changed between two looks, and gives the reason that the records know."""
 
+import csv
+import io
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -193,6 +196,18 @@ def test_json_holds_what_the_table_says(tmp_path, capsys):
         {"lora": list(range(3, 10)), "scratch": list(range(3, 10))}
     )
     assert told["only_before"] == []
+
+
+def test_every_format_says_what_changed(tmp_path, capsys):
+    arguments = looked(tmp_path, blocks(range(3)), blocks(range(10), gain=0.04))
+    rows = list(csv.DictReader(io.StringIO(shown(capsys, [*arguments, "--format", "csv"]))))
+    assert Counter(row["what"] for row in rows) == {"verdict": 1, "score": 3, "only after": 2}
+    assert (rows[0]["before"], rows[0]["after"]) == ("undecided", "positive")
+    text = shown(capsys, [*arguments, "--format", "markdown"])
+    (line,) = [line for line in text.splitlines() if "glyphs lora · digits" in line]
+    assert "| ? undecided +3.1" in line
+    assert "seeds: 0 to 2 → 0 to 9" in line
+    assert r"\begin{tabular}{@{}llll@{}}" in shown(capsys, [*arguments, "--format", "latex"])
 
 
 def test_where_narrows_what_is_compared(tmp_path, capsys):

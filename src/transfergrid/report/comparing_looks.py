@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from transfergrid.evidence.comparing.changes import Arm, Comparison, Pair, score_of, seeds
@@ -14,52 +12,86 @@ from transfergrid.evidence.comparing.differing import Difference
 from transfergrid.evidence.comparing.opened import Side
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import COLUMNS, Verdict
-from transfergrid.records.errors import check_known
 from transfergrid.records.points import unit
 from transfergrid.report import verdict_words, words
+from transfergrid.report.columns import LATEX, MARKDOWN, TERMINAL, Column, Group, Page, Table
+from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_table import as_rows
-from transfergrid.report.words import ASCII, UNICODE, Symbols
+from transfergrid.report.words import ASCII, Symbols
 
-FORMATS = ("table", "json")
 MOST = 20
-"""Changed cells, and arms in one look only, that the table names; JSON holds all."""
+"""Changed cells, and arms in one look only, that people are told of; programs get all."""
 MOST_REASONS = 6
+_NO_REASON = "nothing of its own changed: it was corrected beside other comparisons"
+KEYS = (
+    *("what", "source", "architecture", "strategy", "target", "labels", "baseline", "seeds"),
+    *("changed", "before", "after", "why"),
+)
 
 
-def render(
-    found: Comparison,
-    before: Side,
-    after: Side,
-    format: str = "table",
-    *,
-    width: int = 80,
-    ascii_only: bool = False,
-) -> str:
-    """Return the comparison as text: a table for people, or JSON.
+@dataclass(frozen=True)
+class _Change:
+    """What people are told of one comparison, one cell, or the cells of an arm."""
 
-    Raises:
-        BadInputError: there is no such format.
-    """
-    check_known("format", format, FORMATS)
-    if format == "json":
-        return json.dumps(_plain(found, before, after), indent=1, ensure_ascii=False) + "\n"
-    symbols = ASCII if ascii_only else UNICODE
-    lines = [
-        *(f"{name}: {_size(side)}" for name, side in (("before", before), ("after", after))),
-        "",
-        *_verdict_lines(found.pairs, symbols),
-        "",
-        *_score_lines(found, symbols),
-        *_only_lines(found, symbols),
+    subject: str
+    before: str = ""
+    after: str = ""
+    why: tuple[str, ...] = ()
+    beside: bool = False
+    """Whether a terminal has room for both in the subject's line."""
+
+
+def sheet(found: Comparison, before: Side, after: Side) -> Sheet:
+    """Return the comparison of two looks as a sheet."""
+    return Sheet(
+        lambda medium: _page(found, before, after, medium.symbols),
+        lambda: list(_rows(found)),
+        lambda: _plain(found, before, after),
+        KEYS,
+    )
+
+
+def _page(found: Comparison, before: Side, after: Side, symbols: Symbols) -> Page:
+    arrow = "->" if symbols is ASCII else "→"
+    columns = _columns(arrow)
+    scores = [_changed_score(pair, arrow) for pair in found.scores[:MOST]]
+    tables = [
+        (
+            f"verdicts: {_verdict_counts(found.pairs)}",
+            [_changed_verdict(pair, symbols, arrow) for pair in found.pairs if pair.is_changed],
+        ),
+        (_score_counts(found), [*_likewise(scores), *_more(len(found.scores))]),
     ]
-    return "".join(line + "\n" for line in _wrapped(lines, width))
+    for name, arms in (("before", found.only_before), ("after", found.only_after)):
+        if arms:
+            told = [*(_only(arm, arrow) for arm in arms[:MOST]), *_more(len(arms))]
+            cells = _count(sum(len(arm.seeds) for arm in arms), "cell")
+            tables.append((f"only {name}: {cells}", told))
+    return Page(
+        [Table(columns, [Group(told)], title=title) for title, told in tables],
+        above=[f"{name}: {_size(side)}" for name, side in (("before", before), ("after", after))],
+        headed=False,
+    )
 
 
-def _wrapped(lines: Iterable[str], width: int) -> Iterable[str]:
-    for line in lines:
-        indent = " " * (len(line) - len(line.lstrip()))
-        wrapped = textwrap.wrap(line, width, subsequent_indent=f"{indent}    ")
-        yield from wrapped or [""]
+def _columns(arrow: str) -> list[Column[_Change]]:
+    """Return what a terminal has below each other, and markup beside each other."""
+
+    def told(change: _Change) -> str:
+        moved = f"{change.before} {arrow} {change.after}"
+        first = f"{change.subject}: {moved}" if change.beside else change.subject
+        below = [] if change.beside or not change.before else [f"    {moved}"]
+        space = " " * (6 if below else 4)
+        return "\n".join([f"  {first}", *below, *(f"{space}{reason}" for reason in change.why)])
+
+    markup = (MARKDOWN, LATEX)
+    return [
+        Column("", told, wraps=True, formats=(TERMINAL,)),
+        Column("what", lambda change: change.subject, formats=markup, least=1),
+        Column("before", lambda change: change.before, formats=markup),
+        Column("after", lambda change: change.after, formats=markup),
+        Column("why", lambda change: "; ".join(change.why), formats=markup, least=1),
+    ]
 
 
 def _size(side: Side) -> str:
@@ -71,37 +103,37 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _verdict_lines(pairs: Sequence[Pair[Verdict]], symbols: Symbols) -> list[str]:
-    changed = [pair for pair in pairs if pair.is_changed]
+def _verdict_counts(pairs: Sequence[Pair[Verdict]]) -> str:
+    changed = sum(pair.is_changed for pair in pairs)
     both = sum(pair.before is not None and pair.after is not None for pair in pairs)
     counts = (
-        (both - len(changed), "the same"),
-        (len(changed), "changed"),
+        (both - changed, "the same"),
+        (changed, "changed"),
         (sum(pair.after is None for pair in pairs), "only before"),
         (sum(pair.before is None for pair in pairs), "only after"),
     )
-    lines = [f"verdicts: {_listed(counts)}"]
-    for pair in changed:
-        lines += _changed_verdict(pair, symbols)
-    return lines
+    return _listed(counts)
+
+
+def _score_counts(found: Comparison) -> str:
+    if found.same_scores is None:
+        return "scores: not compared, for saved verdicts hold none"
+    counts = ((found.same_scores, "the same"), (len(found.scores), "changed"))
+    return f"scores of cells that are in both: {_listed(counts)}"
 
 
 def _listed(counts: Iterable[tuple[int, str]]) -> str:
     return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "none"
 
 
-def _changed_verdict(pair: Pair[Verdict], symbols: Symbols) -> list[str]:
-    if pair.before is None or pair.after is None:
-        return []
-    arrow = _arrow(symbols)
-    return [
-        f"  {_arm_of(pair.after, symbols)}",
-        f"    {_outcome(pair.before, symbols)} {arrow} {_outcome(pair.after, symbols)}",
-        *(f"      {text}" for text in _reasons(pair.why, symbols, _NO_REASON)),
-    ]
-
-
-_NO_REASON = "nothing of its own changed: it was corrected beside other comparisons"
+def _changed_verdict(pair: Pair[Verdict], symbols: Symbols, arrow: str) -> _Change:
+    before, after = pair.before, pair.after
+    assert before is not None
+    assert after is not None
+    why = _reasons(pair.why, arrow, _NO_REASON)
+    return _Change(
+        _arm_of(after, symbols), _outcome(before, symbols), _outcome(after, symbols), why
+    )
 
 
 def _arm_of(verdict: Verdict, symbols: Symbols) -> str:
@@ -119,48 +151,35 @@ def _outcome(verdict: Verdict, symbols: Symbols) -> str:
     return f"{verdict_words.outcome(verdict, symbols)} {gain} {interval}".rstrip()
 
 
-def _arrow(symbols: Symbols) -> str:
-    return "->" if symbols is ASCII else "→"
-
-
-def _reasons(why: Sequence[Difference], symbols: Symbols, otherwise: str = "") -> list[str]:
-    lines = [_reason(one, symbols) for one in why[:MOST_REASONS]]
+def _reasons(why: Sequence[Difference], arrow: str, otherwise: str = "") -> tuple[str, ...]:
+    told = [f"{one.what}: {one.before} {arrow} {one.after}" for one in why[:MOST_REASONS]]
     if len(why) > MOST_REASONS:
-        lines.append(f"and {len(why) - MOST_REASONS} more (--format json)")
-    return lines or ([otherwise] if otherwise else [])
+        told.append(f"and {len(why) - MOST_REASONS} more (--format json)")
+    return tuple(told) or ((otherwise,) if otherwise else ())
 
 
-def _reason(one: Difference, symbols: Symbols) -> str:
-    return f"{one.what}: {one.before} {_arrow(symbols)} {one.after}"
+def _changed_score(pair: Pair[Result], arrow: str) -> _Change:
+    cell = pair.after
+    assert cell is not None
+    before, after = (
+        "failed" if score is None else words.number(score, unit(cell.metric))
+        for score in (score_of(pair.before), score_of(cell))
+    )
+    why = _reasons(pair.why, arrow, "for no reason that the records know")
+    subject = f"{cell.id[:8]} {_cell(cell)}, seed={cell.seed}"
+    return _Change(subject, before, after, why, beside=True)
 
 
-def _score_lines(found: Comparison, symbols: Symbols) -> list[str]:
-    if found.same_scores is None:
-        return ["scores: not compared, for saved verdicts hold none"]
-    counts = ((found.same_scores, "the same"), (len(found.scores), "changed"))
-    lines = [f"scores of cells that are in both: {_listed(counts)}"]
-    told: tuple[str, ...] = ()
-    for one in found.scores[:MOST]:
-        lines += [f"  {text}" for text in _changed_score(one, symbols)]
-        reasons = tuple(_reasons(one.why, symbols, "for no reason that the records know"))
-        lines += [f"    {text}" for text in reasons] if reasons != told else ["    likewise"]
-        told = reasons
-    return [*lines, *_more(len(found.scores))]
+def _likewise(changes: Sequence[_Change]) -> Iterator[_Change]:
+    """Yield changes whose reasons are those of the one before without them."""
+    last: tuple[str, ...] = ()
+    for change in changes:
+        yield replace(change, why=("likewise",)) if change.why == last else change
+        last = change.why
 
 
-def _more(count: int) -> list[str]:
-    return [f"  and {count - MOST:,} more (--format json)"] if count > MOST else []
-
-
-def _changed_score(pair: Pair[Result], symbols: Symbols) -> list[str]:
-    if pair.after is None:
-        return []
-    shown = [
-        "failed" if score is None else words.number(score, unit(pair.after.metric))
-        for score in (score_of(pair.before), score_of(pair.after))
-    ]
-    cell = f"{_cell(pair.after)}, seed={pair.after.seed}"
-    return [f"{pair.after.id[:8]} {cell}: {shown[0]} {_arrow(symbols)} {shown[1]}"]
+def _more(count: int) -> list[_Change]:
+    return [_Change(f"and {count - MOST:,} more (--format json)")] if count > MOST else []
 
 
 def _cell(cell: Result) -> str:
@@ -169,17 +188,29 @@ def _cell(cell: Result) -> str:
     return f"{arm} on {cell.names.target}, labels={cell.labels}"
 
 
-def _only_lines(found: Comparison, symbols: Symbols) -> list[str]:
-    lines = []
-    for name, arms in (("before", found.only_before), ("after", found.only_after)):
-        if arms:
-            lines += ["", f"only {name}: {_count(sum(len(arm.seeds) for arm in arms), 'cell')}"]
-            for arm in arms[:MOST]:
-                which = f"seed{'' if len(arm.seeds) == 1 else 's'} {seeds(arm.seeds)}"
-                lines.append(f"  {_cell(arm.result)}: {which}")
-                lines += [f"    {text}" for text in _reasons(arm.why, symbols)]
-            lines += _more(len(arms))
-    return lines
+def _only(arm: Arm, arrow: str) -> _Change:
+    which = f"seed{'' if len(arm.seeds) == 1 else 's'} {seeds(arm.seeds)}"
+    return _Change(f"{_cell(arm.result)}: {which}", why=_reasons(arm.why, arrow))
+
+
+def _rows(found: Comparison) -> Iterator[dict[str, Any]]:
+    """Yield a row for each comparison, changed cell, and arm that only one look has."""
+    for pair in found.pairs:
+        told, sides = _plain_pair(pair), (pair.before, pair.after)
+        kinds = (None if verdict is None else verdict.verdict.value for verdict in sides)
+        yield _row("verdict", told, zip(("before", "after"), kinds, strict=True))
+    for score in _plain_scores(found):
+        yield _row("score", score | {"seeds": [score["seed"]], "changed": True})
+    for what, arms in (("only before", found.only_before), ("only after", found.only_after)):
+        for arm in arms:
+            yield _row(what, _plain_arm(arm))
+
+
+def _row(
+    what: str, told: Mapping[str, Any], more: Iterable[tuple[str, Any]] = ()
+) -> dict[str, Any]:
+    known = {**told, **dict(more), "what": what}
+    return {key: known.get(key) for key in KEYS}
 
 
 def _plain(found: Comparison, before: Side, after: Side) -> dict[str, Any]:
@@ -191,24 +222,28 @@ def _plain(found: Comparison, before: Side, after: Side) -> dict[str, Any]:
         "verdicts_changed": kinds[True],
         "verdicts": [_plain_pair(pair) for pair in found.pairs],
         "scores_same": found.same_scores,
-        "scores_changed": [
-            {
-                **_plain_cell(one.after),
-                "seed": one.after.seed,
-                "before": score_of(one.before),
-                "after": score_of(one.after),
-                "why": _plain_why(one.why),
-            }
-            for one in found.scores
-            if one.after
-        ],
+        "scores_changed": _plain_scores(found),
         "only_before": [_plain_arm(arm) for arm in found.only_before],
         "only_after": [_plain_arm(arm) for arm in found.only_after],
     }
 
 
+def _plain_scores(found: Comparison) -> list[dict[str, Any]]:
+    return [
+        {
+            **_plain_cell(one.after),
+            "seed": one.after.seed,
+            "before": score_of(one.before),
+            "after": score_of(one.after),
+            "why": _plain_why(one.why),
+        }
+        for one in found.scores
+        if one.after
+    ]
+
+
 def _plain_pair(pair: Pair[Verdict]) -> dict[str, Any]:
-    sides = [_columns(verdict) for verdict in (pair.before, pair.after)]
+    sides = [_verdict_columns(verdict) for verdict in (pair.before, pair.after)]
     what = sides[1] or sides[0] or {}
     return {
         **{key: what[key] for key in COLUMNS[:6]},
@@ -219,7 +254,7 @@ def _plain_pair(pair: Pair[Verdict]) -> dict[str, Any]:
     }
 
 
-def _columns(verdict: Verdict | None) -> dict[str, Any] | None:
+def _verdict_columns(verdict: Verdict | None) -> dict[str, Any] | None:
     if verdict is None:
         return None
     row = as_rows([verdict])[0]

@@ -265,7 +265,7 @@ class _Block:
 
     def lines(self, table: Table[Any], begin: int) -> Iterator[str]:
         """Yield headings, headers and rows; `begin` is how many rows are before the table's."""
-        headed = False
+        headed = not table.rows
         for group in table.groups:
             if group.heading:
                 rule = self.grid.medium.symbols.line * (1 if group.inner else 2)

@@ -26,7 +26,7 @@ def _markdown(table: Table[Any]) -> str:
     lines = [f"{title}:" if table.inner else f"### {title}", ""] if title else []
     for line in table.above:
         lines += [in_markdown(line.text), ""]
-    if table.columns:
+    if table.rows:
         lines += [*markdown_lines(table), ""]
     return "\n".join(lines)
 
@@ -62,7 +62,7 @@ def in_latex_page(page: Page) -> str:
 
 def _latex(table: Table[Any]) -> str:
     columns = _shown(table, LATEX)
-    if not columns:
+    if not table.rows:
         return f"\\noindent\\textbf{{{in_latex(table.title)}}}\\par\\medskip\n"
     wide = _wide(len(columns))
     aligned = "".join("l" if column.align is Align.LEFT else "r" for column in columns)

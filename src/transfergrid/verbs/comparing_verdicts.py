@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from transfergrid.evidence import selecting
 from transfergrid.evidence.comparing.changes import compare
 from transfergrid.evidence.comparing.opened import opened
-from transfergrid.records.errors import check_known
-from transfergrid.report.comparing_looks import FORMATS, render
-from transfergrid.report.terminal import Terminal
-from transfergrid.report.words import ASCII
+from transfergrid.report import comparing_looks
+from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
 
@@ -24,16 +22,13 @@ def command(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("before", help="the first look")
     parser.add_argument("after", help="the second look")
-    parser.add_argument("--format", default="table", help=", ".join(FORMATS))
+    parser.add_format()
     parser.add_argument("--where", help=selecting.HELP)
     chosen = parser.parse_args(arguments)
-    check_known("format", chosen.format, FORMATS)
     where = selecting.Where.parse(chosen.where)
     before, after = opened(chosen.before), opened(chosen.after)
     found = compare(before, after, where)
-    terminal = Terminal.of()
-    plain = terminal.symbols is ASCII
-    terminal.write(render(found, before, after, chosen.format, ascii_only=plain))
+    show(comparing_looks.sheet(found, before, after), chosen.format)
     for side in (before, after):
         side.note()
     return 0
