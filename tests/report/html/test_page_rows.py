@@ -9,6 +9,7 @@ from made_report import ATTACK, small_report, verdict
 from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.rows import NO_SOURCE, front, page_rows, payload, source_names
+from transfergrid.report.words import number
 
 costs = st.floats(0.1, 100)
 gains = st.floats(-20, 20)
@@ -101,3 +102,17 @@ def test_what_is_drawn_stays_within_the_metric_and_what_is_ruled_out_has_its_mar
     assert (first["low"], first["high"]) == (-100, 100)
     assert "detectable" not in first
     assert (second["mark"], second["verdict"]) == ("►", "harm ruled out")
+
+
+@given(st.floats(-12_000, 12_000), st.sampled_from(["%", ""]))
+def test_what_is_shortened_for_the_page_is_shown_as_the_number_itself(gain, unit):
+    (row,) = page_rows([verdict(gain=gain, mean=gain, unit=unit)], {})
+    assert number(row["mean"], unit) == number(gain, unit)
+    assert row["shown"] == number(gain, unit, signed=True)
+
+
+def test_shortening_never_makes_a_tie_of_what_is_none():
+    """81.24999 is 81.2; as 81.25 it were a tie, and 123.4567 has more digits than five."""
+    found = page_rows([verdict(mean=81.349999, unit="%"), verdict("b", mean=123.4567, unit="")], {})
+    assert [f"{found[0]['mean']:.1f}", f"{found[1]['mean']:.3f}"] == ["81.3", "123.457"]
+    assert page_rows([verdict(mean=81.333333)], {})[0]["mean"] == 81.333

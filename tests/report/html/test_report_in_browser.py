@@ -1,12 +1,15 @@
 """The page in a browser without a screen."""
 
 import os
+import random
 import shutil
 
 import pytest
 from made_report import ATTACK, cells_of, small_report, verdict
 
 from transfergrid.report.html.page import page
+from transfergrid.report.verdict_words import p_value
+from transfergrid.report.words import number
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 found = [os.environ.get("CHROMIUM", ""), *(shutil.which(name) or "" for name in NAMES)]
@@ -88,6 +91,28 @@ def test_filters_work_by_keyboard(show, file):
     shown.keyboard.press("ArrowDown")
     shown.keyboard.press("ArrowDown")
     assert set(column(shown, 4)) == {"all"}
+
+
+def test_script_and_page_write_a_number_alike(show, file):
+    """Ties go to the even digit, zero has no minus, a p value no zero."""
+    generator = random.Random(0)
+    values = [generator.uniform(-100, 100) for _ in range(300)]
+    values += [n / 4 for n in range(-9, 400)] + [n / 16 for n in range(-40, 40)] + [0.15, 99.95]
+    values += [1.234e4, -9.9e5, 0.04999, -0.04, -0.0004, 81.249999]
+    shown = show(file)
+    for unit in ("%", ""):
+        told = shown.evaluate(
+            "([all, unit]) => all.map((x) => number(x, unit, true))", [values, unit]
+        )
+        assert told == [number(value, unit, signed=True) for value in values]
+    chances = [0.0, 0.0004, 0.001, 0.0625, 0.0125, 0.5, 0.9994, 0.9996, 1.0]
+    assert shown.evaluate("(all) => all.map(probability)", chances) == list(map(p_value, chances))
+    assert shown.evaluate("[0.04, 2.345, 12.4, 123.4].map(seconds)") == [
+        "0.040",
+        "2.3",
+        "12",
+        "123",
+    ]
 
 
 def test_headings_sort_by_keyboard_and_say_so(show, file):

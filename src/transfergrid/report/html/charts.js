@@ -207,9 +207,9 @@ function oversOf(rows) {
 }
 
 function frontOf(rows) {
-  const [front, seconds] = byId("with-source").checked ? ["all_front", "all_seconds"] : ["front", "seconds"];
-  const best = rows.filter((row) => row[front]).sort((a, b) => a[seconds] - b[seconds]);
-  return best.map((row) => `${row[front]}: ${row.arm}, ${row[seconds].toPrecision(2)} s, ${number(row.gain, row.unit, true)}`).join(" · ");
+  const [front, cost] = byId("with-source").checked ? ["all_front", "all_seconds"] : ["front", "seconds"];
+  const best = rows.filter((row) => row[front]).sort((a, b) => a[cost] - b[cost]);
+  return best.map((row) => `${row[front]}: ${row.arm}, ${seconds(row[cost])} s, ${row.shown}`).join(" · ");
 }
 
 const costChart = (name) => (name === "cost" && byId("with-source").checked ? "all_cost" : name);

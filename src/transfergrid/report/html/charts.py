@@ -54,7 +54,7 @@ def _tips(*more: Any) -> list[Any]:
     return [
         alt.Tooltip("arm:N", title="arm"),
         alt.Tooltip("said:N", title="verdict"),
-        alt.Tooltip("gain:Q", title="gain", format="+.1f"),
+        alt.Tooltip("shown:N", title="gain"),
         alt.Tooltip("interval:N", title="95 %"),
         alt.Tooltip("baseline:N", title="over"),
         *more,
@@ -83,7 +83,8 @@ def heatmap(margin: float, reach: float) -> Spec:
     )
     text = base.mark_text(style="cell-text", fontSize=12, fontWeight=600)
     text = text.encode(text="cell:N", tooltip=_tips())
-    chart = alt.layer(cells, hatched, text).transform_calculate(named=PLACEBO_NAMED)
+    chart = alt.layer(cells, hatched, text)
+    chart = chart.transform_calculate(named=PLACEBO_NAMED, cell="datum.mark + ' ' + datum.shown")
     return _spec(chart.properties(width=alt.Step(84), height=alt.Step(30)))
 
 

@@ -35,12 +35,27 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/* As the rest of the page has it: a tie, which is an odd part of two in binary, goes to the even digit. */
+function fixed(value, digits) {
+  const tie = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  const even = (2 * Math.round((value * 10 ** digits) / 2)) / 10 ** digits;
+  return ((tie ? even : Number(value.toFixed(digits))) + 0).toFixed(digits);
+}
+
 function number(value, unit, signed = false) {
   if (value === undefined || value === null) return "–";
-  const digits = unit === "%" ? 1 : 3;
-  const text = Math.abs(value) >= 1e4 ? value.toExponential(0) : (Number(value.toFixed(digits)) + 0).toFixed(digits);
-  return (signed && value >= 0 && !text.startsWith("-") ? "+" : "") + text.replace(/^-(0\.?0*)$/, "$1");
+  const short = () => value.toExponential(0).replace(/e([+-])(\d)$/, "e$10$2");
+  const text = Math.abs(value) >= 1e4 ? short() : fixed(value, unit === "%" ? 1 : 3);
+  return (signed && !text.startsWith("-") ? "+" : "") + text;
 }
+
+function probability(p) {
+  if (p === undefined) return "–";
+  if (p < 0.001) return "<.001";
+  return p >= 0.9995 ? "1" : fixed(p, 3).replace(/^0/, "");
+}
+
+const seconds = (value) => (value === undefined ? "" : value < 9.95 ? value.toPrecision(2) : value.toFixed(0));
 
 function changed() {
   const rows = shownRows();

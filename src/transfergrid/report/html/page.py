@@ -20,6 +20,7 @@ from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
+from transfergrid.report.verdict_words import p_value
 from transfergrid.report.words import budget
 
 Named = tuple[str, Verdict]
@@ -86,7 +87,7 @@ def _plain(data: ReportData) -> Table[Named]:
         Column("over", lambda row: row[1].baseline),
         columns.count("n", lambda row: row[1].n),
         *columns.gain(_verdict),
-        Column("p corrected", lambda row: _p_value(row[1].p_corrected)),
+        Column("p corrected", lambda row: p_value(row[1].p_corrected)),
         Column("notes", lambda row: "; ".join(row[1].notes)),
     ]
     return Table(told, [Group(list(zip(names, data.verdicts, strict=True)))])
@@ -94,7 +95,3 @@ def _plain(data: ReportData) -> Table[Named]:
 
 def _verdict(row: Named) -> Verdict:
     return row[1]
-
-
-def _p_value(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

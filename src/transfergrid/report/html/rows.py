@@ -138,7 +138,7 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "mark": MARKS[verdict.verdict],
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
-        "cell": _cell_text(verdict),
+        "shown": "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True),
         "interval": interval(verdict),
         **_shown(verdict),
         "seconds": verdict.seconds,
@@ -161,11 +161,6 @@ def _shown(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _cell_text(verdict: Verdict) -> str:
-    shown = "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
-    return f"{MARKS[verdict.verdict]} {shown}"
-
-
 def _seconds(verdict: Verdict, with_source: bool) -> float | None:
     if verdict.seconds is None:
         return None
@@ -173,8 +168,11 @@ def _seconds(verdict: Verdict, with_source: bool) -> float | None:
 
 
 def _rounded(value: Any) -> Any:
+    """Shorten numbers, for there are many: but none so that another one would be shown."""
     if isinstance(value, float):
-        return float(f"{value:.5g}")
+        short = float(f"{value:.5g}")
+        same = all(round(short, digits) == round(value, digits) for digits in (1, 3))
+        return short if same or abs(value) >= 10_000 else value
     return [_rounded(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 

@@ -10,13 +10,13 @@ const COLUMNS = [
   { name: "order", title: "labels", text: (row) => row.labels },
   { name: "baseline", title: "over", text: (row) => row.baseline, wide: true },
   { name: "mean", title: "score", text: (row) => number(row.mean, row.unit), number: true, wide: true },
-  { name: "gain", title: "gain", text: (row) => number(row.gain, row.unit, true), number: true },
+  { name: "gain", title: "gain", text: (row) => row.shown, number: true },
   { name: "low", title: "95 %", text: (row) => row.interval ?? "", number: true },
   { name: "p_corrected", title: "corrected p", text: (row) => probability(row.p_corrected), number: true, wide: true },
   { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.unit), number: true, wide: true },
   { name: "n", title: "seeds", text: (row) => row.n, number: true, wide: true },
   { name: "seeds_needed", title: "more seeds", text: (row) => row.more ?? "", number: true, wide: true },
-  { name: "seconds", title: "seconds", text: (row) => (row.seconds === undefined ? "" : row.seconds.toPrecision(2)), number: true, wide: true },
+  { name: "seconds", title: "seconds", text: (row) => seconds(row.seconds), number: true, wide: true },
 ];
 let sorting = { name: null, up: true };
 let tableRows = [];
@@ -24,11 +24,6 @@ let listed = STEP;
 let reads = page.rows;
 
 const badge = (row) => make("span", { class: `badge ${row.verdict.replaceAll(" ", "_")}` }, `${row.mark} ${row.said}`);
-
-function probability(p) {
-  if (p === undefined) return "–";
-  return p < 0.001 ? "< .001" : p.toFixed(3).replace(/^0/, "");
-}
 
 function compare(a, b) {
   const [x, y] = [a[sorting.name], b[sorting.name]];
@@ -136,7 +131,7 @@ function overOthers(row) {
   const same = (other) => ["source", "strategy", "target", "labels"].every((name) => other[name] === row[name]);
   const found = Object.entries(page.over).flatMap(([name, rows]) => rows.filter(same).map((other) => [name, other]));
   if (!found.length) return [];
-  const lines = found.map(([name, other]) => [name, badge(other), number(other.gain, other.unit, true), other.interval ?? ""]);
+  const lines = found.map(([name, other]) => [name, badge(other), other.shown, other.interval ?? ""]);
   return [make("h4", {}, "Over other baselines (exploratory)"), plainTable(["over", "verdict", "gain", "95 %"], lines, 2)];
 }
 
