@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from composed import asked, composer, needed
-from transfergrid.records.arguments import allowed_kinds, resolved
+from transfergrid.records.arguments import is_plain, taken_by
 from transfergrid.records.component import Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, locate
-from transfergrid.records.shipped import HERE, conf_dir, is_part, parameters
+from transfergrid.records.shipped import HERE, conf_dir, group_of, is_part, parameters
 from transfergrid.verbs.refusals import check_config
 
 ROOMS = ("data", "sources", "strategies", "runs/scores")
@@ -64,9 +64,9 @@ def test_arguments_are_those_of_the_constructor(cls):
     assert [*read] == [*true] or {*read} == {*true}
     for name, known in true.items():
         assert read[name].required is (known.default is known.empty), name
-        plain = list(allowed_kinds(resolved(cls, known.annotation)))
-        told = list(allowed_kinds(read[name].annotation))
-        assert told == plain or (None in told and None in plain) or told == [None], name
+        plain = taken_by(cls)[name]
+        assert read[name].annotation == (plain if is_plain(plain) else Any), name
+    assert group_of(target(cls)) == cls.group
 
 
 def test_of_plain_annotations_none_is_missed():
@@ -111,7 +111,7 @@ def test_what_a_class_would_refuse_is_told_without_torch(tmp_path):
         "finally: assert not {'torch', 'timm', 'pytorch_lightning'} & {*sys.modules}"
     )
     for word, told in (
-        ("strategy.lr_factor=abc", "FullFinetuning takes lr_factor=a number, not 'abc'"),
+        ("strategy.lr_factor=abc", "FullFinetuning.lr_factor must be a number, not 'abc'"),
         ("strategy.lr_factor=-1", "strategy.lr_factor must be above 0: -1"),
         ("strategy.schedule=cosin", "did you mean cosine?"),
     ):

@@ -208,8 +208,8 @@ class TestTrainedHere:
             trained(start=trained()).check()
 
     def test_its_parts_are_checked(self):
-        bad = dataclasses.replace(LETTERS, per_class=0)
-        with pytest.raises(BadInputError, match="per_class"):
+        bad = dataclasses.replace(LETTERS, characters="A")
+        with pytest.raises(BadInputError, match="characters"):
             TrainedHere(ARCHITECTURE, bad, NoTraining()).check()
         trained().check()
 

@@ -151,7 +151,6 @@ class TestBadInput:
                 r"no weights 'IMAGENET1K_V3' for resnet50; did you mean IMAGENET1K_V",
             ),
             (TorchvisionArchitecture("vit_small_test", weights="V1"), "has none at all"),
-            (TorchvisionArchitecture("resnet18", 0), "whole number of pixels"),
             (TorchvisionArchitecture("resnet18", options={"widht": 1}), "cannot make resnet18"),
             (TorchvisionArchitecture("vit_b_32", 33), "cannot make vit_b_32"),
         ],
@@ -161,6 +160,11 @@ class TestBadInput:
             architecture.build()
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 200
+
+    @pytest.mark.parametrize("size", [0, 2.5, "32"])
+    def test_a_size_is_a_whole_number_of_pixels(self, size):
+        with pytest.raises(BadInputError, match="whole number of pixels from 1"):
+            TorchvisionArchitecture("resnet18", size)
 
     @pytest.mark.parametrize(
         ("kind", "architecture"),

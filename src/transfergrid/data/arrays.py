@@ -22,7 +22,7 @@ from transfergrid.data.array_values import (
 from transfergrid.data.brightness import BRIGHTEST, DIM, Scale, scale_of
 from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
-from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.numbers import check_numbers, first_of, share_parts, tenths
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.records.errors import BadInputError
@@ -58,7 +58,7 @@ class Arrays(Domain):
 
     file: str
     test_split: float | None = None
-    duplicates: str = "keep"
+    duplicates: Duplicates = "keep"
     brightest: float | None = None
     darkest: float | None = None
 
@@ -85,7 +85,6 @@ class Arrays(Domain):
     def check(self) -> None:
         """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
         super().check()
-        check_mode(self.duplicates)
         file = existing(self.file)
         if file.is_dir():
             raise BadInputError(f"{self.file} is a folder, not an npz file")

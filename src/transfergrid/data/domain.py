@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,8 @@ PART_BYTES = 16 * 2**20
 
 RANKS = frozenset({"auroc"})
 """Metrics of whether examples of one class stand above those of others."""
-SAMPLINGS = ("balanced", "natural")
+Sampling = Literal["balanced", "natural"]
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 
 class Examples(ABC):
@@ -171,7 +172,7 @@ class Domain(Component, ABC):
     """
 
     metric: str = "accuracy"
-    sampling: str = "balanced"
+    sampling: Sampling = "balanced"
     part_of: Sequence[str] = ()
 
     descriptive: ClassVar[tuple[str, ...]] = ("part_of",)
@@ -236,7 +237,6 @@ class Domain(Component, ABC):
                 f"{self.metric} is a metric of {'classes' if kind == CLASSES else 'numbers'}, and "
                 f"{type(self).__name__} holds {holds}: target.metric takes {here}"
             )
-        check_known("sampling", self.sampling, SAMPLINGS)
 
     def remarks(self) -> list[str]:
         """Return lines on what to know of the data before a grid runs; fast after `check`."""
@@ -269,10 +269,3 @@ class Domain(Component, ABC):
         from transfergrid.data.text_features import TextFeatures
 
         return TextFeatures() if self.modality == "text" else ImageFeatures()
-
-
-def check_at_least(least: int, **values: object) -> None:
-    """Raise `BadInputError` unless each value is a whole number of at least `least`."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise BadInputError(f"{name} must be a whole number from {least} on, not {value!r}")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,14 @@ from transfergrid.data.copies import Copies, search_version
 from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.data.inputs import Raw
 from transfergrid.records import contents
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.arguments import checked
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import cache_folder, replace_text
 
-MODES = ("keep", "drop")
+Duplicates = Literal["keep", "drop"]
+"""Whether pool examples that are copies of test examples stay."""
 SNIPPET = 80
 """Characters of a text that notes show."""
-
-
-def check_mode(mode: str) -> None:
-    """Raise `BadInputError` unless this is one of `MODES`."""
-    check_known("duplicates", mode, MODES)
 
 
 class Subset(Examples):
@@ -52,8 +49,9 @@ class Subset(Examples):
         yield from self.whole.in_parts(self.places[indices])
 
 
+@checked
 def without_copies(
-    pool: Examples, test: Examples, modality: str, mode: str, key: str
+    pool: Examples, test: Examples, modality: str, duplicates: Duplicates, key: str
 ) -> tuple[Examples, dict[str, Any]]:
     """Count the copies between two splits and, if asked to, leave them out of the pool.
 
@@ -61,7 +59,7 @@ def without_copies(
         pool: what is learned from.
         test: what is tested on; it always stays whole.
         modality: "image" or "text".
-        mode: "keep", or "drop" to leave out pool examples that are copies of test examples.
+        duplicates: "keep", or "drop" to leave out pool examples that are copies of test examples.
         key: identifies both splits, their contents and order.
 
     Returns:
@@ -71,11 +69,10 @@ def without_copies(
     Raises:
         BadInputError: there is no such mode.
     """
-    check_mode(mode)
     copies = find_copies(pool, test, modality, key)
     kept = np.flatnonzero(~copies.pool)
     notes = counted(copies)
-    notes["dropped"] = len(pool) - len(kept) if mode == "drop" else 0
+    notes["dropped"] = len(pool) - len(kept) if duplicates == "drop" else 0
     notes["pairs"] = [
         {"pool": _shown(pool, p), "test": _shown(test, t), "kind": kind}
         for p, t, kind in copies.pairs
@@ -89,7 +86,7 @@ def order_key(pool: Iterable[str], test: Iterable[str]) -> str:
 
 
 def with_copies_settled(
-    loaded: LoadedDomain, modality: str, mode: str, key: str, spelled: str
+    loaded: LoadedDomain, modality: str, mode: Duplicates, key: str, spelled: str
 ) -> LoadedDomain:
     """Return a domain after `without_copies`, with what was found in its notes.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.outline import Outline
+from transfergrid.records.arguments import Count, Whole
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import generator
 
@@ -59,10 +61,10 @@ class Glyphs(Domain):
     """
 
     characters: str = "0123456789"
-    size: int = 16
-    per_class: int = 400
-    test_per_class: int = 100
-    seed: int = 0
+    size: Annotated[int, Ge(4)] = 16
+    per_class: Count = 400
+    test_per_class: Count = 100
+    seed: Whole = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -73,9 +75,6 @@ class Glyphs(Domain):
         """See `Domain.check`."""
         super().check()
         check_characters(self.characters)
-        check_at_least(0, seed=self.seed)
-        check_at_least(4, size=self.size)
-        check_at_least(1, per_class=self.per_class, test_per_class=self.test_per_class)
         fonts_with(self.characters)
 
     def outline(self) -> Outline:
@@ -106,10 +105,8 @@ class Glyphs(Domain):
         return ArrayExamples(images.reshape(-1, *shape[2:]), labels)
 
 
-def check_characters(characters: object) -> None:
+def check_characters(characters: str) -> None:
     """Raise `BadInputError` unless these are two or more different characters."""
-    if not isinstance(characters, str):
-        raise BadInputError(f"characters must be text (quote it), not {characters!r}")
     if len(characters) < 2 or len(set(characters)) < len(characters):
         raise BadInputError(f"characters must be two or more different ones, not {characters!r}")
 

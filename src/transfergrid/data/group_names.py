@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.arguments import checked
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.spellings import alike, is_missing, listed, near, same, shown
 
-ALIKE = ("refuse", "merge", "keep")
+Alike = Literal["refuse", "merge", "keep"]
+"""What is done with names that are near."""
 MANY = 10
 """So many rows at least, before groups of one row each are worth a word."""
 
 
-def check_alike(mode: str) -> None:
-    """Raise `BadInputError` unless this is one of `ALIKE`."""
-    check_known("alike_groups", mode, ALIKE)
-
-
-def named_once(groups: Sequence[str], column: str, mode: str) -> tuple[list[str], list[str]]:
+@checked
+def named_once(groups: Sequence[str], column: str, mode: Alike) -> tuple[list[str], list[str]]:
     """Return each example's group under one name a group, and what should be said of that.
 
     Names that look the same and one whole number in two spellings (7 and 7.0) are one group; if
@@ -33,7 +32,6 @@ def named_once(groups: Sequence[str], column: str, mode: str) -> tuple[list[str]
     Raises:
         BadInputError: names are near, and nobody said whether they are one.
     """
-    check_alike(mode)
     name_of, told = _joined(groups, same), []
     if name_of:
         told.append(_told(alike(groups, same), column, "look the same or are one number"))

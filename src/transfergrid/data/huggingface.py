@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from transfergrid.data.brightness import check_files, scale_of
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
-from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.folder_layout import TEST
-from transfergrid.data.group_names import check_alike
+from transfergrid.data.group_names import Alike
 from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits
 from transfergrid.data.numbers import as_number, spelled
@@ -79,8 +79,8 @@ class HuggingFaceData(Domain):
     test_split: float | str | None = None
     group_column: str | None = None
     cluster_column: Clusters = None
-    duplicates: str = "keep"
-    alike_groups: str = "refuse"
+    duplicates: Duplicates = "keep"
+    alike_groups: Alike = "refuse"
 
     paths: ClassVar[tuple[str, ...]] = ("folder",)
     content_addressed: ClassVar[bool] = True
@@ -108,8 +108,6 @@ class HuggingFaceData(Domain):
     def check(self) -> None:
         """See `Domain.check`; decodes every image once."""
         super().check()
-        check_mode(self.duplicates)
-        check_alike(self.alike_groups)
         self.load()
 
     def outline(self) -> Outline:

@@ -15,7 +15,7 @@ from transfergrid.data.brightness import Scale, check_files, scale_of
 from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named, share_of_each_class
 from transfergrid.data.domain import Domain, LoadedDomain
-from transfergrid.data.duplicates import check_mode, order_key, with_copies_settled
+from transfergrid.data.duplicates import Duplicates, order_key, with_copies_settled
 from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
@@ -87,7 +87,7 @@ class ImageFolder(Domain):
     root: str
     test_split: float | str | None = None
     skip_broken: bool = False
-    duplicates: str = "keep"
+    duplicates: Duplicates = "keep"
     brightest: float | None = None
     darkest: float | None = None
 
@@ -116,7 +116,6 @@ class ImageFolder(Domain):
     def check(self) -> None:
         """See `Domain.check`; decodes every image once, and remembers which were sound."""
         super().check()
-        check_mode(self.duplicates)
         self._splits()
         if self.duplicates == "drop":
             self.load()  # finds the classes of which nothing would be left

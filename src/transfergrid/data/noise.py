@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.outline import Outline
+from transfergrid.records.arguments import Count, Whole
 from transfergrid.records.seeds import generator
 
 
@@ -26,24 +28,16 @@ class Noise(Domain):
 
     learnable: ClassVar[bool] = False
 
-    n_classes: int = 10
-    size: int = 16
-    per_class: int = 400
-    test_per_class: int = 100
-    seed: int = 0
+    n_classes: Annotated[int, Ge(2)] = 10
+    size: Count = 16
+    per_class: Count = 400
+    test_per_class: Count = 100
+    seed: Whole = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Numbers as text."""
         return tuple(str(c) for c in range(self.n_classes))
-
-    def check(self) -> None:
-        """See `Domain.check`."""
-        super().check()
-        check_at_least(2, n_classes=self.n_classes)
-        check_at_least(0, seed=self.seed)
-        positive = {"size": self.size, "per_class": self.per_class}
-        check_at_least(1, **positive, test_per_class=self.test_per_class)
 
     def outline(self) -> Outline:
         """See `Domain.outline`; nothing is drawn."""

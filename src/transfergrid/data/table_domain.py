@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
-from transfergrid.data.duplicates import check_mode, with_copies_settled
+from transfergrid.data.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.folder_layout import check_test_split
-from transfergrid.data.group_names import check_alike
+from transfergrid.data.group_names import Alike
 from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.data.table_labels import as_text
@@ -96,8 +96,8 @@ class TableDomain(Domain):
     class_names: Sequence[str] | None = None
     encoding: str = "utf-8"
     delimiter: str | None = None
-    duplicates: str = "keep"
-    alike_groups: str = "refuse"
+    duplicates: Duplicates = "keep"
+    alike_groups: Alike = "refuse"
 
     paths: ClassVar[tuple[str, ...]] = ("file", "test_file", "validation_file")
     content_addressed: ClassVar[bool] = True
@@ -158,9 +158,7 @@ class TableDomain(Domain):
         """See `Domain.check`; reads the table once, and remembers that it was sound."""
         super().check()
         self._check_labels()
-        check_mode(self.duplicates)
         check_test_split(self.test_split, "split")
-        check_alike(self.alike_groups)
         self.facts()
 
     def _check_labels(self) -> None:

@@ -18,10 +18,11 @@ from transfergrid.data.content_splits import (
     share_of_groups,
 )
 from transfergrid.data.domain import Labels
-from transfergrid.data.group_names import alone, named_once
+from transfergrid.data.group_names import Alike, alone, named_once
 from transfergrid.data.numbers import check_numbers, first_of, rows_of, share_parts, tenths
 from transfergrid.data.table_labels import class_order
 from transfergrid.data.table_layout import Choice
+from transfergrid.records.arguments import Column
 from transfergrid.records.errors import BadInputError
 
 REMARKS = "remarks"
@@ -176,7 +177,7 @@ def settled_numbers(
 
 
 def with_groups_named_once(
-    rows: Sequence[Row], groups: str | None, clusters: Clusters, mode: str
+    rows: Sequence[Row], groups: str | None, clusters: Clusters, mode: Alike
 ) -> tuple[list[Row], list[str]]:
     """Return rows whose groups and clusters have one name each, and remarks on these.
 
@@ -236,22 +237,16 @@ def groups_of(rows: Sequence[Row]) -> NDArray[np.str_] | None:
     return None if None in told else np.array(told, dtype=np.str_)
 
 
-Clusters = str | Literal[False] | None
+Clusters = Column | Literal[False] | None
 """The column of what examples depend on; False where they are independent, whatever their groups;
 None where groups, if there are any, stand for it."""
 
 
 def whole_column(clusters: Clusters, groups: str | None) -> str | None:
-    """Return the column of what no split may cut apart.
-
-    Raises:
-        BadInputError: neither a column nor False was given.
-    """
-    if clusters is None or clusters is False:
-        return groups if clusters is None else None
-    if not isinstance(clusters, str):
-        raise BadInputError(f"cluster_column must be a column, or false, not {clusters!r}")
-    return clusters
+    """Return the column of what no split may cut apart."""
+    if clusters is None:
+        return groups
+    return None if clusters is False else clusters
 
 
 def clusters_of(rows: Sequence[Row], clusters: Clusters) -> NDArray[np.str_] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,10 @@ from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.table_labels import sound_text
 from transfergrid.data.table_rows import Input, Row
 from transfergrid.data.text import TextExamples
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.tables import Table
 
-EMPTY = ("refuse", "drop")
+Empty = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,13 @@ class TextTable(TableDomain):
     text: str = "text"
     pair: str | None = None
     label: str = "label"
-    empty: str = "refuse"
+    empty: Empty = "refuse"
 
     modality: ClassVar[str] = "text"
     left_out: ClassVar[str] = "empty_texts"
 
     def check(self) -> None:
         """See `TableDomain.check`."""
-        check_known("empty", self.empty, EMPTY)
         super().check()
 
     @property

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.domain import DecodedExamples, Domain, Examples, LoadedDomain
-from transfergrid.data.duplicates import Subset, check_mode, with_copies_settled
+from transfergrid.data.duplicates import Duplicates, Subset, with_copies_settled
 from transfergrid.data.images import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
@@ -48,7 +48,7 @@ class TorchvisionData(Domain):
     download: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     test_split: float | None = None
-    duplicates: str = "keep"
+    duplicates: Duplicates = "keep"
 
     paths: ClassVar[tuple[str, ...]] = ("root",)
     content_addressed: ClassVar[bool] = True
@@ -83,7 +83,6 @@ class TorchvisionData(Domain):
     def check(self) -> None:
         """See `Domain.check`; decodes every image once."""
         super().check()
-        check_mode(self.duplicates)
         self.load()
 
     def load(self) -> LoadedDomain:

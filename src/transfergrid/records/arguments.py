@@ -1,14 +1,47 @@
-"""Do plain values fit a constructor's annotations? Lists, dicts and objects are not looked into."""
+"""What a constructor takes stands in its annotations, and is checked there: types, ranges, names.
+
+pydantic checks a value; what is wrong with it is told here, in one line, for every part alike. An
+annotation says a range by `annotated_types`, as those below do, or lists names as a `Literal`.
+Lists, dicts and objects are not looked into.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
-from collections.abc import Iterator, Mapping
-from inspect import Parameter
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache, wraps
+from pathlib import PurePath
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from transfergrid.records.errors import BadInputError
+from annotated_types import DocInfo, Ge, Gt, Interval, Unit, doc
+
+from transfergrid.records.errors import BadInputError, did_you_mean
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Whole = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(1)]
+Pixels = Annotated[int, Ge(1), Unit("pixels")]
+Column = Annotated[str, doc("a column")]
+Tokens = Annotated[int, Ge(1), Unit("tokens")]
+NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+"""With both of its ends."""
 
 PLAIN: dict[Any, str] = {
     bool: "true or false",
@@ -17,68 +50,176 @@ PLAIN: dict[Any, str] = {
     str: "text",
     type(None): "null",
 }
+_BOUNDS = {"gt": "above", "ge": "from", "lt": "to below", "le": "to"}
 
 
-def check_arguments(cls: Any, parameters: Mapping[str, Parameter], values: dict[str, Any]) -> None:
-    """Raise unless each value is of the plain type, or among the literals, that was declared.
+def check_arguments(cls: Any, values: Mapping[str, Any]) -> None:
+    """Raise unless each value is what the annotation of its parameter says.
 
-    Parameters whose annotation says anything else, or cannot be resolved, take every value.
+    Parameters whose annotation is not made of plain types, or cannot be resolved, take every value.
 
     Raises:
         BadInputError: a value does not fit.
     """
-    named = {name: parameters[name] for name in values if name in parameters}  # else **kwargs
-    annotations = {name: resolved(cls, known.annotation) for name, known in named.items()}
-    check_plain(cls.__qualname__, annotations, values)
+    check_values(cls.__qualname__, getattr(cls, "group", ""), taken_by(cls), values)
 
 
-def check_plain(called: str, annotations: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Raise unless each value fits its annotation, where that is made of plain types.
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function check its arguments as constructors do.
 
     Raises:
-        BadInputError: a value does not fit what the class that is so `called` takes.
+        BadInputError: when it is called with a value that does not fit.
     """
-    for name, annotation in annotations.items():
-        allowed, value = list(allowed_kinds(annotation)), values[name]
-        if allowed and None not in allowed and not any(_fits(value, kind) for kind in allowed):
-            words = " or ".join(dict.fromkeys(_word(kind) for kind in allowed))
-            raise BadInputError(f"{called} takes {name}={words}, not {value!r}")
+    taken = inspect.signature(function)
+
+    @wraps(function)
+    def checking(*args: P.args, **kwargs: P.kwargs) -> T:
+        check_arguments(function, taken.bind(*args, **kwargs).arguments)
+        return function(*args, **kwargs)
+
+    return checking
 
 
-def resolved(cls: Any, annotation: Any) -> Any:
-    """Return an annotation of a class's constructor as a type; Any if it cannot be resolved."""
-    if annotation is Parameter.empty:
+def check_values(
+    called: str, group: str, taken: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    """Raise unless each value that has an annotation fits it.
+
+    Args:
+        called: the name of the class.
+        group: what a person types before the names of its arguments; "" if that depends.
+        taken: annotations by name; what is not plain takes every value.
+        values: by name.
+
+    Raises:
+        BadInputError: a value does not fit.
+    """
+    for name in (name for name in taken if name in values):
+        value, annotation = values[name], taken[name]
+        if is_plain(annotation) and not _fits(value, annotation):
+            raise _refusal(called, group, name, value, list(kinds(annotation)))
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    from pydantic import ValidationError  # 70 ms, which `--help` does not pay
+
+    try:
+        _adapter(annotation).validate_python(
+            str(value) if isinstance(value, PurePath) else value, strict=True
+        )
+    except ValidationError:
+        return False
+    return True
+
+
+@cache
+def _adapter(annotation: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+
+
+def _refusal(called: str, group: str, name: str, value: Any, allowed: list[Any]) -> BadInputError:
+    known = [get_args(kind)[0] for kind in allowed if get_origin(kind) is Literal]
+    if isinstance(value, str) and len(known) == len(allowed):
+        kind = f"{group}.{name}" if group else name
+        return BadInputError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
+    place = f"{group or called}.{name}"
+    if isinstance(value, (int, float)) and any(map(_range, allowed)):
+        words = [(base_of(kind) is float and _range(kind)) or _words(kind) for kind in allowed]
+        return BadInputError(f"{place} must be {', or '.join(words)}: {value}")
+    told = dict.fromkeys(map(_words, allowed))
+    return BadInputError(f"{place} must be {', or '.join(told)}, not {value!r}")
+
+
+@cache
+def taken_by(cls: Any) -> dict[str, Any]:
+    """Return what a class's constructor takes, or a function: annotations as types, by name.
+
+    A constructor's `**shared` stands for what that of the next base takes. An annotation that
+    cannot be resolved is Any.
+    """
+    if is_dataclass(cls):
+        bases = [(b, inspect.get_annotations(b)) for b in reversed(cls.__mro__)]  # type: ignore[union-attr]
+        known = {name: resolved(b, told) for b, own in bases for name, told in own.items()}
+        return {f.name: known.get(f.name, Any) for f in fields(cls) if f.init}
+    if not isinstance(cls, type):
+        return {name: resolved(cls, told) for name, told in inspect.get_annotations(cls).items()}
+    found: dict[str, Any] = {}
+    written = (b for b in cls.__mro__ if isinstance(vars(b).get("__init__"), types.FunctionType))
+    for base in written:
+        taken = inspect.signature(vars(base)["__init__"]).parameters
+        for name, told in list(taken.items())[1:]:
+            if told.kind not in (told.VAR_POSITIONAL, told.VAR_KEYWORD):
+                found.setdefault(name, resolved(base, told.annotation))
+        if not any(told.kind is told.VAR_KEYWORD for told in taken.values()):
+            break
+    return found
+
+
+def resolved(holder: Any, annotation: Any) -> Any:
+    """Return an annotation that stands in a class or function as a type; Any if it is none."""
+    if annotation is inspect.Parameter.empty:
         return Any
     if not isinstance(annotation, str):
         return annotation
-    module = sys.modules.get(cls.__module__)
-    holder = types.SimpleNamespace(__annotations__={"value": annotation})
+    module = sys.modules.get(holder.__module__)
+    told = types.SimpleNamespace(__annotations__={"value": annotation})
     try:
-        return get_type_hints(holder, vars(module) if module else {})["value"]
+        found = get_type_hints(told, vars(module) if module else {}, include_extras=True)
     except (NameError, TypeError, SyntaxError):  # imported for type checkers only, or no type
         return Any
+    return found["value"]
 
 
-def allowed_kinds(annotation: Any) -> Iterator[Any]:
-    """Yield the plain types and the one-value literals of an annotation; None for another kind."""
+def kinds(annotation: Any) -> Iterator[Any]:
+    """Yield what a union is made of; each name of a `Literal` by itself."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         for part in get_args(annotation):
-            yield from allowed_kinds(part)
+            yield from kinds(part)
     elif origin is Literal:
         for value in get_args(annotation):
             yield Literal[value]
     else:
-        yield annotation if annotation in PLAIN else None
+        yield annotation
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def is_plain(annotation: Any) -> bool:
+    """Return whether an annotation is made of plain types and names alone."""
+    return all(
+        get_origin(kind) is Literal or (isinstance(base_of(kind), type) and base_of(kind) in PLAIN)
+        for kind in kinds(annotation)
+    )
+
+
+def base_of(kind: Any) -> Any:
+    """Return the type that an annotation with a range is of; any other kind as it is."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _words(kind: Any) -> str:
+    """Return what a value of one kind is, with its unit and range."""
     if get_origin(kind) is Literal:
-        return bool(value in get_args(kind))
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+        (value,) = get_args(kind)
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    said = [told.documentation for told in _metadata(kind) if isinstance(told, DocInfo)]
+    units = [told.unit for told in _metadata(kind) if isinstance(told, Unit)]
+    named = " of ".join([*(said or [PLAIN[base_of(kind)]]), *units])
+    return " ".join(filter(None, [named, _range(kind)]))
 
 
-def _word(kind: Any) -> str:
-    return PLAIN[kind] if kind in PLAIN else str(get_args(kind)[0])
+def _range(kind: Any) -> str:
+    """Return the range of an annotation in words; nothing if it has none."""
+    return " ".join(
+        f"{word} {getattr(limit, end):g}"
+        for limit in _metadata(kind)
+        for end, word in _BOUNDS.items()
+        if getattr(limit, end, None) is not None
+    )
+
+
+def _metadata(kind: Any) -> list[Any]:
+    """Return what an annotation says beside its type, be it in a `pydantic.Field`."""
+    told = getattr(kind, "__metadata__", ())
+    return [each for one in told for each in getattr(one, "metadata", (one,))]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, ClassVar
+
+from transfergrid.records.arguments import check_arguments
 
 
 class Part:
@@ -10,6 +13,17 @@ class Part:
 
     Nothing else in this package is ever built because a file says so; see `trust`.
     """
+
+    group: ClassVar[str] = ""
+    """What errors put before its arguments' names: the group of `conf/` that it is typed in."""
+
+    def __post_init__(self) -> None:
+        """Check the fields of a dataclass against their annotations.
+
+        Raises:
+            BadInputError: a value is of another type, or out of its range.
+        """
+        check_arguments(type(self), {f.name: getattr(self, f.name) for f in fields(self)})  # type: ignore[arg-type]
 
 
 class Component(Part):

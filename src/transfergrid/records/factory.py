@@ -78,7 +78,7 @@ def _construct(target: str, arguments: Config) -> Any:
     missing = [name for name in missing if known[name].kind not in (2, 4)]  # *args, **kwargs
     if missing:
         raise BadInputError(f"{target} also needs {', '.join(missing)}")
-    check_arguments(cls, known, arguments)
+    check_arguments(cls, arguments)
     try:
         return cls(**arguments)
     except ValueError as error:

@@ -6,17 +6,17 @@ Keys that are not here may hold anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
+from transfergrid.records.arguments import Whole
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 
 PARTS = ("source", "strategy", "target", "training")
 
-Count = Annotated[int, Field(ge=0)]
 _OPEN = ConfigDict(extra="allow", strict=True)
 
 
@@ -51,8 +51,8 @@ class Card(TypedDict, total=False):
     """What a source said of itself, and what making it took."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
-    steps: Count
-    train_examples: Count
+    steps: Whole
+    train_examples: Whole
     seconds: float
     card: dict[str, Any] | None
 
@@ -61,16 +61,16 @@ class Copies(TypedDict, total=False):
     """How many examples have copies."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
-    exact: Count
-    near: Count
-    dropped: Count
+    exact: Whole
+    near: Whole
+    dropped: Whole
 
 
 class Notes(TypedDict, total=False):
     """What a domain says of itself."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
-    cut_texts: dict[str, Count] | None
+    cut_texts: dict[str, Whole] | None
     duplicates: Copies | None
     source_copies: Copies | None
     columns: list[str] | None

@@ -12,18 +12,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Optional, Union, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
+
+from annotated_types import DocInfo, Ge, Gt, Interval, Unit
+
+from transfergrid.records.arguments import base_of, kinds
 
 HERE = Path(__file__).parents[1]
 OURS = "transfergrid"
 ROOT = f"{OURS}.records.component.Part"
 _KINDS = {
-    **{kind.__name__: kind for kind in (bool, int, float, str)},
+    **{kind.__name__: kind for kind in (bool, int, float, str, DocInfo, Ge, Gt, Interval, Unit)},
+    "Annotated": Annotated,
+    "doc": DocInfo,
     "Literal": Literal,
     "Optional": Optional,
     "Union": Union,
 }
-"""Names that a plain annotation is made of; any other one says nothing that can be checked."""
+"""Names that a plain annotation is made of, beside what modules of ours call by a name of theirs;
+any other one says nothing that can be checked."""
 
 
 def conf_dir() -> Path:
@@ -49,8 +56,20 @@ class _Class:
     bases: tuple[str, ...]
 
     @property
+    def module(self) -> str:
+        return self.target.rpartition(".")[0]
+
+    @property
     def is_dataclass(self) -> bool:
         return any("dataclass" in ast.unparse(d) for d in self.node.decorator_list)
+
+
+class _Module(NamedTuple):
+    """What a file defines, and what it has from other files of ours, by name."""
+
+    classes: dict[str, ast.ClassDef]
+    imported: dict[str, str]
+    assigned: dict[str, ast.expr]
 
 
 @cache
@@ -105,7 +124,7 @@ def strategies() -> dict[str, str]:
     found = {}
     for file in sorted((HERE / "strategies").glob("*/[a-z]*.py")):
         module = f"{OURS}.strategies.{file.parent.name}.{file.stem}"
-        for target in (f"{module}.{name}" for name in _module(module)[0]):
+        for target in (f"{module}.{name}" for name in _module(module).classes):
             if name_of(target) == file.stem:
                 found[file.stem] = target
     return found
@@ -123,16 +142,27 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def parameters(target: str) -> dict[str, Parameter]:
-    """Return what the constructor of a shipped class takes, by name."""
+    """Return what the constructor of a shipped class takes, by name; see `arguments.taken_by`."""
+    found: dict[str, Parameter] = {}
     for place, kind in enumerate(line := _line(target)):
         if kind.is_dataclass:
-            return _fields(line[place:])
+            return _fields(line[place:]) | found
+        for node in (n for n in kind.node.body if isinstance(n, ast.FunctionDef)):
+            if node.name == "__init__":
+                found = dict(_arguments(node.args, kind.module)) | found
+                if node.args.kwarg is None:
+                    return found
+    return found
+
+
+@cache
+def group_of(target: str) -> str:
+    """Return what errors put before the arguments of a shipped class: see `Part.group`."""
+    for kind in _line(target):
         for node in kind.node.body:
-            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                own = dict(_arguments(node.args))
-                behind = line[place + 1 :] if node.args.kwarg else ()  # takes what its base takes
-                return own | (parameters(behind[0].target) if behind else {})
-    return {}
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "group":
+                return str(ast.literal_eval(node.value)) if node.value else ""
+    return ""
 
 
 def constructors(target: str) -> list[ast.FunctionDef]:
@@ -146,34 +176,50 @@ def constructors(target: str) -> list[ast.FunctionDef]:
 
 def takes_fractions(annotation: object) -> bool:
     """Return whether an annotation takes numbers that are not whole."""
-    return float in (get_args(annotation) or (annotation,))
+    return any(base_of(kind) is float for kind in kinds(annotation))
 
 
 def _fields(line: tuple[_Class, ...]) -> dict[str, Parameter]:
     """Return the fields of a dataclass, those of its bases first."""
     found: dict[str, Parameter] = {}
-    kinds = [kind for kind in reversed(line) if kind.is_dataclass]
-    declared = [n for kind in kinds for n in kind.node.body if isinstance(n, ast.AnnAssign)]
-    for node in declared:
-        if not ast.unparse(node.annotation).startswith("ClassVar"):
-            name = ast.unparse(node.target)
-            found[name] = Parameter(_plain(node.annotation), required=node.value is None)
+    for kind in (kind for kind in reversed(line) if kind.is_dataclass):
+        for node in (n for n in kind.node.body if isinstance(n, ast.AnnAssign)):
+            if not ast.unparse(node.annotation).startswith("ClassVar"):
+                told = _meaning(node.annotation, kind.module)
+                found[ast.unparse(node.target)] = Parameter(told, required=node.value is None)
     return found
 
 
-def _arguments(told: ast.arguments) -> Iterator[tuple[str, Parameter]]:
+def _arguments(told: ast.arguments, module: str) -> Iterator[tuple[str, Parameter]]:
     usual = [*told.posonlyargs, *told.args]
     optional = {a.arg for a in usual[len(usual) - len(told.defaults) :]}
     optional |= {a.arg for a, d in zip(told.kwonlyargs, told.kw_defaults, strict=True) if d}
     for argument in [*usual[1:], *told.kwonlyargs]:  # without `self`
-        yield argument.arg, Parameter(_plain(argument.annotation), argument.arg not in optional)
+        annotation = _meaning(argument.annotation, module)
+        yield argument.arg, Parameter(annotation, argument.arg not in optional)
 
 
-def _plain(annotation: ast.expr | None) -> object:
-    names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)} if annotation else {""}
-    if annotation is None or not names <= _KINDS.keys():
+def _meaning(told: ast.expr | None, module: str) -> Any:
+    """Return what an annotation says, if it is made of known names alone; else Any."""
+    if told is None:
         return Any
-    return eval(ast.unparse(annotation), {"__builtins__": {}}, dict(_KINDS))  # of our own files
+    names = {node.id for node in ast.walk(told) if isinstance(node, ast.Name)}
+    known = {name: _named(module, name) for name in names}
+    if any(meaning is Any for meaning in known.values()):
+        return Any
+    return eval(ast.unparse(told), {"__builtins__": {}}, known)  # of our own files
+
+
+@cache
+def _named(module: str, name: str) -> Any:
+    """Return what a name stands for in a module of ours; Any if that is nothing plain."""
+    here = _module(module)
+    if name in _KINDS:
+        return _KINDS[name]
+    if name in here.assigned:
+        return _meaning(here.assigned[name], module)
+    home, _, own = here.imported.get(name, "").rpartition(".")
+    return _named(home, own) if home else Any
 
 
 def _line(target: str) -> tuple[_Class, ...]:
@@ -191,26 +237,26 @@ def _line(target: str) -> tuple[_Class, ...]:
 @cache
 def _class(target: str) -> _Class | None:
     module, _, name = target.rpartition(".")
-    nodes, imported = _module(module)
-    if name not in nodes:
+    here = _module(module)
+    if name not in here.classes:
         return None
-    written = [ast.unparse(base).partition("[")[0] for base in nodes[name].bases]
-    local = {own: f"{module}.{own}" for own in nodes}
-    bases = [{**imported, **local}.get(base, "") for base in written]
-    return _Class(target, nodes[name], tuple(base for base in bases if base))
+    written = [ast.unparse(base).partition("[")[0] for base in here.classes[name].bases]
+    local = {own: f"{module}.{own}" for own in here.classes}
+    bases = [{**here.imported, **local}.get(base, "") for base in written]
+    return _Class(target, here.classes[name], tuple(base for base in bases if base))
 
 
 @cache
-def _module(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, str]]:
-    """Return the classes that a module defines, and what it has from others of ours, by name."""
+def _module(module: str) -> _Module:
     file = file_of(module)
-    if file is None:
-        return {}, {}
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    body = ast.parse(file.read_text(encoding="utf-8")).body if file else []
     imports = [node for node in body if isinstance(node, ast.ImportFrom) and node.level == 0]
-    return {node.name: node for node in body if isinstance(node, ast.ClassDef)}, {
+    imported = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
         for node in imports
         if str(node.module).startswith(f"{OURS}.")
         for alias in node.names
     }
+    assigned = {ast.unparse(n.targets[0]): n.value for n in body if isinstance(n, ast.Assign)}
+    classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
+    return _Module(classes, imported, assigned)

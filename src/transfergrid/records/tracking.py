@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
 from transfergrid.records import printing
 from transfergrid.records.component import Part
-from transfergrid.records.errors import check_known
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,8 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
-MODES = ("auto", "online", "offline", "disabled")
+Mode = Literal["auto", "online", "offline", "disabled"]
+MODES: tuple[str, ...] = get_args(Mode)
 TAG, TITLE = 64, 128
 """The most characters that W&B takes in a tag, and in a name or group."""
 START_SECONDS, FINISH_SECONDS = 30, 60
@@ -193,9 +193,11 @@ class WandbTracker(Part):
         BadInputError: an unknown mode.
     """
 
+    group: ClassVar[str] = "tracking"
+
     project: str = "transfergrid"
     entity: str | None = None
-    mode: str = "auto"
+    mode: Mode = "auto"
     folder: str | None = None
     system_metrics: bool = False
     alerts: bool = True
@@ -204,7 +206,7 @@ class WandbTracker(Part):
     """Has the server failed to answer in this process?"""
 
     def __post_init__(self) -> None:
-        check_known("tracking.mode", self.mode, MODES)
+        super().__post_init__()
         self._run: Any = None
 
     @property

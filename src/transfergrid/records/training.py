@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
 
+from annotated_types import Ge, Interval
+
+from transfergrid.records.arguments import Count, NotNegative, Positive
 from transfergrid.records.component import Component
-from transfergrid.records.errors import BadInputError, check_known
 
 
 def constant(progress: float) -> float:
@@ -40,10 +42,13 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 VALIDATION_FROM = 10
 """Labels a class from which on a part of them validates."""
-OPTIMIZERS = ("adamw", "sgd")
-AUGMENTATIONS = ("none", "light", "strong")
+Schedule = Literal["constant", "cosine", "inverse_decay", "slanted_triangular"]
+"""A key of `SCHEDULES`."""
+Optimizer = Literal["adamw", "sgd"]
+Augmentation = Literal["none", "light", "strong"]
 """One vocabulary for all modalities; what a word means is the modality's to say."""
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
+AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
 
 
 @dataclass(frozen=True)
@@ -75,35 +80,17 @@ class Training(Component):
     """
 
     version: ClassVar[int] = 1
+    group: ClassVar[str] = "training"
 
-    steps: int = 200
-    batch_size: int = 32
-    optimizer: str = "adamw"
-    lr: float = 0.01
-    weight_decay: float = 0.01
-    momentum: float = 0.9
-    schedule: str = "cosine"
-    augmentation: str = "light"
-    precision: str = "32-true"
-    gradient_clip: float | None = None
-    accumulate: int = 1
-    validations: int = 10
-
-    def __post_init__(self) -> None:
-        check_known("training.optimizer", self.optimizer, OPTIMIZERS)
-        check_known("training.schedule", self.schedule, SCHEDULES)
-        check_known("training.augmentation", self.augmentation, AUGMENTATIONS)
-        check_known("training.precision", self.precision, PRECISIONS)
-        for name, least in {"steps": 1, "batch_size": 2, "accumulate": 1, "validations": 1}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise BadInputError(f"training.{name} must be a whole number from {least}: {value}")
-        if not (isinstance(self.lr, (int, float)) and self.lr > 0):
-            raise BadInputError(f"training.lr must be above 0: {self.lr}")
-        if not self.weight_decay >= 0:
-            raise BadInputError(f"training.weight_decay must be from 0: {self.weight_decay}")
-        if not 0 <= self.momentum < 1:
-            raise BadInputError(f"training.momentum must be from 0 to below 1: {self.momentum}")
-        if not (self.gradient_clip is None or self.gradient_clip > 0):
-            clip = self.gradient_clip
-            raise BadInputError(f"training.gradient_clip must be above 0, or null: {clip}")
+    steps: Count = 200
+    batch_size: Annotated[int, Ge(2)] = 32
+    optimizer: Optimizer = "adamw"
+    lr: Positive = 0.01
+    weight_decay: NotNegative = 0.01
+    momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
+    schedule: Schedule = "cosine"
+    augmentation: Augmentation = "light"
+    precision: Precision = "32-true"
+    gradient_clip: Positive | None = None
+    accumulate: Count = 1
+    validations: Count = 10

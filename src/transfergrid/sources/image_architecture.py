@@ -43,8 +43,8 @@ class ImageArchitecture(Architecture):
         return self.model
 
     def check_inputs(self) -> None:
-        """Raise `BadInputError` unless size, mean and std make sense."""
-        check_image_inputs(self.size, self.mean, self.std)
+        """Raise `BadInputError` unless mean and std make sense."""
+        check_image_inputs(self.mean, self.std)
 
     def text(self, library: str, **more: Any) -> str:
         """Return all that was asked for as canonical text."""
@@ -60,12 +60,8 @@ class ImageArchitecture(Architecture):
         return BadInputError(f"{library} cannot make {self.model} with {given}: {reason}")
 
 
-def check_image_inputs(
-    size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> None:
+def check_image_inputs(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
     """Raise `BadInputError` unless these values, as a person typed them, make sense."""
-    if size is not None and (type(size) is not int or size < 1):
-        raise BadInputError(f"size must be a whole number of pixels, not {size!r}")
     for what, values in (("mean", mean), ("std", std)):
         if values is not None and not _are_shares(values):
             raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")

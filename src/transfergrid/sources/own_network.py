@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from transfergrid.records.arguments import Count, Pixels
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.source import Architecture
@@ -35,10 +36,10 @@ class OwnNetwork(Architecture):
     """
 
     network: Mapping[str, str]
-    size: int
+    size: Pixels
     mean: Sequence[float]
     std: Sequence[float]
-    channels: int = 3
+    channels: Count = 3
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,11 +54,9 @@ class OwnNetwork(Architecture):
 
     def check(self) -> None:
         """See `Architecture.check`."""
-        check_image_inputs(self.size, self.mean, self.std)
+        check_image_inputs(self.mean, self.std)
         if not isinstance(self.options, Mapping):
             raise BadInputError(f"source.architecture.options must be keys, not {self.options!r}")
-        if type(self.channels) is not int or self.channels < 1:
-            raise BadInputError(f"channels must be a whole number, not {self.channels!r}")
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.arguments import Whole
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import generator
 from transfergrid.sources.cards import Card
 from transfergrid.sources.source import Architecture, Maker, Source
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Module = TypeVar("Module", bound=nn.Module)
 
-HOWS = ("permuted", "shuffled_labels", "noise")
+How = Literal["permuted", "shuffled_labels", "noise"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Placebo(Source):
     """
 
     of: Source
-    how: str = "permuted"
-    seed: int = 0
+    how: How = "permuted"
+    seed: Whole = 0
 
     made_here: ClassVar[bool] = True
     knows: ClassVar[bool] = False
@@ -59,7 +60,6 @@ class Placebo(Source):
     @property
     def recipe(self) -> Source:
         """The source that is loaded; for "permuted" its weights are then permuted."""
-        check_known("placebo", self.how, HOWS)
         if self.how == "permuted":
             return self.of
         if not isinstance(self.of, TrainedHere):
@@ -99,8 +99,6 @@ class Placebo(Source):
         """See `Source.check`."""
         if isinstance(self.of, Placebo):
             raise BadInputError("a placebo of a placebo says nothing: give source.of a source")
-        if type(self.seed) is not int or self.seed < 0:
-            raise BadInputError(f"source.seed must be a whole number, not {self.seed!r}")
         self.of.check()
         self.recipe.check()
 

@@ -68,6 +68,7 @@ class Maker(Protocol):
 class Source(Component, ABC):
     """An architecture with weights and, where it is known, the domain they were learned on."""
 
+    group: ClassVar[str] = "source"
     made_here: ClassVar[bool] = False
     """Whether its weights may come out of a training of our own, so that `load` needs a maker."""
     knows: ClassVar[bool] = True

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from transfergrid.records.arguments import Pixels
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.cards import Card
 from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
@@ -40,7 +41,7 @@ class TorchvisionArchitecture(ImageArchitecture):
     """
 
     model: str
-    size: int | None = None
+    size: Pixels | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from transfergrid.records.arguments import Whole
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card, names_of
@@ -34,7 +35,7 @@ class TrainedHere(TrainedSource):
     domain: Domain
     training: Component
     start: Source | None = None
-    seed: int | Literal["block"] = 0
+    seed: Whole | Literal["block"] = 0
     shuffle_labels: bool = False
 
     @classmethod
@@ -72,9 +73,6 @@ class TrainedHere(TrainedSource):
             raise BadInputError("a source that is trained here needs a domain to be trained on")
         self._check_modality()
         super().check()
-        known = self.seed == "block" or (type(self.seed) is int and self.seed >= 0)
-        if not known:
-            raise BadInputError(f"source.seed must be a whole number or block, not {self.seed!r}")
         if self.start is not None:
             self._check_start(self.start)
 

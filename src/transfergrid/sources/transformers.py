@@ -7,9 +7,10 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.arguments import Tokens
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
 from transfergrid.sources import model_folder
 from transfergrid.sources.cards import Card
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
 
-POOLINGS = ("auto", "mean", "first", "last")
+Pooling = Literal["auto", "mean", "first", "last"]
 _VAGUE = ("model", "checkpoint", "final", "best")
 """Folder names that say nothing without the folder above."""
 
@@ -133,8 +134,8 @@ class TransformersArchitecture(FolderArchitecture):
 
     model: str | None = None
     folder: str | None = None
-    max_length: int | None = None
-    pooling: str = "auto"
+    max_length: Tokens | None = None
+    pooling: Pooling = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
 
@@ -143,14 +144,6 @@ class TransformersArchitecture(FolderArchitecture):
     def check_folder(self, folder: Path) -> None:
         """See `FolderArchitecture.check_folder`."""
         model_folder.check_text(folder)
-
-    def check(self) -> None:
-        """See `Architecture.check`."""
-        check_known("pooling", self.pooling, POOLINGS)
-        longest = self.max_length
-        if longest is not None and (type(longest) is not int or longest < 1):
-            raise BadInputError(f"max_length must be a whole number of tokens, not {longest!r}")
-        super().check()
 
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
         """See `FolderArchitecture.made`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from transfergrid.records.arguments import Pixels
 from transfergrid.sources import model_folder
 from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.transformers import FolderArchitecture, FolderSource
@@ -34,7 +35,7 @@ class TransformersVisionArchitecture(FolderArchitecture):
 
     model: str | None = None
     folder: str | None = None
-    size: int | None = None
+    size: Pixels | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
@@ -48,7 +49,7 @@ class TransformersVisionArchitecture(FolderArchitecture):
 
     def check(self) -> None:
         """See `Architecture.check`."""
-        check_image_inputs(self.size, self.mean, self.std)
+        check_image_inputs(self.mean, self.std)
         super().check()
 
     def made(self, folder: Path, files: list[str] | None) -> Backbone:

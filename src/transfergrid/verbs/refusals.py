@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from transfergrid.records.arguments import check_plain
+from transfergrid.records.arguments import check_values
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.shipped import constructors, parameters
+from transfergrid.records.shipped import constructors, group_of, parameters
 from transfergrid.records.training import SCHEDULES
 
 _KNOWN = {"check_known": check_known, "BadInputError": BadInputError, "SCHEDULES": SCHEDULES}
@@ -42,8 +42,8 @@ def check_config(config: Any) -> None:
 
 def _check_part(target: str, values: Mapping[str, Any]) -> None:
     known = parameters(target)
-    plain = {name: known[name].annotation for name in values if name in known}
-    check_plain(target.rpartition(".")[2], plain, values)
+    plain = {name: parameter.annotation for name, parameter in known.items()}
+    check_values(target.rpartition(".")[2], group_of(target), plain, values)
     given = {name: value for name, value in values.items() if name in known}
     for told in constructors(target):
         given = {**_defaults(told), **given}

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from typing_extensions import override
 
+from transfergrid.records.arguments import Count
 from transfergrid.runs.scores.base import (
     Features,
     Floats,
@@ -36,12 +37,7 @@ class Gbc(Score):
     paper = "Pandy et al. 2022, Gaussian Bhattacharyya coefficient"
 
     covariance: Literal["spherical", "diagonal"] = "spherical"
-    dimensions: int = 64
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.dimensions < 1:
-            raise ValueError(f"dimensions={self.dimensions}: give a number from 1")
+    dimensions: Count = 64
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

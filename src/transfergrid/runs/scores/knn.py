@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
+from transfergrid.records.arguments import Count, Positive
 from transfergrid.runs.scores.base import Features, Floats, Score, UndefinedScoreError
 
 
@@ -25,15 +26,8 @@ class Knn(Score):
 
     paper = "Caron et al. 2021 (weights); leave-one-out k-NN"
 
-    k: int = 5
-    temperature: float = 0.07
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.k < 1 or self.temperature <= 0:
-            raise ValueError(
-                f"k={self.k}, temperature={self.temperature}: give k from 1 and a number above 0"
-            )
+    k: Count = 5
+    temperature: Positive = 0.07
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:
@@ -59,7 +53,7 @@ class Knn(Score):
         return votes
 
 
-def dino_weights(similarity: Floats, temperature: float = 0.07) -> Floats:
+def dino_weights(similarity: Floats, temperature: Positive = 0.07) -> Floats:
     """Return exp(s / temperature) up to a factor that all votes on one example share."""
     weights: Floats = np.exp((similarity - similarity.max(axis=-1, keepdims=True)) / temperature)
     return weights

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
 from typing_extensions import override
 
+from transfergrid.records.arguments import Count
 from transfergrid.runs.scores.base import (
     Features,
     Floats,
@@ -37,17 +39,9 @@ class Nleep(Score):
 
     paper = "Li et al. 2021, Ranking neural checkpoints"
 
-    gaussians_per_class: int = 5
-    variance: float = 0.8
+    gaussians_per_class: Count = 5
+    variance: Annotated[float, Interval(gt=0, lt=1)] = 0.8
     covariance: Literal["diag", "full", "spherical", "tied"] = "diag"
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.gaussians_per_class < 1 or not 0 < self.variance < 1:
-            raise ValueError(
-                f"gaussians_per_class={self.gaussians_per_class}, variance={self.variance}: give "
-                "a number from 1 and a share between 0 and 1"
-            )
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from typing_extensions import override
 
 from transfergrid.runs.scores.base import Features, Floats, Score, UndefinedScoreError, principal
@@ -25,12 +27,7 @@ class Parc(Score):
 
     paper = "Bolya et al. 2021, PARC"
 
-    dimensions: int = 32
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.dimensions < 2:
-            raise ValueError(f"dimensions={self.dimensions}: Pearson's correlation takes 2 or more")
+    dimensions: Annotated[int, Ge(2)] = 32
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

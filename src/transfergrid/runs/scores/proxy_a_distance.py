@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from typing_extensions import override
 
+from transfergrid.records.arguments import Positive
 from transfergrid.runs.scores.base import Features, Floats, Score, UndefinedScoreError
 
 LEAST = 10
@@ -29,16 +32,8 @@ class ProxyADistance(Score):
     needs = ("source",)
     higher_is_better = False
 
-    folds: int = 5
-    regularisation: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.folds < 2 or self.regularisation <= 0:
-            raise ValueError(
-                f"folds={self.folds}, regularisation={self.regularisation}: give 2 or more folds "
-                "and a number above 0"
-            )
+    folds: Annotated[int, Ge(2)] = 5
+    regularisation: Positive = 0.01
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
+from transfergrid.records.arguments import Positive
 from transfergrid.runs.scores.base import Features, Floats, Score, centred
 
 
@@ -24,12 +25,7 @@ class TransRate(Score):
 
     paper = "Huang et al. 2022, TransRate"
 
-    eps: float = 1e-4
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what means nothing."""
-        if self.eps <= 0:
-            raise ValueError(f"eps={self.eps}: give a number above 0")
+    eps: Positive = 1e-4
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:
