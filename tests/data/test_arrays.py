@@ -227,7 +227,8 @@ def test_dropping_may_not_empty_a_class(file):
 def test_something_to_test_on_must_be_there_once(file):
     refused("test_split=0.2", file, {"x": images(4, 3, 3), "y": np.arange(4) % 2})
     refused("leave out test_split", file, whole(), test_split=0.2)
-    refused("share between 0 and 1", file, whole(), test_split=2)
+    with pytest.raises(BadInputError, match="test_split must be a share between 0 and 1"):
+        Arrays(str(file), test_split=2)
 
 
 def test_nothing_is_unpickled(tmp_path):

@@ -25,6 +25,7 @@ from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
 from transfergrid.data.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.numbers import check_numbers, first_of, share_parts, tenths
 from transfergrid.data.outline import Outline, outline_of, outlined
+from transfergrid.records.arguments import Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import existing, file_facts, fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
@@ -57,7 +58,7 @@ class Arrays(Domain):
     """
 
     file: str
-    test_split: float | None = None
+    test_split: Part | None = None
     duplicates: Duplicates = "keep"
     brightest: float | None = None
     darkest: float | None = None
@@ -229,14 +230,12 @@ class Parts:
         return frozenset(letter + part for part in self.all for letter in "xy")
 
 
-def find_parts(keys: frozenset[str], test_split: object) -> Parts:
+def find_parts(keys: frozenset[str], test_split: float | None) -> Parts:
     """Tell from an archive's array names what its splits are.
 
     Raises:
         BadInputError: arrays are missing, or there is nothing to test on, or two things.
     """
-    if test_split is not None and not (isinstance(test_split, float) and 0 < test_split < 1):
-        raise BadInputError(f"test_split must be a share between 0 and 1, not {test_split!r}")
     has = {part: bool(keys & {f"x{part}", f"y{part}"}) for part in ("", "_train", "_val", "_test")}
     whole = has[""] and not (has["_train"] or has["_test"])
     if has["_test"] and test_split is not None:

@@ -76,7 +76,6 @@ def find_layout(spelled: str, root: Path, test_split: float | str | None) -> Lay
         BadInputError: there is nothing to test on, or two things, or nothing to train on, or it
             cannot be told what the folders are.
     """
-    check_test_split(test_split)
     base = _unwrapped(root, "", root.name)
     found = {name: _below(base, name) for name in folders(root, base)}
     told = test_split if isinstance(test_split, str) else None
@@ -137,16 +136,6 @@ def _unwrapped(root: Path, split: str, name: str) -> str:
     within = _below(split, inner[0])
     says_nothing = inner[0] == name or inner[0].lower() in _FILLERS
     return _unwrapped(root, within, name) if says_nothing and folders(root, within) else split
-
-
-def check_test_split(test_split: object, kind: str = "folder") -> None:
-    """Raise `BadInputError` unless this is nothing, a name, or a share between 0 and 1."""
-    if test_split is None or (isinstance(test_split, str) and test_split):
-        return
-    is_share = isinstance(test_split, float) and 0 < test_split < 1
-    if not is_share:
-        known = f"a share between 0 and 1, or the name of a {kind}"
-        raise BadInputError(f"test_split must be {known}, not {test_split!r}")
 
 
 def _one_family(spelled: str, root: Path, found: Mapping[str, str]) -> dict[str, Role]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Interval, doc
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain, check_at_least
+from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.glyphs import (
     CANVAS,
     INK,
@@ -17,12 +18,14 @@ from transfergrid.data.glyphs import (
     fonts_with,
 )
 from transfergrid.data.outline import Outline
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.arguments import Whole
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.seeds import generator
 
 HEIGHT = (0.7, 0.95)
 """Of a glyph, as a share of the image's side."""
+
+Angle = Annotated[float, Interval(gt=0, le=180), doc("an angle from 0 to 180")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +46,11 @@ class GlyphAngles(Domain):
 
     metric: str = "mae"
     characters: str = "2345679"
-    most: float = 45.0
-    size: int = 16
-    pool_size: int = 4000
-    test_size: int = 1000
-    seed: int = 0
+    most: Angle = 45.0
+    size: Annotated[int, Ge(4)] = 16
+    pool_size: Annotated[int, Ge(2)] = 4000
+    test_size: Annotated[int, Ge(2)] = 1000
+    seed: Whole = 0
 
     tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
 
@@ -65,11 +68,6 @@ class GlyphAngles(Domain):
         """See `Domain.check`."""
         super().check()
         check_characters(self.characters)
-        check_at_least(0, seed=self.seed)
-        check_at_least(4, size=self.size)
-        check_at_least(2, pool_size=self.pool_size, test_size=self.test_size)
-        if not 0 < self.most <= 180:
-            raise BadInputError(f"most must be an angle from 0 to 180, not {self.most!r}")
         fonts_with(self.characters)
 
     def outline(self) -> Outline:

@@ -40,6 +40,7 @@ from transfergrid.data.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.data.text import TextExamples
+from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
@@ -76,7 +77,7 @@ class HuggingFaceData(Domain):
     config: str | None = None
     revision: str | None = None
     label: str | None = None
-    test_split: float | str | None = None
+    test_split: SplitOrPart | None = None
     group_column: str | None = None
     cluster_column: Clusters = None
     duplicates: Duplicates = "keep"

@@ -20,6 +20,7 @@ from transfergrid.data.folder_layout import Layout, find_layout, folders
 from transfergrid.data.image_files import FileExamples, looked_at
 from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
 from transfergrid.data.outline import Outline, outlined
+from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing, visible_files
 
@@ -85,7 +86,7 @@ class ImageFolder(Domain):
     """
 
     root: str
-    test_split: float | str | None = None
+    test_split: SplitOrPart | None = None
     skip_broken: bool = False
     duplicates: Duplicates = "keep"
     brightest: float | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
-from transfergrid.data.domain import Domain, LoadedDomain, check_at_least
+from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.outline import Outline
 from transfergrid.data.text import TextExamples
+from transfergrid.records.arguments import Whole
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.seeds import generator
 
@@ -45,9 +47,9 @@ class NumberWords(Domain):
     """
 
     metric: str = "mae"
-    pool_size: int = 3000
-    test_size: int = 600
-    seed: int = 0
+    pool_size: Annotated[int, Ge(2)] = 3000
+    test_size: Annotated[int, Ge(2)] = 600
+    seed: Whole = 0
 
     modality: ClassVar[str] = "text"
     tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
@@ -61,12 +63,6 @@ class NumberWords(Domain):
     def outputs(self) -> tuple[str, ...]:
         """The number's decimal logarithm."""
         return ("log10",)
-
-    def check(self) -> None:
-        """See `Domain.check`."""
-        super().check()
-        check_at_least(0, seed=self.seed)
-        check_at_least(2, pool_size=self.pool_size, test_size=self.test_size)
 
     def outline(self) -> Outline:
         """See `Domain.outline`; nothing is written."""

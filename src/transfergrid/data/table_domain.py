@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.folder_layout import check_test_split
 from transfergrid.data.group_names import Alike
 from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined
@@ -43,6 +42,7 @@ from transfergrid.data.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.records import contents
+from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing, file_facts
 from transfergrid.records.metrics import CLASSES, NUMBERS
@@ -90,7 +90,7 @@ class TableDomain(Domain):
     test_file: str | None = None
     validation_file: str | None = None
     split_column: str | None = None
-    test_split: float | str | None = None
+    test_split: SplitOrPart | None = None
     group_column: str | None = None
     cluster_column: Clusters = None
     class_names: Sequence[str] | None = None
@@ -158,7 +158,6 @@ class TableDomain(Domain):
         """See `Domain.check`; reads the table once, and remembers that it was sound."""
         super().check()
         self._check_labels()
-        check_test_split(self.test_split, "split")
         self.facts()
 
     def _check_labels(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfergrid.data.folder_layout import TEST, TRAIN, VALIDATION, check_test_split
+from transfergrid.data.folder_layout import TEST, TRAIN, VALIDATION
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.fingerprints import existing
 from transfergrid.records.spellings import near
@@ -99,7 +99,6 @@ def choose_splits(
     Raises:
         BadInputError: there is nothing to test on, or two things, or nothing to train on.
     """
-    check_test_split(test_split, "split")
     found = {name: name.lower() for name in sorted(set(names))}
     named = test_split if isinstance(test_split, str) else None
     where = f"{spelled}, column {column!r}," if column else spelled

@@ -26,7 +26,7 @@ from typing import (
     get_type_hints,
 )
 
-from annotated_types import DocInfo, Ge, Gt, Interval, Unit, doc
+from annotated_types import DocInfo, Ge, Gt, Interval, MinLen, Unit, doc
 
 from transfergrid.records.errors import BadInputError, did_you_mean
 
@@ -42,6 +42,8 @@ NotNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 """With both of its ends."""
+Part = Annotated[float, Interval(gt=0, lt=1), doc("a share between 0 and 1")]
+SplitOrPart = Part | Annotated[str, MinLen(1), doc("the name of a split")]
 
 PLAIN: dict[Any, str] = {
     bool: "true or false",
@@ -126,7 +128,9 @@ def _refusal(called: str, group: str, name: str, value: Any, allowed: list[Any])
         return BadInputError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
     place = f"{group or called}.{name}"
     if isinstance(value, (int, float)) and any(map(_range, allowed)):
-        words = [(base_of(kind) is float and _range(kind)) or _words(kind) for kind in allowed]
+        words = [
+            (PLAIN[float] in _words(kind) and _range(kind)) or _words(kind) for kind in allowed
+        ]
         return BadInputError(f"{place} must be {', or '.join(words)}: {value}")
     told = dict.fromkeys(map(_words, allowed))
     return BadInputError(f"{place} must be {', or '.join(told)}, not {value!r}")
@@ -199,14 +203,15 @@ def base_of(kind: Any) -> Any:
 
 
 def _words(kind: Any) -> str:
-    """Return what a value of one kind is, with its unit and range."""
+    """Return what a value of one kind is: as its `doc` says, else with its unit and range."""
     if get_origin(kind) is Literal:
         (value,) = get_args(kind)
         return str(value).lower() if isinstance(value, bool) else str(value)
-    said = [told.documentation for told in _metadata(kind) if isinstance(told, DocInfo)]
+    for told in _metadata(kind):
+        if isinstance(told, DocInfo):
+            return told.documentation
     units = [told.unit for told in _metadata(kind) if isinstance(told, Unit)]
-    named = " of ".join([*(said or [PLAIN[base_of(kind)]]), *units])
-    return " ".join(filter(None, [named, _range(kind)]))
+    return " ".join(filter(None, [" of ".join([PLAIN[base_of(kind)], *units]), _range(kind)]))
 
 
 def _range(kind: Any) -> str:

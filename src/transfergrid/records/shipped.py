@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 
-from annotated_types import DocInfo, Ge, Gt, Interval, Unit
+from annotated_types import DocInfo, Ge, Gt, Interval, MinLen, Unit
 
 from transfergrid.records.arguments import base_of, kinds
 
@@ -22,7 +22,10 @@ HERE = Path(__file__).parents[1]
 OURS = "transfergrid"
 ROOT = f"{OURS}.records.component.Part"
 _KINDS = {
-    **{kind.__name__: kind for kind in (bool, int, float, str, DocInfo, Ge, Gt, Interval, Unit)},
+    **{
+        kind.__name__: kind
+        for kind in (bool, int, float, str, DocInfo, Ge, Gt, Interval, MinLen, Unit)
+    },
     "Annotated": Annotated,
     "doc": DocInfo,
     "Literal": Literal,
@@ -82,8 +85,8 @@ def located(target: str) -> str | None:
     told, _, name = target.rpartition(".")
     if told.partition(".")[0] != OURS:
         return None
-    defined, imported = _module(told)
-    modules = (told,) if name in defined or name in imported else _classes().get(name, ())
+    here = _module(told)
+    modules = (told,) if name in here.classes or name in here.imported else _classes().get(name, ())
     places = (f"{module}.{name}" for module in modules)
     return next((place for place in places if _is_defined_part(place)), None)
 

@@ -48,7 +48,7 @@ class Machine:
         return pl.Trainer(
             accelerator=self.accelerator,
             devices=1,
-            precision=training.precision,  # type: ignore[arg-type]
+            precision=training.precision,
             deterministic=self.deterministic,  # type: ignore[arg-type]
             logger=False,
             enable_checkpointing=False,
