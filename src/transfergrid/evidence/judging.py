@@ -31,6 +31,7 @@ from transfergrid.evidence.verdicts import (
     TRANSFER,
     Verdict,
 )
+from transfergrid.records.points import point
 
 
 def judge(
@@ -108,13 +109,16 @@ class _Judge(Measured):
     def family(
         self, compared: list[Comparison], rules: Rules, primary: bool, level: float, later: float
     ) -> list[Verdict]:
-        """Decide one family."""
+        """Decide one family, by a margin in the unit that its metric is shown in."""
+        first = compared[0].cells[0]
+        rules = in_unit(rules, size := point(first.metric, first.floor))
         decisions = _decided(compared, rules, level, later)
         unflagged = [one.without_flagged() for one in compared]
         changed = any(rest is not one for rest, one in zip(unflagged, compared, strict=True))
         again = _decided(unflagged, rules, level, later) if changed else decisions
         of_family: dict[str, Any] = {
             "margin": rules.margin,
+            "point": size,
             "level": level,
             "power": rules.power,
             "family_size": sum(decision.p is not None for decision in decisions),
@@ -175,6 +179,11 @@ class _Judge(Measured):
             return ()
         why = why_uncrossed(compared.pairs, self.read)
         return (why,) if why else ()
+
+
+def in_unit(rules: Rules, size: float) -> Rules:
+    """Return rules with their margin, in points of this size, in the unit of the scores."""
+    return rules if size == 1 else replace(rules, margin=float(f"{rules.margin * size:.3g}"))
 
 
 def _decided(

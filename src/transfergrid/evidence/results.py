@@ -39,6 +39,8 @@ class Result:
     validation_score: float | None = None
     ece: float | None = None
     """Expected calibration error on the test items."""
+    floor: float | None = None
+    """Of numbers: what telling the mean of the test labels would score; None where unknown."""
     classes: int = 0
     """Of the target; 0 where it has none, or nobody says."""
     one_checkpoint: bool = False
@@ -61,7 +63,7 @@ COLUMNS = (
     *("id", "source", "architecture", "strategy", "target", "training"),
     *("source_part", "strategy_part", "target_part", "training_part", "labels", "seed"),
     *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better", "score"),
-    *("train_score", "validation_score", "ece", "items_n", "items", "clusters", "right"),
+    *("train_score", "validation_score", "ece", "floor", "items_n", "items", "clusters", "right"),
     *("collapsed", "underfit", "contaminated_by", "classes", "one_checkpoint", "placebo"),
     *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
     *("fewest_labels", "most_labels", "protocol"),
@@ -98,7 +100,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     (identity, source, architecture, strategy, target, training, *rest) = row
     (source_part, strategy_part, target_part, training_part, labels, seed, *rest) = rest
     (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
-    (train, validation, ece, items_n, items, clusters, bits, *rest) = rest
+    (train, validation, ece, floor, items_n, items, clusters, bits, *rest) = rest
     (collapsed, underfit, contaminated, classes, one_checkpoint, placebo, *rest) = rest
     (seconds, source_seconds, study, code, strategy_class, finished, fewest, most, protocol) = rest
     result = Result(
@@ -116,6 +118,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
         train_score=train,
         validation_score=validation,
         ece=ece,
+        floor=floor,
         classes=classes,
         one_checkpoint=one_checkpoint,
         placebo=placebo,

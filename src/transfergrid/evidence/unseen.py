@@ -18,6 +18,7 @@ from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.results import Result
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.cell import Labels
 
 CONFIDENCE = 0.95
@@ -164,10 +165,15 @@ class Chance:
         self._majority = {p: found[CONSTANT] for p, found in means.items() if CONSTANT in found}
 
     def of(self, cell: Result) -> float | None:
-        """Return it in points; else that of classes of one size, None where it is not known."""
+        """Return it in points; else that of classes of one size, None where it is not known.
+
+        Of numbers it is what telling the mean of the test labels scores.
+        """
         place = cell.parts.target, cell.labels
         if place in self._majority:
             return self._majority[place]
+        if is_of_numbers(cell.metric.name):
+            return cell.floor
         one_class = ONE_CLASS.get(cell.metric.name)
         return 100.0 * one_class(cell.classes) if one_class and cell.classes > 1 else None
 

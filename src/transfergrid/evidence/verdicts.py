@@ -84,6 +84,9 @@ class Verdict:
     level: float = 0.05
     """The error allowed to the family at this look; see `looks`."""
     margin: float = 1.0
+    """In the unit of the scores."""
+    point: float = 1.0
+    """How large a point, of which a margin is declared, is in that unit; see `records.points`."""
     power: float = POWER
     """With which `detectable` and `seeds_needed` hold."""
     beyond_margin: bool = False

@@ -29,7 +29,7 @@ Warn = Callable[[Path, object], None]
 KINDS = {
     **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
     **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
-    **dict.fromkeys(("score", "train_score", "validation_score", "ece"), "float64"),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds"), "float64"),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
     **dict.fromkeys(("one_checkpoint", "placebo"), "bool"),
@@ -41,7 +41,7 @@ KINDS = {
 NEWEST = "classes"
 """A column that all segments of this version have, and none of an earlier one."""
 
-ABSENT = {"protocol": 1}
+ABSENT: dict[str, Any] = {"protocol": 1, "floor": None}
 """What a column holds in segments that were written before there was this column."""
 
 
@@ -50,7 +50,7 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(("changed", "seed", "classes"), int),
     "protocol": Annotated[int, Field(ge=1)],
-    **dict.fromkeys(("score", "train_score", "validation_score", "ece"), float | None),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), float | None),
     **dict.fromkeys(("seconds", "source_seconds"), float | None),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
     **dict.fromkeys(("one_checkpoint", "placebo"), bool),
@@ -201,6 +201,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "train_score": (train or {}).get(metric.name),
         "validation_score": (validation or {}).get(metric.name),
         "ece": (test or {}).get("ece"),
+        "floor": (record.data.floor or {}).get(metric.name),
         "items_n": right.n if right else None,
         "items": right.items if right else None,
         "clusters": right.clusters if right else None,

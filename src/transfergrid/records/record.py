@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -43,7 +43,7 @@ class Metric:
     """The score that decides on this target."""
 
     name: Annotated[str, "a key of `scores.test`"] = "accuracy"
-    higher_is_better: Annotated[bool, "false for losses and calibration errors"] = True
+    higher_is_better: Annotated[bool, "false for losses and errors"] = True
 
 
 Score = dict[str, float | None]
@@ -65,7 +65,8 @@ Count = Field(ge=0)
 class Scores:
     """accuracy, macro_f1, auroc, ece (each 0 to 1) and loss (nats), of the chosen step.
 
-    A score that is not defined is null.
+    Of numbers mse and mae, in the labels' own unit, and r2; of several the means over them. A score
+    that is not defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
@@ -118,13 +119,22 @@ class Data:
     validation: Annotated[int, Count, "labelled validation examples"] = 0
     unlabelled: Annotated[int, Count, "training examples seen without labels"] = 0
     test: Annotated[int, Count, "test examples"] = 0
-    classes: Annotated[tuple[str, ...], "class names in the order of the probabilities"] = ()
+    classes: Annotated[
+        tuple[str, ...], "class names in the order of the probabilities; none where numbers are told"
+    ] = ()
+    outputs: Annotated[
+        tuple[str, ...], "names of the numbers that are told, in the order of the values"
+    ] = ()
+    floor: Annotated[
+        Score | None, Bounded, "of numbers: what telling the mean of the test labels would score"
+    ] = None
     per_class: Annotated[dict[str, int], "labelled examples of each class"] = field(
         default_factory=dict
     )
     short: Annotated[
         dict[str, tuple[int, int]],
-        "classes with too few examples: how many asked for, how many got",
+        "classes with too few examples: how many asked for, how many got; `all` of numbers, and "
+        "where labels come as they are",
     ] = field(default_factory=dict)
     notes: Annotated[
         dict[str, Any],
@@ -216,8 +226,14 @@ class Record(Cell):
 
     @property
     def labels_got(self) -> tuple[int, int] | None:
-        """Fewest and most labels that a class got; None if that is what was asked for."""
-        counts = self.data.per_class.values()
+        """Fewest and most labels that a class got; None if that is what was asked for.
+
+        Of numbers labels are counted in all.
+        """
+        counts: Iterable[int] = self.data.per_class.values()
+        if self.data.outputs:
+            got = self.data.train + self.data.validation
+            counts = [got] if got else []
         if self.labels in ("all", 0) or not counts or set(counts) == {self.labels}:
             return None
         return min(counts), max(counts)
