@@ -1,4 +1,4 @@
-"""Families of made-up cells of targets whose labels are numbers, for tests of verdicts and tables."""
+"""Families of made-up cells of targets whose labels are numbers, for tests of verdicts."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class NumberCells:
 
     def arm(
         self, strategy: str, source: str | None = None, off: float = 0.5,
-        base: list[Record] | None = None, *, n: int = 5, shared: bool = True, **fields: Any,
+        base: list[Record] | None = None, *, n: int = 5, **fields: Any,
     ) -> list[Record]:  # fmt: skip
         """Add an arm whose errors have this standard deviation, in that of the labels."""
         cells = []
         for seed in range(n):
             rng = np.random.default_rng([seed, *strategy.encode(), *(source or "").encode()])
-            noise = 0.8 * self.luck + 0.6 * rng.normal(size=ITEMS) if shared else rng.normal(size=ITEMS)
+            noise = 0.8 * self.luck + 0.6 * rng.normal(size=ITEMS)
             said = (self.labels + self.unit * off * noise).astype(np.float32)[:, None]
             cell = made(
                 strategy, source, seed=seed, target=self.target,

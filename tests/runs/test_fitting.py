@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from transfergrid.data.metrics import score
+
 from transfergrid.records.training import Training
 from transfergrid.runs.predictions import predictions
 from transfergrid.strategies.base import Strategy

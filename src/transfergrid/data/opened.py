@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from transfergrid.data.budgets import Draw, draw
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
+from transfergrid.data.domain import Labels as Targets
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.plain_features import PlainFeatures
-from transfergrid.data.task import Classification, Task
+from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
@@ -47,7 +48,7 @@ class OpenDomain:
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return Classification(self.classes)
+        return self.loaded.task
 
     def draw(self, labels: Labels, seed: int) -> Draw:
         """Draw the labels that a seed block may see."""
@@ -59,7 +60,7 @@ class OpenDomain:
         split: str,
         preprocess: Preprocess,
         indices: NDArray[np.int64],
-        labels: NDArray[np.int64] | None = None,
+        labels: Targets | None = None,
     ) -> View:
         """Return examples of `pool` or `test` with their labels; pass others to replace them."""
         if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared

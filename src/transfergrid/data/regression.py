@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -47,6 +49,10 @@ class Regression(Task):
     @override
     def names(self) -> tuple[str, ...]:
         return self.columns
+
+    @override
+    def _in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+        return np.asarray(labels[:, [list(names).index(name) for name in self.columns]])
 
     @override
     def fitted(self, labels: Tensor) -> Regression:

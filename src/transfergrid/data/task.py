@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics.functional import classification as tm
 from typing_extensions import override
@@ -43,6 +45,21 @@ class Task(ABC):
     def outputs(self) -> int:
         """Width of the head: how many numbers are predicted of an input."""
         return len(self.names)
+
+    def in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+        """Return labels (n, ...) of a task with the same names, brought to this one's order.
+
+        Args:
+            labels: of the other task.
+            names: of the other task, in its order.
+        """
+        if tuple(names) == self.names:
+            return labels
+        return self._in_order(labels, names)
+
+    @abstractmethod
+    def _in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+        """See `in_order`, of names in another order."""
 
     def fitted(self, labels: Tensor) -> Self:
         """Return the task with what its head and loss take from training labels (n, ...)."""
@@ -141,6 +158,11 @@ class Classification(Task):
     @override
     def names(self) -> tuple[str, ...]:
         return self.classes
+
+    @override
+    def _in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+        order = np.array([self.classes.index(name) for name in names])
+        return np.asarray(order[labels])
 
     @override
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.data.domain import Examples
+from transfergrid.data.domain import Examples, Labels
 from transfergrid.data.inputs import Inputs, Preprocess
 
 AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
@@ -158,7 +158,7 @@ class View:
 
     prepared: Prepared
     indices: NDArray[np.int64]
-    labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    labels: Labels = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -10,13 +10,14 @@ from typing import Any, Protocol, TypeVar
 
 from transfergrid.evidence.gains import Scored
 from transfergrid.records.cell import Labels, Names, Parts
+from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.points import points
 
-CLASSICAL = "logistic_regression"
-"""The strategy whose arm shows what the target's labels give without any deep learning."""
+CLASSICAL = {CLASSES: "logistic_regression", NUMBERS: "ridge_regression"}
+"""The strategies whose arm shows what the target's labels give without any deep learning."""
 
 CONSTANT = "majority"
-"""The strategy whose arm always predicts the most frequent class."""
+"""The strategy whose arm always predicts the most frequent class, or the mean."""
 
 Key = tuple[Parts, Labels]
 
@@ -139,8 +140,15 @@ def classical_means(groups: Mapping[Key, Sequence[Member]]) -> dict[tuple[str, L
     return {
         (parts.target, labels): mean
         for (parts, labels), cells in groups.items()
-        if cells[0].names.strategy == CLASSICAL and (mean := mean_score(cells)) is not None
+        if cells[0].names.strategy in CLASSICAL.values() and (mean := mean_score(cells)) is not None
     }
+
+
+def worse_than_classical(metric: str) -> str:
+    """Say that an arm does worse than a classical learner on the target's labels alone."""
+    if is_of_numbers(metric):
+        return f"does worse than {CLASSICAL[NUMBERS]}"
+    return f"scores below {CLASSICAL[CLASSES]}"
 
 
 def without_network(

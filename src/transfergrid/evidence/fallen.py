@@ -100,7 +100,7 @@ def _points(cell: Result, score: float | None) -> str:
 
 
 def _is_trained(cell: Result) -> bool:
-    return cell.names.strategy not in (CLASSICAL, CONSTANT)
+    return cell.names.strategy not in (*CLASSICAL.values(), CONSTANT)
 
 
 def _scored(cells: Sequence[Result]) -> list[Result]:

@@ -327,7 +327,7 @@ def _result(
 ) -> Result:
     is_baseline = run.strategy == baselines.strategy
     source = run.source if with_source or is_baseline else UNNAMED
-    uncompared = source is None and run.strategy in (CLASSICAL, CONSTANT)
+    uncompared = source is None and run.strategy in (*CLASSICAL.values(), CONSTANT)
     own = baselines.source_of(run) if with_source and not uncompared else None
     reference = _id(own, baselines.strategy, *_block(run))
     identity = reference if is_baseline else _id(source, run.strategy, *_block(run))

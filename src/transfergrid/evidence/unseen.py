@@ -18,8 +18,8 @@ from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.results import Result
-from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.cell import Labels
+from transfergrid.records.metrics import is_of_numbers
 
 CONFIDENCE = 0.95
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from transfergrid.evidence.arms import CLASSICAL
+from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind, constant
 from transfergrid.evidence.intervals import (
     FEW_GROUPS,
@@ -52,7 +52,7 @@ def _notes(one: Verdict) -> list[str]:
         (not one.fallen and bool(_apart(one)), _apart(one)),
         (one.fragile, f"fragile: {_without_flagged(one)}"),
         (_is_clear(one), f"beyond the margin of {one.margin:g}"),
-        (one.weak_baseline, f"the baseline scores below {CLASSICAL}"),
+        (one.weak_baseline, f"the baseline {worse_than_classical(one.metric)}"),
         (
             bool(one.contaminated_by),
             f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})",

@@ -120,7 +120,8 @@ class Data:
     unlabelled: Annotated[int, Count, "training examples seen without labels"] = 0
     test: Annotated[int, Count, "test examples"] = 0
     classes: Annotated[
-        tuple[str, ...], "class names in the order of the probabilities; none where numbers are told"
+        tuple[str, ...],
+        "class names in the order of the probabilities; none where numbers are told",
     ] = ()
     outputs: Annotated[
         tuple[str, ...], "names of the numbers that are told, in the order of the values"

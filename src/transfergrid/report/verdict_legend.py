@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdict_notes import share_told, undone, undone_if, undone_note
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.report import words
 from transfergrid.report.foreseen import sees
-from transfergrid.report.verdict_words import CORRECTIONS, WEAK, mark, sign
+from transfergrid.report.verdict_words import CORRECTIONS, mark, sign
 from transfergrid.report.words import UNICODE, Symbols
 
 
@@ -70,7 +71,10 @@ def _shares(values: Sequence[float | None]) -> str:
 
 def _notes(verdict: Verdict) -> list[str]:
     """Return the notes less those that a doubled mark or the header of its group tell."""
-    told = (f"beyond the margin of {verdict.margin:g}", f"the baseline {WEAK}")
+    told = (
+        f"beyond the margin of {verdict.margin:g}",
+        f"the baseline {worse_than_classical(verdict.metric)}",
+    )
     return [note for note in verdict.notes if note not in told]
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from transfergrid.evidence.arms import CLASSICAL
+from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.correction import benjamini_hochberg
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.intervals import SEEDS_AND_GROUPS
@@ -32,8 +32,6 @@ APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
 """What is shown below a family, for it is no part of it."""
 MOST_NAMED = 4
 """Arms without a comparison that are named in their line."""
-
-WEAK = f"scores below {CLASSICAL}"
 
 
 def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
@@ -161,7 +159,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
     family = [v for v in group if v.kind == TRANSFER]
     told = [f"over {baseline(group)}" + (f" ({first.architecture})" if first.architecture else "")]
     if any(v.weak_baseline for v in group):
-        told[0] += f", which {WEAK}"
+        told[0] += f", which {worse_than_classical(first.metric)}"
     if not first.primary:
         told.append("exploratory")
     if family and family[0].family_size:

@@ -10,7 +10,7 @@ from itertools import groupby
 from string import ascii_lowercase
 from typing import Protocol
 
-from transfergrid.evidence.arms import CLASSICAL
+from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
@@ -330,7 +330,7 @@ def _is_seen(names: tuple[str, ...], row: Verdict) -> bool:
 
 def over(row: Verdict) -> str:
     """Name what the gain is measured against, and say if little learning beats that."""
-    weak = f"{row.baseline}, which scores below {CLASSICAL}"
+    weak = f"{row.baseline}, which {worse_than_classical(row.metric)}"
     return weak if row.weak_baseline else row.baseline
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from transfergrid.data.batches import CellData
@@ -26,6 +27,8 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
     data = CellData(target.task, part(drawn.train), part(drawn.validation))
     if needs.target_labels == "unused":
         data.train = data.validation = None
+    if data.train is not None:
+        data.task = data.task.fitted(torch.from_numpy(data.train.labels))
     if needs.unlabelled:
         hidden = np.empty(0, dtype=np.int64)
         indices = drawn.unlabelled
@@ -42,19 +45,24 @@ def add_source_domain(
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Where the strategy needs the same classes, its labels are brought to the target's order.
+    Where the strategy needs the same classes, its labels are brought to the target's order. Where
+    the target has no labels to learn from, its task is fitted to these.
     """
     source = OpenDomain(domain)
     if kept is None:
         view = source.whole("pool", preprocess)
     else:
         view = source.view("pool", preprocess, kept)
-    task, same = source.task, needs.classes == "same"
-    if same and task.names != data.task.names:
-        order = np.array([data.task.names.index(name) for name in task.names])
-        view.labels = order[view.labels]
+    task = source.task
+    if needs.classes == "same":
+        view.labels = data.task.in_order(view.labels, task.names)
+        if data.train is None:
+            data.task = data.task.fitted(torch.from_numpy(view.labels))
+        task = data.task
+    else:
+        task = task.fitted(torch.from_numpy(view.labels))
     data.source += (view,)
-    data.source_tasks += (data.task if same else task,)
+    data.source_tasks += (task,)
 
 
 def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from transfergrid.data.domain import Domain
-from transfergrid.data.task import Classification
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
@@ -41,8 +40,7 @@ def check_parts(cell: Cell) -> int:
     for network in (backbone, trained):
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
     taught = backbone if strategy.needs.teacher else None
-    task = Classification(target.classes)
-    strategy.attach(trained, task, training, cell.seed, taught=taught)
+    strategy.attach(trained, target.task, training, cell.seed, taught=taught)
     return kept_bytes(strategy)
 
 

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.plain_features import PlainFeatures
-from transfergrid.data.task import Classification
+from transfergrid.data.regression import task_of
+from transfergrid.data.task import Task
 from transfergrid.data.text import TextExamples
 from transfergrid.data.views import Prepared, View
 from transfergrid.records import contents
@@ -45,7 +46,11 @@ class Model:
 
     strategy: Strategy
     preprocess: Preprocess
-    classes: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.strategy.task
 
 
 def kept_bytes(strategy: Strategy) -> int:
@@ -88,6 +93,7 @@ def description_of(record: Record) -> Config:
         "strategy": config["strategy"],
         "training": config["training"],
         "classes": list(record.data.classes),
+        "outputs": list(record.data.outputs),
         "seed": record.seed,
     }
 
@@ -123,14 +129,14 @@ def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
     with torch.random.fork_rng(devices=[]):
         architecture: Architecture | None = build(description["architecture"])
         backbone = architecture.build() if architecture is not None else None
-        task = Classification(tuple(description["classes"]))
+        task = task_of(tuple(description["classes"]), tuple(description.get("outputs", ())))
         strategy.attach(backbone, task, training, description["seed"])
     try:
         strategy.restore(load_file(folder / WEIGHTS))
     except ValueError as error:
         raise BadInputError(f"{folder / WEIGHTS} does not fit its cell: {error}") from error
     preprocess = backbone.preprocess if backbone is not None else _features(folder / FEATURES)
-    return Model(strategy, preprocess, tuple(description["classes"]))
+    return Model(strategy, preprocess)
 
 
 def _features(file: Path) -> PlainFeatures:

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from transfergrid.data.metrics import scores
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records import contents
 from transfergrid.records.cell import PROTOCOL
@@ -128,7 +126,7 @@ class SourceMaker:
         if source.shuffle_labels or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
         assert isinstance(source.training, Training)
-        strategy.attach(backbone, domain.task, source.training, own_seed)
+        strategy.attach(backbone, data.task, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         with tracked(self.tracker, self._card(source, seed, content)) as summary:
@@ -136,7 +134,8 @@ class SourceMaker:
             fitted = Driver(strategy, data, self.machine, metric, curve).run()
             assert fitted is not None
             test = domain.whole("test", backbone.preprocess)
-            own = scores(predictions(strategy, test, self.machine), torch.from_numpy(test.labels))
+            labels = torch.from_numpy(test.labels)
+            own = data.task.scores(predictions(strategy, test, self.machine), labels)
             summary.update(shown({f"test/{name}": value for name, value in own.items()}))
         card = {
             "content": content,
@@ -147,7 +146,7 @@ class SourceMaker:
             "train_examples": len(data.train),
             "own_test": own,
             "own_test_examples": len(test),
-            "chance": float(np.bincount(test.labels).max() / len(test)),
+            "chance": _chance(domain, labels),
             "seconds": clock.total(),
             "fingerprint": backbone.fingerprint(),
         }
@@ -165,6 +164,13 @@ class SourceMaker:
             config={"content": content, "source": config, "seed": seed, **self.asked},
             results=self.folder.parent,
         )
+
+
+def _chance(domain: OpenDomain, labels: Tensor) -> float | None:
+    """Return the share of the most frequent class; of numbers what telling the mean scores."""
+    if domain.domain.of_numbers:
+        return domain.task.floor(labels)[domain.domain.metric]
+    return float(labels.bincount().max() / len(labels))
 
 
 def _keep(strategy: Scratch, card: dict[str, Any], place: Path) -> None:

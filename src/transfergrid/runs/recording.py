@@ -6,9 +6,10 @@ import platform
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from transfergrid.data.metrics import collapsed, metric, scores, underfit
 from transfergrid.records.cell import Cell
+from transfergrid.records.metrics import METRICS
 from transfergrid.records.provenance import identified, processor
 from transfergrid.records.record import (
     Budget,
@@ -39,27 +40,27 @@ def record_of(
     machine: RunsOn,
 ) -> Record:
     """Return the record of a cell that is done."""
-    decides = setup.target.domain.metric
+    decides, task = setup.target.domain.metric, setup.strategy.task
     parameters, trained = count_parameters(setup.strategy)
     return identified(
         cell,
         Status.DONE,
-        metric=Metric(name=decides, higher_is_better=metric(decides).higher_is_better),
+        metric=Metric(name=decides, higher_is_better=METRICS[decides].higher_is_better),
         scores=Scores(
-            train=outcome.train and scores(*outcome.train),
-            validation=outcome.validation and scores(*outcome.validation),
-            test=scores(*outcome.test),
+            train=outcome.train and task.scores(*outcome.train),
+            validation=outcome.validation and task.scores(*outcome.validation),
+            test=task.scores(*outcome.test),
         ),
         flags=Flags(
-            collapsed=collapsed(outcome.test[0]),
-            underfit=outcome.train is not None and underfit(*outcome.train),
+            collapsed=task.collapsed(*outcome.test),
+            underfit=outcome.train is not None and task.underfit(*outcome.train),
             contaminated_by=contamination.contaminated_by(
                 cell.config["source"], setup.strategy.needs, cell.config["target"]
             ),
         ),
         chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
         budget=_budget(cell, fitted),
-        data=_data(setup, len(outcome.test[1])),
+        data=_data(setup, outcome.test[1]),
         cost=Cost(
             seconds=Seconds(**clock.seconds, total=clock.total()),
             peak_memory_bytes=peak_memory(machine.device),
@@ -91,8 +92,8 @@ def _budget(cell: Cell, fitted: Fit) -> Budget:
     )
 
 
-def _data(setup: Setup, test: int) -> Data:
-    classes, data = setup.target.classes, setup.data
+def _data(setup: Setup, test: Tensor) -> Data:
+    classes, data, outputs = setup.target.classes, setup.data, setup.target.loaded.outputs
 
     def named(by_index: dict[str, Any]) -> dict[str, Any]:
         return {classes[int(k)] if k.isdigit() else k: value for k, value in by_index.items()}
@@ -101,8 +102,10 @@ def _data(setup: Setup, test: int) -> Data:
         train=len(data.train) if data.train is not None else 0,
         validation=len(data.validation) if data.validation is not None else 0,
         unlabelled=len(data.unlabelled) if data.unlabelled is not None else 0,
-        test=test,
+        test=len(test),
         classes=classes,
+        outputs=outputs,
+        floor=setup.strategy.task.floor(test) if outputs else None,
         per_class=named(setup.drawn.per_class),
         short=named(setup.drawn.short),
         notes={
@@ -127,7 +130,7 @@ def _no_validation(setup: Setup) -> dict[str, Any]:
 
 def _untested(setup: Setup) -> dict[str, Any]:
     """Return the classes that no test example is of, if there are any."""
-    there = set(setup.target.loaded.test.labels.tolist())
+    there = set(setup.target.loaded.test.labels.ravel().tolist())
     absent = [name for i, name in enumerate(setup.target.classes) if i not in there]
     return {"untested": absent} if absent else {}
 

@@ -1,4 +1,4 @@
-"""The verb `predict`: labels and probabilities of new examples as CSV."""
+"""The verb `predict`: labels and probabilities, or numbers, of new examples as CSV."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import WEIGHTS, model_folder
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.printing import put, shown
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
@@ -34,7 +35,7 @@ def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid predict CELL|DIR FILES... [-o FILE] [--results DIR] [--text COLUMN]`."""
     parser = Parser(
         prog="transfergrid predict",
-        description="Give labels and probabilities of new examples as CSV.",
+        description="Give labels and probabilities, or numbers, of new examples as CSV.",
     )
     parser.add_argument("model", metavar="CELL|DIR", help="a cell's id, or what export wrote")
     parser.add_argument(
@@ -113,6 +114,7 @@ class _Exported(TypedDict):
     architecture: dict[str, Any] | None
     strategy: dict[str, Any]
     training: dict[str, Any] | None
+    outputs: NotRequired[list[str]]
     seed: int
     inputs: _Inputs
 
@@ -172,7 +174,9 @@ def write_predictions(
     from transfergrid.runs.models import load_model
 
     model, writer = load_model(folder, description), CsvWriter(stream)
-    writer.row([*first.columns, "label", *(f"p_{name}" for name in model.classes)])
+    names = model.task.names
+    told = names if _tells_numbers(model) else ("label", *(f"p_{name}" for name in names))
+    writer.row([*first.columns, *told])
     _write_chunk(writer, model, first)
     for chunk in chunks:
         _write_chunk(writer, model, chunk)
@@ -181,12 +185,18 @@ def write_predictions(
 def _write_chunk(writer: CsvWriter, model: Model, chunk: Chunk) -> None:
     found = probabilities_of(model, chunk)
     for told, row in zip(chunk.told, found, strict=True):
-        label = model.classes[max(range(len(row)), key=row.__getitem__)]
-        writer.row([*told, label, *(f"{value:.8g}" for value in row)])
+        values = [f"{value:.8g}" for value in row]
+        if not _tells_numbers(model):
+            values.insert(0, model.task.names[max(range(len(row)), key=row.__getitem__)])
+        writer.row([*told, *values])
+
+
+def _tells_numbers(model: Model) -> bool:
+    return model.task.kind == NUMBERS
 
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
-    """Return the class probabilities of each example of a chunk."""
+    """Return the class probabilities, or the numbers told, of each example of a chunk."""
     from transfergrid.runs.machine import Machine, quiet
     from transfergrid.runs.models import new_view
     from transfergrid.runs.predictions import predictions

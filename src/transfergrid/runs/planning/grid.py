@@ -20,6 +20,7 @@ from transfergrid.records.identity import (
     part_digest,
     source_part,
 )
+from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
 from transfergrid.runs.planning.plan import (
@@ -165,7 +166,10 @@ class Planner:
     def _reason(
         self, source: Option | None, strategy: Option, target: Option, labels: Labels
     ) -> str | None:
-        needs = strategy.needs
+        needs, kind = strategy.needs, task_of(target.config)
+        if kind not in needs.tasks:
+            learns, holds = (WHAT[k] for k in (needs.tasks[0], kind))
+            return f"{strategy.name} learns {learns}, and {target.name} holds {holds}"
         if needs.target_labels == "required" and labels == 0:
             return f"{strategy.name} needs target labels, and labels=0 gives none"
         if needs.source == "none":
@@ -187,6 +191,11 @@ class Planner:
         return None
 
     def _different_classes(self, source: Option, strategy: Option, target: Option) -> str | None:
+        kinds = [task_of(config) for config in (source.config["domain"], target.config)]
+        if kinds[0] != kinds[1]:
+            have = (WHAT[kind] for kind in kinds)
+            told = "{0} has {2}, {1} has {3}".format(source.name, target.name, *have)
+            return f"{strategy.name} needs the same labels in source and target: {told}"
         ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
         if set(ours) == set(theirs):
             return None
@@ -198,7 +207,7 @@ class Planner:
         )
 
     def classes(self, domain: Config) -> tuple[str, ...]:
-        """Return the class names of a domain; check the domain when it is first met.
+        """Return the names of a domain's classes, or numbers; check it when it is first met.
 
         Raises:
             BadInputError: the domain cannot be used as it is.
@@ -208,7 +217,7 @@ class Planner:
             made = build(domain)
             made.check()
             made.check_tested()
-            self._classes[key] = tuple(made.classes)
+            self._classes[key] = tuple(made.classes or made.outputs)
         return self._classes[key]
 
     # What is compared with what ----------------------------------------------------------------
@@ -261,10 +270,17 @@ class Planner:
             strategy = self.library(name)
             axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
             for target, labels, seed in axes:
-                self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+                if task_of(target.config) in strategy.needs.tasks:
+                    self._ask(None, strategy, target, asked.trainings[0], labels, seed)
 
 
 PLURAL = {"image": "images", "text": "texts"}
+WHAT = {CLASSES: "classes", NUMBERS: "numbers"}
+
+
+def task_of(target: Config) -> str:
+    """Return the kind of task that a domain's labels are, by the metric that scores them."""
+    return NUMBERS if is_of_numbers(str(target.get("metric"))) else CLASSES
 
 
 def modality(config: Config) -> str:
