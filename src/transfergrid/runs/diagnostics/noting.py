@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,17 @@ JUDGES = 20
 
 class Nothing(Exception):  # noqa: N818
     """There is nothing to note of this part; the message says why."""
+
+
+NUMBERS = "the labels are numbers, and this is told of classes"
+"""Why there is nothing to note of some parts."""
+
+
+def of_classes(labels: Labels) -> Labels:
+    """Return labels that are classes; raises `Nothing` for numbers."""
+    if labels.dtype.kind == "f":
+        raise Nothing(NUMBERS)
+    return labels
 
 
 @dataclass
@@ -78,7 +90,7 @@ def features(looks: Looks) -> Features:
     """Probe the embeddings of the training examples: random, before, after."""
     if "train" not in looks.after:
         raise Nothing("no target labels")
-    labels, own = looks.labels["train"], looks.renormalised
+    labels, own = of_classes(looks.labels["train"]), looks.renormalised
     return Features(
         random=None if looks.random is None else probe(looks.random, labels),
         before=probe(looks.before["train"].embeddings, labels),
@@ -107,7 +119,7 @@ def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
     """
     if "train" not in looks.after or outcome.train is None:
         raise Nothing("no target labels")
-    labels, rows = looks.labels["train"], looks.after["train"].embeddings
+    labels, rows = of_classes(looks.labels["train"]), looks.after["train"].embeddings
     fitted = closed_forms.ridge(rows, closed_forms.one_hot(labels, len(setup.target.classes)))
     part, judged, said = "train", outcome.train[0], fitted.left_out
     if outcome.validation is not None and len(outcome.validation[1]) >= JUDGES:
@@ -154,16 +166,18 @@ def drift(backbone: Backbone, looks: Looks) -> Drift:
     )
 
 
-def priors(setup: Setup, predicted: NDArray[np.int64]) -> Priors:
-    """Note the shares of the classes: given, predicted (from these counts), in the source."""
+def priors(setup: Setup, predict: Callable[[], NDArray[np.int64]]) -> Priors:
+    """Note the shares of the classes: given, predicted (in counts), in the source."""
     data, classes = setup.data, len(setup.target.classes)
+    if not classes:
+        raise Nothing(NUMBERS)
     given = np.array([setup.drawn.per_class[str(c)] for c in range(classes)])
     source = None
     if data.source and data.source_tasks[0] == data.task:
         source = _shares(np.bincount(data.source[0].labels, minlength=classes))
     return Priors(
         given=_shares(given) if data.train is not None else None,
-        predicted=_shares(predicted),
+        predicted=_shares(predict()),
         source=source,
     )
 
@@ -190,7 +204,12 @@ def _distance(seen: dict[str, Seen]) -> float:
 
 def _match(setup: Setup, looks: Looks, seen: dict[str, Seen]) -> float | None:
     data = setup.data
-    if "train" not in seen or not data.source or data.source_tasks[0] != data.task:
+    if (
+        not setup.target.classes
+        or "train" not in seen
+        or not data.source
+        or data.source_tasks[0] != data.task
+    ):
         return None
     source, train = seen["source"].embeddings, seen["train"].embeddings
     return brief(
@@ -202,7 +221,7 @@ def forgetting(looks: Looks) -> Forgetting:
     """Note what embeddings tell of the source's own task."""
     if "source" not in looks.after:
         raise Nothing("no source domain, or a frozen backbone")
-    labels = looks.labels["source"]
+    labels = of_classes(looks.labels["source"])
     before, after = (probe(s["source"].embeddings, labels) for s in (looks.before, looks.after))
     return Forgetting(before=before, after=after)
 

@@ -93,7 +93,7 @@ class Watch:
                 head=self._try("head", lambda: noting.head(setup, looks, outcome)),
                 batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks)),
                 drift=self._try("drift", lambda: noting.drift(backbone, looks)),
-                priors=self._try("priors", lambda: noting.priors(setup, self._predicted())),
+                priors=self._try("priors", lambda: noting.priors(setup, self._predicted)),
                 domains=self._try("domains", lambda: noting.domains(setup, looks)),
                 forgetting=self._try("forgetting", lambda: noting.forgetting(looks)),
             )
