@@ -79,6 +79,7 @@ def test_head_speaks_the_labels_unit_and_keeps_it():
     wanted = (LABELS - 3) / math.sqrt(3.5)
     torch.nn.functional.mse_loss(plain(features)[:, 0], wanted).backward()
     assert_close(head.weight.grad, plain.weight.grad)
+    assert_close(head.folded()(features), head(features))
     again = Regression(("age",)).head(5)
     again.load_state_dict(head.state_dict())
     assert_close(again(features), head(features))

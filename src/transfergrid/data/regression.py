@@ -137,6 +137,14 @@ class ScaledLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) * self.scales + self.means
 
+    def folded(self) -> nn.Linear:
+        """Return a plain linear layer that gives the same."""
+        plain = nn.Linear(self.in_features, self.out_features)
+        with torch.no_grad():
+            plain.weight.copy_(self.weight * self.scales[:, None])
+            plain.bias.copy_(self.bias * self.scales + self.means)
+        return plain
+
 
 def _as_rows(labels: Tensor) -> Tensor:
     """Return labels (n, outputs) in double precision: squares of large numbers lose digits."""

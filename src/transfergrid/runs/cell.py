@@ -109,7 +109,7 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     else:
         assert source is not None
         student = strategy.hparams.get("student")
-        begun = start(source, needs, maker, cell.seed, student=student, classes=target.classes)
+        begun = start(source, needs, maker, cell.seed, student=student, classes=target.task.names)
         preprocess = begun.backbone.preprocess
     backbone = begun.backbone if begun else None
 

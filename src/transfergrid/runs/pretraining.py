@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.regression import ScaledLinear
 from transfergrid.records import contents
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
@@ -176,7 +177,8 @@ def _chance(domain: OpenDomain, labels: Tensor) -> float | None:
 def _keep(strategy: Scratch, card: dict[str, Any], place: Path) -> None:
     """Write weights first and the card last: a source is there once its card is."""
     place.mkdir(exist_ok=True)
-    for name, part in (("weights", strategy.backbone), ("head", strategy.head)):
+    head = strategy.head.folded() if isinstance(strategy.head, ScaledLinear) else strategy.head
+    for name, part in (("weights", strategy.backbone), ("head", head)):
         state = {key: value.cpu().contiguous() for key, value in part.state_dict().items()}
         save_file(state, place / f"{name}.safetensors")
     draft = place / "card.json.tmp"

@@ -73,7 +73,7 @@ def start(
     if not needs.teacher:
         head = made.head(loaded, maker, seed) if needs.source == "head" else None
         if head is not None and needs.classes == "same" and made.domain is not None:
-            head = in_order(head, made.domain.classes, classes)
+            head = in_order(head, made.domain.classes or made.domain.outputs, classes)
         return Start(loaded, head=head)
     torch.manual_seed(stream_seed(seed, "backbone"))
     learner = (student or build(architecture_of(source))).build()
