@@ -15,9 +15,10 @@ from torch import nn
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate, target_of
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.phases import Group
 from transfergrid.testing import CHECKS, ConformanceError, check_strategy, run_check
 from transfergrid.testing.bench import opened
 from transfergrid.testing.declarations import read_yaml
@@ -53,7 +54,7 @@ class Sound(Strategy):
 
 
 class Open(Strategy):
-    def __init__(self, **options: float):
+    def __init__(self, *options: float):
         super().__init__()
 
 
@@ -119,11 +120,12 @@ def test_every_check_has_a_broken_strategy():
 
 
 class BreaksTwoRules(PeeksBeyondItsBudget):
-    def build(self):
+    def build(self, sizes):
+        super().build(sizes)
         self.spare = nn.Linear(3, 3)
 
-    def trainable(self):
-        return [*super().trainable(), ParamGroup("spare", list(self.spare.parameters()))]
+    def everything(self):
+        return [*super().everything(), Group("spare", tuple(self.spare.parameters()))]
 
 
 def test_all_that_is_broken_is_told_at_once():

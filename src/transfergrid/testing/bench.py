@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import Batch, CellData, StepBatches
+from transfergrid.data.batches import Batch, CellData, StepBatches, StreamName
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
@@ -24,14 +24,17 @@ from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.curve import Fit
+from transfergrid.runs.curve import Fit, Log
+from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup
 from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Phase
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
+from transfergrid.testing.watched import Notes, WatchedDriver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 SEED = 3
 MANY = 10
 """Labels a class in the cells with target labels: enough for a validation part."""
+ALL: tuple[StreamName, ...] = ("target", "unlabelled", "source")
 
 
 @dataclass
@@ -50,7 +54,24 @@ class Run:
     state: dict[str, Tensor]
     """The strategy's, after training."""
     predictions: Tensor
-    """Probabilities of the test split, (n, classes)."""
+    """What was decoded of the test split, (n, outputs)."""
+    notes: Notes = field(default_factory=Notes)
+    """What was seen on the way, where it was watched."""
+
+
+@dataclass
+class Moment:
+    """A phase as its first step finds it: `before` has run, what stands still stands still."""
+
+    setup: Setup
+    number: int
+    phase: Phase
+    batch: Batch
+
+    @property
+    def strategy(self) -> Strategy:
+        """In training mode."""
+        return self.setup.strategy
 
 
 @dataclass
@@ -77,6 +98,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         self._runs: dict[Labels, Run] = {}
+        self._spare: dict[Labels, Setup] = {}
+        self.passed: dict[Labels, bool] = {}
         self._disturbance = itertools.count()
 
     def on_texts(self) -> Bench:
@@ -85,7 +108,8 @@ class Bench:
 
     def strategy(self) -> Strategy:
         """Return a new strategy, not yet attached to anything."""
-        return self.strategy_class(**copy.deepcopy(self.arguments))
+        made: Strategy = self.strategy_class(**copy.deepcopy(self.arguments))
+        return made
 
     def budgets(self) -> tuple[Labels, ...]:
         """Return the label budgets under which this strategy can run."""
@@ -116,20 +140,27 @@ class Bench:
             },
         )
 
+    def driver(self, setup: Setup, kind: type[Driver] = Driver, ahead: bool = False) -> Driver:
+        """Return what trains a cell."""
+        quiet()
+        metric = setup.target.domain.metric
+        log: Log = lambda values, step: None  # noqa: E731
+        return kind(setup.strategy, setup.data, self.machine, metric, log, ahead=ahead)
+
     def prepared(self, labels: Labels) -> Setup:
         """Return a cell on the eve of its first step."""
         setup = self.set_up(labels)
-        cell.teach(setup, SEED, self.machine)
-        setup.strategy.prepare(setup.data)
-        setup.strategy.train()
+        _on_the_eve(self.driver(setup), 0)
         return setup
 
     def learn(self, setup: Setup) -> Run:
         """Train a cell and score it."""
-        quiet()
-        cell.teach(setup, SEED, self.machine)
-        fitted = cell.learn(setup.strategy, setup, SEED, self.machine, lambda values, step: None)
-        state = {name: value.clone() for name, value in setup.strategy.state_dict().items()}
+        return self._finished(setup, self.driver(setup))
+
+    def _finished(self, setup: Setup, driver: Driver) -> Run:
+        fitted = driver.run()
+        assert fitted is not None  # it was not to be cut
+        state = state_of(setup.strategy)
         loaded = setup.target.loaded
         with unsealed(cast(TinyExamples, loaded.pool)), unsealed(cast(TinyExamples, loaded.test)):
             predictions = cell.judge(setup, self.machine).test[0]
@@ -140,15 +171,35 @@ class Bench:
         return self.learn(self.set_up(labels, target))
 
     def trained(self, labels: Labels) -> Run:
-        """Return the plain cell of this budget; it runs once."""
+        """Return the plain cell of this budget; it runs once, and is watched."""
         if labels not in self._runs:
-            self._runs[labels] = self.run(labels)
+            setup = self.set_up(labels)
+            driver = self.driver(setup, WatchedDriver)
+            assert isinstance(driver, WatchedDriver)
+            self._runs[labels] = self._finished(setup, driver)
+            self._runs[labels].notes = driver.notes
         return self._runs[labels]
 
-    def batch(self, data: CellData, step: int = 0) -> Batch:
+    def spare(self, labels: Labels) -> Setup:
+        """Return a cell that never runs: its data are as they were made."""
+        if labels not in self._spare:
+            self._spare[labels] = self.set_up(labels)
+        return self._spare[labels]
+
+    def moments(self, labels: Labels) -> Iterator[Moment]:
+        """Yield each phase that has steps as its first step finds it, one at a time."""
+        run, setup = self.trained(labels), self.spare(labels)
+        driver = self.driver(setup)
+        for number, state in run.notes.starts.items():
+            setup.strategy.load_state_dict(state)
+            _on_the_eve(driver, number)
+            phase = driver.phases[number]
+            yield Moment(setup, number, phase, self.batch(setup.data, 0, phase.reads))
+
+    def batch(self, data: CellData, step: int = 0, reads: Sequence[StreamName] = ALL) -> Batch:
         """Return what a cell with these data learns from at this step."""
-        plan = self.training
-        return StepBatches(data, SEED, step + 1, plan.batch_size, plan.augmentation)[step]
+        plan, steps = self.training, range(step, step + 1)
+        return StepBatches(data, SEED, steps, plan.batch_size, plan.augmentation, reads)[0]
 
     def disturb(self) -> None:
         """Leave global random states as no cell can rely on them."""
@@ -156,6 +207,20 @@ class Bench:
         random.seed(number)
         np.random.seed(number)
         torch.manual_seed(number)
+
+
+def _on_the_eve(driver: Driver, number: int) -> None:
+    """Do what a driver does ahead of a phase's first step."""
+    phase, driver.number = driver.phases[number], number
+    driver.strategy.learn_only(phase.learning())
+    if phase.before is not None:
+        driver.prepare(phase, 0)
+    driver.strategy.train()
+
+
+def state_of(strategy: Strategy) -> dict[str, Tensor]:
+    """Return a copy of its state dict."""
+    return {name: value.detach().clone() for name, value in strategy.state_dict().items()}
 
 
 @contextmanager
@@ -172,16 +237,6 @@ def quiet_thread() -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
-
-
-class Broken(AssertionError):  # noqa: N818
-    """What a check found, and how to mend it."""
-
-
-def expect(condition: object, found: str, mend: str) -> None:
-    """Raise `Broken` unless the condition holds."""
-    if not condition:
-        raise Broken(f"{found}. {mend}.")
 
 
 @contextmanager

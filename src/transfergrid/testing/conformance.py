@@ -20,8 +20,9 @@ from typing import Any
 from transfergrid.records.errors import check_known
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
-from transfergrid.testing import declarations, keeping, learning, running
-from transfergrid.testing.bench import Bench, Broken, quiet_thread
+from transfergrid.testing import cutting, declarations, keeping, learning, running
+from transfergrid.testing.bench import Bench, quiet_thread
+from transfergrid.testing.found import Broken
 
 Check = Callable[[Bench], None]
 
@@ -46,7 +47,7 @@ def holds_on_texts(bench: Bench) -> None:
         try:
             check(texts)
         except Broken as broken:
-            raise Broken(f"on texts: {broken}") from broken
+            raise Broken(f"on texts: {broken}", "holds_on_texts") from broken
         except Exception as error:
             raise Broken(
                 f"on texts it raises {type(error).__name__}: {error} ({_where(error)}). Hand "
@@ -60,9 +61,12 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
         declarations.yaml_values_equal_defaults,
         declarations.yaml_describes_the_class,
         declarations.survives_its_own_config,
-        learning.reads_only_what_it_declares,
     ),
-    (learning.loss_is_a_finite_scalar,),
+    (
+        learning.reads_only_what_it_declares,
+        learning.combine_keeps_shapes,
+        learning.loss_is_a_finite_scalar,
+    ),
     (running.same_seed_same_result,),
     (running.predictions_repeat,),
     (
@@ -73,8 +77,11 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
         running.sees_only_its_labels,
         running.saved_and_loaded,
         running.one_example_is_enough,
+        learning.unlabelled_moves_no_statistics,
+        learning.stackable_loss_is_pure,
     ),
-    (holds_on_texts, keeping.kept_and_used),
+    (cutting.cut_and_resumed, cutting.still_blocks_run_ahead, keeping.kept_and_used),
+    (holds_on_texts,),
 )
 """A stage means something only if all before it passed: without a loss there is no run to judge."""
 
@@ -111,12 +118,12 @@ def check_strategy(
     Raises:
         ConformanceError: with all that was found.
     """
-    bench, failures, done = _bench(strategy_class, yaml, arguments), {}, 0
+    bench, done = _bench(strategy_class, yaml, arguments), 0
+    failures: dict[str, str] = {}
     for stage in _STAGES:
         for check in stage:
-            found, done = _run(check, bench), done + 1
-            if found is not None:
-                failures[check.__name__] = found
+            failures |= _run(check, bench)
+            done += 1
         if failures:
             raise ConformanceError(strategy_class.__name__, failures, len(CHECKS) - done)
 
@@ -132,8 +139,8 @@ def run_check(
     """
     check_known("check", name, CHECKS)
     found = _run(_BY_NAME[name], _bench(strategy_class, yaml, arguments))
-    if found is not None:
-        raise ConformanceError(strategy_class.__name__, {name: found})
+    if found:
+        raise ConformanceError(strategy_class.__name__, found)
 
 
 def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[str, Any]) -> Bench:
@@ -141,16 +148,16 @@ def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[st
     return Bench(strategy_class, {**needed, **arguments}, yaml)
 
 
-def _run(check: Check, bench: Bench) -> str | None:
-    """Return what the check found, in words."""
+def _run(check: Check, bench: Bench) -> dict[str, str]:
+    """Return what the check found, in words, by the rule that is broken; nothing if none is."""
     try:
         with quiet_thread():
             check(bench)
     except Broken as broken:
-        return str(broken)
+        return {broken.rule or check.__name__: str(broken)}
     except Exception as error:  # whatever the author's code raises
-        return f"it raises {type(error).__name__}: {error} ({_where(error)})."
-    return None
+        return {check.__name__: f"it raises {type(error).__name__}: {error} ({_where(error)})."}
+    return {}
 
 
 def _where(error: Exception) -> str:

@@ -13,7 +13,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of, locate, target_of
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.strategies.base import Strategy
-from transfergrid.testing.bench import Bench, Broken, expect
+from transfergrid.testing.bench import Bench
+from transfergrid.testing.found import Broken, expect
 
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -79,25 +80,20 @@ def arguments_equal_yaml_keys(bench: Bench) -> None:
 
 
 def yaml_values_equal_defaults(bench: Bench) -> None:
-    """Where an argument has a default in the class, the YAML gives the same value."""
+    """Where an argument has a default in the class, or in its space, the YAML gives the same."""
     if bench.yaml is None:
         return
-    config, parameters = (
-        read_yaml(bench.yaml),
-        inspect.signature(bench.strategy_class).parameters,
-    )
-    for name, parameter in parameters.items():
-        if name in config and parameter.default is not parameter.empty:
-            expect(
-                config[name] == config_of(parameter.default),
-                f"{name} is {config[name]!r} in {bench.yaml.name} "
-                f"and {parameter.default!r} in the class",
-                "Python and command line must mean the same by a strategy's name: use one value",
-            )
+    config, made = read_yaml(bench.yaml), bench.strategy().hparams
+    for name in made.keys() & config.keys() - bench.arguments.keys():
+        expect(
+            config[name] == config_of(made[name]),
+            f"{name} is {config[name]!r} in {bench.yaml.name} and {made[name]!r} by default",
+            "Python and command line must mean the same by a strategy's name: use one value",
+        )
 
 
 def yaml_describes_the_class(bench: Bench) -> None:
-    """The YAML names this class and repeats its needs, baselines, version and paths."""
+    """The YAML names this class and repeats what it says of itself, `about`."""
     if bench.yaml is None:
         return
     config, cls, file = read_yaml(bench.yaml), bench.strategy_class, bench.yaml.name
@@ -107,19 +103,27 @@ def yaml_describes_the_class(bench: Bench) -> None:
         f"Write _target_: {target_of(cls)}",
     )
     about = config.get("about") or {}
-    said = {
-        "needs": Needs(**about.get("needs", {})),
-        "baselines": Baselines(**about.get("baselines", {})),
-        "version": about.get("version"),
-        "paths": tuple(about.get("paths") or ()),
-    }
-    for key, value in said.items():
+    said = _described(about)
+    for key, value in _described(cls.about()).items():
         expect(
-            value == getattr(cls, key),
-            f"about.{key} in {file} says {value}, the class {getattr(cls, key)}",
-            "Planning reads the YAML and imports no class: write the same into both",
+            said.get(key) == value,
+            f"about.{key} in {file} says {said.get(key)}, the class {value}",
+            "Planning reads the YAML and imports no class: "
+            f"`transfergrid describe {target_of(cls)} --write {file}` writes the same into both",
         )
     expect(about.get("help"), f"{file} has no about.help", "Say in one line what the method does")
+
+
+def _described(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an `about` says, keys that it leaves out filled in."""
+    usual = {k: v for k, v in Strategy.about().items() if k != "version"}
+    needs = Needs.read(about.get("needs", {}))
+    return {
+        **usual,
+        **about,
+        "needs": needs,
+        "baselines": Baselines.read(about.get("baselines", {})),
+    }
 
 
 def survives_its_own_config(bench: Bench) -> None:
@@ -143,4 +147,5 @@ def survives_its_own_config(bench: Bench) -> None:
 def _rebuilt(bench: Bench, config: dict[str, Any]) -> Strategy:
     """Build through JSON, as for a worker; the class itself need not be importable yet."""
     plain = {k: v for k, v in config.items() if k not in ("_target_", "about")}
-    return bench.strategy_class(**build(json.loads(json.dumps(plain))))
+    made: Strategy = bench.strategy_class(**build(json.loads(json.dumps(plain))))
+    return made

@@ -15,12 +15,12 @@ from transfergrid.runs.machine import quiet
 from transfergrid.runs.models import Model, load_model, save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.stages import Setup
-from transfergrid.testing.bench import SEED, Bench, Broken, expect
+from transfergrid.testing.bench import SEED, Bench
+from transfergrid.testing.found import Broken, expect
 
 MEND = (
-    "Create modules and parameters in build() and further tensors by register_buffer in prepare(), "
-    "name in training_only what predict does not use and nothing else, or override kept_state() "
-    "and restore()"
+    "Create modules, parameters and buffers in build(), put into scaffold what predict does not "
+    "use and nothing else, or override kept_state() and restore()"
 )
 
 

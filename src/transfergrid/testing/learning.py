@@ -2,136 +2,192 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from transfergrid.data.batches import Batch, CellData
-from transfergrid.data.budgets import draw
-from transfergrid.records.factory import config_of
-from transfergrid.records.needs import Needs
-from transfergrid.runs.allowed import add_source_domain, target_data
-from transfergrid.runs.cell import teach
-from transfergrid.runs.stages import Setup
-from transfergrid.strategies.base import Strategy
-from transfergrid.testing.bench import MANY, SEED, Bench, expect
-from transfergrid.testing.tiny import TinyDomain
+from transfergrid.records.cell import Labels
+from transfergrid.strategies.phases import Objective
+from transfergrid.testing.bench import Bench, Moment
+from transfergrid.testing.found import expect, some
+from transfergrid.testing.watched import check_loss, ids
 
-
-class Watched:
-    """Stands for an object and notes which of its attributes are read."""
-
-    def __init__(self, inner: object) -> None:
-        self.inner = inner
-        self.read: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        self.read.add(name)
-        return getattr(self.inner, name)
+Step = tuple[Moment, int, Objective]
+"""A phase, the number of one of its objectives, and the objective."""
 
 
 def reads_only_what_it_declares(bench: Bench) -> None:
-    """No part of a batch or of a cell's data is read that `needs` does not declare."""
-    setup = bench.set_up(bench.budgets()[-1])
-    teach(setup, SEED, bench.machine)
-    everything = _everything(setup, bench.domain(shift=0.4))
-    data, batch = Watched(everything), Watched(bench.batch(everything))
-    setup.strategy.prepare(cast(CellData, data))
-    setup.strategy.train()
-    if setup.strategy.trainable():
-        setup.strategy.loss(cast(Batch, batch), 0.5)
-    needs = bench.strategy_class.needs
-    _expect_declared("prepare reads data", data.read, _undeclared(needs))
-    _expect_declared("loss reads batch", batch.read, _undeclared(needs))
+    """No part of a batch or of a cell's data is read that the phase does not name.
+
+    What it does not name is absent: see `watched`, by which the runs of all checks are watched.
+    """
+    for labels in bench.budgets():
+        bench.trained(labels)
 
 
-def _everything(setup: Setup, source: TinyDomain) -> CellData:
-    """Return all the data that any strategy may get, whatever this one declares."""
-    labels = setup.target.loaded.pool.labels
-    drawn = draw(labels, len(setup.target.classes), MANY, SEED)
-    data = target_data(setup.target, drawn, Needs(unlabelled=True), setup.preprocess)
-    add_source_domain(data, config_of(source), True, setup.preprocess)
-    return data
-
-
-def _undeclared(needs: Needs) -> dict[str, str]:
-    """Return the attributes that this strategy must leave alone: name to what would declare it."""
-    found: dict[str, str] = {}
-    if not needs.source_domain:
-        found |= dict.fromkeys(("source", "source_classes"), "source_domain=True")
-    if not needs.unlabelled:
-        found["unlabelled"] = "unlabelled=True"
-    if needs.target_labels == "unused":
-        found |= dict.fromkeys(("target", "index", "train", "validation"), 'target_labels="..."')
-    return found
-
-
-def _expect_declared(where: str, read: set[str], undeclared: Mapping[str, str]) -> None:
-    for name in sorted(read & undeclared.keys()):
-        expect(
-            False,
-            f"{where}.{name}, which is None in real cells of this strategy",
-            f"Declare it in needs ({undeclared[name]}), in class and YAML, or do not read it",
-        )
+def combine_keeps_shapes(bench: Bench) -> None:
+    """What combines gradients gives one a parameter; see `watched`."""
+    reads_only_what_it_declares(bench)
 
 
 def loss_is_a_finite_scalar(bench: Bench) -> None:
-    """From first to last step the loss is one finite number with a gradient."""
+    """From first to last step each loss is one finite number with a gradient."""
     for labels in bench.budgets():
-        setup = bench.prepared(labels)
-        if not setup.strategy.trainable():
-            return
-        for progress in (0.0, 0.5, 1.0):
-            _expect_loss(setup.strategy.loss(bench.batch(setup.data), progress), progress)
+        bench.trained(labels)
+        for moment, _, objective in steps(bench, labels):
+            for progress in (0.0, 1.0):
+                loss = objective.loss(moment.batch, progress)
+                check_loss(loss, f"a loss of phase {moment.phase.name!r} at progress {progress}")
 
 
-def _expect_loss(loss: object, progress: float) -> None:
-    where = f"loss at progress {progress}"
-    expect(isinstance(loss, Tensor), f"{where} is a {type(loss).__name__}", "Return a tensor")
-    assert isinstance(loss, Tensor)
-    expect(
-        loss.ndim == 0,
-        f"{where} has the shape {tuple(loss.shape)}",
-        "Reduce it to one number, usually by the mean over the batch",
-    )
-    expect(
-        bool(torch.isfinite(loss)),
-        f"{where} is {loss.item()}",
-        "Look for a logarithm or a division by zero; clamp, or use the log_softmax forms",
-    )
-    expect(
-        loss.requires_grad,
-        f"{where} has no gradient",
-        "Compute it from what trainable() returns, not under no_grad nor from detached tensors; "
-        "a method that trains nothing returns [] from trainable()",
-    )
+def steps(bench: Bench, labels: Labels) -> Iterator[Step]:
+    """Yield each objective of each phase, the strategy as its phase's first step finds it."""
+    for moment in bench.moments(labels):
+        for number, objective in enumerate(moment.phase.objectives):
+            yield moment, number, objective
 
 
 def gradients_where_declared(bench: Bench) -> None:
-    """Each group of trainable() gets a gradient, and nothing else does."""
+    """Each group of an objective gets a gradient from it, and nothing else in the phase does."""
     for labels in bench.budgets():
-        setup = bench.prepared(labels)
-        strategy, groups = setup.strategy, setup.strategy.trainable()
-        if not groups:
-            return
-        strategy.loss(bench.batch(setup.data), 0.5).backward()  # type: ignore[no-untyped-call]
-        for group in groups:
-            expect(
-                any(p.grad is not None and bool(p.grad.any()) for p in group.parameters),
-                f"the group {group.name!r} of trainable() gets no gradient",
-                "Let the loss depend on it (look for detach and no_grad), or take it out",
-            )
-        _expect_no_other(strategy)
+        silent: dict[str, str] = {}
+        for moment, number, objective in steps(bench, labels):
+            _expect_no_other(moment)
+            silent |= _silent(moment, number, objective)
+        _expect_no_silence(bench, labels, silent)
 
 
-def _expect_no_other(strategy: Strategy) -> None:
-    learning = {id(p) for group in strategy.trainable() for p in group.parameters}
-    names = [n for n, p in strategy.named_parameters() if p.grad is not None]
-    others = [n for n in names if id(strategy.get_parameter(n)) not in learning]
+def _silent(moment: Moment, number: int, objective: Objective) -> dict[str, str]:
+    """Return the groups without a gradient: a key to what is told of them."""
+    parameters = [p for g in objective.learns for p in g.parameters]
+    torch.manual_seed(0)
+    loss = objective.loss(moment.batch, 0.5)
+    left = [n for n, p in moment.strategy.named_parameters() if p.grad is not None]
+    expect(
+        not left,
+        f"a loss of phase {moment.phase.name!r} leaves gradients behind, of {some(left)}",
+        "Return the loss and call no backward(): who learns, and clipping, are the driver's",
+    )
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    has = {id(p) for p, g in zip(parameters, found, strict=True) if g is not None and bool(g.any())}
+    where = f"of objective {number + 1} of phase {moment.phase.name!r}"
+    return {
+        f"{moment.number} {number} {group.name}": f"the group {group.name!r} {where}"
+        for group in objective.learns
+        if group.parameters and not any(id(p) in has for p in group.parameters)
+    }
+
+
+def _expect_no_silence(bench: Bench, labels: Labels, silent: dict[str, str]) -> None:
+    """Look again after training: what starts at zero may keep others' gradients at zero first."""
+    if not silent:
+        return
+    still: dict[str, str] = {}
+    for moment, number, objective in steps(bench, labels):
+        moment.strategy.load_state_dict(bench.trained(labels).state)
+        still |= _silent(moment, number, objective)
+    never = [told for key, told in silent.items() if key in still]
+    expect(
+        not never,
+        f"{some(never)} gets no gradient",
+        "Let the loss depend on it (look for detach and no_grad), or take it out",
+    )
+
+
+def _expect_no_other(moment: Moment) -> None:
+    learning = ids(moment.phase)
+    named = moment.strategy.named_parameters()
+    others = [name for name, p in named if p.requires_grad and id(p) not in learning]
     expect(
         not others,
-        f"{', '.join(others)} gets a gradient, but is in no group of trainable()",
-        "Add it to trainable() if it is to learn; else leave requires_grad as attach set it",
+        f"{some(others)} asks for a gradient in phase {moment.phase.name!r}, but is in no group",
+        "Add it to a group if it is to learn; else leave requires_grad as the driver sets it",
     )
+
+
+def stackable_loss_is_pure(bench: Bench) -> None:
+    """A strategy that says so has losses that depend on parameters, buffers and batch alone."""
+    if not bench.strategy_class.stackable:
+        return
+    for labels in bench.budgets():
+        for moment, _, objective in steps(bench, labels):
+            _expect_pure(bench, moment, objective)
+
+
+class _Loss(nn.Module):
+    """An objective's loss as the forward pass of a module that has the strategy's tensors."""
+
+    def __init__(self, moment: Moment, objective: Objective) -> None:
+        super().__init__()
+        self.strategy, self.objective = moment.strategy, objective
+        self.batch = moment.batch
+
+    def forward(self, progress: float) -> Tensor:
+        return self.objective.loss(self.batch, progress)
+
+
+def _expect_pure(bench: Bench, moment: Moment, objective: Objective) -> None:
+    module = _Loss(moment, objective)
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    before = {name: value.detach().clone() for name, value in tensors.items()}
+
+    def said(progress: float = 0.5) -> Tensor:
+        bench.disturb()
+        torch.manual_seed(0)
+        given = {
+            name: value.clone().requires_grad_(tensors[name].requires_grad)
+            for name, value in before.items()
+        }
+        found: Tensor = torch.func.functional_call(module, given, (progress,))
+        return found.detach()
+
+    mend = (
+        "Use the parameters and buffers that self has at the time of the call, keep nothing from "
+        "call to call and draw from torch alone; or say stackable = False"
+    )
+    one = said()
+    said(0.75)
+    again = said()
+    where = f"a loss of phase {moment.phase.name!r}"
+    expect(torch.equal(one, again), f"{where} is another one when it is asked again", mend)
+    moved = [n for n, value in before.items() if not torch.equal(value, tensors[n])]
+    expect(not moved, f"{where} writes {some(moved)} past the tensors that it was given", mend)
+
+
+def unlabelled_moves_no_statistics(bench: Bench) -> None:
+    """BatchNorm's running statistics are the same whatever the unlabelled inputs are."""
+    if getattr(bench.strategy_class, "moves_statistics", False):
+        return
+    for labels in bench.budgets():
+        for moment, _, objective in steps(bench, labels):
+            if not {"unlabelled", "views"} & {*moment.phase.reads}:
+                continue
+            one, other = (_statistics(bench, moment, objective, step) for step in (0, 1))
+            moved = [name for name in one if not torch.equal(one[name], other[name])]
+            expect(
+                not moved,
+                f"{some(moved)} depends on the unlabelled inputs of phase {moment.phase.name!r}",
+                "Call self.features(inputs, recorded=False) on them: with its weight at 0 the "
+                "method must be its baseline; if it is the method, say moves_statistics = True",
+            )
+
+
+def _statistics(bench: Bench, moment: Moment, objective: Objective, step: int) -> dict[str, Tensor]:
+    """Return BatchNorm's buffers after a loss of a batch with the unlabelled inputs of a step."""
+    strategy, other = moment.strategy, bench.batch(moment.setup.data, step, moment.phase.reads)
+    batch = moment.batch
+    mixed = type(batch)(**{**vars(batch), "unlabelled": other.unlabelled, "views": other.views})
+    before = {name: value.detach().clone() for name, value in strategy.state_dict().items()}
+    torch.manual_seed(0)
+    objective.loss(mixed, 0.5)
+    names = [
+        n for n, m in strategy.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    ]
+    found = {
+        f"{name}.{own}": value.detach().clone()
+        for name in names
+        for own, value in strategy.get_submodule(name).named_buffers()
+    }
+    strategy.load_state_dict(before)
+    return found

@@ -1,0 +1,164 @@
+"""Checks of a cell that is cut: it goes on as if it never had been."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfergrid.records.cell import Labels
+from transfergrid.runs.curve import Fit
+from transfergrid.runs.stages import Setup
+from transfergrid.strategies.base import still_blocks
+from transfergrid.testing.bench import Bench, Run, sealed, state_of
+from transfergrid.testing.found import Broken, expect, some
+from transfergrid.testing.tiny import TinyDomain, TinyExamples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEND = (
+    "Keep whatever outlives a step in parameters or buffers made in build: a cell goes on from "
+    "(phase, step, state, optimiser) and from nothing else. Counters and means are buffers too"
+)
+CLOSE = 1e-5
+
+
+def passes_the_hard_way(bench: Bench, labels: Labels) -> bool:
+    """Return whether a run under all hindrances at once is the plain run, bit for bit.
+
+    It is cut again and again, global random states are others, the test split is poisoned, it and
+    the pool's labels are sealed. A strategy that passes keeps several rules at the cost of one run;
+    of one that does not, a check of its own finds each rule that is broken.
+    """
+    if labels not in bench.passed:
+        plain = bench.trained(labels)
+        target = bench.domain(test="poisoned")
+        try:
+            state, fitted = in_pieces(bench, labels, _cuts(plain), target)
+            bench.passed[labels] = not differences(plain.state, state) and same_fit(
+                plain.fitted, fitted
+            )
+        except Exception:  # whatever it is, the checks will tell
+            bench.passed[labels] = False
+    return bench.passed[labels]
+
+
+def in_pieces(
+    bench: Bench, labels: Labels, cuts: Iterable[int], target: TinyDomain | None = None
+) -> tuple[dict[str, Tensor], Fit]:
+    """Run a cell that is cut after so many steps, each piece in parts that are made anew."""
+    kept: dict[str, Any] | None = None
+    for stop in [*sorted(cuts), None]:
+        setup = bench.set_up(labels, target)
+        driver = bench.driver(setup)
+        if kept is not None:
+            driver.restore(kept)
+        with _out_of_reach(setup):
+            fitted = driver.run(stop)
+        if fitted is not None:
+            return state_of(setup.strategy), fitted
+        kept = _as_a_file(driver.state())
+    raise AssertionError("a run without a stop comes to its end")
+
+
+@contextmanager
+def _out_of_reach(setup: Setup) -> Iterator[None]:
+    loaded = setup.target.loaded
+    pool, test = cast(TinyExamples, loaded.pool), cast(TinyExamples, loaded.test)
+    with sealed(pool, "labels"), sealed(test, "images", "labels"):
+        yield
+
+
+def _as_a_file(state: Mapping[str, Any]) -> dict[str, Any]:
+    file = io.BytesIO()
+    torch.save(dict(state), file)
+    file.seek(0)
+    kept: dict[str, Any] = torch.load(file, weights_only=True)
+    return kept
+
+
+def _cuts(plain: Run) -> list[int]:
+    """Return after which steps to cut.
+
+    In each phase the first, one halfway, the last but one and the last; and where `before` runs
+    again, ahead of it and after it.
+    """
+    found, done = set[int](), 0
+    for number, phase in enumerate(plain.notes.phases):
+        steps = sum(own == number for own, _, _ in plain.notes.batches)
+        own = {1, steps // 2, steps - 1, steps}
+        if phase.every:
+            again = max(1, round(phase.every * steps))
+            own |= {again, again + 1}
+        found |= {done + step for step in own if 0 < step <= steps}
+        done += steps
+    return sorted(found - {done})
+
+
+def cut_and_resumed(bench: Bench) -> None:
+    """Cut at any kind of step and restored into a new one, it ends bit for bit as uncut."""
+    for labels in bench.budgets():
+        if passes_the_hard_way(bench, labels):
+            continue
+        plain = bench.trained(labels)
+        for stop in _cuts(plain):
+            state, fitted = in_pieces(bench, labels, [stop])
+            what = f"is another one where the cell is cut after step {stop} and goes on"
+            _expect_same(plain, state, fitted, what, MEND)
+
+
+def still_blocks_run_ahead(bench: Bench) -> None:
+    """Blocks that stand still give the same ahead of the steps as within them."""
+    mend = (
+        "Take features from self.features, never from self.backbone or a copy of it; a phase in "
+        "which something else reads the inputs says cached=False"
+    )
+    for labels in bench.budgets():
+        plain = bench.trained(labels)
+        if not any(still_blocks(plain.setup.strategy, phase) for phase in plain.notes.phases):
+            continue
+        setup = bench.set_up(labels)
+        try:
+            fitted = bench.driver(setup, ahead=True).run()
+        except Exception as error:
+            raise Broken(
+                f"with its frozen blocks run ahead it raises {type(error).__name__}: {error}. "
+                f"{mend}."
+            ) from error
+        assert fitted is not None
+        state = state_of(setup.strategy)
+        far = [n for n, t in plain.state.items() if not torch.allclose(t, state[n], 0, CLOSE)]
+        where = "where its frozen blocks are run ahead"
+        expect(not far, f"{some(far)} differs {where}", mend)
+        apart = np.abs(plain.fitted.curves["train_loss"] - fitted.curves["train_loss"])
+        expect(bool((apart <= CLOSE * 10).all()), f"its losses differ {where}", mend)
+
+
+def expect_same(one: Run, other: Run, what: str, mend: str) -> None:
+    """Raise `Broken` unless two runs end with the same weights after the same curves."""
+    _expect_same(one, other.state, other.fitted, what, mend)
+
+
+def _expect_same(one: Run, state: Mapping[str, Tensor], fitted: Fit, what: str, mend: str) -> None:
+    moved = differences(one.state, state)
+    expect(not moved, f"{some(moved)} {what}", mend)
+    expect(same_fit(one.fitted, fitted), f"the training curve or chosen step {what}", mend)
+
+
+def same_fit(one: Fit, other: Fit) -> bool:
+    """Return whether two trainings had the same curves and chose the same step."""
+    curves = all(np.array_equal(one.curves[k], other.curves[k], True) for k in one.curves)
+    told = [(fit.steps, fit.chosen_step, fit.taken) for fit in (one, other)]
+    return curves and told[0] == told[1]
+
+
+def differences(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of tensors that are not in both, bit for bit."""
+    shared = [n for n in one if n in other and torch.equal(one[n], other[n])]
+    return [name for name in {**one, **other} if name not in shared]

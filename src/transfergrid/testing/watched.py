@@ -1,0 +1,278 @@
+"""A driver that notes what a strategy does on its way, and stops it where that makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.batches import Batch, Labelled
+from transfergrid.runs.driver import Driver
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Combine, Data, Loss, Objective, Phase
+from transfergrid.testing.found import expect
+
+STREAMS = tuple(f.name for f in fields(Batch))
+
+
+@dataclass
+class Notes:
+    """What was seen of a run.
+
+    Attributes:
+        begun: names and shapes of the state right after `attach`.
+        starts: state at the start of each phase that has steps, by its number.
+        batches: number of the phase, number of the batch among those that count alike, the batch.
+        moved: tensors that changed although they stood still, in words.
+        awake: layers that were in training mode although nothing learns in them.
+        phases: as the driver was told them.
+    """
+
+    begun: dict[str, torch.Size] = field(default_factory=dict)
+    starts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    batches: list[tuple[int, int, Batch]] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    awake: set[str] = field(default_factory=set)
+    phases: list[Phase] = field(default_factory=list)
+
+
+class WatchedBatch(Batch):
+    """A batch that notes which of its streams are read and absent."""
+
+    def __getattribute__(self, name: str) -> Any:
+        value = object.__getattribute__(self, name)
+        if name in STREAMS and _absent(value):
+            object.__getattribute__(self, "__dict__").setdefault("missed", set()).add(name)
+        return value
+
+    @override
+    def labelled(self) -> Labelled:
+        return _plain(self).labelled()
+
+    @property
+    @override
+    def size(self) -> int:
+        return _plain(self).size
+
+
+def _absent(value: object) -> bool:
+    return value is None or (isinstance(value, tuple) and not value)
+
+
+def _plain(batch: Batch) -> Batch:
+    own = object.__getattribute__(batch, "__dict__")
+    return Batch(**{name: own[name] for name in STREAMS})
+
+
+class WatchedData:
+    """Stands for what `before` is given and notes which streams are read and absent."""
+
+    def __init__(self, inner: Data) -> None:
+        self.inner, self.missed = inner, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.inner, name)
+        if name in STREAMS and _absent(value):
+            self.missed.add(name)
+        return value
+
+
+class WatchedDriver(Driver):
+    """Runs a strategy as any driver does, and keeps `notes`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.notes = Notes({k: v.shape for k, v in self.strategy.state_dict().items()})
+        self.notes.phases = list(self.phases)
+        self.phases = [self._watched(phase) for phase in self.phases]
+        self.still: dict[str, Tensor] = {}
+
+    def _watched(self, phase: Phase) -> Phase:
+        objectives = [
+            Objective(self._watched_loss(o.loss, phase), o.learns, o.repeat)
+            for o in phase.objectives
+        ]
+        before = _watched_before(phase.before, phase) if phase.before is not None else None
+        combine = _watched_combine(phase.combine, phase) if phase.combine is not None else None
+        return replace(phase, objectives=objectives, before=before, combine=combine)
+
+    def _watched_loss(self, loss: Loss, phase: Phase) -> Loss:
+        def watched(batch: Batch, progress: float) -> Tensor:
+            self.notes.awake |= awake(self.strategy, phase)
+            seen = WatchedBatch(**vars(batch))
+            with _telling(f"a loss of phase {phase.name!r} reads batch", seen):
+                found = loss(seen, progress)
+            check_loss(found, f"a loss of phase {phase.name!r} at progress {progress:.2f}")
+            return found
+
+        return watched
+
+    @override
+    def begin_of(self, phase: Phase) -> int:
+        if not self.first:  # a learner is made: the phase is about to begin
+            self.notes.starts[self.number] = _copy(self.strategy.state_dict())
+            self.still = standing(self.strategy, phase, self.phases)
+        return super().begin_of(phase)
+
+    @override
+    def prepare(self, phase: Phase, step: int) -> None:
+        super().prepare(phase, step)
+        self.still = standing(self.strategy, phase, self.phases)
+
+    @override
+    def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
+        place = self.begin_of_batch(phase)
+        self.notes.batches.append((self.number, place, batch))
+        now = tensors_of(self.strategy)
+        for name, before in self.still.items():
+            if name not in now or not torch.equal(before, now[name]):
+                self.notes.moved.setdefault(name, phase.name)
+        super().note(phase, batch, loss)
+
+    def begin_of_batch(self, phase: Phase) -> int:
+        """Return the number of the batch at hand, among those that count as it does."""
+        return self.taken["teacher"] if phase.counts == "teacher" else self.curves.step
+
+
+class _telling:  # noqa: N801
+    """Say which absent stream was read where what follows from it is a crash."""
+
+    def __init__(self, where: str, seen: object) -> None:
+        self.where, self.seen = where, seen
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """Raise `Broken` in the place of the crash."""
+        missed = sorted(vars(self.seen).get("missed", ()))
+        if missed and isinstance(error, (TypeError, AttributeError, IndexError)):
+            expect(
+                False,
+                f"{self.where}.{missed[0]}, which is absent, and raises "
+                f"{type(error).__name__}: {error}",
+                "Name the stream in the phase's reads and declare it in needs, in class and YAML; "
+                "labels that are optional may be absent",
+                "reads_only_what_it_declares",
+            )
+
+
+def _watched_before(before: Callable[[Data], None], phase: Phase) -> Callable[[Data], None]:
+    def watched(data: Data) -> None:
+        seen = WatchedData(data)
+        with _telling(f"before of phase {phase.name!r} reads data", seen):
+            before(seen)
+
+    return watched
+
+
+def _watched_combine(combine: Combine, phase: Phase) -> Combine:
+    def watched(gradients: list[list[Tensor]]) -> list[Tensor]:
+        wanted = [part.shape for part in gradients[0]]
+        made = combine(gradients)
+        shapes = [part.shape for part in made] if isinstance(made, list) else None
+        expect(
+            shapes == wanted and all(bool(part.isfinite().all()) for part in made),
+            f"combine of phase {phase.name!r} makes "
+            f"{'no list' if shapes is None else f'{len(shapes)} gradients'} of {len(wanted)}, or "
+            "some of another shape, or not finite ones",
+            "Return a list with one finite gradient a parameter, in the order and the shapes that "
+            "came",
+            "combine_keeps_shapes",
+        )
+        return made
+
+    return watched
+
+
+def check_loss(loss: object, where: str) -> None:
+    """Raise `Broken` unless this is one finite number with a gradient."""
+    rule = "loss_is_a_finite_scalar"
+    expect(isinstance(loss, Tensor), f"{where} is a {type(loss).__name__}", "Return a tensor", rule)
+    assert isinstance(loss, Tensor)
+    expect(
+        loss.ndim == 0,
+        f"{where} has the shape {tuple(loss.shape)}",
+        "Reduce it to one number, usually by the mean over the batch",
+        rule,
+    )
+    expect(
+        bool(torch.isfinite(loss)),
+        f"{where} is {loss.item()}",
+        "Look for a logarithm or a division by zero; clamp, or use the log_softmax forms",
+        rule,
+    )
+    expect(
+        loss.requires_grad,
+        f"{where} has no gradient",
+        "Compute it from what its objective lets learn, not under no_grad nor from detached "
+        "tensors; a phase without objectives takes no step",
+        rule,
+    )
+
+
+# What stands still ------------------------------------------------------------------------------
+
+
+def tensors_of(strategy: Strategy) -> dict[str, Tensor]:
+    """Return parameters and buffers by name."""
+    return {**dict(strategy.named_parameters()), **dict(strategy.named_buffers())}
+
+
+def standing(strategy: Strategy, phase: Phase, phases: Sequence[Phase]) -> dict[str, Tensor]:
+    """Return copies of all tensors that must keep every bit through a phase: name to tensor.
+
+    These are the parameters that do not learn in it, and the buffers of parts in which nothing
+    learns. What the strategy holds beside the network (buffers of its own, copies in the scaffold
+    that no phase lets learn) it may write itself.
+    """
+    learning, ever = ids(phase), set().union(*(ids(p) for p in phases))
+    parameters, found = dict(strategy.named_parameters()), {}
+    for name, tensor in tensors_of(strategy).items():
+        around = [tensor] if name in parameters else _surroundings(strategy, name)
+        if name.startswith("scaffold.") and not any(id(p) in ever for p in around):
+            continue
+        if around and not any(id(p) in learning for p in around):
+            found[name] = tensor.detach().clone()
+    return found
+
+
+def _surroundings(strategy: Strategy, buffer: str) -> list[Tensor]:
+    """Return the parameters of the smallest part that holds this buffer and has any.
+
+    None for a buffer that is the strategy's own.
+    """
+    path = buffer.split(".")[:-1]
+    while path and path != ["scaffold"]:
+        parameters: list[Tensor] = list(strategy.get_submodule(".".join(path)).parameters())
+        if parameters:
+            return parameters
+        path.pop()
+    return []
+
+
+def ids(phase: Phase) -> set[int]:
+    """Return the identities of the parameters that learn in a phase."""
+    return {id(p) for group in phase.learning() for p in group.parameters}
+
+
+def awake(strategy: Strategy, phase: Phase) -> set[str]:
+    """Return the layers in training mode that are in a part where nothing learns."""
+    learning, found = ids(phase), set[str]()
+    for name, module in strategy.named_modules():
+        parameters = list(module.parameters())
+        if parameters and not any(id(p) in learning for p in parameters):
+            found |= _training(name, module)
+    return found
+
+
+def _training(name: str, module: nn.Module) -> set[str]:
+    return {f"{name}.{n}".rstrip(".") for n, m in module.named_modules() if m.training}
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
