@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from transfergrid.records.errors import check_known
@@ -49,6 +49,10 @@ class Needs:
     teacher: bool = False
     steps: bool = True
     tasks: tuple[str, ...] = TASKS
+
+    def of(self, *tasks: str) -> Needs:
+        """Return the same needs for these kinds of target alone."""
+        return replace(self, tasks=tasks)
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:

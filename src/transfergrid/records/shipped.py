@@ -241,8 +241,8 @@ def _line(target: str) -> tuple[_Class, ...]:
 def _class(target: str) -> _Class | None:
     module, _, name = target.rpartition(".")
     here = _module(module)
-    if name not in here.classes:
-        return None
+    if name not in here.classes:  # it may be handed on from where it is defined
+        return _class(here.imported[name]) if name in here.imported else None
     written = [ast.unparse(base).partition("[")[0] for base in here.classes[name].bases]
     local = {own: f"{module}.{own}" for own in here.classes}
     bases = [{**here.imported, **local}.get(base, "") for base in written]

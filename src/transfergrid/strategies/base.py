@@ -118,6 +118,8 @@ class Strategy(nn.Module, Component):
     space: ClassVar[Space] = {}
     stackable: ClassVar[bool] = False
     """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked."""
+    moves_statistics: ClassVar[bool] = False
+    """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
     setting: ClassVar[Setting] = "inductive"
     transfers: ClassVar[Transferred] = "parameters"
 
@@ -234,6 +236,11 @@ class Strategy(nn.Module, Component):
             for i, b in enumerate(blocks)
             if i >= first
         ]
+
+    @property
+    def shared_schedule(self) -> Callable[[float], float]:
+        """The schedule of this run: a multiple of the learning rate by progress from 0 to 1."""
+        return SCHEDULES[self.schedule or self.training_plan.schedule]
 
     def copied(self, module: nn.Module) -> nn.Module:
         """Return a frozen copy of a module as it stands, for the scaffold: an anchor, a start."""

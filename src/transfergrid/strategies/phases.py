@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -124,6 +125,28 @@ class Phase:
         """Return each group once, those without parameters left out."""
         groups = {g.name: g for o in self.objectives for g in o.learns if g.parameters}
         return list(groups.values())
+
+
+def in_one_run(phases: Sequence[Phase], schedule: Callable[[float], float]) -> list[Phase]:
+    """Let phases share one optimiser and one run of a schedule, as if they were one phase.
+
+    Args:
+        phases: that follow each other.
+        schedule: multiple of the learning rate, by progress from 0 to 1 over all of them.
+    """
+    total, begin = sum(phase.share for phase in phases), 0.0
+    found: list[Phase] = []
+    for phase in phases:
+        own = partial(_stretched, schedule, begin / total, phase.share / total)
+        found.append(replace(phase, schedule=own, carries_on=bool(found)))
+        begin += phase.share
+    return found
+
+
+def _stretched(
+    schedule: Callable[[float], float], begin: float, share: float, step: int, steps: int
+) -> float:
+    return schedule(begin + share * step / steps)
 
 
 def lengths(phases: Sequence[Phase], steps: int) -> list[int]:

@@ -58,6 +58,7 @@ def described(kind: Any, before: str = "") -> str:
 
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise BadInputError(f"{kind} is no strategy")
+    told: dict[str, Any] = kind.about()
     try:
         known = (yaml.safe_load(before) or {}).get("about") or {}
     except (yaml.YAMLError, AttributeError) as error:
@@ -66,7 +67,6 @@ def described(kind: Any, before: str = "") -> str:
     kept: dict[str, Any] = {"help": line, "tuning_trials": 0}
     kept |= {k: known[k] for k in KEPT if k in known}
     values = re.split(r"(?m)^about:", before)[0] if before else _values(kind, kept["help"])
-    told: dict[str, Any] = kind.about()
     return f"{values.rstrip()}\n{_about(told, kept)}"
 
 

@@ -1,0 +1,62 @@
+"""What strategies share that bring the features of two domains together."""
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from transfergrid.data.batches import StreamName
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Needs,
+    Objective,
+    Phase,
+    Range,
+    Strategy,
+    rates,
+)
+
+READS: tuple[StreamName, ...] = ("source", "target", "unlabelled")
+ADAPTS = Needs(source="start", target_labels="optional", domains=1, classes="same", unlabelled=True)
+ADAPTED = Baselines("source_and_target", "source_only", ["scratch", "full_finetuning"])
+RATES = rates(3.0, small_images=3.0, images=0.3, text=0.1)
+"""Those of `source_only` and `source_and_target`, which adaptation is compared with."""
+
+
+class FeatureAlignment(Strategy):
+    """The loss of what is labelled, plus `weight` times a distance of two domains' features.
+
+    BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is exactly the baseline.
+
+    Args:
+        weight: of the distance.
+        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        shared: `lr_factor`.
+    """
+
+    needs, baselines = ADAPTS, ADAPTED
+    space = {"lr_factor": RATES, "weight": Range(1e-2, 10.0, default=1.0)}
+    setting, transfers = "transductive", "features"
+
+    def __init__(
+        self, weight: float = 1.0, schedule: str | None = "inverse_decay", **shared: Any
+    ) -> None:
+        super().__init__(schedule=schedule, **shared)
+        self.weight = weight
+
+    def phases(self) -> list[Phase]:
+        return [Phase("adapt", [Objective(self.loss, self.everything())], reads=READS)]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.unlabelled is not None
+        seen = batch.labelled()
+        features = self.features(seen.inputs)
+        other = self.features(batch.unlabelled, recorded=False)
+        labelled = self.task.loss(self.head(features), seen.labels)
+        from_source = features[: len(batch.source[0].labels)]
+        return labelled + self.weight * self.distance(from_source, other, progress)
+
+    @abstractmethod
+    def distance(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
+        """Return how far apart features (batch, dim) of the two domains are, a scalar."""

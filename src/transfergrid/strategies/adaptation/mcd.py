@@ -1,0 +1,62 @@
+"""Two heads find where they disagree on the target, and the features make them agree."""
+
+from typing import Any
+
+from torch import Tensor
+
+from transfergrid.strategies import Batch, Group, Inputs, Objective, Phase, Range, Sizes, Strategy
+from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, RATES, READS
+
+
+def discrepancy(one: Tensor, other: Tensor) -> Tensor:
+    """Return the mean over batch and classes of |p1 - p2|, of logits (batch, classes)."""
+    return (one.softmax(1) - other.softmax(1)).abs().mean()
+
+
+class MCD(Strategy):
+    """Maximum classifier discrepancy (Saito et al. 2018, section 3.3), in three steps a batch.
+
+    Args:
+        repeat: steps of the features a batch.
+        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        shared: `lr_factor`.
+    """
+
+    needs, baselines = ADAPTS.of("classification"), ADAPTED
+    space = {"lr_factor": RATES, "repeat": Range(1, 10, log=False, default=4)}
+    setting, transfers = "transductive", "features"
+
+    def __init__(
+        self, repeat: int = 4, schedule: str | None = "inverse_decay", **shared: Any
+    ) -> None:
+        super().__init__(schedule=schedule, **shared)
+        self.repeat = repeat
+
+    def build(self, sizes: Sizes) -> None:
+        self.second = self.task.head(self.backbone.dim)  # drawn after the first: another start
+
+    def phases(self) -> list[Phase]:
+        heads = [self.head_group(), Group("second", tuple(self.second.parameters()))]
+        steps = [
+            Objective(self.loss, [*heads, self.backbone_group()]),
+            Objective(lambda b, p: self.loss(b, p) - self.apart(b), heads),
+            Objective(lambda b, p: self.apart(b), [self.backbone_group()], self.repeat),
+        ]
+        return [Phase("adapt", steps, reads=READS)]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.labelled()
+        features = self.features(seen.inputs)
+        first = self.task.loss(self.head(features), seen.labels)
+        return first + self.task.loss(self.second(features), seen.labels)
+
+    def apart(self, batch: Batch) -> Tensor:
+        """Return how far apart the heads are on the unlabelled examples."""
+        assert batch.unlabelled is not None
+        features = self.features(batch.unlabelled, recorded=False)
+        return discrepancy(self.head(features), self.second(features))
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        features = self.features(inputs)
+        both: Tensor = self.head(features) + self.second(features)
+        return both / 2

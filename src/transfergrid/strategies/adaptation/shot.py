@@ -1,0 +1,90 @@
+"""Adapt a source model to unlabelled target inputs without any source example."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot, pad
+
+from transfergrid.strategies import Batch, Data, Needs, Objective, Phase, Range, Sizes, Strategy
+from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+
+
+def pseudo_labels(features: Tensor, probabilities: Tensor, rounds: int = 2) -> Tensor:
+    """Return the class of the nearest centroid by cosine, (n,) (Liang et al. 2020, section 3.3).
+
+    A 1 is appended to features (n, dim), which are then of length 1. The first centroids are
+    weighted by probabilities (n, classes), later ones by labels; a class of nobody is dropped.
+    """
+    features, weights = normalize(pad(features, (0, 1), value=1.0)), probabilities
+    labels = weights.argmax(1)
+    for _ in range(rounds):
+        there = one_hot(labels, weights.shape[1]).sum(0) > 0
+        centroids = normalize(weights.T @ features)  # of any length: only the angle counts
+        similar = (features @ centroids.T).masked_fill(~there, -torch.inf)
+        labels = similar.argmax(1)
+        weights = one_hot(labels, weights.shape[1]).to(features)
+    return labels
+
+
+def information(logits: Tensor) -> Tensor:
+    """Return the mean entropy of predictions less the entropy of their mean (equation 3)."""
+    said = logits.softmax(1)
+    mean = said.mean(0)
+    sure = -(said * logits.log_softmax(1)).sum(1).mean()
+    return sure + (mean * mean.clamp_min(1e-12).log()).sum()
+
+
+class SHOT(Strategy):
+    """The source's head stays; features learn to be told apart by it (Liang et al. 2020).
+
+    Args:
+        weight: of the pseudo labels.
+        share: of the steps, in which the source model is trained, with labels smoothed by 0.1.
+        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        shared: `lr_factor`.
+    """
+
+    needs = Needs("start", "unused", 1, "same", unlabelled=True, tasks=("classification",))
+    baselines = ADAPTED
+    space = {"lr_factor": RATES, "weight": Range(0.03, 3.0, default=0.3)}
+    setting = "transductive"
+    moves_statistics = True
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        share: float = 0.5,
+        schedule: str | None = "inverse_decay",
+        **shared: Any,
+    ) -> None:
+        super().__init__(schedule=schedule, **shared)
+        self.weight, self.share = weight, share
+
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold.register_buffer("pseudo", torch.zeros(sizes.unlabelled, dtype=torch.int64))
+
+    def phases(self) -> list[Phase]:
+        source = Objective(self.on_source, self.everything())
+        adapt = Objective(self.loss, [self.backbone_group()])
+        return [
+            Phase("source", [source], self.share, ["source"]),
+            Phase("adapt", [adapt], 1 - self.share, ["unlabelled"], self.relabel, every=0.2),
+        ]
+
+    def on_source(self, batch: Batch, progress: float) -> Tensor:
+        """Return the smoothed loss on the source domain."""
+        seen = batch.source[0]
+        return self.task.loss(self.predict(seen.inputs), seen.labels, smoothing=0.1)
+
+    def relabel(self, data: Data) -> None:
+        """Label the unlabelled examples by their nearest centroids."""
+        assert data.unlabelled is not None
+        features, said = data.unlabelled.features(), data.unlabelled.outputs().softmax(1)
+        self.scaffold.get_buffer("pseudo").copy_(pseudo_labels(features, said))
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.unlabelled is not None
+        logits = self.predict(batch.unlabelled)
+        labels = self.scaffold.get_buffer("pseudo")[batch.rows]
+        return information(logits) + self.weight * self.task.loss(logits, labels)

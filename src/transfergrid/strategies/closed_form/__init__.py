@@ -1,0 +1,1 @@
+"""Strategies that solve for the answer on frozen features, without a step."""

@@ -1,0 +1,56 @@
+"""Fine-tune with a pull towards the source's weights instead of zero."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Objective,
+    Phase,
+    Range,
+    Sizes,
+    Strategy,
+    rates,
+)
+
+
+def half_square(parts: list[Tensor]) -> Tensor:
+    """Return half the squared length of all tensors together."""
+    return torch.stack([0.5 * part.square().sum() for part in parts]).sum()
+
+
+class L2SP(Strategy):
+    """CE + a/2 |w - w0|^2 + b/2 |head|^2, norm layers anchored too (Li et al. 2018, section 3).
+
+    Args:
+        alpha: pull of the backbone towards its start.
+        beta: pull of the head towards zero; both stand in the place of weight decay.
+        shared: `lr_factor` and `schedule`.
+    """
+
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "alpha": Range(1e-4, 1e-1, default=0.01),
+        "beta": Range(1e-4, 1e-1, default=0.01),
+    }
+
+    def __init__(self, alpha: float = 0.01, beta: float = 0.01, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.alpha, self.beta = alpha, beta
+
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold["start"] = self.copied(self.backbone)
+
+    def phases(self) -> list[Phase]:
+        learns = [group._replace(decay=False) for group in self.everything()]
+        return [Phase("train", [Objective(self.loss, learns)])]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        start = self.scaffold["start"].parameters()
+        way = [w - w0 for w, w0 in zip(self.backbone.parameters(), start, strict=True)]
+        pull = self.alpha * half_square(way) + self.beta * half_square([*self.head.parameters()])
+        return super().loss(batch, progress) + pull

@@ -1,0 +1,61 @@
+"""Source and target side by side, each with a head of its own."""
+
+from typing import Any
+
+from torch import Tensor
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Group,
+    Needs,
+    Objective,
+    Phase,
+    Range,
+    Sizes,
+    Strategy,
+    rates,
+)
+
+
+class Multitask(Strategy):
+    """The target's loss plus `weight` times the source's, on a shared backbone (Caruana 1997).
+
+    Args:
+        weight: of the source's loss.
+        shared: `lr_factor` and `schedule`.
+    """
+
+    needs = Needs(source="start", domains=1)
+    baselines = Baselines(exploratory=["full_finetuning", "source_and_target"])
+    space = {
+        "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1),
+        "weight": Range(0.1, 10.0, default=1.0),
+    }
+
+    def __init__(self, weight: float = 1.0, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.weight = weight
+
+    def build(self, sizes: Sizes) -> None:
+        if self.source_tasks:  # not where it is made again to predict
+            self.scaffold["source"] = self.source_tasks[0].head(self.backbone.dim)
+
+    def phases(self) -> list[Phase]:
+        learns = [*self.everything(), Group("source head", tuple(self.scaffold.parameters()))]
+        tasks = [Objective(self.loss, learns), Objective(self.of_source, learns)]
+        return [Phase("train", tasks, reads=["source", "target"], combine=self.combined)]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.target is not None
+        return self.task.loss(self.predict(batch.target.inputs), batch.target.labels)
+
+    def of_source(self, batch: Batch, progress: float) -> Tensor:
+        """Return the source's weighted loss, by its own head and task."""
+        seen = batch.source[0]
+        said = self.scaffold["source"](self.features(seen.inputs))
+        return self.weight * self.source_tasks[0].loss(said, seen.labels)
+
+    def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
+        """Return one gradient a parameter of those of both tasks: their sum."""
+        return [sum(own[1:], own[0]) for own in zip(*gradients, strict=True)]

@@ -1,0 +1,32 @@
+"""Source and target side by side, their gradients freed of conflict."""
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies.tasks.multitask import Multitask
+
+
+def project_conflicts(gradients: list[Tensor]) -> Tensor:
+    """Take from each task's gradient (n,) what runs against another's, then add up.
+
+    Others are met in random order, each in its original form (Yu et al. 2020, algorithm 1).
+    """
+    total = torch.zeros_like(gradients[0])
+    for i, original in enumerate(gradients):
+        own = original.clone()
+        for j in torch.randperm(len(gradients)).tolist():
+            other, against = gradients[j], own @ gradients[j]
+            if i != j and against < 0:
+                own -= against / other.square().sum() * other
+        total += own
+    return total
+
+
+class PCGrad(Multitask):
+    """Gradient surgery (Yu et al. 2020, section 2.3) on the two tasks of `multitask`."""
+
+    def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
+        flat = [torch.cat([part.flatten() for part in own]) for own in gradients]
+        sizes = [part.numel() for part in gradients[0]]
+        parts = torch.split(project_conflicts(flat), sizes)
+        return [part.view_as(like) for part, like in zip(parts, gradients[0], strict=True)]
