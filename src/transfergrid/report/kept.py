@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from transfergrid.records import printing
@@ -10,6 +9,7 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
+from transfergrid.report.layout import wrapped
 
 MAKES_THEM = "transfergrid reproduce CELL --keep"
 WIDTH = 80
@@ -28,8 +28,7 @@ def size(count: float) -> str:
 def say(lines: Iterable[str]) -> None:
     """Print lines, long ones over several."""
     for line in lines:
-        told = textwrap.fill(line, WIDTH, subsequent_indent="    ", break_long_words=False)
-        printing.say(told, flush=True)
+        printing.say("\n".join(wrapped(line, WIDTH, whole_words=True)), flush=True)
 
 
 def planned(

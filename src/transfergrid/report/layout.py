@@ -49,13 +49,27 @@ def laid_out(page: Page, medium: Medium, width: int | None = 80, color: bool = F
     return "".join(f"{line}\n" for line in lines)
 
 
-def wrapped(line: str, width: int | None, indent: str = "    ") -> list[str]:
-    """Break a sentence into lines, though not between a number and its per cent sign."""
+def wrapped(
+    line: str, width: int | None, indent: str = "    ", whole_words: bool = False
+) -> list[str]:
+    """Break a sentence into lines, though not between a number and its per cent sign.
+
+    Args:
+        line: the sentence.
+        width: columns; None for as many as it takes.
+        indent: what the lines after the first begin with.
+        whole_words: whether words stay whole, be they too long, such as a path to be typed.
+    """
     if width is None:
         return [line]
     kept = line.replace(" %", "\0%")
-    parts = textwrap.wrap(kept, width, subsequent_indent=indent)
-    return [part.replace("\0", " ") for part in parts]
+    wrapper = textwrap.TextWrapper(
+        width,
+        subsequent_indent=indent,
+        break_long_words=not whole_words,
+        break_on_hyphens=not whole_words,
+    )
+    return [part.replace("\0", " ") for part in wrapper.wrap(kept)]
 
 
 def _titled(table: Table[Any], width: int | None, medium: Medium, paint: _Paint) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import names as naming
-from transfergrid.report import words
+from transfergrid.report import verdict_words, words
 from transfergrid.report.columns import (
     LATEX,
     MARKDOWN,
@@ -152,7 +152,7 @@ def _columns(
     symbols, nothing = medium.symbols, medium.symbols.nothing
 
     def source(row: Verdict) -> str:
-        return row.source or (f"({row.architecture})" if row.architecture else nothing)
+        return verdict_words.source(row, symbols)
 
     def gain(row: Verdict) -> str:
         if row.gain is None:

@@ -10,6 +10,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import FIELDS, TRANSFER, Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_words as said
+from transfergrid.report import words
 from transfergrid.report.columns import (
     LATEX,
     MARKDOWN,
@@ -66,7 +67,7 @@ def _page(
     verdicts, common = naming.told(verdicts)
     summary, left = said.summary(verdicts), said.not_compared(verdicts)
     verdicts = [verdict for verdict in verdicts if verdict.n]
-    sections = said.sections(verdicts)
+    sections = words.sections(verdicts)
     with_n = medium.format != TERMINAL or any(len({v.n for v in s}) > 1 for s in sections)
     columns = _columns(Notes(verdicts), medium, with_n)
     how = legend(verdicts, correction, None if medium.format == LATEX else medium.symbols)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.correction import benjamini_hochberg
@@ -111,11 +110,6 @@ def source(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     if verdict.source:
         return verdict.source
     return f"({verdict.architecture})" if verdict.architecture else symbols.nothing
-
-
-def sections(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
-    """Split verdicts, as `judge` orders them, by target and label budget."""
-    return [list(part) for _, part in groupby(verdicts, key=lambda v: (v.target, v.labels))]
 
 
 def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:

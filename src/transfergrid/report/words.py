@@ -343,7 +343,7 @@ def short_labels(rows: Sequence[Verdict], most: int = 4) -> str:
 
 
 def sections(rows: Iterable[Verdict]) -> list[list[Verdict]]:
-    """Split rows, as `measure` orders them, by target and label budget."""
+    """Split rows, as `measure` and `judge` order them, by target and label budget."""
     return [list(part) for _, part in groupby(rows, key=lambda row: (row.target, row.labels))]
 
 

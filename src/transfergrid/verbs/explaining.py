@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import points, unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
+from transfergrid.report.layout import wrapped
 from transfergrid.report.words import number
 from transfergrid.verbs.finding import find_cell, label_of
 from transfergrid.verbs.parser import Parser
@@ -160,14 +160,7 @@ def _next(told: Explained, cause: Cause) -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent if indent else "    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(indent + text, WIDTH, indent or "    ", whole_words=True)
 
 
 def plain(told: Explained) -> dict[str, Any]:
