@@ -51,9 +51,17 @@ def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 
 def number(value: float, verdict: Verdict, signed: bool = False) -> str:
-    """Write a score or gain: one decimal in per cent or among numbers from ten on, else three."""
+    """Write a score or gain, with so many decimals as `digits` says."""
+    return words.number(value, "%" if digits(verdict) == 1 else "", signed)
+
+
+def digits(verdict: Verdict) -> int:
+    """Return how many decimals are shown: one in per cent or among numbers from ten on, else three.
+
+    They are the same for all numbers of a verdict.
+    """
     largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
-    return words.number(value, verdict.unit or ("%" if largest >= 10 else ""), signed)
+    return 1 if verdict.unit == "%" or largest >= 10 else 3
 
 
 def is_beyond_any(size: float, verdict: Verdict) -> bool:

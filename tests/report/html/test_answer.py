@@ -5,11 +5,15 @@ from dataclasses import replace
 from made_report import small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import PLACEBO
+from transfergrid.records.cell import Names, Parts
+from transfergrid.records.record import Metric
 from transfergrid.report.html.answer import answers, counts, scores, summary
 from transfergrid.report.html.boards import over_plain
 from transfergrid.report.html.data import CellFacts
 from transfergrid.report.html.drawing import drawn
+from transfergrid.report.html.sections import measured_against
 
 
 def answer(*verdicts, **changes):
@@ -272,3 +276,24 @@ def test_an_undecided_arm_says_how_many_seeds_as_a_range():
     one = verdict("birds", verdict=Kind.UNDECIDED, validation=85.0, seeds_needed=5)
     found = answer(replace(one, seeds_needed_low=2, seeds_needed_high=9))
     assert found.sentence.endswith("; 2 to 9 more seeds would tell.")
+
+
+def test_small_losses_keep_their_decimals_everywhere():
+    loss = {"metric": "log_loss", "unit": "", "mean": 0.412, "baseline_mean": 0.455}
+    told = verdict(gain=0.043, low=0.01, high=0.076, se=0.033 / 2.776445, **loss)
+    data = small_report(verdicts=(told,), cells={}, over_baselines={})
+    assert "at 0.412, it helped: +0.043 over scratch [+0.010, +0.076]" in answers(data)[0].sentence
+    scratch = [
+        Result(
+            id=str(seed),
+            names=Names(strategy="scratch", target="pets"),
+            parts=Parts(strategy="s", target="t"),
+            labels=20,
+            seed=seed,
+            score=score,
+            metric=Metric(name="log_loss", higher_is_better=False),
+        )
+        for seed, score in enumerate((0.45, 0.46))
+    ]
+    (line,) = drawn(measured_against(scratch, [told]).tables[0]).lines
+    assert line == ("pets", "20", "0.455 ± 0.007 (n = 2)")  # .01 / sqrt(2) = .00707

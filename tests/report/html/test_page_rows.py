@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_report import ATTACK, small_report, verdict
@@ -9,7 +10,7 @@ from made_report import ATTACK, small_report, verdict
 from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.rows import NO_SOURCE, front, page_rows, payload, source_names
-from transfergrid.report.words import number
+from transfergrid.report.verdict_words import number
 
 costs = st.floats(0.1, 100)
 gains = st.floats(-20, 20)
@@ -106,9 +107,18 @@ def test_what_is_drawn_stays_within_the_metric_and_what_is_ruled_out_has_its_mar
 
 @given(st.floats(-12_000, 12_000), st.sampled_from(["%", ""]))
 def test_what_is_shortened_for_the_page_is_shown_as_the_number_itself(gain, unit):
-    (row,) = page_rows([verdict(gain=gain, mean=gain, unit=unit)], {})
-    assert number(row["mean"], unit) == number(gain, unit)
-    assert row["shown"] == number(gain, unit, signed=True)
+    one = verdict(gain=gain, mean=gain, baseline_mean=0.0, unit=unit)
+    (row,) = page_rows([one], {})
+    assert number(row["mean"], one) == number(gain, one)
+    assert row["shown"] == number(gain, one, signed=True)
+
+
+@pytest.mark.parametrize(("unit", "mean", "digits", "shown"), [
+    ("%", 3.0, 1, "+0.1"), ("", 0.7, 3, "+0.125"), ("", 45.0, 1, "+0.1"),
+])  # fmt: skip
+def test_a_verdict_is_written_with_the_decimals_that_terminals_give_it(unit, mean, digits, shown):
+    (row,) = page_rows([verdict(gain=0.125, mean=mean, baseline_mean=mean, unit=unit)], {})
+    assert (row["digits"], row["shown"]) == (digits, shown)
 
 
 def test_shortening_never_makes_a_tie_of_what_is_none():

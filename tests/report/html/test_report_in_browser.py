@@ -100,10 +100,9 @@ def test_script_and_page_write_a_number_alike(show, file):
     values += [n / 4 for n in range(-9, 400)] + [n / 16 for n in range(-40, 40)] + [0.15, 99.95]
     values += [1.234e4, -9.9e5, 0.04999, -0.04, -0.0004, 81.249999]
     shown = show(file)
-    for unit in ("%", ""):
-        told = shown.evaluate(
-            "([all, unit]) => all.map((x) => number(x, unit, true))", [values, unit]
-        )
+    for digits, unit in ((1, "%"), (3, "")):
+        write = "([all, digits]) => all.map((x) => number(x, digits, true))"
+        told = shown.evaluate(write, [values, digits])
         assert told == [number(value, unit, signed=True) for value in values]
     chances = [0.0, 0.0004, 0.001, 0.0625, 0.0125, 0.5, 0.9994, 0.9996, 1.0]
     assert shown.evaluate("(all) => all.map(probability)", chances) == list(map(p_value, chances))

@@ -15,6 +15,7 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import more_seeds
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.recommended import (
@@ -25,8 +26,8 @@ from transfergrid.report.html.recommended import (
     row_of,
     worth_told,
 )
-from transfergrid.report.verdict_words import kept
-from transfergrid.report.words import budget, ends, number
+from transfergrid.report.verdict_words import kept, number
+from transfergrid.report.words import budget, ends
 
 SAID = {
     Kind.POSITIVE: "helped",
@@ -142,14 +143,14 @@ def _scored(data: ReportData, answer: Answer) -> str:
         own = data.verdicts[answer.row]
         told.append(f"{answer.arm} {_with_unit(own.mean or 0.0, own)}")
     if len(arms) > 1:
-        ends = [number(bound(v.mean or 0.0 for v in arms), arms[0].unit) for bound in (min, max)]
+        ends = [number(bound(v.mean or 0.0 for v in arms), arms[0]) for bound in (min, max)]
         count = "both" if len(arms) == 2 else f"all {len(arms)}"
         told.append(f"{count} arms {' to '.join(ends)} {arms[0].unit}".strip())
     return ", ".join(told)
 
 
 def _with_unit(value: float, verdict: Verdict) -> str:
-    return f"{number(value, verdict.unit)} {verdict.unit}".strip()
+    return f"{number(value, verdict)} {verdict.unit}".strip()
 
 
 def _helped_and_hurt(found: Sequence[Verdict]) -> str:
@@ -257,7 +258,7 @@ def _test_told(data: ReportData, verdict: Verdict, among: int = 1) -> str:
 def _but(data: ReportData, chosen: Verdict) -> str:
     """Say over which other arms the chosen one is proven worse."""
     worse = [
-        f"{name} ({number(verdict.gain, verdict.unit, signed=True)})"
+        f"{name} ({said.gain(verdict)})"
         for name, verdicts in data.over_baselines.items()
         for verdict in verdicts
         if verdict.cells == chosen.cells and verdict.verdict is Kind.NEGATIVE and verdict.gain
@@ -288,7 +289,7 @@ def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
 
 def _score(data: ReportData, place: tuple[str, Labels], value: float) -> str:
     verdict = next(v for v in data.verdicts if (v.target, v.labels) == place)
-    return f"{number(value, verdict.unit)} {verdict.unit}".strip()
+    return _with_unit(value, verdict)
 
 
 def gain_told(verdict: Verdict, among: int = 1) -> str:
@@ -317,8 +318,7 @@ def gain_told(verdict: Verdict, among: int = 1) -> str:
 
 def gain(verdict: Verdict) -> str:
     """Write a gain with its unit."""
-    shown = "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True)
-    return f"{shown} points" if verdict.unit == "%" else shown
+    return said.gain(verdict) + (" points" if verdict.unit == "%" else "")
 
 
 def interval(verdict: Verdict, before: str = "") -> str:
@@ -326,7 +326,7 @@ def interval(verdict: Verdict, before: str = "") -> str:
     shown = ends(verdict.low, verdict.high, verdict.unit, verdict.se)
     if shown is None:
         return f"{before}[constant]" if verdict.constant else ""
-    return f"{before}[{', '.join(number(end, verdict.unit, signed=True) for end in shown)}]"
+    return f"{before}[{', '.join(number(end, verdict, signed=True) for end in shown)}]"
 
 
 def counts(data: ReportData) -> Counts:

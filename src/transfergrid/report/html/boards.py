@@ -10,6 +10,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.leaderboard import Board, Entry
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.report import leaderboard as said
+from transfergrid.report import verdict_words
 from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html import columns
 from transfergrid.report.html.answer import SAID
@@ -50,8 +51,7 @@ def _cell(entry: Entry | None, usual: int, symbols: Symbols) -> str:
     verdict = entry.verdict
     if verdict is None or verdict.gain is None:
         return score + seeds
-    gain = number(verdict.gain, verdict.unit, signed=True)
-    return f"{score} ({MARKS[verdict.verdict]}\u00a0{gain}){seeds}"
+    return f"{score} ({MARKS[verdict.verdict]}\u00a0{verdict_words.gain(verdict)}){seeds}"
 
 
 def over_plain(verdicts: Sequence[Verdict]) -> Section | None:

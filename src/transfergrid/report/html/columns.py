@@ -12,7 +12,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.columns import Align, Column, Group, Item, Table
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.rows import MARKS, NO_SOURCE
-from transfergrid.report.words import number
+from transfergrid.report.verdict_words import number
 
 MOST_LINES = 150
 """Lines of a table that a reader will go through."""
@@ -52,7 +52,7 @@ def gain(of: Of[Item], head: str = "gain") -> list[Column[Item]]:
 
 def value(found: float | None, of: Verdict, signed: bool = False) -> str:
     """Write a score or a gain of a verdict, if there is one."""
-    return "" if found is None else number(found, of.unit, signed=signed)
+    return "" if found is None else number(found, of, signed)
 
 
 def count(head: str, of: Callable[[Item], int | None]) -> Column[Item]:

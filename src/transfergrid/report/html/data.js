@@ -42,10 +42,10 @@ function fixed(value, digits) {
   return ((tie ? even : Number(value.toFixed(digits))) + 0).toFixed(digits);
 }
 
-function number(value, unit, signed = false) {
+function number(value, digits, signed = false) {
   if (value === undefined || value === null) return "–";
   const short = () => value.toExponential(0).replace(/e([+-])(\d)$/, "e$10$2");
-  const text = Math.abs(value) >= 1e4 ? short() : fixed(value, unit === "%" ? 1 : 3);
+  const text = Math.abs(value) >= 1e4 ? short() : fixed(value, digits);
   return (signed && !text.startsWith("-") ? "+" : "") + text;
 }
 

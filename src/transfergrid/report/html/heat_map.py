@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.html import charts, themes
 from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
@@ -80,7 +81,9 @@ def heat_maps(data: ReportData) -> Iterator[Figure]:
     spec = charts.heatmap(data.rules.margin, reach(data))
     rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
     for place, inside in split(rows, "target", "labels").items():
-        title = [f"{place[0]}, {inside[0]['budget']}", _told(inside), data.common, MARKS_TOLD]
+        first = data.verdicts[inside[0]["row"]]
+        told = f"{_unit_of(first)} {overs(inside)}"
+        title = [f"{place[0]}, {inside[0]['budget']}", told, data.common, MARKS_TOLD]
         yield figure("heatmap", place, [line for line in title if line], spec, inside)
 
 
@@ -90,11 +93,10 @@ def reach(data: ReportData) -> float:
     return max([10 * data.rules.margin, *found])
 
 
-def _told(rows: Sequence[Row]) -> str:
+def _unit_of(verdict: Verdict) -> str:
     """Say what the numbers in the cells are."""
-    metric = str(rows[0]["metric"]).replace("_", " ")
-    points = "points of " if rows[0].get("unit") == "%" else ""
-    return f"gain in {points}{metric} {overs(rows)}"
+    metric = verdict.metric.replace("_", " ")
+    return f"gain in points of {metric}" if verdict.unit == "%" else f"gain in {metric}"
 
 
 def overs(rows: Sequence[Row]) -> str:

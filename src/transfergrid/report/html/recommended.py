@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.report import verdict_words as said
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.words import ends, number
+from transfergrid.report.words import ends
 
 Place = tuple[str, Labels]
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
@@ -132,7 +133,7 @@ def interval_told(verdict: Verdict, among: int) -> str:
     found = ends(*simultaneous(verdict, among), verdict.unit, verdict.se)
     if found is None:
         return ""
-    told = ", ".join(number(end, verdict.unit, signed=True) for end in found)
+    told = ", ".join(said.number(end, verdict, signed=True) for end in found)
     return f" [{told}]" + (f" for the best of {among}" if among > 1 else "")
 
 
@@ -147,8 +148,8 @@ def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place)
     found = _left_out(data, place, validated)
     if found is None:
         return "; the same runs chose and scored it, so its gain is too good"
-    unit = next(v for v in data.verdicts if (v.target, v.labels) == place).unit
-    gain = number(found.gain, unit, signed=True)
+    first = next(v for v in data.verdicts if (v.target, v.labels) == place)
+    gain = said.number(found.gain, first, signed=True)
     return f"; each seed left to an arm chosen by the others: {gain} ({_picks(found)})"
 
 

@@ -13,10 +13,11 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.printing import one_line
+from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
-from transfergrid.report.words import ends, labels_of, number
+from transfergrid.report.words import ends, labels_of
 
 MARKS = {
     Kind.POSITIVE: "▲",
@@ -31,7 +32,7 @@ NO_SOURCE = "no source"
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
     *("strategy", "target", "baseline", "n", "p", "p_corrected", "seeds_needed"),
-    *("kind", "unit", "metric", "mean", "baseline_mean", "validation", "scope", "notes", "fragile"),
+    *("kind", "metric", "mean", "baseline_mean", "validation", "scope", "notes", "fragile"),
     *("gain", "seeds", "gains", "cells", "baseline_cells", "family_size"),
 )
 
@@ -138,7 +139,8 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "mark": MARKS[verdict.verdict],
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
-        "shown": "–" if verdict.gain is None else number(verdict.gain, verdict.unit, signed=True),
+        "shown": said.gain(verdict),
+        "digits": said.digits(verdict),
         "interval": interval(verdict),
         **_shown(verdict),
         "seconds": verdict.seconds,

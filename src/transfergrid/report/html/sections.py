@@ -175,7 +175,7 @@ def _change(change: Change | None) -> str:
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
     """Return the scores of arms without a source, for the places of the verdicts."""
-    places = {(verdict.target, verdict.labels) for verdict in verdicts}
+    places = {(verdict.target, verdict.labels): verdict for verdict in verdicts}
     scores: defaultdict[tuple[str, Labels], defaultdict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -185,8 +185,11 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
             scores[place][cell.names.strategy].append(points(cell.metric) * cell.score)
     strategies = sorted({name for found in scores.values() for name in found})
     rows = [
-        (target, str(labels), *(_mean_sd(scores[target, labels].get(n, ())) for n in strategies))
-        for target, labels in sorted(scores, key=lambda place: (place[0], labels_order(place[1])))
+        (
+            *(place[0], str(place[1])),
+            *(_mean_sd(scores[place].get(name, ()), places[place]) for name in strategies),
+        )
+        for place in sorted(scores, key=lambda place: (place[0], labels_order(place[1])))
     ]
     if not rows:
         return None
@@ -196,11 +199,12 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
     )
 
 
-def _mean_sd(scores: Sequence[float]) -> str:
+def _mean_sd(scores: Sequence[float], like: Verdict) -> str:
+    """Write scores with as many decimals as those of a verdict have."""
     if not scores:
         return ""
-    sd = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-    return f"{statistics.fmean(scores):.1f}{sd} (n = {len(scores)})"
+    sd = f" ± {columns.value(statistics.stdev(scores), like)}" if len(scores) > 1 else ""
+    return f"{columns.value(statistics.fmean(scores), like)}{sd} (n = {len(scores)})"
 
 
 def crossing(curves: Sequence[Curve]) -> Section | None:

@@ -9,11 +9,11 @@ const COLUMNS = [
   ...(several("target") ? [{ name: "target", title: "target", text: (row) => row.target }] : []),
   { name: "order", title: "labels", text: (row) => row.labels },
   { name: "baseline", title: "over", text: (row) => row.baseline, wide: true },
-  { name: "mean", title: "score", text: (row) => number(row.mean, row.unit), number: true, wide: true },
+  { name: "mean", title: "score", text: (row) => number(row.mean, row.digits), number: true, wide: true },
   { name: "gain", title: "gain", text: (row) => row.shown, number: true },
   { name: "low", title: "95 %", text: (row) => row.interval ?? "", number: true },
   { name: "p_corrected", title: "corrected p", text: (row) => probability(row.p_corrected), number: true, wide: true },
-  { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.unit), number: true, wide: true },
+  { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.digits), number: true, wide: true },
   { name: "n", title: "seeds", text: (row) => row.n, number: true, wide: true },
   { name: "seeds_needed", title: "more seeds", text: (row) => row.more ?? "", number: true, wide: true },
   { name: "seconds", title: "seconds", text: (row) => seconds(row.seconds), number: true, wide: true },
@@ -120,8 +120,8 @@ function seedsOf(row) {
   const lines = (row.seeds ?? []).map((seed, i) => {
     const [cell, base] = [row.cells?.[i], row.baseline_cells?.[i]];
     const flags = [told(cell)[5], told(base)[5]].filter(Boolean).join("; ");
-    return [make("code", {}, cell ?? "–"), make("code", {}, base ?? "–"), String(seed), number(told(cell)[1], row.unit),
-      number(told(base)[1], row.unit), number(row.gains?.[i], row.unit, true), flags];
+    return [make("code", {}, cell ?? "–"), make("code", {}, base ?? "–"), String(seed), number(told(cell)[1], row.digits),
+      number(told(base)[1], row.digits), number(row.gains?.[i], row.digits, true), flags];
   });
   return plainTable(["cell", "baseline's cell", "seed", "score", "baseline", "gain", "flags"], lines, 2);
 }
