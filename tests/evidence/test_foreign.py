@@ -343,10 +343,13 @@ def test_errors_in_a_file_name_its_line(tmp_path):
     with pytest.raises(BadInputError, match=r"table.csv: line 12: the score 'x'"):
         verdicts(written(tmp_path, bad))
     (tmp_path / "latin.csv").write_bytes("strategy,score\nä,1\n".encode("latin-1"))
-    with pytest.raises(BadInputError, match="line 2 is no UTF-8 text"):
+    with pytest.raises(BadInputError, match=r"line 2 has bytes that are no utf-8 .*save it"):
         read_table(tmp_path / "latin.csv")
     with pytest.raises(BadInputError, match=r"no table that can be read; there is \.csv"):
         read_table(tmp_path / "none.csv")
+    (tmp_path / "wide.csv").write_bytes("strategy,score\n".encode("utf-16-le"))
+    with pytest.raises(BadInputError, match=r"save it as UTF-8 \(it looks like utf-16-le\)$"):
+        read_table(tmp_path / "wide.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(BadInputError, match="is empty"):
         read_table(tmp_path / "empty.csv")

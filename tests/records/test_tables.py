@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import time
 
 import pyarrow as pa
 import pytest
@@ -169,3 +170,64 @@ def test_more_of_what_cannot_be(tmp_path):
     refused("more than one column 'text'", tmp_path / "twice.parquet", "text")
     (tmp_path / "folder.csv").mkdir()
     refused("no table that can be read", tmp_path / "folder.csv")
+
+
+def test_all_columns_are_read_where_none_are_named(tmp_path):
+    for name, content in GOOD.items():
+        columns = read_table(saved(tmp_path, name, content), name, None).columns
+        assert list(columns) == (["id", "text", "label"] if name == "t.csv" else ["text", "label"])
+    parquet.write_table(pa.table({"a": [1], "b": [{"c": [2]}]}), tmp_path / "t.parquet")
+    nested = read_table(tmp_path / "t.parquet", "t", None)
+    assert nested.columns == {"a": [1], "b": [{"c": [2]}]}
+    twice = saved(tmp_path, "twice.csv", "a,b,a\n1,2,3\n")
+    with pytest.raises(BadInputError, match="more than one column 'a'"):
+        read_table(twice, "t", None)
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_what_divides_the_first_line_divides_all_of_them(tmp_path, between):
+    rows = [("text", "label"), ("a", "x"), ("b, c; d\te", "y")]
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=between).writerows(rows)
+    table = read_table(saved(tmp_path, "t.csv", "\n\n" + stream.getvalue()), "t", None)
+    assert (values(table), list(table.numbers)) == (rows[1:], [4, 5])
+
+
+def test_blank_lines_are_passed_over_wherever_they_are(tmp_path):
+    file = saved(tmp_path, "t.csv", "\n\r\ntext,label\n\na,x\n  \nb,y\n \n")
+    table = read(file)
+    assert (values(table), list(table.numbers)) == ([("a", "x"), ("b", "y")], [5, 7])
+    alone = saved(tmp_path, "alone.csv", "text\na\n \n")
+    assert read(alone, "text").columns == {"text": ["a", " "]}  # of one column it is a value
+
+
+MARKDOWN = "About\n\n| text | **n** |\n|:----|--:|\n| a \\| b | __1__ |\n\n| c | - |\n"
+
+
+def test_tables_in_markdown(tmp_path):
+    table = read_table(saved(tmp_path, "t.md", MARKDOWN), "t", None)
+    assert table.columns == {"text": ["a | b", "c"], "n": ["1", "-"]}
+    assert list(table.numbers) == [5, 7]
+    with pytest.raises(BadInputError, match="t: line 3 has 3 fields, but the header has 2"):
+        read_table(saved(tmp_path, "r.md", "|a|b|\n|-|-|\n|1|2|3|\n"), "t", None)
+    with pytest.raises(BadInputError, match="t has no rows"):
+        read_table(saved(tmp_path, "n.md", "a README\n"), "t", None)
+
+
+def test_a_line_of_dashes_takes_no_time(tmp_path):
+    dashes = saved(tmp_path, "t.md", "| a |\n|---|\n| " + "-" * 5000 + " x |\n")
+    start = time.process_time()
+    assert len(read_table(dashes, "t", None)) == 1
+    assert time.process_time() - start < 1
+
+
+def test_headings_in_several_rows_are_joined(tmp_path):
+    text = '\n,d,,e\n\nname,0,1,0\n\n"a\nb",1,2,3\nc,4,5,6\n'
+    table = read_table(saved(tmp_path, "t.csv", text), "t", None, headings=2)
+    assert list(table.columns) == ["name", "d / 0", "d / 1", "e / 0"]
+    assert (table.columns["name"], list(table.numbers)) == (["a\nb", "c"], [6, 8])
+    for content, told in (("a,b\n", "no rows below 2"), ("a,b\nc\n1,2\n", "not of one length")):
+        with pytest.raises(BadInputError, match=told):
+            read_table(saved(tmp_path, "t.csv", content), "t", None, headings=2)
+    with pytest.raises(BadInputError, match="only CSV and markdown have 2 rows of headings"):
+        read_table(saved(tmp_path, "t.jsonl", "{}"), "t", None, headings=2)

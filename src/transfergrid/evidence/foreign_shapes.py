@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from transfergrid.evidence.foreign_columns import OPTIONAL, REQUIRED, TableColumns, Wide
-from transfergrid.evidence.foreign_files import BETWEEN
 from transfergrid.evidence.foreign_values import is_missing
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.table_formats import BETWEEN
 from transfergrid.records.tables import Table
 
 NO_TARGET = frozenset(
@@ -47,7 +47,6 @@ def _filled(table: Table, columns: TableColumns) -> Table:
 def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
     names = {column: _levels(column, table, wide) for column in _scores(table, columns, wide)}
     fixed = [column for column in table.columns if column not in names]
-    found: dict[str, list[Any]] = {column: [] for column in fixed}
     headings = [columns.name_of(level) for level in wide.levels]
     for column in (*headings, columns.score):
         if column in table.columns:
@@ -55,19 +54,17 @@ def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
                 f"{table.name} has a column {column!r}: --wide {','.join(wide.levels)} is for "
                 "tables whose headings name that"
             )
-        found[column] = []
-    numbers = []
-    for row in range(len(table)):
-        for column, levels in names.items():
-            value = table.columns[column][row]
-            if is_missing(value):
-                continue  # not run, or not reported
-            for other in fixed:
-                found[other].append(table.columns[other][row])
-            for heading, level in zip(headings, levels, strict=True):
-                found[heading].append(level)
-            found[columns.score].append(value)
-            numbers.append(table.numbers[row])
+    cells = [
+        (row, column)
+        for row in range(len(table))
+        for column in names
+        if not is_missing(table.columns[column][row])  # not run, or not reported
+    ]
+    found = {column: [table.columns[column][row] for row, _ in cells] for column in fixed}
+    for i, heading in enumerate(headings):
+        found[heading] = [names[column][i] for _, column in cells]
+    found[columns.score] = [table.columns[column][row] for row, column in cells]
+    numbers = [table.numbers[row] for row, _ in cells]
     told = f"columns read as {' and '.join(wide.levels)}: {', '.join(names)}"
     return replace(table, columns=found, numbers=numbers), told
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +22,13 @@ Columns: TypeAlias = tuple[dict[str, list[Any]], Sequence[int], str]
 LARGEST_FIELD = 1 << 30
 """Characters of one CSV field; the csv module's own limit is shorter than many a document."""
 OTHER_DELIMITERS = {";": '";"', "\t": "tab", ",": '","', "|": '"|"'}
+BETWEEN = " / "
+"""Between the headings of one column that stand in several rows."""
+_RULE = re.compile(r":?-+:?")
+_EMPHASIS = re.compile(r"^(\*{1,3}|_{2,3})(.*)\1$")
+
+Row: TypeAlias = tuple[int, list[str]]
+"""The line on which a row begins, and its fields."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +36,43 @@ class Advice:
     """How errors say that a table can be read otherwise.
 
     Attributes:
-        key: what stands before `encoding=` and `delimiter=` where a person types them.
+        key: what stands before `encoding=` and `delimiter=` where a person types them; None where
+            nothing can be typed.
         no_column: what to do where a column is missing.
+        twice: what to do where several columns have one name.
     """
 
-    key: str = "target."
+    key: str | None = "target."
     no_column: str = ""
+    twice: str = ""
+
+    def encoded_as(self, other: str) -> str:
+        """Say what to do with a file that is in another encoding."""
+        if self.key is None:
+            return f"save it as UTF-8 (it looks like {other})"
+        return f"if it is another: {self.key}encoding={other}"
 
 
 TARGET = Advice()
 
 
 def csv_columns(
-    text: str, name: str, wanted: Sequence[str], delimiter: str, advice: Advice = TARGET
+    text: str,
+    name: str,
+    wanted: Sequence[str] | None,
+    delimiter: str,
+    advice: Advice = TARGET,
+    headings: int = 1,
 ) -> Columns:
-    """Read columns of CSV; the first line names them.
+    """Read columns of CSV; the first row that is not blank names them.
 
     Args:
         text: of the file.
         name: how errors call it.
-        wanted: the columns to read.
+        wanted: the columns to read; None for all of them.
         delimiter: between fields. Fields between tabs may hold quotes that quote nothing.
         advice: for errors.
+        headings: rows of headings.
 
     Raises:
         BadInputError: it lacks a column, or a line is broken or has too many or few fields.
@@ -56,13 +80,47 @@ def csv_columns(
     csv.field_size_limit(LARGEST_FIELD)
     plain = delimiter == "\t" and _quotes_are_plain(text)
     reader = _reader(text, delimiter, csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
-    records = _records(reader, name)
-    header = [field.strip() for field in next(records)[1]]
+    return _of_rows(_csv_rows(reader, name), name, wanted, advice, headings, delimiter)
+
+
+def markdown_columns(
+    text: str, name: str, wanted: Sequence[str] | None, advice: Advice = TARGET, headings: int = 1
+) -> Columns:
+    """Read columns of a table in markdown; lines without `|` are passed over, bold is none.
+
+    Raises:
+        BadInputError: it lacks a column, or a line has too many or few fields.
+    """
+    return _of_rows(_markdown_rows(text), name, wanted, advice, headings)
+
+
+def sniffed(text: str, usual: str) -> str:
+    """Return what divides the first line into most fields: comma, semicolon, tab, or the usual."""
+    csv.field_size_limit(LARGEST_FIELD)
+    first = [next((line for line in io.StringIO(text, newline=None) if line.strip()), "")]
+    ways = {between: len(next(csv.reader(first, delimiter=between), ())) for between in ",;\t"}
+    return max(ways, key=lambda between: (ways[between], between == usual))
+
+
+def _of_rows(
+    rows: Iterator[Row],
+    name: str,
+    wanted: Sequence[str] | None,
+    advice: Advice,
+    headings: int,
+    delimiter: str | None = None,
+) -> Columns:
+    header, rows = _headed(rows, headings, name)
+    if wanted is None:
+        _check_divided(header, name)
+    wanted = header if wanted is None else wanted
     places = _places(header, name, wanted, delimiter, advice)
     columns: list[list[str]] = [[] for _ in wanted]
     numbers = []
-    for line, fields in records:
+    for line, fields in rows:
         if len(fields) != len(header):
+            if len(fields) == 1 and not fields[0].strip():
+                continue  # spaces on an empty line
             counts = f"{len(fields)} fields, but the header has {len(header)}"
             raise BadInputError(f"{name}: line {line} has {counts}")
         numbers.append(line)
@@ -71,13 +129,57 @@ def csv_columns(
     return dict(zip(wanted, columns, strict=True)), numbers, "line"
 
 
+def _headed(rows: Iterator[Row], headings: int, name: str) -> tuple[list[str], Iterator[Row]]:
+    """Return the names of the columns, and the rows below; see `tables.Asked.headings`."""
+    *above, last = [fields for _, fields in islice(rows, headings)] or [[]]
+    names = [field.strip() for field in last]
+    if headings == 1 and names:
+        return names, rows
+    first = next(rows, None)
+    if first is None:
+        raise BadInputError(f"{name} has no rows below {headings} of headings")
+    levels = [*map(_to_the_right, above), names]
+    if len({len(level) for level in levels}) > 1:
+        raise BadInputError(f"{name}: its {headings} rows of headings are not of one length")
+    joined = [BETWEEN.join(dict.fromkeys(filter(None, parts))) for parts in zip(*levels)]  # noqa: B905
+    if not _names_rows(first[1]):
+        return joined, chain([first], rows)
+    own = [*(field.strip() for field in first[1]), *[""] * len(joined)]
+    return [told or told_above for told, told_above in zip(own, joined, strict=False)], rows
+
+
+def _names_rows(row: Sequence[str]) -> bool:
+    """Return whether a row names the columns left of the scores, as pandas writes several levels.
+
+    Such a row is blank wherever a score would stand.
+    """
+    named = [bool(field.strip()) for field in row]
+    return any(named) and not all(named) and named == sorted(named, reverse=True)
+
+
+def _to_the_right(row: Sequence[str]) -> list[str]:
+    """Return headings, blank ones as that on their left."""
+    found: list[str] = []
+    for text in row:
+        found.append(text.strip() or (found[-1] if found else ""))
+    return found
+
+
+def _check_divided(header: Sequence[str], name: str) -> None:
+    if len(header) == 1 and re.search(r"\s|&", header[0]):
+        raise BadInputError(
+            f"{name} has one column, {header[0]!r}: columns stand between commas, semicolons, tabs "
+            "or, in markdown, |"
+        )
+
+
 def _reader(text: str, delimiter: str, quoting: Literal[0, 3]) -> Any:
     stream = io.StringIO(text, newline="")
     return csv.reader(stream, delimiter=delimiter, strict=True, quoting=quoting)
 
 
-def _records(reader: Any, name: str) -> Any:
-    """Yield the line on which each record begins, and its fields; blank lines are passed over."""
+def _csv_rows(reader: Any, name: str) -> Iterator[Row]:
+    """Yield rows; blank lines are passed over."""
     line = 1
     try:
         for fields in reader:
@@ -86,6 +188,16 @@ def _records(reader: Any, name: str) -> Any:
             line = reader.line_num + 1
     except csv.Error as error:
         raise BadInputError(f"{name}: line {line} is broken CSV: {error}") from error
+
+
+def _markdown_rows(text: str) -> Iterator[Row]:
+    """Yield rows, without the rule below the headings."""
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        told = line.strip()
+        inner = told.removeprefix("|").removesuffix("|")
+        fields = [field.strip() for field in re.split(r"(?<!\\)\|", inner)]
+        if "|" in told and not all(map(_RULE.fullmatch, filter(None, fields))):
+            yield number, [_EMPHASIS.sub(r"\2", field.replace("\\|", "|")) for field in fields]
 
 
 def _quotes_are_plain(text: str) -> bool:
@@ -105,25 +217,25 @@ def _quotes_are_plain(text: str) -> bool:
 
 
 def _places(
-    header: list[str], name: str, wanted: Sequence[str], delimiter: str, advice: Advice
+    header: list[str], name: str, wanted: Sequence[str], delimiter: str | None, advice: Advice
 ) -> list[int]:
     """Return where in the header each wanted column stands."""
     for column in wanted:
-        _check_once(name, column, header)
+        _check_once(name, column, header, advice)
         if column not in header:
             raise _no_column(name, column, header, advice, delimiter)
     return [header.index(column) for column in wanted]
 
 
-def _check_once(name: str, column: str, known: Sequence[str]) -> None:
+def _check_once(name: str, column: str, known: Sequence[str], advice: Advice) -> None:
     if known.count(column) > 1:
-        raise BadInputError(f"{name} has more than one column {column!r}")
+        raise BadInputError(f"{name} has more than one column {column!r}{advice.twice}")
 
 
 def _no_column(
     name: str, column: str, known: Sequence[str], advice: Advice, delimiter: str | None = None
 ) -> BadInputError:
-    if delimiter is not None and len(known) == 1:
+    if delimiter is not None and advice.key is not None and len(known) == 1:
         for other, spelled in OTHER_DELIMITERS.items():
             if other in known[0]:
                 told = f"only {known[0]!r}: give {advice.key}delimiter={spelled}"
@@ -138,14 +250,14 @@ def _no_column(
 
 
 def json_columns(
-    text: str, name: str, wanted: Sequence[str], whole: bool, advice: Advice = TARGET
+    text: str, name: str, wanted: Sequence[str] | None, whole: bool, advice: Advice = TARGET
 ) -> Columns:
     """Read columns of a JSON list of objects, or of objects line by line.
 
     Args:
         text: of the file.
         name: how errors call it.
-        wanted: the columns to read; an object may lack some.
+        wanted: the columns to read, None for all of them; an object may lack some.
         whole: whether the file should be one list; one that holds lines is read all the same.
         advice: for errors.
 
@@ -187,23 +299,24 @@ def _objects(
     numbers: Sequence[int],
     unit: str,
     name: str,
-    wanted: Sequence[str],
+    wanted: Sequence[str] | None,
     advice: Advice,
 ) -> Columns:
     for row, number in zip(rows, numbers, strict=True):
         if not isinstance(row, dict):
             raise BadInputError(f'{name}: {unit} {number} is no object like {{"text": ...}}')
     known = list(dict.fromkeys(key for row in rows for key in row))
-    for column in wanted:
+    for column in wanted or ():
         if rows and column not in known:
             raise _no_column(name, column, known, advice)
+    wanted = known if wanted is None else wanted
     return {column: [row.get(column) for row in rows] for column in wanted}, numbers, unit
 
 
 def parquet_columns(
-    file: Path, name: str, wanted: Sequence[str], advice: Advice = TARGET
+    content: bytes | Path, name: str, wanted: Sequence[str] | None, advice: Advice = TARGET
 ) -> Columns:
-    """Read columns of a Parquet file.
+    """Read columns of a Parquet file, or of what one holds.
 
     Raises:
         BadInputError: it lacks a column, or is damaged or of another kind.
@@ -212,14 +325,15 @@ def parquet_columns(
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(file) as opened:
+        source = content if isinstance(content, Path) else pa.BufferReader(content)
+        with parquet.ParquetFile(source) as opened:
             known = opened.schema_arrow.names
-            for column in wanted:
+            for column in known if wanted is None else wanted:
                 if column not in known:
                     raise _no_column(name, column, known, advice)
-                _check_once(name, column, known)
-            read = opened.read(columns=list(wanted))
-            columns = {column: read.column(column).to_pylist() for column in wanted}
+                _check_once(name, column, known, advice)
+            read = opened.read(columns=None if wanted is None else list(wanted))
+            columns = {column: read.column(column).to_pylist() for column in wanted or known}
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise BadInputError(f"{name} cannot be read as Parquet: {reason}") from error

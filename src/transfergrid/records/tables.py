@@ -1,4 +1,9 @@
-"""Columns of a table: CSV, TSV, JSON lines, JSON or Parquet, with errors that name the line."""
+"""Columns of a table: CSV, TSV, JSON lines, JSON, Parquet or markdown; errors name the line.
+
+The one way in which this program reads a table: what a target consists of, what is to be
+predicted, results made elsewhere. Text is taken apart by `csv` and `json`, which know on which line
+they are: the readers of pyarrow and Polars count records, pass over broken quotes or name no place.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,16 @@ from transfergrid.records.table_formats import (
     Columns,
     csv_columns,
     json_columns,
+    markdown_columns,
     parquet_columns,
+    sniffed,
 )
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson", ".json", ".parquet")
+MARKDOWN = (".md", ".markdown")
+"""Read where it is named; among a folder's tables it is a text about them."""
+DOCUMENTS = (".xlsx", ".xls", ".ods", ".numbers", ".tex", ".pdf", ".html", ".docx")
 LOOKED_AT = 1000
 """Characters at the beginning of a file by which an encoding without a mark is told."""
 SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
@@ -57,6 +67,27 @@ class Table:
         return Table(self.file, self.name, kept, [self.numbers[i] for i in rows], self.unit)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What of a table is asked for, and how it is written.
+
+    Attributes:
+        wanted: the columns to read; None for all of them.
+        encoding: of the text formats; a byte order mark may or may not be there.
+        delimiter: between the fields of CSV; by default as the file's ending says or, if all
+            columns are wanted, what divides the first line into most.
+        headings: rows of headings of CSV and markdown. A column's headings are joined by
+            `BETWEEN`; one that is blank is that on its left, as in cells that were merged.
+        advice: for errors.
+    """
+
+    wanted: Iterable[str] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    headings: int = 1
+    advice: Advice = TARGET
+
+
 def is_table(name: str) -> bool:
     """Tell by its name whether a file should hold a table."""
     return Path(name).suffix.lower() in SUFFIXES
@@ -65,51 +96,63 @@ def is_table(name: str) -> bool:
 def read_table(
     file: Path,
     name: str,
-    wanted: Iterable[str],
+    wanted: Iterable[str] | None,
     encoding: str = "utf-8",
     delimiter: str | None = None,
     advice: Advice = TARGET,
+    headings: int = 1,
 ) -> Table:
-    """Read columns of a table; its kind is told by the file's ending.
+    """Read columns of a table, which errors call so; its kind is told by the file's ending.
 
-    Args:
-        file: where it is.
-        name: how errors call it.
-        wanted: the columns to read.
-        encoding: of the text formats; a byte order mark may or may not be there.
-        delimiter: between the fields of CSV; by default as the file's ending says.
-        advice: for errors.
+    The other arguments are those of `Asked`.
 
     Raises:
         BadInputError: it cannot be read, or has no such column, or no rows.
     """
-    between = _delimiter(delimiter)
-    if not is_table(file.name) or not file.is_file():
-        raise BadInputError(f"{name} is no table that can be read; there is {', '.join(SUFFIXES)}")
+    suffix = file.suffix.lower()
+    if suffix not in (*SUFFIXES, *MARKDOWN) or not file.is_file():
+        told = f": a {suffix} file is no table of text; save it as CSV"
+        raise BadInputError(
+            f"{name} is no table that can be read; there is {', '.join(SUFFIXES)}"
+            f"{told if suffix in DOCUMENTS and file.is_file() else ''}"
+        )
+    asked = Asked(wanted, encoding, delimiter, headings, advice)
     try:
-        told = _columns(file, name, list(dict.fromkeys(wanted)), encoding, between, advice)
+        content = file if suffix == ".parquet" else file.read_bytes()
+        return parsed_table(content, suffix, name, asked)
     except OSError as error:
         raise BadInputError(f"cannot read {name}: {error.strerror or error}") from error
+
+
+def parsed_table(content: bytes | Path, suffix: str, name: str, asked: Asked) -> Table:
+    """Return the table that a file of this ending holds; a Parquet file may be given by its path.
+
+    Raises:
+        BadInputError: see `read_table`.
+    """
+    told = _columns(content, suffix, name, asked)
     if not told[1]:
         raise BadInputError(f"{name} has no rows")
-    return Table(file, name, *told)
+    return Table(content if isinstance(content, Path) else Path(), name, *told)
 
 
-def _columns(
-    file: Path,
-    name: str,
-    wanted: list[str],
-    encoding: str,
-    delimiter: str | None,
-    advice: Advice,
-) -> Columns:
-    suffix = file.suffix.lower()
+def _columns(content: bytes | Path, suffix: str, name: str, asked: Asked) -> Columns:
+    wanted = None if asked.wanted is None else list(dict.fromkeys(asked.wanted))
+    between = _delimiter(asked.delimiter)
+    if asked.headings > 1 and suffix not in (*DELIMITERS, *MARKDOWN):
+        told = f"only CSV and markdown have {asked.headings} rows of headings"
+        raise BadInputError(f"{name}: {told}")
     if suffix == ".parquet":
-        return parquet_columns(file, name, wanted, advice)
-    text = _decoded(file, name, encoding, advice)
-    if suffix in DELIMITERS:
-        return csv_columns(text, name, wanted, delimiter or DELIMITERS[suffix], advice)
-    return json_columns(text, name, wanted, suffix == ".json", advice)
+        return parquet_columns(content, name, wanted, asked.advice)
+    assert isinstance(content, bytes)
+    text = _decoded(content, name, asked.encoding, asked.advice)
+    if suffix in MARKDOWN:
+        return markdown_columns(text, name, wanted, asked.advice, asked.headings)
+    if suffix not in DELIMITERS:
+        return json_columns(text, name, wanted, suffix == ".json", asked.advice)
+    usual = DELIMITERS[suffix]
+    found = between or (sniffed(text, usual) if wanted is None else usual)
+    return csv_columns(text, name, wanted, found, asked.advice, asked.headings)
 
 
 def _delimiter(spelled: str | None) -> str | None:
@@ -121,9 +164,8 @@ def _delimiter(spelled: str | None) -> str | None:
     return delimiter
 
 
-def _decoded(file: Path, name: str, encoding: str, advice: Advice) -> str:
+def _decoded(content: bytes, name: str, encoding: str, advice: Advice) -> str:
     """Return a file's text, without a byte order mark."""
-    content = file.read_bytes()
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -132,7 +174,7 @@ def _decoded(file: Path, name: str, encoding: str, advice: Advice) -> str:
         other = "utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "latin-1"
         raise BadInputError(
             f"{name}: line {line} has bytes that are no {encoding} "
-            f"({content[error.start]:#04x}); if it is another: {advice.key}encoding={other}"
+            f"({content[error.start]:#04x}); {advice.encoded_as(other)}"
         ) from error
     except (LookupError, ValueError) as error:
         raise BadInputError(f"there is no encoding {encoding!r}; try utf-8 or latin-1") from error
@@ -142,7 +184,6 @@ def _decoded(file: Path, name: str, encoding: str, advice: Advice) -> str:
     if begin.count("\0") > len(begin) // 4:  # every other character: each was two bytes
         other = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise BadInputError(
-            f"{name} is no {encoding}: every other byte is zero; it looks like "
-            f"{advice.key}encoding={other}"
+            f"{name} is no {encoding}: every other byte is zero; {advice.encoded_as(other)}"
         )
     return text
