@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.intervals import Estimate
+from transfergrid.evidence.statistics.intervals import Estimate
 
 Row = dict[str, str]
 

@@ -17,7 +17,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs.composing import Composer, read_request
+from transfergrid.verbs.configs.composing import Composer, read_request
 from transfergrid.verbs.sweep import ask, make_plan
 
 REQUEST = (

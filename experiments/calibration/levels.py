@@ -31,7 +31,7 @@ from transfergrid.evidence.calibration.rules import (
     tested,
 )
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.intervals import wilson
+from transfergrid.evidence.statistics.intervals import wilson
 
 SEEDS, ITEMS, SDS = (3, 5, 10, 20), (156, 360, 797, 2_000), (0.5, 1.0, 2.0, 4.0)
 GAIN = 5.0

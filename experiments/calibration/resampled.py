@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.scoring import item_variances, macro_f1
+from transfergrid.evidence.statistics.intervals import (
     Estimate,
     over_blocks,
     over_blocks_and_resamples,
     wilson,
 )
-from transfergrid.evidence.scoring import item_variances, macro_f1
 from transfergrid.records.arrays import Predictions
 
 SIMULATIONS, ITEMS = 1_000, 360

@@ -25,7 +25,7 @@ from transfergrid.evidence.calibration.rules import (
     decided,
 )
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.intervals import wilson
+from transfergrid.evidence.statistics.intervals import wilson
 
 TRUE = np.array([0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 1.0, 1.0])
 """True gains of the arms, the margin being 1."""

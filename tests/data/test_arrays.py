@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transfergrid.data.arrays import Arrays
-from transfergrid.data.copies import Copies
+from transfergrid.data.copies.found import Copies
 from transfergrid.data.features import ImageFeatures
 from transfergrid.records.errors import BadInputError
 
@@ -276,7 +276,8 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 )
 def test_real_archives_load(name, pool, test, shape, n_classes, monkeypatch):
     monkeypatch.setattr(  # MNIST's 70,000 images take a while
-        "transfergrid.data.image_copies.find_copies", lambda p, t: Copies.none(len(p), len(t))
+        "transfergrid.data.copies.image_copies.find_copies",
+        lambda p, t: Copies.none(len(p), len(t)),
     )
     domain = Arrays(str(SHARED / name / f"{name}.npz"))
     domain.check()

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from transfergrid.data.arrays import Arrays
-from transfergrid.data.brightness import Scale, scale_of, to_grey
 from transfergrid.data.image_folder import ImageFolder
 from transfergrid.data.image_table import ImageTable
-from transfergrid.data.images import may_be_deep
+from transfergrid.data.images.brightness import Scale, scale_of, to_grey
+from transfergrid.data.images.decoding import may_be_deep
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import config_digest

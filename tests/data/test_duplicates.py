@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from transfergrid.data import duplicates, image_copies
-from transfergrid.data.copies import PAIRS
+from transfergrid.data.copies import duplicates, image_copies
+from transfergrid.data.copies.duplicates import order_key, without_copies
+from transfergrid.data.copies.found import PAIRS
+from transfergrid.data.copies.text_copies import find_copies, similarity, simplified
 from transfergrid.data.domain import ArrayExamples, Examples
-from transfergrid.data.duplicates import order_key, without_copies
-from transfergrid.data.image_files import FileExamples
+from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.text import TextExamples
-from transfergrid.data.text_copies import find_copies, similarity, simplified
 from transfergrid.records.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -111,7 +111,7 @@ def test_nothing_has_no_copies():
 
 
 def test_a_large_collection_is_thinned_and_still_searched(monkeypatch):
-    monkeypatch.setattr("transfergrid.data.text_copies.MOST_PIECES", 2000)
+    monkeypatch.setattr("transfergrid.data.copies.text_copies.MOST_PIECES", 2000)
     rng = random.Random(0)
     letters = "abcdefghijklmnop"
     long = ["".join(rng.choices(letters + " ", k=400)) for _ in range(40)]
@@ -256,7 +256,7 @@ def test_what_was_found_is_remembered_under_its_key(monkeypatch):
     pool, test = texts("one text"), texts("one text", "two")
     first = noted(pool, test, "text")
     with monkeypatch.context() as patched:
-        patched.setattr("transfergrid.data.text_copies.find_copies", lambda *a: 1 / 0)
+        patched.setattr("transfergrid.data.copies.text_copies.find_copies", lambda *a: 1 / 0)
         assert noted(pool, test, "text") == first
         with pytest.raises(ZeroDivisionError):
             without_copies(pool, test, "text", "keep", "another key")

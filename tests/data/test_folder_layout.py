@@ -2,8 +2,8 @@
 
 import pytest
 
-from transfergrid.data.folder_layout import find_layout, role_of
 from transfergrid.data.image_folder import ImageFolder
+from transfergrid.data.images.folder_layout import find_layout, role_of
 from transfergrid.records.errors import BadInputError
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from transfergrid.data.image_folder import ImageFolder
-from transfergrid.data.images import read_image
+from transfergrid.data.images.decoding import read_image
 from transfergrid.records.errors import BadInputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "images"
@@ -257,7 +257,7 @@ def test_a_verdict_is_remembered_until_the_file_changes(flat, monkeypatch):
     domain = ImageFolder(str(flat), test_split=0.2)
     domain.check()
     with monkeypatch.context() as patched:
-        patched.setattr("transfergrid.data.image_files.verdict", lambda file: "looked again")
+        patched.setattr("transfergrid.data.images.image_files.verdict", lambda file: "looked again")
         domain.check()
     break_images(flat, 1)
     refused("1 broken image: cat/00.png", flat, test_split=0.2)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from transfergrid.data import images
 from transfergrid.data.image_folder import ImageFolder
-from transfergrid.data.image_kinds import kind_of, sorted_by_kind
+from transfergrid.data.images import decoding
+from transfergrid.data.images.image_kinds import kind_of, sorted_by_kind
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.fingerprints import fingerprint
@@ -28,9 +28,9 @@ def own_cache(tmp_path_factory, monkeypatch):
 def no_heic(monkeypatch):
     """Be on a machine without pillow-heif."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    images.know_heic.cache_clear()
+    decoding.know_heic.cache_clear()
     yield
-    images.know_heic.cache_clear()
+    decoding.know_heic.cache_clear()
 
 
 def picture(seed=0):
@@ -125,10 +125,10 @@ def test_the_library_is_asked_where_it_is_there(monkeypatch):
         register_heif_opener=lambda: asked.append("opener"), __version__="1.2"
     )
     monkeypatch.setitem(sys.modules, "pillow_heif", library)
-    images.know_heic.cache_clear()
-    assert images.verdict_kind().endswith("/1.2")
+    decoding.know_heic.cache_clear()
+    assert decoding.verdict_kind().endswith("/1.2")
     assert asked == ["opener"]
-    images.know_heic.cache_clear()
+    decoding.know_heic.cache_clear()
 
 
 def test_what_is_not_used_is_told_by_count_and_example(photos):

@@ -7,14 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from transfergrid.data import batches, domain, image_copies
+from transfergrid.data import batches, domain
+from transfergrid.data.copies import image_copies
+from transfergrid.data.copies.duplicates import Subset
 from transfergrid.data.domain import ArrayExamples, Reading
-from transfergrid.data.duplicates import Subset
 from transfergrid.data.features import ImageFeatures
-from transfergrid.data.image_files import FileExamples
+from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.views import Prepared, prepared
 from transfergrid.runs.models import new_view
-from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 N = 8
 SIDE = (1500, 2000)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from transfergrid.data.image_table import ImageTable
-from transfergrid.data.table_paths import Places
+from transfergrid.data.tables.table_paths import Places
 from transfergrid.records.errors import BadInputError
 
 

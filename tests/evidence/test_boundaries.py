@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.evidence.boundaries import hwang_shih_decani, nominal_levels, pocock
+from transfergrid.evidence.statistics.boundaries import hwang_shih_decani, nominal_levels, pocock
 
 # Computed by another program, for looks at 3, 5, 10 and 20 of 20 seeds at 5 %.
 LOOKS = (3, 5, 10, 20)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.evidence.correction import (
+from transfergrid.evidence.statistics.correction import (
     benjamini_hochberg,
     correction,
     holm,

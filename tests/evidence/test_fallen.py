@@ -6,7 +6,7 @@ import pytest
 
 from transfergrid.evidence.fallen import fallen_among
 from transfergrid.evidence.foreign import read_foreign, verdicts
-from transfergrid.evidence.foreign_columns import TableColumns
+from transfergrid.evidence.foreign.columns import TableColumns
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.records.record import Flags

@@ -10,8 +10,8 @@ from scipy.stats import ttest_rel
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.foreign import judge_table, read_foreign, results_of_table, verdicts
-from transfergrid.evidence.foreign_columns import TableColumns, renamed
-from transfergrid.evidence.foreign_files import read_table
+from transfergrid.evidence.foreign.columns import TableColumns, renamed
+from transfergrid.evidence.foreign.files import read_table
 from transfergrid.evidence.verdicts import COLUMNS
 from transfergrid.records.errors import BadInputError
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from transfergrid.evidence.foreign import verdicts
-from transfergrid.evidence.foreign_columns import Wide
-from transfergrid.evidence.foreign_files import read_table
+from transfergrid.evidence.foreign.columns import Wide
+from transfergrid.evidence.foreign.files import read_table
 from transfergrid.records.errors import BadInputError
 
 SCRATCH = {"digits": (70.1, 71.0, 70.5), "letters": (60.2, 61.1, 59.9)}

@@ -5,13 +5,13 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.evidence.gains import block_gains, estimated, paired, why_uncrossed
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.scoring import RESAMPLED
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_ITEMS,
     THIS_MODEL,
     THIS_TEST_SET,
     over_blocks_and_items,
 )
-from transfergrid.evidence.scoring import RESAMPLED
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
     THIS_MODEL,

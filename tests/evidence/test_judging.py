@@ -8,9 +8,9 @@ import pytest
 from ledger_factory import made, measured
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.families import Family, families_of
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_ITEMS, THIS_MODEL, THIS_TEST_SET
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, TRANSFER
 from transfergrid.records.record import Flags, Metric, Scores, Status
 from verdict_cells import Cells

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from ledger_factory import made, predicted
 from transfergrid.evidence.gains import estimated
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.outcomes import Outcomes, clusters, right
+from transfergrid.evidence.results import results_of
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
     THIS_MODEL,
     THIS_TEST_SET,
     over_blocks_and_items,
 )
-from transfergrid.evidence.outcomes import Outcomes, clusters, right
-from transfergrid.evidence.results import results_of
 from transfergrid.records.arrays import Packed, Predictions, items_of, packed, unpacked
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfergrid.evidence.correction import holm
 from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.intervals import over_blocks_and_clusters, over_blocks_and_items
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.parts import part_gains
 from transfergrid.evidence.results import results_from
+from transfergrid.evidence.statistics.correction import holm
+from transfergrid.evidence.statistics.intervals import (
+    over_blocks_and_clusters,
+    over_blocks_and_items,
+)
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from verdict_cells import Cells

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from transfergrid.evidence.decisions import Kind, Rules, decide
 from transfergrid.evidence.further_seeds import forecast, seeds_needed
-from transfergrid.evidence.intervals import over_blocks, over_blocks_and_items
-from transfergrid.evidence.power import multiplier
-from transfergrid.evidence.skew import skewness_limit, stands_apart
 from transfergrid.evidence.standing import Standing
+from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
+from transfergrid.evidence.statistics.power import multiplier
+from transfergrid.evidence.statistics.skew import skewness_limit, stands_apart
 
 LEVELS = (0.7, 0.74, 0.9, 0.95, 0.62)
 

@@ -7,13 +7,18 @@ import pytest
 from scipy.stats import weightedtau
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.rank_statistics import Forecast, jackknife, mean_tau, weighted_tau
 from transfergrid.evidence.scorecard import (
     MeasuredGain,
     forecasts_of,
     gain_of,
     scorecard,
     scorecard_of,
+)
+from transfergrid.evidence.statistics.rank_statistics import (
+    Forecast,
+    jackknife,
+    mean_tau,
+    weighted_tau,
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.scores import Kept, Value

@@ -9,13 +9,13 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from transfergrid.data.regression import Regression
 from transfergrid.data.task import Classification
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.scoring import KNOWN, RESAMPLED, item_variances, tells, value_of
+from transfergrid.evidence.statistics.intervals import (
     ItemVariances,
     over_blocks,
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
-from transfergrid.evidence.scoring import KNOWN, RESAMPLED, item_variances, tells, value_of
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import CLASSES, METRICS, NUMBERS, SHARES, metrics_of

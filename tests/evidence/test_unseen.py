@@ -7,9 +7,9 @@ import pytest
 
 from ledger_factory import made
 from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.intervals import over_blocks
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
+from transfergrid.evidence.statistics.intervals import over_blocks
 from transfergrid.evidence.unseen import (
     Chance,
     Marked,

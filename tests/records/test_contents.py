@@ -6,7 +6,7 @@ import pytest
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
-from transfergrid.sources.model_card import _front_matter
+from transfergrid.sources.files.model_card import _front_matter
 
 
 def test_what_files_and_folders_hold_is_read(tmp_path):

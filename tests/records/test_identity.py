@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composed import composer, needed
-from transfergrid.data.copies import SEARCHES
+from transfergrid.data.copies.found import SEARCHES
 from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Parts
 from transfergrid.records.component import Component

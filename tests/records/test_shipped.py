@@ -15,7 +15,7 @@ from transfergrid.records.component import Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, locate
 from transfergrid.records.shipped import HERE, conf_dir, group_of, is_part, parameters
-from transfergrid.verbs.refusals import check_config
+from transfergrid.verbs.configs.refusals import check_config
 
 ROOMS = ("data", "sources", "strategies", "runs/scores")
 MODULES = [

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from transfergrid.evidence.rank_statistics import Forecast
 from transfergrid.evidence.scorecard import scorecard
+from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.report import verdict_views
 from transfergrid.report.sheet import render
 

@@ -12,7 +12,7 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.needs import Needs
 from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.source_copies import source_copies
-from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 SIDE_BY_SIDE = Needs(source_domain=True)
 PLAIN = ImagePreprocess((6, 6), 1, (0.5,), (0.5,))

@@ -9,8 +9,8 @@ from torch import nn
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.backbones.timm_backbone import TimmBackbone
 from transfergrid.sources.timm import TimmArchitecture
-from transfergrid.sources.timm_backbone import TimmBackbone
 from transfergrid.sources.torchvision import TorchvisionArchitecture
 
 FAMILIES = {  # to the smallest size that the family takes and the width of its embeddings

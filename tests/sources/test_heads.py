@@ -14,9 +14,9 @@ from transformers import (
 from small_models import TEXTS, described
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources import hub, weights
 from transfergrid.sources.checkpoint import Checkpoint
-from transfergrid.sources.heads import linear
+from transfergrid.sources.files import hub, weights
+from transfergrid.sources.files.heads import linear
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.timm import TimmArchitecture, TimmSource
 from transfergrid.sources.torchvision import TorchvisionArchitecture, TorchvisionSource

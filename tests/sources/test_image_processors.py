@@ -20,10 +20,11 @@ from transformers.models.auto.image_processing_auto import (
 )
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources import image_processors, model_folder
-from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.backbones.transformers_vision_backbone import image_preprocess
+from transfergrid.sources.files import model_folder
+from transfergrid.sources.preprocessing import image_processors
+from transfergrid.sources.preprocessing.images import ImagePreprocess
 from transfergrid.sources.transformers_vision import TransformersVisionArchitecture
-from transfergrid.sources.transformers_vision_backbone import image_preprocess
 
 COLOUR = (200, 30, 90)
 SIDE = 224

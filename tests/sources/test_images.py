@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.augmenting import (
+from transfergrid.sources.preprocessing.augmenting import (
     LIGHT,
     STRONG,
     _random_maps,
@@ -14,7 +14,7 @@ from transfergrid.sources.augmenting import (
     lightly_augmented,
     strongly_augmented,
 )
-from transfergrid.sources.images import ImagePreprocess
+from transfergrid.sources.preprocessing.images import ImagePreprocess
 from transfergrid.sources.timm import TimmArchitecture
 
 

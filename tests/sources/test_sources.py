@@ -15,9 +15,9 @@ from transfergrid.data.noise import Noise
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
-from transfergrid.sources import hub, weights
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.checkpoint import Checkpoint
+from transfergrid.sources.files import hub, weights
 from transfergrid.sources.placebo import Placebo
 from transfergrid.sources.timm import TimmArchitecture, TimmSource
 from transfergrid.sources.trained_here import TrainedHere

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources import state_dicts, weights
 from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.files import state_dicts, weights
 from transfergrid.sources.small_cnn import SmallCNN
 from transfergrid.sources.timm import TimmArchitecture
 

@@ -10,7 +10,7 @@ from small_models import TEXTS, bytes_without_padding, wordpieces
 from transfergrid.data.text import TextExamples
 from transfergrid.data.views import Prepared, take
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.text import SPECIAL, TextPreprocess
+from transfergrid.sources.preprocessing.text import SPECIAL, TextPreprocess
 from transfergrid.testing.tiny_text import WordTokenizer
 
 PAIRS = [("a dog barks", "at night"), ("why is the sky", "the cat sat on the mat")]

@@ -157,7 +157,7 @@ class TestDownload:
 
         monkeypatch.setattr("huggingface_hub.snapshot_download", download)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("transfergrid.sources.hub_folder.hub_answers", lambda: True)
+        monkeypatch.setattr("transfergrid.sources.files.hub_folder.hub_answers", lambda: True)
         return there, fetched
 
     def test_an_architecture_needs_no_weights(self, hub):

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources import weights
 from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.files import weights
 from transfergrid.sources.timm import TimmArchitecture
 
 ARCHITECTURE = TimmArchitecture("test_resnet", 16, {"in_chans": 1})

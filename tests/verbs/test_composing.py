@@ -11,8 +11,8 @@ from composed import asked, loader, needed, planned, whole
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs.composing import GROUPS, finished
-from transfergrid.verbs.option_names import display_name
+from transfergrid.verbs.configs.composing import GROUPS, finished
+from transfergrid.verbs.configs.option_names import display_name
 
 CONF = conf_dir()
 OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONF / g).glob("*.yaml"))]

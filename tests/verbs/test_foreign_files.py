@@ -28,8 +28,8 @@ from transfergrid.records.record import Data, Scores, Status
 from transfergrid.records.tracking import NoTracker, SafeTracker, WandbTracker
 from transfergrid.records.trust import ForeignNameError
 from transfergrid.runs.launching import worker
+from transfergrid.sources.backbones.transformers_models import read_config
 from transfergrid.sources.timm import TimmArchitecture
-from transfergrid.sources.transformers_models import read_config
 from transfergrid.verbs import tracking_done
 from transfergrid.verbs.cli import VERBS, main
 

@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from composed import DEFAULTS, planned
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs import own_configs
 from transfergrid.verbs.cli import main
-from transfergrid.verbs.composing import Composer, read_request
+from transfergrid.verbs.configs import own_configs
+from transfergrid.verbs.configs.composing import Composer, read_request
 from transfergrid.verbs.sweep import ask, make_plan
 
 

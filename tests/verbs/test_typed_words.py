@@ -9,8 +9,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.shipped import conf_dir, parameters
 from transfergrid.verbs.cli import VERBS
-from transfergrid.verbs.composing import parse, values_of
-from transfergrid.verbs.typed_words import INSIDE, for_hydra, prepared, verb_first
+from transfergrid.verbs.configs.composing import parse, values_of
+from transfergrid.verbs.configs.typed_words import INSIDE, for_hydra, prepared, verb_first
 
 HOME = str(Path.home())
 

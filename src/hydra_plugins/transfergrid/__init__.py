@@ -21,7 +21,7 @@ class OwnConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Do nothing for other Hydra apps, which have not imported what knows of such folders."""
-        own = sys.modules.get("transfergrid.verbs.own_configs")
+        own = sys.modules.get("transfergrid.verbs.configs.own_configs")
         for folder in own.folders() if own else ():
             search_path.prepend("own", f"file://{folder}", anchor="main")
 

@@ -12,17 +12,17 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.array_values import (
+from transfergrid.data.budgets import check_some_left, stratified_split
+from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
+from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
+from transfergrid.data.images.array_values import (
     as_images,
     as_indices,
     as_labels,
     as_numbers,
     class_names,
 )
-from transfergrid.data.brightness import BRIGHTEST, DIM, Scale, scale_of
-from transfergrid.data.budgets import check_some_left, stratified_split
-from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
-from transfergrid.data.duplicates import Duplicates, with_copies_settled
+from transfergrid.data.images.brightness import BRIGHTEST, DIM, Scale, scale_of
 from transfergrid.data.numbers import check_numbers, first_of, share_parts, tenths
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.records.arguments import Part

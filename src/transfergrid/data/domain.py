@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.copies import search_version
+from transfergrid.data.copies.found import search_version
 from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.component import Component

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transfergrid.data.table_labels import as_text
+from transfergrid.data.tables.table_labels import as_text
 from transfergrid.records.errors import BadInputError, did_you_mean
 
 

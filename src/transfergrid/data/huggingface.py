@@ -13,19 +13,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.brightness import check_files, scale_of
+from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
-from transfergrid.data.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.folder_layout import TEST
 from transfergrid.data.group_names import Alike
 from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits
+from transfergrid.data.images.brightness import check_files, scale_of
+from transfergrid.data.images.folder_layout import TEST
+from transfergrid.data.images.stored_images import SMALL, Stored, StoredImages
 from transfergrid.data.numbers import as_number, spelled
 from transfergrid.data.outline import Outline, outlined
-from transfergrid.data.stored_images import SMALL, Stored, StoredImages
-from transfergrid.data.table_labels import sound_text
-from transfergrid.data.table_layout import Choice, choose_splits
-from transfergrid.data.table_rows import (
+from transfergrid.data.tables.table_labels import sound_text
+from transfergrid.data.tables.table_layout import Choice, choose_splits
+from transfergrid.data.tables.table_rows import (
     REMARKS,
     Clusters,
     Input,

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.brightness import Scale, check_files, scale_of
 from transfergrid.data.class_names import check_different
 from transfergrid.data.content_splits import named, share_of_each_class
+from transfergrid.data.copies.duplicates import Duplicates, order_key, with_copies_settled
 from transfergrid.data.domain import Domain, LoadedDomain
-from transfergrid.data.duplicates import Duplicates, order_key, with_copies_settled
-from transfergrid.data.folder_layout import Layout, find_layout, folders
-from transfergrid.data.image_files import FileExamples, looked_at
-from transfergrid.data.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
+from transfergrid.data.images.brightness import Scale, check_files, scale_of
+from transfergrid.data.images.folder_layout import Layout, find_layout, folders
+from transfergrid.data.images.image_files import FileExamples, looked_at
+from transfergrid.data.images.image_kinds import SUFFIXES, Kinds, is_junk, sorted_by_kind
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError

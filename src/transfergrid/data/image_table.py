@@ -11,13 +11,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.brightness import Depth, Scale, check_files, scale_of
 from transfergrid.data.content_splits import named
 from transfergrid.data.domain import Labels
-from transfergrid.data.image_files import FileExamples, looked_at
+from transfergrid.data.images.brightness import Depth, Scale, check_files, scale_of
+from transfergrid.data.images.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present
-from transfergrid.data.table_paths import Places
-from transfergrid.data.table_rows import Input, Row, Rows
+from transfergrid.data.tables.table_paths import Places
+from transfergrid.data.tables.table_rows import Input, Row, Rows
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing
 from transfergrid.records.tables import Table

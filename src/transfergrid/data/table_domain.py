@@ -14,20 +14,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
-from transfergrid.data.duplicates import Duplicates, with_copies_settled
 from transfergrid.data.group_names import Alike
 from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined
-from transfergrid.data.table_labels import as_text
-from transfergrid.data.table_layout import (
+from transfergrid.data.tables.table_labels import as_text
+from transfergrid.data.tables.table_layout import (
     CLASS_NAMES,
     Choice,
     Part,
     choose_splits,
     find_parts,
 )
-from transfergrid.data.table_rows import (
+from transfergrid.data.tables.table_rows import (
     REMARKS,
     Clusters,
     Input,

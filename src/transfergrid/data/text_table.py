@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transfergrid.data.content_splits import NAMED
 from transfergrid.data.domain import Labels
 from transfergrid.data.table_domain import TableDomain
-from transfergrid.data.table_labels import sound_text
-from transfergrid.data.table_rows import Input, Row
+from transfergrid.data.tables.table_labels import sound_text
+from transfergrid.data.tables.table_rows import Input, Row
 from transfergrid.data.text import TextExamples
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.tables import Table

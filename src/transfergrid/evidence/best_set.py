@@ -13,10 +13,10 @@ from itertools import combinations
 
 from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.gains import block_gains, estimated
-from transfergrid.evidence.intervals import THIS_MODEL, Estimate, over_blocks
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
-from transfergrid.evidence.skew import ENOUGH_SEEDS
+from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate, over_blocks
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS
 
 MOST_PAIRS = 5_000
 """Pairs of arms that are compared while somebody waits."""

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transfergrid.evidence.intervals import CONFIDENCE, Estimate
+from transfergrid.evidence.statistics.intervals import CONFIDENCE, Estimate
 from transfergrid.evidence.verdicts import Verdict
 
 

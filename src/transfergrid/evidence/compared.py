@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from transfergrid.evidence.arms import Key
 from transfergrid.evidence.families import Family, kind_of
 from transfergrid.evidence.gains import block_gains, estimated
-from transfergrid.evidence.intervals import THESE_MODELS, THIS_MODEL, THIS_TEST_SET, Estimate
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
-from transfergrid.evidence.skew import is_constant
+from transfergrid.evidence.statistics.intervals import (
+    THESE_MODELS,
+    THIS_MODEL,
+    THIS_TEST_SET,
+    Estimate,
+)
+from transfergrid.evidence.statistics.skew import is_constant
 
 
 @dataclass

@@ -26,7 +26,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.correction import correction
 from transfergrid.evidence.further_seeds import (
     NO_FORECAST,
     Forecast,
@@ -34,9 +33,10 @@ from transfergrid.evidence.further_seeds import (
     seeds_needed,
     why_none,
 )
-from transfergrid.evidence.intervals import THIS_MODEL, Estimate
-from transfergrid.evidence.skew import is_constant, is_skewed
 from transfergrid.evidence.standing import Standing
+from transfergrid.evidence.statistics.correction import correction
+from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate
+from transfergrid.evidence.statistics.skew import is_constant, is_skewed
 from transfergrid.records.errors import BadInputError
 
 ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from transfergrid.evidence.intervals import SEEDS_AND_GROUPS
-from transfergrid.evidence.skew import ENOUGH_SEEDS, is_skewed
 from transfergrid.evidence.standing import Standing
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
 
 MOST_SEEDS = 1_000
 """More further seeds than that are not asked for."""

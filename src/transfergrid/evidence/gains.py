@@ -8,13 +8,6 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.intervals import (
-    Estimate,
-    in_groups,
-    over_blocks,
-    over_blocks_and_clusters,
-    over_blocks_and_resamples,
-)
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import (
     BY_ITEM,
@@ -23,6 +16,13 @@ from transfergrid.evidence.scoring import (
     errors_by_item,
     item_variances,
     value_of,
+)
+from transfergrid.evidence.statistics.intervals import (
+    Estimate,
+    in_groups,
+    over_blocks,
+    over_blocks_and_clusters,
+    over_blocks_and_resamples,
 )
 from transfergrid.records.arrays import packed, unpacked
 from transfergrid.records.cell import Reference

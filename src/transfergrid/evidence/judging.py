@@ -17,10 +17,10 @@ from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
 from transfergrid.evidence.gains import why_uncrossed
-from transfergrid.evidence.intervals import THIS_TEST_SET
 from transfergrid.evidence.measuring import Code, Measured
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
 from transfergrid.evidence.unseen import Chance, Marked, Seen, Side, unseen_bad_seed_rate
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import (

@@ -24,8 +24,8 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from transfergrid.evidence.boundaries import hwang_shih_decani, nominal_levels, pocock
 from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
+from transfergrid.evidence.statistics.boundaries import hwang_shih_decani, nominal_levels, pocock
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError

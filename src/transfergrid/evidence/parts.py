@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
+from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.arrays import Predictions, unpacked
 from transfergrid.records.errors import BadInputError

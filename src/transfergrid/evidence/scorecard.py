@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.rank_statistics import (
+from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.evidence.statistics.rank_statistics import (
     Forecast,
     groups,
     jackknife,
@@ -26,7 +27,6 @@ from transfergrid.evidence.rank_statistics import (
     pooled,
     shares_baseline,
 )
-from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.ledger import Ledger

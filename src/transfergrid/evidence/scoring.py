@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.intervals import ItemVariances
+from transfergrid.evidence.statistics.intervals import ItemVariances
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfergrid.evidence.intervals import over_blocks
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.statistics.intervals import over_blocks
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.points import oriented
 

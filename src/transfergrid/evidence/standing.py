@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.intervals import THIS_MODEL, Estimate, over_blocks
-from transfergrid.evidence.power import multiplier
-from transfergrid.evidence.skew import ENOUGH_SEEDS
+from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate, over_blocks
+from transfergrid.evidence.statistics.power import multiplier
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS
 
 
 class Standing:

@@ -16,8 +16,8 @@ from functools import cached_property
 
 from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import Labels
 from transfergrid.records.metrics import is_of_numbers
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind, constant
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.statistics.intervals import (
     FEW_GROUPS,
     SEEDS_AND_GROUPS,
     THESE_MODELS,
     THIS_TEST_SET,
 )
-from transfergrid.evidence.skew import ENOUGH_SEEDS, stands_apart
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, stands_apart
 from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
 
 ONE_TEST_SET = "on this test set: its luck is not covered"

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from transfergrid.evidence.gains import estimated, paired
-from transfergrid.evidence.intervals import wilson
+from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
 from transfergrid.records.ledger import Ledger

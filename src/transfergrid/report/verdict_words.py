@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from transfergrid.evidence.arms import worse_than_classical
-from transfergrid.evidence.correction import benjamini_hochberg
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.intervals import SEEDS_AND_GROUPS
+from transfergrid.evidence.statistics.correction import benjamini_hochberg
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.report import words
 from transfergrid.report.words import ASCII, UNICODE, Symbols

@@ -11,7 +11,7 @@ from string import ascii_lowercase
 from typing import Protocol
 
 from transfergrid.evidence.arms import worse_than_classical
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
     THESE_MODELS,

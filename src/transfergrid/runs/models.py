@@ -35,7 +35,7 @@ from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
 from transfergrid.runs.stages import Setup
-from transfergrid.sources import weights
+from transfergrid.sources.files import weights
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.copies import Copies
-from transfergrid.data.duplicates import copies_between, counted, remembered
+from transfergrid.data.copies.duplicates import copies_between, counted, remembered
+from transfergrid.data.copies.found import Copies
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import config_digest

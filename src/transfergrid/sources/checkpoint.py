@@ -31,6 +31,6 @@ class Checkpoint(FileSource):
 
     def initial(self) -> Backbone:
         """Return the backbone with the file's weights, the only ones there are."""
-        from transfergrid.sources import weights
+        from transfergrid.sources.files import weights
 
         return weights.load(self.architecture.build(), self.file)

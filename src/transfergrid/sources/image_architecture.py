@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.sources.files.weights import OWN
 from transfergrid.sources.source import Architecture
-from transfergrid.sources.weights import OWN
 
 
 class ImageArchitecture(Architecture):

@@ -60,9 +60,9 @@ class OwnNetwork(Architecture):
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
-        from transfergrid.sources.image_backbone import for_channels
-        from transfergrid.sources.images import ImagePreprocess
-        from transfergrid.sources.own_backbone import OwnBackbone
+        from transfergrid.sources.backbones.image_backbone import for_channels
+        from transfergrid.sources.backbones.own_backbone import OwnBackbone
+        from transfergrid.sources.preprocessing.images import ImagePreprocess
 
         self.check()
         mean, std = (for_channels(values, self.channels) for values in (self.mean, self.std))

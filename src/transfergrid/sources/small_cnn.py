@@ -48,8 +48,8 @@ class SmallCNN(Architecture):
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
-        from transfergrid.sources.image_backbone import ChildBlocks
-        from transfergrid.sources.images import ImagePreprocess
+        from transfergrid.sources.backbones.image_backbone import ChildBlocks
+        from transfergrid.sources.preprocessing.images import ImagePreprocess
 
         self.check()
         half = (0.5,) * self.channels

@@ -113,7 +113,7 @@ class Source(Component, ABC):
         Raises:
             BadInputError: the weights came without one, or it is no linear layer on embeddings.
         """
-        from transfergrid.sources import heads
+        from transfergrid.sources.files import heads
 
         found = heads.linear(backbone.head_weights, backbone.dim)
         if found is None:
@@ -207,7 +207,7 @@ class FileSource(Source):
 
     def check(self) -> None:
         """See `Source.check`."""
-        from transfergrid.sources import weights
+        from transfergrid.sources.files import weights
 
         super().check()
         if self.file is not None:

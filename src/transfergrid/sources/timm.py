@@ -76,7 +76,7 @@ class TimmArchitecture(ImageArchitecture):
         Raises:
             BadInputError: there is no such model, or it does not take the options.
         """
-        from transfergrid.sources.timm_backbone import TimmBackbone
+        from transfergrid.sources.backbones.timm_backbone import TimmBackbone
 
         self.check()
         network = self._network(pretrained, state_dict)
@@ -127,7 +127,7 @@ class TimmSource(FileSource):
 
     def initial(self) -> Backbone:
         """Return the backbone with its pretrained weights."""
-        from transfergrid.sources import hub, weights
+        from transfergrid.sources.files import hub, weights
 
         if self.file is not None:
             return weights.load(self.architecture.build(), self.file)

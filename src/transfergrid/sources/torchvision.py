@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from transfergrid.data.domain import Domain
     from transfergrid.sources.backbone import Backbone
-    from transfergrid.sources.images import ImagePreprocess
+    from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
 """Families that must know the size of their inputs when they are made, and by which argument."""
@@ -80,7 +80,7 @@ class TorchvisionArchitecture(ImageArchitecture):
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""
-        from transfergrid.sources.torchvision_backbone import TorchvisionBackbone
+        from transfergrid.sources.backbones.torchvision_backbone import TorchvisionBackbone
 
         self.check()
         text = self.text("torchvision", weights=self.weights)
@@ -88,7 +88,7 @@ class TorchvisionArchitecture(ImageArchitecture):
 
     def preprocess(self) -> ImagePreprocess:
         """Return what makes its inputs: what the weights expect, but for what is given here."""
-        from transfergrid.sources.torchvision_backbone import inputs_for
+        from transfergrid.sources.backbones.torchvision_backbone import inputs_for
 
         return inputs_for(self.published(), self.side, self.mean, self.std)
 
@@ -159,7 +159,7 @@ class TorchvisionSource(FileSource):
 
     def initial(self) -> Backbone:
         """Return the backbone with its pretrained weights."""
-        from transfergrid.sources import hub, weights
+        from transfergrid.sources.files import hub, weights
 
         self.architecture.check()
         file = self.file

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from transfergrid.records.arguments import Tokens
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
-from transfergrid.sources import model_folder
 from transfergrid.sources.cards import Card
+from transfergrid.sources.files import model_folder
 from transfergrid.sources.source import Architecture, FileSource
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FolderArchitecture(Architecture):
         Raises:
             BadInputError: there is no such folder or model.
         """
-        from transfergrid.sources import hub_folder
+        from transfergrid.sources.files import hub_folder
 
         self._check_place()
         if self.folder is not None:
@@ -99,7 +99,7 @@ class FolderArchitecture(Architecture):
 
     def check(self) -> None:
         """See `Architecture.check`; asks the hub no more than whether it is there."""
-        from transfergrid.sources import hub_folder
+        from transfergrid.sources.files import hub_folder
 
         self._check_place()
         if not isinstance(self.options, Mapping):
@@ -147,7 +147,7 @@ class TransformersArchitecture(FolderArchitecture):
 
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
         """See `FolderArchitecture.made`."""
-        from transfergrid.sources.transformers_backbone import TextBackbone
+        from transfergrid.sources.backbones.transformers_backbone import TextBackbone
 
         return TextBackbone.of(self, folder, files)
 
@@ -185,7 +185,7 @@ class FolderSource(FileSource):
 
     def check(self) -> None:
         """See `Source.check`."""
-        from transfergrid.sources import weights
+        from transfergrid.sources.files import weights
 
         super().check()
         if self.file is None and self.architecture.folder is not None:
@@ -194,7 +194,7 @@ class FolderSource(FileSource):
 
     def told_card(self) -> Card:
         """Return what the model's own README says; nothing of a file from elsewhere."""
-        from transfergrid.sources import hub_folder, model_card
+        from transfergrid.sources.files import hub_folder, model_card
 
         place = self.architecture
         if self.file is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from transfergrid.records.arguments import Pixels
-from transfergrid.sources import model_folder
+from transfergrid.sources.files import model_folder
 from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.transformers import FolderArchitecture, FolderSource
 
@@ -54,7 +54,7 @@ class TransformersVisionArchitecture(FolderArchitecture):
 
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
         """See `FolderArchitecture.made`."""
-        from transfergrid.sources.transformers_vision_backbone import VisionBackbone
+        from transfergrid.sources.backbones.transformers_vision_backbone import VisionBackbone
 
         return VisionBackbone.of(self, folder, files)
 

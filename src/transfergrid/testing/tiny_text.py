@@ -16,8 +16,8 @@ from transfergrid.data.domain import LoadedDomain
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.preprocessing.text import TextPreprocess
 from transfergrid.sources.source import Architecture, Maker, Source
-from transfergrid.sources.text import TextPreprocess
 from transfergrid.testing.tiny import CLASSES, POOL_EACH, TEST_EACH, TinyDomain, TinyExamples
 
 N_WORDS = 30

@@ -13,9 +13,8 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.printing import complain, hearing, say, told_os, warn
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs import own_configs
-from transfergrid.verbs.parser import fitting
-from transfergrid.verbs.typed_words import (
+from transfergrid.verbs.configs import own_configs
+from transfergrid.verbs.configs.typed_words import (
     COMPLETION,
     check_no_key,
     for_hydra,
@@ -23,6 +22,7 @@ from transfergrid.verbs.typed_words import (
     told,
     verb_first,
 )
+from transfergrid.verbs.parser import fitting
 
 HELP = {"--help", "-h"}
 VERBS = {

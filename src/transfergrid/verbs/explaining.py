@@ -18,7 +18,7 @@ from transfergrid.evidence.autopsy.ranking import (
     is_same_source,
     shared_by,
 )
-from transfergrid.evidence.intervals import Estimate
+from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import points, unit

@@ -19,8 +19,8 @@ from transfergrid.records.shipped import conf_dir
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet, show
 from transfergrid.report.words import number
+from transfergrid.verbs.configs.own_configs import check_folder
 from transfergrid.verbs.finding import SHOWN, label_of
-from transfergrid.verbs.own_configs import check_folder
 from transfergrid.verbs.parser import Parser
 
 KINDS = {

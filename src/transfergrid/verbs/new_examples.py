@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from transfergrid.data.brightness import Scale
 from transfergrid.data.content_splits import named
 from transfergrid.data.domain import Examples
-from transfergrid.data.image_files import FileExamples
-from transfergrid.data.image_kinds import is_junk, sorted_by_kind
+from transfergrid.data.images.brightness import Scale
+from transfergrid.data.images.image_files import FileExamples
+from transfergrid.data.images.image_kinds import is_junk, sorted_by_kind
 from transfergrid.data.text import TextExamples
 from transfergrid.data.text_table import check_none_empty, text_inputs
 from transfergrid.records.errors import BadInputError

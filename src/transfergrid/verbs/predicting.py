@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from transfergrid.data.brightness import scale_of
+from transfergrid.data.images.brightness import scale_of
 from transfergrid.records import contents, trust
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError

@@ -14,16 +14,16 @@ from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.planning.plan import Option
-from transfergrid.verbs import own_configs
+from transfergrid.verbs.configs import own_configs
+from transfergrid.verbs.configs.typed_words import readable, told
 from transfergrid.verbs.parser import Parser
-from transfergrid.verbs.typed_words import readable, told
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
     from transfergrid.records.scores import Kept
     from transfergrid.runs.scores.pairs import Pair
-    from transfergrid.verbs.composing import Composer, Request
+    from transfergrid.verbs.configs.composing import Composer, Request
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
 KNN = "knn"
@@ -111,7 +111,7 @@ class Asked:
         return [*beside, *typed]
 
     def _typed_scores(self) -> list[Option]:
-        from transfergrid.verbs.composing import Axis, override_key, parse, values_of
+        from transfergrid.verbs.configs.composing import Axis, override_key, parse, values_of
 
         asked = {override_key(o): values_of(o) for o in parse(self.score_words)}
         names = asked.pop("score", [])
@@ -256,7 +256,7 @@ def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[A
 def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
-    from transfergrid.verbs.composing import Composer, override_key, parse, read_request
+    from transfergrid.verbs.configs.composing import Composer, override_key, parse, read_request
     from transfergrid.verbs.sweep import allowed_in, defaults_of
 
     keys = {

@@ -29,7 +29,7 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan
-from transfergrid.verbs.composing import GROUPS, Composer, Request, read_request
+from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
 
 INTERRUPTED = 130
 BASELINES = ("all", "none")

@@ -10,7 +10,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign import judge_table, read_foreign
-from transfergrid.evidence.foreign_columns import (
+from transfergrid.evidence.foreign.columns import (
     BUDGETS,
     HELP,
     PLAIN,
@@ -21,7 +21,7 @@ from transfergrid.evidence.foreign_columns import (
     renamed,
     units,
 )
-from transfergrid.evidence.foreign_files import STANDARD_INPUT
+from transfergrid.evidence.foreign.files import STANDARD_INPUT
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.selecting import HELP as WHERE

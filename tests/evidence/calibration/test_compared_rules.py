@@ -18,9 +18,9 @@ from transfergrid.evidence.calibration.rules import (
     families,
     holm,
 )
-from transfergrid.evidence.correction import holm as holm_of_one
 from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.intervals import over_blocks, over_blocks_and_items
+from transfergrid.evidence.statistics.correction import holm as holm_of_one
+from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 
 CODES = {
     Kind.NEGATIVE: NEGATIVE,

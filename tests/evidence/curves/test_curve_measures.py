@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from curve_pairs import both_noisy, pair, swapped
 from transfergrid.evidence.curves import measures as cm
 from transfergrid.evidence.curves.measures import Axis, Both
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS, THIS_TEST_SET
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_ITEMS, THIS_TEST_SET
 
 HAND = pair([[60, 70, 90], [64, 74, 94]], [[40, 60, 90], [42, 62, 92]], (2, 4, 16))
 

@@ -8,7 +8,7 @@ import pytest
 from curve_records import study
 from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
     THIS_TEST_SET,

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from transfergrid.evidence.gains import estimated
-from transfergrid.evidence.intervals import Estimate
 from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.record import Record

@@ -23,7 +23,7 @@ from transfergrid.evidence.calibration.rules import (
     families,
 )
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.intervals import wilson
+from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.errors import BadInputError
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000

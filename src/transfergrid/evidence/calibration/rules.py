@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.intervals import CONFIDENCE, ENDLESS
-from transfergrid.evidence.skew import ENOUGH_SEEDS, SKEWED
+from transfergrid.evidence.statistics.intervals import CONFIDENCE, ENDLESS
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, SKEWED
 
 NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT = -1, 0, 1, 2, 3, 4
 RESAMPLES = 400

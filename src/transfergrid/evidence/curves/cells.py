@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence import remarks
 from transfergrid.evidence.curves.measures import Array
-from transfergrid.evidence.intervals import SEEDS_AND_GROUPS, by_cluster
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
 from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, by_cluster
 from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import oriented

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.curves.inversion import outward
-from transfergrid.evidence.intervals import (
+from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     Estimate,
     in_groups,

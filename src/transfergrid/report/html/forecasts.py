@@ -10,8 +10,8 @@ from transfergrid.evidence.autopsy.case import Cause
 from transfergrid.evidence.autopsy.ranking import Autopsy, autopsy, case_of, shared_by
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.rank_statistics import Forecast
 from transfergrid.evidence.scorecard import MeasuredGain, ScorecardRow, gain_of
+from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record

@@ -49,7 +49,7 @@ def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
 
 def classifier_in_file(source: Source, backbone: Backbone) -> tuple[Floats, Floats] | None:
     """Return weight and bias of the linear classifier that a weight file held, if it held one."""
-    from transfergrid.sources import heads
+    from transfergrid.sources.files import heads
 
     held = (
         heads.linear(backbone.head_weights, backbone.dim) if getattr(source, "file", None) else None

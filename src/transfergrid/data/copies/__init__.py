@@ -1,0 +1,1 @@
+"""Copies of test examples in what is learned from: searched, counted, left out."""

@@ -1,0 +1,1 @@
+"""The rows of a table of examples: their order, labels, splits and paths."""

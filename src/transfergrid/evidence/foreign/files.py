@@ -1,0 +1,81 @@
+"""Tables of results as they come: a file of any kind, standard input, a data frame, columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transfergrid.evidence.foreign.columns import OPTIONAL, REQUIRED, TableColumns
+from transfergrid.records import tables
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.table_formats import Advice
+from transfergrid.records.tables import Asked, Table
+
+STANDARD_INPUT = "-"
+ADVICE = Advice(None, twice="; two rows of headings are read with --wide, as in --wide target,seed")
+
+
+def read_table(path: str | Path, headings: int = 1) -> Table:
+    """Read all columns of a CSV, TSV, JSON lines, JSON, Parquet or markdown table.
+
+    CSV may have commas, semicolons or tabs between its fields, as its first line says.
+
+    Args:
+        path: of the file; "-" is standard input.
+        headings: rows of headings; see `tables.Asked`.
+
+    Raises:
+        BadInputError: it is missing, of another kind or damaged; the line is named.
+    """
+    if str(path) != STANDARD_INPUT:
+        return tables.read_table(Path(path), str(path), None, headings=headings, advice=ADVICE)
+    content = sys.stdin.buffer.read()
+    asked = Asked(headings=headings, advice=ADVICE)
+    return tables.parsed_table(content, _ending(content), "standard input", asked)
+
+
+def _ending(content: bytes) -> str:
+    """Return the ending of a file that begins like this."""
+    start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if content[:4] == b"PAR1":
+        return ".parquet"
+    return {b"[": ".json", b"{": ".jsonl", b"|": ".md"}.get(start, ".csv")
+
+
+def table_of(frame: Any, columns: TableColumns) -> Table:
+    """Return the columns that are asked for of a path, a mapping, or any eager data frame.
+
+    Raises:
+        BadInputError: it is none of these.
+    """
+    if isinstance(frame, Table):
+        return frame
+    if isinstance(frame, (str, Path)):
+        return read_table(frame, len(columns.wide.levels) if columns.wide else 1)
+    if isinstance(frame, Mapping):
+        read = {str(name): list(values) for name, values in frame.items()}
+    else:
+        opened = as_narwhals(frame)
+        wanted = {columns.name_of(name) for name in (*REQUIRED, *OPTIONAL)}
+        meant = set(opened.columns) if columns.wide else wanted
+        read = {name: opened[name].to_list() if name in meant else [] for name in opened.columns}
+    rows = max(map(len, read.values()), default=0)
+    return Table(Path(), "the table", read, range(rows), "row")
+
+
+def as_narwhals(frame: Any) -> Any:
+    """Return a pandas, Polars, PyArrow or other eager data frame in a common dress.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    import narwhals.stable.v1 as nw  # other commands do not pay for it
+
+    try:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError:
+        kind = type(frame).__name__
+        lazy = "; collect it first" if "lazy" in kind.lower() else ""
+        raise BadInputError(f"{kind} is no data frame that can be read{lazy}") from None

@@ -1,0 +1,384 @@
+"""Verdicts on results made elsewhere: any table of runs becomes results, judged by the one rule.
+
+What is compared with what: a row whose strategy is the baseline (`scratch`) serves every arm of the
+same target, labels and seed, and of the same architecture where the table has that column, whatever
+source it names. Where a block has several such rows with different scores, they were run beside one
+source each, and an arm is compared with that of its own source; if its source has none, the table
+does not say what is compared with what, and is refused. Copies of one score count once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from transfergrid.evidence.arms import CLASSICAL, CONSTANT
+from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
+from transfergrid.evidence.foreign.columns import (
+    BUDGETS,
+    PER_CLASS,
+    TableColumns,
+    Wide,
+    filled,
+    units,
+)
+from transfergrid.evidence.foreign.files import as_narwhals, table_of
+from transfergrid.evidence.foreign.scales import scales_of
+from transfergrid.evidence.foreign.tables import Run, Runs, runs_of
+from transfergrid.evidence.judging import judge
+from transfergrid.evidence.looks import TableLooks
+from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdict_notes import ONE_TEST_SET
+from transfergrid.evidence.verdicts import FIELDS, Verdict
+from transfergrid.records.cell import Labels, Names, Parts, Reference
+from transfergrid.records.errors import BadInputError, check_known, did_you_mean
+from transfergrid.records.record import Metric
+from transfergrid.records.spellings import alike, listed, near
+
+SEED = "seed"
+FEWEST_BLOCKS = 5
+"""Targets, tasks or splits that say something of others."""
+UNNAMED = "unnamed"
+"""The source of a table without that column."""
+
+Block = tuple[str | None, str, Labels, int]  # architecture, target, labels, seed
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """The results of a table, and what was assumed in reading it."""
+
+    results: list[Result]
+    notes: tuple[str, ...]
+    labels_are: str = PER_CLASS
+    """What a number of labels counts; see `columns.BUDGETS`."""
+    block: str = SEED
+    """What the runs of a block share."""
+    parts: frozenset[str] = frozenset()
+    """The targets whose scores are parts of a whole, in per cent."""
+
+
+def verdicts(
+    frame: Any,
+    *,
+    source: str = "source",
+    architecture: str = "architecture",
+    strategy: str = "strategy",
+    target: str = "target",
+    labels: str = "labels",
+    seed: str = "seed",
+    score: str = "score",
+    baseline: str = "scratch",
+    metric: str = "score",
+    lower_is_better: bool = False,
+    placebos: Sequence[str] = (),
+    unit: str | Mapping[str, str] | None = None,
+    wide: str | None = None,
+    fill: Mapping[str, str] | None = None,
+    block: str | None = None,
+    labels_are: str = PER_CLASS,
+    means: bool = False,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    power: float = POWER,
+    correction: str = "holm",
+) -> Any:
+    """Return the verdict on each arm of a table of runs, one row each.
+
+    Without per-example predictions the luck of the test set cannot be covered: all of them speak of
+    this test set. A blank or not finite score is a failed run: it is counted and left out.
+
+    Args:
+        frame: a pandas, Polars or PyArrow data frame, one run a row (long format); or the path of
+            a table, or columns by name.
+        source: column; blank for an arm without any source. It may be missing, and so may
+            `architecture` and `labels`.
+        architecture: column.
+        strategy: column.
+        target: column.
+        labels: column of target labels: whole numbers, or "all".
+        seed: column of the block that an arm shares with its baseline.
+        score: column of the test score.
+        baseline: the strategy that the others are compared with.
+        metric: what the score is called.
+        lower_is_better: whether a lower score is better; gains then count downwards.
+        placebos: sources with nothing to teach, by name or pattern; they stay out of the family.
+        unit: of the scores, "share", "percent" or "plain" (one of their own), or that of each
+            target. By default a target's are shares where all of them lie in -1 to 1, else points;
+            what may be either is refused.
+        wide: what headings name where further columns hold scores, such as "target", or
+            "target,seed" for two rows of headings; "target=a,b" names these columns.
+        fill: what all rows have, by column, where the table has no such column.
+        block: column in place of `seed` where blocks are no seeds, such as a task; if it is the
+            target, gains are means over targets.
+        labels_are: what a number of labels counts: those of a "class", the "total", or "percent".
+        means: whether of "71.2 ± 0.4" the mean is taken for one run.
+        margin: the smallest gain of practical relevance, in points.
+        alpha: the error that a family is allowed.
+        power: with which `detectable` and `seeds_needed` are computed.
+        correction: "holm", "bh" or "none".
+
+    Returns:
+        A data frame of the same library, with the fields of `Verdict` as columns; a list of
+        dictionaries for a path or for columns by name.
+
+    Raises:
+        BadInputError: a column is missing, or a row makes no sense.
+    """
+    columns = TableColumns(
+        source=source,
+        architecture=architecture,
+        strategy=strategy,
+        target=target,
+        labels=labels,
+        seed=seed,
+        score=score,
+        baseline=baseline,
+        metric=metric,
+        lower_is_better=lower_is_better,
+        placebos=tuple(placebos),
+        units=units([unit]) if isinstance(unit, str) else dict(unit or {}),
+        wide=Wide.parse(wide) if wide else None,
+        fill=filled([f"{name}={value}" for name, value in (fill or {}).items()]),
+        block=block,
+        labels_are=labels_are,
+        means=means,
+    )
+    rules = Rules(margin=margin, alpha=alpha, power=power, correction=correction)
+    told = judge_table(read_foreign(frame, columns), rules)
+    rows = [verdict.as_dict() for verdict in told]
+    return rows if isinstance(frame, (str, Path, Mapping)) else _like(frame, rows)
+
+
+def judge_table(
+    table: Foreign, rules: Rules | None = None, looks: TableLooks | None = None
+) -> list[Verdict]:
+    """Return the verdicts on a table's results; all of them bear its notes."""
+    rules = rules or Rules()
+    found = judge(table.results, rules, levels=(looks or TableLooks()).levels(rules.alpha))
+    return [
+        replace(
+            verdict,
+            notes=(*_about_blocks(verdict, table.block), *table.notes),
+            labels_are=table.labels_are,
+            block=table.block,
+            unit="%" if verdict.target in table.parts else verdict.unit,
+            scope=verdict.scope if table.block == SEED or verdict.n < 2 else f"{table.block}s",
+        )
+        for verdict in found
+    ]
+
+
+def _about_blocks(verdict: Verdict, block: str) -> list[str]:
+    """Return a verdict's notes; over other blocks than seeds there is no one test set."""
+    if block == SEED:
+        return list(verdict.notes)
+    notes = [
+        re.sub(r"\bseed(?=s?\b)", lambda _: block, note)
+        for note in verdict.notes
+        if note != ONE_TEST_SET
+    ]
+    if verdict.n >= FEWEST_BLOCKS:
+        notes.append(f"as sure as these {block}s are drawn from those that are meant")
+    elif verdict.n > 1:
+        notes.append(f"{verdict.n} {block}s are too few to speak of others")
+    return notes
+
+
+def results_of_table(frame: Any, columns: TableColumns | None = None) -> list[Result]:
+    """Return a table's results; see `read_foreign`."""
+    return read_foreign(frame, columns).results
+
+
+def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
+    """Return the results of a path, a data frame or columns by name, with what was assumed.
+
+    Raises:
+        BadInputError: a column is missing, or a row makes no sense; the line is named.
+    """
+    columns = columns or TableColumns()
+    check_known("labels_are", columns.labels_are, BUDGETS)
+    read = runs_of(table_of(frame, columns), columns)
+    _check_unique(read.runs)
+    _check_placebos(read, columns)
+    baselines = _Baselines(read.runs, columns.baseline)
+    scales, note, parts = scales_of(read.runs, columns)
+    results = {}
+    for run in read.runs:
+        result = _result(run, baselines, columns, scales[run.scale], "source" in read.has)
+        results[result.id] = result  # copies of one baseline are one
+    _check_compared(results, columns.baseline, read)
+    notes = [*read.notes, note, *baselines.notes(), *_alike(read.runs)]
+    told = tuple(note for note in notes if note)
+    shown = {run.target for run in read.runs if run.scale in parts}
+    shown -= {run.target for run in read.runs if run.scale not in parts}
+    block = columns.block or SEED
+    return Foreign(list(results.values()), told, columns.labels_are, block, frozenset(shown))
+
+
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """Say which names differ in nothing but their spelling: they are taken for two."""
+    names = {
+        "strategies": {run.strategy for run in runs},
+        "sources": {run.source for run in runs if run.source},
+        "targets": {run.target for run in runs},
+    }
+    found = {what: alike(some, near) for what, some in names.items()}
+    return [f"{what} {listed(sets)} are taken for different ones"
+            for what, sets in found.items() if sets]  # fmt: skip
+
+
+def _check_unique(runs: Sequence[Run]) -> None:
+    seen: dict[object, Run] = {}
+    for run in runs:
+        before = seen.setdefault((run.source, run.strategy, _block(run)), run)
+        if before is not run:
+            what = f"{_arm(run)}, labels={run.labels}, seed={run.seed}"
+            raise BadInputError(
+                f"{run.place} is the same run as {_short(before)}: {what}; what else tells them "
+                "apart, --block COLUMN names"
+            )
+
+
+def _arm(run: Run) -> str:
+    arm = " ".join(part for part in (run.source, run.architecture, run.strategy) if part)
+    return f"{arm} on {run.target}"
+
+
+def _short(run: Run) -> str:
+    """Return "line 4" alone."""
+    return run.place.rpartition(": ")[2]
+
+
+def _check_placebos(read: Runs, columns: TableColumns) -> None:
+    sources = {run.source for run in read.runs if run.source}
+    for pattern in columns.placebos:
+        if not any(fnmatchcase(name, pattern) for name in sources):
+            raise BadInputError(
+                f"no source is the placebo {pattern!r}{did_you_mean(pattern, sources)}"
+            )
+
+
+def _check_compared(results: Mapping[str, Result], baseline: str, read: Runs) -> None:
+    """Refuse a table in which nothing is compared with anything."""
+    arms = [result for result in results.values() if result.baseline]
+    if arms and not any(arm.baseline and arm.baseline.id in results for arm in arms):
+        shared = [
+            name for name in ("architecture", "target", "labels") if name in (*read.has, "target")
+        ]
+        raise BadInputError(
+            f"nothing to compare: no row has {', '.join(shared)} and seed in common with a row of "
+            f"strategy {baseline!r}"
+        )
+
+
+class _Baselines:
+    """The rows that others are compared with, found by block."""
+
+    def __init__(self, runs: Sequence[Run], strategy: str) -> None:
+        self.strategy = strategy
+        self.blocks: defaultdict[Block, list[Run]] = defaultdict(list)
+        for run in runs:
+            if run.strategy == strategy:
+                self.blocks[_block(run)].append(run)
+        if not self.blocks:
+            known = sorted({run.strategy for run in runs})
+            told = f"{did_you_mean(strategy, known)} (the baseline; --baseline names another)"
+            raise BadInputError(f"no row has strategy {strategy!r}{told}")
+        several = (group for group in self.blocks.values() if len({r.score for r in group}) > 1)
+        self.several = next(several, None)
+        self.sources = {run.source for group in self.blocks.values() for run in group}
+
+    def source_of(self, run: Run) -> str | None:
+        """Return which source's baseline is the one of this run's, None for that of all.
+
+        Raises:
+            BadInputError: its block has several, and none is of its source.
+        """
+        if self.several is None:
+            return None
+        if run.source not in self.sources:
+            lines = " and ".join(_short(other) for other in self.several[:2])
+            raise BadInputError(
+                f"{run.place}: {_arm(run)} could be compared with each of several "
+                f"{self.strategy!r} rows ({lines}), and none is of its source"
+            )
+        return run.source
+
+    def notes(self) -> list[str]:
+        """Say so if blocks have several baselines."""
+        several = f"several {self.strategy} runs a block: each arm is compared with its source's"
+        return [several] if self.several else []
+
+
+def _block(run: Run) -> Block:
+    return run.architecture, run.target, run.labels, run.seed
+
+
+def _result(
+    run: Run, baselines: _Baselines, columns: TableColumns, scale: float, with_source: bool
+) -> Result:
+    is_baseline = run.strategy == baselines.strategy
+    source = run.source if with_source or is_baseline else UNNAMED
+    uncompared = source is None and run.strategy in (*CLASSICAL.values(), CONSTANT)
+    own = baselines.source_of(run) if with_source and not uncompared else None
+    reference = _id(own, baselines.strategy, *_block(run))
+    identity = reference if is_baseline else _id(source, run.strategy, *_block(run))
+    placebo = any(fnmatchcase(source or "", pattern) for pattern in columns.placebos)
+    return Result(
+        id=identity,
+        names=_names(None if is_baseline else source, run.architecture, run.strategy, run.target),
+        parts=_parts(own if is_baseline else source, run.architecture, run.strategy, run.target),
+        labels=run.labels,
+        seed=run.seed,
+        score=None if run.score is None else scale * run.score,
+        metric=_metric(columns.metric, not columns.lower_is_better),
+        baseline=None
+        if is_baseline or uncompared
+        else Reference(name=baselines.strategy, id=reference),
+        placebo=placebo and not is_baseline,
+    )
+
+
+# Runs of an arm share these: one object each keeps the memory small and their hashes quick.
+
+
+@cache
+def _names(source: str | None, architecture: str | None, strategy: str, target: str) -> Names:
+    return Names(strategy=strategy, target=target, source=source, architecture=architecture)
+
+
+@cache
+def _parts(source: str | None, architecture: str | None, strategy: str, target: str) -> Parts:
+    return Parts(
+        strategy=_id("strategy", strategy),
+        target=_id("target", target),
+        source=_id("source", source, architecture),
+    )
+
+
+@cache
+def _metric(name: str, higher_is_better: bool) -> Metric:
+    return Metric(name=name, higher_is_better=higher_is_better)
+
+
+def _id(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _like(frame: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows as a data frame of the library that `frame` is of."""
+    import narwhals.stable.v1 as nw
+
+    columns = {name: [row[name] for row in rows] for name in FIELDS}
+    if any(isinstance(value, str) for value in columns["labels"]):
+        columns["labels"] = [str(value) for value in columns["labels"]]  # one type a column
+    backend = nw.get_native_namespace(as_narwhals(frame))
+    return nw.to_native(nw.from_dict(columns, backend=backend))

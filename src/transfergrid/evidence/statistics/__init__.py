@@ -1,0 +1,1 @@
+"""Formulas: intervals, boundaries, corrections, ranks. Numbers in, numbers out."""

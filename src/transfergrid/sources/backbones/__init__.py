@@ -1,0 +1,1 @@
+"""Networks of any library behind one interface: blocks, cuts, embeddings."""

@@ -1,0 +1,120 @@
+"""Image networks as backbones, whatever library they are from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.backbones import cutting
+from transfergrid.sources.preprocessing.images import ImagePreprocess
+
+
+class ImageBackbone(Backbone):
+    """A network from images to embeddings that can be traced, and so be cut."""
+
+    preprocess: ImagePreprocess
+    image_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        network: nn.Module,
+        architecture: str,
+        preprocess: ImagePreprocess,
+        head_names: tuple[str, ...] = (),
+    ) -> None:
+        """Wrap a network without classifier; see `Backbone`."""
+        super().__init__(network, architecture, preprocess, head_names)
+        self.image_shape = (preprocess.channels, *preprocess.size)
+        self._blocks: dict[str, list[Block]] = {}
+        self._traces: dict[str, cutting.Trace] = {}
+
+    @abstractmethod
+    def groups(self, granularity: Granularity) -> list[list[str]]:
+        """Return the network's own names of parameters and buffers, block by block."""
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        """Return embeddings (batch, dim) of images (batch, channels, height, width)."""
+        embeddings: Tensor = self.network(inputs)
+        return embeddings
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return black images, as `prepare` would."""
+        weight = next(self.parameters())
+        return torch.zeros(batch, *self.image_shape, device=weight.device, dtype=weight.dtype)
+
+    def blocks(self, granularity: Granularity = "fine") -> list[Block]:
+        """See `Backbone.blocks`."""
+        if granularity not in self._blocks:
+            self._blocks[granularity] = named_blocks(self.network, self.groups(granularity))
+        return list(self._blocks[granularity])
+
+    def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """See `Backbone.prefix`."""
+        return cutting.prefix(self, self._trace(granularity), k)
+
+    def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """See `Backbone.suffix`."""
+        return cutting.suffix(self, self._trace(granularity), k)
+
+    def _trace(self, granularity: Granularity) -> cutting.Trace:
+        if granularity not in self._traces:
+            self._traces[granularity] = cutting.trace(self, self.blocks(granularity))
+        return self._traces[granularity]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave traces out of copies: they refer to the original's modules."""
+        return {**self.__dict__, "_traces": {}}
+
+
+class ChildBlocks(ImageBackbone):
+    """A network whose children with weights are its blocks, in the order of their definition."""
+
+    def groups(self, granularity: Granularity) -> list[list[str]]:
+        """See `ImageBackbone.groups`; coarse and fine are the same."""
+        found = [
+            [f"{name}.{own}" for own, _ in (*child.named_parameters(), *child.named_buffers())]
+            for name, child in self.network.named_children()
+        ]
+        return [names for names in found if names]
+
+
+def for_channels(values: Iterable[float], channels: int) -> tuple[float, ...]:
+    """Cut per-channel values to fewer channels, or begin again with the first."""
+    return tuple(islice(cycle(values), channels))
+
+
+def named_blocks(network: nn.Module, groups: list[list[str]]) -> list[Block]:
+    """Return blocks of these tensors, with names; the first is the stem."""
+    parameters = {name for name, _ in network.named_parameters()}
+    return [
+        Block(
+            title,
+            tuple(f"network.{name}" for name in group if name in parameters),
+            tuple(f"network.{name}" for name in group if name not in parameters),
+        )
+        for title, group in zip(_titles(groups), groups, strict=True)
+    ]
+
+
+def _titles(groups: list[list[str]]) -> list[str]:
+    """Name each group by the shortest module path of its first tensor that no other shares."""
+    owners: dict[str, set[int]] = {}
+    for i, group in enumerate(groups):
+        for name in group:
+            for path in _paths(name):
+                owners.setdefault(path, set()).add(i)
+    own = [[p for p in _paths(group[0]) if len(owners[p]) == 1] for group in groups]
+    return ["stem", *(paths[0] for paths in own[1:])]
+
+
+def _paths(name: str) -> list[str]:
+    """Return "a", "a.b" and "a.b.c" for "a.b.c"."""
+    parts = name.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]

@@ -1,0 +1,255 @@
+"""Text models of transformers as backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import digest
+from transfergrid.sources.backbone import evaluating
+from transfergrid.sources.backbones import transformers_models
+from transfergrid.sources.backbones.layered_backbone import LayeredBackbone
+from transfergrid.sources.files import model_folder
+from transfergrid.sources.preprocessing.text import MOST_WORDS, TextPreprocess
+
+LENGTH = 5
+"""Tokens of example inputs."""
+TOKENS = 50
+"""Different tokens of texts to compare; every vocabulary has so many, or nearly."""
+COMPANY = 1e-3
+"""Share of the largest value that company may change: far above rounding."""
+SANE = 10**6
+"""Tokenizers without a limit name a number beyond this."""
+_POSITIONS = ("position_embeddings", "wpe", "embed_positions")
+
+
+class TextModel(Protocol):
+    """What is asked for of a text model; see `TransformersArchitecture`."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def max_length(self) -> int | None: ...  # noqa: D102
+    @property
+    def pooling(self) -> str: ...  # noqa: D102
+
+
+class TextBackbone(LayeredBackbone):
+    """A text encoder or decoder."""
+
+    preprocess: TextPreprocess
+
+    def __init__(
+        self, network: nn.Module, architecture: str, preprocess: TextPreprocess, pooling: str
+    ) -> None:
+        """Wrap a network; `pooling` is "mean", "first" or "last"."""
+        embedding = partial(pooled, how=pooling)
+        super().__init__(network, architecture, preprocess, embedding, transformers_models.HEADS)
+        config: Any = network.config
+        # GPT-2 takes token types for further words, RoBERTa knows but one
+        typed = (getattr(config, "type_vocab_size", None) or 0) > 1
+        self.names = tuple(name for name in preprocess.names if typed or name != "token_type_ids")
+        self.pooling = pooling
+
+    @classmethod
+    def of(cls, architecture: TextModel, folder: Path, files: list[str] | None) -> TextBackbone:
+        """Return what an architecture describes.
+
+        Args:
+            architecture: checked already.
+            folder: with its config and tokenizer.
+            files: weights, all parts of one checkpoint; None for random ones.
+
+        Raises:
+            BadInputError: parts of it do not go together.
+        """
+        name = architecture.name
+        config = transformers_models.read_config(folder, architecture.options, name)
+        made = transformers_models.model_class(config, "input_ids", name)
+        model_folder.check_text(folder)
+        tokenizer = transformers_models.load_tokenizer(folder)
+        _check_vocabulary(tokenizer, config, folder)
+        network, notes, head = transformers_models.network(made, config, files, name, pooler=False)
+        longest = _max_length(architecture.max_length, network, tokenizer, name)
+        with _running(name):
+            pooling = _pooling(architecture.pooling, network)
+        told = [model_folder.content(folder), dict(architecture.options), longest, pooling]
+        text = f"transformers {name} {digest(told)}"
+        backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
+        backbone.notes |= notes
+        backbone.head_weights = {} if pooling == "mean" else head  # which learned on one token
+        with _running(name):
+            backbone.check_company(name)
+        return backbone
+
+    def check_company(self, name: str) -> None:
+        """Raise unless a text's tokens are the same alone and beside a longer text.
+
+        Models that mix all places of an input whatever its mask says (FNet's Fourier transform,
+        ConvBERT's convolutions, Funnel's pooling) answer by who shares the batch.
+
+        Raises:
+            BadInputError: it is not; `name` is for the message.
+        """
+        length = min(self.preprocess.max_length, 2 * LENGTH)
+        short = max(1, length // 2)
+        with evaluating(self), torch.no_grad():
+            beside, alone = (
+                self.network(
+                    **self.arguments(self.unpacked(self._texts(lengths)))
+                ).last_hidden_state[0, :short]
+                for lengths in ([short, length], [short])
+            )
+        if (beside - alone).abs().max() <= COMPANY * alone.abs().max():
+            return
+        config: Any = self.network.config
+        raise BadInputError(
+            f"{name}: {config.model_type} ignores which tokens are padding: a text's "
+            "embedding would depend on who shares its batch; take another model"
+        )
+
+    def _texts(self, lengths: list[int]) -> dict[str, Tensor]:
+        """Return texts of so many tokens, none of which is the one for padding."""
+        padding, device = self.preprocess.padding, next(self.parameters()).device
+        most = self.network.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        places = torch.arange(max(lengths), device=device).repeat(len(lengths), 1)
+        mask = (places < torch.tensor(lengths, device=device).unsqueeze(1)).long()
+        tokens = (places + padding + 1) % max(2, min(most, TOKENS))
+        tokens = torch.where(tokens == padding, (tokens + 1) % most, tokens)
+        zeros = torch.zeros_like(tokens)
+        known = {"input_ids": torch.where(mask == 1, tokens, padding), "attention_mask": mask}
+        return {name: known.get(name, zeros) for name in self.preprocess_names}
+
+    def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """See `LayeredBackbone.unpacked`."""
+        assert isinstance(inputs, dict)
+        return tuple(inputs[name] for name in self.names)
+
+    def arguments(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
+        """See `LayeredBackbone.arguments`."""
+        return {**dict(zip(self.names, parts, strict=True)), "return_dict": True}
+
+    def beside(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See `LayeredBackbone.beside`."""
+        return parts
+
+    def restored(self, hidden: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See `LayeredBackbone.restored`."""
+        return kept
+
+    def example(self, batch: int = 1) -> dict[str, Tensor]:
+        """Return texts of the same few tokens, none of which is padding."""
+        device = next(self.parameters()).device
+        zeros = torch.zeros(batch, LENGTH, dtype=torch.int64, device=device)
+        return {name: zeros + (name == "attention_mask") for name in self.preprocess_names}
+
+    @property
+    def preprocess_names(self) -> tuple[str, ...]:
+        """The names of all inputs that are made, whether or not the network takes them."""
+        assert isinstance(self.preprocess, TextPreprocess)
+        return self.preprocess.names
+
+    def sample(self, number: int) -> dict[str, Tensor]:
+        """Return two texts of unequal lengths."""
+        inputs = self.example(2)
+        most = self.network.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        tokens = torch.arange(2 * LENGTH, device=inputs["input_ids"].device).view(2, LENGTH)
+        inputs["input_ids"] = (3 * tokens + 2 + number) % most
+        inputs["attention_mask"][1, LENGTH - 1] = 0
+        return inputs
+
+
+def pooled(output: Any, parts: tuple[Tensor, ...], how: str) -> Tensor:
+    """Return one embedding (n, dim) for the hidden states (n, L, dim) of each text's tokens.
+
+    Args:
+        output: of the network.
+        parts: its inputs, tokens and attention mask first.
+        how: "first" or "last" of the real tokens, or their "mean".
+    """
+    hidden, mask = output.last_hidden_state, parts[1]
+    if how == "first":
+        first: Tensor = hidden[:, 0]
+        return first
+    if how == "last":
+        last: Tensor = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
+        return last
+    real = mask.unsqueeze(-1).to(hidden.dtype)
+    mean: Tensor = (hidden * real).sum(1) / real.sum(1).clamp(min=1)
+    return mean
+
+
+@contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Say in one line that a network of transformers cannot be run as this program runs it."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInputError(f"{name} cannot be run on a few tokens: {reason}") from error
+
+
+def _pooling(pooling: str, network: nn.Module) -> str:
+    if pooling != "auto":
+        return pooling
+    return "last" if is_decoder(network) else "mean"
+
+
+def is_decoder(network: nn.Module) -> bool:
+    """Tell whether each token is seen by those after it only, by changing the last one."""
+    most = network.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    tokens = torch.arange(LENGTH).remainder(most).view(1, -1)
+    other = tokens.clone()
+    other[0, -1] = (other[0, -1] + 1) % most
+    mask = torch.ones_like(tokens)
+    with evaluating(network), torch.no_grad():
+        one, two = (
+            network(input_ids=t, attention_mask=mask).last_hidden_state[:, :-1]
+            for t in (tokens, other)
+        )
+    return torch.equal(one, two)
+
+
+def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, name: str) -> int:
+    """Return after how many tokens texts are cut.
+
+    Raises:
+        BadInputError: more were asked for than the model takes.
+    """
+    limits = [MOST_WORDS, *_limits(network)]
+    if tokenizer.model_max_length < SANE:
+        limits.append(int(tokenizer.model_max_length))
+    longest = min(limits)
+    if asked is not None and asked > longest:
+        raise BadInputError(f"max_length={asked}: {name} takes no more than {longest} tokens")
+    return longest if asked is None else asked
+
+
+def _limits(network: nn.Module) -> list[int]:
+    """Return how many positions a network has; some families keep the first for padding."""
+    told = getattr(network.config, "max_position_embeddings", None)
+    found = [told] if isinstance(told, int) and told > 0 else []
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Embedding) and path.endswith(_POSITIONS):
+            skipped = 0 if module.padding_idx is None else module.padding_idx + 1
+            found.append(module.num_embeddings - skipped)
+    return found
+
+
+def _check_vocabulary(tokenizer: Any, config: Any, folder: Path) -> None:
+    known = getattr(config, "vocab_size", None)
+    if isinstance(known, int) and len(tokenizer) > known:
+        raise BadInputError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {known}: "
+            "they do not belong together"
+        )

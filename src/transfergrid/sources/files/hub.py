@@ -1,0 +1,117 @@
+"""Pretrained weights that libraries know where to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.network import hub_answers, reachable
+from transfergrid.sources.files import weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfergrid.sources.backbone import Backbone
+
+
+def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone:
+    """Return a timm model with its pretrained weights, downloaded unless they are here already.
+
+    Args:
+        model: its name.
+        with_weights: makes it, given that weights are wanted and, where they are here, which.
+
+    Raises:
+        BadInputError: timm knows no weights for it, or they cannot be had now.
+    """
+    import timm
+
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.has_weights:
+        raise _none(model, "timm knows no pretrained weights for it")
+    file = _cached_file(config)
+    if file is not None:
+        held = weights.read(file)
+        return _with_head(with_weights(True, held), held)
+    if config.hf_hub_id and not hub_answers():
+        raise _none(model, "they are not on this disk and the hub cannot be reached")
+    try:
+        made = with_weights(True)
+    except OSError as error:  # of the hub's client and of urllib alike
+        raise _none(model, _first_line(error)) from error
+    file = _cached_file(config)
+    return made if file is None else _with_head(made, weights.read(file))
+
+
+def torchvision_file(model: str, published: Any | None) -> str:
+    """Return where torchvision's weights are on this disk, downloaded unless they were here.
+
+    Args:
+        model: the model's name.
+        published: torchvision's entry for the weights.
+
+    Raises:
+        BadInputError: torchvision knows no weights for the model, or they cannot be had now.
+    """
+    import torch
+
+    if published is None:
+        raise _unavailable(model, "torchvision knows no pretrained weights for it", _FILE)
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / Path(urlsplit(published.url).path).name
+    if file.is_file():
+        return str(file)
+    instead = f"{_FILE}, or put {file.name} into {folder}"
+    if not reachable(published.url):
+        reason = "they are not on this disk and the server cannot be reached"
+        raise _unavailable(model, reason, instead)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(published.url, str(file), progress=False)
+    except OSError as error:
+        raise _unavailable(model, _first_line(error), instead) from error
+    return str(file)
+
+
+_FILE = "source.file=PATH"
+
+
+def _none(model: str, reason: str) -> BadInputError:
+    other = f"source=checkpoint source.model={model} source.file=PATH"
+    return _unavailable(model, reason, f"{_FILE}, or {other}")
+
+
+def _unavailable(model: str, reason: str, instead: str) -> BadInputError:
+    told = f"no pretrained weights for {model}: {reason}. Without a network give {instead}"
+    return BadInputError(told)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _with_head(made: Backbone, held: Mapping[str, Tensor]) -> Backbone:
+    heads = tuple(f"{name}." for name in made.head_names)
+    made.head_weights = {name: held[name] for name in held if name.startswith(heads)}
+    return made
+
+
+def _cached_file(config: Any) -> str | None:
+    """Return where the weights of timm's entry are on this disk, if timm reads them as they are."""
+    if not config.hf_hub_id or config.custom_load:
+        return None
+    return _cached(config.hf_hub_id, config.hf_hub_filename)
+
+
+def _cached(repository: str, filename: str | None) -> str | None:
+    """Return where earlier downloads left a model's weights."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in (filename, "model.safetensors", "pytorch_model.bin"):
+        found = try_to_load_from_cache(repository, name) if name else None
+        if isinstance(found, str):
+            return found
+    return None

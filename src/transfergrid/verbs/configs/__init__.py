@@ -1,0 +1,1 @@
+"""From typed words and Hydra configs to options in plain values."""

@@ -1,0 +1,350 @@
+"""Hydra configs as options: each choice of a group is composed once, cells are assembled from them.
+
+Composing every cell would take 0.1 s each. A group file refers to nothing outside itself, so a
+cell is exactly the sum of its fragments (a test holds the two against each other).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Transformer
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
+
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError, check_key, check_known
+from transfergrid.records.factory import Config, locate
+from transfergrid.records.fingerprints import at_home, is_packaged
+from transfergrid.records.shipped import parameters, takes_fractions
+from transfergrid.runs.planning.plan import Option
+from transfergrid.verbs.configs.option_names import display_name, told_apart
+from transfergrid.verbs.configs.refusals import check_config
+
+GROUPS = ("source", "strategy", "target", "training")
+SETTINGS = (
+    *("trainer", "tracking", "study", "results", "keep"),
+    *("references", "baselines", "verdict", "debug", "allow", "hydra"),
+)
+KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
+
+
+_ABSENT_PART = re.compile(r"Could not override '([^']*@[^']*)'")
+"""What Hydra says of `group@package=...` where the option has nothing there by default."""
+
+
+@dataclass
+class Axis:
+    """What was asked of one group: its options, and the values of keys inside it."""
+
+    names: list[str]
+    inside: dict[str, list[str]] = field(default_factory=dict)
+    """Override key, such as `source.model` or `target@source.domain`, to its values as typed."""
+
+    def choices(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield every (option, overrides) of this axis."""
+        pairs = [[f"{key}={value}" for value in values] for key, values in self.inside.items()]
+        for name, *overrides in product(self.names, *pairs):
+            yield name, tuple(overrides)
+
+
+@dataclass
+class Request:
+    """A parsed command line: group axes, the two plain axes, and what belongs to no axis."""
+
+    axes: dict[str, Axis]
+    labels: list[str]
+    seeds: list[str]
+    settings: list[str]
+
+
+def read_request(
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    defaults: Mapping[str, str],
+    loader: ConfigLoader | None = None,
+) -> Request:
+    """Sort overrides into axes; the command line wins over a study's `params` key by key.
+
+    Args:
+        arguments: overrides as typed.
+        params: `hydra.sweeper.params`, key to comma-separated values or a sweep expression.
+        defaults: the option of each group, and `labels` and `seed`, where nothing was asked.
+        loader: Hydra's, for `glob(...)` over the options of a group.
+
+    Raises:
+        BadInputError: an override cannot be read, sweeps what is no axis, or asks for nothing.
+    """
+    asked: dict[str, list[str]] = {}
+    settings: list[str] = []
+    typed = parse(arguments, loader)
+    given = {override_key(o) for o in typed}
+    from_study = [f"{key}={value}" for key, value in params.items() if key not in given]
+    for override in [*parse(from_study, loader), *typed]:
+        group = group_of(override)
+        if group is None:
+            settings.append(_single(override))
+        elif override.is_delete():
+            raise BadInputError(f"{override.input_line}: no part of a cell can be left out")
+        else:
+            asked[override_key(override)] = _one_each(override)
+            if not asked[override_key(override)]:
+                raise BadInputError(f"{override.input_line} names nothing")
+    labels = asked.pop("labels", [defaults["labels"]])
+    seeds = asked.pop("seed", [defaults["seed"]])
+    axes = {group: Axis(asked.pop(group, [defaults[group]])) for group in GROUPS}
+    for key, values in asked.items():
+        axes[key.partition("@")[2].partition(".")[0] or key.partition(".")[0]].inside[key] = values
+    return Request(axes, labels, seeds, settings)
+
+
+def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Parse overrides by Hydra's grammar."""
+    try:
+        parsed: list[Override] = OverridesParser.create(loader).parse_overrides(list(lines))
+    except HydraException as error:
+        raise BadInputError(f"cannot read this override: {_first_line(error)}") from error
+    return parsed
+
+
+def override_key(override: Override) -> str:
+    """Return the key without `+`; groups inside a package are `group@package`."""
+    key = override.key_or_group
+    return f"{key}@{override.package}" if override.package else key
+
+
+def group_of(override: Override) -> str | None:
+    """Return the axis that an override belongs to, or None for a setting."""
+    place = override.package or override.key_or_group
+    first = place.partition(".")[0]
+    return first if first in (*GROUPS, "labels", "seed") else None
+
+
+def values_of(override: Override) -> list[str]:
+    """Return an override's values as they would be typed one by one."""
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.is_interval_sweep():
+        raise BadInputError(f"{override.input_line}: list the values or give a range")
+    return [str(value) for value in override.sweep_iterator(transformer=Transformer.encode)]
+
+
+def _one_each(override: Override) -> list[str]:
+    """Return an override's values, of which a place for one part, budget or seed takes no list."""
+    key, values = override_key(override), values_of(override)
+    if "@" in key or key in (*GROUPS, "labels", "seed"):
+        for value in values:
+            if value[:1] in ("[", "{"):
+                each = ",".join(part.strip() for part in value.strip("[]{}").split(","))
+                raise BadInputError(
+                    f"{key}={value}: a place takes one at a time, and this is several; to try "
+                    f"each give {key}={each}"
+                )
+    return values
+
+
+def _single(override: Override) -> str:
+    if override.is_sweep_override():
+        raise BadInputError(
+            f"{override.input_line}: {override_key(override)} is the same for all cells; "
+            f"axes are {', '.join((*GROUPS, 'labels', 'seed'))}"
+        )
+    return str(override.input_line)
+
+
+class Composer:
+    """Composes the options of the config groups.
+
+    Args:
+        loader: Hydra's.
+        config_name: of the primary config.
+        settings: overrides that hold for everything, the study among them.
+    """
+
+    def __init__(self, loader: ConfigLoader, config_name: str, settings: Sequence[str]) -> None:
+        self.loader, self.config_name, self.settings = loader, config_name, list(settings)
+        self._wholes: dict[tuple[str, ...], DictConfig] = {}
+        self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
+
+    def names(self, group: str) -> list[str]:
+        """Return the options that a group has."""
+        return self.loader.get_group_options(
+            group, config_name=self.config_name, overrides=self.settings
+        )
+
+    def options(self, group: str, axis: Axis) -> list[Option]:
+        """Return the options that were asked of a group, under names that tell them apart.
+
+        Raises:
+            BadInputError: an unknown option or key, or a value is missing.
+        """
+        choices = list(axis.choices())
+        options = [self.option(group, name, overrides) for name, overrides in choices]
+        for key, values in axis.inside.items():
+            check_point(key, values, options)
+        for option in options:
+            check_config(option.config)  # before torch is there, for what can be told without it
+        return told_apart(options, choices)
+
+    def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
+        """Return one option with these overrides inside it."""
+        key = (group, name, overrides)
+        if key not in self._options:
+            self._options[key] = self._make(group, name, overrides)
+        return self._options[key]
+
+    def _make(self, group: str, name: str, overrides: tuple[str, ...]) -> Option:
+        placed = self._placed(group, name, overrides)
+        parts = [o for o in placed if "@" in o.partition("=")[0]]
+        inside = [o for o in placed if o not in parts]
+        choice = (f"{group}={name}", *parts)
+        whole = copy.deepcopy(self._composed(choice))
+        for override in parse([f"++{override}" for override in inside]):
+            known = OmegaConf.to_container(whole[group])
+            path = override.key_or_group.split(".")[1:]
+            check_key(path, known, f"{group}={name}")
+        for override in parse([f"++{override}" for override in inside]):
+            trust.vouch(override.value())
+            value = described(override.value())
+            other = isinstance(value, dict) and "_target_" in value  # not more of the same part
+            OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
+        _drop_unused(whole[group])
+        config = _resolved(whole, group, choice[0])
+        trust.vouch(config)  # typed, or in a file of the user's own
+        typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
+        return Option(display_name(name, config, overrides), finished(config), typed)
+
+    def _placed(self, group: str, name: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the overrides at the place where the option has their keys.
+
+        One that `about.wraps` another part, as a placebo does its source, takes what is said to
+        both alike: a key that it has not itself is the inner part's, and so is `seed=block`, which
+        is said of a training.
+        """
+        if not overrides:
+            return overrides
+        node = OmegaConf.to_container(self._composed((f"{group}={name}",))[group])
+        assert isinstance(node, dict)
+        inner = (node.get("about") or {}).get("wraps")
+        if inner is None:
+            return overrides
+        own = rf"(?:{'|'.join(map(str, node))})\b(?!=block$)"
+        place = re.compile(rf"^((?:\w+@)?{group}\.)(?!{own})")
+        return tuple(place.sub(rf"\g<1>{inner}.", override) for override in overrides)
+
+    def _composed(self, choice: tuple[str, ...]) -> DictConfig:
+        """Return the whole config under this choice, unresolved and without Hydra's own part."""
+        if choice not in self._wholes:
+            try:
+                whole = self._load(choice)
+            except YAMLError as error:
+                raise BadInputError(f"{choice[0]}: broken YAML: {_one_line(error)}") from error
+            except (HydraException, OmegaConfBaseException) as error:
+                group, _, name = choice[0].partition("=")
+                check_known(group, name, self.names(group))
+                raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
+            with flag_override(whole, ["struct", "readonly"], False):
+                whole.pop("hydra")
+            self._wholes[choice] = whole
+        return self._wholes[choice]
+
+    def _load(self, choice: Sequence[str]) -> DictConfig:
+        overrides = [*self.settings, *choice]
+        try:
+            return self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+        except HydraException as error:
+            absent = _ABSENT_PART.search(str(error))
+            plain = [part for part in choice if absent and part.startswith(f"{absent[1]}=")]
+            if not plain:
+                raise
+            return self._load([f"+{o}" if o in plain else o for o in choice])
+
+
+def _drop_unused(node: DictConfig) -> None:
+    """Ask for no shortcut whose place was taken: a part of the user's own has no `model`."""
+    written = OmegaConf.to_yaml(node)
+    for key in (node.get("about") or {}).get("shortcuts", ()):
+        if OmegaConf.is_missing(node, key) and not re.search(rf"\$\{{\.+{key}\}}", written):
+            node[key] = None
+
+
+def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
+    try:
+        node = OmegaConf.to_container(whole[group], resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        lacking = [
+            f"{group}.{key}" for key in whole[group] if OmegaConf.is_missing(whole[group], key)
+        ]
+        lacking = lacking or [str(error.full_key or _first_line(error))]
+        told = " ".join(f"{key}=..." for key in lacking)
+        raise BadInputError(f"{choice} also needs {told}") from error
+    except OmegaConfBaseException as error:
+        raise BadInputError(f"{choice}: {_first_line(error)}") from error
+    assert isinstance(node, dict)
+    return node  # type: ignore[return-value]
+
+
+def check_point(key: str, values: Sequence[str], options: Sequence[Option]) -> None:
+    """Raise if `0,5` is typed for a number that need not be whole: 0.5, or 0 and 5?
+
+    Raises:
+        BadInputError: so it is; the message gives both ways out.
+    """
+    if len(values) != 2 or values[0] != "0" or not values[1].isdecimal() or "@" in key:
+        return
+    *path, name = key.split(".")[1:]
+    for option in options:
+        node: Any = option.config
+        for word in path:
+            node = node.get(word) if isinstance(node, dict) else None
+        target = str(node.get("_target_")) if isinstance(node, dict) else ""
+        known = parameters(target).get(name)
+        if known is not None and takes_fractions(known.annotation):
+            raise BadInputError(
+                f"{key}=0,{values[1]} is two values: write {key}=0.{values[1]} for one number, or "
+                f"{key}=0.0,{values[1]} for two"
+            )
+
+
+def described(value: Any) -> Any:
+    """Return a part as typed, with what its class says about itself: versions, paths, contents."""
+    if not isinstance(value, dict):
+        return value
+    node = {key: described(inner) for key, inner in value.items()}
+    if "_target_" in node and "about" not in node:
+        about = getattr(locate(str(node["_target_"])), "about", None)
+        return {**node, **({"about": about()} if about else {})}
+    return node
+
+
+def finished(config: Any) -> Any:
+    """Return a resolved fragment as constructor arguments: no shortcuts, absolute paths."""
+    if isinstance(config, list):
+        return [finished(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    about = config.get("about") or {}
+    kept = {k: finished(v) for k, v in config.items() if k not in about.get("shortcuts", ())}
+    for key in about.get("paths", ()):
+        if kept.get(key) and not is_packaged(kept[key]):
+            kept[key] = str(at_home(kept[key]).absolute())
+    return kept
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

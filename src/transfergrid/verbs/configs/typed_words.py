@@ -1,0 +1,228 @@
+"""The words that a person typed, as Hydra takes them; what Hydra would misread gets an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from yaml import MarkedYAMLError
+
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError, check_known, did_you_mean
+from transfergrid.verbs.configs.composing import GROUPS, KEYS
+
+COMPLETION = {"-sc", "--shell-completion"}
+ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
+MULTIRUN = ("-m", "--multirun")
+TAKE_A_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--info", "-i", "--package", "-p", "--experimental-rerun"),
+    *("--allow", "--results"),
+)
+"""Options behind which a word may stand that is their value."""
+INSIDE = {
+    **dict.fromkeys(
+        ("steps", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "schedule"),
+        "training",
+    ),
+    **dict.fromkeys(("margin", "alpha", "power", "correction", "max_seeds"), "verdict"),
+    **dict.fromkeys(("accelerator", "workers", "threads"), "trainer"),
+    **dict.fromkeys(("root", "test_split", "test_file", "group_column", "metric"), "target"),
+}
+"""Keys that are often typed without the group that they belong to."""
+AXES = (*GROUPS, "labels", "seed")
+CHECKED_LATER = (*GROUPS, "trainer", "tracking")
+NO_CHOICE = ("=", "=null", "=None")
+_OVERRIDE = re.compile(r"^([+~]*)([A-Za-z_]\w*)([.@/][^=]*)?(=.*)?$", re.DOTALL)
+
+
+def verb_first(words: Sequence[str]) -> list[str]:
+    """Return the words with the verb in front, if one stands behind options alone."""
+    is_value = False
+    for place, word in enumerate(words):
+        if word.startswith("-"):
+            is_value = word in TAKE_A_VALUE
+        elif is_value:
+            is_value = False
+        elif "=" in word or word.startswith(("+", "~")):
+            break
+        else:
+            return [word, *words[:place], *words[place + 1 :]]
+    return list(words)
+
+
+def is_verb(words: Sequence[str]) -> bool:
+    """Is the first word neither an override nor an option?"""
+    return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
+
+
+def check_no_key(word: str) -> None:
+    """Raise `BadInputError` if what stands where a verb belongs is a key."""
+    if word in KEYS:
+        raise BadInputError(f"{word}: write {word}=VALUE, without spaces")
+
+
+def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
+    """Return all words as Hydra's first composition takes them.
+
+    Raises:
+        BadInputError: one cannot be read, or would not mean what it seems to.
+    """
+    rest = multirun_first(allowing(words))
+    runs = not ASKS_FOR_TEXT & set(rest)
+    return [
+        word if is_value or word.startswith("-") else prepared(_override(word, verbs), runs)
+        for word, is_value in zip(rest, _are_values(rest), strict=True)
+    ]
+
+
+def _are_values(words: Sequence[str]) -> Iterator[bool]:
+    before = ""
+    for word in words:
+        yield before in TAKE_A_VALUE and not word.startswith("-")
+        before = word
+
+
+def _override(word: str, verbs: Sequence[str]) -> str:
+    if "=" in word or word.startswith("~"):
+        return word
+    if word in verbs:
+        raise BadInputError(f"{word}: a verb comes first, as in transfergrid {word}")
+    raise BadInputError(
+        f"{word}: write KEY=VALUE; commas stand between several values, and no spaces"
+    )
+
+
+def allowing(words: Sequence[str]) -> list[str]:
+    """Return the words without `--allow MODULE`, and allow what it says; see `trust`.
+
+    Raises:
+        BadInputError: no name follows, or one that is none.
+    """
+    rest, left = [], iter(words)
+    for word in left:
+        option, equals, value = word.partition("=")
+        if option == "--allow":
+            trust.allow(value if equals else next(left, ""))
+        else:
+            rest.append(word)
+    return rest
+
+
+def multirun_first(words: Sequence[str]) -> list[str]:
+    """Return the words with `-m` in front: between overrides Hydra does not understand it."""
+    multirun = [word for word in words if word in MULTIRUN and not ASKS_FOR_TEXT & set(words)]
+    return multirun[:1] + [word for word in words if word not in MULTIRUN]
+
+
+def prepared(word: str, runs: bool = False) -> str:
+    """Return an override as Hydra's first composition takes it.
+
+    That composition knows one option of each group only, while a key may belong to another one
+    that is swept over: so keys inside groups are forced here, and checked option by option later.
+    For a run, groups inside groups are written as sweeps, which that composition leaves out.
+
+    Raises:
+        BadInputError: the key is none of ours, or stands for what every cell has.
+    """
+    match = _OVERRIDE.match(word)
+    if match is None or not (match.group(4) or word.startswith("~")):
+        return word
+    sign, key, rest = match.group(1), match.group(2), match.group(3) or ""
+    _check_key(key)
+    if not rest and (sign == "~" or match.group(4) in NO_CHOICE):
+        raise BadInputError(f"{word}: give a value for {key}, or leave this out")
+    if key == "hydra" and rest == ".mode":
+        raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
+    if match.group(4):
+        word = readable(f"{sign}{key}{rest}", match.group(4)[1:])
+    if runs and rest.startswith("@") and match.group(4) and "(" not in word:
+        return f"{sign}{key}{rest}=choice({word.partition('=')[2]})"
+    return f"++{word}" if not sign and key in CHECKED_LATER and rest.startswith(".") else word
+
+
+def _check_key(key: str) -> None:
+    """Raise `BadInputError` unless this is a key; one from inside a group is told with it."""
+    inside = INSIDE.get(key)
+    if inside is not None and key not in KEYS:
+        raise BadInputError(f"unknown key {key!r}; did you mean {inside}.{key}?")
+    check_known("key", key, KEYS)
+
+
+def readable(key: str, value: str) -> str:
+    """Return `key=value` in Hydra's grammar, which knows plain letters and few signs.
+
+    Paths with other letters, brackets or signs in them are quoted, and `~` is the home folder.
+
+    Raises:
+        BadInputError: the value would be read as something else than what it seems to be.
+    """
+    _check_meant(key, value)
+    if re.search(r"(^|,)~(/|,|$)", value):
+        value = ",".join(_at_home(part) for part in value.split(","))
+    if _is_read(f"{key}={value}"):
+        return f"{key}={value}"
+    parts = value.split(",") if not re.search(r"[\[({'\"]", value) else [value]
+    if not all(parts):
+        raise BadInputError(
+            f"{key}={value}: a value is missing beside a comma, or spaces stand there"
+        )
+    return (
+        f"{key}={','.join(part if _is_read(f'{key}={part}') else _quoted(part) for part in parts)}"
+    )
+
+
+def _check_meant(key: str, value: str) -> None:
+    if key in AXES and value.startswith("[") and value.endswith("]"):
+        each = re.sub(r"\s*,\s*", ",", value[1:-1].strip())
+        raise BadInputError(f"{key}={value} is one list: to try each of them, write {key}={each}")
+    if key in GROUPS and re.search(r"[*?]", value) and "(" not in value:
+        raise BadInputError(f"{key}={value}: for all of a pattern, write '{key}=glob({value})'")
+    if re.fullmatch(r"[1-9]\d{0,2}(,000)+", value):
+        whole = value.replace(",", "")
+        raise BadInputError(
+            f"{key}={value} is several values; no comma parts thousands: write {key}={whole}"
+        )
+    if key not in AXES and re.fullmatch(r"-?\d+,0\d+(,-?\d+,\d+)*", value):
+        point = re.sub(r"(\d+),(\d+)", r"\1.\2", value)
+        raise BadInputError(
+            f"{key}={value} is two values; with a decimal point it is {key}={point}"
+        )
+
+
+def _at_home(part: str) -> str:
+    return str(Path(part).expanduser()) if re.match(r"~(/|$)", part) else part
+
+
+def _is_read(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(value: str) -> str:
+    plain = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra halves backslashes before a quote only
+    return f"'{plain}'"
+
+
+def told(error: Exception) -> str:
+    """Return an error of Hydra or YAML as one line, with the nearest known word."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MarkedYAMLError):
+        return f"broken YAML: {text}"
+    unknown = re.search(r"Could not find '(?:\w+/)?(\w+)/([^']+)'", text)
+    options = re.search(r"Available options in '[^']*': (.*?)(?: Config search path|$)", text)
+    if unknown and options:
+        group, name = unknown.groups()
+        return f"unknown {group} {name!r}{did_you_mean(name, options.group(1).split())}"
+    cause = error.__cause__ or error.__context__
+    detail = " ".join(str(cause).split()) if cause is not None and str(cause) not in text else ""
+    key = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: ([\w./]+)", f"{text} {detail}")
+    if key:
+        return f"there is no key {key.group(1)}"
+    return f"{text}{f' ({detail})' if detail else ''}"[:300]
