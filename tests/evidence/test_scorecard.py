@@ -8,9 +8,7 @@ from scipy.stats import weightedtau
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.scorecard import (
-    MeasuredGain,
     forecasts_of,
-    gain_of,
     scorecard,
     scorecard_of,
 )
@@ -123,9 +121,7 @@ def test_a_verdict_tells_what_it_is_over_and_where_it_ends(mean, baseline, point
         baseline_mean=baseline, source_part="part a", target_part="target",
         baseline_cells=("cell",),
     )  # fmt: skip
-    found = gain_of(verdict)
-    assert (found.mean, found.baselines) == (told, {"cell"})
-    (joined,) = forecasts_of([kept("a", {"knn": Value(value=1.0)})], [found])
+    (joined,) = forecasts_of([kept("a", {"knn": Value(value=1.0)})], [verdict])
     assert (joined.mean, joined.baselines) == (told, {"cell"})
 
 
@@ -228,19 +224,21 @@ def kept(source, values, seed=0, labels=5, **more):
     )
 
 
-def gain(source, points, part="part {}", **more):
-    return MeasuredGain(
-        **{
-            "source_part": part.format(source),
-            "target_part": "target",
-            "source": source,
-            "target": "digits",
-            "labels": 5,
-            "strategy": "full_finetuning",
-            "gain": points,
-            "negative": points < 0,
-        }
-        | more
+def gain(source, points, part="part {}", kind="transfer"):
+    return Verdict(
+        source=source,
+        architecture=None,
+        strategy="full_finetuning",
+        target="digits",
+        labels=5,
+        baseline="scratch",
+        n=3,
+        gain=points,
+        low=None,
+        high=None,
+        kind=kind,
+        source_part=part.format(source),
+        target_part="target",
     )
 
 
@@ -269,7 +267,7 @@ def test_impossible_values_are_counted():
 
 def test_placebos_are_no_candidates_unless_asked_for():
     scores = [kept(name, {"knn": Value(value=v)}) for name, v in zip("abp", (1, 2, 0), strict=True)]
-    gains = [gain("a", 2.0), gain("b", 1.0), gain("p", -9.0, placebo=True)]
+    gains = [gain("a", 2.0), gain("b", 1.0), gain("p", -9.0, kind="placebo")]
     (without,), (with_them,) = (
         scorecard_of(scores, gains, placebos=asked) for asked in (False, True)
     )

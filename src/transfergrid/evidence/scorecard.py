@@ -36,57 +36,9 @@ FEWEST = 5
 """Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasuredGain:
-    """What became of a source under a strategy, over all seeds."""
-
-    source_part: str
-    """The source's digest as in the cells' records (`parts.source`)."""
-    target_part: str
-    source: str
-    target: str
-    labels: Labels
-    strategy: str
-    gain: float
-    """Over the primary baseline, in points."""
-    low: float | None = None
-    high: float | None = None
-    negative: bool | None = None
-    """Whether it ends below its baseline, as the caller judges that; None: not known."""
-    placebo: bool = False
-    mean: float | None = None
-    """The score that it ends at, in points, oriented; None: not known."""
-    baselines: frozenset[str] = frozenset()
-    """The cells that the gain is over."""
-
-
-def gain_of(verdict: Verdict) -> MeasuredGain | None:
-    """Return what a verdict says of a source; None where it is about none, or has no gain."""
-    if verdict.kind == CONTROL or verdict.gain is None or not verdict.source_part:
-        return None
-    return MeasuredGain(
-        source_part=verdict.source_part,
-        target_part=verdict.target_part or "",
-        source=verdict.source or "",
-        target=verdict.target,
-        labels=verdict.labels,
-        strategy=verdict.strategy,
-        gain=verdict.gain,
-        low=verdict.low,
-        high=verdict.high,
-        negative=verdict.gain < 0,
-        placebo=verdict.kind == PLACEBO,
-        mean=_oriented(verdict),
-        baselines=frozenset(verdict.baseline_cells),
-    )
-
-
-def _oriented(verdict: Verdict) -> float | None:
-    """Return the mean score so that more is better, which its gain tells."""
-    if verdict.mean is None or verdict.baseline_mean is None or not verdict.gain:
-        return verdict.mean if verdict.metric == BY_ITEM else None
-    upwards = (verdict.mean > verdict.baseline_mean) == (verdict.gain > 0)
-    return verdict.mean if upwards else -verdict.mean
+def is_foretold(verdict: Verdict) -> bool:
+    """Return whether a verdict says of a source what a score may have foretold: its gain."""
+    return verdict.kind != CONTROL and verdict.gain is not None and bool(verdict.source_part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +85,7 @@ class ScorecardRow:
 
 def scorecard_of(
     scores: str | Path | Iterable[Kept],
-    gains: Iterable[MeasuredGain],
+    verdicts: Iterable[Verdict],
     *,
     placebos: bool = False,
     by_strategy: bool = False,
@@ -141,29 +93,29 @@ def scorecard_of(
     """Set kept scores beside measured gains.
 
     Args:
-        scores: the ledger's folder, or what `records.scores.read_all` gives.
-        gains: one for each source, target, label budget and strategy.
+        scores: the ledger's folder, or what `scores.keeping.read_all` gives.
+        verdicts: one for each source, target, label budget and strategy.
         placebos: count them as sources. Any score that sees structure puts them last, which
             flatters tau and regret; for the flagging of harm they are most of what there is.
         by_strategy: a row for each strategy instead of one for all.
     """
-    chosen = [gain for gain in gains if placebos or not gain.placebo]
+    chosen = [one for one in verdicts if placebos or one.kind != PLACEBO]
     return scorecard(forecasts_of(scores, chosen), by_strategy=by_strategy)
 
 
 def forecasts_of(
-    scores: str | Path | Iterable[Kept], gains: Iterable[MeasuredGain]
+    scores: str | Path | Iterable[Kept], verdicts: Iterable[Verdict]
 ) -> list[Forecast]:
     """Join scores with gains by source, target and labels; a score is the mean over its seeds.
 
-    Gains without any kept score give nothing.
+    Gains without any kept score give nothing, nor do verdicts that are about no source.
     """
     blocks = _by_parts(_read(scores))
     found = []
-    for gain in gains:
-        kept = blocks.get((gain.source_part, gain.target_part, gain.labels), [])
-        for name in dict.fromkeys(name for one in kept for name in one.names.values()):
-            found.append(_forecast(name, kept, gain))
+    for one in filter(is_foretold, verdicts):
+        kept = blocks.get((one.source_part or "", one.target_part or "", one.labels), [])
+        for name in dict.fromkeys(name for block in kept for name in block.names.values()):
+            found.append(_forecast(name, kept, one))
     return found
 
 
@@ -181,22 +133,31 @@ def _by_parts(scores: Iterable[Kept]) -> dict[tuple[str, str, Labels], list[Kept
     return found
 
 
-def _forecast(name: str, kept: Sequence[Kept], gain: MeasuredGain) -> Forecast:
+def _forecast(name: str, kept: Sequence[Kept], verdict: Verdict) -> Forecast:
     values = [value for one in kept if (value := one.value(name)) is not None]
     oriented = [v.value if v.higher_is_better else -v.value for v in values if v.value is not None]
+    gain = verdict.gain or 0.0
     return Forecast(
         score=name,
-        source=gain.source,
-        target=gain.target,
-        labels=gain.labels,
-        strategy=gain.strategy,
+        source=verdict.source or "",
+        target=verdict.target,
+        labels=verdict.labels,
+        strategy=verdict.strategy,
         value=statistics.fmean(oriented) if oriented else None,
-        gain=gain.gain,
-        negative=gain.negative,
+        gain=gain,
+        negative=gain < 0,
         out_of_bounds=sum(value.out_of_bounds for value in values),
-        mean=gain.mean,
-        baselines=gain.baselines,
+        mean=_oriented(verdict),
+        baselines=frozenset(verdict.baseline_cells),
     )
+
+
+def _oriented(verdict: Verdict) -> float | None:
+    """Return the mean score so that more is better, which its gain tells."""
+    if verdict.mean is None or verdict.baseline_mean is None or not verdict.gain:
+        return verdict.mean if verdict.metric == BY_ITEM else None
+    upwards = (verdict.mean > verdict.baseline_mean) == (verdict.gain > 0)
+    return verdict.mean if upwards else -verdict.mean
 
 
 def scorecard(forecasts: Iterable[Forecast], *, by_strategy: bool = False) -> list[ScorecardRow]:

@@ -9,7 +9,7 @@ from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.parts import By, PartGain, part_gains
 from transfergrid.evidence.robustness import flips
-from transfergrid.evidence.scorecard import ScorecardRow, gain_of, scorecard_of
+from transfergrid.evidence.scorecard import ScorecardRow, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
@@ -92,9 +92,8 @@ def scorecards_of(
     Raises:
         BadInputError: no scores are kept of what was judged.
     """
-    gains = [gain for gain in map(gain_of, verdicts) if gain is not None]
     kept = bench.ledger.root
-    found = scorecard_of(kept, gains), scorecard_of(kept, gains, placebos=True)
+    found = scorecard_of(kept, verdicts), scorecard_of(kept, verdicts, placebos=True)
     if not found[1]:
         raise BadInputError(
             f"no scores are kept of these sources: transfergrid rank --results {kept} computes them"

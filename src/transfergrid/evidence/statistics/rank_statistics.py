@@ -30,11 +30,14 @@ class Forecast:
     value: float | None
     """Oriented: more is better; None where the score is undefined."""
     gain: float
+    """Over the primary baseline, in points."""
     negative: bool | None = None
+    """Whether it ends below its baseline; None: not known."""
     out_of_bounds: int = 0
     mean: float | None = None
-    """As in `MeasuredGain`; so the next."""
+    """The score that it ends at, in points, oriented; None: not known."""
     baselines: frozenset[str] = frozenset()
+    """The cells that the gain is over."""
 
     @property
     def group(self) -> tuple[str, Labels, str]:

@@ -10,7 +10,7 @@ from transfergrid.evidence.autopsy.case import Cause
 from transfergrid.evidence.autopsy.ranking import Autopsy, autopsy, case_of, shared_by
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.scorecard import MeasuredGain, ScorecardRow, gain_of
+from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
@@ -26,10 +26,9 @@ Arm = tuple[str, str, Labels, str]
 """Source, target, labels and strategy."""
 
 
-def measured(verdicts: Sequence[Verdict]) -> list[tuple[int, MeasuredGain]]:
-    """Return the gains that scores are set beside, each with the number of its row."""
-    gains = enumerate(map(gain_of, verdicts))
-    return [(row, gain) for row, gain in gains if gain is not None]
+def arm_of(one: Verdict | Forecast) -> Arm:
+    """Return what a score of a source foretells."""
+    return one.source or "", one.target, one.labels, one.strategy
 
 
 def scored(rows: Sequence[ScorecardRow]) -> Section | None:
@@ -69,12 +68,8 @@ def score_points(
     return [
         (rows[key], forecast.score, forecast.value)
         for forecast in forecasts
-        if forecast.value is not None and (key := _key(forecast)) in rows
+        if forecast.value is not None and (key := arm_of(forecast)) in rows
     ]
-
-
-def _key(forecast: Forecast) -> Arm:
-    return forecast.source, forecast.target, forecast.labels, forecast.strategy
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
-from transfergrid.evidence.scorecard import forecasts_of, scorecard
+from transfergrid.evidence.scorecard import forecasts_of, is_foretold, scorecard
 from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import points
@@ -161,11 +161,9 @@ def _scores(
 ) -> list[tuple[int, str, float]]:
     if not (bench.ledger.root / "scores").is_dir():
         return []
-    gains = forecasts.measured(verdicts)
-    found = forecasts_of(bench.ledger.root, [gain for _, gain in gains])
-    places = {(g.source, g.target, g.labels, g.strategy): row for row, g in gains}
-    placebos = {(g.source, g.target, g.labels, g.strategy) for _, g in gains if g.placebo}
-    judged = [f for f in found if (f.source, f.target, f.labels, f.strategy) not in placebos]
+    found = forecasts_of(bench.ledger.root, verdicts)
+    places = {forecasts.arm_of(one): row for row, one in enumerate(verdicts) if is_foretold(one)}
+    judged = [f for f in found if verdicts[places[forecasts.arm_of(f)]].kind != PLACEBO]
     beside.add(forecasts.scored(scorecard(judged)))
     return forecasts.score_points(found, places)
 
