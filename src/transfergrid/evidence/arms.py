@@ -6,10 +6,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from transfergrid.evidence.gains import Scored
-from transfergrid.records.cell import Labels, Names, Parts
+from transfergrid.evidence.results import AnyCell, Cell
+from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.points import points
 
@@ -22,23 +22,7 @@ CONSTANT = "majority"
 Key = tuple[Parts, Labels]
 
 
-class Member(Scored, Protocol):
-    """What an arm needs to know of its cells; records and lean results both have it."""
-
-    @property
-    def names(self) -> Names: ...  # noqa: D102
-    @property
-    def parts(self) -> Parts: ...  # noqa: D102
-    @property
-    def labels(self) -> Labels: ...  # noqa: D102
-    @property
-    def finished(self) -> str | None: ...  # noqa: D102
-
-
-Cell = TypeVar("Cell", bound=Member)
-
-
-def key_of(cell: Member) -> Key:
+def key_of(cell: AnyCell) -> Key:
     """Return what the cells of its arm have in common."""
     return cell.parts, cell.labels
 
@@ -56,12 +40,12 @@ def labels_order(labels: Labels) -> float:
     return float("inf") if labels == "all" else labels
 
 
-def valid_scores(cells: Iterable[Scored]) -> list[float]:
+def valid_scores(cells: Iterable[AnyCell]) -> list[float]:
     """Return the scores that there are, in points."""
     return [points(cell.metric) * cell.score for cell in cells if cell.score is not None]
 
 
-def mean_score(cells: Iterable[Scored]) -> float | None:
+def mean_score(cells: Iterable[AnyCell]) -> float | None:
     """Return the mean of the valid scores in points; None if there is none."""
     scores = valid_scores(cells)
     return statistics.fmean(scores) if scores else None
@@ -70,7 +54,7 @@ def mean_score(cells: Iterable[Scored]) -> float | None:
 Shown = tuple[str | None, str | None, str, str]  # source, architecture, strategy, target
 
 
-def display_names(groups: Mapping[Key, Sequence[Member]]) -> dict[Key, Shown]:
+def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
     """Return what each row is called: names, told apart by a digest where two parts share one."""
     used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
     for (parts, _), cells in groups.items():
@@ -91,7 +75,7 @@ def display_names(groups: Mapping[Key, Sequence[Member]]) -> dict[Key, Shown]:
     return _told_apart_by_training(shown, trainings)
 
 
-def _labelled(parts: Parts, cell: Member) -> list[tuple[tuple[Any, ...], str | None]]:
+def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | None]]:
     names = cell.names
     return [  # strategies take different parts of one source: it is told apart within a strategy
         (("source", names.source, names.architecture, parts.strategy), parts.source),
@@ -135,7 +119,7 @@ def baselines_of(cells: Sequence[Cell], by_id: Mapping[str, Cell]) -> list[Cell]
     return [cell for cell in there if newest and cell.parts == newest.parts]
 
 
-def classical_means(groups: Mapping[Key, Sequence[Member]]) -> dict[tuple[str, Labels], float]:
+def classical_means(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[tuple[str, Labels], float]:
     """Return the classical learner's mean score by target (digest) and label budget."""
     return {
         (parts.target, labels): mean
@@ -152,7 +136,7 @@ def worse_than_classical(metric: str) -> str:
 
 
 def without_network(
-    groups: Mapping[Key, Sequence[Member]],
+    groups: Mapping[Key, Sequence[AnyCell]],
 ) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
     """Return by target and labels the mean scores of the arms that need no network, by strategy."""
     found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
@@ -167,7 +151,7 @@ def without_network(
 
 
 def is_weak(
-    baselines: Sequence[Member], key: Key, classical: Mapping[tuple[str, Labels], float]
+    baselines: Sequence[AnyCell], key: Key, classical: Mapping[tuple[str, Labels], float]
 ) -> bool:
     """Return whether the baselines score below the classical learner on the same labels."""
     learned, mean = classical.get((key[0].target, key[1])), mean_score(baselines)

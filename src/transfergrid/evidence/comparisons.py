@@ -6,22 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import AnyCell, Cell, Result, references
 from transfergrid.evidence.scoring import KNOWN, value_of
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import is_placebo
-from transfergrid.records.record import Record
-
-Cell = TypeVar("Cell", Record, Result)
-
 
 PLACEBO = "placebo"
 """The baseline that is no strategy: the same arm from a source that knows nothing."""
@@ -56,7 +52,7 @@ def over(records: Iterable[Cell], name: str) -> list[Cell]:
     if name == PLACEBO:
         placebos = _placebos(cells)
         return [replace(cell, baseline=_placebo_of(cell, placebos)) for cell in cells]
-    same: defaultdict[tuple[Any, ...], list[Record | Result]] = defaultdict(list)
+    same: defaultdict[tuple[Any, ...], list[AnyCell]] = defaultdict(list)
     for cell in cells:
         if cell.names.strategy == name and cell.names.source:
             same[_but_strategy(cell)].append(cell)
@@ -64,13 +60,13 @@ def over(records: Iterable[Cell], name: str) -> list[Cell]:
             for cell in cells]  # fmt: skip
 
 
-def strategies_with_source(cells: Iterable[Record | Result]) -> set[str]:
+def strategies_with_source(cells: Iterable[AnyCell]) -> set[str]:
     """Return the strategies by which a source was adapted: any can stand in for a baseline."""
     return {cell.names.strategy for cell in cells if cell.names.source}
 
 
 def _same_source(
-    cell: Record | Result, name: str, there: Mapping[tuple[Any, ...], list[Record | Result]]
+    cell: AnyCell, name: str, there: Mapping[tuple[Any, ...], list[AnyCell]]
 ) -> Reference | None:
     """Return the cell of another strategy that shares all else with this one."""
     if cell.names.source is None or cell.names.strategy == name:
@@ -80,39 +76,36 @@ def _same_source(
     return Reference(name=name, id=alike[0].id) if len(alike) == 1 else None
 
 
-def _but_strategy(cell: Record | Result) -> tuple[Any, ...]:
+def _but_strategy(cell: AnyCell) -> tuple[Any, ...]:
     """Stand for what strategies share; they take different parts of a source, so by its name."""
     names, parts = cell.names, cell.parts
     return names.source, names.architecture, parts.target, parts.training, cell.labels, cell.seed
 
 
-def _named(cell: Record | Result, name: str) -> Reference | None:
-    there = [*([cell.baseline] if cell.baseline else []), *cell.exploratory]
-    return next((other for other in there if other.name == name), None)
+def _named(cell: AnyCell, name: str) -> Reference | None:
+    return next((other for other in references(cell) if other.name == name), None)
 
 
-def _placebos(cells: Iterable[Record | Result]) -> dict[tuple[Any, ...], Record | Result]:
+def _placebos(cells: Iterable[AnyCell]) -> dict[tuple[Any, ...], AnyCell]:
     """Return placebos by what they share with the cells that they stand for, the first by name."""
     by_name = sorted(filter(_is_placebo, cells), key=lambda cell: cell.names.source or "")
     return {_but_source(cell): cell for cell in reversed(by_name)}
 
 
-def _placebo_of(
-    cell: Record | Result, placebos: Mapping[tuple[Any, ...], Record | Result]
-) -> Reference | None:
+def _placebo_of(cell: AnyCell, placebos: Mapping[tuple[Any, ...], AnyCell]) -> Reference | None:
     if cell.names.source is None or _is_placebo(cell):
         return None
     found = placebos.get(_but_source(cell))
     return Reference(name=PLACEBO, id=found.id) if found else None
 
 
-def _but_source(cell: Record | Result) -> tuple[Any, ...]:
+def _but_source(cell: AnyCell) -> tuple[Any, ...]:
     parts = cell.parts
     shared = parts.strategy, parts.target, parts.training
     return *shared, cell.names.architecture, cell.labels, cell.seed
 
 
-def _is_placebo(cell: Record | Result) -> bool:
+def _is_placebo(cell: AnyCell) -> bool:
     return cell.placebo if isinstance(cell, Result) else is_placebo(cell)
 
 

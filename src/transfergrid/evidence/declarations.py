@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple, NotRequired
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
-from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
+from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
 from transfergrid.records.border import Reader, is_time
@@ -29,14 +29,11 @@ SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declaration:
+class Declaration(Rules):
     """What verdicts are decided by.
 
     Args:
-        margin: the smallest gain of practical relevance, in points.
-        alpha: the error that a family is allowed over all looks.
-        power: for detectable effects and seeds needed.
-        correction: "holm", "bh" or "none".
+        margin: as in `Rules`; so the next three, but that the error is that of all looks.
         max_seeds: the last seeds that there will be, if that is known; nothing is kept in reserve
             for further ones then.
         family: what is corrected together, in words.
@@ -48,10 +45,6 @@ class Declaration:
         BadInputError: a value makes no sense.
     """
 
-    margin: float = MARGIN
-    alpha: float = ALPHA
-    power: float = POWER
-    correction: str = "holm"
     max_seeds: int | None = None
     family: str = FAMILY
     baselines: dict[str, list[str | None]] = field(default_factory=dict)
@@ -62,23 +55,17 @@ class Declaration:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.check_rules()
+        super().__post_init__()
         most = self.max_seeds
         if most is not None and (type(most) is not int or most < len(self.seeds)):
             raise BadInputError(
                 f"verdict.max_seeds={most}: give a number of seeds, {len(self.seeds)} or more"
             )
 
-    def check_rules(self) -> None:
-        """Raise `BadInputError` where a value makes no sense."""
-        _ = self.rules
-
     @property
     def rules(self) -> Rules:
         """The part that single families are decided by."""
-        return Rules(
-            margin=self.margin, alpha=self.alpha, power=self.power, correction=self.correction
-        )
+        return Rules(**{each.name: getattr(self, each.name) for each in fields(Rules)})
 
     @property
     def digest(self) -> str:

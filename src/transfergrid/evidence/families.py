@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import Result, references
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels, Parts
 
@@ -64,7 +64,7 @@ def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
     """Return the identities of each family's cells, baselines by the names that cells give them."""
     found: defaultdict[Family, set[str]] = defaultdict(set)
     for cell in results:
-        for other in (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory):
+        for other in references(cell):
             family = Family(cell.parts.target, cell.labels, other.name, kind_of(cell))
             found[family].add(cell.id)
     return dict(found)

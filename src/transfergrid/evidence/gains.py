@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
+from transfergrid.evidence.results import AnyCell, Cell, references
 from transfergrid.evidence.scoring import (
     BY_ITEM,
     ERRORS,
@@ -25,51 +26,29 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_resamples,
 )
 from transfergrid.records.arrays import packed, unpacked
-from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import oriented, points
-from transfergrid.records.record import Metric
-
-
-class Scored(Protocol):
-    """What a gain needs to know of a cell; records and lean results both have it."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def score(self) -> float | None: ...  # noqa: D102
-    @property
-    def metric(self) -> Metric: ...  # noqa: D102
-    @property
-    def baseline(self) -> Reference | None: ...  # noqa: D102
-    @property
-    def exploratory(self) -> tuple[Reference, ...]: ...  # noqa: D102
-
-
-Cell = TypeVar("Cell", bound=Scored)
 
 
 def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Cell]]:
     """Return the (arm, baseline) cells in which both have a valid score, ordered by seed."""
-    there = {cell.id: cell for cell in baseline if cell.score is not None}
-    pairs = []
-    for cell in sorted(arm, key=lambda cell: (cell.seed, cell.id)):
-        named = (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory)
-        partner = next((there[other.id] for other in named if other.id in there), None)
+    there = {base.id: base for base in baseline if base.score is not None}
+    pairs: list[tuple[Cell, Cell]] = []
+    for cell in sorted(arm, key=attrgetter("seed", "id")):
+        named = (other.id for other in references(cell))
+        partner = next((there[name] for name in named if name in there), None)
         if partner is not None and cell.score is not None:
             pairs.append((cell, partner))
     return pairs
 
 
-def block_gains(pairs: Sequence[tuple[Scored, Scored]]) -> NDArray[np.float64]:
+def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]:
     """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
     differences = np.array([_score(cell) - _score(base) for cell, base in pairs])
     return oriented(pairs[0][0].metric) * differences
 
 
-def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Estimate:
+def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Estimate:
     """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
     metric, gains = pairs[0][0].metric, block_gains(pairs)
     if read is None or metric.name not in KNOWN:
@@ -85,7 +64,7 @@ def estimated(pairs: Sequence[tuple[Scored, Scored]], read: Read | None) -> Esti
         return over_blocks(gains)
 
 
-def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
+def why_uncrossed(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> str:
     """Return why the test items of these pairs do not cross with their seeds.
 
     Empty where nothing is amiss: no cell has kept its predictions, or the metric does not allow it.
@@ -107,7 +86,7 @@ def why_uncrossed(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> str:
     return "" if found[0].n == 1 else "the metric has no value on many a resample of the test items"
 
 
-def _has_predictions(cell: Scored, read: Read) -> bool:
+def _has_predictions(cell: AnyCell, read: Read) -> bool:
     try:
         right(read, cell.id)
     except BadInputError:
@@ -115,7 +94,7 @@ def _has_predictions(cell: Scored, read: Read) -> bool:
     return True
 
 
-def _score(cell: Scored) -> float:
+def _score(cell: AnyCell) -> float:
     score = cell.score
     if score is None:
         raise ValueError(f"cell {cell.id} has no valid score")
@@ -123,7 +102,7 @@ def _score(cell: Scored) -> float:
 
 
 def _gains_by_item(
-    pairs: Sequence[tuple[Scored, Scored]], read: Read
+    pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
 ) -> NDArray[np.float64] | None:
     """Return the gains in a metric that is a mean over items, (blocks, items) in points.
 
@@ -141,7 +120,7 @@ def _gains_by_item(
     return scale * differences.astype(np.float64)
 
 
-def _are_recorded(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> bool:
+def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
     """Return whether predictions tell what was recorded.
 
     They do not where an older version scored otherwise: an interval would be of another metric.
@@ -153,7 +132,7 @@ def _are_recorded(pairs: Sequence[tuple[Scored, Scored]], read: Read) -> bool:
 
 
 def _resampled(
-    gains: NDArray[np.float64], pairs: Sequence[tuple[Scored, Scored]], read: Read
+    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
 ) -> Estimate:
     """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from transfergrid.evidence import looks
 from transfergrid.evidence.arms import Key
@@ -38,13 +38,11 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.measuring import Code, measure
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.remarks import Remarks, by_arm
-from transfergrid.evidence.results import Result, result_of, results_of
+from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.record import Record
-
-Cell = TypeVar("Cell", Result, Record)
 
 
 @dataclass
@@ -186,14 +184,13 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
         results, outcomes = results_of(ledger)
         grids = grids_of(ledger)
         told = comparisons(grids)
-    meant = partial(_meant, cells)
-    results = [declared(result, told.get(result.id)) for result in results if meant(result)]
-    failures = ledger.failures()
-    failures = [declared(record, told.get(record.id)) for record in failures if meant(record)]
+    is_meant = partial(_is_meant, cells)
+    results = as_declared((one for one in results if is_meant(one.id)), told)
+    failures = as_declared((one for one in ledger.failures() if is_meant(one.id)), told)
     declaration, earlier = newest(grids), looks.looks(ledger)
     families = families_of(results)
     there = {result.id for result in results} | {record.id for record in failures}
-    asked = {name for grid in grids for name in grid["cells"] if _is_meant(cells, name)}
+    asked = {name for grid in grids for name in grid["cells"] if is_meant(name)}
     return Bench(
         ledger,
         results,
@@ -208,16 +205,16 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     )
 
 
-def _meant(cells: Container[str] | None, cell: Result | Record) -> bool:
-    return _is_meant(cells, cell.id)
-
-
 def _is_meant(cells: Container[str] | None, identity: str) -> bool:
     return cells is None or identity in cells
 
 
-def declared(cell: Cell, told: Comparisons | None) -> Cell:
-    """Return a cell as compared by the grid that asked for it last."""
+def as_declared(cells: Iterable[Cell], told: Mapping[str, Comparisons]) -> list[Cell]:
+    """Return cells as compared by the grid that asked for each last; see `comparisons`."""
+    return [_declared(cell, told.get(cell.id)) for cell in cells]
+
+
+def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from transfergrid.evidence.arms import Key, grouped
-from transfergrid.records.record import Flags, Record
+from transfergrid.evidence.results import AnyCell
+from transfergrid.records.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +42,6 @@ def by_arm(records: Iterable[Record]) -> dict[Key, Remarks]:
     return {key: Remarks.of(cells) for key, cells in grouped(records).items()}
 
 
-class Remarked(Protocol):
-    """A record, or what verdicts keep of it."""
-
-    @property
-    def labels_got(self) -> tuple[int, int] | None: ...  # noqa: D102
-    @property
-    def flags(self) -> Flags: ...  # noqa: D102
-
-
 def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
     """Return the classes with fewer labels than asked for: (asked, fewest got)."""
     short: dict[str, tuple[int, int]] = {}
@@ -60,13 +51,13 @@ def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
     return short
 
 
-def labels_got(cells: Sequence[Remarked]) -> tuple[int, int] | None:
+def labels_got(cells: Sequence[AnyCell]) -> tuple[int, int] | None:
     """Return the fewest and most labels that a class got; None if that is what was asked for."""
     found = [cell.labels_got for cell in cells if cell.labels_got]
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
-def seen_in(cells: Sequence[Remarked]) -> tuple[str, ...]:
+def seen_in(cells: Sequence[AnyCell]) -> tuple[str, ...]:
     """Return the datasets that hold the target and that the source was trained on."""
     return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 

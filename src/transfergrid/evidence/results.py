@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.records.arrays import Packed
@@ -57,6 +57,16 @@ class Result:
     def bears_flag(self) -> bool:
         """Whether it collapsed or is underfit."""
         return self.flags.collapsed or self.flags.underfit
+
+
+Cell = TypeVar("Cell", Result, Record)
+"""Either of them, the same in and out."""
+AnyCell = Result | Record
+
+
+def references(cell: AnyCell) -> tuple[Reference, ...]:
+    """Return what a cell may be compared with, its primary baseline first."""
+    return (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory)
 
 
 COLUMNS = (

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import Cell
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
-from transfergrid.records.record import Record
 
 NAMES = ("source", "architecture", "strategy", "target", "training")
 FLAGS = ("collapsed", "underfit")
@@ -34,7 +33,6 @@ _OPERATOR = r"!=|<=|>=|==|=|<|>"
 _CONDITION = re.compile(rf"([^=<>!]+)({_OPERATOR})(.*)")
 _MOST_SHOWN = 12
 
-Cell = TypeVar("Cell", Result, Record)
 Row = TypeVar("Row")
 
 

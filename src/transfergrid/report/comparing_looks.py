@@ -166,7 +166,7 @@ def _changed_score(pair: Pair[Result], arrow: str) -> _Change:
         for score in (score_of(pair.before), score_of(cell))
     )
     why = _reasons(pair.why, arrow, "for no reason that the records know")
-    subject = f"{cell.id[:8]} {_cell(cell)}, seed={cell.seed}"
+    subject = f"{cell.id[:8]} {words.cell(cell)}"
     return _Change(subject, before, after, why, beside=True)
 
 
@@ -182,15 +182,9 @@ def _more(count: int) -> list[_Change]:
     return [_Change(f"and {count - MOST:,} more (--format json)")] if count > MOST else []
 
 
-def _cell(cell: Result) -> str:
-    source = cell.names.source or cell.names.architecture
-    arm = f"{source} {cell.names.strategy}" if source else cell.names.strategy
-    return f"{arm} on {cell.names.target}, labels={cell.labels}"
-
-
 def _only(arm: Arm, arrow: str) -> _Change:
     which = f"seed{'' if len(arm.seeds) == 1 else 's'} {seeds(arm.seeds)}"
-    return _Change(f"{_cell(arm.result)}: {which}", why=_reasons(arm.why, arrow))
+    return _Change(f"{words.arm(arm.result)}: {which}", why=_reasons(arm.why, arrow))
 
 
 def _rows(found: Comparison) -> Iterator[dict[str, Any]]:

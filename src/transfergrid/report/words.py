@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from string import ascii_lowercase
-from typing import Protocol
 
 from transfergrid.evidence.arms import worse_than_classical
+from transfergrid.evidence.results import AnyCell
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
@@ -125,19 +125,7 @@ def seconds(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-class OfBudget(Protocol):
-    """Whatever is about one label budget: a row, a verdict."""
-
-    @property
-    def labels(self) -> Labels:
-        """What was asked for."""
-
-    @property
-    def labels_got(self) -> tuple[int, int] | None:
-        """Fewest and most labels that a class got, where these are others."""
-
-
-def labels_of(section: Sequence[OfBudget], counts: str = "class") -> str:
+def labels_of(section: Sequence[Verdict], counts: str = "class") -> str:
     """Write the label budget of a section (see `budget`), and no more labels than there were."""
     got = [one.labels_got for one in section if one.labels_got]
     if not got:
@@ -224,11 +212,16 @@ GROUPS = (
 )
 
 
-def cell(record: Record) -> str:
+def cell(one: AnyCell) -> str:
     """Name a cell in a line."""
-    source = record.names.source or record.names.architecture
-    arm = f"{source} {record.names.strategy}" if source else record.names.strategy
-    return f"{arm} on {record.names.target}, labels={record.labels}, seed={record.seed}"
+    return f"{arm(one)}, seed={one.seed}"
+
+
+def arm(one: AnyCell) -> str:
+    """Name a cell's arm in a line."""
+    source = one.names.source or one.names.architecture
+    told = f"{source} {one.names.strategy}" if source else one.names.strategy
+    return f"{told} on {one.names.target}, labels={one.labels}"
 
 
 COVERAGE = {

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
-from transfergrid.evidence.judged import declared
+from transfergrid.evidence.judged import as_declared
 from transfergrid.evidence.selecting import HELP, Where
 from transfergrid.records import sent
 from transfergrid.records.errors import BadInputError
@@ -48,7 +48,7 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
         raise BadInputError("W&B is disabled (--mode or WANDB_MODE): nothing can be sent")
     grids = grids_of(ledger)
     told, asked_by = comparisons(grids), asking(grids)
-    meant = where.rows(declared(record, told.get(record.id)) for record in ledger.records())
+    meant = where.rows(as_declared(ledger.records(), told))
     before = set() if again else sent.to(ledger.root, place)
     left = [record for record in meant if record.id not in before]
     safe, count = SafeTracker(tracker), 0

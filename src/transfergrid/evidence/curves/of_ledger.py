@@ -6,7 +6,7 @@ from transfergrid.evidence import comparisons, declarations, selecting
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve, NoCurve
-from transfergrid.evidence.judged import declared
+from transfergrid.evidence.judged import as_declared
 from transfergrid.records.ledger import Ledger
 
 
@@ -29,7 +29,7 @@ def curves_of(
         where: which arms, and of which runs.
     """
     told = declarations.comparisons(declarations.grids_of(ledger))
-    records = [declared(record, told.get(record.id)) for record in ledger.records()]
+    records = as_declared(ledger.records(), told)
     records = selecting.selected(records, where or selecting.Where())
     if over is not None:
         records = comparisons.over(records, over)

@@ -10,7 +10,7 @@ from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons, grids_of
 from transfergrid.evidence.families import family_of
-from transfergrid.evidence.judged import Bench, declared
+from transfergrid.evidence.judged import Bench, as_declared
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
@@ -135,7 +135,7 @@ def _records(bench: Bench) -> list[Record]:
     asked = comparisons(grids_of(bench.ledger))
     meant = {result.id for result in bench.results}
     found = (record for record in bench.ledger.records() if record.id in meant)
-    return [declared(record, asked.get(record.id)) for record in found]
+    return as_declared(found, asked)
 
 
 def _steps(bench: Bench, verdicts: Sequence[Verdict], records: Sequence[Record]) -> list[StepCurve]:
