@@ -28,7 +28,9 @@ ROOMS = {
 
 def said(room, after):
     """The names that a room's docstring lists after these words."""
-    return re.search(rf"{after}: (.*?)\.", ROOMS[room], re.S)[1].split(", ")
+    listed = re.search(rf"{after}: (.*?)\.", ROOMS[room], re.S)
+    assert listed, f"the docstring of {room} does not say: {after}: ..."
+    return listed[1].split(", ")
 
 
 def room_of(module):

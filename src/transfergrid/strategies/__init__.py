@@ -1,5 +1,6 @@
-"""How a source's knowledge reaches the target: a folder a family. Imports what precedes it.
+"""How a source's knowledge reaches a target: one short file a method, a folder a family.
 
+May import: records, data, sources. Never: timm, torchvision, transformers, hydra, omegaconf, wandb.
 What an author of a strategy needs is to be had from here.
 """
 
