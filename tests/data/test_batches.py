@@ -12,14 +12,18 @@ from transfergrid.data import views
 from transfergrid.data.batches import CellData, Labelled, StepBatches, Stream, ViewBatches, join
 from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View, byte_size, size_of, take
 from transfergrid.records.factory import config_of
+from transfergrid.records.needs import Needs
 from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyDomain, TinyExamples, TinyPreprocess
+
+TASK = Classification(CLASSES)
 
 
 def view(n=11):
@@ -107,26 +111,27 @@ def test_arms_see_the_same_target_and_source_batches():
         for other in (two, three):
             assert torch.equal(one.target.inputs, other.target.inputs)
             assert torch.equal(one.target.labels, other.target.labels)
-            assert torch.equal(one.index, other.index)
-        assert torch.equal(two.source.inputs, three.source.inputs)
-        assert torch.equal(two.source.labels, three.source.labels)
-        assert one.source is one.unlabelled is two.unlabelled is None
+            assert torch.equal(one.target.rows, other.target.rows)
+        assert torch.equal(two.source[0].inputs, three.source[0].inputs)
+        assert torch.equal(two.source[0].labels, three.source[0].labels)
+        assert one.source == ()
+        assert one.unlabelled is two.unlabelled is None
         assert three.unlabelled is not None
 
 
 def test_a_longer_run_begins_with_the_batches_of_a_shorter_one():
-    data = CellData(CLASSES, view(), None)
-    short, long = (StepBatches(data, 0, steps, 4, "light") for steps in (4, 9))
+    data = CellData(TASK, view(), None)
+    short, long = (StepBatches(data, 0, range(steps), 4, "light") for steps in (4, 9))
     assert (len(short), len(long)) == (4, 9)
     for one, other in zip(short, long, strict=False):
         assert torch.equal(one.target.inputs, other.target.inputs)
 
 
 def test_index_tells_the_place_in_the_training_part():
-    data = CellData(CLASSES, view(), None)
-    batch = StepBatches(data, 0, 3, 4, "none")[2]
-    assert torch.equal(batch.target.inputs, data.train.inputs(batch.index.numpy()))
-    assert np.array_equal(batch.target.labels, data.train.labels[batch.index])
+    data = CellData(TASK, view(), None)
+    batch = StepBatches(data, 0, range(3), 4, "none")[2]
+    assert torch.equal(batch.target.inputs, data.train.inputs(batch.target.rows.numpy()))
+    assert np.array_equal(batch.target.labels, data.train.labels[batch.target.rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +152,14 @@ class OtherOrder(TinyDomain):
 
 def test_source_labels_are_matched_to_the_target_by_name():
     plain = OpenDomain(config_of(TinyDomain()))
-    data = CellData(CLASSES, None, None)
-    add_source_domain(data, config_of(OtherOrder()), True, TinyPreprocess())
-    assert np.array_equal(data.source.labels, plain.loaded.pool.labels)
-    assert data.source_classes == CLASSES
-    add_source_domain(data, config_of(OtherOrder()), False, TinyPreprocess())
-    assert np.array_equal(data.source.labels, 2 - plain.loaded.pool.labels)
-    assert data.source_classes == CLASSES[::-1]
+    data = CellData(TASK, None, None)
+    same, other = Needs(domains=1, classes="same"), Needs(domains=1)
+    add_source_domain(data, config_of(OtherOrder()), same, TinyPreprocess())
+    add_source_domain(data, config_of(OtherOrder()), other, TinyPreprocess())
+    matched, own = data.source
+    assert np.array_equal(matched.labels, plain.loaded.pool.labels)
+    assert np.array_equal(own.labels, 2 - plain.loaded.pool.labels)
+    assert data.source_tasks == (TASK, Classification(CLASSES[::-1]))
 
 
 @pytest.mark.parametrize("strategy", [FullFinetuning, SourceAndTarget, DomainAdversarial])
@@ -161,7 +167,7 @@ def test_a_strategy_gets_what_it_needs_and_no_more(strategy):
     bench = Bench(strategy)
     setup = bench.set_up(10)
     data = target_data(setup.target, setup.drawn, strategy.needs, setup.preprocess)
-    assert (setup.data.source is not None) == strategy.needs.source_domain
+    assert len(setup.data.source) == strategy.needs.domains
     assert (data.unlabelled is not None) == strategy.needs.unlabelled
 
 

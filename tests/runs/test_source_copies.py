@@ -14,7 +14,7 @@ from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.sources.preprocessing.images import ImagePreprocess
 
-SIDE_BY_SIDE = Needs(source_domain=True)
+SIDE_BY_SIDE = Needs(domains=1)
 PLAIN = ImagePreprocess((6, 6), 1, (0.5,), (0.5,))
 
 
@@ -86,9 +86,9 @@ def test_dropping_leaves_them_out_of_what_is_learned_beside_the_target(domains):
     found = source_copies(source(domain), SIDE_BY_SIDE, target)
     assert found.notes == {"exact": 3, "near": 0, "dropped": 4}
     data = target_data(target, target.draw("all", 0), SIDE_BY_SIDE, PLAIN)
-    add_source_domain(data, domain, True, PLAIN, found.kept)
-    assert data.source.indices.tolist() == list(range(20))
-    assert data.source.labels.tolist() == [i % 2 for i in range(20)]
+    add_source_domain(data, domain, SIDE_BY_SIDE, PLAIN, found.kept)
+    assert data.source[0].indices.tolist() == list(range(20))
+    assert data.source[0].labels.tolist() == [i % 2 for i in range(20)]
     made_before = source_copies(source(domain, start="start"), Needs(), target)
     assert (made_before.kept, made_before.notes["dropped"]) == (None, 0)
 

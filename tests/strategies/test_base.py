@@ -4,24 +4,29 @@ import pytest
 import torch
 from torch import nn
 
+from transfergrid.data.task import Classification
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
 from transfergrid.records.training import Training
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.base import ParamGroup, Strategy
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
-from transfergrid.testing.bench import Bench, after_each
+from transfergrid.strategies.phases import Group, Objective, Phase
+from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture, TinySource
+from watched_rates import rates_of
+
+TASK = Classification(CLASSES)
 
 
-def attached(strategy, seed=0, training=None, classes=CLASSES):
+def attached(strategy, seed=0, training=None):
     torch.manual_seed(7)
-    strategy.attach(TinyArchitecture().build(), classes, training or Training(), seed)
+    strategy.attach(TinyArchitecture().build(), TASK, training or Training(), seed)
     return strategy
 
 
@@ -34,16 +39,17 @@ def test_head_depends_on_the_seed_alone():
 def test_attaching_leaves_the_global_random_state_alone():
     torch.manual_seed(3)
     backbone, expected = TinyArchitecture().build(), torch.get_rng_state()
-    DomainAdversarial().attach(backbone, CLASSES, Training(), 0)
+    DomainAdversarial().attach(backbone, TASK, Training(), 0)
     assert torch.equal(torch.get_rng_state(), expected)
 
 
 class HalfFrozen(Strategy):
     """Trains the head and the second half of the backbone."""
 
-    def trainable(self):
-        late = [p for n, p in self.backbone.named_parameters() if "conv2" in n or "bn2" in n]
-        return [ParamGroup("head", list(self.head.parameters())), ParamGroup("late", late)]
+    def phases(self):
+        named = self.backbone.named_parameters()
+        late = Group("late", tuple(p for n, p in named if "conv2" in n or "bn2" in n))
+        return [Phase("train", [Objective(self.loss, [self.head_group(), late])])]
 
 
 def test_frozen_layers_are_in_eval_mode_and_learning_ones_are_not():
@@ -64,7 +70,7 @@ def test_batchnorm_without_weights_does_as_the_part_it_is_in(strategy, moves):
     backbone = TinyArchitecture().build()
     backbone.network.bn1 = nn.BatchNorm2d(6, affine=False)
     made = strategy()
-    made.attach(backbone, CLASSES, Training(), 0)
+    made.attach(backbone, TASK, Training(), 0)
     assert made.train().backbone.network.bn1.training == moves
 
 
@@ -86,19 +92,11 @@ def test_scratch_knows_nothing_of_the_source():
     assert setup.backbone.fingerprint() == other.backbone.fingerprint()  # one start per block
 
 
-def test_rate_is_base_times_factors_times_schedule():
+def test_rate_is_base_times_factors_times_schedule(monkeypatch):
     bench = Bench(LayerwiseLR, {"lr_factor": 3.0, "decay": 0.5, "schedule": "inverse_decay"})
-    setup, rates = bench.set_up(10), []
-
-    def note(batch, step):
-        groups = setup.strategy.trainer.optimizers[0].param_groups
-        rates.append([group["lr"] for group in groups])
-
-    after_each(setup.strategy, "on_train_batch_start", note)
-    bench.learn(setup)
-    for step, row in enumerate(rates):
+    for step, row in enumerate(rates_of(bench, 10, monkeypatch)):
         rate = 0.01 * 3.0 * (1 + 10 * step / 8) ** -0.75
-        assert row == pytest.approx([rate, rate / 2, rate / 4, rate / 8])
+        assert row == pytest.approx([rate, rate / 8, rate / 4, rate / 2])
 
 
 class DrawsMore(Strategy):

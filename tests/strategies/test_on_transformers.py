@@ -32,7 +32,8 @@ def bench(source, strategy, **arguments) -> Bench:
 
 def test_layerwise_rates_begin_with_the_embeddings(source):
     setup = bench(source, LayerwiseLR, decay=0.5).set_up(10)
-    groups = setup.strategy.trainable()
+    head, *blocks = setup.strategy.phases()[0].learning()
+    groups = [head, *blocks[::-1]]
     assert [group.name for group in groups][-1] == "stem"
     assert groups[-1].factor == min(group.factor for group in groups) == 0.5**4
     words = setup.backbone.network.get_input_embeddings().weight

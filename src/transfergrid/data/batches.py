@@ -140,7 +140,7 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
 class ViewBatches(Dataset[Labelled]):
     """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`.
 
-    Its examples come in the view's `reading_order`.
+    Its examples come in the view's `reading_order`; of a view without labels none has one.
     """
 
     def __init__(self, view: View, size: int) -> None:
@@ -153,7 +153,8 @@ class ViewBatches(Dataset[Labelled]):
         if number >= len(self):
             raise IndexError(number)
         rows = self.order[number * self.size : (number + 1) * self.size]
-        return Labelled(self.view.inputs(rows), torch.from_numpy(self.view.labels[rows]))
+        labels = self.view.labels[rows] if len(self.view.labels) else self.view.labels
+        return Labelled(self.view.inputs(rows), torch.from_numpy(labels))
 
 
 class Stream:

@@ -32,7 +32,7 @@ def strategy(name, needs, baselines=None, **more):
     return Option(name, {"_target_": f"b.{name}", **more, "about": about})
 
 
-ADAPTS = {"source": "start", "source_domain": True, "same_classes": True}
+ADAPTS = {"source": "start", "domains": 1, "classes": "same"}
 LIBRARY = {
     made.name: made
     for made in (

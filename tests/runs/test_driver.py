@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from transfergrid.data.metrics import score
 
 from transfergrid.records.training import Training
 from transfergrid.runs.predictions import predictions
@@ -28,7 +27,7 @@ class Unlearns(Strategy):
 def on_validation(run, metric):
     view = run.setup.data.validation
     said = predictions(run.setup.strategy, view, Bench(Strategy).machine)
-    return score(metric, said, torch.from_numpy(view.labels))
+    return run.setup.strategy.task.score(metric, said, torch.from_numpy(view.labels))
 
 
 @pytest.mark.parametrize("strategy", [Unlearns, FullFinetuning])

@@ -7,8 +7,12 @@ from sklearn.linear_model import LogisticRegression as Solver
 
 from transfergrid.data.batches import CellData
 from transfergrid.data.domain import Examples
+from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.training import Training
+from transfergrid.runs.driver import Driver
+from transfergrid.runs.machine import Machine
+from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.testing.bench import Bench
@@ -37,12 +41,14 @@ def table(labels, classes, width=5, scale=1.0):
     centres = rng.normal(size=(len(classes), width))
     rows = scale * (centres[labels] + rng.normal(size=(len(labels), width))).astype(np.float32)
     view = View(Prepared(Rows(rows, labels), AsTheyAre()), np.arange(len(labels)), labels)
-    return CellData(tuple(classes), view, None), rows
+    return CellData(Classification(tuple(classes)), view, None), rows
 
 
 def predicted(strategy, data, rows):
-    strategy.attach(None, data.classes, Training(), 0)
-    strategy.prepare(data)
+    sizes = Sizes(inputs=rows.shape[1])
+    strategy.attach(None, data.task, Training(), 0, sizes=sizes)
+    machine = Machine(accelerator="cpu")
+    Driver(strategy, data, machine, "accuracy", lambda values, step: None).run()
     return strategy.eval()(torch.from_numpy(rows)).softmax(dim=1).numpy()
 
 

@@ -27,11 +27,12 @@ def test_source_and_target_weighs_examples_alike():
     bench = Bench(SourceAndTarget)
     setup = bench.set_up(2)
     strategy, batch = setup.strategy.eval(), bench.batch(setup.data)
-    sizes = len(batch.source.labels), len(batch.target.labels)
+    (source,) = batch.source
+    sizes = len(source.labels), len(batch.target.labels)
     assert sizes == (8, 6)  # three classes of two labels are fewer than a batch
     losses = [
         nn.functional.cross_entropy(strategy.predict(part.inputs), part.labels)
-        for part in (batch.source, batch.target)
+        for part in (source, batch.target)
     ]
     expected = (8 * losses[0] + 6 * losses[1]) / 14
     assert strategy.loss(batch, 0.0).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -41,7 +42,7 @@ def test_source_and_target_normalises_both_domains_as_one_batch():
     bench = Bench(SourceAndTarget)
     setup = bench.set_up(2)
     batch = bench.batch(setup.data)
-    both = torch.cat([batch.source.inputs, batch.target.inputs])
+    both = torch.cat([batch.source[0].inputs, batch.target.inputs])
     strategy = setup.strategy.train()
     expected = strategy.backbone.network.conv1(both).mean(dim=(0, 2, 3))
     strategy.loss(batch, 0.0)

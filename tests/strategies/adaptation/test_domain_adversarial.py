@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from transfergrid.data.task import Classification
 from transfergrid.records.training import Training
 from transfergrid.strategies.adaptation.domain_adversarial import (
     DomainAdversarial,
     GradientReversal,
     reversal_strength,
-    unrecorded_statistics,
 )
+from transfergrid.strategies.base import unrecorded_statistics
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
-from transfergrid.testing.bench import Bench, after_each
+from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture
+from watched_rates import rates_of
 
 
 @pytest.mark.parametrize(
@@ -32,17 +34,10 @@ def test_strength_of_the_reversal(progress, strength):
     assert reversal_strength(progress) == pytest.approx(strength, abs=5e-7)
 
 
-def test_learning_rate_is_annealed_as_in_the_paper():
+def test_learning_rate_is_annealed_as_in_the_paper(monkeypatch):
     plan = Training(steps=20, batch_size=8, lr=0.01)
     bench = Bench(DomainAdversarial, {"lr_factor": 1.0}, training=plan)
-    setup, rates = bench.set_up(0), []
-
-    def note(batch, step):
-        groups = setup.strategy.trainer.optimizers[0].param_groups
-        rates.append({group["lr"] for group in groups})
-
-    after_each(setup.strategy, "on_train_batch_start", note)
-    bench.learn(setup)
+    rates = [set(row) for row in rates_of(bench, 0, monkeypatch)]
     found = [rates[step].pop() for step in (0, 2, 5, 10, 15)]
     assert found == pytest.approx([0.01, 0.005946, 0.003908, 0.002608, 0.002009], abs=5e-7)
 
@@ -51,7 +46,7 @@ def test_learning_rate_is_annealed_as_in_the_paper():
 def strategy():
     torch.manual_seed(0)
     made = DomainAdversarial(hidden=8)
-    made.attach(TinyArchitecture().build(), CLASSES, Training(), 0)
+    made.attach(TinyArchitecture().build(), Classification(CLASSES), Training(), 0)
     return made.double()
 
 
@@ -87,9 +82,9 @@ def test_discriminator_follows_its_own_slope_unscaled(strategy, features):
     for progress in (0.1, 0.5):
         strategy.zero_grad()
         strategy.domain_loss(*features, progress).backward()
-        gradients.append([p.grad.clone() for p in strategy.discriminator.parameters()])
+        gradients.append([p.grad.clone() for p in strategy.scaffold["discriminator"].parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
-    weight = strategy.discriminator[0].weight
+    weight = strategy.scaffold["discriminator"][0].weight
     for index in [(0, 0), (3, 5), (7, 11)]:
         forward = slope(lambda: strategy.domain_loss(*features, 0.5), weight, index)
         assert gradients[0][0][index].item() == pytest.approx(forward, rel=1e-5, abs=1e-12)
@@ -103,19 +98,20 @@ def test_whole_gradient_is_that_of_class_loss_minus_domain_loss(strategy):
     """d(class loss)/dw - weight * lambda * d(domain loss)/dw, by finite differences."""
     bench = Bench(DomainAdversarial)
     batch = bench.batch(bench.set_up(0).data)
-    batch.source.inputs, batch.unlabelled = batch.source.inputs.double(), batch.unlabelled.double()
+    (source,) = batch.source
+    source.inputs, batch.unlabelled = source.inputs.double(), batch.unlabelled.double()
     strategy.eval()  # no dropout; BatchNorm on fixed statistics
     strategy.weight = 0.7
     strategy.loss(batch, 0.25).backward()
     parameter = strategy.backbone.network.conv2.weight
 
     def classes():
-        logits = strategy.predict(batch.source.inputs)
-        return torch.nn.functional.cross_entropy(logits, batch.source.labels)
+        logits = strategy.predict(source.inputs)
+        return torch.nn.functional.cross_entropy(logits, source.labels)
 
     def domains():
         embed = strategy.backbone.embed
-        return strategy.domain_loss(embed(batch.source.inputs), embed(batch.unlabelled), 0.25)
+        return strategy.domain_loss(embed(source.inputs), embed(batch.unlabelled), 0.25)
 
     for index in [(0, 0, 1, 1), (3, 2, 0, 1), (5, 5, 2, 2)]:
         expected = slope(classes, parameter, index)

@@ -5,11 +5,10 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from transfergrid.runs.cell import teach
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.fine_tuning.distillation import Distillation, distillation_loss
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.testing.bench import SEED, Bench
+from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyArchitecture
 
 
@@ -21,6 +20,13 @@ def logits():
     return student, teacher, torch.tensor([0, 1, 2, 3, 0, 1])
 
 
+def loss_of(logits, temperature, weight):
+    """Return the loss with the labels' cross-entropy as its hard part."""
+    student, teacher, labels = logits
+    hard = torch.nn.functional.cross_entropy(student, labels)
+    return distillation_loss(student, teacher, hard, temperature, weight)
+
+
 @pytest.mark.parametrize(("temperature", "weight"), [(1.0, 1.0), (4.0, 0.9), (20.0, 0.3), (2.0, 0)])
 def test_loss_is_the_formula(logits, temperature, weight):
     student, teacher, labels = logits
@@ -29,14 +35,14 @@ def test_loss_is_the_formula(logits, temperature, weight):
     divergence = (np.exp(p) * (p - q)).sum() / 6  # a mean over the batch, a sum over classes
     entropy = -log_softmax(student.numpy(), axis=1)[np.arange(6), labels.numpy()].mean()
     expected = (1 - weight) * entropy + weight * temperature**2 * divergence
-    assert distillation_loss(*logits, temperature, weight).item() == pytest.approx(expected)
+    assert loss_of(logits, temperature, weight).item() == pytest.approx(expected)
 
 
 def gradient(logits, temperature):
     """Return the gradient that the soft term alone sends into the student's logits."""
     student, teacher, labels = logits
     student = student.clone().requires_grad_()
-    loss = distillation_loss(student, teacher, labels, temperature, 1.0)
+    loss = loss_of((student, teacher, labels), temperature, 1.0)
     return torch.autograd.grad(loss, student)[0]
 
 
@@ -68,9 +74,9 @@ def test_at_high_temperature_it_matches_logits(logits):
 
 
 def test_the_teacher_gets_no_gradient(logits):
-    setup = Bench(Distillation, {"teacher": FullFinetuning()}).prepared(10)
-    strategy, batch = setup.strategy, Bench(Distillation).batch(setup.data)
-    strategy.loss(batch, 0.0).backward()
+    *_, distils = Bench(Distillation, {"teacher": FullFinetuning()}).moments(10)
+    strategy = distils.strategy
+    strategy.loss(distils.batch, 0.0).backward()
     assert all(p.grad is None for p in strategy.teacher.parameters())
     assert not strategy.teacher.training
 
@@ -81,19 +87,16 @@ def test_a_smaller_student_learns_and_does_not_carry_its_teacher():
     strategy, teacher = run.setup.strategy, run.setup.strategy.teacher
     assert strategy.backbone.dim == 6
     assert teacher.backbone.dim == 12
-    assert not any("teacher" in name for name in run.state)
-    assert sum(p.numel() for p in strategy.parameters()) < sum(
-        p.numel() for p in teacher.parameters()
-    )
+    kept = strategy.kept_state()
+    assert not any("teacher" in name for name in kept)
+    assert sum(t.numel() for t in kept.values()) < sum(p.numel() for p in teacher.parameters())
 
 
 def test_the_teacher_is_the_adapted_source_and_its_steps_are_counted_apart():
     bench = Bench(Distillation, {"teacher": FullFinetuning()})
-    setup = bench.set_up(10)
-    fitted = teach(setup, SEED, bench.machine)
-    alone = Bench(FullFinetuning).run(10)
-    assert fitted.steps == 8
-    taught = setup.strategy.teacher.state_dict()
+    run, alone = bench.run(10), Bench(FullFinetuning).run(10)
+    assert (run.fitted.steps, run.fitted.taken["teacher"], run.fitted.taken["target"]) == (8, 8, 8)
+    taught = run.setup.strategy.teacher.state_dict()
     assert all(torch.equal(taught[name], tensor) for name, tensor in alone.state.items())
 
 
@@ -111,5 +114,5 @@ def test_the_loss_uses_the_teachers_logits_on_the_same_batch():
     batch = bench.batch(setup.data)
     inputs, labels = batch.target.inputs, batch.target.labels
     student, teacher = setup.strategy.predict(inputs), setup.strategy.teacher.predict(inputs)
-    expected = distillation_loss(student, teacher, labels, 2.0, 0.7)
+    expected = loss_of((student, teacher, labels), 2.0, 0.7)
     assert setup.strategy.loss(batch, 0.5).item() == pytest.approx(expected.item())
