@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from composed import asked, composer, needed
+from transfergrid.records import shipped
 from transfergrid.records.arguments import is_plain, taken_by
 from transfergrid.records.component import Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, locate
-from transfergrid.records.shipped import HERE, conf_dir, group_of, is_part, parameters
+from transfergrid.records.shipped import HERE, conf_dir, group_of, is_part, located, parameters
 from transfergrid.verbs.configs.refusals import check_config
 
 ROOMS = ("data", "sources", "strategies", "runs/scores")
@@ -55,6 +56,17 @@ def test_every_shipped_config_names_a_part():
 @pytest.mark.parametrize("cls", CLASSES, ids=target)
 def test_a_class_is_known_as_a_part_if_it_is_one(cls):
     assert is_part(target(cls)) is issubclass(cls, Part)
+
+
+def test_no_two_parts_are_called_alike():
+    """They are hashed, and found again, by name; so those of `testing` count too."""
+    found: dict[str, set[str]] = {}
+    for name, modules in shipped._classes().items():
+        there = {f"{module}.{name}" for module in modules}
+        found.setdefault(name.lower().replace("_", ""), set()).update(filter(is_part, there))
+    assert {target(cls) for cls in PARTS} <= set().union(*found.values())
+    defined = {name: {t for t in there if located(t) == t} for name, there in found.items()}
+    assert {name: there for name, there in defined.items() if len(there) > 1} == {}
 
 
 @pytest.mark.parametrize("cls", [c for c in PARTS if target(c) in TARGETS], ids=target)

@@ -55,7 +55,12 @@ Shown = tuple[str | None, str | None, str, str]  # source, architecture, strateg
 
 
 def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
-    """Return what each row is called: names, told apart by a digest where two parts share one."""
+    """Return what each row is called: names, told apart by a digest where two parts share one.
+
+    Where there are cells of several protocols, the targets of the earlier ones bear theirs, as in
+    "digits#p1": digests are of one protocol, and names are told apart within it.
+    """
+    newest = max((cells[0].protocol for cells in groups.values()), default=0)
     used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
     for (parts, _), cells in groups.items():
         for label, digest in _labelled(parts, cells[0]):
@@ -64,23 +69,27 @@ def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
     def mark(label: tuple[Any, ...], digest: str | None) -> str:
         return f"#{digest[:4]}" if digest and len(used[label]) > 1 else ""
 
+    def of_protocol(cell: AnyCell) -> str:
+        return f"#p{cell.protocol}" if cell.protocol < newest else ""
+
     shown: dict[Key, Shown] = {}
     for key, cells in groups.items():
         names = cells[0].names
         marks = [mark(label, digest) for label, digest in _labelled(key[0], cells[0])]
         source = names.source and names.source + marks[0]
         architecture = names.architecture and names.architecture + ("" if source else marks[0])
-        shown[key] = source, architecture, names.strategy + marks[1], names.target + marks[2]
+        target = names.target + marks[2] + of_protocol(cells[0])
+        shown[key] = source, architecture, names.strategy + marks[1], target
     trainings = {key: cells[0].names.training for key, cells in groups.items()}
     return _told_apart_by_training(shown, trainings)
 
 
 def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | None]]:
-    names = cell.names
+    names, protocol = cell.names, cell.protocol
     return [  # strategies take different parts of one source: it is told apart within a strategy
         (("source", names.source, names.architecture, parts.strategy), parts.source),
-        (("strategy", names.strategy), parts.strategy),
-        (("target", names.target), parts.target),
+        (("strategy", names.strategy, protocol), parts.strategy),
+        (("target", names.target, protocol), parts.target),
     ]
 
 

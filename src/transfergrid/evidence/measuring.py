@@ -172,6 +172,7 @@ class Measured:
             arm_n=len(scores),
             arm_mean=statistics.fmean(scores) if scores else None,
             arm_sd=statistics.stdev(scores) if len(scores) > 1 else None,
+            protocol=first.protocol,
             is_baseline=not arm.baseline or any(cell.id in self.used for cell in cells),
         )
 

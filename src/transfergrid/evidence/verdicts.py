@@ -9,7 +9,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import POWER, Kind
 from transfergrid.evidence.remarks import Remarks
-from transfergrid.records.cell import Labels
+from transfergrid.records.cell import PROTOCOL, Labels
 
 TRANSFER, PLACEBO, CONTROL = "transfer", "placebo", "control"
 NOTHING_ELSE = "nothing else"
@@ -175,6 +175,8 @@ class Verdict:
     """Whether another arm is compared with this one, or this one with nothing."""
     group: str | None = None
     """The group of test items that it is about; None for all."""
+    protocol: int = PROTOCOL
+    """Of its cells; a grid of today runs those of an earlier one anew."""
     remarks: Remarks = field(default_factory=Remarks)
     """What its cells remark about their data, where their records were read; no column."""
 

@@ -240,9 +240,13 @@ class Ledger:
                 self.leave_out(path, error)
         return found
 
+    def exists(self) -> bool:
+        """Return whether there is a ledger here."""
+        return any((self.root / part).is_dir() for part in ("cells", "attempts"))
+
     def check_exists(self) -> None:
         """Raise `BadInputError` if there is no ledger here."""
-        if not any((self.root / part).is_dir() for part in ("cells", "attempts")):
+        if not self.exists():
             why = "it is a file" if self.root.is_file() else "there is no such folder"
             why = "it holds no cells" if self.root.is_dir() else why
             if self.root.is_file() and self.root.suffix.lower() in _TABLES:

@@ -12,6 +12,7 @@ COLUMNS = (
     *("source", "architecture", "strategy", "target", "baseline", "against", "labels", "metric"),
     *("threshold", "charged", "measure", "of", "value", "low", "high", "relation", "n", "scope"),
     "note",
+    "protocol",
 )
 
 
@@ -21,8 +22,9 @@ def as_rows(curves: Sequence[Curve]) -> list[dict[str, object]]:
     `of` is "arm", "baseline" or "gain"; `charged` says whether the source's cost is.
     """
     return [
-        dict(zip(COLUMNS, [*(getattr(curve, name) for name in COLUMNS[:9]), *line], strict=True))
+        dict(zip(COLUMNS, [*head, *line, curve.protocol], strict=True))
         for curve in curves
+        for head in [[getattr(curve, name) for name in COLUMNS[:9]]]
         for line in _lines(curve)
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
@@ -10,8 +11,10 @@ from transfergrid.evidence.declarations import SHOWN, Declaration, newest
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import Look, named
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.report import words
 from transfergrid.report.words import Told
 
@@ -30,14 +33,30 @@ def declared_lines(
         where: the conditions that were typed, if any.
     """
     lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where), *_to_come(bench)]
+    lines += earlier_protocols(bench.results)
     return [*lines, *_looks(bench, verdicts), *_counted("failed", words.told(bench.failures))]
 
 
 def _to_come(bench: Bench) -> list[str]:
     if not bench.to_come:
         return []
-    cells = f"{bench.to_come:,} cell{'s' if bench.to_come != 1 else ''}"
-    return [f"Not whole: {cells} asked for but not run yet; to look before that is one more look."]
+    told = f"Not whole: {_cells(bench.to_come)} asked for but not run yet"
+    return [f"{told}; to look before that is one more look."]
+
+
+def earlier_protocols(cells: Iterable[Cell | Result]) -> list[str]:
+    """Say how many cells are of an earlier protocol than today's, a line each protocol."""
+    counted = Counter(cell.protocol for cell in cells)
+    return [
+        f"{_cells(counted[protocol])} of protocol {protocol}: a grid of today runs "
+        f"{'it' if counted[protocol] == 1 else 'them'} anew."
+        for protocol in sorted(counted)
+        if protocol < PROTOCOL
+    ]
+
+
+def _cells(number: int) -> str:
+    return f"{number:,} cell{'s' if number != 1 else ''}"
 
 
 def shown_where(where: str) -> list[str]:

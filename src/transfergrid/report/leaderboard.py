@@ -232,6 +232,7 @@ def as_rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
             "may_be_best": entry.may_be_best,
             "rank": entry.rank,
             "mean_rank": line.mean_rank,
+            "protocol": None if entry.verdict is None else entry.verdict.protocol,
         }
         for board in boards
         for line in board.lines

@@ -8,6 +8,7 @@ from typing import Any
 
 from transfergrid.evidence.gains import estimated, paired
 from transfergrid.evidence.statistics.intervals import wilson
+from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
 from transfergrid.records.ledger import Ledger
@@ -60,6 +61,8 @@ def _what(record: Record) -> Iterator[str]:
     if chosen is not None and chosen.by != "closed_form":
         rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
     rows.append(("classes", _classes(data.classes)))
+    if record.protocol < PROTOCOL:
+        rows.append(("protocol", f"{record.protocol}: a grid of today runs the cell anew"))
     rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
     told = [(key, str(value)) for key, value in rows if value]
     yield from markdown_lines(Table(_PAIR, [Group(told)]))

@@ -12,7 +12,7 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.report import curves_table
-from transfergrid.report.declared import declared_line
+from transfergrid.report.declared import declared_line, earlier_protocols
 from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
@@ -42,9 +42,9 @@ def command(arguments: Sequence[str]) -> int:
     ledger, against = Ledger(chosen.results), Axis(chosen.against)
     where = selecting.Where.parse(chosen.where)
     curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
-    show(curves_table.sheet(curves, none, [declared_line(grids_of(ledger))]), chosen.format)
+    bench = bench_of(ledger)
+    footer = [declared_line(grids_of(ledger)), *earlier_protocols(bench.results)]
+    show(curves_table.sheet(curves, none, footer), chosen.format)
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
-        bench_of(ledger).note_gains(
-            {c for curve in curves for c in curve.cells}, "curves", chosen.over
-        )
+        bench.note_gains({c for curve in curves for c in curve.cells}, "curves", chosen.over)
     return 0

@@ -19,6 +19,7 @@ from transfergrid.evidence.autopsy.ranking import (
     shared_by,
 )
 from transfergrid.evidence.statistics.intervals import Estimate
+from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import points, unit
@@ -95,6 +96,8 @@ def explain(ledger: Ledger, identity: str) -> Explained:
 def shown(told: Explained) -> str:
     """Return the explanation as lines of at most 80 characters."""
     lines = [*_wrapped(f"{told.cell.id} {label_of(told.cell)}"), *_wrapped(_gain(told))]
+    if told.cell.protocol < PROTOCOL:
+        lines.append(f"Of protocol {told.cell.protocol}: a grid of today runs it anew.")
     if not told.found.has_diagnostics:
         lines.append("No diagnostics: this cell is older than they are; judged by what there is.")
     lines += ["", *_named(told), ""]
@@ -168,6 +171,7 @@ def plain(told: Explained) -> dict[str, Any]:
     gain = told.found.gain
     return {
         "cell": told.cell.id,
+        "protocol": told.cell.protocol,
         "names": asdict(told.cell.names),
         "labels": told.cell.labels,
         "seed": told.cell.seed,

@@ -183,7 +183,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
                 ("target", record.parts.target, record.names.target),
             )
         )
-        pair = Pair(source, target, record.labels, record.seed)
+        pair = Pair(source, target, record.labels, record.seed, record.protocol)
         try:
             identity = pair.id
         except BadInputError as error:
@@ -204,7 +204,7 @@ def scored(
     obey = None
     for pair in pairs:
         kept = read(ledger, pair.id)
-        new = missing(kept, scores)
+        new = missing(pair, kept, scores)
         if new:
             obey = obey or _computer(ledger, machine)
             kept = obey(pair, new)

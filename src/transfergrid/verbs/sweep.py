@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.records import trust
-from transfergrid.records.cell import Cell
+from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import read_labels, read_seed
@@ -87,7 +88,7 @@ def _sweep(
         asks = _grid(plan, cells, settings, marked, declared if compared else None)
         ledger.write_document("grids", asks)
         _announce(plan, cells, done)
-        for line in (*common, *contamination.warnings(cells, marked)):
+        for line in (*_not_taken(ledger), *common, *contamination.warnings(cells, marked)):
             say(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
@@ -273,6 +274,16 @@ def _announce(plan: Plan, cells: Sequence[Cell], done: set[str]) -> None:
         words.append(f"{_counted(left_out, 'combination')} left out")
     words.append(f"{len(done) or 'none'} done before")
     say("; ".join(words), flush=True)
+
+
+def _not_taken(ledger: Ledger) -> list[str]:
+    """Say of the cells of an earlier protocol, if there are any, that none counts as done."""
+    there = [number for (number,) in ledger.columns(("protocol",))] if ledger.exists() else []
+    older = Counter(number for number in there if number < PROTOCOL)
+    return [
+        f"{_counted(count, 'cell')} of protocol {protocol} in '{ledger.root}', not taken for done"
+        for protocol, count in sorted(older.items())
+    ]
 
 
 def _counted(number: int, what: str) -> str:

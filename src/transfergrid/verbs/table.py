@@ -15,7 +15,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
-from transfergrid.report.declared import declared_line
+from transfergrid.report.declared import declared_line, earlier_protocols
 from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
@@ -44,8 +44,8 @@ def command(arguments: Sequence[str]) -> int:
     bench = bench_of(ledger)
     cells = _selected(bench, chosen.where)
     rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
-    declared = declared_line(grids_of(ledger))
-    show(table.sheet(rows, failed, footer=[declared]), chosen.format)
+    footer = [declared_line(grids_of(ledger)), *earlier_protocols(bench.results)]
+    show(table.sheet(rows, failed, footer=footer), chosen.format)
     bench.note_gains(cells, "table", chosen.over)
     return 0
 
@@ -58,8 +58,8 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
     shown, common = names.told(verdicts)
     boards = leaderboards(shown, bench.results, bench.outcomes)
-    declared = declared_line(grids_of(bench.ledger))
-    show(leaderboard.sheet(boards, [*common, declared]), chosen.format)
+    footer = [declared_line(grids_of(bench.ledger)), *earlier_protocols(bench.results)]
+    show(leaderboard.sheet(boards, [*common, *footer]), chosen.format)
     bench.note_look(verdicts, "table")
     return 0
 

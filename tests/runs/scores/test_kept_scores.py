@@ -52,7 +52,7 @@ def test_what_is_written_is_what_is_read(ledger, passes):
     kept = compute(pair(), scores, ledger, passes)
     assert read(ledger, pair().id) == kept
     assert read_all(ledger) == [kept]
-    assert missing(kept, scores) == []
+    assert missing(pair(), kept, scores) == []
     assert kept.value("knn").value > 1 / 3
     assert not list((ledger.root / "tmp").iterdir())
 
@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read(ledger, passes):
 def test_only_what_is_missing_or_configured_otherwise_is_computed(ledger, passes):
     kept = compute(pair(), [option("knn", Knn())], ledger, passes)
     other = option("knn(k=1)", Knn(k=1))
-    assert missing(kept, [option("knn", Knn()), other]) == [other]
+    assert missing(pair(), kept, [option("knn", Knn()), other]) == [other]
     both = compute(pair(), [other, option("logme", LogMe())], ledger, passes)
     assert set(both.names.values()) == {"knn", "knn(k=1)", "logme"}
     assert both.value("knn") == kept.value("knn")

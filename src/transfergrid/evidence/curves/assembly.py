@@ -189,6 +189,7 @@ def _curve(
         notes=(*found.notes, *remarks_on(pairs, sign)),
         cells=tuple(arm.id for arm, _ in pairs),
         baseline_cells=tuple(other.id for _, other in pairs),
+        protocol=cell.protocol,
     )
 
 

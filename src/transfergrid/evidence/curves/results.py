@@ -74,6 +74,8 @@ class Curve:
     cells: tuple[str, ...]
     """Identities of the arm's cells."""
     baseline_cells: tuple[str, ...]
+    protocol: int
+    """Of these cells."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def _computed(pair: Pair, scores: Sequence[Option], passes: FeaturePasses) -> Ke
     return Kept(
         id=pair.id,
         source_parts=pair.source_parts,
-        target_part=pair.target.digest,
+        target_part=pair.target_part,
         source=pair.source.name,
         target=pair.target.name,
         labels=pair.labels,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from transfergrid.records.cell import PROTOCOL, Labels
-from transfergrid.records.identity import canonical, digest, part_digest, source_part
+from transfergrid.records.identity import canonical, config_digest, digest, part_digest, source_part
 from transfergrid.records.needs import Needs
 from transfergrid.records.scores import VERSION, Kept
 from transfergrid.runs.planning.plan import Option
@@ -28,18 +28,25 @@ class Pair:
     target: Option
     labels: Labels
     seed: int
+    protocol: int = PROTOCOL
+    """Of the cells whose source and target they are."""
 
     @property
     def source_parts(self) -> tuple[str, ...]:
         """The source's digests as cells' records have them, the one without its domain first."""
-        return source_parts(self.source)
+        return source_parts(self.source, self.protocol)
+
+    @property
+    def target_part(self) -> str:
+        """The target's digest as cells' records have it."""
+        return target_part(self.target, self.protocol)
 
     @property
     def id(self) -> str:
         """Identity of the pair: 16 hex digits."""
-        domain = canonical(self.source.config.get("domain"))
-        parts = [self.source_parts[0], domain, self.target.digest]
-        return digest([PROTOCOL, VERSION, *parts, self.labels, self.seed])
+        domain = canonical(self.source.config.get("domain"), self.protocol)
+        parts = [self.source_parts[0], domain, self.target_part]
+        return digest([self.protocol, VERSION, *parts, self.labels, self.seed])
 
     @property
     def label(self) -> str:
@@ -48,11 +55,25 @@ class Pair:
 
 
 @lru_cache(maxsize=512)
-def source_parts(source: Option) -> tuple[str, ...]:
+def source_parts(source: Option, protocol: int) -> tuple[str, ...]:
     """Return the digests of a source under each way in which strategies use it."""
-    return tuple(dict.fromkeys(part_digest(source_part(source.config, needs)) for needs in USES))
+    parts = (source_part(source.config, needs, protocol) for needs in USES)
+    return tuple(dict.fromkeys(part_digest(part, protocol) for part in parts))
 
 
-def missing(kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
-    """Return those of the scores that are not kept."""
-    return [score for score in scores if kept is None or score.digest not in kept.values]
+@lru_cache(maxsize=512)
+def target_part(target: Option, protocol: int) -> str:
+    """Return the digest of a target."""
+    return config_digest(target.config, protocol)
+
+
+def missing(pair: Pair, kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
+    """Return those of a pair's scores that are not kept.
+
+    What was kept under an earlier protocol is found by the scores' names: digests are of one.
+    """
+    if kept is None:
+        return list(scores)
+    if pair.protocol < PROTOCOL:
+        return [score for score in scores if kept.value(score.name) is None]
+    return [score for score in scores if score.digest not in kept.values]
