@@ -93,7 +93,8 @@ def located(target: str) -> str | None:
 
 def _is_defined_part(target: str) -> bool:
     """Return whether a dotted path names a class of a part, in the module that defines it."""
-    return any(kind.target == ROOT for kind in _line(target))
+    line = _line(target)
+    return any(kind.target == ROOT for kind in line) and line[0].target == target
 
 
 def is_part(target: str) -> bool:
