@@ -105,8 +105,8 @@ def test_own_images(photos):
 
 def test_own_images_in_a_table_with_groups(photos):
     printed = shown("target.group_column=hospital", photos, *SHORT, SMALL)
-    assert re.search(r"^scans\S*\s·\s5 labels a class", printed, re.M)
-    assert re.search(r"^scans\S*\sin h\d\s·\s", shown("table results --by-group", photos), re.M)
+    assert re.search(r"^scans\S*\s+·\s5 labels a class", printed, re.M)
+    assert re.search(r"^scans\S*\s+in\s+h\d\s+·\s", shown("table results --by-group", photos), re.M)
 
 
 @pytest.fixture(scope="module")
