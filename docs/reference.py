@@ -87,9 +87,27 @@ def keys() -> str:
 def options(group: str) -> str:
     """Return the page of a group: every option with its keys, their defaults and meaning."""
     parts = [f"# {TITLES[group]}", ""]
-    for path in sorted((conf_dir() / group).glob("*.yaml")):
+    paths = sorted((conf_dir() / group).glob("*.yaml"))
+    if group == "strategy":
+        parts += [*_catalogue(paths), ""]
+    for path in paths:
         parts += [f"## {path.stem}", "", *_option(group, path), ""]
     return "\n".join(parts)
+
+
+def _catalogue(paths: list[Path]) -> Iterator[str]:
+    """Yield a table of all strategies: what they do, in which setting, what is transferred."""
+    yield "| strategy | what it does | setting | transfers | from | sees |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for path in paths:
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))["about"]
+        needs = about["needs"]
+        sees = ["target labels" if needs["target_labels"] != "unused" else ""]
+        sees += ["source domain" if needs["domains"] else ""]
+        sees += ["unlabelled target" if needs["unlabelled"] else ""]
+        words = [f"[{path.stem}](#{path.stem.replace('_', '-')})", _cell(about["help"])]
+        words += [about["setting"], about["transfers"], needs["source"]]
+        yield f"| {' | '.join([*words, ', '.join(filter(None, sees))])} |"
 
 
 def _option(group: str, path: Path) -> Iterator[str]:

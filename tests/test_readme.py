@@ -45,27 +45,30 @@ def own_strategy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     (folder / "my_strategies.py").write_text(block("python", "class SmoothedFinetuning"))
     (folder / "my_conf" / "strategy").mkdir(parents=True)
-    (folder / "my_conf" / "strategy" / "smoothed.yaml").write_text(block("yaml", "smoothing: 0.1"))
+    run([*PROGRAM, *own_command("transfergrid describe")], folder)
     return folder
 
 
+PROGRAM = [sys.executable, "-m", "transfergrid"]
+
+
+def own_command(begins):
+    """Return the words of a command of the page on own strategies, without the program's name."""
+    lines = block("bash", "strategy=smoothed,full_finetuning").splitlines()
+    (line,) = [line for line in lines if line.startswith(begins)]
+    return line.split()[1:]
+
+
 def test_own_strategy_runs_in_a_grid(own_strategy):
-    command = block("bash", "strategy=smoothed,full_finetuning").split()
-    assert command.pop(0) == "transfergrid"
+    command = own_command("transfergrid --config-dir")
     short = ["training.steps=5", "source.training.steps=5", "references=[]"]
-    printed = run([sys.executable, "-m", "transfergrid.verbs.cli", *command, *short], own_strategy)
+    printed = run([*PROGRAM, *command, *short], own_strategy)
     assert re.search(r"glyph\S+\s+smoothed\s", printed)
     assert re.search(r"gain over scratch", printed)
 
 
 def test_own_strategy_passes_the_conformance_suite(own_strategy):
-    code = (
-        "from pathlib import Path\n"
-        "from my_strategies import SmoothedFinetuning\n"
-        "from transfergrid.testing import check_strategy\n"
-        "check_strategy(SmoothedFinetuning, Path('my_conf/strategy/smoothed.yaml'))\n"
-    )
-    run([sys.executable, "-c", code], own_strategy)
+    run([sys.executable, "-c", block("python", "check_strategy(Smoothed")], own_strategy)
 
 
 SMALL = "source.architecture.size=32"

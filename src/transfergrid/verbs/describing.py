@@ -58,7 +58,7 @@ def described(kind: Any, before: str = "") -> str:
 
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise BadInputError(f"{kind} is no strategy")
-    told: dict[str, Any] = kind.about()
+    told: dict[str, Any] = kind.about()  # type: ignore[attr-defined]
     try:
         known = (yaml.safe_load(before) or {}).get("about") or {}
     except (yaml.YAMLError, AttributeError) as error:
