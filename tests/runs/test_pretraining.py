@@ -5,6 +5,7 @@ import torch
 
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
+from transfergrid.data.task import Classification
 from transfergrid.records import identity
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.tracking import NoTracker
@@ -32,12 +33,16 @@ def fits(monkeypatch):
     """The arguments of every training, none of which takes place."""
     seen = []
 
-    def pretended(strategy, data, seed, *_):
-        seen.append((strategy, data, seed))
-        strategy.eval()
-        return Fit()
+    class Pretended:
+        def __init__(self, strategy, data, *_):
+            seen.append((strategy, data, strategy.block_seed))
+            self.strategy = strategy
 
-    monkeypatch.setattr(pretraining, "fit", pretended)
+        def run(self):
+            self.strategy.eval()
+            return Fit()
+
+    monkeypatch.setattr(pretraining, "Driver", Pretended)
     return seen
 
 
@@ -49,12 +54,22 @@ def test_a_source_shares_neither_start_nor_head_with_the_seed_block_of_its_numbe
     torch.manual_seed(stream_seed(seed, "backbone"))
     block = NETWORK.build()
     arm = Scratch()
-    arm.attach(block, GLYPHS.classes, SHORT, seed)
+    arm.attach(block, Classification(GLYPHS.classes), SHORT, seed)
     weights = [n for n, v in block.state_dict().items() if v.is_floating_point() and v.ndim > 1]
     assert all(not torch.equal(state[n], block.state_dict()[n]) for n in weights)
     ((strategy, _, used),) = fits
     assert not torch.equal(strategy.head.weight, arm.head.weight)
     assert used != seed
+
+
+def test_the_head_that_is_kept_is_the_one_that_was_trained(maker, fits):
+    source = TrainedHere(NETWORK, GLYPHS, SHORT)
+    maker.trained(source, 0)
+    ((strategy, _, _),) = fits
+    kept = maker.trained_head(source, 0)
+    assert kept.keys() == {"weight", "bias"}
+    assert all(torch.equal(kept[name], value) for name, value in strategy.head.state_dict().items())
+    assert len(fits) == 1
 
 
 def test_what_teaches_nothing_is_not_chosen_by_its_validation(maker, fits):
