@@ -67,6 +67,10 @@ class NumberCells:
             ),
         )
 
+    def read_said(self, identity: str) -> Predictions:
+        """Return a cell's predictions, as a ledger does."""
+        return self.said[identity]
+
     def write(self, ledger: Ledger) -> Ledger:
         """Write all cells."""
         for record in self.records:
@@ -78,7 +82,7 @@ def family(metric: str = "mae", unit: float = 10.0, target: str = "ages") -> Num
     """Return cells of arms that help, hurt and do nothing, with what stands beside them."""
     cells = NumberCells(metric, unit, target)
     cells.arm("majority", off=1.0, architecture=None)
-    cells.arm("logistic_regression", off=0.7, architecture=None)
+    cells.arm("ridge_regression", off=0.7, architecture=None)
     scratch = cells.arm("scratch", off=0.5)
     cells.arm("full_finetuning", "birds", 0.3, scratch)
     cells.arm("full_finetuning", "noise", 0.8, scratch)

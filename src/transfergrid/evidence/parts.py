@@ -16,6 +16,7 @@ from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.arrays import Predictions, unpacked
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 
 By = Literal["class", "group"]
 
@@ -61,6 +62,11 @@ def part_gains(
         BadInputError: predictions were not kept, the blocks were not tested on the same items, or
             the target has no groups.
     """
+    if is_of_numbers(verdict.metric):
+        raise BadInputError(
+            f"{verdict.metric} is of numbers, of which none is right or wrong: table --by-group "
+            "scores each group of test items"
+        )
     arm, base = (_right(cells, read) for cells in (verdict.cells, verdict.baseline_cells))
     said = read(verdict.cells[0])
     places = _places(said, by, classes)

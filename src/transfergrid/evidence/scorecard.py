@@ -136,7 +136,7 @@ def _by_parts(scores: Iterable[Kept]) -> dict[tuple[str, str, Labels], list[Kept
 def _forecast(name: str, kept: Sequence[Kept], verdict: Verdict) -> Forecast:
     values = [value for one in kept if (value := one.value(name)) is not None]
     oriented = [v.value if v.higher_is_better else -v.value for v in values if v.value is not None]
-    gain = verdict.gain or 0.0
+    gain = (verdict.gain or 0.0) / verdict.point
     return Forecast(
         score=name,
         source=verdict.source or "",
@@ -157,7 +157,7 @@ def _oriented(verdict: Verdict) -> float | None:
     if verdict.mean is None or verdict.baseline_mean is None or not verdict.gain:
         return verdict.mean if verdict.metric == BY_ITEM else None
     upwards = (verdict.mean > verdict.baseline_mean) == (verdict.gain > 0)
-    return verdict.mean if upwards else -verdict.mean
+    return (verdict.mean if upwards else -verdict.mean) / verdict.point
 
 
 def scorecard(forecasts: Iterable[Forecast], *, by_strategy: bool = False) -> list[ScorecardRow]:

@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.evidence.curves.measures import Axis, Measure, Sides
 from transfergrid.evidence.curves.results import Curve
-from transfergrid.report.words import Symbols, budget, ends
+from transfergrid.report.words import Symbols, budget, counted, ends
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
@@ -142,9 +142,11 @@ def heading(curve: Curve) -> tuple[str, ...]:
     metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
     first, last = curve.points[0].x, curve.points[-1].x
-    told = [metric, f"against labels a class: {places}"]
+    counts = counted(curve.metric)
+    of = "in all" if counts == "total" else "a class"
+    told = [metric, f"against labels {of}: {places}"]
     if curve.against is Axis.STEPS:
-        given = budget(0 if curve.labels is None else curve.labels)
+        given = budget(0 if curve.labels is None else curve.labels, counts)
         told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
     seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
     return (curve.target, *told, seeds)

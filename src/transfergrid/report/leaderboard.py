@@ -78,7 +78,9 @@ def title(board: Board, medium: Medium | None = None) -> str:
     targets = {target for target, _ in board.places}
     budgets = {labels for _, labels in board.places}
     told = [next(iter(targets))] if len(targets) == 1 else [f"{len(targets)} targets"]
-    told += [words.budget(next(iter(budgets)))] if len(budgets) == 1 else []
+    counts = {_counts(board, place) for place in board.places}
+    if len(budgets) == len(counts) == 1:
+        told.append(words.budget(next(iter(budgets)), next(iter(counts))))
     sources = {line.name[0] for line in board.lines if line.name[0]}
     told += [f"source {next(iter(sources))}"] if len(sources) == 1 else []
     return (medium or Medium()).joined(*told)
@@ -197,9 +199,15 @@ def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
     return f"{told}{lacking}. {_apart(board)}".rstrip()
 
 
+def _counts(board: Board, place: Place) -> str:
+    """Return what a number of labels counts in a place."""
+    entries = [line.entries[place] for line in board.lines if place in line.entries]
+    return next((one.verdict.labels_are for one in entries if one.verdict), "class")
+
+
 def _places(board: Board) -> str:
     left = [
-        f"{target}, {words.budget(labels)}"
+        f"{target}, {words.budget(labels, _counts(board, (target, labels)))}"
         for target, labels in board.places
         if (target, labels) not in board.over
     ]

@@ -50,17 +50,19 @@ def _what(record: Record) -> Iterator[str]:
     yield ""
     rows = [("source", names.source), ("architecture", names.architecture)]
     rows += [("strategy", names.strategy), ("training", names.training), ("target", names.target)]
-    budget = "all" if record.labels == "all" else f"{record.labels} a class"
+    each = "in all" if data.outputs else "a class"
+    budget = "all" if record.labels == "all" else f"{record.labels} {each}"
     if record.labels_got:
         low, high = record.labels_got
-        budget = f"{low} to {high} a class, of {record.labels} asked for"
+        got = f"{low} to {high}" if low < high else f"{low}"
+        budget = f"{got} {each}, of {record.labels} asked for"
     rows.append(("target labels given", budget))
     counts = f"{data.train} to learn from, {data.validation} to choose by"
     more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""
     rows.append(("of these", counts + more))
     if chosen is not None and chosen.by != "closed_form":
         rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
-    rows.append(("classes", _classes(data.classes)))
+    rows.append(("numbers" if data.outputs else "classes", _classes(data.outputs or data.classes)))
     if record.protocol < PROTOCOL:
         rows.append(("protocol", f"{record.protocol}: a grid of today runs the cell anew"))
     rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
@@ -124,7 +126,7 @@ def _gain(ledger: Ledger, record: Record) -> Iterator[str]:
     if alone is not None:
         yield (
             f"Baseline of the same seed: {name}, {_told(baseline)}. The gain of this one seed is "
-            f"{alone:+.1f} points, which is no verdict on the strategy."
+            f"{_gained(alone, record)}, which is no verdict on the strategy."
         )
     yield from _over_seeds(ledger, record)
 
@@ -137,11 +139,18 @@ def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
     pairs = paired(arm, [r for r in records if r.id in partners])
     if len(pairs) > 1:
         found = estimated(pairs, ledger.predictions)
-        shown = f"{found.mean:+.1f} points"
+        shown = _gained(found.mean, record)
         if both := ends(found.low, found.high, unit(record.metric)):
-            interval = f"[{both[0]:+.1f}, {both[1]:+.1f}]"
+            told = (number(end, unit(record.metric), signed=True) for end in both)
+            interval = f"[{', '.join(told)}]"
             shown += f" (95 % {interval}, for new {found.scope}, uncorrected)"
         yield f"Over the {found.n} seeds in the ledger this way of adapting gains {shown}."
+
+
+def _gained(gain: float, record: Record) -> str:
+    """Write a gain in points, or in the metric's own unit."""
+    mark = unit(record.metric)
+    return number(gain, mark, signed=True) + (" points" if mark else f" in {record.metric.name}")
 
 
 def _name(metric: str) -> str:
@@ -173,7 +182,8 @@ def _use(record: Record) -> Iterator[str]:
     example = "texts.txt" if text or "text" in record.config["target"] else "photo.jpg"
     yield "```bash"
     yield "pip install transfergrid"
-    yield f"transfergrid predict . {example}      # label and probabilities as CSV"
+    told = "numbers" if record.data.outputs else "label and probabilities"
+    yield f"transfergrid predict . {example}      # {told} as CSV"
     yield "```"
     module = record.config["strategy"]["_target_"].rpartition(".")[0]
     if not module.startswith("transfergrid."):
@@ -186,7 +196,10 @@ def _limits(ledger: Ledger, record: Record) -> Iterator[str]:
     yield f"- One run of one seed. Its scores are from {n:,} test examples of {record.names.target}"
     yield "  and say nothing of other data."
     yield f"- The licence of the target's data is {UNKNOWN}."
-    yield "- Every input gets one of the classes above, also one that belongs to none of them."
+    if record.data.outputs:
+        yield "- Every input gets numbers, also one that is nothing like those it learned from."
+    else:
+        yield "- Every input gets one of the classes above, also one that belongs to none of them."
     error = (record.scores.test or {}).get("ece")
     if error is not None:
         yield f"- Probabilities are not calibrated: on the test split they are off by {error:.3f}"
@@ -197,9 +210,11 @@ def _limits(ledger: Ledger, record: Record) -> Iterator[str]:
     if record.flags.underfit:
         yield "- It does not fit its own training examples."
     if record.flags.collapsed:
-        yield "- It predicts one class for all test examples."
+        same = "as good as the same" if record.data.outputs else "one class"
+        yield f"- It predicts {same} for all test examples."
     for name, (asked, got) in data.short.items():
-        yield f"- Class {name} had {got} examples where {asked} were asked for."
+        what = "There were" if record.data.outputs else f"Class {name} had"
+        yield f"- {what} {got} examples where {asked} were asked for."
     copies = (data.notes or {}).get("duplicates")
     if isinstance(copies, dict) and (copies.get("exact") or copies.get("near")):
         told = f"{copies.get('exact', 0)} exact and {copies.get('near', 0)} near"

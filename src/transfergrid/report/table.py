@@ -101,7 +101,8 @@ def _legend(rows: Sequence[Verdict], symbols: Symbols) -> Iterator[str]:
             f"{symbols.up} above, {symbols.down} below the baseline, {symbols.covers} interval "
             "over zero: uncorrected for the number of comparisons, and no verdicts."
         )
-        yield f"Gains are points, paired by seed; 95 % intervals {words.coverage(rows)}."
+        units, covered = words.in_units(rows), words.coverage(rows)
+        yield f"Gains are {units}, paired by seed; 95 % intervals {covered}."
     if any(words.is_unmarked(row) for row in rows):
         yield (
             f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "

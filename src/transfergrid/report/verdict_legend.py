@@ -9,6 +9,7 @@ from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdict_notes import share_told, undone, undone_if, undone_note
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
 from transfergrid.report.foreseen import sees
 from transfergrid.report.verdict_words import CORRECTIONS, mark, sign
@@ -120,8 +121,8 @@ def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
         covers = f" that covers new {block}s like these"
     by = CORRECTIONS.get(correction, correction)
     p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
-    in_points = any(v.unit or (v.mean or 0.0) >= 10 for v in verdicts)
-    what = "points" if in_points else "in the metric's units, more is better"
+    foreign = any((v.mean or 0.0) >= 10 and not is_of_numbers(v.metric) for v in verdicts)
+    what = "points" if foreign and not any(v.unit for v in verdicts) else words.in_units(verdicts)
     return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
 
 
@@ -129,8 +130,11 @@ def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:
     """Explain in a line the verdicts that occur; nothing without any."""
     if not verdicts:
         return []
-    margin = f"{verdicts[0].margin:g}"
-    within = (symbols or UNICODE).plus_minus + margin
+    margins = sorted({v.margin for v in verdicts})
+    within = (symbols or UNICODE).plus_minus + f"{margins[0]:g}"
+    margin = f"{margins[0]:g}"
+    if len(margins) > 1:  # a point is another thing on each target
+        margin = within = "the target's margin"
     hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
     meanings = {
         Kind.POSITIVE: "better than the baseline",
@@ -146,4 +150,8 @@ def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:
     if any(len(mark(v)) == 2 for v in verdicts):
         doubled = "(beyond)" if symbols is None else "doubled"
         told.append(f"{doubled}: the whole interval lies beyond {within}")
-    return [", ".join(told) + "."]
+    lines = [", ".join(told) + "."]
+    if len(margins) > 1:
+        by_target = {v.target: f"{v.target} {v.margin:g}" for v in verdicts}
+        lines.append(f"Margins, in the unit of each target: {', '.join(by_target.values())}.")
+    return lines

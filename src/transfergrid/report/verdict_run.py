@@ -182,7 +182,8 @@ def alert(verdicts: Iterable[Verdict]) -> tuple[str, str] | None:
 
 def _line(verdict: Verdict) -> str:
     arm = f"{verdict_words.source(verdict)} x {verdict.strategy} on {verdict.target}"
-    gain = f"{verdict_words.gain(verdict)} {verdict_words.interval(verdict)} points"
+    of = "points" if verdict.unit else verdict.metric
+    gain = f"{verdict_words.gain(verdict)} {verdict_words.interval(verdict)} {of}"
     p = f"p {verdict_words.p_value(verdict.p_corrected)} corrected"
     return f"{arm}, {words.labels_of([verdict])}: {gain} over {verdict.baseline}, {p}"
 

@@ -14,6 +14,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.statistics.correction import benjamini_hochberg
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
 from transfergrid.report.words import ASCII, UNICODE, Symbols
 
@@ -52,6 +53,8 @@ def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 def number(value: float, verdict: Verdict, signed: bool = False) -> str:
     """Write a score or gain, with so many decimals as `digits` says."""
+    if is_of_numbers(verdict.metric):
+        return f"{round(value, places := digits(verdict)) + 0.0:{'+' if signed else ''}.{places}f}"
     return words.number(value, "%" if digits(verdict) == 1 else "", signed)
 
 
@@ -61,6 +64,8 @@ def digits(verdict: Verdict) -> int:
     They are the same for all numbers of a verdict.
     """
     largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
+    if is_of_numbers(verdict.metric):
+        return words.digits_of(largest)
     return 1 if verdict.unit == "%" or largest >= 10 else 3
 
 

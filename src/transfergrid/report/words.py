@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record
 
 Told = tuple[str, str]
@@ -48,11 +50,28 @@ ASCII = Symbols("^", "v", ".", "o", "+-", "-", "~", "|", "x", "-")
 
 
 def number(value: float, unit: str, signed: bool = False) -> str:
-    """Write a score or gain: points with one decimal, others with three; never a negative zero."""
-    if abs(value) >= 10_000:
-        return f"{value:{'+' if signed else ''}.0e}"  # an interval that says nothing, told in short
-    digits = 1 if unit == "%" else 3
-    return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
+    """Write a score or gain: points with one decimal, others with three; never a negative zero.
+
+    Of units of their own, in which scores may be of any size, small ones have three digits that
+    say something, and large ones no decimals.
+    """
+    sign, own = "+" if signed else "", unit != "%"
+    if abs(value) >= (10_000_000 if own else 10_000):
+        return f"{value:{sign}.0e}"  # an interval that says nothing, told in short
+    if own and 0 < abs(value) < 0.01:
+        return f"{value:{sign}.3g}"
+    digits = 1 if not own else (0 if abs(value) >= 1_000 else 3)
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
+def digits_of(largest: float) -> int:
+    """Return with how many decimals scores in a unit of their own are shown, up to this size.
+
+    Three from 0.1 to 10, else as many as leave four digits that say something.
+    """
+    if not 0 < largest < math.inf or 0.1 <= largest < 10:
+        return 3
+    return min(max(3 - math.floor(math.log10(largest)), 0), 12)
 
 
 MOST = 100.0
@@ -125,14 +144,30 @@ def seconds(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def labels_of(section: Sequence[Verdict], counts: str = "class") -> str:
+def in_units(rows: Iterable[Verdict]) -> str:
+    """Say what gains are in: points, the metric's own unit, or one of these by target."""
+    units = {row.unit for row in rows if row.gain is not None}
+    if units <= {"%"}:
+        return "points"
+    own = "in the metric's units, more is better"
+    return own if "%" not in units else f"points, or where there is no % {own}"
+
+
+def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
     """Write the label budget of a section (see `budget`), and no more labels than there were."""
+    counts = counts or str(getattr(section[0], "labels_are", "class"))
     got = [one.labels_got for one in section if one.labels_got]
     if not got:
         return budget(section[0].labels, counts)
     low, high = min(fewest for fewest, _ in got), max(most for _, most in got)
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
-    return f"{span} labels a class ({section[0].labels:,} asked for)"
+    of = "in total" if counts == "total" else "a class"
+    return f"{span} labels {of} ({section[0].labels:,} asked for)"
+
+
+def counted(metric: str) -> str:
+    """Return what a number of labels counts where this metric decides: see `budget`."""
+    return "total" if is_of_numbers(metric) else "class"
 
 
 def budget(labels: Labels, counts: str = "class") -> str:

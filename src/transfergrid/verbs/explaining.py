@@ -119,7 +119,9 @@ def _gain(told: Explained) -> str:
         why = "its baseline is not done" if cell.baseline else "it is compared with nothing"
         return f"{has}; {why}."
     name = told.baseline.names.strategy
-    over = f"{number(gain.mean, '%', signed=True)} points over {name} ({_score(told.baseline)})"
+    mark = unit(told.cell.metric)
+    shown = number(gain.mean, mark, signed=True) + (" points" if mark else "")
+    over = f"{shown} over {name} ({_score(told.baseline)})"
     return f"{has}: {over} in this seed{_interval(gain)}."
 
 

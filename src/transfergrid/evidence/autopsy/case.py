@@ -12,7 +12,8 @@ from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.findings import Diagnostics
-from transfergrid.records.record import Record
+from transfergrid.records.points import unit
+from transfergrid.records.record import Metric, Record
 
 MOVED = 0.02
 """Relative change of a block's weights below which it stands where it stood: some thousands of
@@ -123,7 +124,7 @@ class Case:
         return self.change == 0.0
 
     def said(self, record: Record | None) -> Predictions | None:
-        """Return a record's predictions, if they are kept."""
+        """Return a record's predictions, if they are kept, and of classes: causes tell of these."""
         from transfergrid.records.errors import BadInputError
 
         if record is None or self.read is None:
@@ -132,7 +133,7 @@ class Case:
             said = self.read(record.id)
         except BadInputError:
             return None
-        return said if isinstance(said, Predictions) else None
+        return said if isinstance(said, Predictions) and not said.of_numbers else None
 
 
 def accuracy(record: Record | None, part: str) -> float | None:
@@ -161,6 +162,11 @@ def binomial_se(share: float, n: int) -> float:
     """Return the standard error of a share of `n` items; one right and one wrong are added."""
     smooth = (share * n + 1) / (n + 2)
     return math.sqrt(smooth * (1 - smooth) / n)
+
+
+def in_unit(gain: float, metric: Metric) -> str:
+    """Write a gain in points, or in the metric's own unit."""
+    return f"{gain:+.1f} points" if unit(metric) else f"{gain:+.3g} in {metric.name}"
 
 
 def percent(value: float | None) -> str:

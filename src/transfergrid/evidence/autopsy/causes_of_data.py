@@ -14,10 +14,12 @@ from transfergrid.evidence.autopsy.case import (
     above_chance,
     accuracy,
     binomial_se,
+    in_unit,
     percent,
     ramp,
 )
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.points import unit
 
 PRIOR_LOW, PRIOR_HIGH = 0.08, 0.35
 """Total variation between two class priors beyond what sampling gives: 8 % of the examples are of
@@ -223,9 +225,10 @@ def noise(case: Case) -> Cause | None:
         reach = (high - low) / 2
         share = abs(gain.mean) / reach if reach > 0 else 1.0
         strength = 0.6 + 0.4 * ramp(share, 1.0, 0.5) if low <= 0 <= high else 0.0
-        told = f"this single run's gain of {gain.mean:+.1f} points "
+        told = f"this single run's gain of {in_unit(gain.mean, case.cell.metric)} "
         told += "is within noise" if low <= 0 <= high else "is beyond noise"
-        told += f": 95 % interval over test items [{low:+.1f}, {high:+.1f}]"
+        digits = ".1f" if unit(case.cell.metric) else ".3g"
+        told += f": 95 % interval over test items [{low:+{digits}}, {high:+{digits}}]"
     why = "more seeds of the same cell: one run cannot tell"
     strength *= MOST_OF_NOISE * case.did_not_gain
     return Cause("noise", strength, told, Remedy(case.strategy, why))

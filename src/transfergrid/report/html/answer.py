@@ -60,6 +60,8 @@ class Answer:
     """The recommended arm's place among the verdicts."""
     labels_got: tuple[int, int] | None = None
     """Fewest and most labels that a class got, where these are others than `labels`."""
+    labels_are: str = "class"
+    """What a number of labels counts; see `Verdict`."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,14 @@ def scores(data: ReportData, told: Sequence[Answer]) -> list[str]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for answer in told:
         if scored := _scored(data, answer):
-            found[answer.target].append(f"{budget(answer.labels)}, {scored}")
+            told = _budget(data, answer.target, answer.labels)
+            found[answer.target].append(f"{told}, {scored}")
     return [f"Test scores on {target}: {'; '.join(lines)}." for target, lines in found.items()]
+
+
+def _budget(data: ReportData, target: str, labels: Labels) -> str:
+    counts = next((v.labels_are for v in data.verdicts if v.target == target), "class")
+    return budget(labels, counts)
 
 
 def _scored(data: ReportData, answer: Answer) -> str:
@@ -188,7 +196,8 @@ def _where(found: Sequence[Verdict], kind: Kind) -> str:
     strategies = {verdict.strategy for verdict in such}
     arms = f"{len(inside)} arm{'s' if len(inside) > 1 else ''}"
     named = f", all with {strategies.pop()}" if len(strategies) == 1 and len(such) > 1 else ""
-    return f"{listed(list(map(budget, at)))} ({len(such)} of {arms}{named})"
+    told = listed([budget(labels, such[0].labels_are) for labels in at])
+    return f"{told} ({len(such)} of {arms}{named})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -200,7 +209,11 @@ def answers(data: ReportData) -> list[Answer]:
     """Return an answer for each target and label budget."""
     found = {place: chosen(data, *place) for place in places(data.verdicts)}
     got = {(v.target, v.labels): v.labels_got for v in data.verdicts if v.labels_got}
-    return [replace(_answer(data, p, found), labels_got=got.get(p)) for p in found]
+    counts = {(v.target, v.labels): v.labels_are for v in data.verdicts}
+    return [
+        replace(_answer(data, p, found), labels_got=got.get(p), labels_are=counts.get(p, "class"))
+        for p in found
+    ]
 
 
 def _answer(
@@ -241,8 +254,9 @@ def _without_validation(
         if row is not None:
             verdict = data.verdicts[row]
             worth = worth_told(data, choice, place, (target, other))
+            there = _budget(data, target, other)
             told = (
-                f"{choice.name}, chosen at {budget(other)} because none can be chosen here "
+                f"{choice.name}, chosen at {there} because none can be chosen here "
                 f"({NONE_HELD_BACK}); on the test set "
                 f"{_test_told(data, verdict, choice.among)}{worth}."
             )

@@ -45,7 +45,8 @@ function fixed(value, digits) {
 function number(value, digits, signed = false) {
   if (value === undefined || value === null) return "–";
   const short = () => value.toExponential(0).replace(/e([+-])(\d)$/, "e$10$2");
-  const text = Math.abs(value) >= 1e4 ? short() : fixed(value, digits);
+  const most = digits ? 1e4 : 1e7; // as report.words.number has it
+  const text = Math.abs(value) >= most ? short() : fixed(value, digits);
   return (signed && !text.startsWith("-") ? "+" : "") + text;
 }
 

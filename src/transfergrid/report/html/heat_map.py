@@ -10,6 +10,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.html import charts, themes
 from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
@@ -89,14 +90,15 @@ def heat_maps(data: ReportData) -> Iterator[Figure]:
 
 def reach(data: ReportData) -> float:
     """Return the largest gain, in points, that the colours of heat maps tell apart."""
-    found = [abs(v.gain) for v in data.verdicts if v.gain is not None]
+    found = [abs(v.gain) / v.point for v in data.verdicts if v.gain is not None]
     return max([10 * data.rules.margin, *found])
 
 
 def _unit_of(verdict: Verdict) -> str:
     """Say what the numbers in the cells are."""
     metric = verdict.metric.replace("_", " ")
-    return f"gain in points of {metric}" if verdict.unit == "%" else f"gain in {metric}"
+    in_points = verdict.unit == "%" or is_of_numbers(verdict.metric)
+    return f"gain in points of {metric}" if in_points else f"gain in {metric}"
 
 
 def overs(rows: Sequence[Row]) -> str:

@@ -69,7 +69,7 @@ def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
     sources = rows.source_names(shown, data.called)
     return {
         "target": {v.target: v.target for v in shown},
-        "labels": {str(v.labels): budget(v.labels) for v in by_budget},
+        "labels": {str(v.labels): budget(v.labels, v.labels_are) for v in by_budget},
         "source": {name: name for name in sorted(set(sources))},
         "strategy": {name: name for name in sorted({v.strategy for v in shown})},
         "verdict": {kind.value: f"{rows.MARKS[kind]} {SAID[kind]}" for kind in Kind},

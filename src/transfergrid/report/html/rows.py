@@ -82,8 +82,9 @@ class _Order:
         self.places = {row: place for place, row in enumerate(by_gain)}
 
     def _by_gain(self, row: int) -> tuple[int, bool, float]:
-        gain = self.verdicts[row].gain
-        return _KINDS.index(self.verdicts[row].kind), gain is None, -(gain or 0.0)
+        verdict = self.verdicts[row]
+        gain = (verdict.gain or 0.0) / verdict.point
+        return _KINDS.index(verdict.kind), verdict.gain is None, -gain
 
     def of(self, row: int) -> dict[str, int]:
         """Return a row's column and line in the heat map and its place among gains."""
@@ -107,7 +108,9 @@ def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
     gains: defaultdict[str, list[float]] = defaultdict(list)
     for verdict in verdicts:
         gains[verdict.strategy] += (
-            [verdict.gain] if verdict.kind == TRANSFER and verdict.gain is not None else []
+            [verdict.gain / verdict.point]
+            if verdict.kind == TRANSFER and verdict.gain is not None
+            else []
         )
     means = {name: statistics.fmean(found) if found else -1e9 for name, found in gains.items()}
     return sorted(means, key=lambda name: (-means[name], name))
@@ -142,7 +145,7 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "shown": said.gain(verdict),
         "digits": said.digits(verdict),
         "interval": interval(verdict),
-        **_shown(verdict),
+        **_in_points(verdict),
         "seconds": verdict.seconds,
         "all_seconds": _seconds(verdict, with_source=True),
         "remarks": list(remarks),
@@ -152,13 +155,21 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
     }
 
 
-def _shown(verdict: Verdict) -> dict[str, Any]:
-    """Return what is drawn and listed of a verdict, within what the metric allows."""
+def _in_points(verdict: Verdict) -> dict[str, Any]:
+    """Return what is drawn and ordered of a verdict, within what the metric allows.
+
+    Numbers are in points, which are alike on all targets; texts are in the metric's own unit.
+    """
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else value / verdict.point
+
     low, high = ends(verdict.low, verdict.high, verdict.unit, verdict.se) or (None, None)
     return {
-        "low": low,
-        "high": high,
-        "detectable": None if cannot_tell(verdict) else verdict.detectable,
+        "gain": scaled(verdict.gain),
+        "low": scaled(low),
+        "high": scaled(high),
+        "detectable": None if cannot_tell(verdict) else scaled(verdict.detectable),
         "more": None if verdict.seeds_needed is None else needed(verdict),
     }
 
