@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from transfergrid.evidence.intervals import SEEDS_AND_ITEMS
 
 from number_cells import ITEMS, NumberCells, family
 from transfergrid.evidence.decisions import Kind, Rules
@@ -13,6 +12,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.parts import part_gains
 from transfergrid.evidence.results import results_from, results_of
 from transfergrid.evidence.scoring import value_of
+from transfergrid.evidence.statistics.intervals import SEEDS_AND_ITEMS
 from transfergrid.records.arrays import Predictions, packed
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger

@@ -17,6 +17,7 @@ from transfergrid.report import words
 from transfergrid.report.sheet import render as written
 from transfergrid.report.sheet import show
 from transfergrid.report.table import sheet
+from transfergrid.report.words import digits_of, number
 
 COLUMNS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline"),
@@ -365,3 +366,28 @@ def test_a_record_knows_what_its_classes_got(labels, per_class, got):
     assert record.labels_got == got
     assert measured([record])[0].labels_got == got
     assert result_of(record).labels_got == got
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "told"),
+    [
+        (0.0000246, "", "2.46e-05"),
+        (-0.000301, "", "-0.000301"),
+        (0.01, "", "0.010"),
+        (2.444, "", "2.444"),
+        (2443.9, "", "2444"),
+        (24439.2, "", "24439"),
+        (24439.2, "%", "2e+04"),
+        (71.25, "%", "71.2"),
+        (-0.0001, "%", "0.0"),
+    ],
+)
+def test_numbers_say_something_in_every_unit(value, unit, told):
+    assert number(value, unit) == told
+
+
+@pytest.mark.parametrize(
+    ("largest", "digits"), [(2.4e-05, 8), (0.05, 5), (0.9, 3), (3.9, 3), (23.7, 2), (3892, 0)]
+)
+def test_errors_are_shown_to_four_digits(largest, digits):
+    assert digits_of(largest) == digits

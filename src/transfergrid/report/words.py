@@ -58,7 +58,7 @@ def number(value: float, unit: str, signed: bool = False) -> str:
     sign, own = "+" if signed else "", unit != "%"
     if abs(value) >= (10_000_000 if own else 10_000):
         return f"{value:{sign}.0e}"  # an interval that says nothing, told in short
-    if own and 0 < abs(value) < 0.01:
+    if own and 0 < abs(value) < 0.001:
         return f"{value:{sign}.3g}"
     digits = 1 if not own else (0 if abs(value) >= 1_000 else 3)
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"

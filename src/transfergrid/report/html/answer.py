@@ -130,8 +130,8 @@ def scores(data: ReportData, told: Sequence[Answer]) -> list[str]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for answer in told:
         if scored := _scored(data, answer):
-            told = _budget(data, answer.target, answer.labels)
-            found[answer.target].append(f"{told}, {scored}")
+            given = _budget(data, answer.target, answer.labels)
+            found[answer.target].append(f"{given}, {scored}")
     return [f"Test scores on {target}: {'; '.join(lines)}." for target, lines in found.items()]
 
 
