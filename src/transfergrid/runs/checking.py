@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
 from transfergrid.data.domain import Domain
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
@@ -12,7 +16,7 @@ from transfergrid.records.training import Training
 from transfergrid.runs.models import kept_bytes
 from transfergrid.runs.starting import check_same_inputs
 from transfergrid.sources.backbone import Backbone
-from transfergrid.sources.source import Architecture, Source
+from transfergrid.sources.source import Architecture, Source, TrainedSource
 from transfergrid.strategies.base import Strategy
 
 
@@ -40,7 +44,8 @@ def check_parts(cell: Cell) -> int:
     for network in (backbone, trained):
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
     taught = backbone if strategy.needs.teacher else None
-    strategy.attach(trained, target.task, training, cell.seed, taught=taught)
+    head = first_head(cell, strategy.needs, backbone)
+    strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
     return kept_bytes(strategy)
 
 
@@ -63,3 +68,29 @@ def _first_weights(cell: Cell, strategy: Strategy) -> Backbone | None:
         return architecture.build()
     made: Source = build(source)
     return made.initial()
+
+
+def first_head(cell: Cell, needs: Needs, backbone: Backbone | None) -> nn.Module | None:
+    """Return the source's own head where it is needed; of a source to be trained, one like it.
+
+    Raises:
+        BadInputError: its weights came without one.
+    """
+    if needs.source != "head" or backbone is None:
+        return None
+    made: Source = build(cell.config["source"])
+    return made.head(backbone, _Untrained(backbone.dim), cell.seed)
+
+
+class _Untrained:
+    """Stands for a maker where nothing is to be trained yet: its heads have learned nothing."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
+        raise NotImplementedError("no source is trained before its cell runs")
+
+    def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
+        head: Mapping[str, Tensor] = source.domain.task.head(self.dim).state_dict()
+        return head

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Preprocess
@@ -35,7 +36,8 @@ from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
 from transfergrid.runs.stages import Setup
-from transfergrid.sources.files import weights
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.files import heads, weights
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
 
@@ -123,16 +125,25 @@ def load_model(folder: Path, description: Mapping[str, Any]) -> Model:
         raise BadInputError(f"{folder} cannot be made into a model: {told}") from error
 
 
+def _source_head(state: Mapping[str, Tensor], backbone: Backbone | None) -> nn.Module | None:
+    """Return the source's own head, where a strategy that was given one kept it."""
+    own = "source_head."
+    held = {name.removeprefix(own): part for name, part in state.items() if name.startswith(own)}
+    return heads.linear(held, backbone.dim) if held and backbone is not None else None
+
+
 def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
     strategy: Strategy = build(description["strategy"])
     training: Training = build(description["training"]) or Training()
+    state = load_file(folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):
         architecture: Architecture | None = build(description["architecture"])
         backbone = architecture.build() if architecture is not None else None
         task = task_of(tuple(description["classes"]), tuple(description.get("outputs", ())))
-        strategy.attach(backbone, task, training, description["seed"])
+        head = _source_head(state, backbone)
+        strategy.attach(backbone, task, training, description["seed"], source_head=head)
     try:
-        strategy.restore(load_file(folder / WEIGHTS))
+        strategy.restore(state)
     except ValueError as error:
         raise BadInputError(f"{folder / WEIGHTS} does not fit its cell: {error}") from error
     preprocess = backbone.preprocess if backbone is not None else _features(folder / FEATURES)

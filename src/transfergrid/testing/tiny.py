@@ -212,6 +212,11 @@ class TinyArchitecture(Architecture):
         return TinyBackbone(self.width)
 
 
+def classifier(domain: Domain | None, dim: int) -> dict[str, Tensor]:
+    """Return what stands for the head that was learned with a source's weights."""
+    return {} if domain is None else {"weight": torch.randn(len(domain.classes), dim)}
+
+
 @dataclass(frozen=True)
 class TinySource(Source):
     """Weights that stand for pretrained ones: other than random ones by any seed of a cell.
@@ -234,4 +239,5 @@ class TinySource(Source):
             backbone = self.architecture.build()
             for _ in range(20):
                 backbone.embed(0.2 + torch.randn(32, 1, SIDE, SIDE))  # moves its statistics
+            backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone

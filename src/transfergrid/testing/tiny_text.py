@@ -18,7 +18,14 @@ from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Granularity
 from transfergrid.sources.preprocessing.text import TextPreprocess
 from transfergrid.sources.source import Architecture, Maker, Source
-from transfergrid.testing.tiny import CLASSES, POOL_EACH, TEST_EACH, TinyDomain, TinyExamples
+from transfergrid.testing.tiny import (
+    CLASSES,
+    POOL_EACH,
+    TEST_EACH,
+    TinyDomain,
+    TinyExamples,
+    classifier,
+)
 
 N_WORDS = 30
 """w1 to w29; 0 is padding. A class has four words of its own, others for shift 0 and shift 1."""
@@ -197,4 +204,6 @@ class TinyTextSource(Source):
     def load(self, maker: Maker, block_seed: int) -> TinyTextBackbone:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(20)
-            return self.architecture.build()
+            backbone = self.architecture.build()
+            backbone.head_weights = classifier(self.domain, backbone.dim)
+        return backbone
