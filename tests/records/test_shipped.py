@@ -123,8 +123,11 @@ def test_what_a_class_would_refuse_is_told_without_torch(tmp_path):
         "finally: assert not {'torch', 'timm', 'pytorch_lightning'} & {*sys.modules}"
     )
     for word, told in (
-        ("strategy.lr_factor=abc", "FullFinetuning.lr_factor must be a number, not 'abc'"),
-        ("strategy.lr_factor=-1", "strategy.lr_factor must be above 0: -1"),
+        (
+            "strategy.lr_factor=abc",
+            "lr_factor must be a number above 0, or null, not 'abc'",
+        ),
+        ("strategy.lr_factor=-1", "strategy.lr_factor must be above 0, or null: -1"),
         ("strategy.schedule=cosin", "did you mean cosine?"),
     ):
         command = [sys.executable, "-c", script, word]

@@ -187,7 +187,10 @@ def test_weights_that_do_not_fit_are_told_before_anything_runs(tmp_path, refused
             "strategy=layerwise_lr strategy.granularity=medium",
             "granularity 'medium'; there is coarse, fine",
         ),
-        ("strategy=distillation strategy.teacher.lr_factor=fast", "a number, not 'fast'"),
+        (
+            "strategy=distillation strategy.teacher.lr_factor=fast",
+            "above 0, or null, not 'fast'",
+        ),
         ("source.model=test_resnett", "did you mean test_resnet?"),
         ("strategy=scratch source.architecture.options={depth:3}", "timm cannot make test_resnet"),
     ],

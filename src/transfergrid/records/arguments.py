@@ -152,7 +152,7 @@ def taken_by(cls: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     written = (b for b in cls.__mro__ if isinstance(vars(b).get("__init__"), types.FunctionType))
     for base in written:
-        taken = inspect.signature(vars(base)["__init__"]).parameters
+        taken = inspect.signature(inspect.unwrap(vars(base)["__init__"])).parameters
         for name, told in list(taken.items())[1:]:
             if told.kind not in (told.VAR_POSITIONAL, told.VAR_KEYWORD):
                 found.setdefault(name, resolved(base, told.annotation))

@@ -169,15 +169,6 @@ def group_of(target: str) -> str:
     return ""
 
 
-def constructors(target: str) -> list[ast.FunctionDef]:
-    """Return the constructors of a shipped class and of ours that it inherits from, nearest first.
-
-    Those of dataclasses are not written down, and not among them.
-    """
-    body = [node for kind in _line(target) for node in kind.node.body]
-    return [n for n in body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-
-
 def takes_fractions(annotation: object) -> bool:
     """Return whether an annotation takes numbers that are not whole."""
     return any(base_of(kind) is float for kind in kinds(annotation))

@@ -6,21 +6,29 @@ What an author of a strategy needs is to be had from here.
 
 from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs
+from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Share
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
+from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Sizes, Strategy, teaching
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, in_one_run
 
 __all__ = [
     "Baselines",
     "Batch",
+    "Count",
     "Data",
     "Group",
     "Inputs",
     "Needs",
+    "NotNegative",
     "Objective",
+    "Part",
     "Phase",
+    "Positive",
     "Range",
+    "Schedule",
+    "Share",
     "Sizes",
     "Strategy",
     "in_one_run",

@@ -17,12 +17,12 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.task import Task
+from transfergrid.records.arguments import Positive, check_arguments
 from transfergrid.records.component import Component
-from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.needs import Baselines, Needs, Setting, Transferred, describe
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space
-from transfergrid.records.training import SCHEDULES, Training
+from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
 from transfergrid.strategies.phases import Group, Objective, Phase, Rate
 
@@ -44,6 +44,7 @@ def _noting(init: Callable[..., None], base: Callable[..., None] | None = None) 
             told = known.bind(self, *args, **kwargs)
             object.__setattr__(self, "given", frozenset(told.arguments) - {"self"})
             told.apply_defaults()
+            check_arguments(type(self), told.arguments)
             object.__setattr__(self, "hparams", dict(list(told.arguments.items())[1:]))
         init(self, *args, **kwargs)
 
@@ -113,6 +114,7 @@ class Strategy(nn.Module, Component):
         cut: leading blocks of the backbone that inputs have been through; set by the driver alone.
     """
 
+    group: ClassVar[str] = "strategy"
     needs: ClassVar[Needs] = Needs()
     baselines: ClassVar[Baselines] = Baselines()
     space: ClassVar[Space] = {}
@@ -144,14 +146,10 @@ class Strategy(nn.Module, Component):
             cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
 
     @_noting
-    def __init__(self, lr_factor: float | None = None, schedule: str | None = None) -> None:
+    def __init__(self, lr_factor: Positive | None = None, schedule: Schedule | None = None) -> None:
         super().__init__()
-        if lr_factor is not None and not lr_factor > 0:
-            raise BadInputError(f"strategy.lr_factor must be above 0: {lr_factor}")
         if lr_factor is None:
             lr_factor = self.space["lr_factor"].default if "lr_factor" in self.space else 1.0
-        if schedule is not None:
-            check_known("strategy.schedule", schedule, SCHEDULES)
         self.lr_factor, self.schedule = lr_factor, schedule
         self.hparams |= {
             k: getattr(self, k) for k in ("lr_factor", "schedule") if k in self.hparams

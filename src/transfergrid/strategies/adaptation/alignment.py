@@ -10,9 +10,11 @@ from transfergrid.strategies import (
     Baselines,
     Batch,
     Needs,
+    NotNegative,
     Objective,
     Phase,
     Range,
+    Schedule,
     Strategy,
     rates,
 )
@@ -40,7 +42,7 @@ class FeatureAlignment(Strategy):
     setting, transfers = "transductive", "features"
 
     def __init__(
-        self, weight: float = 1.0, schedule: str | None = "inverse_decay", **shared: Any
+        self, weight: NotNegative = 1.0, schedule: Schedule | None = "inverse_decay", **shared: Any
     ) -> None:
         super().__init__(schedule=schedule, **shared)
         self.weight = weight

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch
+from transfergrid.records.arguments import Count, NotNegative
 from transfergrid.records.needs import Baselines, Needs, Setting, Transferred
 from transfergrid.records.space import Range, Space, rates
+from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.phases import Group, Objective, Phase
 
@@ -68,10 +70,10 @@ class DomainAdversarial(Strategy):
 
     def __init__(
         self,
-        weight: float = 1.0,
-        gamma: float = 10.0,
-        hidden: int = 128,
-        schedule: str | None = "inverse_decay",
+        weight: NotNegative = 1.0,
+        gamma: NotNegative = 10.0,
+        hidden: Count = 128,
+        schedule: Schedule | None = "inverse_decay",
         **shared: Any,
     ) -> None:
         super().__init__(schedule=schedule, **shared)

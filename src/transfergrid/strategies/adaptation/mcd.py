@@ -4,7 +4,18 @@ from typing import Any
 
 from torch import Tensor
 
-from transfergrid.strategies import Batch, Group, Inputs, Objective, Phase, Range, Sizes, Strategy
+from transfergrid.strategies import (
+    Batch,
+    Count,
+    Group,
+    Inputs,
+    Objective,
+    Phase,
+    Range,
+    Schedule,
+    Sizes,
+    Strategy,
+)
 from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, RATES, READS
 
 
@@ -27,7 +38,7 @@ class MCD(Strategy):
     setting, transfers = "transductive", "features"
 
     def __init__(
-        self, repeat: int = 4, schedule: str | None = "inverse_decay", **shared: Any
+        self, repeat: Count = 4, schedule: Schedule | None = "inverse_decay", **shared: Any
     ) -> None:
         super().__init__(schedule=schedule, **shared)
         self.repeat = repeat

@@ -6,7 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot, pad
 
-from transfergrid.strategies import Batch, Data, Needs, Objective, Phase, Range, Sizes, Strategy
+from transfergrid.strategies import (
+    Batch,
+    Data,
+    Needs,
+    NotNegative,
+    Objective,
+    Part,
+    Phase,
+    Range,
+    Schedule,
+    Sizes,
+    Strategy,
+)
 from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
 
 
@@ -53,9 +65,9 @@ class SHOT(Strategy):
 
     def __init__(
         self,
-        weight: float = 0.3,
-        share: float = 0.5,
-        schedule: str | None = "inverse_decay",
+        weight: NotNegative = 0.3,
+        share: Part = 0.5,
+        schedule: Schedule | None = "inverse_decay",
         **shared: Any,
     ) -> None:
         super().__init__(schedule=schedule, **shared)

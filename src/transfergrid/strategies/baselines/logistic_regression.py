@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.sparse_inputs import linear, matrix_of
+from transfergrid.records.arguments import Count, Positive
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, Space
 from transfergrid.strategies.base import Sizes, Strategy
@@ -31,7 +32,7 @@ class LogisticRegression(Strategy):
     coefficients: Tensor
     intercepts: Tensor
 
-    def __init__(self, c: float = 1.0, max_iter: int = 1000) -> None:
+    def __init__(self, c: Positive = 1.0, max_iter: Count = 1000) -> None:
         super().__init__()
         self.c, self.max_iter = c, max_iter
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.sparse_inputs import linear, matrix_of
+from transfergrid.records.arguments import Positive
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, Space
 from transfergrid.strategies.base import Sizes, Strategy
@@ -30,7 +31,7 @@ class RidgeRegression(Strategy):
     coefficients: Tensor
     intercepts: Tensor
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: Positive = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.arguments import NotNegative, Positive
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Space, rates
 from transfergrid.strategies.base import Strategy
@@ -40,15 +41,13 @@ class ScratchConverged(Strategy):
 
     def __init__(
         self,
-        lr_factor: float | None = None,
-        max_factor: float = 4.0,
-        window: float = 0.2,
-        tolerance: float = 0.05,
-        cooldown: float = 0.3,
+        lr_factor: Positive | None = None,
+        max_factor: Annotated[float, Ge(1)] = 4.0,
+        window: Positive = 0.2,
+        tolerance: NotNegative = 0.05,
+        cooldown: NotNegative = 0.3,
     ) -> None:
         super().__init__(lr_factor)
-        if max_factor < 1:
-            raise BadInputError(f"scratch_converged needs max_factor from 1: {max_factor}")
         self.max_factor, self.window = max_factor, window
         self.tolerance, self.cooldown = tolerance, cooldown
 

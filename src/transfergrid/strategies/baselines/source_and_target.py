@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Space, rates
+from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Objective, Phase
 
@@ -22,7 +23,7 @@ class SourceAndTarget(Strategy):
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
 
-    def __init__(self, schedule: str | None = "inverse_decay", **shared: Any) -> None:
+    def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
         super().__init__(schedule=schedule, **shared)
 
     @override

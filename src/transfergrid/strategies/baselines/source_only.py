@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from transfergrid.records.needs import Baselines, Needs, Setting
 from transfergrid.records.space import Space, rates
+from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Objective, Phase
 
@@ -25,7 +26,7 @@ class SourceOnly(Strategy):
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     setting: ClassVar[Setting] = "transductive"
 
-    def __init__(self, schedule: str | None = "inverse_decay", **shared: Any) -> None:
+    def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
         super().__init__(schedule=schedule, **shared)
 
     @override

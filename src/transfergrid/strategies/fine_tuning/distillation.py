@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch
+from transfergrid.records.arguments import Positive, Share
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, Space, rates
@@ -68,15 +69,11 @@ class Distillation(Strategy):
         self,
         teacher: Strategy,
         student: Architecture | None = None,
-        temperature: float = 4.0,
-        weight: float = 0.9,
+        temperature: Positive = 4.0,
+        weight: Share = 0.9,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if not temperature > 0:
-            raise BadInputError(f"strategy.temperature must be above 0: {temperature}")
-        if not 0 <= weight <= 1:
-            raise BadInputError(f"strategy.weight must be from 0 to 1: {weight}")
         if teacher.needs != Needs():
             raise BadInputError(
                 "strategy.teacher must adapt the source's weights by target labels alone, as "

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from transfergrid.strategies import Baselines, Objective, Phase, Range, Strategy, in_one_run, rates
+from transfergrid.strategies import (
+    Baselines,
+    Objective,
+    Part,
+    Phase,
+    Positive,
+    Range,
+    Strategy,
+    in_one_run,
+    rates,
+)
 
 
 class GradualUnfreezing(Strategy):
@@ -23,7 +33,7 @@ class GradualUnfreezing(Strategy):
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
 
-    def __init__(self, share: float = 0.5, decay: float = 1 / 2.6, **shared: Any) -> None:
+    def __init__(self, share: Part = 0.5, decay: Positive = 1 / 2.6, **shared: Any) -> None:
         super().__init__(**shared)
         self.share, self.decay = share, decay
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from transfergrid.strategies import (
     Baselines,
     Batch,
+    NotNegative,
     Objective,
     Phase,
     Range,
@@ -38,7 +39,7 @@ class L2SP(Strategy):
         "beta": Range(1e-4, 1e-1, default=0.01),
     }
 
-    def __init__(self, alpha: float = 0.01, beta: float = 0.01, **shared: Any) -> None:
+    def __init__(self, alpha: NotNegative = 0.01, beta: NotNegative = 0.01, **shared: Any) -> None:
         super().__init__(**shared)
         self.alpha, self.beta = alpha, beta
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.arguments import Positive
 from transfergrid.records.needs import Baselines
 from transfergrid.records.space import Range, Space, rates
 from transfergrid.strategies.base import Strategy
@@ -35,14 +35,11 @@ class LayerwiseLR(Strategy):
 
     def __init__(
         self,
-        decay: float = 1 / 2.6,
+        decay: Positive = 1 / 2.6,
         granularity: Literal["coarse", "fine"] = "coarse",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        check_known("strategy.granularity", granularity, ("coarse", "fine"))
-        if not decay > 0:
-            raise BadInputError(f"strategy.decay must be above 0: {decay}")
         self.decay, self.granularity = decay, granularity
 
     @override

@@ -9,6 +9,7 @@ from transfergrid.strategies import (
     Batch,
     Group,
     Needs,
+    NotNegative,
     Objective,
     Phase,
     Range,
@@ -33,7 +34,7 @@ class Multitask(Strategy):
         "weight": Range(0.1, 10.0, default=1.0),
     }
 
-    def __init__(self, weight: float = 1.0, **shared: Any) -> None:
+    def __init__(self, weight: NotNegative = 1.0, **shared: Any) -> None:
         super().__init__(**shared)
         self.weight = weight
 
