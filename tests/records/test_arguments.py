@@ -44,6 +44,7 @@ class Made(Component):
     fielded: Fielded = 1.0
     name: str = "a"
     mode: Literal["keep", "drop"] = "keep"
+    maybe: Literal["keep", "drop"] | None = None
     seed: Whole | Literal["block"] = 0
     split: float | str | None = None
     anything: Any = None
@@ -82,6 +83,7 @@ def test_what_fits_is_taken():
         ({"name": 7}, "Made.name must be text, not 7"),
         ({"mode": "dorp"}, "unknown mode 'dorp'; did you mean drop?"),
         ({"mode": "x"}, "unknown mode 'x'; there is drop, keep"),
+        ({"maybe": "dorp"}, "unknown maybe 'dorp'; did you mean drop?"),
         ({"mode": 3}, "Made.mode must be keep, or drop, not 3"),
         ({"seed": -1}, "Made.seed must be a whole number from 0, or block: -1"),
         ({"seed": "blok"}, "Made.seed must be a whole number from 0, or block, not 'blok'"),

@@ -123,7 +123,7 @@ def _adapter(annotation: Any) -> Any:
 
 def _refusal(called: str, group: str, name: str, value: Any, allowed: list[Any]) -> BadInputError:
     known = [get_args(kind)[0] for kind in allowed if get_origin(kind) is Literal]
-    if isinstance(value, str) and len(known) == len(allowed):
+    if isinstance(value, str) and len(known) == len({*allowed} - {type(None)}):
         kind = f"{group}.{name}" if group else name
         return BadInputError(f"unknown {kind} {value!r}{did_you_mean(value, known)}")
     place = f"{group or called}.{name}"
