@@ -133,7 +133,7 @@ def test_config_is_the_constructors_own_arguments(strategy):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Scratch(lr_factor=0.0), "strategy.lr_factor must be above 0: 0.0"),
+        (lambda: Scratch(lr_factor=0.0), "strategy.lr_factor must be above 0, or null: 0.0"),
         (lambda: Scratch(schedule="cosin"), "unknown strategy.schedule 'cosin'; did you mean cos"),
         (lambda: LayerwiseLR(granularity="corse"), "did you mean coarse"),
         (lambda: LayerwiseLR(decay=0.0), "strategy.decay must be above 0"),
