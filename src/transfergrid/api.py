@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,7 +204,15 @@ def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, l
 
 def _option(component: Any, name: str | None = None) -> Option:
     """Describe a component; by default it is called what its file is called."""
-    return Option(name or type(component).__module__.rpartition(".")[2], config_of(component))
+    called = name or type(component).__module__.rpartition(".")[2]
+    return Option(called, config_of(component), frozenset(_given(component)))
+
+
+def _given(component: Any, path: str = "") -> Iterator[str]:
+    """Yield the arguments that a strategy, and one inside it, was made with by its caller."""
+    for key in getattr(component, "given", ()):
+        yield f"{path}{key}"
+        yield from _given(component.hparams[key], f"{path}{key}.")
 
 
 def _baseline(name: str) -> Option:

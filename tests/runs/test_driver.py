@@ -12,7 +12,9 @@ from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.testing.bench import Bench
+from transfergrid.strategies.phases import Objective, Phase
+from transfergrid.testing.bench import Bench, state_of
+from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 
 PLAN = Training(steps=24, batch_size=8, lr=0.01, schedule="constant", validations=8)
 
@@ -112,3 +114,177 @@ def test_predictions_that_are_not_finite_are_no_score():
     run.setup.strategy.__class__ = SaysNothing
     with pytest.raises(FloatingPointError, match="not finite"):
         predictions(run.setup.strategy, run.setup.data.train, Bench(Strategy).machine)
+
+
+# Phases -------------------------------------------------------------------------------------------
+
+
+class Alternates(Strategy):
+    """Two objectives of one batch: the head learns twice, the backbone once."""
+
+    def phases(self):
+        first = Objective(self.loss, [self.head_group()], repeat=2)
+        second = Objective(self.loss, [self.backbone_group()])
+        return [Phase("train", [first, second])]
+
+
+def test_objectives_take_turns_and_a_batch_counts_once(monkeypatch):
+    moved, step = [], torch.optim.AdamW.step
+
+    def stepping(self, *args, **kwargs):
+        moved.append([g["name"] for g in self.param_groups if g["params"][0].grad is not None])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stepping)
+    run = Bench(Alternates, training=Training(steps=2, batch_size=8)).run(2)
+    assert moved == [["head"], ["head"], ["backbone"]] * 2
+    assert run.fitted.steps == 2
+
+
+class Stages(Strategy):
+    """A head without decay first; then something is computed; then all learn."""
+
+    def phases(self):
+        head = Objective(self.loss, [self.head_group()._replace(decay=False)])
+        whole = Objective(self.loss, self.everything())
+        return [
+            Phase("head", [head], 0.5),
+            Phase("halve", before=self.halve),
+            Phase("all", [whole], 0.5, before=self.note, every=0.5),
+        ]
+
+    def build(self, sizes):
+        self.scaffold.register_buffer("noted", torch.zeros(2))
+
+    def halve(self, data):
+        self.head.weight.mul_(0.5)
+
+    def note(self, data):
+        noted = self.scaffold.get_buffer("noted")
+        noted += torch.stack([torch.rand(()), data.target.features().sum()])
+
+
+def test_what_is_computed_between_steps_is_part_of_the_run_and_of_its_seed_block():
+    one, other = (Bench(Stages).run(2) for _ in range(2))
+    assert one.fitted.steps == 8
+    assert all(torch.equal(value, other.state[name]) for name, value in one.state.items())
+    draws = one.state["scaffold.noted"][0].item()
+    assert 0 < draws < 2  # asked twice
+
+
+@pytest.mark.parametrize("labels", [2, 10])
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_cut_anywhere_and_gone_on_with_it_is_the_same_run(labels, stop):
+    bench = Bench(Stages)
+    whole, setup = bench.trained(labels), bench.set_up(labels)
+    first = bench.driver(setup)
+    assert first.run(stop=stop) is None
+    state, fresh = first.state(), bench.set_up(labels)
+    second = bench.driver(fresh)
+    second.restore(state)
+    fitted = second.run()
+    found = fresh.strategy.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in whole.state.items())
+    assert (fitted.steps, fitted.chosen_step) == (whole.fitted.steps, whole.fitted.chosen_step)
+    for name, curve in whole.fitted.curves.items():
+        assert np.array_equal(curve, fitted.curves[name])
+
+
+class Worsens(Strategy):
+    """Learns, and then throws its head away: the method's end, not a step to be chosen between."""
+
+    def phases(self):
+        return [
+            Phase("train", [Objective(self.loss, self.everything())]),
+            Phase("forget", before=lambda data: self.head.weight.zero_()),
+        ]
+
+
+def test_what_a_last_phase_computes_is_what_is_tested():
+    run = Bench(Worsens).run(10)
+    assert not run.state["head.weight"].any()
+    assert run.fitted.chosen_step == 8
+    assert run.fitted.validation_checks == 3
+
+
+def test_a_phase_without_steps_starts_from_the_best_one():
+    bench = Bench(Worsens, training=PLAN)
+    setup = bench.set_up(10)
+    driver, kept = bench.driver(setup), {}
+    forget = driver.phases[1]
+    took = Phase("look", before=lambda data: kept.update(state_of(setup.strategy)))
+    driver.phases = [driver.phases[0], took, forget]
+    driver.lengths = [24, 0, 0]
+    driver.run()
+    best = Bench(FullFinetuning, {"lr_factor": 1.0}, training=PLAN).run(10)
+    assert torch.equal(kept["head.weight"], best.state["head.weight"])
+
+
+class StopsEarly(Strategy):
+    def phases(self):
+        whole = [Objective(self.loss, self.everything())]
+        stops = lambda losses: len(losses) == 3  # noqa: E731
+        return [Phase("short", whole, 0.5, until=stops), Phase("rest", whole, 0.5)]
+
+
+def test_a_phase_that_ends_early_hands_over_to_the_next():
+    fitted = Bench(StopsEarly).run(10).fitted
+    assert fitted.steps == 3 + 4
+    assert fitted.curves["train_step"][-1] == 7
+
+
+# Steps --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(parts):
+    source = TinyTextSource()  # without BatchNorm
+    plans = (
+        Training(steps=3, batch_size=6, lr=0.01, accumulate=n, optimizer="sgd") for n in (1, parts)
+    )
+    one, other = (
+        Bench(NoDropout, domain=TinyTextDomain, source=source, training=plan).run(2).state
+        for plan in plans
+    )
+    for name, value in one.items():
+        assert torch.allclose(value, other[name], atol=1e-6), name
+
+
+class NoDropout(Strategy):
+    def loss(self, batch, progress):
+        self.backbone.network["dropout"].p = 0.0
+        return super().loss(batch, progress)
+
+
+def test_clipping_bounds_the_step():
+    plan = Training(
+        steps=1,
+        batch_size=8,
+        lr=1.0,
+        optimizer="sgd",
+        momentum=0.0,
+        weight_decay=0.0,
+        schedule="constant",
+        gradient_clip=1e-3,
+    )
+    bench = Bench(FullFinetuning, {"lr_factor": 1.0}, training=plan)
+    before = state_of(bench.set_up(2).strategy)
+    after = bench.run(2)
+    moved = dict(after.setup.strategy.named_parameters())
+    way = sum((p - before[name]).square().sum().item() for name, p in moved.items()) ** 0.5
+    assert way == pytest.approx(1e-3, rel=1e-2)
+
+
+class HeadAlone(Strategy):
+    def phases(self):
+        groups = [self.head_group()._replace(decay=False), self.backbone_group()]
+        return [Phase("train", [Objective(lambda b, p: 0.0 * self.loss(b, p), groups)])]
+
+
+def test_who_is_not_decayed_stays_without_a_gradient():
+    plan = Training(steps=2, batch_size=8, weight_decay=0.5, lr=0.1)
+    bench = Bench(HeadAlone, training=plan)
+    before, after = state_of(bench.set_up(2).strategy), bench.run(2).state
+    assert torch.equal(before["head.weight"], after["head.weight"])
+    moved = "backbone.network.conv1.weight"
+    assert not torch.equal(before[moved], after[moved])
