@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ledger_factory import made, measured
+from ledger_factory import made, measured, predicted
+from transfergrid.evidence.comparisons import over
+from transfergrid.evidence.judging import judge
+from transfergrid.evidence.measuring import measure
+from transfergrid.evidence.results import results_from
+from transfergrid.evidence.statistics.intervals import THESE_MODELS
 from transfergrid.records.record import Cost, Data, Flags, Scores, Seconds, Status
 
 
@@ -86,6 +91,34 @@ def test_flags_failures_cost_and_short_classes_are_counted():
 def test_a_done_cell_without_a_valid_score_counts_for_nothing():
     (row,) = measured(seeds(2, scores=[0.5, None]))
     assert (row.arm_n, row.arm_mean, row.arm_sd) == (1, 50, None)
+
+
+def test_an_arm_says_the_same_of_itself_judged_or_not():
+    """A run without a valid score has failed; its baseline is not what is missing."""
+    base = seeds(3)
+    arm = seeds(3, "x", "s", scores=[0.9, 0.7, None], base=base)
+    row, (verdict,) = measured(base + arm)[-1], judge(results_from(base + arm))
+    assert (row.n, row.arm_n, row.failed, row.unpaired) == (2, 2, 1, 0)
+    decided = {"p", "p_corrected", "detectable", "seeds_needed", "seeds_for_harm", "p_equivalent"}
+    decided |= {"p_harm", "p_gain", "notes", "family_size", "seeds_needed_low", "seeds_needed_high"}
+    told = verdict.as_dict()
+    assert {key for key, value in row.as_dict().items() if value != told[key]} <= decided
+
+
+def test_over_a_placebo_the_baseline_is_called_a_placebo():
+    arm, twin = seeds(2, "x", "s", scores=[0.9, 0.8]), seeds(2, "x", "noise", scores=[0.6, 0.7])
+    twin = [replace(cell, config={"source": {"_target_": "a.Placebo"}}) for cell in twin]
+    results = over(results_from(arm + twin), "placebo")
+    row = next(row for row in measure(results) if row.source == "s")
+    assert (row.baseline, row.gain) == ("placebo", pytest.approx(20))
+
+
+def test_deterministic_models_speak_of_new_test_items_alone():
+    base = seeds(2, scores=[0.5, 0.5])
+    arm = seeds(2, "x", "s", scores=[0.75, 0.75], base=base)
+    right = {0.5: [1, 1, 0, 0], 0.75: [1, 0, 1, 1]}
+    said = {cell.id: predicted(right[cell.score]) for cell in base + arm}
+    assert measured(base + arm, read=said.__getitem__)[-1].scope == THESE_MODELS
 
 
 @pytest.mark.parametrize(("classical", "weak"), [(0.85, True), (0.75, False)])
