@@ -24,6 +24,7 @@ def test_a_row_is_the_mean_and_spread_over_seeds_in_points():
     (row,) = measured(seeds(3, scores=[0.7, 0.8, 0.9]))
     assert (row.source, row.architecture, row.strategy) == (None, "small_cnn", "scratch")
     assert (row.arm_n, row.arm_mean, row.arm_sd) == pytest.approx((3, 80, 10))
+    assert (row.n, row.mean) == pytest.approx((3, 80))  # compared with nothing, it has no pairs
     assert (row.baseline, row.gain, row.low, row.scope) == ("", None, None, None)
 
 

@@ -18,7 +18,6 @@ from transfergrid.records.record import (
     Chosen,
     Data,
     Flags,
-    Record,
     Scores,
     documented_keys,
     from_json,
@@ -118,12 +117,6 @@ def test_reference_lists_every_key_of_a_written_record_and_of_the_arrays():
         assert f"| `{key}` |" in told
     assert "`validation_score`" in told
     assert "`probabilities`" in told
-
-
-def test_stale_is_a_change_of_the_strategys_code():
-    record: Record = made(code="aa")
-    assert not record.is_stale("aa")
-    assert record.is_stale("bb")
 
 
 def test_reading_and_reporting_import_neither_torch_nor_lightning():

@@ -35,7 +35,7 @@ class Verdict:
     baseline: str
     """Empty for an arm that is compared with nothing."""
     n: int
-    """Seed blocks in which both arms have a valid score."""
+    """Seed blocks in which both arms have a valid score, or the one that there is."""
     gain: float | None
     low: float | None
     """Lower end of the *uncorrected* 95 % interval."""
@@ -69,7 +69,7 @@ class Verdict:
     metric: str = "accuracy"
     unit: str = "%"
     mean: float | None = None
-    """Mean test score of the arm over its paired seeds."""
+    """Mean test score of the arm over these, its paired seeds."""
     baseline_mean: float | None = None
     beside: tuple[tuple[str, float], ...] = ()
     """Mean scores of the arms that need no source and no network, by strategy: what little effort

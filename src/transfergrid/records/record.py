@@ -239,10 +239,6 @@ class Record(Cell):
             return None
         return min(counts), max(counts)
 
-    def is_stale(self, code: str) -> bool:
-        """Return whether the strategy's code, now of fingerprint `code`, changed since the run."""
-        return self.code != code
-
     def to_json(self, indent: int | None = 1) -> str:
         """Write the record as JSON text; numbers that are not finite become null."""
         text = _adapter().dump_json(self, indent=indent, warnings=False, fallback=_plain)

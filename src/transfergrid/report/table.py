@@ -71,7 +71,7 @@ def _row(row: Verdict) -> dict[str, Any]:
         "baseline": row.baseline or None,
         **scores,
         **told(*_GAIN),
-        "paired": row.n,
+        "paired": row.n if row.baseline else 0,
         **told(*_COUNTS, *_MARKS),
         **remarks,
         **{name: value for name, value in vars(row.remarks).items() if name != "short"},
