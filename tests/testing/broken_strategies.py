@@ -192,7 +192,13 @@ class ForgetsWhatItPredictsBy(Strategy):
 class TakesInputsForImages(Strategy):
     def loss(self, batch, progress):
         mirrored = batch.target.inputs.flip(-1)
-        return nn.functional.cross_entropy(self.predict(mirrored), batch.target.labels)
+        return self.task.loss(self.predict(mirrored), batch.target.labels)
+
+
+class TakesLabelsForClasses(Strategy):
+    def loss(self, batch, progress):
+        logits = self.predict(batch.target.inputs)
+        return nn.functional.cross_entropy(logits, batch.target.labels)
 
 
 class ReadsPadding(Strategy):
@@ -256,6 +262,54 @@ class RecordsUnlabelled(DomainAdversarial):
         return super().features(inputs)
 
 
+class CallsBackward(Strategy):
+    def loss(self, batch, progress):
+        with torch.enable_grad():
+            super().loss(batch, progress).backward()
+        return super().loss(batch, progress)
+
+
+class CountsOnWholeBatches(Strategy):
+    def loss(self, batch, progress):
+        size = min(self.training_plan.batch_size, 24)
+        outputs = self.predict(batch.target.inputs).view(size, -1)
+        return self.task.loss(outputs, batch.target.labels)
+
+
+class SumsItsLosses(Strategy):
+    def loss(self, batch, progress):
+        return len(batch.target.labels) * super().loss(batch, progress)
+
+
+class KeepsAnArrayAside(Prepares):
+    def prepares(self, data):
+        self.centre = data.target.features().mean(dim=0).numpy()
+
+    def loss(self, batch, progress):
+        features = self.features(batch.target.inputs)
+        away = features - torch.from_numpy(self.centre)
+        return super().loss(batch, progress) + 0.01 * away.square().mean()
+
+
+class CountsWhatItRelabels(Strategy):
+    """Its `before` runs again and again, and weighs by how often it did in this process."""
+
+    def build(self, sizes):
+        self.register_buffer("weight", torch.ones(()))
+        self.times = 0
+
+    def phases(self):
+        whole = [Objective(self.loss, self.everything())]
+        return [Phase("train", whole, before=self.relabel, every=0.25)]
+
+    def relabel(self, data):
+        self.times += 1
+        self.weight.fill_(1 / self.times)
+
+    def loss(self, batch, progress):
+        return self.weight * super().loss(batch, progress)
+
+
 BROKEN = [
     ("survives_its_own_config", ChangesItsArgument, "lr_factor: 2.0 became 4.0"),
     ("reads_only_what_it_declares", ReadsTheSource, "reads batch.source, which is absent"),
@@ -297,6 +351,12 @@ BROKEN = [
     ("cut_and_resumed", CountsItsSteps, "where the cell is cut after step 1"),
     ("still_blocks_run_ahead", HasASecondNetwork, "with its frozen blocks run ahead it raises"),
     ("kept_and_used", ForgetsWhatItPredictsBy, "predicts something else"),
+    ("gradients_where_declared", CallsBackward, "leaves gradients behind, of backbone"),
+    ("learns_in_parts", CountsOnWholeBatches, "in two parts it raises"),
+    ("learns_in_parts", SumsItsLosses, "half as large for half as many examples: it is their sum"),
+    ("cut_and_resumed", KeepsAnArrayAside, "it raises AttributeError where the cell is cut after"),
+    ("cut_and_resumed", CountsWhatItRelabels, "where the cell is cut after step 1"),
+    ("holds_on_numbers", TakesLabelsForClasses, "with numbers for labels it raises"),
     ("holds_on_texts", TakesInputsForImages, "on texts it raises AttributeError: 'dict'"),
     ("holds_on_texts", ReadsPadding, "on texts: an example alone is predicted otherwise"),
 ]

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from broken_strategies import BROKEN as BROKEN_IN_STEPS
 from broken_strategies import (
-    BROKEN,
     ForgetsAnArgument,
     LosesPerExample,
     PeeksBeyondItsBudget,
 )
+from broken_words import BROKEN as BROKEN_IN_WORDS
 from torch import nn
 
 from transfergrid.records.errors import BadInputError
@@ -24,6 +25,7 @@ from transfergrid.testing.bench import opened
 from transfergrid.testing.declarations import read_yaml
 from transfergrid.testing.tiny import TinyDomain
 
+BROKEN = [*BROKEN_IN_STEPS, *BROKEN_IN_WORDS]
 SHIPPED = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
 
 

@@ -33,6 +33,7 @@ from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
+from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.watched import Notes, WatchedDriver
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 SEED = 3
 MANY = 10
 """Labels a class in the cells with target labels: enough for a validation part."""
+MANY_NUMBERS = 50
+"""Labels in all, likewise, where they are numbers."""
 ALL: tuple[StreamName, ...] = ("target", "unlabelled", "source")
 
 
@@ -104,7 +107,20 @@ class Bench:
 
     def on_texts(self) -> Bench:
         """Return a bench for the same strategy whose cells are of texts."""
+        if self.of_numbers:
+            source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
+            return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
         return dataclasses.replace(self, domain=TinyTextDomain, source=TinyTextSource())
+
+    def on_numbers(self) -> Bench:
+        """Return a bench for the same strategy whose labels are numbers."""
+        source = TinySource(domain=TinyNumbers(shift=0.4))
+        return dataclasses.replace(self, domain=TinyNumbers, source=source)
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether labels are numbers."""
+        return issubclass(self.domain, TinyNumbers)
 
     def strategy(self) -> Strategy:
         """Return a new strategy, not yet attached to anything."""
@@ -114,7 +130,8 @@ class Bench:
     def budgets(self) -> tuple[Labels, ...]:
         """Return the label budgets under which this strategy can run."""
         need = self.strategy_class.needs.target_labels
-        return {"required": (MANY,), "optional": (0, MANY), "unused": (0,)}[need]
+        many = MANY_NUMBERS if self.of_numbers else MANY
+        return {"required": (many,), "optional": (0, many), "unused": (0,)}[need]
 
     def set_up(
         self, labels: Labels, target: TinyDomain | None = None, strategy: Strategy | None = None

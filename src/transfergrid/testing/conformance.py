@@ -18,55 +18,30 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.errors import check_known
+from transfergrid.records.metrics import CLASSES, NUMBERS
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
-from transfergrid.testing import cutting, declarations, keeping, learning, running
+from transfergrid.testing import (
+    belonging,
+    cutting,
+    declarations,
+    keeping,
+    learning,
+    phasing,
+    running,
+)
 from transfergrid.testing.bench import Bench, quiet_thread
 from transfergrid.testing.found import Broken
 
 Check = Callable[[Bench], None]
 
-_ON_TEXTS: tuple[Check, ...] = (
-    learning.reads_only_what_it_declares,
-    learning.loss_is_a_finite_scalar,
-    running.predictions_repeat,
-    learning.gradients_where_declared,
-    running.frozen_stays_frozen,
-    running.sees_the_batches_of_its_block,
-    running.saved_and_loaded,
-    running.one_example_is_enough,
-)
-
-
-def holds_on_texts(bench: Bench) -> None:
-    """What holds on images holds on texts, whose inputs are a dict and of unequal lengths."""
-    if any(isinstance(value, Architecture) for value in bench.arguments.values()):
-        return  # which is one for images
-    texts = bench.on_texts()
-    for check in _ON_TEXTS:
-        try:
-            check(texts)
-        except Broken as broken:
-            raise Broken(f"on texts: {broken}", "holds_on_texts") from broken
-        except Exception as error:
-            raise Broken(
-                f"on texts it raises {type(error).__name__}: {error} ({_where(error)}). Hand "
-                "inputs to the backbone as they come, and use take, join and size_of of batches"
-            ) from error
-
-
-_STAGES: tuple[tuple[Check, ...], ...] = (
-    (
-        declarations.arguments_equal_yaml_keys,
-        declarations.yaml_values_equal_defaults,
-        declarations.yaml_describes_the_class,
-        declarations.survives_its_own_config,
-    ),
+_LEARNS: tuple[tuple[Check, ...], ...] = (
     (
         learning.reads_only_what_it_declares,
         learning.combine_keeps_shapes,
         learning.loss_is_a_finite_scalar,
     ),
+    (belonging.everything_is_in_its_state, belonging.made_in_build),
     (running.same_seed_same_result,),
     (running.predictions_repeat,),
     (
@@ -80,7 +55,69 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
         learning.unlabelled_moves_no_statistics,
         learning.stackable_loss_is_pure,
     ),
-    (cutting.cut_and_resumed, cutting.still_blocks_run_ahead, keeping.kept_and_used),
+    (
+        cutting.learns_in_parts,
+        cutting.cut_and_resumed,
+        cutting.still_blocks_run_ahead,
+        keeping.kept_and_used,
+    ),
+)
+"""What is asked of a strategy on each kind of input and of label."""
+
+
+def holds_on_texts(bench: Bench) -> None:
+    """What holds on images holds on texts, whose inputs are a dict and of unequal lengths."""
+    if any(isinstance(value, Architecture) for value in bench.arguments.values()):
+        return  # which is one for images
+    _expect_all(
+        bench.on_texts(),
+        "on texts",
+        "Hand inputs to the backbone as they come, and use take, join_inputs and size_of of views",
+    )
+
+
+def holds_on_numbers(bench: Bench) -> None:
+    """What holds where labels are classes holds where they are numbers, if needs.tasks says so."""
+    tasks = bench.strategy_class.needs.tasks
+    if bench.of_numbers or NUMBERS not in tasks:
+        return
+    _expect_all(
+        bench.on_numbers(),
+        "with numbers for labels",
+        "Take head, loss and what is predicted from self.task; or say in needs "
+        f'tasks=("{CLASSES}",)',
+    )
+
+
+def _expect_all(bench: Bench, where: str, mend: str) -> None:
+    for check in [check for stage in _LEARNS for check in stage]:
+        try:
+            check(bench)
+        except Broken as broken:
+            raise Broken(f"{where}: {broken}") from broken
+        except Exception as error:
+            raise Broken(
+                f"{where} it raises {type(error).__name__}: {error} ({_where(error)}). {mend}."
+            ) from error
+
+
+_STAGES: tuple[tuple[Check, ...], ...] = (
+    (
+        declarations.arguments_equal_yaml_keys,
+        declarations.yaml_values_equal_defaults,
+        declarations.yaml_describes_the_class,
+        declarations.survives_its_own_config,
+        declarations.space_fits_the_constructor,
+        declarations.defines_nothing_that_nobody_calls,
+    ),
+    (
+        phasing.phases_answer_alike,
+        phasing.shares_make_one,
+        phasing.groups_are_its_own,
+        phasing.phases_read_what_needs_grant,
+    ),
+    *_LEARNS,
+    (holds_on_numbers,),
     (holds_on_texts,),
 )
 """A stage means something only if all before it passed: without a loss there is no run to judge."""
@@ -145,7 +182,8 @@ def run_check(
 
 def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[str, Any]) -> Bench:
     needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
-    return Bench(strategy_class, {**needed, **arguments}, yaml)
+    bench = Bench(strategy_class, {**needed, **arguments}, yaml)
+    return bench if CLASSES in strategy_class.needs.tasks else bench.on_numbers()
 
 
 def _run(check: Check, bench: Bench) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Checks of a cell that is cut: it goes on as if it never had been."""
+"""Checks of what is cut: a cell goes on, a network runs ahead, a batch comes in parts."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
@@ -11,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfergrid.data.batches import parts_of
 from transfergrid.records.cell import Labels
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.stages import Setup
-from transfergrid.strategies.base import still_blocks
-from transfergrid.testing.bench import Bench, Run, sealed, state_of
+from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.phases import Objective
+from transfergrid.testing.bench import Bench, Moment, Run, sealed, state_of
 from transfergrid.testing.found import Broken, expect, some
+from transfergrid.testing.learning import steps
 from transfergrid.testing.tiny import TinyDomain, TinyExamples
 
 if TYPE_CHECKING:
@@ -108,9 +112,13 @@ def cut_and_resumed(bench: Bench) -> None:
             continue
         plain = bench.trained(labels)
         for stop in _cuts(plain):
-            state, fitted = in_pieces(bench, labels, [stop])
-            what = f"is another one where the cell is cut after step {stop} and goes on"
-            _expect_same(plain, state, fitted, what, MEND)
+            where = f"where the cell is cut after step {stop} and goes on"
+            try:
+                state, fitted = in_pieces(bench, labels, [stop])
+            except Exception as error:
+                told = f"it raises {type(error).__name__} {where}: {error}"
+                raise Broken(f"{told}. {MEND}.") from error
+            _expect_same(plain, state, fitted, f"is another one {where}", MEND)
 
 
 def still_blocks_run_ahead(bench: Bench) -> None:
@@ -121,7 +129,8 @@ def still_blocks_run_ahead(bench: Bench) -> None:
     )
     for labels in bench.budgets():
         plain = bench.trained(labels)
-        if not any(still_blocks(plain.setup.strategy, phase) for phase in plain.notes.phases):
+        phases = [phase for phase in plain.notes.phases if phase.objectives]
+        if not any(still_blocks(plain.setup.strategy, phase) for phase in phases):
             continue
         setup = bench.set_up(labels)
         try:
@@ -138,6 +147,53 @@ def still_blocks_run_ahead(bench: Bench) -> None:
         expect(not far, f"{some(far)} differs {where}", mend)
         apart = np.abs(plain.fitted.curves["train_loss"] - fitted.curves["train_loss"])
         expect(bool((apart <= CLOSE * 10).all()), f"its losses differ {where}", mend)
+
+
+def learns_in_parts(bench: Bench) -> None:
+    """It learns under clipping from batches in two parts, and its losses are means."""
+    mend = (
+        "Let each loss be a mean over whatever examples its batch holds, and return it without a "
+        "backward() or a step of its own: training.accumulate and gradient_clip are the driver's"
+    )
+    plan = dataclasses.replace(bench.training, accumulate=2, gradient_clip=0.5)
+    halved = dataclasses.replace(bench, training=plan)
+    for labels in bench.budgets():
+        setup = halved.set_up(labels)
+        try:
+            halved.driver(setup).run()
+        except Exception as error:
+            raise Broken(
+                f"where its batches come in two parts it raises {type(error).__name__}: {error}. "
+                f"{mend}."
+            ) from error
+        odd = [n for n, t in state_of(setup.strategy).items() if not bool(t.isfinite().all())]
+        expect(not odd, f"where its batches come in two parts {some(odd)} is not finite", mend)
+        for moment, _, objective in steps(bench, labels):
+            _expect_mean(moment, objective, mend)
+
+
+def _expect_mean(moment: Moment, objective: Objective, mend: str) -> None:
+    """A loss of two halves is by their means that of the whole, as far as it is one of means.
+
+    In eval mode, in which no example depends on another one. A loss of whole batches, such as a
+    covariance, is neither a mean nor a sum, and left alone.
+    """
+    moment.strategy.eval()
+    pieces = parts_of(moment.batch, 2)
+    with torch.no_grad():
+        whole = objective.loss(moment.batch, 0.5)
+        parts = torch.stack([share * objective.loss(piece, 0.5) for piece, share in pieces]).sum()
+    where = f"a loss of phase {moment.phase.name!r}"
+    half = torch.isclose(parts, whole / 2, rtol=1e-4, atol=0)
+    expect(
+        not half or len(pieces) < 2,
+        f"{where} is half as large for half as many examples: it is their sum",
+        mend,
+    )
+    plain = type(moment.strategy).loss is Strategy.loss and len(moment.phase.objectives) == 1
+    if plain and objective.loss == moment.strategy.loss:
+        close = torch.isclose(parts, whole, rtol=CLOSE, atol=CLOSE)
+        expect(close, f"{where} is {whole:.6f}, and by halves {parts:.6f}", mend)
 
 
 def expect_same(one: Run, other: Run, what: str, mend: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from transfergrid.records import trust
@@ -149,3 +150,88 @@ def _rebuilt(bench: Bench, config: dict[str, Any]) -> Strategy:
     plain = {k: v for k, v in config.items() if k not in ("_target_", "about")}
     made: Strategy = bench.strategy_class(**build(json.loads(json.dumps(plain))))
     return made
+
+
+def space_fits_the_constructor(bench: Bench) -> None:
+    """What may be tuned are arguments, and each one's default is the constructor's, in its range.
+
+    So a search starts from what the strategy is without one.
+    """
+    space, made = bench.strategy_class.space, bench.strategy().hparams
+    check = "Name arguments of the constructor, and give space and constructor one default"
+    unknown = sorted(space.keys() - made.keys())
+    expect(not unknown, f"space has {', '.join(unknown)}, which the constructor does not", check)
+    for name, told in space.items():
+        usual = made[name]
+        expect(
+            name in bench.arguments or usual == told.default,
+            f"{name} is {usual!r} by the constructor and {told.default!r} by the space",
+            check,
+        )
+        outside = [
+            v for v in (told.default, *told.under.values()) if not told.low <= v <= told.high
+        ]
+        expect(
+            told.low < told.high and not outside and (told.low > 0 or not told.log),
+            f"the space of {name} goes from {told.low} to {told.high}"
+            f"{' by its logarithm' if told.log else ''}, its defaults are "
+            f"{[told.default, *told.under.values()]}",
+            "Let low be below high, every default within, and low above 0 where log is True",
+        )
+
+
+OLD = ("prepare", "trainable", "training_only", "param_groups")
+"""What strategies had before there were phases."""
+STEPS = (
+    "training_step",
+    "validation_step",
+    "test_step",
+    "predict_step",
+    "configure_optimizers",
+    "configure_callbacks",
+    "configure_gradient_clipping",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "backward",
+    "lr_scheduler_step",
+)
+"""What Lightning calls of its modules, beside what it calls a hook."""
+
+
+def defines_nothing_that_nobody_calls(bench: Bench) -> None:
+    """A strategy is no LightningModule: hooks of one, and what older strategies had, do nothing."""
+    own = [kind for kind in bench.strategy_class.__mro__ if _is_below(kind)]
+    uncalled = _hooks() | {*OLD}
+    for kind in own:
+        odd = sorted(n for n in uncalled & vars(kind).keys() if not _is_named(n, own))
+        expect(
+            not odd,
+            f"{kind.__name__} defines {', '.join(odd)}, which nobody calls",
+            "Say in phases() who learns from what, and what is computed before a phase and again "
+            "every so often; rates, steps and devices are the driver's",
+        )
+
+
+def _is_below(kind: type) -> bool:
+    return issubclass(kind, Strategy) and kind is not Strategy
+
+
+def _hooks() -> set[str]:
+    """Return the names of what Lightning calls of its modules."""
+    from pytorch_lightning.core.hooks import CheckpointHooks, DataHooks, ModelHooks
+
+    hooks = {name for kind in (CheckpointHooks, DataHooks, ModelHooks) for name in vars(kind)}
+    return {name for name in hooks if not name.startswith("_")} | {*STEPS}
+
+
+def _is_named(name: str, kinds: Sequence[type]) -> bool:
+    """Return whether another method of these classes names this one: then that one calls it."""
+    methods = [(key, value) for kind in kinds for key, value in vars(kind).items() if key != name]
+    return any(name in _names(getattr(value, "__code__", None)) for _, value in methods)
+
+
+def _names(code: CodeType | None) -> set[str]:
+    if code is None:
+        return set()
+    inner = [part for part in code.co_consts if isinstance(part, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))

@@ -50,6 +50,7 @@ def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
         "strategy": config_of(bench.strategy()),
         "training": config_of(bench.training),
         "classes": list(setup.target.classes),
+        "outputs": list(setup.target.loaded.outputs),
         "seed": SEED,
     }
 

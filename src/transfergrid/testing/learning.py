@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -49,17 +49,41 @@ def steps(bench: Bench, labels: Labels) -> Iterator[Step]:
 
 
 def gradients_where_declared(bench: Bench) -> None:
-    """Each group of an objective gets a gradient from it, and nothing else in the phase does."""
+    """Each group of an objective gets a gradient from it, and nothing else in the phase does.
+
+    Where gradients are combined all objectives have the same groups, and one of them is enough.
+    """
     for labels in bench.budgets():
-        silent: dict[str, str] = {}
-        for moment, number, objective in steps(bench, labels):
+        silent = set[str]()
+        for moment in bench.moments(labels):
             _expect_no_other(moment)
-            silent |= _silent(moment, number, objective)
-        _expect_no_silence(bench, labels, silent)
+            silent |= _silent(moment)
+        if silent:  # what starts at zero may keep others' gradients at zero first: look again
+            trained = bench.trained(labels).state
+            silent &= set[str]().union(*(_silent(m, trained) for m in bench.moments(labels)))
+        expect(
+            not silent,
+            f"{some(sorted(silent))} gets no gradient",
+            "Let the loss depend on it (look for detach and no_grad), or take it out",
+        )
 
 
-def _silent(moment: Moment, number: int, objective: Objective) -> dict[str, str]:
-    """Return the groups without a gradient: a key to what is told of them."""
+def _silent(moment: Moment, state: Mapping[str, Tensor] | None = None) -> set[str]:
+    """Return the groups without a gradient, in words."""
+    if state is not None:
+        moment.strategy.load_state_dict(dict(state))
+    where = f"of phase {moment.phase.name!r}"
+    silent = [_without_gradient(moment, objective) for objective in moment.phase.objectives]
+    if moment.phase.combine is not None:
+        return {f"the group {name!r} {where}" for name in set[str].intersection(*silent)}
+    return {
+        f"the group {name!r} of objective {number} {where}"
+        for number, names in enumerate(silent, 1)
+        for name in names
+    }
+
+
+def _without_gradient(moment: Moment, objective: Objective) -> set[str]:
     parameters = [p for g in objective.learns for p in g.parameters]
     torch.manual_seed(0)
     loss = objective.loss(moment.batch, 0.5)
@@ -71,28 +95,8 @@ def _silent(moment: Moment, number: int, objective: Objective) -> dict[str, str]
     )
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     has = {id(p) for p, g in zip(parameters, found, strict=True) if g is not None and bool(g.any())}
-    where = f"of objective {number + 1} of phase {moment.phase.name!r}"
-    return {
-        f"{moment.number} {number} {group.name}": f"the group {group.name!r} {where}"
-        for group in objective.learns
-        if group.parameters and not any(id(p) in has for p in group.parameters)
-    }
-
-
-def _expect_no_silence(bench: Bench, labels: Labels, silent: dict[str, str]) -> None:
-    """Look again after training: what starts at zero may keep others' gradients at zero first."""
-    if not silent:
-        return
-    still: dict[str, str] = {}
-    for moment, number, objective in steps(bench, labels):
-        moment.strategy.load_state_dict(bench.trained(labels).state)
-        still |= _silent(moment, number, objective)
-    never = [told for key, told in silent.items() if key in still]
-    expect(
-        not never,
-        f"{some(never)} gets no gradient",
-        "Let the loss depend on it (look for detach and no_grad), or take it out",
-    )
+    groups = [group for group in objective.learns if group.parameters]
+    return {g.name for g in groups if not any(id(p) in has for p in g.parameters)}
 
 
 def _expect_no_other(moment: Moment) -> None:
@@ -157,7 +161,7 @@ def _expect_pure(bench: Bench, moment: Moment, objective: Objective) -> None:
 
 def unlabelled_moves_no_statistics(bench: Bench) -> None:
     """BatchNorm's running statistics are the same whatever the unlabelled inputs are."""
-    if getattr(bench.strategy_class, "moves_statistics", False):
+    if bench.strategy_class.moves_statistics:
         return
     for labels in bench.budgets():
         for moment, _, objective in steps(bench, labels):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import check_known
 from transfergrid.records.seeds import generator
@@ -39,15 +39,19 @@ class TinyExamples(Examples):
         sealed: of "images" and "labels", what raises `SealedError` when it is read.
     """
 
-    def __init__(self, name: str, images: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    def __init__(self, name: str, images: NDArray[Any], labels: Labels) -> None:
         self.name, self._images, self._labels = name, images, labels
         self.sealed: frozenset[str] = frozenset()
 
     @property
-    def labels(self) -> NDArray[np.int64]:  # type: ignore[override]
-        """(n,) class indices."""
+    def labels(self) -> Labels:  # type: ignore[override]
+        """(n,) class indices, or numbers."""
         self._check("labels")
         return self._labels
+
+    def relabel(self, labels: Labels) -> None:
+        """Put others in the place of the labels, (n,)."""
+        self._labels = labels
 
     @override
     def __len__(self) -> int:
@@ -214,7 +218,9 @@ class TinyArchitecture(Architecture):
 
 def classifier(domain: Domain | None, dim: int) -> dict[str, Tensor]:
     """Return what stands for the head that was learned with a source's weights."""
-    return {} if domain is None else {"weight": torch.randn(len(domain.classes), dim)}
+    if domain is None:
+        return {}
+    return {"weight": torch.randn(len(domain.classes or domain.outputs), dim)}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Notes:
 
     Attributes:
         begun: names and shapes of the state right after `attach`.
+        made: the parameters right after `attach`, by name.
         starts: state at the start of each phase that has steps, by its number.
         batches: number of the phase, number of the batch among those that count alike, the batch.
         moved: tensors that changed although they stood still, in words.
@@ -33,6 +34,7 @@ class Notes:
     """
 
     begun: dict[str, torch.Size] = field(default_factory=dict)
+    made: dict[str, nn.Parameter] = field(default_factory=dict)
     starts: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     batches: list[tuple[int, int, Batch]] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class WatchedDriver(Driver):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.notes = Notes({k: v.shape for k, v in self.strategy.state_dict().items()})
+        self.notes.made = dict(self.strategy.named_parameters())
         self.notes.phases = list(self.phases)
         self.phases = [self._watched(phase) for phase in self.phases]
         self.still: dict[str, Tensor] = {}
