@@ -115,11 +115,12 @@ def test_numbers_are_learned_whatever_their_unit(done, name):
     """Labels of 2,000 beside labels of .02, or of 500: training explains a good part of each."""
     _, found = done
     assert found[name, "full_finetuning"].scores.test["r2"] > 0.2
+    assert found[name, "scratch"].scores.test["r2"] > 0.4
     assert found[name, "ridge_regression"].scores.test["r2"] > 0.3
     assert abs(found[name, "majority"].scores.test["r2"]) < 0.2
     assert found[name, "majority"].flags.collapsed
     assert not found[name, "full_finetuning"].flags.collapsed
-    assert not found[name, "full_finetuning"].flags.underfit
+    assert not found[name, "scratch"].flags.underfit
 
 
 def test_the_mean_is_that_of_the_training_labels(done):

@@ -468,3 +468,30 @@ def test_the_reference_values_say_the_same_of_these_scores():
     assert golden["kNN weight ratio sim .9 vs .8 @T=.07"] == round(weights[0] / weights[1], 3)
     leep, floor = golden["LEEP uninformative source == -H(Y)"]
     assert leep == pytest.approx(floor)
+
+
+def test_of_numbers_logme_is_the_evidence_of_the_standardised_column():
+    """Of two features that are all there is: the marginal likelihood at its best, by a search."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(30, 2))
+    y = inputs @ [1.0, -2.0] + 0.5 * rng.normal(size=30)
+    told = LogMe()(Features(target=inputs, labels=(1000 + 30 * y).astype(np.float32), classes=0))
+    y = (y - y.mean()) / y.std()
+
+    def loss(logs):
+        alpha, beta = np.exp(logs)
+        covariance = np.eye(30) / beta + inputs @ inputs.T / alpha
+        return -multivariate_normal(np.zeros(30), covariance).logpdf(y)
+
+    best = min(minimize(loss, start, method="Nelder-Mead").fun for start in ([0, 0], [2, 3]))
+    assert told.value == pytest.approx(-best / 30, rel=1e-4)
+
+
+def test_scores_of_classes_say_so_of_numbers():
+    made = Features(target=np.eye(6), labels=np.arange(6, dtype=np.float32), classes=0)
+    for score in (Knn(), HScore(), TransRate(), Parc()):
+        told = score(made)
+        assert told.value is None
+        assert told.reason == "the labels are numbers, and this score is of classes"
+    alike = Features(target=np.eye(6), labels=np.ones(6, dtype=np.float32), classes=0)
+    assert LogMe()(alike).reason == "all labels are alike"

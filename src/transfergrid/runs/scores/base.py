@@ -17,6 +17,8 @@ from transfergrid.records.scores import Value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Targets = NDArray[Any]
+"""Class indices, or numbers."""
 
 ROUNDING = 1e-9
 """Relative: a value this little past a bound is at the bound."""
@@ -37,15 +39,16 @@ class Features:
 
     Attributes:
         target: (n, d) embeddings of target training examples.
-        labels: (n,) their class indices; None where there are no target labels.
-        classes: how many classes the target has, C, drawn from or not.
+        labels: (n,) their class indices, or numbers (n,) or (n, outputs); None where there are no
+            target labels.
+        classes: how many classes the target has, C, drawn from or not; 0 of numbers.
         posteriors: (n, Cs) what the source's own classifier says of them; rows sum to 1.
         source: (m, d) embeddings of source-domain examples.
         absent: why a part is None, in words, by the name of the part.
     """
 
     target: Floats
-    labels: Ints | None
+    labels: Targets | None
     classes: int
     posteriors: Floats | None = None
     source: Floats | None = None
@@ -58,7 +61,20 @@ class Features:
         return counts
 
     @property
-    def known(self) -> Ints:
+    def of_numbers(self) -> bool:
+        """Whether the labels are numbers, and not classes."""
+        return self.labels is not None and self.labels.dtype.kind == "f"
+
+    @property
+    def standardised(self) -> Floats:
+        """(n, K) numbers of mean 0 and variance 1, less those that are all alike."""
+        numbers = self.known.reshape(len(self.known), -1).astype(np.float64)
+        spread = numbers.std(axis=0)
+        varied: Floats = (numbers - numbers.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+        return varied
+
+    @property
+    def known(self) -> Targets:
         """The labels, where a score has said that it needs them."""
         assert self.labels is not None
         return self.labels
@@ -78,6 +94,8 @@ class Score(Component, ABC):
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     """Parts of `Features` that must be there: "labels", "posteriors", "source"."""
     higher_is_better: ClassVar[bool] = True
+    takes_numbers: ClassVar[bool] = False
+    """Whether it is told of labels that are numbers too; most are of classes."""
 
     def __call__(self, features: Features) -> Value:
         """Return the value with its bounds, or why there is none."""
@@ -112,7 +130,13 @@ class Score(Component, ABC):
                 raise UndefinedScoreError(features.absent.get(part, ABSENT[part]))
         if not bool(np.isfinite(features.target).all()):
             raise UndefinedScoreError("some features are not finite")
-        if "labels" in self.needs and len(features.counts) < 2:
+        if "labels" not in self.needs:
+            return
+        if features.of_numbers and not self.takes_numbers:
+            raise UndefinedScoreError("the labels are numbers, and this score is of classes")
+        if features.of_numbers and not features.standardised.size:
+            raise UndefinedScoreError("all labels are alike")
+        if not features.of_numbers and len(features.counts) < 2:
             raise UndefinedScoreError("fewer than two classes among the labels")
 
     def _judged(self, value: float, features: Features) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.scores import posteriors
-from transfergrid.runs.scores.base import Features, Floats, Ints
+from transfergrid.runs.scores.base import Features, Floats, Ints, Targets
 from transfergrid.runs.starting import start
 from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.sources.source import Source
@@ -94,7 +94,7 @@ class FeaturePasses:
 
     def _source_domain(
         self, made: Source, config: Config | None, backbone: Backbone
-    ) -> tuple[Floats, Ints] | None:
+    ) -> tuple[Floats, Targets] | None:
         """Return features and labels of the source domain, or a part of it."""
         if made.domain is None or config is None:
             return None
@@ -145,7 +145,7 @@ def _some(rows: Ints, seed: int) -> Ints:
 
 
 def _posteriors(
-    made: Source, backbone: Backbone, features: Floats, brought: tuple[Floats, Ints] | None
+    made: Source, backbone: Backbone, features: Floats, brought: tuple[Floats, Targets] | None
 ) -> tuple[Floats | None, str]:
     """Return what the source's classifier says, and which classifier, or why there is none."""
     if not made.knows or getattr(made, "shuffle_labels", False):
@@ -153,6 +153,6 @@ def _posteriors(
     held = posteriors.classifier_in_file(made, backbone)
     if held is not None:
         return posteriors.from_classifier(features, *held), posteriors.IN_THE_FILE
-    if brought is None or not len(features):
+    if brought is None or not len(features) or brought[1].dtype.kind == "f":
         return None, posteriors.NOT_AT_HAND
     return posteriors.from_domain(features, *brought), posteriors.FITTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
@@ -22,9 +23,12 @@ class LogMe(Score):
     alpha and beta by a fixed point of the evidence; here the evidence, of which only the ratio
     alpha/beta is not known in closed form, is maximised over that ratio directly, which also ends
     where the fixed point runs away. Invariant to rotation and scale. No bounds.
+
+    Of labels that are numbers y is each of them, standardised: so their unit moves nothing.
     """
 
     paper = "You et al. 2021, LogME"
+    takes_numbers: ClassVar[bool] = True
 
     @override
     def compute(self, features: Features) -> float:
@@ -33,7 +37,8 @@ class LogMe(Score):
         if not kept.any():
             raise UndefinedScoreError("all features are zero")
         basis, power = left[:, kept], singular[kept] ** 2
-        each = [evidence(y, basis, power) for y in features.onehot.T]
+        columns = features.standardised if features.of_numbers else features.onehot
+        each = [evidence(y, basis, power) for y in columns.T]
         return float(np.mean(each)) / len(features.target)
 
 
