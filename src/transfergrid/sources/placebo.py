@@ -125,4 +125,9 @@ def _noise_like(domain: Domain, seed: int) -> Domain:
         for name in ("size", "per_class", "test_per_class")
         if isinstance(getattr(domain, name, None), int)
     }
+    if not domain.classes:
+        raise BadInputError(
+            "a placebo that is trained on noise has classes, and the source's domain has numbers: "
+            "give source.how=permuted or shuffled_labels"
+        )
     return Noise(n_classes=len(domain.classes), seed=seed, **told)
