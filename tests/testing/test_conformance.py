@@ -1,7 +1,5 @@
 """Every shipped strategy conforms; for each check there is a broken one that only it finds."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,26 +10,36 @@ from broken_strategies import (
     PeeksBeyondItsBudget,
 )
 from broken_words import BROKEN as BROKEN_IN_WORDS
+from sound_strategies import SOUND
 from torch import nn
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate, target_of
+from transfergrid.records.shipped import conf_dir, strategies
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.phases import Group
 from transfergrid.testing import CHECKS, ConformanceError, check_strategy, run_check
 from transfergrid.testing.bench import opened
-from transfergrid.testing.declarations import read_yaml
 from transfergrid.testing.tiny import TinyDomain
+from transfergrid.verbs.describing import described
 
 BROKEN = [*BROKEN_IN_STEPS, *BROKEN_IN_WORDS]
-SHIPPED = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
+CONF = conf_dir() / "strategy"
+SHIPPED = sorted(CONF.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("yaml", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_strategy_conforms(yaml):
-    check_strategy(locate(read_yaml(yaml)["_target_"]), yaml)
+def test_each_strategy_that_is_shipped_has_a_file_and_each_file_a_strategy():
+    assert strategies().keys() == {yaml.stem for yaml in SHIPPED}
+
+
+@pytest.mark.parametrize("name", strategies())
+def test_shipped_strategy_conforms_and_its_file_is_as_described(name):
+    yaml, kind = CONF / f"{name}.yaml", locate(strategies()[name])
+    check_strategy(kind, yaml)
+    text = yaml.read_text(encoding="utf-8")
+    assert described(kind, text) == text
 
 
 @pytest.mark.parametrize(("check", "strategy", "message"), BROKEN, ids=lambda part: str(part)[:40])
@@ -40,6 +48,11 @@ def test_a_broken_strategy_is_found_by_its_check_and_no_other(check, strategy, m
         check_strategy(strategy)
     assert list(caught.value.failures) == [check]
     assert message in caught.value.failures[check]
+
+
+@pytest.mark.parametrize("strategy", SOUND)
+def test_what_keeps_the_rules_is_not_refused(strategy):
+    check_strategy(strategy)
 
 
 def test_arguments_that_are_not_kept_are_found():

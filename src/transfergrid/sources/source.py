@@ -126,11 +126,12 @@ class Source(Component, ABC):
         return found
 
     def _check_outputs(self, outputs: int) -> None:
-        classes = self.domain.classes if self.domain is not None else None
-        if classes is not None and len(classes) != outputs:
+        domain = self.domain
+        known = (domain.classes or domain.outputs) if domain is not None else None
+        if known is not None and len(known) != outputs:
             raise BadInputError(
                 f"the source's own classifier tells {outputs} classes apart, and source.domain has "
-                f"{len(classes)}: give the domain that the weights were learned on"
+                f"{len(known)}: give the domain that the weights were learned on"
             )
 
     def check(self) -> None:

@@ -6,7 +6,9 @@ May import: records, data, sources, strategies, runs. Never: wandb.
 from transfergrid.testing.conformance import (
     CHECKS,
     ConformanceError,
+    Outcome,
     check_strategy,
+    outcomes,
     run_check,
 )
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain, TinySource
@@ -15,6 +17,7 @@ from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextDomain,
 __all__ = [
     "CHECKS",
     "ConformanceError",
+    "Outcome",
     "TinyArchitecture",
     "TinyDomain",
     "TinySource",
@@ -22,5 +25,6 @@ __all__ = [
     "TinyTextDomain",
     "TinyTextSource",
     "check_strategy",
+    "outcomes",
     "run_check",
 ]

@@ -3,7 +3,8 @@
     from transfergrid.testing import check_strategy
     check_strategy(MyStrategy, yaml=Path("conf/strategy/my_strategy.yaml"))
 
-or, with a line for each rule in pytest's report,
+or `transfergrid check my_strategies.MyStrategy --yaml conf/strategy/my_strategy.yaml`, or, with a
+line for each rule in pytest's report,
 
     @pytest.mark.parametrize("check", CHECKS)
     def test_my_strategy(check):
@@ -13,9 +14,9 @@ or, with a line for each rule in pytest's report,
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from transfergrid.records.errors import check_known
 from transfergrid.records.metrics import CLASSES, NUMBERS
@@ -62,7 +63,17 @@ _LEARNS: tuple[tuple[Check, ...], ...] = (
         keeping.kept_and_used,
     ),
 )
-"""What is asked of a strategy on each kind of input and of label."""
+"""What is asked of each strategy that can be attached."""
+_ON_ONE_KIND = (
+    running.same_seed_same_result,
+    running.sees_the_batches_of_its_block,
+    running.cannot_reach_the_test_split,
+    running.sees_only_its_labels,
+    cutting.learns_in_parts,
+    cutting.cut_and_resumed,
+    cutting.still_blocks_run_ahead,
+)
+"""What no kind of label changes, and what takes further runs."""
 
 
 def holds_on_texts(bench: Bench) -> None:
@@ -71,6 +82,7 @@ def holds_on_texts(bench: Bench) -> None:
         return  # which is one for images
     _expect_all(
         bench.on_texts(),
+        (cutting.learns_in_parts,),
         "on texts",
         "Hand inputs to the backbone as they come, and use take, join_inputs and size_of of views",
     )
@@ -83,14 +95,15 @@ def holds_on_numbers(bench: Bench) -> None:
         return
     _expect_all(
         bench.on_numbers(),
+        _ON_ONE_KIND,
         "with numbers for labels",
         "Take head, loss and what is predicted from self.task; or say in needs "
         f'tasks=("{CLASSES}",)',
     )
 
 
-def _expect_all(bench: Bench, where: str, mend: str) -> None:
-    for check in [check for stage in _LEARNS for check in stage]:
+def _expect_all(bench: Bench, without: Sequence[Check], where: str, mend: str) -> None:
+    for check in [check for stage in _LEARNS for check in stage if check not in without]:
         try:
             check(bench)
         except Broken as broken:
@@ -155,14 +168,36 @@ def check_strategy(
     Raises:
         ConformanceError: with all that was found.
     """
-    bench, done = _bench(strategy_class, yaml, arguments), 0
-    failures: dict[str, str] = {}
+    told = list(outcomes(strategy_class, yaml, **arguments))
+    failures = {outcome.rule: outcome.found for outcome in told if outcome.found}
+    if failures:
+        left = sum(not outcome.was_run for outcome in told)
+        raise ConformanceError(strategy_class.__name__, failures, left)
+
+
+class Outcome(NamedTuple):
+    """What came of one check; nothing was `found` where the rule is kept."""
+
+    rule: str
+    found: str | None = None
+    was_run: bool = True
+
+
+def outcomes(
+    strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any
+) -> Iterator[Outcome]:
+    """Run all checks as `check_strategy` does and yield what came of each, in order."""
+    bench, broken = _bench(strategy_class, yaml, arguments), False
     for stage in _STAGES:
+        if broken:
+            yield from (Outcome(check.__name__, was_run=False) for check in stage)
+            continue
+        failures: dict[str, str] = {}
         for check in stage:
             failures |= _run(check, bench)
-            done += 1
-        if failures:
-            raise ConformanceError(strategy_class.__name__, failures, len(CHECKS) - done)
+        broken = bool(failures)
+        names = dict.fromkeys([*(check.__name__ for check in stage), *failures])
+        yield from (Outcome(name, failures.get(name)) for name in names)
 
 
 def run_check(

@@ -37,6 +37,7 @@ VERBS = {
     "explain": "transfergrid.verbs.explaining",
     "compare": "transfergrid.verbs.comparing_verdicts",
     "describe": "transfergrid.verbs.describing",
+    "check": "transfergrid.verbs.checking",
     "list": "transfergrid.verbs.listing",
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,6 +15,9 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate
 from transfergrid.records.printing import say
 from transfergrid.verbs.parser import Parser
+
+if TYPE_CHECKING:
+    from transfergrid.strategies.base import Strategy
 
 KEPT = ("help", "tuning_trials")
 """What only the file says: its author's words, and how many settings were tried."""
@@ -30,13 +33,10 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("strategy", help="a shipped strategy's name, or MODULE.CLASS of your own")
     parser.add_argument("--write", metavar="FILE", help="write it there instead of printing it")
     chosen = parser.parse_args(arguments)
-    target = shipped.strategies().get(chosen.strategy, chosen.strategy)
-    if "." not in target:
-        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS")
-    trust.vouch({"_target_": target})  # whoever types a name means it
+    kind = class_of(chosen.strategy)
     file = Path(chosen.write) if chosen.write else None
     before = file.read_text(encoding="utf-8") if file is not None and file.exists() else ""
-    text = described(locate(target), before)
+    text = described(kind, before)
     if file is None:
         say(text, end="")
     else:
@@ -44,7 +44,25 @@ def command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def described(kind: Any, before: str = "") -> str:
+def class_of(name: str) -> type[Strategy]:
+    """Return the class of a shipped strategy by its name, or of one's own by MODULE.CLASS.
+
+    Raises:
+        BadInputError: there is none, or it is no strategy.
+    """
+    from transfergrid.strategies.base import Strategy
+
+    target = shipped.strategies().get(name, name)
+    if "." not in target:
+        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS")
+    trust.vouch({"_target_": target})  # whoever types a name means it
+    kind: Any = locate(target)
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise BadInputError(f"{kind} is no strategy")
+    return kind
+
+
+def described(kind: type[Strategy], before: str = "") -> str:
     """Return the config file of a strategy's class.
 
     Args:
@@ -52,13 +70,9 @@ def described(kind: Any, before: str = "") -> str:
         before: the file as it stands; empty for a new one.
 
     Raises:
-        BadInputError: the file is no YAML, or the class no strategy.
+        BadInputError: the file is no YAML.
     """
-    from transfergrid.strategies.base import Strategy
-
-    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
-        raise BadInputError(f"{kind} is no strategy")
-    told: dict[str, Any] = kind.about()  # type: ignore[attr-defined]
+    told: dict[str, Any] = kind.about()
     try:
         known = (yaml.safe_load(before) or {}).get("about") or {}
     except (yaml.YAMLError, AttributeError) as error:
