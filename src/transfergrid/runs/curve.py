@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.data.task import Task, better
+from transfergrid.data.task import Task
 from transfergrid.records.telling import tell
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -40,15 +40,6 @@ class Fit:
     validation_checks: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-
-@dataclass
-class Best:
-    """The best look so far, and the weights that it was of."""
-
-    step: int
-    value: float
-    weights: dict[str, Tensor]
 
 
 class Curves:
@@ -102,10 +93,6 @@ class Curves:
         self.validation.append((self.step, value, loss))
         self.log({f"validation/{self.metric}": value, "validation/loss": loss}, self.step)
         return value
-
-    def is_better(self, value: float, best: Best | None) -> bool:
-        """Return whether a score beats the best so far; the earliest of equals stays."""
-        return best is None or better(self.metric, value, best.value)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the curves as named arrays."""

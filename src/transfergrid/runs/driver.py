@@ -5,7 +5,6 @@ A run is cut at any step into a plain `state` and goes on from it, in this proce
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,9 +19,9 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch, CellData, StepBatches, parts_of, through
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES
-from transfergrid.runs.curve import Best, Curves, Fit, Log
+from transfergrid.runs.choosing import Choice
+from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.predictions import said
 from transfergrid.runs.seen import Seen
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.phases import Group, Objective, Phase, lengths
@@ -65,6 +64,7 @@ class Driver:
         self.lengths = lengths(self.phases, strategy.training_plan.steps)
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
         self.curves = Curves(strategy.task, metric, sum(own), log)
+        self.choice = Choice(strategy, self.phases, data.validation, machine, self.curves)
         self.measure: Measure = measure or (lambda name: nullcontext())
         self.number = 0
         """Of the phase that is running."""
@@ -73,9 +73,6 @@ class Driver:
         self.losses: list[Tensor] = []
         """Of those steps, where the phase may end early."""
         self.taken: Counter[str] = Counter()
-        self.best: Best | None = None
-        self.looked: tuple[str, int] = ("steps", 0)
-        """When the validation part was scored last."""
         self.optimiser: State | None = None
         """That of the phase before, or of this one where the run was cut."""
         self._stop: int | None = None
@@ -100,13 +97,13 @@ class Driver:
             self.number, self.first, self.losses = self.number + 1, 0, []
             if self.is_to_stop() and self.number < len(self.phases):
                 return None
-        self._choose()
+        self.choice.take()
         self.strategy.learn_only([group for phase in self.phases for group in phase.learning()])
         self.strategy.eval()
         return self._fit()
 
     def _fit(self) -> Fit:
-        steps, chosen = self.curves.step, self.best
+        steps, chosen = self.curves.step, self.choice.best
         arrays = self.curves.arrays() if steps else {}
         fitted = Fit(steps, steps, "last_step" if steps else "closed_form", taken=self.taken)
         fitted.curves, fitted.validation_checks = arrays, len(self.curves.validation)
@@ -118,22 +115,22 @@ class Driver:
 
     def _run(self, phase: Phase, length: int) -> bool:
         """Return whether the phase came to its end."""
-        starts = not self.first
-        if starts and (not length or self._is_judged_anew()):
-            self._choose()
-            self.best = None
+        if phase.objectives and not length:
+            return True  # its share is less than half a step
+        if not self.first and (not phase.objectives or self._is_judged_anew()):
+            self.choice.begin_anew()
         self.strategy.learn_only(phase.learning())
         if length:
             learner = Learner(self, phase, length)
             learner.train_on(self.machine)
             if learner.is_cut:
                 return False
-            if self.looked != (phase.counts, self._done(phase)):
-                self.look(phase)
+            if self.choice.looked != (phase.counts, self.done(phase)):
+                self.choice.look(phase, self.done(phase))
         elif phase.before is not None:
             self.prepare(phase, 0)
             if self.curves.step:
-                self.look(phase)
+                self.choice.look(phase, self.done(phase))
         return True
 
     def _is_judged_anew(self) -> bool:
@@ -153,9 +150,10 @@ class Driver:
 
     def begin_of(self, phase: Phase) -> int:
         """Return the number of a phase's first batch, among those that count as it does."""
-        return self._done(phase) - self.first
+        return self.done(phase) - self.first
 
-    def _done(self, phase: Phase) -> int:
+    def done(self, phase: Phase) -> int:
+        """Return how many batches there were that count as a phase's do."""
         return self.taken["teacher"] if phase.counts == "teacher" else self.curves.step
 
     def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
@@ -175,43 +173,6 @@ class Driver:
         """Return whether the run is to be cut here."""
         return self._stop is not None and self.curves.step + self.taken["teacher"] >= self._stop
 
-    # Choosing ------------------------------------------------------------------------------------
-
-    def is_time_to_look(self, phase: Phase) -> bool:
-        """Return whether the validation part is to be scored after this step."""
-        plan = self.strategy.training_plan
-        return self._done(phase) % math.ceil(plan.steps / plan.validations) == 0
-
-    def look(self, phase: Phase, trainer: pl.Trainer | None = None) -> None:
-        """Score the validation part, if there is one; keep the weights if they are the best."""
-        view, strategy = self.data.validation, self.strategy
-        if view is None:
-            return
-        by = phase.predicts or strategy.predict
-        outputs = said(strategy, by, view, self.machine, trainer).float().cpu()
-        decoded = strategy.task.decode(outputs)
-        labels = torch.from_numpy(view.labels)
-        value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
-        step = self._done(phase)
-        self.looked = (phase.counts, step)
-        if self.curves.is_better(value, self.best):
-            kept = self._movable()
-            weights = {k: v.detach().clone() for k, v in strategy.state_dict().items() if k in kept}
-            self.best = Best(step, value, weights)
-
-    def _movable(self) -> set[str]:
-        """Return the names of all that any phase may change."""
-        groups = [group for phase in self.phases for group in phase.learning()]
-        learning = {id(p) for group in groups for p in group.parameters}
-        named = dict(self.strategy.named_parameters())
-        still = {name for name, p in named.items() if id(p) not in learning}
-        return self.strategy.state_dict().keys() - still
-
-    def _choose(self) -> None:
-        """Take the best step so far."""
-        if self.best is not None:
-            self.strategy.load_state_dict(self.best.weights, strict=False)
-
     # Cutting -------------------------------------------------------------------------------------
 
     def state(self) -> State:
@@ -228,8 +189,7 @@ class Driver:
                 "optimiser": self.optimiser,
                 "taken": dict(self.taken),
                 "curves": self.curves.state(),
-                "best": vars(self.best) if self.best else None,
-                "looked": self.looked,
+                "choice": self.choice.state(),
             }
         )
 
@@ -240,8 +200,7 @@ class Driver:
         self.strategy.load_state_dict(state["strategy"])
         self.optimiser, self.taken = state["optimiser"], Counter(state["taken"])
         self.curves.restore(state["curves"])
-        self.looked = tuple(state["looked"])
-        self.best = Best(**state["best"]) if state["best"] else None
+        self.choice.restore(state["choice"])
 
 
 class Learner(pl.LightningModule):
@@ -403,8 +362,8 @@ class Learner(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         driver, phase = self.driver, self.phase
         driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
-        if driver.is_time_to_look(phase):
-            driver.look(phase, self.trainer)
+        if driver.choice.is_due(driver.done(phase)):
+            driver.choice.look(phase, driver.done(phase), self.trainer)
         ends = driver.first == self.length or (
             phase.until is not None and phase.until(driver.losses)
         )

@@ -1,0 +1,104 @@
+"""Which step's weights are kept: those of the best look at the validation part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from transfergrid.data.task import better
+from transfergrid.data.views import View
+from transfergrid.runs.curve import Curves
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.predictions import said
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Phase
+
+
+@dataclass
+class Best:
+    """The best look so far, and the weights that it was of."""
+
+    step: int
+    value: float
+    weights: dict[str, Tensor]
+
+
+class Choice:
+    """Looks at the validation part as a run goes on; without one, nothing is ever chosen.
+
+    Args:
+        strategy: that is trained.
+        phases: of it.
+        view: the validation part.
+        machine: where it is scored.
+        curves: are told each look, and say which metric decides.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        phases: Sequence[Phase],
+        view: View | None,
+        machine: Machine,
+        curves: Curves,
+    ) -> None:
+        self.strategy, self.view, self.machine, self.curves = strategy, view, machine, curves
+        self.groups = [group for phase in phases for group in phase.learning()]
+        self.best: Best | None = None
+        self.looked: tuple[str, int] = ("steps", 0)
+        """At which step the last look was, and as what that counts."""
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to look after this step, counted over all phases that count alike."""
+        plan = self.strategy.training_plan
+        return step % math.ceil(plan.steps / plan.validations) == 0
+
+    def look(self, phase: Phase, step: int, trainer: pl.Trainer | None = None) -> None:
+        """Score the validation part; keep the weights if they are the best, the first of equals.
+
+        Args:
+            phase: says by what it is scored.
+            step: after which it is looked.
+            trainer: in which the strategy is training at this moment, if it is.
+        """
+        self.looked = (phase.counts, step)
+        if self.view is None:
+            return
+        strategy, by = self.strategy, phase.predicts or self.strategy.predict
+        outputs = said(strategy, by, self.view, self.machine, trainer).float().cpu()
+        decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
+        value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
+        if self.best is None or better(self.curves.metric, value, self.best.value):
+            self.best = Best(step, value, self._weights())
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return a copy of all that any phase may change."""
+        learning = {id(p) for group in self.groups for p in group.parameters}
+        still = {n for n, p in self.strategy.named_parameters() if id(p) not in learning}
+        state = self.strategy.state_dict()
+        return {name: v.detach().clone() for name, v in state.items() if name not in still}
+
+    def take(self) -> None:
+        """Give the strategy the weights of the best look, if there was one."""
+        if self.best is not None:
+            self.strategy.load_state_dict(self.best.weights, strict=False)
+
+    def begin_anew(self) -> None:
+        """Start from the best so far, and forget what was looked at."""
+        self.take()
+        self.best = None
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as plain values and tensors."""
+        return {"best": vars(self.best) if self.best else None, "looked": self.looked}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state."""
+        self.best = Best(**state["best"]) if state["best"] else None
+        self.looked = tuple(state["looked"])
