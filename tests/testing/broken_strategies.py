@@ -247,6 +247,14 @@ class WritesPastItsTensors(Strategy):
         return super().loss(batch, progress)
 
 
+class AsksForAValue(Strategy):
+    stackable = True
+
+    def loss(self, batch, progress):
+        loss = super().loss(batch, progress)
+        return 2 * loss if loss.item() > 1 else loss
+
+
 class HasASecondNetwork(FeatureExtraction):
     def build(self, sizes):
         self.scaffold["start"] = self.copied(self.backbone)
@@ -348,6 +356,7 @@ BROKEN = [
     ("unlabelled_moves_no_statistics", RecordsUnlabelled, "depends on the unlabelled inputs"),
     ("stackable_loss_is_pure", SaysItIsPure, "another one when it is asked again"),
     ("stackable_loss_is_pure", WritesPastItsTensors, "writes strategy.seen past the tensors"),
+    ("stackable_loss_is_pure", AsksForAValue, "of two networks side by side raises RuntimeError"),
     ("cut_and_resumed", CountsItsSteps, "where the cell is cut after step 1"),
     ("still_blocks_run_ahead", HasASecondNetwork, "with its frozen blocks run ahead it raises"),
     ("kept_and_used", ForgetsWhatItPredictsBy, "predicts something else"),

@@ -30,6 +30,7 @@ from transfergrid.testing import (
     learning,
     phasing,
     running,
+    stacking,
 )
 from transfergrid.testing.bench import Bench, quiet_thread
 from transfergrid.testing.found import Broken
@@ -54,7 +55,7 @@ _LEARNS: tuple[tuple[Check, ...], ...] = (
         running.saved_and_loaded,
         running.one_example_is_enough,
         learning.unlabelled_moves_no_statistics,
-        learning.stackable_loss_is_pure,
+        stacking.stackable_loss_is_pure,
     ),
     (
         cutting.learns_in_parts,

@@ -110,55 +110,6 @@ def _expect_no_other(moment: Moment) -> None:
     )
 
 
-def stackable_loss_is_pure(bench: Bench) -> None:
-    """A strategy that says so has losses that depend on parameters, buffers and batch alone."""
-    if not bench.strategy_class.stackable:
-        return
-    for labels in bench.budgets():
-        for moment, _, objective in steps(bench, labels):
-            _expect_pure(bench, moment, objective)
-
-
-class _Loss(nn.Module):
-    """An objective's loss as the forward pass of a module that has the strategy's tensors."""
-
-    def __init__(self, moment: Moment, objective: Objective) -> None:
-        super().__init__()
-        self.strategy, self.objective = moment.strategy, objective
-        self.batch = moment.batch
-
-    def forward(self, progress: float) -> Tensor:
-        return self.objective.loss(self.batch, progress)
-
-
-def _expect_pure(bench: Bench, moment: Moment, objective: Objective) -> None:
-    module = _Loss(moment, objective)
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    before = {name: value.detach().clone() for name, value in tensors.items()}
-
-    def said(progress: float = 0.5) -> Tensor:
-        bench.disturb()
-        torch.manual_seed(0)
-        given = {
-            name: value.clone().requires_grad_(tensors[name].requires_grad)
-            for name, value in before.items()
-        }
-        found: Tensor = torch.func.functional_call(module, given, (progress,))
-        return found.detach()
-
-    mend = (
-        "Use the parameters and buffers that self has at the time of the call, keep nothing from "
-        "call to call and draw from torch alone; or say stackable = False"
-    )
-    one = said()
-    said(0.75)
-    again = said()
-    where = f"a loss of phase {moment.phase.name!r}"
-    expect(torch.equal(one, again), f"{where} is another one when it is asked again", mend)
-    moved = [n for n, value in before.items() if not torch.equal(value, tensors[n])]
-    expect(not moved, f"{where} writes {some(moved)} past the tensors that it was given", mend)
-
-
 def unlabelled_moves_no_statistics(bench: Bench) -> None:
     """BatchNorm's running statistics are the same whatever the unlabelled inputs are."""
     if bench.strategy_class.moves_statistics:
