@@ -162,12 +162,26 @@ class Stream:
 
     Every batch has the same size, min(batch size, len(view)), so no step trains on a leftover of
     one; a batch may cross from one permutation to the next.
+
+    Args:
+        view: what it is over.
+        name: streams of one name have one order.
+        seed: of the seed block.
+        batch_size: of a batch, at most.
+        augmentation: of its inputs.
+        drawn: names the random numbers of the augmentation; by default as the stream.
     """
 
     def __init__(
-        self, view: View, name: str, seed: int, batch_size: int, augmentation: str
+        self,
+        view: View,
+        name: str,
+        seed: int,
+        batch_size: int,
+        augmentation: str,
+        drawn: str | None = None,
     ) -> None:
-        self.view, self.name, self.seed = view, name, seed
+        self.view, self.name, self.seed, self.drawn = view, name, seed, drawn or name
         self.size = min(batch_size, len(view))
         self.augmentation = augmentation
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -189,7 +203,7 @@ class Stream:
     def inputs(self, step: int) -> tuple[Inputs, NDArray[np.int64]]:
         """Return this step's inputs and their rows."""
         rows = self.rows(step)
-        rng = torch.Generator().manual_seed(stream_seed(self.seed, "augment", self.name, step))
+        rng = torch.Generator().manual_seed(stream_seed(self.seed, "augment", self.drawn, step))
         return self.view.inputs(rows, self.augmentation, rng), rows
 
 
@@ -287,13 +301,15 @@ class StepBatches(Dataset[Batch]):
     ) -> None:
         self.steps, self.attributes = steps, None
 
-        def stream(view: View | None, name: str, own: str = augmentation) -> Stream | None:
-            return Stream(view, name, seed, batch_size, own) if view is not None else None
+        def stream(view: View | None, name: str) -> Stream | None:
+            return Stream(view, name, seed, batch_size, augmentation) if view is not None else None
 
         own, source = data.unlabelled, data.source
         self.target = stream(data.train, "target") if "target" in reads else None
         self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
-        self.strong = stream(own, "unlabelled", STRONG) if "views" in reads else None
+        self.strong = None
+        if "views" in reads and own is not None:
+            self.strong = Stream(own, "unlabelled", seed, batch_size, STRONG, drawn=STRONG)
         self.alone = "unlabelled" in reads
         self.source = [
             Stream(view, f"source{i or ''}", seed, batch_size, augmentation)

@@ -1,0 +1,151 @@
+"""What a phase reads, and nothing else, is in its batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from transfergrid.data.batches import (
+    Batch,
+    CellData,
+    Episodes,
+    Labelled,
+    StepBatches,
+    parts_of,
+    through,
+)
+from transfergrid.data.opened import OpenDomain
+from transfergrid.data.task import Classification
+from transfergrid.data.views import View
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.testing.tiny import CLASSES, TinyDomain, TinyPreprocess
+
+TASK = Classification(CLASSES)
+
+
+def whole(shift=0.0):
+    return OpenDomain(config_of(TinyDomain(shift=shift))).whole("pool", TinyPreprocess())
+
+
+@pytest.fixture(scope="module")
+def data():
+    target, hidden = whole(), whole()
+    hidden.labels = hidden.labels[:0]
+    attributes = torch.eye(3)
+    sources = (whole(0.4), whole(0.8))
+    return CellData(TASK, target, None, hidden, sources, (TASK, TASK), attributes)
+
+
+def batch(data, *reads, step=3, augmentation="light"):
+    return StepBatches(data, 5, range(step, step + 1), 8, augmentation, reads)[0]
+
+
+@pytest.mark.parametrize(
+    ("reads", "there"),
+    [
+        (("target",), {"target"}),
+        (("source",), {"source"}),
+        (("unlabelled",), {"unlabelled", "rows"}),
+        (("views",), {"views", "rows"}),
+        (("episode",), {"episode"}),
+        (("attributes", "target"), {"attributes", "target"}),
+        (("target", "source", "unlabelled"), {"target", "source", "unlabelled", "rows"}),
+    ],
+)
+def test_what_is_not_read_is_absent(data, reads, there):
+    found = vars(batch(data, *reads))
+    assert {name for name, value in found.items() if value is not None and value != ()} == there
+
+
+def test_a_stream_is_the_same_whatever_else_is_read(data):
+    alone, among = batch(data, "target"), batch(data, "source", "views", "target")
+    assert torch.equal(alone.target.inputs, among.target.inputs)
+
+
+def test_each_source_domain_has_its_own_stream(data):
+    one, other = batch(data, "source").source
+    assert not torch.equal(one.rows, other.rows)
+    for part, view in zip((one, other), data.source, strict=True):
+        assert np.array_equal(part.labels, view.labels[part.rows])
+
+
+def test_rows_say_which_unlabelled_examples_they_are(data):
+    found = batch(data, "unlabelled", augmentation="none")
+    assert torch.equal(found.unlabelled, data.unlabelled.inputs(found.rows.numpy()))
+
+
+def test_two_views_are_of_the_same_examples_and_not_alike(data):
+    found, plain = batch(data, "views"), batch(data, "unlabelled")
+    weak, strong = found.views
+    assert torch.equal(weak, plain.unlabelled)
+    assert weak.shape == strong.shape
+    assert not torch.equal(weak, strong)
+
+
+def test_labelled_examples_are_joined_sources_first(data):
+    found = batch(data, "source", "target")
+    joined = found.labelled()
+    parts = [*found.source, found.target]
+    assert torch.equal(joined.labels, torch.cat([part.labels for part in parts]))
+    assert torch.equal(joined.inputs[16:], found.target.inputs)
+
+
+# Episodes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(2, 1, 3), (3, 5, 4)])
+def test_an_episode_is_a_task_of_its_own(data, size):
+    ways, shots, queries = size
+    support, query = Episodes(data.source[0], 0, size, "none").episode(7)
+    assert support.labels.tolist() == [way for way in range(ways) for _ in range(shots)]
+    assert query.labels.tolist() == [way for way in range(ways) for _ in range(queries)]
+    assert not {*support.rows.tolist()} & {*query.rows.tolist()}
+    own = data.source[0].labels
+    for way in range(ways):
+        of = {own[row] for part in (support, query) for row in part.rows[part.labels == way]}
+        assert len(of) == 1  # one class of the domain, under another name
+
+
+def test_episodes_are_the_seed_blocks(data):
+    drawn = [Episodes(data.source[0], seed, (2, 1, 1), "none") for seed in (0, 0, 1)]
+    first, again, other = (
+        torch.cat([part.rows for step in range(5) for part in one.episode(step)]) for one in drawn
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_one_class_makes_no_episode(data):
+    view = data.source[0]
+    alike = view.indices[view.labels == 0]
+    alone = View(view.prepared, alike, np.zeros(len(alike), dtype=np.int64))
+    with pytest.raises(BadInputError, match="two examples of two classes"):
+        Episodes(alone, 0, (2, 1, 1), "none").episode(0)
+
+
+# Parts --------------------------------------------------------------------------------------------
+
+
+def test_parts_hold_every_example_once(data):
+    found = batch(data, "source", "target", "views")
+    pieces = parts_of(found, 3)
+    assert sum(share for _, share in pieces) == pytest.approx(1.0)
+    for take in (lambda b: b.target.inputs, lambda b: b.views[1], lambda b: b.rows):
+        assert torch.equal(torch.cat([take(piece) for piece, _ in pieces]), take(found))
+    assert torch.equal(
+        torch.cat([piece.source[1].labels for piece, _ in pieces]), found.source[1].labels
+    )
+
+
+def test_a_batch_is_not_cut_into_more_parts_than_it_has_examples():
+    tiny = Batch(Labelled(torch.zeros(2, 1), torch.zeros(2)))
+    assert [share for _, share in parts_of(tiny, 5)] == [0.5, 0.5]
+    assert parts_of(tiny, 1) == [(tiny, 1.0)]
+
+
+def test_everything_passes_through_what_is_run_ahead(data):
+    found = batch(data, "source", "target", "unlabelled")
+    ahead = through(found, lambda inputs: (inputs + 1, inputs))
+    assert torch.equal(ahead.target.inputs[0], found.target.inputs + 1)
+    assert torch.equal(ahead.labelled().inputs[1], found.labelled().inputs)
+    assert ahead.source[1].labels is found.source[1].labels
