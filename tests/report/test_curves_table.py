@@ -88,3 +88,23 @@ def test_no_curves_are_told_with_their_reason():
 def test_an_unknown_format_is_bad_input(found):
     with pytest.raises(BadInputError, match="unknown format"):
         render(*found, format="xml")
+
+
+def test_of_numbers_no_class_and_no_point_is_named(found):
+    (curve,), _ = found
+    first, last = (
+        replace(point, arm_mean=mean, baseline_mean=base, gain=base - mean, gain_low=0.011)
+        for point, mean, base in zip(curve.points, (0.031, 0.024), (0.052, 0.043), strict=True)
+    )
+    gain = replace(curve.measures.jumpstart, value=0.021, low=0.011, high=0.031)
+    of = replace(
+        curve, metric="mae", unit="", points=(first, last), beside=None, notes=(),
+        measures=replace(curve.measures, jumpstart=gain),
+    )  # fmt: skip
+    text = render([of])
+    assert "mae · against labels in total: 2, 20" in text
+    assert "jumpstart, 2 in total" in text
+    assert "↑ +0.02100 [+0.01100, +0.03100]" in text
+    assert "Gains are in the metric's unit, more is better" in " ".join(text.split())
+    for word in ("a class", "classes", " points", "chance", "accuracy"):
+        assert word not in text

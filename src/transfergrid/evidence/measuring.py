@@ -20,7 +20,7 @@ from transfergrid.evidence.outcomes import Outcomes, Read
 from transfergrid.evidence.remarks import Remarks, labels_got, seen_in
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.records.metrics import is_of_numbers
+from transfergrid.records.metrics import labels_are
 from transfergrid.records.points import points, unit
 
 Code = Callable[[str], str]
@@ -133,7 +133,7 @@ class Measured:
             kind=arm.kind,
             family=_family(target, arm),
             training=first.names.training,
-            labels_are="total" if is_of_numbers(first.metric.name) else "class",
+            labels_are=labels_are(first.metric.name),
             metric=first.metric.name,
             unit=unit(first.metric),
             mean=arms.mean_score((c for c, _ in pairs) if arm.baseline else everything),

@@ -50,6 +50,11 @@ def deciding(task: str) -> tuple[str, ...]:
     return tuple(name for name in metrics_of(task) if METRICS[name].decides)
 
 
+def labels_are(metric: str) -> str:
+    """Return what a number of labels counts where this metric decides: of a "class", or "total"."""
+    return "total" if is_of_numbers(metric) else "class"
+
+
 def is_of_numbers(metric: str) -> bool:
     """Return whether a metric scores numbers, and not classes."""
     return metric in METRICS and METRICS[metric].task == NUMBERS

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 
-from transfergrid.evidence.curves.measures import Axis, last_points
+from transfergrid.evidence.curves.measures import A_CLASS, Axis, counted_by, last_points
 from transfergrid.evidence.curves.results import Curve, NoCurve
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.printing import in_one_line
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
-from transfergrid.report.curves_words import Legend, Writer, amount, heading, number
+from transfergrid.report.curves_words import Legend, Writer, heading, number
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.words import Symbols, ends
 
@@ -91,13 +92,13 @@ def sections(curves: Iterable[Curve]) -> list[list[Curve]]:
 
 def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     """Return the tables of one section."""
-    writer = writer.of(curves[0].unit)
+    writer = writer.of(curves)
     axis = curves[0].against
     first, last = curves[0].points[0].x, curves[0].points[-1].x
-    at = "{:.4g} a class" if axis is Axis.LABELS else "step {:.4g}"
+    at = f"{{:.4g}} {writer.by}" if axis is Axis.LABELS else "step {:.4g}"
     k = last_points(len(curves[0].points))
     end = at.format(last) if k == 1 else f"last {k}"
-    unit = "labels a class" if axis is Axis.LABELS else "steps"
+    unit = f"labels {writer.by}" if axis is Axis.LABELS else "steps"
     over = "over log labels" if axis is Axis.LABELS else "over steps"
     found = [
         Block(
@@ -106,12 +107,7 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
             [(writer.gain(c.measures.jumpstart), writer.gain(c.measures.asymptotic.gain))
              for c in curves],
         ),
-        Block(
-            f"Area: gain in mean score {over}; transfer ratio, above chance",
-            ("area", "(A_TL - A_0) / A_0"),
-            [(writer.gain(c.measures.area.gain), writer.signed(c.measures.transfer_ratio, 2))
-             for c in curves],
-        ),
+        _area(curves, writer, over),
         Block(
             "Arm vs baseline [difference]: early rise per doubling; train less test",
             ("slope", "overfitting gap"),
@@ -138,6 +134,19 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     return found
 
 
+def _area(curves: Sequence[Curve], writer: Writer, over: str) -> Block:
+    """Return the gains in area; the ratio of areas stands with them where chance is defined."""
+    title, gains = f"Area: gain in mean score {over}", [c.measures.area.gain for c in curves]
+    if is_of_numbers(curves[0].metric):
+        return Block(title, ("area",), [(writer.gain(gain),) for gain in gains])
+    ratios = [writer.signed(c.measures.transfer_ratio, 2) for c in curves]
+    return Block(
+        f"{title}; transfer ratio, above chance",
+        ("area", "(A_TL - A_0) / A_0"),
+        list(zip(map(writer.gain, gains), ratios, strict=True)),
+    )
+
+
 def _beside(curves: Sequence[Curve], writer: Writer) -> Block:
     first = next(curve.beside for curve in curves if curve.beside)
     return Block(
@@ -160,7 +169,11 @@ def _beside_cell(curve: Curve, writer: Writer) -> str:
 def _threshold_cells(curve: Curve, writer: Writer) -> tuple[str, ...]:
     reach, digits = curve.measures.reach, 1 if curve.against is Axis.LABELS else 0
     both = " vs ".join(writer.bare(side, digits) for side in (reach.arm, reach.baseline))
-    return number(curve.threshold), both, writer.measure(curve.measures.efficiency, 2)
+    return (
+        number(curve.threshold, writer.digits),
+        both,
+        writer.measure(curve.measures.efficiency, 2),
+    )
 
 
 def _charged_cells(curve: Curve, writer: Writer) -> tuple[str, ...]:
@@ -185,8 +198,8 @@ def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
     scopes = Counter(curve.scope for curve in curves)
     lines = [
         f"{symbols.up} above, {symbols.down} below, {symbols.covers} interval over zero. Gains are "
-        "points, paired by seed, in arm less baseline; intervals are 95 %, uncorrected for their "
-        f"number, and no verdicts. They cover {scopes.most_common(1)[0][0]}.",
+        f"{_gains_in(curves)}, paired by seed, in arm less baseline; intervals are 95 %, "
+        f"uncorrected for their number, and no verdicts. They cover {scopes.most_common(1)[0][0]}.",
     ]
     if not any(curve.threshold_given for curve in curves):
         lines.append(
@@ -194,9 +207,9 @@ def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
             "(--threshold gives one for all). <, > are bounds: a curve begins above p, or ends "
             "below it."
         )
-    charges = {amount(c.against, c.charge) for c in curves if c.charge}
-    if charges:
-        lines += [_charging(curves[0].against), _made(curves)]
+    charged = [curve for curve in curves if curve.charge]
+    if charged:
+        lines += [_charging(charged), _made(curves)]
     if all(curve.one_checkpoint for curve in curves):
         lines.append(words.CHECKPOINTS)
     for note, count in Counter(note for curve in curves for note in curve.notes).items():
@@ -205,11 +218,21 @@ def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
     return lines
 
 
-def _charging(axis: Axis) -> str:
-    if axis is Axis.LABELS:
+def _gains_in(curves: Sequence[Curve]) -> str:
+    own = [curve.unit != "%" for curve in curves]
+    if not any(own):
+        return "points"
+    told = "in the metric's unit, more is better"
+    return told if all(own) else f"points, or where there is no % {told}"
+
+
+def _charging(curves: Sequence[Curve]) -> str:
+    if curves[0].against is Axis.LABELS:
+        shared = any(counted_by(curve.metric) == A_CLASS for curve in curves)
+        by_class = "divided by the target's classes, " if shared else ""
         return (
-            "Charged are the labels that the source was trained on, divided by the target's "
-            "classes, one for one unless --exchange says otherwise; gains are at equal totals. "
+            "Charged are the labels that the source was trained on, "
+            f"{by_class}one for one unless --exchange says otherwise; gains are at equal totals. "
             "It pays off once as many targets share the source."
         )
     return (

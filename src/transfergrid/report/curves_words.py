@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
 from transfergrid.evidence.curves.crossover import Crossover
-from transfergrid.evidence.curves.measures import Axis, Measure, Sides
+from transfergrid.evidence.curves.measures import A_CLASS, Axis, Measure, Sides, counted_by
 from transfergrid.evidence.curves.results import Curve
-from transfergrid.report.words import Symbols, budget, counted, ends
+from transfergrid.records.metrics import labels_are
+from transfergrid.report.words import Symbols, budget, digits_of, ends
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
@@ -39,21 +41,28 @@ class Writer:
         symbols: the characters there are.
         legend: takes what does not fit into a cell.
         unit: of the scores; no gain in per cent is shown to be larger than there can be.
+        digits: decimals of scores and gains.
+        by: what labels are counted by, in words.
     """
 
-    def __init__(self, symbols: Symbols, legend: Legend, unit: str = "") -> None:
-        self.symbols, self.legend, self.unit = symbols, legend, unit
+    def __init__(
+        self, symbols: Symbols, legend: Legend, unit: str = "", digits: int = 1, by: str = A_CLASS
+    ) -> None:
+        self.symbols, self.legend = symbols, legend
+        self.unit, self.digits, self.by = unit, digits, by
 
-    def of(self, unit: str) -> Writer:
-        """Return the writer of scores in another unit, with the same legend."""
-        return Writer(self.symbols, self.legend, unit)
+    def of(self, curves: Sequence[Curve]) -> Writer:
+        """Return the writer of curves in one metric, with the same legend."""
+        first = curves[0]
+        by = counted_by(first.metric)
+        return Writer(self.symbols, self.legend, first.unit, _digits(curves), by)
 
     def gain(self, found: Measure) -> str:
         """Write a gain with where its interval lies, as in "▲ +3.1 [+0.4, +5.8]"."""
         low, high = ends(found.low, found.high, self.unit) or (found.low, found.high)
         return self.signed(replace(found, low=low, high=high))
 
-    def signed(self, found: Measure, digits: int = 1) -> str:
+    def signed(self, found: Measure, digits: int | None = None) -> str:
         """Write a number with where its interval lies."""
         return f"{self.mark(found.low, found.high)} {self.measure(found, digits, signed=True)}"
 
@@ -65,8 +74,9 @@ class Writer:
             return self.symbols.up
         return self.symbols.down if high < 0 else self.symbols.covers
 
-    def measure(self, found: Measure, digits: int = 1, signed: bool = False) -> str:
+    def measure(self, found: Measure, digits: int | None = None, signed: bool = False) -> str:
         """Write a number with its interval; one that is not defined by the letter of its reason."""
+        digits = self.digits if digits is None else digits
         letter = self.legend.letter(found.note)
         if found.value is None:
             return f"{self.symbols.nothing} {letter}".rstrip()
@@ -74,8 +84,9 @@ class Writer:
         interval = self.interval(found.low, found.high, digits, signed)
         return " ".join(part for part in (shown, interval, letter) if part)
 
-    def sides(self, found: Sides, digits: int = 1) -> str:
+    def sides(self, found: Sides) -> str:
         """Write both arms and their difference's interval, as in "3.4 vs 8.2 [-6.2, -3.4]"."""
+        digits = self.digits
         shown = [self.bare(side, digits) for side in (found.arm, found.baseline)]
         interval = self.interval(found.gain.low, found.gain.high, digits, True)
         return f"{shown[0]} vs {shown[1]} {interval}".rstrip()
@@ -111,10 +122,10 @@ class Writer:
             interval = self.interval(found.low, found.high, digits)
             mean = "above 0" if found.value is None else f"0 at {number(found.value, digits)}"
             span = f"{after:.4g} and {before:.4g}"
-            told = f"between {span} a class" if axis is Axis.LABELS else f"between steps {span}"
+            told = f"between {span} {self.by}" if axis is Axis.LABELS else f"between steps {span}"
             return " ".join(part for part in (f"{told}, mean {mean}", interval, letter) if part)
         if found.kind == "beyond" and after is not None:
-            told = f"{after:.4g} a class" if axis is Axis.LABELS else f"step {after:.4g}"
+            told = f"{after:.4g} {self.by}" if axis is Axis.LABELS else f"step {after:.4g}"
             return f"beyond {told}: above zero at the last {letter}".rstrip()
         never = found.kind == "never helps"
         return f"{'above zero nowhere' if never else self.symbols.nothing} {letter}".rstrip()
@@ -132,9 +143,12 @@ def number(value: float, digits: int = 1, signed: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if signed else ''},.{digits}f}"
 
 
-def amount(axis: Axis, value: float) -> str:
-    """Write labels a class or steps, as in "832 labels a class"."""
-    return f"{number(value, 0)} " + ("labels a class" if axis is Axis.LABELS else "steps")
+def _digits(curves: Sequence[Curve]) -> int:
+    """Return with how many decimals the scores of curves in one metric are shown."""
+    if curves[0].unit == "%":
+        return 1
+    means = [mean for c in curves for p in c.points for mean in (p.arm_mean, p.baseline_mean)]
+    return digits_of(max((abs(mean) for mean in means if mean is not None), default=0.0))
 
 
 def heading(curve: Curve) -> tuple[str, ...]:
@@ -142,11 +156,9 @@ def heading(curve: Curve) -> tuple[str, ...]:
     metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
     first, last = curve.points[0].x, curve.points[-1].x
-    counts = counted(curve.metric)
-    of = "in all" if counts == "total" else "a class"
-    told = [metric, f"against labels {of}: {places}"]
+    told = [metric, f"against labels {counted_by(curve.metric)}: {places}"]
     if curve.against is Axis.STEPS:
-        given = budget(0 if curve.labels is None else curve.labels, counts)
+        given = budget(0 if curve.labels is None else curve.labels, labels_are(curve.metric))
         told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
     seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
     return (curve.target, *told, seeds)

@@ -53,9 +53,10 @@ def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 def number(value: float, verdict: Verdict, signed: bool = False) -> str:
     """Write a score or gain, with so many decimals as `digits` says."""
-    if is_of_numbers(verdict.metric):
-        return f"{round(value, places := digits(verdict)) + 0.0:{'+' if signed else ''}.{places}f}"
-    return words.number(value, "%" if digits(verdict) == 1 else "", signed)
+    places = digits(verdict)
+    if places in (1, 3):
+        return words.number(value, "%" if places == 1 else "", signed)
+    return f"{round(value, places) + 0.0:{'+' if signed else ''}.{places}f}"
 
 
 def digits(verdict: Verdict) -> int:

@@ -21,7 +21,6 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
-from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record
 
 Told = tuple[str, str]
@@ -163,11 +162,6 @@ def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
     of = "in total" if counts == "total" else "a class"
     return f"{span} labels {of} ({section[0].labels:,} asked for)"
-
-
-def counted(metric: str) -> str:
-    """Return what a number of labels counts where this metric decides: see `budget`."""
-    return "total" if is_of_numbers(metric) else "class"
 
 
 def budget(labels: Labels, counts: str = "class") -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from curve_records import study
+from ledger_factory import made
 from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.statistics.intervals import (
@@ -14,8 +15,9 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_TEST_SET,
     over_blocks_and_clusters,
 )
+from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.record import Metric, Scores
+from transfergrid.records.record import Data, Metric, Scores
 
 
 def only(found):
@@ -160,3 +162,60 @@ def test_where_nothing_validates_there_is_no_curve_over_steps():
     curves, none = step_curves(study((2,))[0], lambda identity: nothing)
     assert not curves
     assert "nothing validates" in none[0].reason
+
+
+def of_numbers(offs, pool=800):
+    """Return cells of ages, off by so much at each budget, and what reads their predictions.
+
+    Args:
+        offs: by budget, by how many years scratch and the arm are off, to either side in turn.
+        pool: labels that there are in all.
+    """
+    labels = np.arange(10, dtype=np.float32) + 40
+    sides = np.where(np.arange(10) % 2, 1, -1)
+    cells, said = [], {}
+    for budget, (base_off, arm_off) in offs.items():
+        for seed in range(3):
+            base = made("scratch", labels=budget, seed=seed, target="ages")
+            arm = made("l2_sp", "birds", labels=budget, seed=seed, target="ages", baseline=base)
+            for cell, off in ((base, base_off), (arm, arm_off)):
+                errors = sides * off * (1 + 0.1 * seed)
+                said[cell.id] = Predictions((labels + errors)[:, None].astype(np.float32), labels)
+                mae = {"mae": float(np.abs(errors).mean())}
+                data = Data(train=pool if budget == "all" else budget, outputs=("age",))
+                metric = Metric(name="mae", higher_is_better=False)
+                cells.append(replace(cell, data=data, metric=metric, scores=Scores(test=mae)))
+    return cells, said
+
+
+def test_labels_of_numbers_are_counted_in_total_and_all_of_them_end_the_curve():
+    """Off by 6, 4, 2 years against 3, 2, 4: of three seeds the mean is 1.1 times as much."""
+    cells, said = of_numbers({50: (6.0, 3.0), 200: (4.0, 2.0), "all": (2.0, 4.0)})
+    curve = only(label_curves(cells, said.__getitem__))
+    assert [point.x for point in curve.points] == [50, 200, 800]
+    assert curve.beside is None
+    assert not any("drawn as they come" in note for note in curve.notes)
+    assert [point.gain for point in curve.points] == pytest.approx([3.3, 2.2, -2.2], rel=1e-5)
+    assert [point.arm_mean for point in curve.points] == pytest.approx([3.3, 2.2, 4.4], rel=1e-5)
+    assert curve.measures.jumpstart.value == pytest.approx(3.3, rel=1e-5)
+    # equal ratios, equal lengths: (3.3 + 2.2) / 4 + (2.2 - 2.2) / 4
+    assert curve.measures.area.gain.value == pytest.approx(1.375, rel=1e-5)
+    crossing = curve.measures.crossover
+    assert (crossing.kind, crossing.after, crossing.before) == ("between", 200, 800)
+    assert "below zero at 800 in total" in crossing.note
+    # the mean gain falls from 2.2 to -2.2 over two doublings: to zero after one
+    assert crossing.value == pytest.approx(400, rel=1e-3)
+
+
+def test_errors_are_means_over_items_so_intervals_cover_these():
+    cells, said = of_numbers({50: (6.0, 3.0), 200: (4.0, 2.0)})
+    assert only(label_curves(cells, said.__getitem__)).scope == SEEDS_AND_ITEMS
+    patients = {name: one._replace(clusters=np.arange(10) // 2) for name, one in said.items()}
+    assert only(label_curves(cells, patients.__getitem__)).scope == SEEDS_AND_GROUPS
+    assert only(label_curves(cells)).scope == THIS_TEST_SET
+
+
+def test_one_budget_of_numbers_is_told_in_total():
+    cells, said = of_numbers({50: (6.0, 3.0)})
+    _, (none,) = label_curves(cells, said.__getitem__)
+    assert none.reason == "one budget of labels, 50 in total: a curve takes two"

@@ -17,7 +17,7 @@ from transfergrid.evidence.curves.cells import (
     complete,
     gap,
     is_natural,
-    labels_a_class,
+    labels_given,
     remarks_on,
     scores,
     scores_at,
@@ -29,6 +29,7 @@ from transfergrid.evidence.curves.measures import (
     Both,
     Measure,
     Sides,
+    counted_by,
     measured,
     no_sides,
     undefined,
@@ -63,7 +64,7 @@ def label_curves(
     threshold: float | None = None,
     exchange: float = 1.0,
 ) -> tuple[list[Curve], list[NoCurve]]:
-    """Return the test curves against labels a class of every arm with a source.
+    """Return the test curves against labels of every arm with a source.
 
     Args:
         records: done cells, their baselines among them.
@@ -123,10 +124,11 @@ def _against_labels(pairs: list[Pair], read: Read | None) -> _Gathered:
     budgets.pop(0, None)  # no labels have no place on a log axis
     by_x: dict[float, list[Pair]] = {float(k): v for k, v in budgets.items()}
     if whole and is_natural(whole[0][0]):
-        by_x[labels_a_class(whole[0][0])] = whole
+        by_x[labels_given(whole[0][0])] = whole
         whole = []
-    x, blocks, notes = complete(by_x)
-    both = Both(Axis.LABELS, x, *scores(blocks, read))
+    by = counted_by(pairs[0][0].metric.name)
+    x, blocks, notes = complete(by_x, by)
+    both = Both(Axis.LABELS, x, *scores(blocks, read), by)
     if not whole:
         return _Gathered(both, blocks, notes)
     return _Gathered(both, blocks, [*notes, NATURAL_ALL], beside=_beside(whole, read))
@@ -221,7 +223,7 @@ def _charge(axis: Axis, cost: SourceCost, exchange: float, classes: int) -> floa
 
 def _beside(pairs: list[Pair], read: Read | None) -> CurvePoint:
     """Return the point that stands beside the curve."""
-    x = np.array([labels_a_class(pairs[0][0])])
+    x = np.array([labels_given(pairs[0][0])])
     both = Both(Axis.LABELS, x, *scores([pairs], read))
     return next(iter(_points(both, 1.0 if pairs[0][0].metric.higher_is_better else -1.0)))
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence import remarks
-from transfergrid.evidence.curves.measures import Array
+from transfergrid.evidence.curves.measures import A_CLASS, Array
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
-from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.evidence.scoring import BY_ITEM, ERRORS, errors_by_item
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, by_cluster
+from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import oriented
 from transfergrid.records.record import Record
 
@@ -41,15 +43,21 @@ def by_labels(pairs: Sequence[Pair]) -> dict[Labels, list[Pair]]:
     return dict(found)
 
 
-def complete(by_x: Mapping[float, list[Pair]]) -> tuple[Array, list[list[Pair]], list[str]]:
+def complete(
+    by_x: Mapping[float, list[Pair]], by: str = A_CLASS
+) -> tuple[Array, list[list[Pair]], list[str]]:
     """Return the points and, at each, the pairs of the seeds that have one at every point.
+
+    Args:
+        by_x: pairs at each label budget.
+        by: what budgets are counted by, in words.
 
     Raises:
         BadInputError: there are fewer than two points, or no such seed.
     """
     x = sorted(by_x)
     if len(x) < 2:
-        told = f"one budget of labels, {x[0]:g} a class" if x else "no budget of k labels a class"
+        told = f"one budget of labels, {x[0]:g} {by}" if x else f"no budget of k labels {by}"
         raise BadInputError(f"{told}: a curve takes two")
     seeds = [{cell.seed for cell, _ in by_x[k]} for k in x]
     common = set.intersection(*seeds)
@@ -79,24 +87,32 @@ def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array, s
 def _items(blocks: list[list[Pair]], read: Read) -> tuple[Array, Array, str | None] | None:
     """Return the scores by test item; None unless they are a mean over items that all share."""
     cells = [cell for inside in blocks for pair in inside for cell in pair]
-    if any(cell.metric.name != BY_ITEM for cell in cells):
+    if any(cell.metric.name not in (BY_ITEM, *ERRORS) for cell in cells):
         return None
     try:
-        found = {cell.id: right(read, cell.id) for cell in cells}
+        kept = [right(read, cell.id) for cell in cells]
         together = clusters(read, cells[0].id)
+        found = {cell.id: _by_item(cell, one, read) for cell, one in zip(cells, kept, strict=True)}
     except BadInputError:
         return None
-    if not shared_items(list(found.values())):
+    if not shared_items(kept):
         return None
 
     def side_of(side: int) -> Array:
-        by_point = [[found[pair[side].id].unpacked() for pair in inside] for inside in blocks]
-        points = [100.0 * np.stack(rows).astype(np.float64) for rows in by_point]
+        by_point = [[found[pair[side].id] for pair in inside] for inside in blocks]
+        points = [np.stack(rows) for rows in by_point]
         if together is not None:
             points = [by_cluster(gains, together) for gains in points]
         return np.stack(points, axis=2)
 
     return side_of(0), side_of(1), None if together is None else SEEDS_AND_GROUPS
+
+
+def _by_item(cell: Record, kept: Packed, read: Read) -> Array:
+    """Return the oriented score of each test item, in points."""
+    name = cell.metric.name
+    by_item = errors_by_item(name, read(cell.id)) if name in ERRORS else kept.unpacked()
+    return oriented(cell.metric) * by_item.astype(np.float64)
 
 
 def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:
@@ -116,12 +132,17 @@ def _test(cell: Record) -> float:
 
 
 def is_natural(cell: Record) -> bool:
-    """Return whether k labels are drawn as they come, like all labels."""
+    """Return whether k labels are drawn as all labels are: as they come, or numbers by their size.
+
+    Numbers are drawn evenly from all tenths of the pool, so k of them are spread as all are.
+    """
+    if is_of_numbers(cell.metric.name):
+        return True
     return (cell.config.get("target") or {}).get("sampling") == "natural"
 
 
-def labels_a_class(cell: Record) -> float:
-    """Return how many labels a class the cell was given on average."""
+def labels_given(cell: Record) -> float:
+    """Return how many labels a class the cell was given on average; of numbers, how many in all."""
     return (cell.data.train + cell.data.validation) / max(len(cell.data.classes), 1)
 
 
@@ -136,6 +157,7 @@ def remarks_on(pairs: Sequence[Pair], sign: float) -> list[str]:
         lines.append(f"{len(short)} classes have fewer labels than asked for: not quite balanced")
     if seen := remarks.seen_in(cells):
         lines.append(f"the source was trained on what holds the target ({', '.join(seen)})")
+    said = "one number" if is_of_numbers(cells[0].metric.name) else "one class"
     if collapsed := sum(cell.flags.collapsed for cell in every):
-        lines.append(f"{collapsed} cells collapsed (one class predicted) and stay in")
+        lines.append(f"{collapsed} cells collapsed ({said} predicted) and stay in")
     return lines

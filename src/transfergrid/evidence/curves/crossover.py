@@ -68,7 +68,7 @@ def _hurt(both: Both, at: list[float]) -> str:
             f"the interval lies below zero at {len(at)} of {len(both.x)} points, from {at[0]:g} on"
         )
     where = ", ".join(f"{x:g}" for x in at)
-    return f"{told} {where}{' a class' if both.axis is Axis.LABELS else ' steps'}"
+    return f"{told} {where}{f' {both.by}' if both.axis is Axis.LABELS else ' steps'}"
 
 
 def gain_signs(both: Both) -> list[int | None]:

@@ -22,6 +22,7 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks,
     over_blocks_and_items,
 )
+from transfergrid.records.metrics import is_of_numbers
 
 Array = NDArray[np.float64]
 Relation = Literal["=", "<=", ">=", ">", "<"]
@@ -31,8 +32,8 @@ class Axis(StrEnum):
     """What a curve runs over."""
 
     LABELS = "labels"
-    """Labels a class. Equal ratios are equal distances: budgets are chosen so, and a score gains
-    about as much from the second ten labels as from the second hundred."""
+    """Labels a class, or in total. Equal ratios are equal distances: budgets are chosen so, and a
+    score gains about as much from the second ten labels as from the second hundred."""
     STEPS = "steps"
     """Batches seen. Distances are those of time: a curve is scored at evenly spread steps, and a
     source's steps can be added."""
@@ -44,6 +45,14 @@ class Axis(StrEnum):
     def at(self, position: float) -> float:
         """Return the x that stands there."""
         return float(2.0**position) if self is Axis.LABELS else float(position)
+
+
+A_CLASS, IN_TOTAL = "a class", "in total"
+
+
+def counted_by(metric: str) -> str:
+    """Say what labels are counted by where this metric decides, as in "20 a class"."""
+    return IN_TOTAL if is_of_numbers(metric) else A_CLASS
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class Both:
     scope: str | None = None
     """What intervals from blocks alone cover, where that is not this test set; or
     `SEEDS_AND_GROUPS`, where what stands for items are groups of them."""
+    by: str = A_CLASS
+    """What x counts along the axis of labels, as words after a number."""
 
     def __post_init__(self) -> None:
         """Check that the shapes fit together.

@@ -18,7 +18,7 @@ class CurvePoint:
     """
 
     x: float
-    """Labels a class, or batches seen."""
+    """Labels a class or in total, or batches seen."""
     n: int
     arm_mean: float | None
     arm_low: float | None

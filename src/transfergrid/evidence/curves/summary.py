@@ -29,7 +29,7 @@ class CurveMeasures:
     transfer_ratio: Measure
     """(A_TL − A_0) / A_0 on chance-corrected accuracy."""
     reach: Sides
-    """Labels a class, or steps, until the threshold; right-censored where never reached."""
+    """Labels, or steps, until the threshold; right-censored where never reached."""
     efficiency: Measure
     """n_0(p) / n_TL(p): how many times over the baseline needs what the arm needs."""
     crossover: Crossover
@@ -92,7 +92,7 @@ def shifted(both: Both, cost: float) -> Both | None:
     if len(x) < 2:
         return None
     return Both(both.axis, x, _at(both, both.arm, x - cost), _at(both, both.baseline, x),
-                both.scope)  # fmt: skip
+                both.scope, both.by)  # fmt: skip
 
 
 def _at(both: Both, values: Array, x: Array) -> Array:

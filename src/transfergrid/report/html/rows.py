@@ -184,8 +184,8 @@ def _rounded(value: Any) -> Any:
     """Shorten numbers, for there are many: but none so that another one would be shown."""
     if isinstance(value, float):
         short = float(f"{value:.5g}")
-        same = all(round(short, digits) == round(value, digits) for digits in (1, 3))
-        return short if same or abs(value) >= 10_000 else value
+        same = all(round(short, digits) == round(value, digits) for digits in (0, 1, 3))
+        return short if same else value
     return [_rounded(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 

@@ -211,19 +211,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
     """Return what curves over labels say: where they begin, end and cross."""
     legend = Legend()
     write = Writer(UNICODE, legend)
-    rows = [
-        (
-            *(curve.target, curve.source or NO_SOURCE, curve.strategy, curve.baseline),
-            write.crossover(curve.measures.crossover, Axis.LABELS),
-            write.measure(curve.measures.jumpstart, signed=True),
-            write.measure(curve.measures.asymptotic.gain, signed=True),
-            write.measure(curve.measures.area.gain, signed=True),
-            write.measure(curve.measures.efficiency),
-            _charged(curve, write),
-        )
-        for curve in curves
-        if not curve.placebo
-    ]
+    rows = [_crosses(curve, write.of([curve])) for curve in curves if not curve.placebo]
     if not rows:
         return None
     heads = (
@@ -235,6 +223,18 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
         "crossover",
         tables=(columns.written(heads, rows),),
         notes=tuple(legend.lines()),
+    )
+
+
+def _crosses(curve: Curve, write: Writer) -> tuple[str, ...]:
+    found = curve.measures
+    gains = (found.jumpstart, found.asymptotic.gain, found.area.gain)
+    return (
+        *(curve.target, curve.source or NO_SOURCE, curve.strategy, curve.baseline),
+        write.crossover(found.crossover, Axis.LABELS),
+        *(write.measure(gain, signed=True) for gain in gains),
+        write.measure(found.efficiency, digits=1),
+        _charged(curve, write),
     )
 
 
