@@ -2,8 +2,9 @@
 
 import pytest
 
-from transfergrid.testing import CHECKS
+from transfergrid.testing import CHECKS, run_check
 from transfergrid.verbs.cli import main
+from transfergrid.verbs.describing import class_of
 
 OWN = """
 from transfergrid.strategies.base import Strategy
@@ -43,6 +44,20 @@ def test_a_broken_one_is_told_with_its_place_and_mending(capsys, tmp_path, monke
     assert after[0] == "not run everything_is_in_its_state"
     assert all(line.startswith("not run") for line in after)
     assert lines[-1] == f"Own breaks 1 of {len(CHECKS)} rules"
+
+
+def test_the_file_that_describe_writes_is_the_class_s_own(tmp_path, monkeypatch, yaml_rules):
+    (tmp_path / "own_plain.py").write_text(OWN.partition("    def loss")[0] + "    pass\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["describe", "own_plain.Own", "--write", "own.yaml"])
+    for rule in yaml_rules:
+        run_check(rule, class_of("own_plain.Own"), tmp_path / "own.yaml")
+
+
+@pytest.fixture
+def yaml_rules():
+    return [rule for rule in CHECKS if "yaml" in rule]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ def _values(kind: type, line: str) -> str:
     for name, parameter in inspect.signature(kind).parameters.items():
         space = getattr(kind, "space", {})
         value = space[name].default if name in space else parameter.default
+        if name == "lr_factor" and value is None:
+            value = 1.0  # which it means where the space says nothing
         told = "???" if value is parameter.empty else _flow(value)
         lines.append(f"{name}: {told}" + (f"   # {said[name]}" if name in said else ""))
     return "\n".join(lines)
