@@ -328,3 +328,30 @@ def test_pixels_beyond_single_precision_are_cut_off(file):
     assert (pixels(found.pool)[::3] == 255).all()
     np.testing.assert_array_equal(pixels(found.pool)[1::3, ..., 0], bright[1::3])
     refused("not in 1e\\+308 to 1e\\+308", file, whole(x_train=np.full((12, 5, 4), 1e308)))
+
+
+# Descriptions of the classes ----------------------------------------------------------------------
+
+
+def test_classes_may_be_described(file):
+    told = np.arange(6, dtype=np.float64).reshape(3, 2)
+    found = loaded(file, whole(attributes=told))
+    assert found.attributes.dtype == np.float32
+    assert np.array_equal(found.attributes, told)
+    assert "attributes" not in found.notes["unused_arrays"]
+    assert Arrays(str(file)).is_described
+    assert loaded(file, whole()).attributes is None
+    assert not Arrays(str(file)).is_described
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (np.zeros((2, 4)), r"attributes must be numbers of shape \(3, d\), a row a class"),
+        (np.zeros(3), r"attributes must be numbers of shape \(3, d\)"),
+        (np.array([["a"], ["b"], ["c"]]), "attributes must be numbers"),
+        (np.full((3, 1), np.nan), "attributes holds values that are not finite"),
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(file, told, message):
+    refused(message, file, whole(attributes=told))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -31,11 +31,14 @@ from transfergrid.records.fingerprints import existing, file_facts, fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
 SOUND = "sound"
-READING = 3
+READING = 4
 """Raised whenever other archives may be refused: then what was remembered is looked at anew."""
 
 LONGEST_REASON = 200
 """Characters that an error quotes of what other libraries said."""
+
+ATTRIBUTES = "attributes"
+"""The array that describes the classes."""
 
 T = TypeVar("T")
 
@@ -44,9 +47,10 @@ T = TypeVar("T")
 class Arrays(Domain):
     """An archive with `x_train, y_train, x_test, y_test`, or with `x, y` and a share to test on.
 
-    `x_val, y_val` join the pool; `class_names` is optional. Images are (n, H, W), (n, H, W, C) or
-    (n, C, H, W), in 0 to 255, all in 0 to 1, or 16-bit. Labels are whole numbers or text; with a
-    metric of numbers they are numbers, (n,) or (n, outputs).
+    `x_val, y_val` join the pool; `class_names` is optional, and so are `attributes`, (classes, d),
+    which describe each class. Images are (n, H, W), (n, H, W, C) or (n, C, H, W), in 0 to 255, all
+    in 0 to 1, or 16-bit. Labels are whole numbers or text; with a metric of numbers they are
+    numbers, (n,) or (n, outputs).
 
     Attributes:
         file: the archive.
@@ -82,6 +86,11 @@ class Arrays(Domain):
     def _outputs(self, archive: Archive) -> tuple[str, ...]:
         labels = archive.numbers(self._parts(archive).pool[0])
         return ("y",) if labels.ndim == 1 else tuple(f"y{i}" for i in range(labels.shape[1]))
+
+    @property
+    def is_described(self) -> bool:
+        """See `Domain.is_described`."""
+        return self._of(lambda archive: ATTRIBUTES in archive.keys)
 
     def check(self) -> None:
         """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
@@ -173,7 +182,8 @@ class Arrays(Domain):
             _check_pairs(part, images[f"x{part}"], labels[part])
         x = _joined([images[f"x{part}"] for part in parts.pool])
         y = np.concatenate([labels[part] for part in parts.pool])
-        notes = {"unused_arrays": sorted(archive.keys - parts.keys - {"class_names"})}
+        known = parts.keys | {"class_names", ATTRIBUTES}
+        notes = {"unused_arrays": sorted(archive.keys - known)}
         if parts.test is not None:
             pool, test = ArrayExamples(x, y), ArrayExamples(*_both(images, labels, parts.test))
         else:
@@ -185,7 +195,7 @@ class Arrays(Domain):
             check_numbers(pool.labels, test.labels, outputs, self.metric)
         elif parts.test is not None:
             _check_seen(f"y{parts.test}", test.labels, y, classes)
-        return LoadedDomain(pool, test, classes, notes, outputs)
+        return LoadedDomain(pool, test, classes, notes, outputs, _attributes(archive, classes))
 
     def _labels(self, archive: Archive, parts: Parts) -> tuple[tuple[str, ...], dict[str, Labels]]:
         """Return the classes, none of numbers, and each part's labels."""
@@ -324,3 +334,18 @@ def _check_seen(
     if len(new):
         names = ", ".join(classes[c] for c in new)
         raise BadInputError(f"{key} has classes that the training labels lack: {names}")
+
+
+def _attributes(archive: Archive, classes: Sequence[str]) -> NDArray[np.float32] | None:
+    """Return the classes' descriptions, (classes, d); None if there are none."""
+    if ATTRIBUTES not in archive.keys or not classes:
+        return None
+    told = archive.read(ATTRIBUTES)
+    if told.ndim != 2 or len(told) != len(classes) or told.dtype.kind not in "biuf":
+        raise BadInputError(
+            f"{ATTRIBUTES} must be numbers of shape ({len(classes)}, d), a row a class, and is "
+            f"{told.dtype} {told.shape}"
+        )
+    if not np.isfinite(told).all():
+        raise BadInputError(f"{ATTRIBUTES} holds values that are not finite")
+    return told.astype(np.float32)

@@ -149,6 +149,8 @@ class LoadedDomain:
     """Plain values for a cell's record: files left out, copies found, ..."""
     outputs: tuple[str, ...] = ()
     """What the numbers are called that the labels are; none where they are classes."""
+    attributes: NDArray[np.float32] | None = None
+    """A description of each class, (classes, d), where it has one."""
 
     @property
     def task(self) -> Task:
@@ -186,6 +188,11 @@ class Domain(Component, ABC):
     def copy_search(cls) -> int:
         """Return the version of how copies are found; where they are dropped, it decides."""
         return search_version(cls.modality)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether each class has a description, `LoadedDomain.attributes`."""
+        return False
 
     @property
     @abstractmethod

@@ -29,6 +29,9 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
         data.train = data.validation = None
     if data.train is not None:
         data.task = data.task.fitted(torch.from_numpy(data.train.labels))
+    attributes = target.loaded.attributes
+    if needs.classes == "described" and attributes is not None:
+        data.attributes = torch.from_numpy(attributes)
     if needs.unlabelled:
         hidden = np.empty(0, dtype=np.int64)
         indices = drawn.unlabelled

@@ -320,3 +320,9 @@ def test_texts_and_images_do_not_mix():
     encoder = Option("encoder", {"_target_": "a.encoder", "architecture": text})
     with pytest.raises(BadInputError, match="encoder takes texts, and digits holds images"):
         plan(["full_finetuning"], [encoder])
+
+
+def test_what_needs_described_classes_is_left_out_where_there_are_none():
+    described = strategy("zero_shot", {"source": "weights", "classes": "described"})
+    with pytest.raises(BadInputError, match="zero_shot needs descriptions of the classes, and"):
+        plan([described])

@@ -179,6 +179,8 @@ class Planner:
         takes, holds = modality(architecture_of(source.config)), modality(target.config)
         if takes != holds:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        if needs.classes == "described" and not self._is_described(target.config):
+            return f"{strategy.name} needs descriptions of the classes, and {target.name} has none"
         if not needs.domains:
             return None
         if source.config.get("domain") is None:
@@ -219,6 +221,11 @@ class Planner:
             made.check_tested()
             self._classes[key] = tuple(made.classes or made.outputs)
         return self._classes[key]
+
+    def _is_described(self, domain: Config) -> bool:
+        self.classes(domain)  # checks it
+        described: bool = build(domain).is_described
+        return described
 
     # What is compared with what ----------------------------------------------------------------
 
