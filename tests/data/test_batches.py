@@ -9,11 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfergrid.data import views
-from transfergrid.data.batches import CellData, Labelled, StepBatches, Stream, ViewBatches, join
+from transfergrid.data.batches import (
+    Batch,
+    CellData,
+    Labelled,
+    StepBatches,
+    Stream,
+    ViewBatches,
+    join,
+)
 from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View, byte_size, size_of, take
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.needs import Needs
 from transfergrid.runs.allowed import add_source_domain, target_data
@@ -307,3 +316,8 @@ def test_one_long_text_among_short_ones_counts_for_all(monkeypatch, most):
     assert looked_at == 1 + (4 if most == 2 else 10)
     assert prepared.rows(np.array([0, 2]))["input_ids"].tolist() == [[1], [1]]
     assert preprocess.n == looked_at + 2
+
+
+def test_a_batch_without_labelled_examples_says_so():
+    with pytest.raises(BadInputError, match="no labelled examples: its phase reads neither"):
+        Batch(unlabelled=torch.zeros(2, 1)).labelled()

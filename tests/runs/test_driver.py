@@ -1,18 +1,21 @@
 """A run keeps its curves and stays at the step that validation chose."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.training import Training
 from transfergrid.runs.predictions import predictions
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
+from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.strategies.phases import Objective, Phase
+from transfergrid.strategies.phases import Group, Objective, Phase
 from transfergrid.testing.bench import Bench, state_of
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 
@@ -288,3 +291,110 @@ def test_who_is_not_decayed_stays_without_a_gradient():
     assert torch.equal(before["head.weight"], after["head.weight"])
     moved = "backbone.network.conv1.weight"
     assert not torch.equal(before[moved], after[moved])
+
+
+# What a strategy writes itself --------------------------------------------------------------------
+
+
+class Counts(Unlearns):
+    """Counts its steps in a parameter that no objective names."""
+
+    def build(self, sizes):
+        self.scaffold["count"] = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(self.scaffold["count"].weight)
+
+    def phases(self):
+        learns = Objective(self.loss, self.everything())
+        return [Phase("train", [learns], before=self.count, every=1e-9)]
+
+    def count(self, data):
+        self.scaffold["count"].weight += 1
+
+
+def test_what_a_strategy_writes_itself_is_that_of_the_chosen_step_too():
+    run = Bench(Counts, training=PLAN).run(10)
+    assert run.fitted.chosen_step < 24
+    assert run.state["scaffold.count.weight"].item() == run.fitted.chosen_step
+
+
+class Looks(FullFinetuning):
+    """Notes whether data between steps are embedded by itself."""
+
+    def phases(self):
+        return [dataclasses.replace(phase, before=self.note) for phase in super().phases()]
+
+    def note(self, data):
+        mine = self.features(data.target.inputs())
+        self.saw_itself = torch.allclose(data.target.features(), mine, atol=1e-6)
+        said = self.predict(data.target.inputs())
+        self.heard_itself = torch.allclose(data.target.outputs(), said, atol=1e-6)
+
+
+def test_a_teacher_sees_data_between_steps_by_its_own_network():
+    run = Bench(Distillation, {"teacher": Looks()}, training=PLAN).run(2)
+    teacher = run.setup.strategy.teacher
+    assert (teacher.saw_itself, teacher.heard_itself) == (True, True)
+
+
+# What cannot be meant -----------------------------------------------------------------------------
+
+
+def whole(self):
+    return [Objective(self.loss, self.everything())]
+
+
+def a_number(batch, progress):
+    return 1.0
+
+
+def named_alike(self):
+    heads = [self.head_group(), self.head_group(0.5)]
+    return [Phase("train", [Objective(self.loss, [group]) for group in heads])]
+
+
+def twice(self):
+    return [
+        Phase(
+            "train", [Objective(self.loss, [*self.everything(), Group("h", self.head_group()[1])])]
+        )
+    ]
+
+
+FAULTY = {
+    "shares of its phases make 50": lambda self: [Phase("train", whole(self), 50)],
+    "share must be above 0": lambda self: [Phase("train", whole(self), 0.0)],
+    "every above 0 and at most 1": lambda self: [Phase("train", whole(self), every=5)],
+    r"'targets'; did you mean target\?": lambda self: [Phase("t", whole(self), reads=["targets"])],
+    "reads must be a list of str": lambda self: [Phase("t", whole(self), reads="target")],
+    r"'cosin'; did you mean cosine\?": lambda self: [Phase("t", whole(self), schedule="cosin")],
+    r"phases\(\) must be a list of Phase, and is one Phase": lambda self: Phase("t", whole(self)),
+    "objectives must be a list": lambda self: [Phase("t", whole(self)[0])],
+    "learns must be a list": lambda self: [Phase("t", [Objective(self.loss, self.head_group())])],
+    r"no parameter to learn \(a\)": lambda self: [
+        Phase("t", [Objective(self.loss, [Group("a", [])])])
+    ],
+    "called 'head' and differ": named_alike,
+    "'head' and 'h' share a parameter": twice,
+    "must return one number, not float": lambda self: [
+        Phase("t", [Objective(a_number, self.everything())])
+    ],
+}
+
+
+@pytest.mark.parametrize("told", FAULTY)
+def test_phases_that_cannot_be_meant_are_refused_in_one_line(told):
+    faulty = type("Faulty", (Strategy,), {"phases": FAULTY[told]})
+    with pytest.raises(BadInputError, match=told) as refused:
+        Bench(faulty).run(2)
+    assert "\n" not in str(refused.value)
+
+
+class LearnsFromAnIterator(Strategy):
+    def phases(self):
+        groups = [Group("head", self.head.parameters()), self.backbone_group()]
+        return [Phase("train", [Objective(self.loss, groups)])]
+
+
+def test_parameters_may_come_as_a_module_gives_them():
+    one, other = (Bench(kind).run(2).state for kind in (LearnsFromAnIterator, Strategy))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -144,3 +144,15 @@ def test_config_is_the_constructors_own_arguments(strategy):
 def test_what_makes_no_sense_is_refused_by_name(make, message):
     with pytest.raises(BadInputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"setting": "transductve"}, r"setting of Odd 'transductve'; did you mean transductive\?"),
+        ({"transfers": "parameter"}, r"transfers of Odd 'parameter'; did you mean parameters\?"),
+    ],
+)
+def test_a_kind_that_there_is_not_is_refused_with_the_class(said, meant):
+    with pytest.raises(BadInputError, match=meant):
+        type("Odd", (Strategy,), said)

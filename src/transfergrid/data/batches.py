@@ -64,7 +64,16 @@ class Batch:
     rows: Tensor | None = None
 
     def labelled(self) -> Labelled:
-        """Return every labelled example, those of source domains first, of the target last."""
+        """Return every labelled example, those of source domains first, of the target last.
+
+        Raises:
+            BadInputError: there is none: the phase reads no such stream, or the cell has none.
+        """
+        if self.target is None and not self.source:
+            raise BadInputError(
+                "the batch has no labelled examples: its phase reads neither target nor source, "
+                "or the cell has no labels"
+            )
         first, *others = [*self.source, *([self.target] if self.target else [])]
         for other in others:
             first = join(first, other)

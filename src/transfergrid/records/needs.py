@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transfergrid.records.errors import check_known
 from transfergrid.records.space import Space
@@ -15,6 +15,7 @@ ClassNeed = Literal["any", "same", "described"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Transferred = Literal["instances", "features", "parameters", "relations"]
 TASKS = ("classification", "regression")
+_WORDS = {"source": SourceNeed, "target_labels": LabelNeed, "classes": ClassNeed}
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),
     "same_classes": ("classes", {True: "same", False: "any"}),
@@ -39,6 +40,9 @@ class Needs:
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
         tasks: kinds of target that it can learn.
+
+    Raises:
+        BadInputError: one of them is a word that there is not.
     """
 
     source: SourceNeed = "weights"
@@ -49,6 +53,12 @@ class Needs:
     teacher: bool = False
     steps: bool = True
     tasks: tuple[str, ...] = TASKS
+
+    def __post_init__(self) -> None:
+        for name, known in _WORDS.items():
+            check_known(f"needs.{name}", getattr(self, name), get_args(known))
+        for task in self.tasks:
+            check_known("task in needs.tasks", task, TASKS)
 
     def of(self, *tasks: str) -> Needs:
         """Return the same needs for these kinds of target alone."""

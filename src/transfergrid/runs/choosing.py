@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,6 @@ class Choice:
 
     Args:
         strategy: that is trained.
-        phases: of it.
         view: the validation part.
         machine: where it is scored.
         curves: are told each look, and say which metric decides.
@@ -43,13 +42,11 @@ class Choice:
     def __init__(
         self,
         strategy: Strategy,
-        phases: Sequence[Phase],
         view: View | None,
         machine: Machine,
         curves: Curves,
     ) -> None:
         self.strategy, self.view, self.machine, self.curves = strategy, view, machine, curves
-        self.groups = [group for phase in phases for group in phase.learning()]
         self.best: Best | None = None
         self.looked: tuple[str, int] = ("steps", 0)
         """At which step the last look was, and as what that counts."""
@@ -75,19 +72,14 @@ class Choice:
         decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
         value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
         if self.best is None or better(self.curves.metric, value, self.best.value):
-            self.best = Best(step, value, self._weights())
-
-    def _weights(self) -> dict[str, Tensor]:
-        """Return a copy of all that any phase may change."""
-        learning = {id(p) for group in self.groups for p in group.parameters}
-        still = {n for n, p in self.strategy.named_parameters() if id(p) not in learning}
-        state = self.strategy.state_dict()
-        return {name: v.detach().clone() for name, v in state.items() if name not in still}
+            # All of it: what nobody learns a strategy may yet write itself, such as a mean.
+            state = strategy.state_dict()
+            self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
 
     def take(self) -> None:
         """Give the strategy the weights of the best look, if there was one."""
         if self.best is not None:
-            self.strategy.load_state_dict(self.best.weights, strict=False)
+            self.strategy.load_state_dict(self.best.weights)
 
     def begin_anew(self) -> None:
         """Start from the best so far, and forget what was looked at."""

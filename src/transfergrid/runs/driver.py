@@ -24,6 +24,7 @@ from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.seen import Seen
 from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.checked import checked, checked_loss
 from transfergrid.strategies.phases import Group, Objective, Phase, lengths
 
 Measure = Callable[[str], AbstractContextManager[None]]
@@ -60,11 +61,11 @@ class Driver:
         ahead: bool = False,
     ) -> None:
         self.strategy, self.data, self.machine, self.ahead = strategy, data, machine, ahead
-        self.phases = strategy.phases()
+        self.phases = checked(strategy.phases(), type(strategy).__name__)
         self.lengths = lengths(self.phases, strategy.training_plan.steps)
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
         self.curves = Curves(strategy.task, metric, sum(own), log)
-        self.choice = Choice(strategy, self.phases, data.validation, machine, self.curves)
+        self.choice = Choice(strategy, data.validation, machine, self.curves)
         self.measure: Measure = measure or (lambda name: nullcontext())
         self.number = 0
         """Of the phase that is running."""
@@ -331,7 +332,7 @@ class Learner(pl.LightningModule):
         own = _parameters(objective.learns)
         total: Tensor | None = None
         for piece, share in pieces:
-            loss = objective.loss(piece, progress)
+            loss = checked_loss(objective.loss(piece, progress), self.phase)
             loss = loss if len(pieces) == 1 else share * loss
             self.manual_backward(loss, inputs=own)
             total = loss.detach() if total is None else total + loss.detach()

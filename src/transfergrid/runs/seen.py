@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,9 +20,13 @@ class SeenView:
     """All examples of one stream; see `strategies.phases.View`."""
 
     def __init__(self, strategy: Strategy, view: View, machine: Machine, labelled: bool) -> None:
-        self.strategy, self.view, self.machine = strategy, view, machine
-        self.labels: Tensor = torch.from_numpy(view.labels if labelled else view.labels[:0])
-        self.labels = self.labels.to(machine.device)
+        self.strategy, self.view, self.machine, self.labelled = strategy, view, machine, labelled
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """(n,) int64 of classes, or numbers (n, ...); empty where the stream has none."""
+        found = self.view.labels if self.labelled else self.view.labels[:0]
+        return torch.from_numpy(found).to(self.machine.device)
 
     def __len__(self) -> int:
         return len(self.view)
@@ -47,6 +52,8 @@ class Seen:
     def __init__(
         self, strategy: Strategy, data: CellData, machine: Machine, reads: Sequence[StreamName]
     ) -> None:
+        self._told = (data, machine, reads)
+
         def seen(view: View | None, *names: str, labelled: bool = True) -> SeenView | None:
             if view is None or not {*names} & {*reads}:
                 return None
@@ -56,3 +63,7 @@ class Seen:
         self.unlabelled = seen(data.unlabelled, "unlabelled", "views", labelled=False)
         views = [seen(view, "source", "episode") for view in data.source]
         self.source = tuple(view for view in views if view is not None)
+
+    def by(self, strategy: Strategy) -> Seen:
+        """Return the same streams, embedded and predicted by another strategy."""
+        return Seen(strategy, *self._told)

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import wraps
-from typing import Any, ClassVar, Self
+from functools import partial, wraps
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,14 @@ from transfergrid.data.inputs import Inputs
 from transfergrid.data.task import Task
 from transfergrid.records.arguments import Positive, check_arguments
 from transfergrid.records.component import Component
+from transfergrid.records.errors import check_known
 from transfergrid.records.needs import Baselines, Needs, Setting, Transferred, describe
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space
 from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
-from transfergrid.strategies.phases import Group, Objective, Phase, Rate
+from transfergrid.strategies.checked import listed
+from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
 
 
 def _noting(init: Callable[..., None], base: Callable[..., None] | None = None) -> Any:
@@ -141,6 +143,8 @@ class Strategy(nn.Module, Component):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let the constructor note its arguments, from which an equal strategy can be made."""
         super().__init_subclass__(**kwargs)
+        check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
+        check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
             cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
@@ -273,7 +277,8 @@ class Strategy(nn.Module, Component):
             if source_head is not None:
                 self.source_head = source_head.requires_grad_(False)
             self.build(sizes or Sizes())
-        self.learn_only([group for phase in self.phases() for group in phase.learning()])
+        phases = listed(self.phases(), type(self).__name__)
+        self.learn_only([group for phase in phases for group in phase.learning()])
 
     def learn_only(self, groups: Sequence[Group]) -> None:
         """Freeze all parameters that are in none of these groups."""
@@ -345,12 +350,17 @@ def teaching(teacher: Strategy) -> list[Phase]:
             phase,
             counts="teacher",
             cached=False,
+            before=partial(_seen_by, teacher, phase.before) if phase.before else None,
             lr_factor=teacher.lr_factor if phase.lr_factor is None else phase.lr_factor,
             schedule=phase.schedule or schedule,
             predicts=phase.predicts or teacher.predict,
         )
         for phase in teacher.phases()
     ]
+
+
+def _seen_by(teacher: Strategy, before: Callable[[Data], None], data: Data) -> None:
+    before(data.by(teacher))
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -20,13 +20,30 @@ Rate = Callable[[int, int], float]
 """A multiple of the learning rate at a step of a phase, given how many the phase has."""
 
 
-class Group(NamedTuple):
-    """Parameters that learn at `factor` times the strategy's rate, decayed or not."""
-
+class _Group(NamedTuple):
     name: str
     parameters: tuple[nn.Parameter, ...]
     factor: float = 1.0
     decay: bool = True
+
+
+class Group(_Group):
+    """Parameters that learn at `factor` times the strategy's rate, decayed or not.
+
+    They come as any iterable, such as a module's `parameters()`.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        name: str,
+        parameters: Iterable[nn.Parameter],
+        factor: float = 1.0,
+        decay: bool = True,
+    ) -> Self:
+        """Keep a tuple: an iterator would be empty when asked again, and nothing would learn."""
+        return super().__new__(cls, name, tuple(parameters), factor, decay)
 
 
 class Objective(NamedTuple):
@@ -40,8 +57,9 @@ class Objective(NamedTuple):
 class View(Protocol):
     """All examples of one stream, for what is computed between steps; on the strategy's device."""
 
-    labels: Tensor
-    """(n,) int64 of classes, or numbers (n, ...); empty where the stream has none."""
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64 of classes, or numbers (n, ...); empty where the stream has none."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -61,6 +79,9 @@ class Data(Protocol):
 
     The test split is not in it.
     """
+
+    def by(self, strategy: Any) -> Data:
+        """Return the same streams, embedded and predicted by another strategy, as a teacher is."""
 
     @property
     def target(self) -> View | None:
