@@ -17,8 +17,9 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from transfergrid.records.shipped import conf_dir
+from transfergrid.verbs.asking import ask
 from transfergrid.verbs.configs.composing import Composer, read_request
-from transfergrid.verbs.sweep import ask, make_plan
+from transfergrid.verbs.sweep import make_plan
 
 REQUEST = (
     "source=glyph_digits,glyph_letters,placebo",

@@ -10,10 +10,11 @@ from hydra.core.global_hydra import GlobalHydra
 from composed import DEFAULTS, planned
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.shipped import conf_dir
+from transfergrid.verbs.asking import ask
 from transfergrid.verbs.cli import main
 from transfergrid.verbs.configs import own_configs
 from transfergrid.verbs.configs.composing import Composer, read_request
-from transfergrid.verbs.sweep import ask, make_plan
+from transfergrid.verbs.sweep import make_plan
 
 
 @pytest.fixture
@@ -163,3 +164,13 @@ def test_what_holds_keys_and_what_hydra_tells_itself_pass(tmp_path, text):
     (tmp_path / "strategy").mkdir()
     (tmp_path / "strategy" / "mine.yaml").write_text(text)
     own_configs.check_folder(tmp_path)
+
+
+def test_a_list_names_a_file_that_is_no_yaml(tmp_path, capsys):
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy" / "mine.yaml").write_text("_target_: [a\n")
+    with pytest.raises(SystemExit) as left:
+        main(["list", "strategies", "--config-dir", str(tmp_path)])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "strategy/mine.yaml is broken YAML: while parsing" in line

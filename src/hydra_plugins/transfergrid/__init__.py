@@ -1,7 +1,7 @@
 """Hydra's side of transfergrid: the sweeper decides which cells there are, the launcher how.
 
-Both only hand over to `transfergrid.verbs.sweep`, so that every other Hydra app of this environment
-pays nothing for finding them.
+Both only hand over to `transfergrid.verbs.asking`, so that every other Hydra app of this
+environment pays nothing for finding them.
 """
 
 import sys
@@ -40,7 +40,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
         """Plan, run, print the table, and leave with the exit code."""
-        from transfergrid.verbs.sweep import sweep
+        from transfergrid.verbs.asking import sweep
 
         assert self.config is not None
         assert self.hydra_context is not None

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, NamedTuple, NotRequired
 
-from pydantic import AfterValidator
 from typing_extensions import TypedDict
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
-from transfergrid.records.border import Reader, is_time
+from transfergrid.records.border import Checked, Reader, is_time
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
@@ -117,7 +116,7 @@ class Grid(TypedDict):
 
     id: NotRequired[str]
     study: NotRequired[str | None]
-    asked: NotRequired[Annotated[str, AfterValidator(is_time)]]
+    asked: NotRequired[Annotated[str, Checked(is_time)]]
     declaration: NotRequired[dict[str, Any] | None]
     compared: NotRequired[bool]
     """Whether its cells were to be compared with anything; they were where it does not say."""

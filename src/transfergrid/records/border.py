@@ -6,15 +6,16 @@ Results come from other people, other programs and disks that fill up. So every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from transfergrid.records.errors import BadInputError
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator, ValidationError
 
 T = TypeVar("T")
 
@@ -42,11 +43,7 @@ class Reader(Generic[T]):
         Raises:
             BadInputError: it holds something else; the first wrong key is named.
         """
-        try:
-            found: T = self._validator.validate_json(text, strict=True)
-        except ValidationError as error:
-            raise BadInputError(_told(error)) from None
-        return found
+        return self._found(lambda: self._validator.validate_json(text, strict=True))
 
     def of(self, value: Any) -> T:
         """Return plain values that are of the type.
@@ -54,15 +51,38 @@ class Reader(Generic[T]):
         Raises:
             BadInputError: they are not.
         """
+        return self._found(lambda: self._validator.validate_python(value))
+
+    def _found(self, read: Callable[[], T]) -> T:
+        from pydantic_core import ValidationError
+
         try:
-            found: T = self._validator.validate_python(value)
+            return read()
         except ValidationError as error:
             raise BadInputError(_told(error)) from None
-        return found
 
     @cached_property
     def _validator(self) -> SchemaValidator:
+        from pydantic import TypeAdapter  # 70 ms, which help and refusals do not pay
+        from pydantic_core import SchemaValidator
+
         return SchemaValidator(_limited(TypeAdapter(self._kind).core_schema))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Says in an annotation that a value passes a function, which raises ValueError or returns it.
+
+    It is `pydantic.AfterValidator`, less the import of pydantic where nothing is read yet.
+    """
+
+    check: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
+        """Return pydantic's schema of the annotation."""
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self.check, schema_of(kind))
 
 
 def _limited(schema: Any) -> Any:

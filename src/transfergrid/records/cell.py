@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from annotated_types import Ge, Interval
 
 from transfergrid.records import shapes
-from transfergrid.records.border import Reader
+from transfergrid.records.border import Checked, Reader
 from transfergrid.records.errors import BadInputError
 
 PROTOCOL = 2
@@ -22,7 +22,7 @@ Protocol 1 hashed the dotted path of a shipped class where 2 hashes its name.
 """
 Labels = int | Literal["all"]
 """A label budget: 0, a number per class, or all."""
-Small = Field(ge=-(2**63), lt=2**63)
+Small = Interval(ge=-(2**63), lt=2**63)
 """A whole number as a column of an index holds it."""
 
 
@@ -69,17 +69,15 @@ class Cell:
 
     id: Annotated[str, "identity of the cell: 16 hex digits"]
     protocol: Annotated[
-        int, Field(ge=1), "version of what identity is made of; 1 where a record does not say"
+        int, Ge(1), "version of what identity is made of; 1 where a record does not say"
     ] = 1
     names: Annotated[Names, "what tables call the parts of the cell"]
     parts: Annotated[Parts, "digests of the parts' configs; what rows are grouped by"]
     labels: Annotated[
-        Labels, AfterValidator(_a_budget), "target labels given: 0, a number per class, or all"
+        Labels, Checked(_a_budget), "target labels given: 0, a number per class, or all"
     ]
     seed: Annotated[int, Small, "the seed block, shared by all arms of a comparison"]
-    config: Annotated[
-        dict[str, Any], AfterValidator(shapes.config), "the full plain config of the cell"
-    ]
+    config: Annotated[dict[str, Any], Checked(shapes.config), "the full plain config of the cell"]
     baseline: Annotated[Reference | None, "the primary baseline; null for an arm without one"] = (
         None
     )

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field, Json
+from pydantic import Field, Json
 
 from transfergrid.records import contents
 from transfergrid.records.arrays import Packed
-from transfergrid.records.border import Reader, is_time
+from transfergrid.records.border import Checked, Reader, is_time
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import SHARES, is_of_numbers
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
@@ -57,7 +57,7 @@ _VALUES: dict[str, Any] = {
     "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
     "exploratory": Json[list[tuple[str, str]]],
     "contaminated_by": Json[list[str]],
-    "finished": Annotated[str | None, AfterValidator(is_time)],
+    "finished": Annotated[str | None, Checked(is_time)],
 }
 """What the columns may hold beyond their types; of those that are not here, anything."""
 _readers: dict[str, Reader[Any]] = {

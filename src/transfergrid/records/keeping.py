@@ -26,7 +26,6 @@ from transfergrid.records.printing import told_os
 from transfergrid.records.record import Record
 from transfergrid.records.training import VALIDATION_FROM
 
-KEEPS = ("none", "best", "all")
 MODEL = "model"
 WEIGHTS, FEATURES, KEPT = "model.safetensors", "features.json", "kept.json"
 

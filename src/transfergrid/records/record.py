@@ -15,11 +15,11 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from transfergrid.records import shapes
 from transfergrid.records.arrays import CURVES, PREDICTIONS
-from transfergrid.records.border import Reader, is_time
+from transfergrid.records.border import Checked, Reader, is_time
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
@@ -57,7 +57,7 @@ def _within_bounds(scores: Score | None) -> Score | None:
     return scores
 
 
-Bounded = AfterValidator(_within_bounds)
+Bounded = Checked(_within_bounds)
 Count = Field(ge=0)
 
 
@@ -139,7 +139,7 @@ class Data:
     ] = field(default_factory=dict)
     notes: Annotated[
         dict[str, Any],
-        AfterValidator(shapes.notes),
+        Checked(shapes.notes),
         "what the domain says of itself, such as skipped files",
     ] = field(default_factory=dict)
 
@@ -198,7 +198,7 @@ class Record(Cell):
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[
         dict[str, Any] | None,
-        AfterValidator(shapes.card),
+        Checked(shapes.card),
         "the source: fingerprint, card, accuracy on its own domain, notes",
     ] = None
     diagnostics: Annotated[
@@ -210,8 +210,8 @@ class Record(Cell):
     )
     commit: Annotated[str | None, "commit of the program; null outside a repository"] = None
     code: Annotated[str, "fingerprint of the strategy's source code"] = ""
-    started: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
-    finished: Annotated[str | None, AfterValidator(is_time), "ISO 8601 time, UTC"] = None
+    started: Annotated[str | None, Checked(is_time), "ISO 8601 time, UTC"] = None
+    finished: Annotated[str | None, Checked(is_time), "ISO 8601 time, UTC"] = None
 
     @property
     def score(self) -> float | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from transfergrid.records.arguments import Whole
@@ -17,7 +16,7 @@ from transfergrid.records.errors import BadInputError
 
 PARTS = ("source", "strategy", "target", "training")
 
-_OPEN = ConfigDict(extra="allow", strict=True)
+_OPEN = {"extra": "allow", "strict": True}
 
 
 class Needs(TypedDict, total=False):

@@ -97,7 +97,7 @@ class Asked:
 
     def machine(self) -> dict[str, Any]:
         """Return the arguments of a `Machine`, the same that a grid's cells would run on."""
-        from transfergrid.verbs.sweep import settings_of
+        from transfergrid.verbs.asking import settings_of
 
         return settings_of(self.config).machine
 
@@ -256,8 +256,8 @@ def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[A
 def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
+    from transfergrid.verbs.asking import allowed_in, defaults_of
     from transfergrid.verbs.configs.composing import Composer, override_key, parse, read_request
-    from transfergrid.verbs.sweep import allowed_in, defaults_of
 
     keys = {
         word: override_key(override) for word, override in zip(words, parse(words), strict=True)

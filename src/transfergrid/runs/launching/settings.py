@@ -10,8 +10,9 @@ from typing import Any
 
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
-from transfergrid.records.keeping import KEEPS
 
+KEEPS = ("none", "best", "all")
+"""Whose weights are kept; see `records.keeping`."""
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
 TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
 

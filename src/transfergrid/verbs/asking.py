@@ -1,0 +1,118 @@
+"""What a command line asks for, and what it says of how cells are run.
+
+A mistake that the words alone tell is refused here: nothing that computes, judges or draws has been
+imported yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+
+from transfergrid.records import trust
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import read_labels, read_seed
+from transfergrid.records.printing import complain, told_os
+from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.planning.plan import Asked
+from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
+
+
+def sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    """Run the grid that was asked for; return the exit code.
+
+    0: every cell is done. 1: cells failed. 2: the request cannot be met. 130: interrupted.
+    """
+    try:
+        return _sweep(arguments, params, config, loader)
+    except BadInputError as error:
+        complain(error)
+        return 2
+    except OSError as error:
+        complain(told_os(error))
+        return 2
+
+
+def _sweep(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> int:
+    trust.allow(allowed_in(config))
+    settings = settings_of(config)
+    if type(config.debug) is not bool:
+        raise BadInputError(f"debug={config.debug}: give true or false")
+    if not config.results:
+        raise BadInputError("results= names no folder")
+    places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    request = read_request([*places, *arguments], params, defaults_of(config), loader)
+    composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
+    asked = ask(request, composer)
+    from transfergrid.verbs.sweep import run  # which the refusals so far do not wait for
+
+    return run(asked, composer, settings, config)
+
+
+def ask(request: Request, composer: Composer) -> Asked:
+    """Compose every option that was asked for.
+
+    Raises:
+        BadInputError: a name, key or value is wrong.
+    """
+    labels = list(dict.fromkeys(read_labels(value) for value in request.labels))
+    seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
+    options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
+    return Asked(
+        sources=options["source"],
+        strategies=options["strategy"],
+        targets=options["target"],
+        trainings=options["training"],
+        labels=labels,
+        seeds=seeds,
+    )
+
+
+def defaults_of(config: DictConfig) -> dict[str, str]:
+    """Return what each part of a cell is where nothing is asked for, by name."""
+    choices = config.hydra.runtime.choices
+    groups = {group: str(choices.get(group)) for group in GROUPS}  # none where a list was typed
+    return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
+
+
+def settings_of(config: DictConfig) -> Settings:
+    """Return how cells are run, which no identity depends on.
+
+    Raises:
+        BadInputError: a key or value makes no sense.
+    """
+    trainer = _plain(config.trainer)
+    study = config.hydra.runtime.choices.get("study")
+    tracking = _plain(config.tracking)
+    trust.vouch(tracking)
+    build(tracking)  # a wrong key is told now
+    name = None if study in (None, "null") else str(study)
+    return Settings.read(trainer, tracking, name, str(config.keep))
+
+
+def allowed_in(config: DictConfig) -> list[str]:
+    """Return the modules that the user allows, see `trust`.
+
+    Raises:
+        BadInputError: the key `allow` holds something else than names.
+    """
+    told = OmegaConf.to_container(config)["allow"]  # type: ignore[index, call-overload]
+    names = told.split(",") if isinstance(told, str) else told
+    if not isinstance(names, list):
+        raise BadInputError(f"allow={told}: give the names of modules, as in [my_strategies]")
+    return [str(name) for name in names]
+
+
+def _plain(node: Any) -> Config:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    plain.pop("about", None)
+    return plain  # type: ignore[return-value]
