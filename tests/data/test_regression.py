@@ -107,3 +107,15 @@ def test_a_metric_of_another_kind_of_task_is_refused():
         Regression(("age",)).score("accuracy", SAID, LABELS)
     with pytest.raises(BadInputError, match="unknown metric of classification 'mae'"):
         Classification(("a", "b")).score("mae", SAID, LABELS)
+
+
+def test_a_head_is_filled_in_the_unit_of_the_labels():
+    """Mean 3, scale sqrt(3.5): the head multiplies and shifts, and still gives 2 x1 - x2 + 5."""
+    task = Regression(("age",)).fitted(LABELS)
+    weight, bias = torch.tensor([[2.0, -1.0]]), torch.tensor([5.0])
+    head = task.head(2)
+    task.fill(head, weight, bias)
+    assert_close(head(torch.tensor([[1.0, 1.0], [10.0, 0.0]])), torch.tensor([[6.0], [25.0]]))
+    classes = Classification(("a",))
+    classes.fill(plain := classes.head(2), weight, bias)
+    assert_close(plain.weight.data, weight)

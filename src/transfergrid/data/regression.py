@@ -69,6 +69,11 @@ class Regression(Task):
     def head(self, dim: int) -> ScaledLinear:
         return ScaledLinear(dim, self._means, self._scales)
 
+    @override
+    def fill(self, head: nn.Module, weight: Tensor, bias: Tensor) -> None:
+        means, scales = bias.new_tensor(self._means), bias.new_tensor(self._scales)
+        super().fill(head, weight / scales[:, None], (bias - means) / scales)
+
     @property
     def _means(self) -> tuple[float, ...]:
         return self.means or (0.0,) * self.outputs

@@ -69,6 +69,16 @@ class Task(ABC):
         """Return a new head on features (batch, dim); its weights are the caller's to seed."""
         return nn.Linear(dim, self.outputs)
 
+    def fill(self, head: nn.Module, weight: Tensor, bias: Tensor) -> None:
+        """Let a head of this task give `weight` x + `bias` of features x, in the labels' unit.
+
+        Args:
+            head: as `head` makes it.
+            weight: (outputs, dim).
+            bias: (outputs,).
+        """
+        head.load_state_dict({"weight": weight, "bias": bias}, strict=False)
+
     @abstractmethod
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of a batch, a scalar.

@@ -4,16 +4,19 @@ May import: records, data, sources. Never: timm, torchvision, transformers, hydr
 What an author of a strategy needs is to be had from here.
 """
 
-from transfergrid.data.batches import Batch
+from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Share
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
+from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Sizes, Strategy, teaching
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, in_one_run
 
 __all__ = [
+    "BadInputError",
     "Baselines",
     "Batch",
     "Count",
@@ -31,6 +34,8 @@ __all__ = [
     "Share",
     "Sizes",
     "Strategy",
+    "StreamName",
+    "evaluating",
     "in_one_run",
     "rates",
     "teaching",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transfergrid.records.errors import check_known
+from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.metrics import CLASSES, NUMBERS
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
@@ -81,12 +81,26 @@ def holds_on_texts(bench: Bench) -> None:
     """What holds on images holds on texts, whose inputs are a dict and of unequal lengths."""
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
+    texts = bench.on_texts()
+    if _is_refused(texts):
+        return
     _expect_all(
-        bench.on_texts(),
+        texts,
         (cutting.learns_in_parts,),
         "on texts",
         "Hand inputs to the backbone as they come, and use take, join_inputs and size_of of views",
     )
+
+
+def _is_refused(bench: Bench) -> bool:
+    """Return whether `build` says in one line that it cannot learn on such a network."""
+    try:
+        bench.spare(bench.budgets()[0])
+    except BadInputError:
+        return True
+    except Exception:  # told with the check that meets it
+        return False
+    return False
 
 
 def holds_on_numbers(bench: Bench) -> None:

@@ -180,9 +180,9 @@ def _expect_mean(moment: Moment, objective: Objective, mend: str) -> None:
     """
     moment.strategy.eval()
     pieces = parts_of(moment.batch, 2)
-    with torch.no_grad():
-        whole = objective.loss(moment.batch, 0.5)
-        parts = torch.stack([share * objective.loss(piece, 0.5) for piece, share in pieces]).sum()
+    whole = objective.loss(moment.batch, 0.5).detach()  # which may take a gradient on its way
+    parts = sum(share * objective.loss(piece, 0.5).detach() for piece, share in pieces)
+    assert isinstance(parts, Tensor)
     where = f"a loss of phase {moment.phase.name!r}"
     half = torch.isclose(parts, whole / 2, rtol=1e-4, atol=0)
     expect(

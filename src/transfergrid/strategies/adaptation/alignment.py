@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from transfergrid.data.batches import StreamName
 from transfergrid.strategies import (
     Baselines,
     Batch,
@@ -16,6 +15,7 @@ from transfergrid.strategies import (
     Range,
     Schedule,
     Strategy,
+    StreamName,
     rates,
 )
 

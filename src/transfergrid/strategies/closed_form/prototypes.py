@@ -37,4 +37,4 @@ class Prototypes(Strategy):
         """Set the head."""
         assert data.target is not None
         weight, bias = nearest_mean(data.target.features(), data.target.labels, self.task.outputs)
-        self.head.load_state_dict({"weight": weight, "bias": bias})
+        self.task.fill(self.head, weight, bias)
