@@ -154,10 +154,45 @@ def test_numbers_on_disk_must_be_finite(tmp_path, wrong):
         ledger.predictions(record.id)
 
 
+def test_a_group_that_is_harmed_is_named_by_how_much_worse_its_numbers_are():
+    """Years off, by hand: the old by 2 instead of 1, the young by 1 instead of 3."""
+    cells = NumberCells("mae", unit=1.0)
+    base = cells.arm("scratch", n=3)
+    arm = cells.arm("full_finetuning", "birds", base=base, n=3)
+    groups = np.where(np.arange(len(cells.labels)) % 4 == 0, "old", "young")
+    sides = np.where(np.arange(len(groups)) % 2, 1.0, -1.0)
+    for seed in range(3):
+        for cell, old, young in ((base[seed], 1.0, 3.0), (arm[seed], 2.0, 1.0)):
+            off = sides * np.where(groups == "old", old, young) * (1 + 0.1 * seed)
+            said = (cells.labels + off)[:, None].astype(np.float32)
+            cells.said[cell.id] = Predictions(said, cells.labels, groups)
+    verdict = judged(cells)["birds", "full_finetuning"]
+    harmed, helped = part_gains(verdict, cells.read_said, "group")
+    assert (harmed.part, harmed.items, helped.part, helped.items) == ("old", 50, "young", 150)
+    told = (harmed.baseline, harmed.arm, harmed.gain, helped.baseline, helped.arm, helped.gain)
+    assert told == pytest.approx((1.1, 2.2, -1.1, 3.3, 1.1, 2.2), rel=1e-5)
+    assert harmed.high < 0 < helped.low
+    assert (harmed.decision.kind, helped.decision.kind) == (Kind.NEGATIVE, Kind.POSITIVE)
+
+
+def test_the_share_explained_is_no_mean_over_items_of_a_group():
+    cells = family("r2")
+    verdict = judged(cells)["birds", "full_finetuning"]
+    with pytest.raises(BadInputError, match="r2 is no mean over test items: table --by-group"):
+        part_gains(verdict, cells.read_said, "group")
+
+
+def test_numbers_without_groups_are_told_how_to_name_some():
+    cells = family("mae")
+    verdict = judged(cells)["birds", "full_finetuning"]
+    with pytest.raises(BadInputError, match=r"no groups: target\.group_column names one"):
+        part_gains(verdict, cells.read_said, "group")
+
+
 def test_no_number_is_right_or_wrong():
     cells = family("mae")
     verdict = judged(cells)["birds", "full_finetuning"]
-    with pytest.raises(BadInputError, match="mae is of numbers, of which none is right or wrong"):
+    with pytest.raises(BadInputError, match="and which have no classes: --show groups"):
         part_gains(verdict, cells.read_said)
     said = cells.said[verdict.cells[0]]
     with pytest.raises(BadInputError, match="numbers were predicted"):

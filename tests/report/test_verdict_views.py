@@ -143,3 +143,24 @@ def test_a_side_view_is_a_booktabs_tabular_too():
     row = r"digits, 20 & glyphs & a & a$|$b & 100 & $-20.0$ [$-25.0$, $-15.0$] & "
     assert row + r"$\bigtriangledown$ negative \\" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+
+
+NUMBERS = replace(VERDICT, metric="mae", unit="", mean=0.031, baseline_mean=0.052, gain=0.021)
+
+
+def test_parts_and_side_effects_of_numbers_are_in_their_own_unit():
+    part = PartGain("old", 50, 0.061, 0.05, -0.011, -0.02, -0.002, DECISION)
+    text = render(verdict_views.parts([(NUMBERS, part)]))
+    assert "-0.01100 [-0.02000, -0.00200]" in text
+    assert "Gains in mae within each part of the test items, in the metric's units" in text
+    effects = SideEffects(NUMBERS, None, Change(5, 0.01, 0.02, -0.01, -0.013, -0.007), None)
+    text = render(verdict_views.beside([effects]))
+    assert "-0.01000 ±0.00300" in text
+    assert "in the metric's units, more is better" in " ".join(text.split())
+    assert "calibration  " not in text  # no column: numbers have no probabilities
+
+
+def test_accuracy_stays_in_points():
+    text = " ".join(render(verdict_views.parts([(VERDICT, PART)])).split())
+    assert "Gains in accuracy within each part of the test items, in points" in text
+    assert "-20.0 [-25.0, -15.0]" in text

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
+from transfergrid.evidence.scoring import BY_ITEM, ERRORS, errors_by_item
 from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.arrays import Predictions, unpacked
@@ -25,13 +26,14 @@ By = Literal["class", "group"]
 class PartGain:
     """The gain in accuracy, in points, on the test items of one class (its recall) or group.
 
+    Of numbers it is the gain in the metric, in its own unit, more for better, on those of a group.
     The parts of one comparison are a family of their own: p values are corrected over them.
     """
 
     part: str
     items: int
     arm: float
-    """Accuracy of the arm, in per cent."""
+    """Accuracy of the arm, in per cent; of numbers its mean error."""
     baseline: float
     gain: float
     low: float | None
@@ -62,16 +64,12 @@ def part_gains(
         BadInputError: predictions were not kept, the blocks were not tested on the same items, or
             the target has no groups.
     """
-    if is_of_numbers(verdict.metric):
-        raise BadInputError(
-            f"{verdict.metric} is of numbers, of which none is right or wrong: table --by-group "
-            "scores each group of test items"
-        )
-    arm, base = (_right(cells, read) for cells in (verdict.cells, verdict.baseline_cells))
+    metric = _by_item(verdict.metric, by)
+    arm, base = (_items(cells, read, metric) for cells in (verdict.cells, verdict.baseline_cells))
     said = read(verdict.cells[0])
     places = _places(said, by, classes)
     within = said.clusters if by == "group" else clusters(read, verdict.cells[0])
-    gains = 100.0 * (arm - base)
+    gains = base - arm if metric in ERRORS else arm - base
     inside = [gains[:, rows] for rows in places.values()]
     estimates = [
         over_blocks_and_clusters(part, _clusters_of(within, rows))
@@ -107,8 +105,8 @@ def _part(
     return PartGain(
         part=name,
         items=len(rows),
-        arm=100 * float(arm[:, rows].mean()),
-        baseline=100 * float(base[:, rows].mean()),
+        arm=float(arm[:, rows].mean()),
+        baseline=float(base[:, rows].mean()),
         gain=estimate.mean,
         low=low,
         high=high,
@@ -116,14 +114,32 @@ def _part(
     )
 
 
-def _right(cells: Sequence[str], read: Read) -> NDArray[np.float64]:
-    """Return which items each cell got right (blocks, items)."""
+def _by_item(metric: str, by: By) -> str:
+    """Return the metric that parts are scored by, which is a mean over items."""
+    if not is_of_numbers(metric):
+        return BY_ITEM
+    if by == "class":
+        raise BadInputError(
+            f"{metric} is of numbers, of which none is right or wrong, and which have no classes: "
+            "--show groups takes gains apart by group of test items"
+        )
+    if metric not in ERRORS:
+        raise BadInputError(
+            f"{metric} is no mean over test items: table --by-group scores each group by itself"
+        )
+    return metric
+
+
+def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]:
+    """Return the score of each item by each cell (blocks, items): per cent right, or errors."""
     if not cells:
         raise BadInputError("nothing to take apart: no seed in which both arms have a score")
     found = [right(read, identity) for identity in cells]
     if not shared_items(found):
         raise BadInputError("the seeds were not tested on the same items")
-    return unpacked(found).astype(np.float64)
+    if metric in ERRORS:
+        return np.stack([errors_by_item(metric, read(identity)) for identity in cells])
+    return 100.0 * unpacked(found)
 
 
 def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -36,7 +36,8 @@ class SideEffects:
     calibration: Change | None
     """Expected calibration error on test, in points; lower is better."""
     overfitting: Change | None
-    """Score on the arm's own training examples less its test score, in points."""
+    """Score on the arm's own training examples less its test score, in points, or in the unit that
+    the metric has of its own; of errors negated, so that a gap above zero is overfitting."""
     forgetting: Change | None
     """Accuracy of a linear probe on the source's own task, of the embeddings before adaptation
     (`baseline`) and after it (`arm`), in points; below zero the change is what was forgotten."""

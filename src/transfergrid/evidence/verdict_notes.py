@@ -17,6 +17,7 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, stands_apart
 from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.metrics import one_answer
 
 ONE_TEST_SET = "on this test set: its luck is not covered"
 
@@ -30,12 +31,12 @@ def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _notes(one: Verdict) -> list[str]:
-    n = len(one.cells) + one.unpaired
+    n, said = len(one.cells) + one.unpaired, one_answer([one.metric])
     told = [
         (not one.n, "nothing to compare: no seed in which arm and baseline have a score"),
         (bool(one.unpaired), f"{one.unpaired} of {n} seeds without a baseline's score"),
         (bool(one.failed), f"{_runs(one.failed)} failed and left out"),
-        (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: one class predicted"),
+        (bool(one.collapsed), f"{one.collapsed} of {n} runs collapsed: {said} predicted"),
         (bool(one.underfit), f"{one.underfit} of {n} runs underfit"),
         (
             bool(one.baseline_collapsed),

@@ -6,6 +6,7 @@ again of resampled test sets without it, both go by.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CLASSES, NUMBERS = "classification", "regression"
@@ -48,6 +49,15 @@ def metrics_of(task: str) -> tuple[str, ...]:
 def deciding(task: str) -> tuple[str, ...]:
     """Return those by which a target of this kind of task may be judged."""
     return tuple(name for name in metrics_of(task) if METRICS[name].decides)
+
+
+def one_answer(metrics: Iterable[str]) -> str:
+    """Say what a collapsed model gives for every example, where these metrics decide."""
+    return " or ".join(dict.fromkeys(_answer(metric) for metric in metrics))
+
+
+def _answer(metric: str) -> str:
+    return "one number" if is_of_numbers(metric) else "one class"
 
 
 def labels_are(metric: str) -> str:

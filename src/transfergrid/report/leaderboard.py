@@ -13,7 +13,7 @@ from transfergrid.report import words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import marks
-from transfergrid.report.words import UNICODE, Symbols
+from transfergrid.report.words import UNICODE, Symbols, in_units
 
 MOST_BESIDE = 6
 """Places of which it is told what arms without any network score."""
@@ -134,7 +134,7 @@ def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
     verdicts = verdicts_of(boards)
     lines = [
         "A place holds the mean test score over seeds, the gain over the primary baseline in "
-        "points and the verdict's mark; what has no gain is a baseline itself."
+        f"{in_units(verdicts)} and the verdict's mark; what has no gain is a baseline itself."
     ]
     lines += marks(verdicts, symbols)
     lines += best_told(boards)

@@ -11,10 +11,12 @@ from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.metrics import is_of_numbers
+from transfergrid.report import verdict_words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_words import sign
-from transfergrid.report.words import UNICODE, Symbols, ends, number
+from transfergrid.report.words import UNICODE, Symbols, ends, in_units, number
 
 FLIPS = (
     "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
@@ -22,11 +24,11 @@ FLIPS = (
     "that of the other look. The first mark is the verdict: {kinds}."
 )
 PARTS = (
-    "Gains in accuracy within each part of the test items, in points, with uncorrected 95 % "
+    "Gains in {what} within each part of the test items, in {units}, with uncorrected 95 % "
     "intervals; verdicts are corrected over the parts of one comparison."
 )
 BESIDE = (
-    "Beside the gains, in points, mean and half its 95 % interval over seeds, on this test set: "
+    "Beside the gains, in {units}, mean and half its 95 % interval over seeds, on this test set: "
     "calibration is the change of the expected calibration error (less is better); overfitting "
     "that of train less test score; forgetting what a linear probe of the source's own classes "
     "lost (below zero) against the source as it came, where an arm did not learn it itself."
@@ -73,7 +75,7 @@ def flips(found: Sequence[Flip]) -> Sheet:
             *_names(lambda pair: pair[0], symbols),
             Column("flip", flip),
             Column("when", lambda pair: pair[1], least=_LEAST),
-            Column("gain", lambda pair: _signed(pair[2].gain, pair[0].unit, symbols), Align.NUMBER),
+            Column("gain", lambda pair: _gain(pair[2].gain, pair[2], symbols), Align.NUMBER),
         ]
 
     return _sheet(pairs, rows, columns, flips_legend, "No verdict flips.")
@@ -108,11 +110,17 @@ def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
             *_names(lambda pair: pair[0], symbols),
             Column("part", lambda pair: pair[1].part, least=_LEAST),
             Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
-            Column("gain", lambda pair: _interval(pair[1], symbols), Align.NUMBER),
+            Column("gain", lambda pair: _interval(*pair, symbols), Align.NUMBER),
             Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols)),
         ]
 
-    return _sheet(found, rows, columns, lambda _: PARTS)
+    return _sheet(found, rows, columns, lambda _: parts_legend([verdict for verdict, _ in found]))
+
+
+def parts_legend(verdicts: Sequence[Verdict]) -> str:
+    """Return what a reader must know of gains within parts: of accuracy, or of an error."""
+    of = {v.metric if is_of_numbers(v.metric) else "accuracy": None for v in verdicts}
+    return PARTS.format(what=" or ".join(of), units=in_units(verdicts))
 
 
 def beside(found: Iterable[SideEffects]) -> Sheet:
@@ -129,18 +137,22 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
 
     def columns(symbols: Symbols) -> list[Column[SideEffects]]:
         def gain(effects: SideEffects) -> str:
-            return _signed(effects.verdict.gain, effects.verdict.unit, symbols)
+            return _gain(effects.verdict.gain, effects.verdict, symbols)
 
         def change(kind: str) -> Callable[[SideEffects], str]:
-            return lambda effects: _change(getattr(effects, kind), symbols)
+            return lambda effects: change_told(effects, kind, symbols)
+
+        numbers = all(is_of_numbers(effects.verdict.metric) for effects in listed)
+        told = kinds[1:] if numbers else kinds  # only what has probabilities is calibrated
 
         return [
             *_names(lambda effects: effects.verdict, symbols),
             Column("gain", gain, Align.NUMBER),
-            *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in kinds),
+            *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in told),
         ]
 
-    return _sheet(listed, rows, columns, lambda _: BESIDE)
+    units = in_units(one.verdict for one in listed)
+    return _sheet(listed, rows, columns, lambda _: BESIDE.format(units=units))
 
 
 def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Sheet:
@@ -252,23 +264,30 @@ def _kind(kind: Kind, symbols: Symbols) -> str:
     return f"{sign(kind, symbols)} {kind.value}"
 
 
-def _signed(value: float | None, unit: str, symbols: Symbols) -> str:
-    return symbols.nothing if value is None else number(value, unit, signed=True)
+def _interval(verdict: Verdict, part: PartGain, symbols: Symbols) -> str:
+    shown = ends(part.low, part.high, verdict.unit)
+    told = ", ".join(_gain(end, verdict, symbols) for end in shown or (None, None))
+    return f"{_gain(part.gain, verdict, symbols)} [{told}]"
 
 
-def _interval(part: PartGain, symbols: Symbols) -> str:
-    shown = ends(part.low, part.high, "%")
-    told = ", ".join(_signed(end, "%", symbols) for end in shown or (None, None))
-    return f"{number(part.gain, '%', signed=True)} [{told}]"
+def _gain(value: float | None, verdict: Verdict, symbols: Symbols) -> str:
+    return symbols.nothing if value is None else verdict_words.number(value, verdict, signed=True)
 
 
-def _change(change: Change | None, symbols: Symbols) -> str:
+def change_told(effects: SideEffects, kind: str, symbols: Symbols = UNICODE) -> str:
+    """Write a change: overfitting in the unit of the scores, what is of shares in points."""
+    change: Change | None = getattr(effects, kind)
     if change is None or change.change is None:
         return symbols.nothing
-    told = number(change.change, "%", signed=True)
+    of = effects.verdict if kind == "overfitting" else None
+    told = _written(change.change, of, signed=True)
     if change.high is None:
         return told
-    return f"{told} {symbols.plus_minus}{number(change.high - change.change, '%')}"
+    return f"{told} {symbols.plus_minus}{_written(change.high - change.change, of)}"
+
+
+def _written(value: float, of: Verdict | None, *, signed: bool = False) -> str:
+    return verdict_words.number(value, of, signed) if of else number(value, "%", signed)
 
 
 def _flat(name: str, change: Change | None) -> dict[str, float | None]:

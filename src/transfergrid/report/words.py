@@ -21,6 +21,7 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.records.metrics import one_answer
 from transfergrid.records.record import Record
 
 Told = tuple[str, str]
@@ -305,6 +306,7 @@ class Notes:
 
 def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bool]]]:
     usual, all_one = common_scope(rows), is_all_one_checkpoint(rows)
+    fallen = [row.metric for row in rows if row.collapsed]
 
     def count(field: str) -> str:
         total = sum(getattr(row, field) for row in rows)
@@ -329,7 +331,10 @@ def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bo
             lambda row: row.unpaired > 0,
         ),
         (f"{count('failed')} failed and left out", lambda row: row.failed > 0),
-        (f"{count('collapsed')} collapsed: one class predicted", lambda row: row.collapsed > 0),
+        (
+            f"{count('collapsed')} collapsed: {one_answer(fallen)} predicted",
+            lambda row: row.collapsed > 0,
+        ),
         (
             f"{count('underfit')} underfit: training examples not learned",
             lambda row: row.underfit > 0,

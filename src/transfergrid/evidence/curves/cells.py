@@ -17,7 +17,7 @@ from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, by_clus
 from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.metrics import is_of_numbers
+from transfergrid.records.metrics import is_of_numbers, one_answer
 from transfergrid.records.points import oriented
 from transfergrid.records.record import Record
 
@@ -157,7 +157,7 @@ def remarks_on(pairs: Sequence[Pair], sign: float) -> list[str]:
         lines.append(f"{len(short)} classes have fewer labels than asked for: not quite balanced")
     if seen := remarks.seen_in(cells):
         lines.append(f"the source was trained on what holds the target ({', '.join(seen)})")
-    said = "one number" if is_of_numbers(cells[0].metric.name) else "one class"
+    said = one_answer([cells[0].metric.name])
     if collapsed := sum(cell.flags.collapsed for cell in every):
         lines.append(f"{collapsed} cells collapsed ({said} predicted) and stay in")
     return lines

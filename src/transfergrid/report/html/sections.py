@@ -132,7 +132,7 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
         [
             *columns.arm(lambda effects: effects.verdict),
             Column("calibration error", lambda effects: _change(effects.calibration)),
-            Column("overfitting gap", lambda effects: _change(effects.overfitting)),
+            Column("overfitting gap", lambda e: _change(e.overfitting, e.verdict)),
             Column("forgetting", lambda effects: _change(effects.forgetting)),
         ],
         known,
@@ -163,14 +163,19 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
     return f"The {name} rose in {above} and fell in {below} of {len(known)} comparisons."
 
 
-def _change(change: Change | None) -> str:
+def _change(change: Change | None, of: Verdict | None = None) -> str:
+    """Write a change in points, or as gains of a verdict are written."""
     if change is None or change.change is None:
         return ""
-    told = number(change.change, "%", signed=True)
-    shown = ends(change.low, change.high, "%")
+    told = _signed(change.change, of)
+    shown = ends(change.low, change.high, of.unit if of else "%")
     if shown is None:
         return told
-    return f"{told} [{', '.join(number(end, '%', signed=True) for end in shown)}]"
+    return f"{told} [{', '.join(_signed(end, of) for end in shown)}]"
+
+
+def _signed(value: float, of: Verdict | None) -> str:
+    return columns.value(value, of, signed=True) if of else number(value, "%", signed=True)
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
