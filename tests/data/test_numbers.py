@@ -15,6 +15,7 @@ from transfergrid.data.number_words import NumberWords, in_words
 from transfergrid.data.numbers import tenths
 from transfergrid.data.regression import Regression
 from transfergrid.data.text_table import TextTable
+from transfergrid.records.arguments import check_values, taken_by
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.planning.forewarnings import of_budgets, of_outline
 
@@ -286,3 +287,11 @@ def test_number_words_name_what_they_are_labelled_with():
         named = [k for words, k in spelled.items() if f" {words} " in f" {text} "]
         assert max(named, key=lambda k: len(in_words(k))) == round(10**label)
     assert np.ptp(np.histogram(loaded.pool.labels, 4)[0]) < 40  # evenly, 50 each
+
+
+def test_several_columns_of_labels_pass_the_early_checks_of_tables():
+    told = {"label": ["age", "height"]}
+    for domain in (TextTable, ImageTable):
+        check_values(domain.__name__, "target", taken_by(domain), told)
+    with pytest.raises(BadInputError, match="label"):
+        check_values("TextTable", "target", taken_by(TextTable), {"label": 3})

@@ -262,6 +262,14 @@ def test_spelling_of_a_path_does_not(tmp_path, monkeypatch, shipped):
     assert len({config_digest({**config, "root": root}) for root in spellings}) == 1
 
 
+def test_a_list_of_one_label_column_does_not(tmp_path, shipped):
+    (tmp_path / "ages.csv").write_text("text,age\n" + "".join(f"t{i},{i}\n" for i in range(20)))
+    config = shipped["target", "text_table"] | {"file": str(tmp_path / "ages.csv")}
+    config |= {"metric": "mae", "test_split": 0.2}
+    told = [config_digest({**config, "label": label}) for label in ("age", ["age"])]
+    assert told[0] == told[1]
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()

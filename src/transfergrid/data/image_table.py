@@ -38,7 +38,7 @@ class ImageTable(TableDomain):
     Attributes:
         file: the table, or a folder of them.
         path: the column of paths.
-        label: the column of labels.
+        label: the column of labels; of numbers one, or several.
         root: the folder that paths start from; by default the one that the table lies in.
         skip_broken: leave out and count images that do not decode, instead of refusing.
         brightest: the value that is white in images of more than 8 bits, where it is not clear.
@@ -47,7 +47,7 @@ class ImageTable(TableDomain):
 
     file: str
     path: str = "path"
-    label: str = "label"
+    label: str | Sequence[str] = "label"
     root: str | None = None
     skip_broken: bool = False
     brightest: float | None = None

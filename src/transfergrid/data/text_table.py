@@ -29,14 +29,14 @@ class TextTable(TableDomain):
         file: the table, or a folder of them.
         text: the column of texts.
         pair: the column of second texts, where an example is a pair, such as two sentences.
-        label: the column of labels.
+        label: the column of labels; of numbers one, or several.
         empty: what to do with rows whose text is empty: "refuse" the table, or "drop" them.
     """
 
     file: str
     text: str = "text"
     pair: str | None = None
-    label: str = "label"
+    label: str | Sequence[str] = "label"
     empty: Empty = "refuse"
 
     modality: ClassVar[str] = "text"

@@ -139,7 +139,7 @@ def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]
         raise BadInputError("the seeds were not tested on the same items")
     if metric in ERRORS:
         return np.stack([errors_by_item(metric, read(identity)) for identity in cells])
-    return 100.0 * unpacked(found)
+    return 100.0 * unpacked(found).astype(np.float64)
 
 
 def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -46,6 +46,8 @@ def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
         values["about.content"] = build(node).content()
     if about.get("amended"):
         values |= {f"about.{key}": value for key, value in build(node).amendments().items()}
+    if isinstance(label := values.get("label"), list) and len(label) == 1:
+        values["label"] = label[0]  # a column alone, or in a list of one
     if values.get("duplicates") == "drop":
         values |= _copy_search(node)
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too

@@ -13,7 +13,7 @@ from transfergrid.report import words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import marks
-from transfergrid.report.words import UNICODE, Symbols, in_units
+from transfergrid.report.words import UNICODE, Symbols, gains_in
 
 MOST_BESIDE = 6
 """Places of which it is told what arms without any network score."""
@@ -133,8 +133,8 @@ def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
     """Return what a reader must know to read leaderboards, a line each."""
     verdicts = verdicts_of(boards)
     lines = [
-        "A place holds the mean test score over seeds, the gain over the primary baseline in "
-        f"{in_units(verdicts)} and the verdict's mark; what has no gain is a baseline itself."
+        "A place holds the mean test score over seeds, the gain over the primary baseline "
+        f"{gains_in(verdicts)}, and the verdict's mark; what has no gain is a baseline itself."
     ]
     lines += marks(verdicts, symbols)
     lines += best_told(boards)

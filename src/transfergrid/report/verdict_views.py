@@ -16,7 +16,7 @@ from transfergrid.report import verdict_words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_words import sign
-from transfergrid.report.words import UNICODE, Symbols, ends, in_units, number
+from transfergrid.report.words import UNICODE, Symbols, ends, gains_in, number
 
 FLIPS = (
     "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
@@ -24,11 +24,11 @@ FLIPS = (
     "that of the other look. The first mark is the verdict: {kinds}."
 )
 PARTS = (
-    "Gains in {what} within each part of the test items, in {units}, with uncorrected 95 % "
+    "Gains in {what} within each part of the test items, {units}, with uncorrected 95 % "
     "intervals; verdicts are corrected over the parts of one comparison."
 )
 BESIDE = (
-    "Beside the gains, in {units}, mean and half its 95 % interval over seeds, on this test set: "
+    "Beside the gains, {units}, mean and half its 95 % interval over seeds, on this test set: "
     "calibration is the change of the expected calibration error (less is better); overfitting "
     "that of train less test score; forgetting what a linear probe of the source's own classes "
     "lost (below zero) against the source as it came, where an arm did not learn it itself."
@@ -120,7 +120,7 @@ def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
 def parts_legend(verdicts: Sequence[Verdict]) -> str:
     """Return what a reader must know of gains within parts: of accuracy, or of an error."""
     of = {v.metric if is_of_numbers(v.metric) else "accuracy": None for v in verdicts}
-    return PARTS.format(what=" or ".join(of), units=in_units(verdicts))
+    return PARTS.format(what=" or ".join(of), units=gains_in(verdicts))
 
 
 def beside(found: Iterable[SideEffects]) -> Sheet:
@@ -151,7 +151,7 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
             *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in told),
         ]
 
-    units = in_units(one.verdict for one in listed)
+    units = gains_in(one.verdict for one in listed)
     return _sheet(listed, rows, columns, lambda _: BESIDE.format(units=units))
 
 

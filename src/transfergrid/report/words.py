@@ -153,6 +153,12 @@ def in_units(rows: Iterable[Verdict]) -> str:
     return own if "%" not in units else f"points, or where there is no % {own}"
 
 
+def gains_in(rows: Iterable[Verdict]) -> str:
+    """Say what gains are in, as words that follow a noun, as in "the gain in points"."""
+    told = in_units(rows)
+    return told if told.startswith("in ") else f"in {told}"
+
+
 def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
     """Write the label budget of a section (see `budget`), and no more labels than there were."""
     counts = counts or str(getattr(section[0], "labels_are", "class"))
