@@ -405,3 +405,15 @@ def test_marks_of_collapses_share_a_letter_whatever_their_numbers():
     text = told(rows)
     assert "a: would not stand if 5 to 12 % of seeds collapsed, and up to 26 to 45 % may" in text
     assert [Notes(rows).letters(row) for row in rows] == ["a", "a", ""]
+
+
+def test_errors_over_one_baseline_are_shown_with_as_many_digits():
+    """Over 9.596 of years off: an arm that is off by 18.32 is no reason to shorten that."""
+    better, worse = (
+        replace(one, metric="mae", unit="", mean=mean, baseline_mean=9.596, gain=gain)
+        for one, mean, gain in ((POSITIVE, 7.333, 2.263), (NEGATIVE, 18.322, -8.726))
+    )
+    text = render([better, worse])
+    assert "over scratch 9.596 (small_cnn)" in text
+    assert "18.322" in text
+    assert "-8.726" in text

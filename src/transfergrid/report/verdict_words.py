@@ -62,11 +62,12 @@ def number(value: float, verdict: Verdict, signed: bool = False) -> str:
 def digits(verdict: Verdict) -> int:
     """Return how many decimals are shown: one in per cent or among numbers from ten on, else three.
 
-    They are the same for all numbers of a verdict.
+    They are the same for all numbers of a verdict; where labels are numbers also for all arms over
+    one baseline, whose error says how many there are.
     """
     largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
     if is_of_numbers(verdict.metric):
-        return words.digits_of(largest)
+        return words.digits_of(abs(verdict.baseline_mean or 0.0) or largest)
     return 1 if verdict.unit == "%" or largest >= 10 else 3
 
 
