@@ -172,6 +172,14 @@ def kept(source, values, seed=0, labels=5, part=None):
     )
 
 
+def test_a_budget_of_numbers_is_told_in_total():
+    values = {"logme": Value(value=0.5)}
+    blocks = [kept("a", values, labels=50)]
+    assert "50 labels a class" in render(sheet(ranked(blocks, ["logme"], "logme"), "logme"))
+    blocks[0].notes["labels_are"] = "total"
+    assert "50 labels in total" in render(sheet(ranked(blocks, ["logme"], "logme"), "logme"))
+
+
 def test_ranks_are_of_means_over_seeds_and_low_is_good_where_it_is():
     far = {"a": 1.0, "b": 0.2, "c": 0.2}
     blocks = [

@@ -32,6 +32,8 @@ class Ranked:
     reason: str | None
     """Why some seed has no value."""
     remarks: tuple[str, ...]
+    labels_are: str = "class"
+    """What a number of labels counts: those of a "class", or the "total"."""
 
 
 def ranked(kept: Iterable[Kept], scores: Sequence[str], by: str) -> list[Ranked]:
@@ -90,6 +92,7 @@ def _column(
                 out_of_bounds=sum(value.out_of_bounds for value in values),
                 reason=next((value.reason for value in values if value.reason), None),
                 remarks=tuple(dict.fromkeys(r for value in values for r in value.remarks)),
+                labels_are=str(blocks[0].notes.get("labels_are", "class")),
             )
         )
     return rows

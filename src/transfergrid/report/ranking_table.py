@@ -50,7 +50,7 @@ def _table(rows: Sequence[Ranked], by: str, medium: Medium) -> Table[str]:
     seeds = max(row.seeds for row in rows)
     title = medium.joined(
         rows[0].target,
-        words.budget(rows[0].labels),
+        words.budget(rows[0].labels, rows[0].labels_are),
         f"{seeds} seed{'' if seeds == 1 else 's'}",
         f"forecasts, best first by {by}",
     )

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
+from number_cells import family
 from transfergrid.evidence.calibration.noise import observed
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
-from transfergrid.evidence.results import result_of
+from transfergrid.evidence.results import result_of, results_from
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Flags
 
@@ -86,3 +87,9 @@ def _with_a_gap():
         return said[identity]
 
     return records, read
+
+
+def test_of_numbers_no_item_is_right_or_wrong_and_the_way_out_is_told():
+    cells = family("mae")
+    with pytest.raises(BadInputError, match="these results are of numbers: without a folder"):
+        observed(results_from(cells.records), cells.read_said)

@@ -489,9 +489,29 @@ def test_of_numbers_logme_is_the_evidence_of_the_standardised_column():
 
 def test_scores_of_classes_say_so_of_numbers():
     made = Features(target=np.eye(6), labels=np.arange(6, dtype=np.float32), classes=0)
-    for score in (Knn(), HScore(), TransRate(), Parc()):
+    for score in (Gbc(), HScore(), TransRate(), Parc()):
         told = score(made)
         assert told.value is None
         assert told.reason == "the labels are numbers, and this score is of classes"
     alike = Features(target=np.eye(6), labels=np.ones(6, dtype=np.float32), classes=0)
     assert LogMe()(alike).reason == "all labels are alike"
+
+
+def test_of_numbers_knn_is_the_share_that_the_nearest_explains():
+    """At 0, 10, 90 and 110 degrees the nearest of 1, 3, 10 and 14 are 3, 1, 14 and 10.
+
+    Off by 2, 2, 4 and 4, squares 40, of 36 + 16 + 9 + 49 = 110 about the mean of 7.
+    """
+    angles = np.deg2rad([0.0, 10.0, 90.0, 110.0])
+    inputs = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    labels = np.array([1, 3, 10, 14], dtype=np.float32)
+    told = Knn(k=1)(Features(target=inputs, labels=labels, classes=0))
+    assert told.value == pytest.approx(1 - 40 / 110)
+    assert (told.low, told.high) == (None, 1.0)
+    both = np.stack([labels, 1000 - 5 * labels], axis=1)  # another unit, turned round: the same
+    assert Knn(k=1)(Features(target=inputs, labels=both, classes=0)).value == pytest.approx(
+        1 - 40 / 110
+    )
+    # of all three others alike, the mean of these: 9, 25/3, 6 and 14/3
+    alike = Knn(k=3, temperature=1e9)(Features(target=inputs, labels=labels, classes=0))
+    assert alike.value == pytest.approx(1 - (64 + (16 / 3) ** 2 + 16 + (28 / 3) ** 2) / 110)

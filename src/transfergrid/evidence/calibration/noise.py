@@ -19,6 +19,7 @@ from transfergrid.evidence.outcomes import Read, right, shared_items
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import TRANSFER
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 
 MOST_ARMS = 200
 """More arms are not looked into, but every so-manieth: medians are wanted."""
@@ -58,7 +59,13 @@ def observed(results: Iterable[Result], read: Read) -> Observed:
     Raises:
         BadInputError: no arm has all of them.
     """
-    by_id = {result.id: result for result in results}
+    given = list(results)
+    by_id = {result.id: result for result in given if not is_of_numbers(result.metric.name)}
+    if given and not by_id:
+        raise BadInputError(
+            "calibrate plants items that are right or wrong, and these results are of numbers: "
+            "without a folder it takes --seeds, --items and --sd as given"
+        )
     pairs = [
         found
         for cells in grouped(by_id.values()).values()

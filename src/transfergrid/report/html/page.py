@@ -21,7 +21,7 @@ from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
 from transfergrid.report.verdict_words import p_value
-from transfergrid.report.words import budget
+from transfergrid.report.words import budget, gains_in
 
 Named = tuple[str, Verdict]
 """A verdict, and what its source is called."""
@@ -51,6 +51,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "counts": counts(data),
         "filters": _filters(data),
         "plain": _plain(data),
+        "units": gains_in(data.verdicts),
         "payload": rows.payload(data, compiled(_charts(data), themes.themes())),
         "library": Markup(library()),
         "scripts": SCRIPTS,

@@ -89,6 +89,7 @@ class FeaturePasses:
             "dim": embedded.shape[1],
             "fingerprint": backbone.fingerprint(),
             "posteriors": how,
+            "labels_are": "total" if features.of_numbers else "class",
         }
         return features, notes
 
