@@ -261,3 +261,40 @@ def test_clusters_stay_whole_beside_groups(tmp_path):
     assert not set(found.pool.clusters) & set(found.test.clusters)
     assert set(found.pool.groups) & set(found.test.groups)
     assert sum(found.notes["clusters"].values()) == 4
+
+
+def priced(n, name, column="price"):
+    kind = {"text": datasets.Value("string"), column: datasets.Value("float32")}
+    columns = {"text": [f"{name} {i}" for i in range(n)], column: [i + 0.5 for i in range(n)]}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(kind))
+
+
+def test_a_column_of_numbers_is_learned_where_the_metric_is_of_numbers(tmp_path):
+    root = saved(tmp_path / "prices", train=priced(12, "a"), test=priced(6, "b"))
+    domain = HuggingFaceText(folder=root, label="price", metric="mae")
+    found = loaded(domain)
+    assert (domain.outputs, found.classes) == (("price",), ())
+    assert found.test.labels.dtype == np.float32
+    assert sorted(found.pool.labels) == [i + 0.5 for i in range(12)]
+    told = dict(zip(everything(found.test), found.test.labels, strict=True))
+    assert told == {f"b {i}": i + 0.5 for i in range(6)}
+
+
+def test_a_column_that_is_called_labels_gives_its_name_to_the_numbers(tmp_path):
+    parts = {"train": priced(12, "a", "labels"), "test": priced(6, "b", "labels")}
+    domain = HuggingFaceText(folder=saved(tmp_path / "prices", **parts), metric="mse")
+    loaded(domain)
+    assert domain.outputs == ("labels",)
+
+
+def test_images_of_the_hub_have_numbers_too(tmp_path):
+    def turned(n, first):
+        pictures = [Image.fromarray(np.full((4, 4), first + i, dtype=np.uint8)) for i in range(n)]
+        kind = {"image": datasets.Image(), "angle": datasets.Value("float32")}
+        columns = {"image": pictures, "angle": [float(first + i) for i in range(n)]}
+        return datasets.Dataset.from_dict(columns, features=datasets.Features(kind))
+
+    root = saved(tmp_path / "turned", train=turned(12, 0), test=turned(6, 100))
+    found = loaded(HuggingFaceImages(folder=root, label="angle", metric="r2"))
+    images = np.stack(everything(found.test))
+    np.testing.assert_array_equal(images.reshape(6, -1)[:, 0], found.test.labels)

@@ -95,7 +95,9 @@ class HuggingFaceData(Domain):
     @property
     def outputs(self) -> tuple[str, ...]:
         """See `Domain.outputs`: the label column, where it holds numbers."""
-        return (self.label or LABELS[0],) if self.of_numbers else ()
+        if not self.of_numbers:
+            return ()
+        return (self.label or str(self._rows().notes["label"]),)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -193,12 +195,13 @@ class HuggingFaceData(Domain):
             )
             classes: tuple[str, ...] = ()
             if self.of_numbers:
-                pool, test = settled_numbers(found, choice, self.outputs, whole, self.metric)
+                pool, test = settled_numbers(found, choice, (label,), whole, self.metric)
             else:
                 pool, test, classes = settled(found, choice, names, label, whole)
         except BadInputError as error:
             raise BadInputError("; ".join([f"{self._spelled}: {error}", *remarks])) from error
-        told = {REMARKS: remarks} if remarks else {}
+        told: dict[str, Any] = {REMARKS: remarks} if remarks else {}
+        told |= {"label": label} if self.of_numbers else {}
         return Rows(pool, test, classes, {**self._notes(choice, columns, pool, test), **told})
 
     def _notes(
