@@ -72,7 +72,7 @@ def test_planning_with_sources_imports_no_torch():
         "checkpoint",
         "trained_here",
         "placebo",
-        "weights",
+        "files.weights",
     )
     imports = "; ".join(f"import transfergrid.sources.{module}" for module in modules)
     check = "import sys; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"

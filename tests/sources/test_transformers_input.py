@@ -126,7 +126,8 @@ class TestHub:
 
 
 def test_planning_imports_neither_torch_nor_transformers():
-    modules = ("transformers", "transformers_vision", "model_folder", "model_card", "hub_folder")
+    files = ("files.model_folder", "files.model_card", "files.hub_folder")
+    modules = ("transformers", "transformers_vision", *files)
     imports = "; ".join(f"import transfergrid.sources.{module}" for module in modules)
     check = "import sys; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", f"{imports}; {check}"], check=True)
