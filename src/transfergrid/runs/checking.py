@@ -18,6 +18,7 @@ from transfergrid.runs.starting import check_same_inputs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source, TrainedSource
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.checked import checked
 
 
 def check_parts(cell: Cell) -> int:
@@ -45,7 +46,12 @@ def check_parts(cell: Cell) -> int:
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
     taught = backbone if strategy.needs.teacher else None
     head = first_head(cell, strategy.needs, backbone)
-    strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
+    try:
+        strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
+    except BadInputError as error:  # as of a method that needs layers which the network has not
+        parts = filter(None, (cell.names.strategy, cell.names.source))
+        raise BadInputError(f"{' with '.join(parts)}: {error}") from error
+    checked(strategy.phases(), cell.names.strategy)
     return kept_bytes(strategy)
 
 

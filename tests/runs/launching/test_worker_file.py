@@ -14,6 +14,8 @@ from transfergrid.records.record import Machine, Status
 from transfergrid.runs.checking import check_parts
 from transfergrid.runs.launching import worker
 from transfergrid.runs.launching.worker import cell_in
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.phases import Objective, Phase
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,29 @@ def test_a_yaml_that_plans_something_else_than_the_class_runs_is_refused(cells):
     told["config"]["strategy"]["about"]["needs"]["unlabelled"] = True
     with pytest.raises(BadInputError, match="its YAML differ in needs"):
         check_parts(cell_of(told))
+
+
+def _tuned(cells):
+    return next(cell for cell in cells if cell.names.strategy == "full_finetuning")
+
+
+def test_a_network_that_a_method_cannot_use_is_named_before_anything_runs(cells, monkeypatch):
+    def build(self, sizes):
+        raise BadInputError("the backbone has no BatchNorm")
+
+    monkeypatch.setattr(FullFinetuning, "build", build)
+    told = "full_finetuning with glyph_digits: the backbone has no BatchNorm"
+    with pytest.raises(BadInputError, match=told):
+        check_parts(_tuned(cells))
+
+
+def test_phases_that_cannot_be_meant_are_refused_before_anything_runs(cells, monkeypatch):
+    def phases(self):
+        return [Phase("train", [Objective(self.loss, self.everything())], share=50)]
+
+    monkeypatch.setattr(FullFinetuning, "phases", phases)
+    with pytest.raises(BadInputError, match="full_finetuning: the shares of its phases make 50"):
+        check_parts(_tuned(cells))
 
 
 def test_a_student_for_other_inputs_than_its_teachers_is_refused():

@@ -238,6 +238,44 @@ def test_nothing_possible_is_bad_input_with_every_reason():
     assert "\n" not in told
 
 
+HEAD = {"source": "head", "target_labels": "optional", "tasks": ["classification"]}
+ANGLES = source(
+    "angles", of={"_target_": "transfergrid.data.glyph_angles.GlyphAngles", "metric": "mae"}
+)
+
+
+@pytest.mark.parametrize(
+    ("needs", "made", "reason"),
+    [
+        (
+            {**HEAD, "classes": "same"},
+            LETTERS,
+            "own needs the same classes in source and target, and letters has "
+            "26 (0, 1, 2, ...), digits has 10 (0, 1, 2, ...)",
+        ),
+        (
+            {**HEAD, "classes": "same"},
+            source("bare"),
+            "own needs to know the source's classes, and source bare brings no domain that says "
+            "them",
+        ),
+        (HEAD, ANGLES, "own learns classes, and the head of angles gives numbers"),
+    ],
+)
+def test_the_sources_own_head_is_of_what_the_strategy_needs(needs, made, reason):
+    with pytest.raises(BadInputError) as refused:
+        plan([strategy("own", needs, {"labelled": None})], [made])
+    assert reason in str(refused.value)
+
+
+def test_the_sources_own_head_may_be_of_other_classes_or_the_same():
+    same = strategy("same", {**HEAD, "classes": "same"}, {"labelled": None})
+    other = strategy("other", HEAD, {"labelled": None})
+    made = plan([same, other], [PRINTED, LETTERS, source("bare")])
+    kept = {(cell.names.strategy, cell.names.source) for cell in made.cells}
+    assert kept == {("same", "printed"), *(("other", s) for s in ("printed", "letters", "bare"))}
+
+
 def test_classes_that_differ_in_spelling_alone_are_hinted_at():
     glyphs = {"_target_": "transfergrid.data.glyphs.Glyphs", "size": 8, "per_class": 1}
     lower, upper = ({**glyphs, "characters": characters} for characters in ("ab", "AB"))

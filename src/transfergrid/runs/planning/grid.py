@@ -181,14 +181,26 @@ class Planner:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
         if needs.classes == "described" and not self._is_described(target.config):
             return f"{strategy.name} needs descriptions of the classes, and {target.name} has none"
-        if not needs.domains:
-            return None
-        if source.config.get("domain") is None:
+        return self._other_source(source, strategy, target)
+
+    def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
+        """Return why what the source has learned is not what the strategy needs, if so."""
+        needs, domain = strategy.needs, source.config.get("domain")
+        if needs.source == "head" and domain is not None and task_of(domain) not in needs.tasks:
+            learns, gives = WHAT[needs.tasks[0]], WHAT[task_of(domain)]
+            return f"{strategy.name} learns {learns}, and the head of {source.name} gives {gives}"
+        matched = needs.source == "head" and needs.classes == "same"
+        if domain is None and needs.domains:
             return (
                 f"{strategy.name} needs a labelled source domain, and source {source.name} "
                 "brings none"
             )
-        if needs.classes == "same":
+        if domain is None and matched:
+            return (
+                f"{strategy.name} needs to know the source's classes, and source {source.name} "
+                "brings no domain that says them"
+            )
+        if needs.classes == "same" and (needs.domains or matched):
             return self._different_classes(source, strategy, target)
         return None
 
