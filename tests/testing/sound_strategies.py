@@ -1,5 +1,6 @@
 """Strategies that do unusual things and keep every rule: none of them may be refused."""
 
+import copy
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,7 +12,9 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Needs
 from transfergrid.records.space import Range, Space
 from transfergrid.records.training import SCHEDULES
+from transfergrid.strategies import evaluating, teaching
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 
@@ -178,4 +181,41 @@ class LeastSquares(Strategy):
         self.task.fill(self.head, weight.T, wanted.new_zeros(wanted.shape[1]))
 
 
-SOUND = (MeanTeacher, AveragedAlternation, GrowsFromZero, Episodic, NormsAlone, LeastSquares)
+class BornAgain(Strategy):
+    """Its teacher is made of its own start; a mean of its weights, of each step, is what stays."""
+
+    def build(self, sizes):
+        teacher, own = FullFinetuning(), copy.deepcopy(self.backbone)
+        teacher.attach(own, self.task, self.training_plan, self.block_seed, sizes=sizes)
+        self.scaffold["teacher"], self.scaffold["mean"] = teacher, self.copied(self.backbone)
+
+    def phases(self):
+        each = 1 / self.training_plan.steps
+        learns = [Objective(self.loss, self.everything())]
+        learn = Phase("learn", learns, before=self.note, every=each, cached=False)
+        return [*teaching(self.scaffold["teacher"]), learn, Phase("swap", before=self.swap)]
+
+    def note(self, data):
+        weights = zip(self.scaffold["mean"].parameters(), self.backbone.parameters(), strict=True)
+        for mean, own in weights:
+            mean.lerp_(own, 0.1)
+
+    def swap(self, data):
+        self.backbone.load_state_dict(self.scaffold["mean"].state_dict())
+
+    def loss(self, batch, progress):
+        said = self.predict(batch.target.inputs)
+        with torch.no_grad(), evaluating(self):
+            taught = self.scaffold["teacher"].predict(batch.target.inputs)
+        return self.task.loss(said, batch.target.labels) + (said - taught).square().mean()
+
+
+SOUND = (
+    MeanTeacher,
+    AveragedAlternation,
+    GrowsFromZero,
+    Episodic,
+    NormsAlone,
+    LeastSquares,
+    BornAgain,
+)

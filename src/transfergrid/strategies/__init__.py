@@ -6,6 +6,7 @@ What an author of a strategy needs is to be had from here.
 
 from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import join_inputs, size_of, take
 from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Share
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
@@ -37,6 +38,9 @@ __all__ = [
     "StreamName",
     "evaluating",
     "in_one_run",
+    "join_inputs",
     "rates",
+    "size_of",
+    "take",
     "teaching",
 ]
