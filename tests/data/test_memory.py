@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transfergrid.data import batches, domain
+from transfergrid.data import domain
 from transfergrid.data.copies import image_copies
 from transfergrid.data.copies.duplicates import Subset
 from transfergrid.data.domain import ArrayExamples, Reading
@@ -132,4 +132,4 @@ def test_parts_are_in_order_and_none_is_left_out(monkeypatch, tmp_path):
 
 def test_nothing_is_prepared_to_nothing(tmp_path):
     none = np.empty(0, dtype=np.int64)
-    assert batches.prepared(preprocess(), examples("equal", tmp_path), none).shape == (0, 3, 16, 16)
+    assert prepared(preprocess(), examples("equal", tmp_path), none).shape == (0, 3, 16, 16)

@@ -188,15 +188,15 @@ def test_why_nothing_validates_is_recorded(ledger):
 @pytest.mark.parametrize("strategy", ["full_finetuning", "domain_adversarial", "distillation"])
 def test_the_test_split_is_read_once_and_after_every_choice(ledger, monkeypatch, strategy):
     events = watched_domain.EVENTS
-    real = cell_module.fit
+    real = cell_module.learn
 
-    def fit(*arguments):
+    def learn(*arguments):
         assert not events, "nothing of test is touched before"
         fitted = real(*arguments)
         assert not events
         return fitted
 
-    monkeypatch.setattr(cell_module, "fit", fit)
+    monkeypatch.setattr(cell_module, "learn", learn)
     salt = 1 + STRATEGIES.index(strategy)
     made = watched(salt, strategy=strategy, id=f"{salt:016x}")
     if strategy == "domain_adversarial":

@@ -167,11 +167,13 @@ OF_A_CELL = {
     "reproduce": lambda name: [name],
     "explain": lambda name: [name],
 }
+OF_A_CLASS = ("check", "describe")
+"""They read no results."""
 RANK = ["--results", "results"]
 
 
 def test_every_verb_is_walked():
-    assert {*OF_A_LEDGER, *OF_A_CELL, "rank"} == {*VERBS}
+    assert {*OF_A_LEDGER, *OF_A_CELL, "rank", *OF_A_CLASS} == {*VERBS}
 
 
 def test_every_name_at_every_place_is_refused_and_named(here, cell):

@@ -1,6 +1,7 @@
 """Words as people type them: read as they are meant, or answered with what to type instead."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_multirun_anywhere():
 
 def test_what_is_read_of_annotations_of_whole_numbers():
     training = parameters("transfergrid.records.training.Training")
-    assert (training["steps"].annotation, training["lr"].annotation) == (int, float)
+    assert [get_args(training[name].annotation)[0] for name in ("steps", "lr")] == [int, float]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def read_table(
     asked = Asked(wanted, encoding, delimiter, headings, advice)
     try:
         content = file if suffix == ".parquet" else file.read_bytes()
-        return parsed_table(content, suffix, name, asked)
+        return replace(parsed_table(content, suffix, name, asked), file=file)
     except OSError as error:
         raise BadInputError(f"cannot read {name}: {error.strerror or error}") from error
 

@@ -93,7 +93,7 @@ def test_neither_the_test_split_nor_further_labels_are_read():
     pool, test = opened(bench.domain())
     with sealed(pool, "labels"), sealed(test, "images", "labels"):
         watch.begin()
-        fitted = cell.learn(setup.strategy, setup, 3, bench.machine, lambda values, step: None)
+        fitted = cell.learn(setup, bench.machine, lambda values, step: None)
     outcome = cell.judge(setup, bench.machine)
     with sealed(pool, "labels"), sealed(test, "images", "labels"):
         found = watch.end(fitted, outcome)
