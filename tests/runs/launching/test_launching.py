@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 
 import pytest
 
@@ -170,7 +171,8 @@ def test_ctrl_c_ends_cleanly(tmp_path, results):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # a shell's background jobs, which the tests may be, are born deaf to it
     wait_for(
         lambda: (tmp_path / "tries").exists() and len(list((tmp_path / "tries").iterdir())) == 3
     )
