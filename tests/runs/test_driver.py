@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.needs import Needs
 from transfergrid.records.training import Training
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import predictions
+from transfergrid.runs.seen import Seen
+from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
@@ -398,3 +402,63 @@ class LearnsFromAnIterator(Strategy):
 def test_parameters_may_come_as_a_module_gives_them():
     one, other = (Bench(kind).run(2).state for kind in (LearnsFromAnIterator, Strategy))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+class TakesStatistics(Strategy):
+    """BatchNorm's statistics become those of the unlabelled inputs; nothing else moves."""
+
+    needs = Needs(unlabelled=True, steps=False)
+
+    def __init__(self, whole: bool = False):
+        super().__init__()
+        self.whole = whole
+
+    def phases(self):
+        return [Phase("statistics", reads=["unlabelled"], before=self.measure)]
+
+    def measure(self, data):
+        norms = [m for m in self.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of all batches
+        with evaluating(self.backbone, training=True):
+            if self.whole:
+                self.backbone.embed(data.unlabelled.inputs())
+            else:
+                for batch in data.unlabelled.batches():
+                    self.backbone.embed(batch.inputs)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pass_over_data_between_steps_leaves_modes_as_the_strategy_sets_them(whole):
+    run = Bench(TakesStatistics, {"whole": whole}).run(2)
+    setup = run.setup
+    inputs = setup.data.unlabelled.inputs(setup.data.unlabelled.rows)
+    maps = setup.strategy.backbone.network.conv1(inputs)
+    found = run.state["backbone.network.bn1.running_mean"]
+    assert torch.allclose(found, maps.mean(dim=(0, 2, 3)), atol=1e-5)
+
+
+def test_examples_come_in_batches_that_say_which_they_are():
+    setup = Bench(FullFinetuning, domain=TinyTextDomain, source=TinyTextSource()).set_up(2)
+    data = Seen(setup.strategy, setup.data, Bench(Strategy).machine, ["target"])
+    batches = list(data.target.batches())
+    rows = torch.cat([batch.rows for batch in batches])
+    labels = torch.cat([batch.labels for batch in batches])
+    assert sorted(rows.tolist()) == list(range(len(data.target)))
+    assert torch.equal(labels, data.target.labels[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere(Machine):
+    device = "elsewhere"
+
+
+def test_what_a_phase_without_steps_computes_is_computed_on_the_device():
+    bench = Bench(Majority, machine=Elsewhere("cpu"))
+    setup = bench.set_up(2)
+    driver, met = bench.driver(setup), []
+    driver.phases = [Phase("solve", before=lambda data: met.append("before"))]
+    setup.strategy.to = met.append
+    driver.run()
+    assert met[:3] == ["elsewhere", "before", torch.device("cpu")]

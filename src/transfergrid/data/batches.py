@@ -163,7 +163,7 @@ class ViewBatches(Dataset[Labelled]):
             raise IndexError(number)
         rows = self.order[number * self.size : (number + 1) * self.size]
         labels = self.view.labels[rows] if len(self.view.labels) else self.view.labels
-        return Labelled(self.view.inputs(rows), torch.from_numpy(labels))
+        return Labelled(self.view.inputs(rows), torch.from_numpy(labels), torch.from_numpy(rows))
 
 
 class Stream:

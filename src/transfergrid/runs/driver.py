@@ -21,7 +21,7 @@ from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
-from transfergrid.runs.machine import Machine
+from transfergrid.runs.machine import Machine, placed
 from transfergrid.runs.seen import Seen
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.checked import checked, checked_loss
@@ -129,7 +129,8 @@ class Driver:
             if self.choice.looked != (phase.counts, self.done(phase)):
                 self.choice.look(phase, self.done(phase))
         elif phase.before is not None:
-            self.prepare(phase, 0)
+            with placed(self.strategy, self.machine.device):
+                self.prepare(phase, 0)
             if self.curves.step:
                 self.choice.look(phase, self.done(phase))
         return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
 from transfergrid.records.training import Training
+from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 
 EVALUATION_BATCH = 256
@@ -72,37 +74,46 @@ class Machine:
 @contextmanager
 def applied(
     strategy: Strategy, machine: Machine, trainer: pl.Trainer | None = None
-) -> Iterator[Any]:
+) -> Iterator[Callable[[Any], Any]]:
     """Put a strategy where it is to run, in eval mode; yields what brings a batch to it.
 
     Args:
-        strategy: is put back afterwards where it was, its mode too.
+        strategy: is put back afterwards where it was, and each of its parts in the mode it had.
         machine: where to run.
         trainer: in which it is training at this moment, if it is.
     """
     trainer = trainer or machine.trainer(strategy.training_plan)
-    here = next((t.device for t in [*strategy.parameters(), *strategy.buffers()]), None)
-    precision, device, mode = (
-        trainer.precision_plugin,
-        trainer.strategy.root_device,
-        strategy.training,
-    )
+    precision, cut = trainer.precision_plugin, strategy.cut
     precision.convert_module(strategy)
-    mode, cut = strategy.training, strategy.cut
-    strategy.to(device).eval()
-    strategy.cut = 0
+    with placed(strategy, trainer.strategy.root_device), evaluating(strategy):
+        strategy.cut = 0
+        try:
+            with torch.no_grad(), precision.forward_context():
+                yield partial(_brought, trainer)
+        finally:
+            strategy.cut = cut
 
-    def brought(batch: Any) -> Any:
-        return precision.convert_input(move_data_to_device(batch, device))
 
+@contextmanager
+def placed(strategy: Strategy, device: torch.device) -> Iterator[None]:
+    """Put a strategy on a device, and afterwards back where it was."""
+    here = next((t.device for t in [*strategy.parameters(), *strategy.buffers()]), None)
+    strategy.to(device)
     try:
-        with torch.no_grad(), precision.forward_context():
-            yield brought
+        yield
     finally:
-        strategy.cut = cut
-        strategy.train(mode)
         if here is not None:
             strategy.to(here)
+
+
+def bringing(machine: Machine, training: Training) -> Callable[[Any], Any]:
+    """Return what brings a batch to where a strategy runs, in the precision of its inputs."""
+    return partial(_brought, machine.trainer(training))
+
+
+def _brought(trainer: pl.Trainer, batch: Any) -> Any:
+    moved = move_data_to_device(batch, trainer.strategy.root_device)
+    return trainer.precision_plugin.convert_input(moved)
 
 
 def quiet() -> None:

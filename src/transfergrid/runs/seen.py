@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import CellData, StreamName
+from transfergrid.data.batches import CellData, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import View
-from transfergrid.runs.machine import Machine, applied
+from transfergrid.runs.machine import Machine, bringing
 from transfergrid.runs.predictions import said
 from transfergrid.strategies.base import Strategy
 
@@ -33,9 +34,17 @@ class SeenView:
 
     def inputs(self) -> Inputs:
         """Return all inputs in order, not augmented."""
-        with applied(self.strategy, self.machine) as brought:
-            inputs: Inputs = brought(self.view.inputs(self.view.rows))
+        inputs: Inputs = self._brings(self.view.inputs(self.view.rows))
         return inputs
+
+    def batches(self) -> Iterator[Labelled]:
+        """Yield all examples in batches, not augmented."""
+        for batch in self.machine.evaluation_loader(self.view):
+            yield self._brings(batch)
+
+    @cached_property
+    def _brings(self) -> Callable[[Any], Any]:
+        return bringing(self.machine, self.strategy.training_plan)
 
     def features(self) -> Tensor:
         """Return them embedded by the backbone as it stands, (n, dim)."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
-from transfergrid.data.batches import Batch, StreamName
+from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
 
 Loss = Callable[[Batch, float], Tensor]
@@ -66,6 +66,12 @@ class View(Protocol):
 
     def inputs(self) -> Inputs:
         """Return all inputs in order, not augmented, (n, ...)."""
+
+    def batches(self) -> Iterator[Labelled]:
+        """Yield all examples in batches, not augmented, for a pass over what is large.
+
+        They come in an order of their own; `rows` says which they are.
+        """
 
     def features(self) -> Tensor:
         """Return them embedded by the backbone as it stands, in eval mode: (n, dim)."""
