@@ -5,7 +5,7 @@
 Every strategy gets the same ladder of factors, on a development target that is no target of the
 training's study; then one more value wherever the best stood at an end of the ladder. Two seeds.
 Takes some ten minutes each on two CPU cores. Writes `log_<training>.csv` beside this file and
-prints the choices, which stand in conf/training/<training>.yaml.
+prints the choices, which stand in the strategies (`under` in `space`).
 """
 
 from __future__ import annotations
