@@ -26,7 +26,10 @@ class OfflineRun:
 
 
 def records_in(path: Path) -> Iterator[Any]:
-    """Yield the protobuf records of a .wandb file, which is a LevelDB log behind a short header."""
+    """Yield the protobuf records of a .wandb file, which is a LevelDB log behind a short header.
+
+    A record of which only a part has been written yet, as the file's writer goes on, is none.
+    """
     from wandb.proto.wandb_internal_pb2 import Record as Message
 
     data, at, whole = path.read_bytes(), 7, b""
@@ -36,6 +39,8 @@ def records_in(path: Path) -> Iterator[Any]:
             at += left
             continue
         size, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        if at + 7 + size > len(data):
+            return
         whole += data[at + 7 : at + 7 + size]
         at += 7 + size
         if kind in (1, 4):  # whole, or the last part of one
