@@ -184,3 +184,46 @@ def test_notes_speak_of_the_blocks_and_not_of_seeds():
     (row,) = verdicts(table, block="task")
     assert not any("seed" in note for note in row["notes"])
     assert any("bad tasks up to 63 %" in note for note in row["notes"])  # 1 - .05 ** (1 / 3)
+
+
+def test_headings_of_a_data_frame_may_be_numbers_or_several_levels():
+    pandas = pytest.importorskip("pandas")
+    rows = [
+        (name, target, seed, score)
+        for name, scores in ARMS.items()
+        for target, of_target in scores.items()
+        for seed, score in enumerate(of_target)
+    ]
+    long = pandas.DataFrame(rows, columns=["strategy", "target", "seed", "score"])
+    wide = long.pivot(index="strategy", columns=["target", "seed"], values="score")
+    wide = wide.reset_index(col_level=1)  # as a file has it: blank above, "strategy" below
+    wide.columns = [name[1] if not name[0] else name for name in wide.columns]
+    read = verdicts(wide, wide="target,seed")
+    assert dict(zip(read["target"], read["gain"], strict=True)) == pytest.approx(GAINS)
+    by_seed = long.pivot(index=["strategy", "target"], columns="seed", values="score").reset_index()
+    read = verdicts(by_seed, wide="seed")
+    assert dict(zip(read["target"], read["gain"], strict=True)) == pytest.approx(GAINS)
+
+
+FEW = {"strategy": ["scratch", "ft"], "target": ["t"] * 2, "seed": [0, 0], "score": [70, 71]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"seed": [0]}, "as many rows as each other: 'score' has 2, 'seed' has 1"),
+        ({"seed": 0}, "column 'seed' must be a list, not 0"),
+        ({"seed": "01"}, "column 'seed' must be a list, not '01'"),
+        ({1: [1, 2], "1": [1, 2]}, "more than one column '1'"),
+    ],
+)
+def test_columns_that_make_no_table_are_refused(changed, told):
+    with pytest.raises(BadInputError, match=told):
+        verdicts({**FEW, **changed})
+
+
+def test_a_data_frame_has_each_column_once():
+    pandas = pytest.importorskip("pandas")
+    twice = pandas.DataFrame([["scratch", "t", 0, 70, 71]], columns=[*FEW, "score"])
+    with pytest.raises(BadInputError, match="more than one column of a name: 'score' 2 times"):
+        verdicts(twice)

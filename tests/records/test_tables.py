@@ -146,6 +146,11 @@ BAD = {
     "list.jsonl": ('{"text": "a"}\n["b"]', "line 2 is no object"),
     "list.json": ('[{"text": "a"}, "b"]', "row 2 is no object"),
     "object.json": ('{"text": ["a"]}', "must hold a list of rows"),
+    "twice.jsonl": (
+        '{"text": "a"}\n\n{"text": "b", "text": "c"}',
+        "line 3 has more than one .*'text'",
+    ),
+    "twice.json": ('[\n\n{"text": "b", "text": "c"}]', "row 1 has more than one column 'text'"),
     "damaged.parquet": ("PAR1 no more", "cannot be read as Parquet"),
     "table.xlsx": ("x", "no table that can be read; there is .csv"),
 }
@@ -179,9 +184,16 @@ def test_all_columns_are_read_where_none_are_named(tmp_path):
     parquet.write_table(pa.table({"a": [1], "b": [{"c": [2]}]}), tmp_path / "t.parquet")
     nested = read_table(tmp_path / "t.parquet", "t", None)
     assert nested.columns == {"a": [1], "b": [{"c": [2]}]}
-    twice = saved(tmp_path, "twice.csv", "a,b,a\n1,2,3\n")
-    with pytest.raises(BadInputError, match="more than one column 'a'"):
-        read_table(twice, "t", None)
+    for name, text in (("t.csv", "a,b,a\n1,2,3\n"), ("t.jsonl", '{"a": 1, "b": 2, "a": 3}')):
+        twice = saved(tmp_path, name, text)
+        with pytest.raises(BadInputError, match="more than one column 'a'"):
+            read_table(twice, "t", None)
+        assert set(read_table(twice, "t", ["b"]).columns) == {"b"}
+
+
+def test_what_stands_twice_inside_a_value_is_no_column(tmp_path):
+    file = saved(tmp_path, "t.jsonl", '{"a": {"c": 1, "c": 2}}')
+    assert read_table(file, "t", None).columns == {"a": [{"c": 2}]}
 
 
 @pytest.mark.parametrize("between", [",", ";", "\t"])

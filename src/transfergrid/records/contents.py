@@ -6,8 +6,11 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T", str, bytes)
 
 
 def status_of(path: Path) -> os.stat_result:
@@ -34,14 +37,14 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def parsed(text: str | bytes) -> Any:
-    """Return what JSON holds.
+def parsed(text: T, decode: Callable[[T], Any] = json.loads) -> Any:
+    """Return what JSON holds, taken apart by `decode`.
 
     Raises:
         ValueError: it is none (`JSONDecodeError`), or holds more than Python reads.
     """
     try:
-        return json.loads(text)
+        return decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except (json.JSONDecodeError, UnicodeDecodeError):

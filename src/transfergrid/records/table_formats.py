@@ -206,6 +206,8 @@ def _quotes_are_plain(text: str) -> bool:
     They are if all lines have as many tabs, and quoting would be broken, or would make one record
     of several lines without a single doubled quote: then two stray quotes lie far apart.
     """
+    if '"' not in text:
+        return False
     lines = [line.count("\t") for line in io.StringIO(text) if line.strip("\r\n")]
     if len(set(lines)) != 1:
         return False
@@ -249,6 +251,23 @@ def _no_column(
     return BadInputError(f"{name} has no column {column!r}{near}{rest}{advice.no_column}")
 
 
+class Repeated(dict[str, Any]):
+    """An object of JSON that names something more than once; of its values the last count."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Keep all names, in their order."""
+        super().__init__(pairs)
+        self.names = [name for name, _ in pairs]
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeated(pairs)
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def json_columns(
     text: str, name: str, wanted: Sequence[str] | None, whole: bool, advice: Advice = TARGET
 ) -> Columns:
@@ -262,11 +281,12 @@ def json_columns(
         advice: for errors.
 
     Raises:
-        BadInputError: it lacks a column, or a line is broken or holds something else.
+        BadInputError: it lacks a column, or a line is broken, holds something else, or a column
+            more than once.
     """
     if whole:
         try:
-            rows = contents.parsed(text)
+            rows = contents.parsed(text, _JSON.decode)
         except json.JSONDecodeError as error:
             if error.msg != "Extra data" or error.lineno == 1:
                 raise _broken(name, error.lineno, error) from error
@@ -284,7 +304,7 @@ def json_columns(
 
 def _line(line: str, number: int, name: str) -> Any:
     try:
-        return contents.parsed(line)
+        return contents.parsed(line, _JSON.decode)
     except ValueError as error:
         raise _broken(name, number, error) from error
 
@@ -305,6 +325,9 @@ def _objects(
     for row, number in zip(rows, numbers, strict=True):
         if not isinstance(row, dict):
             raise BadInputError(f'{name}: {unit} {number} is no object like {{"text": ...}}')
+        if isinstance(row, Repeated):
+            for column in row if wanted is None else wanted:
+                _check_once(f"{name}: {unit} {number}", column, row.names, TARGET)
     known = list(dict.fromkeys(key for row in rows for key in row))
     for column in wanted or ():
         if rows and column not in known:

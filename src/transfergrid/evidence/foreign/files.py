@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.foreign.columns import OPTIONAL, REQUIRED, TableColumns
 from transfergrid.records import tables
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import Advice
+from transfergrid.records.table_formats import BETWEEN, Advice
 from transfergrid.records.tables import Asked, Table
 
 STANDARD_INPUT = "-"
@@ -47,22 +48,52 @@ def _ending(content: bytes) -> str:
 def table_of(frame: Any, columns: TableColumns) -> Table:
     """Return the columns that are asked for of a path, a mapping, or any eager data frame.
 
+    Several levels of headings, as pandas has them, are joined as those of a file are.
+
     Raises:
-        BadInputError: it is none of these.
+        BadInputError: it is none of these, or its columns are not of one length.
     """
     if isinstance(frame, Table):
         return frame
     if isinstance(frame, (str, Path)):
         return read_table(frame, len(columns.wide.levels) if columns.wide else 1)
     if isinstance(frame, Mapping):
-        read = {str(name): list(values) for name, values in frame.items()}
+        read = _same_length({name: frame[key] for key, name in _headings(frame).items()})
     else:
         opened = as_narwhals(frame)
+        headings = _headings(opened.columns)
         wanted = {columns.name_of(name) for name in (*REQUIRED, *OPTIONAL)}
-        meant = set(opened.columns) if columns.wide else wanted
-        read = {name: opened[name].to_list() if name in meant else [] for name in opened.columns}
+        meant = set(headings.values()) if columns.wide else wanted
+        read = {
+            name: opened.get_column(key).to_list() if name in meant else []
+            for key, name in headings.items()
+        }
     rows = max(map(len, read.values()), default=0)
     return Table(Path(), "the table", read, range(rows), "row")
+
+
+def _headings(names: Iterable[Any]) -> dict[Any, str]:
+    """Return the text that each column is called by; pandas takes numbers and tuples as well."""
+    found = {
+        name: BETWEEN.join(map(str, name)) if isinstance(name, tuple) else str(name)
+        for name in names
+    }
+    twice = [name for name, n in Counter(found.values()).items() if n > 1]
+    if twice:
+        raise BadInputError(f"the table has more than one column {twice[0]!r}")
+    return found
+
+
+def _same_length(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+    for name, values in columns.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise BadInputError(f"the table: column {name!r} must be a list, not {values!r}")
+    read = {name: list(values) for name, values in columns.items()}
+    lengths = {len(values): name for name, values in read.items()}
+    if len(lengths) > 1:
+        told = ", ".join(f"{name!r} has {n}" for n, name in lengths.items())
+        raise BadInputError(f"the table: columns must have as many rows as each other: {told}")
+    return read
 
 
 def as_narwhals(frame: Any) -> Any:
@@ -75,6 +106,9 @@ def as_narwhals(frame: Any) -> Any:
 
     try:
         return nw.from_native(frame, eager_only=True)
+    except nw.exceptions.DuplicateError as error:
+        told = ", ".join(line.removeprefix("- ") for line in str(error).splitlines()[1:])
+        raise BadInputError(f"the table has more than one column of a name: {told}") from None
     except TypeError:
         kind = type(frame).__name__
         lazy = "; collect it first" if "lazy" in kind.lower() else ""
