@@ -328,7 +328,7 @@ def _objects(
         if isinstance(row, Repeated):
             for column in row if wanted is None else wanted:
                 _check_once(f"{name}: {unit} {number}", column, row.names, TARGET)
-    known = list(dict.fromkeys(key for row in rows for key in row))
+    known = list(dict.fromkeys(chain.from_iterable(rows)))
     for column in wanted or ():
         if rows and column not in known:
             raise _no_column(name, column, known, advice)
