@@ -10,7 +10,7 @@ from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
-from transfergrid.report.declared import NOTHING, declared_line, declared_lines, left_out
+from transfergrid.report.declared import NOTHING, closing_lines, declared_lines, left_out
 from verdict_cells import Cells
 
 
@@ -44,7 +44,7 @@ def lines(ledger, rules=None):
 
 def test_nothing_declared_is_said(ledger):
     assert lines(ledger)[0] == NOTHING
-    assert declared_line(ledger.documents("grids")) == NOTHING
+    assert closing_lines(bench_of(ledger)) == [NOTHING]
 
 
 def test_a_declaration_stands_there_with_its_hash_and_its_rules(ledger):
@@ -54,7 +54,7 @@ def test_a_declaration_stands_there_with_its_hash_and_its_rules(ledger):
         f"Declared {declaration.digest[:8]}: family of {declaration.family}; margin 2, error 10 %, "
         "bh; 5 seeds of at most 5."
     )
-    assert declaration.digest[:8] in declared_line(ledger.documents("grids"))
+    assert declaration.digest[:8] in closing_lines(bench_of(ledger))[0]
 
 
 def test_another_declaration_has_another_hash_and_the_newest_stands_there(ledger):

@@ -84,7 +84,8 @@ def test_the_page_has_it_open_with_marks(boards):
     assert len(table.rows) <= section.most_open
     shown = drawn(table)
     assert shown.heads[:3] == ["rank", "strategy", "source"]
-    assert shown.lines[0][3] == "80.1* (▲\u00a0+10.0)"
+    assert shown.lines[0][3] == "80.1* +10.0 ▲▲"
+    assert any("doubled: the whole interval lies beyond" in note for note in section.notes)
     assert leaders([]) is None
 
 

@@ -530,7 +530,7 @@ def test_looks_at_a_table_are_charged_for_once_they_are_told(growing, capsys):
     ("words", "message"),
     [
         (["--looks", "3"], "as in --max-seeds 20 --looks 3,5"),
-        (["--looks", "x", "--max-seeds", 9], "give numbers of seeds"),
+        (["--looks", "x", "--max-seeds", 9], "--looks x: give numbers"),
         (["--looks", "5,3", "--max-seeds", 9], "ascending"),
         (["--looks", "3,12", "--max-seeds", 9], "up to --max-seeds"),
         (["--max-seeds", 1], "from 2 on"),

@@ -14,6 +14,7 @@ from annotated_types import Ge, Interval
 from transfergrid.records import shapes
 from transfergrid.records.border import Checked, Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.printing import one_line
 
 PROTOCOL = 2
 """Raised whenever drawing labels, training, choosing or scoring changes for all cells alike.
@@ -93,7 +94,7 @@ class Cell:
         training = self.names.training
         if training and "(" in training:  # not as shipped
             rest.append(training)
-        return ", ".join([" x ".join(filter(None, words)), *rest])
+        return one_line(", ".join([" x ".join(filter(None, words)), *rest]))
 
 
 Kind = TypeVar("Kind", bound=Cell)

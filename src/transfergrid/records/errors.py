@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 
 class BadInputError(Exception):
     """A request that cannot be met as it was typed; printed as one line, exit code 2."""
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Tell as bad input what a disk does not take of what is written to a place."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInputError(f"cannot write {place}: {error.strerror or error}") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

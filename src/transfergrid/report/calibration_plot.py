@@ -9,7 +9,7 @@ from typing import Any
 from transfergrid.evidence.calibration.planted import Scenario
 from transfergrid.evidence.calibration.rates import Plan, Rate
 from transfergrid.evidence.calibration.rules import OURS, RULES
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, writing
 from transfergrid.report.calibration_table import name_of
 
 ENDINGS = (".svg", ".png", ".html")
@@ -29,10 +29,8 @@ def save(rates: Sequence[Rate], plan: Plan, path: str | Path) -> None:
     place = Path(path)
     check_place(place)
     sharper = {"scale_factor": 2} if place.suffix == ".png" else {}
-    try:
+    with writing(place):
         chart(rates, plan).save(place, **sharper)
-    except OSError as error:
-        raise BadInputError(f"cannot write '{place}': {error.strerror or error}") from None
 
 
 def check_place(path: Path) -> None:

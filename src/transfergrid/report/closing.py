@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from transfergrid.evidence.judged import bench_of
@@ -49,10 +49,6 @@ def rows_of(
     return rows, words.told(bench.failures)
 
 
-def _scores_alone(rows: Iterable[Verdict]) -> list[Verdict]:
-    return [replace(row, gain=None, low=None, high=None) for row in rows]
-
-
 def show_grid(
     ledger: Ledger,
     cells: set[str],
@@ -85,7 +81,9 @@ def show_grid(
         rows, failed = rows_of(ledger, cells)
         early = not whole and any(row.arm_n > 1 for row in rows)
         alone = early or not compared
-        show(table.sheet(_scores_alone(rows) if alone else rows, failed, skipped))
+        if alone:
+            rows = [replace(row, gain=None, low=None, high=None) for row in rows]
+        show(table.sheet(rows, failed, skipped))
         if alone:
             say(EARLY if compared else UNCOMPARED)
     if bench.failures:

@@ -65,7 +65,7 @@ def _page(found: Comparison, before: Side, after: Side, symbols: Symbols) -> Pag
     for name, arms in (("before", found.only_before), ("after", found.only_after)):
         if arms:
             told = [*(_only(arm, arrow) for arm in arms[:MOST]), *_more(len(arms))]
-            cells = _count(sum(len(arm.seeds) for arm in arms), "cell")
+            cells = words.plural(sum(len(arm.seeds) for arm in arms), "cell")
             tables.append((f"only {name}: {cells}", told))
     return Page(
         [Table(columns, [Group(told)], title=title) for title, told in tables],
@@ -96,11 +96,7 @@ def _columns(arrow: str) -> list[Column[_Change]]:
 
 def _size(side: Side) -> str:
     cells = "" if side.results is None else f"{len(side.results):,} cells, "
-    return f"{side.name}: {cells}{_count(len(side.verdicts), 'verdict')}"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{side.name}: {cells}{words.plural(len(side.verdicts), 'verdict')}"
 
 
 def _verdict_counts(pairs: Sequence[Pair[Verdict]]) -> str:

@@ -16,9 +16,9 @@ from transfergrid.records.printing import in_one_line
 from transfergrid.report import curves_exports, words
 from transfergrid.report import names as naming
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
-from transfergrid.report.curves_words import Legend, Writer, heading, number
+from transfergrid.report.curves_words import Writer, heading, number
 from transfergrid.report.sheet import Sheet
-from transfergrid.report.words import Symbols, ends
+from transfergrid.report.words import Letters, Symbols, ends
 
 _Cells = tuple[str, ...]
 
@@ -67,7 +67,7 @@ def sheet(
 def _page(
     curves: Sequence[Curve], none: Sequence[NoCurve], footer: Sequence[str], medium: Medium
 ) -> Page:
-    symbols, legend = medium.symbols, Legend()
+    symbols, legend = medium.symbols, Letters()
     writer = Writer(symbols, legend)
     curves, common = naming.told(curves)
     tables: list[Table[_Cells]] = []
@@ -260,8 +260,10 @@ def _left_out(none: Sequence[NoCurve], symbols: Symbols) -> list[str]:
         (f"{found.source} {found.strategy} on {found.target}{_budget(found)}", found.reason)
         for found in none
     ]
-    told = f"{len(none)} arm{'s' if len(none) != 1 else ''} without a curve:"
-    return [told, *words.grouped_reasons(cells, symbols)]
+    return [
+        f"{words.plural(len(none), 'arm')} without a curve:",
+        *words.grouped_reasons(cells, symbols),
+    ]
 
 
 def _budget(found: NoCurve) -> str:

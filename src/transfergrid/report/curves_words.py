@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from string import ascii_lowercase
 
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.evidence.curves.measures import A_CLASS, Axis, Measure, Sides, counted_by
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.records.metrics import labels_are
-from transfergrid.report.words import Symbols, budget, digits_of, ends
+from transfergrid.report.words import Letters, Symbols, bracketed, budget, digits_of, ends, plural
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
-
-
-class Legend:
-    """The remarks that numbers bear, each under a letter that is given at its first use."""
-
-    def __init__(self) -> None:
-        self._letters: dict[str, str] = {}
-
-    def letter(self, note: str) -> str:
-        """Return the letter of a remark, empty if there is none to make."""
-        if not note:
-            return ""
-        used = len(self._letters)
-        name = ascii_lowercase[used % 26] * (used // 26 + 1)
-        return self._letters.setdefault(note, name)
-
-    def lines(self) -> list[str]:
-        """Return what each letter means."""
-        return [f"{letter}: {note}" for note, letter in self._letters.items()]
 
 
 class Writer:
@@ -46,7 +26,7 @@ class Writer:
     """
 
     def __init__(
-        self, symbols: Symbols, legend: Legend, unit: str = "", digits: int = 1, by: str = A_CLASS
+        self, symbols: Symbols, legend: Letters, unit: str = "", digits: int = 1, by: str = A_CLASS
     ) -> None:
         self.symbols, self.legend = symbols, legend
         self.unit, self.digits, self.by = unit, digits, by
@@ -104,11 +84,10 @@ class Writer:
         """Write an interval; an end that the points do not reach is a dash."""
         if low is None and high is None:
             return ""
-        ends = [
-            self.symbols.nothing if end is None else number(end, digits, signed)
-            for end in (low, high)
-        ]
-        return f"[{ends[0]}, {ends[1]}]"
+        return bracketed((low, high), lambda end: self._end(end, digits, signed))
+
+    def _end(self, end: float | None, digits: int, signed: bool) -> str:
+        return self.symbols.nothing if end is None else number(end, digits, signed)
 
     def crossover(self, found: Crossover, axis: Axis) -> str:
         """Write where the interval is last above zero and where the mean gain is gone.
@@ -160,5 +139,4 @@ def heading(curve: Curve) -> tuple[str, ...]:
     if curve.against is Axis.STEPS:
         given = budget(0 if curve.labels is None else curve.labels, labels_are(curve.metric))
         told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
-    seeds = f"{curve.n} seed{'s' if curve.n != 1 else ''}"
-    return (curve.target, *told, seeds)
+    return (curve.target, *told, plural(curve.n, "seed"))

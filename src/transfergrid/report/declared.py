@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import SHOWN, Declaration, newest
+from transfergrid.evidence.declarations import SHOWN, Declaration, grids_of, newest
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import Look, named
@@ -40,7 +39,7 @@ def declared_lines(
 def _to_come(bench: Bench) -> list[str]:
     if not bench.to_come:
         return []
-    told = f"Not whole: {_cells(bench.to_come)} asked for but not run yet"
+    told = f"Not whole: {words.plural(bench.to_come, 'cell')} asked for but not run yet"
     return [f"{told}; to look before that is one more look."]
 
 
@@ -48,15 +47,11 @@ def earlier_protocols(cells: Iterable[Cell | Result]) -> list[str]:
     """Say how many cells are of an earlier protocol than today's, a line each protocol."""
     counted = Counter(cell.protocol for cell in cells)
     return [
-        f"{_cells(counted[protocol])} of protocol {protocol}: a grid of today runs "
+        f"{words.plural(counted[protocol], 'cell')} of protocol {protocol}: a grid of today runs "
         f"{'it' if counted[protocol] == 1 else 'them'} anew."
         for protocol in sorted(counted)
         if protocol < PROTOCOL
     ]
-
-
-def _cells(number: int) -> str:
-    return f"{number:,} cell{'s' if number != 1 else ''}"
 
 
 def shown_where(where: str) -> list[str]:
@@ -76,16 +71,16 @@ def left_out(skipped: Sequence[Told]) -> list[str]:
 def _counted(what: str, cells: Sequence[Told]) -> list[str]:
     if not cells:
         return []
-    first = f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:"
-    return [first, *words.grouped_reasons(cells)]
+    return [f"{words.plural(len(cells), 'cell')} {what}:", *words.grouped_reasons(cells)]
 
 
-def declared_line(grids: Sequence[Mapping[str, Any]]) -> str:
-    """Return in a line that a table can bear what was declared, and its hash."""
-    declaration = newest(grids)
-    if declaration is None:
-        return NOTHING
-    return f"Declared {declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
+def closing_lines(bench: Bench) -> list[str]:
+    """Return what closes a table without verdicts: what was declared, and cells of earlier days."""
+    declaration = newest(grids_of(bench.ledger))
+    told = NOTHING
+    if declaration is not None:
+        told = f"Declared {declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
+    return [told, *earlier_protocols(bench.results)]
 
 
 def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> list[str]:
@@ -109,12 +104,12 @@ def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> 
 
 
 def _declaration(declaration: Declaration, of: Sequence[Verdict] = ()) -> str:
-    seeds = len(declaration.seeds)
+    seeds = words.plural(len(declaration.seeds), "seed")
     told = f"Declared {declaration.digest[:SHOWN]}"
     told += f" for {', '.join(dict.fromkeys(v.target for v in of))}" if of else ""
     told += f": family of {declaration.family}; "
     told += f"margin {declaration.margin:g}, error {100 * declaration.alpha:g} %, "
-    told += f"{declaration.correction}; {seeds} seed{'s' if seeds != 1 else ''}"
+    told += f"{declaration.correction}; {seeds}"
     return told + (f" of at most {declaration.max_seeds}." if declaration.max_seeds else ".")
 
 
@@ -150,14 +145,11 @@ def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
     told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in (levels[0], levels[-1])))
     whole = " or ".join(f"{100 * alpha:g}" for alpha in sorted(alphas))
     before = len(_looks_at(shown, bench))
-    counted = "the first look" if not before else f"{before} look{'s' if before > 1 else ''} before"
+    counted = f"{words.plural(before, 'look')} before" if before else "the first look"
     most = {plan.most for v in shown if (plan := bench.plans.get(named(family_of(v))))}
     last = most.pop() if len(most) == 1 else None
-    kept = (
-        f"the rest is for looks up to {last} seeds"
-        if last
-        else ("what is left is kept for further seeds")
-    )
+    until = f"the rest is for looks up to {last} seeds"
+    kept = until if last else "what is left is kept for further seeds"
     return [
         f"Judged at {told} % of error a family, of {whole} % in all ({counted}): {kept}, so that "
         "adding seeds and looking again stays honest."

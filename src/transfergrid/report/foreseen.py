@@ -6,7 +6,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.further_seeds import MOST_SEEDS
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.verdict_words import counted, is_beyond_any, number
-from transfergrid.report.words import ASCII, UNICODE, Symbols
+from transfergrid.report.words import ASCII, UNICODE, Symbols, plural
 
 
 def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
@@ -34,8 +34,7 @@ def more_seeds(verdict: Verdict) -> str:
     """Say how many more seeds it would take, with their range; empty where none would do."""
     if verdict.seeds_needed is None:
         return ""
-    shown = needed(verdict)
-    return f"{shown} more {verdict.block}{'s' if shown != '1' else ''}"
+    return plural(needed(verdict), f"more {verdict.block}")
 
 
 def needed(verdict: Verdict) -> str:

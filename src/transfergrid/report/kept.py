@@ -10,6 +10,7 @@ from transfergrid.records.keeping import Keeper, can_be_chosen, estimated, has_m
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.report.layout import wrapped
+from transfergrid.report.words import plural
 
 MAKES_THEM = "transfergrid reproduce CELL --keep"
 WIDTH = 80
@@ -54,12 +55,12 @@ def _all(
     lines = []
     if left:
         disk = size(sum(sizes[cell.id] for cell in left))
-        lines.append(f"keeps {_counted(len(left), 'model')}, about {disk}")
+        lines.append(f"keeps {plural(len(left), 'model')}, about {disk}")
     bare = sum(not has_model(keeper.ledger, identity) for identity in done)
     if bare:
         have = "has none and is" if bare == 1 else "have none and are"
         makes = f"{MAKES_THEM} makes the weights of one"
-        lines.append(f"{_counted(bare, 'cell')} done before {have} not run again: {makes}")
+        lines.append(f"{plural(bare, 'cell')} done before {have} not run again: {makes}")
     return lines
 
 
@@ -69,7 +70,7 @@ def _best(keeper: Keeper, left: Sequence[Cell], sizes: Mapping[str, int]) -> lis
     groups = [members for members in keeper.groups.values() if coming & set(members)]
     if groups:
         disk = size(sum(max(sizes[name] for name in members) for members in groups))
-        kept = _counted(len(groups), "model")
+        kept = plural(len(groups), "model")
         which = "the best by validation of each target, label budget and training"
         lines.append(f"keeps {kept}, at most about {disk}: {which}")
     budgets = sorted(
@@ -87,7 +88,7 @@ def ended(keeper: Keeper) -> list[str]:
         return []
     kept = [cell for cell in keeper.cells if has_model(ledger, cell.id)]
     disk = size(sum(_bytes(ledger, cell.id) for cell in kept))
-    lines = [f"{_counted(len(kept), 'model')} kept, {disk}; transfergrid list cells names them"]
+    lines = [f"{plural(len(kept), 'model')} kept, {disk}; transfergrid list cells names them"]
     if keeper.keep == "best":
         lines = [f"kept {cell.id[:SHORT_ID]}: {cell.label}" for cell in kept]
     lines += [_missed(record) for record in keeper.missed()]
@@ -104,7 +105,3 @@ def _missed(record: Record) -> str:
 
 def _bytes(ledger: Ledger, identity: str) -> int:
     return sum(file.lstat().st_size for file in model_folder(ledger, identity).iterdir())
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

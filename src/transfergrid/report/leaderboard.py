@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import verdict_words as said
 from transfergrid.report import words
-from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.columns import HTML, Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import marks
 from transfergrid.report.words import UNICODE, Symbols, gains_in
@@ -20,8 +20,6 @@ MOST_BESIDE = 6
 BEST = "*"
 Row = tuple[Line, list[str]]
 """A line with its names."""
-Write = Callable[[Entry | None, int, Symbols], str]
-"""Writes what a line has in a place, where most have so many seeds."""
 
 
 def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
@@ -36,26 +34,19 @@ def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
 
 
 def _page(boards: Sequence[Board], footer: Sequence[str], medium: Medium) -> Page:
-    tables = [
-        Table(
-            columns(board, medium.symbols),
-            [Group(rows(board))],
-            title=title(board, medium),
-        )
-        for board in boards
-    ]
+    tables = [table(board, medium) for board in boards]
     told = legend(boards, medium.symbols) if boards else []
     return Page(tables, below=[*told, *footer], empty="Nothing to compare yet.")
 
 
-def rows(board: Board) -> list[Row]:
-    """Return each line with its names."""
-    return list(zip(board.lines, names_of(board), strict=True))
+def table(board: Board, medium: Medium | None = None) -> Table[Row]:
+    """Return rank and names, and a column for each place."""
+    medium = medium or Medium(HTML)
+    lines = list(zip(board.lines, names_of(board), strict=True))
+    return Table(_columns(board, medium.symbols), [Group(lines)], title(board, medium))
 
 
-def columns(board: Board, symbols: Symbols, write: Write | None = None) -> list[Column[Row]]:
-    """Return rank and names, and a column for each place, whose entries `write` writes."""
-    written = write or cell
+def _columns(board: Board, symbols: Symbols) -> list[Column[Row]]:
 
     def named(head: str, position: int) -> Column[Row]:
         return Column(head, lambda row: row[1][position], least=13, key=True)
@@ -63,7 +54,7 @@ def columns(board: Board, symbols: Symbols, write: Write | None = None) -> list[
     def at(place: Place) -> Column[Row]:
         usual = usual_seeds(board, place)
         head = place_name(place, board)
-        return Column(head, lambda row: written(row[0].entries.get(place), usual, symbols))
+        return Column(head, lambda row: cell(row[0].entries.get(place), usual, symbols))
 
     names = ["strategy", "source"][: len(names_of(board)[0])]
     return [
@@ -73,7 +64,7 @@ def columns(board: Board, symbols: Symbols, write: Write | None = None) -> list[
     ]
 
 
-def title(board: Board, medium: Medium | None = None) -> str:
+def title(board: Board, medium: Medium) -> str:
     """Name what the places have in common."""
     targets = {target for target, _ in board.places}
     budgets = {labels for _, labels in board.places}
@@ -83,7 +74,7 @@ def title(board: Board, medium: Medium | None = None) -> str:
         told.append(words.budget(next(iter(budgets)), next(iter(counts))))
     sources = {line.name[0] for line in board.lines if line.name[0]}
     told += [f"source {next(iter(sources))}"] if len(sources) == 1 else []
-    return (medium or Medium()).joined(*told)
+    return medium.joined(*told)
 
 
 def place_name(place: Place, board: Board) -> str:
@@ -140,10 +131,13 @@ def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
     lines += best_told(boards)
     lines += [f"{where}: {said.beside([one])}" for where, one in _beside(boards).items()]
     lines += [ranked(board, symbols) for board in boards[:1]]
+    return lines + left_out(boards)
+
+
+def left_out(boards: Sequence[Board]) -> list[str]:
+    """Count the placebos, if there are any."""
     placebos = max((board.placebos for board in boards), default=0)
-    if placebos:
-        lines.append(f"{placebos} placebos are no candidates and left out.")
-    return lines
+    return [f"{placebos} placebos are no candidates and left out."] if placebos else []
 
 
 def best_told(boards: Sequence[Board]) -> list[str]:
@@ -186,7 +180,7 @@ def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
         return "rank: no two arms have a score, in seeds that they share, in every place."
     counts = sorted(set(board.shared.values()))
     ends = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-    seeds = f"{ends} seed{'s' if ends != '1' else ''}"
+    seeds = words.plural(ends, "seed")
     told = (
         f"rank: mean over {_places(board)} of the rank among the {board.ranked} arms "
         f"that have a score in all of them, on the {seeds} that these share; equal scores "

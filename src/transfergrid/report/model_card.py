@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
@@ -12,11 +12,11 @@ from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.points import gain_this_seed, points, unit
+from transfergrid.records.points import gain_this_seed, unit
 from transfergrid.records.record import Record
 from transfergrid.report.columns import Align, Column, Group, Table
 from transfergrid.report.markup import markdown_lines
-from transfergrid.report.words import ends, number
+from transfergrid.report.words import bracketed, ends, gained, number, scored
 
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
@@ -61,17 +61,14 @@ def _what(record: Record) -> Iterator[str]:
     more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""
     rows.append(("of these", counts + more))
     if chosen is not None and chosen.by != "closed_form":
-        rows.append(("step", f"{chosen.step}, {_chosen(chosen.by)}"))
+        which = "best by validation" if chosen.by == "validation" else "last"
+        rows.append(("step", f"{chosen.step}, the {which}"))
     rows.append(("numbers" if data.outputs else "classes", _classes(data.outputs or data.classes)))
     if record.protocol < PROTOCOL:
         rows.append(("protocol", f"{record.protocol}: a grid of today runs the cell anew"))
     rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
     told = [(key, str(value)) for key, value in rows if value]
     yield from markdown_lines(Table(_PAIR, [Group(told)]))
-
-
-def _chosen(by: str) -> str:
-    return "the best by validation" if by == "validation" else "the last"
 
 
 def _classes(classes: tuple[str, ...]) -> str:
@@ -81,27 +78,22 @@ def _classes(classes: tuple[str, ...]) -> str:
 
 
 def _scores(ledger: Ledger, record: Record) -> Iterator[str]:
-    metric, n = record.metric, record.data.test
-    yield f"Test {_name(metric.name)}: **{_told(record)}**{_interval(record, n)} on {n:,} examples."
+    name, n = _name(record.metric.name), record.data.test
+    yield f"Test {name}: **{scored(record)}**{_interval(record, n)} on {n:,} examples."
     yield ""
     yield from _gain(ledger, record)
     yield ""
-    parts = {"train": record.scores.train, "validation": record.scores.validation}
-    parts["test"] = record.scores.test
-    parts = {name: scores for name, scores in parts.items() if scores}
-    columns = [Column("", _name), *(_scored(name, scores or {}) for name, scores in parts.items())]
+    parts = {name: getattr(record.scores, name) for name in ("train", "validation", "test")}
+
+    def scored_in(part: str) -> Column[str]:
+        def text(key: str) -> str:
+            value = parts[part].get(key)
+            return "–" if value is None else f"{value:.4f}"
+
+        return Column(part, text, Align.RIGHT)
+
+    columns = [Column("", _name), *(scored_in(name) for name, found in parts.items() if found)]
     yield from markdown_lines(Table(columns, [Group(list(record.scores.test or {}))]))
-
-
-def _scored(part: str, scores: Mapping[str, float | None]) -> Column[str]:
-    return Column(part, lambda key: _number(scores.get(key)), Align.RIGHT)
-
-
-def _told(record: Record) -> str:
-    if record.score is None:
-        return "not defined"
-    told = number(record.score * points(record.metric), unit(record.metric))
-    return f"{told} {unit(record.metric)}".strip()
 
 
 def _interval(record: Record, n: int) -> str:
@@ -125,8 +117,8 @@ def _gain(ledger: Ledger, record: Record) -> Iterator[str]:
     alone = gain_this_seed(record, baseline)
     if alone is not None:
         yield (
-            f"Baseline of the same seed: {name}, {_told(baseline)}. The gain of this one seed is "
-            f"{_gained(alone, record)}, which is no verdict on the strategy."
+            f"Baseline of the same seed: {name}, {scored(baseline)}. The gain of this one seed is "
+            f"{gained(alone, record.metric)}, which is no verdict on the strategy."
         )
     yield from _over_seeds(ledger, record)
 
@@ -139,26 +131,16 @@ def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
     pairs = paired(arm, [r for r in records if r.id in partners])
     if len(pairs) > 1:
         found = estimated(pairs, ledger.predictions)
-        shown = _gained(found.mean, record)
-        if both := ends(found.low, found.high, unit(record.metric)):
-            told = (number(end, unit(record.metric), signed=True) for end in both)
-            interval = f"[{', '.join(told)}]"
-            shown += f" (95 % {interval}, for new {found.scope}, uncorrected)"
+        shown = gained(found.mean, record.metric)
+        mark = unit(record.metric)
+        both = ends(found.low, found.high, mark)
+        if told := bracketed(both, lambda end: number(end, mark, signed=True)):
+            shown += f" (95 % {told}, for new {found.scope}, uncorrected)"
         yield f"Over the {found.n} seeds in the ledger this way of adapting gains {shown}."
-
-
-def _gained(gain: float, record: Record) -> str:
-    """Write a gain in points, or in the metric's own unit."""
-    mark = unit(record.metric)
-    return number(gain, mark, signed=True) + (" points" if mark else f" in {record.metric.name}")
 
 
 def _name(metric: str) -> str:
     return metric.replace("_", " ")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
 
 
 def _source(record: Record) -> Iterator[str]:

@@ -51,7 +51,7 @@ def _table(rows: Sequence[Ranked], by: str, medium: Medium) -> Table[str]:
     title = medium.joined(
         rows[0].target,
         words.budget(rows[0].labels, rows[0].labels_are),
-        f"{seeds} seed{'' if seeds == 1 else 's'}",
+        words.plural(seeds, "seed"),
         f"forecasts, best first by {by}",
     )
     sources = list(dict.fromkeys(row.source for row in rows))
@@ -95,11 +95,8 @@ def _footer(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
         yield "!: outside what its definition allows, a numerical failure: do not use it."
     yield from _reasons(rows, symbols)
     for remark in dict.fromkeys(remark for row in rows for remark in row.remarks):
-        yield f"{', '.join(_names(rows, remark))}: {remark}."
-
-
-def _names(rows: Sequence[Ranked], remark: str) -> list[str]:
-    return list(dict.fromkeys(row.score for row in rows if remark in row.remarks))
+        names = dict.fromkeys(row.score for row in rows if remark in row.remarks)
+        yield f"{', '.join(names)}: {remark}."
 
 
 def _reasons(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_words, words
@@ -24,6 +25,7 @@ from transfergrid.report.columns import (
 from transfergrid.report.copies import copies
 from transfergrid.report.escaping import raised_in_latex
 from transfergrid.report.sheet import Sheet
+from transfergrid.report.verdict_legend import Notes
 from transfergrid.report.words import UNICODE, Symbols, Told
 
 _NONE = Verdict(source=None, architecture=None, strategy="", target="", labels=0, baseline="", n=0,
@@ -83,18 +85,18 @@ def _page(
     rows: Sequence[Verdict], without: dict[str, list[Told]], footer: Sequence[str], medium: Medium
 ) -> Page:
     rows, common = naming.told(rows)
-    sections = words.sections(rows)
-    columns = _columns(words.Notes(rows), medium, sections)
+    sections, notes = words.sections(rows), Notes(rows, words.warnings(rows))
+    columns = _columns(notes, medium, sections)
     many = len({row.architecture for row in rows if row.architecture}) > 1
     return Page(
         [_table(section, columns, many, medium) for section in sections],
         above=common,
-        below=[*_legend(rows, medium.symbols), *_counted(without, medium.symbols), *footer],
+        below=[*_legend(rows, notes, medium.symbols), *_counted(without, medium.symbols), *footer],
         empty="No results yet.",
     )
 
 
-def _legend(rows: Sequence[Verdict], symbols: Symbols) -> Iterator[str]:
+def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator[str]:
     """Yield what a reader must know to read the numbers, one line of any length each."""
     if any(row.gain is not None for row in rows):
         yield (
@@ -103,7 +105,7 @@ def _legend(rows: Sequence[Verdict], symbols: Symbols) -> Iterator[str]:
         )
         units, covered = words.in_units(rows), words.coverage(rows)
         yield f"Gains are {units}, paired by seed; 95 % intervals {covered}."
-    if any(words.is_unmarked(row) for row in rows):
+    if any(_is_unmarked(row) for row in rows):
         yield (
             f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "
             "luck seeds do not average out."
@@ -112,7 +114,7 @@ def _legend(rows: Sequence[Verdict], symbols: Symbols) -> Iterator[str]:
         yield words.GROUPS
     if words.is_all_one_checkpoint(rows):
         yield words.CHECKPOINTS
-    yield from words.Notes(rows).legend()
+    yield from notes.legend()
     for told in (copies, words.cut_texts, words.no_validation, words.untested):
         yield from told(rows)
 
@@ -121,7 +123,7 @@ def _counted(without: dict[str, list[Told]], symbols: Symbols) -> Iterator[str]:
     """Yield how many cells have no result, and why."""
     for what, cells in without.items():
         if cells:
-            yield f"{len(cells)} cell{'s' if len(cells) != 1 else ''} {what}:"
+            yield f"{words.plural(len(cells), 'cell')} {what}:"
             yield from words.grouped_reasons(cells, symbols)
 
 
@@ -148,7 +150,7 @@ def _table(
 
 
 def _columns(
-    notes: words.Notes, medium: Medium, sections: Sequence[Sequence[Verdict]]
+    notes: Notes, medium: Medium, sections: Sequence[Sequence[Verdict]]
 ) -> list[Column[Verdict]]:
     symbols, nothing = medium.symbols, medium.symbols.nothing
 
@@ -158,8 +160,8 @@ def _columns(
     def gain(row: Verdict) -> str:
         if row.gain is None:
             return f"  {nothing if row.baseline else ''}"
-        shown = words.number(row.gain, row.unit, signed=True)
-        return f"{words.mark(row, symbols)} {shown} {words.interval(row, symbols)}"
+        shown = verdict_words.gain(row, symbols)
+        return f"{_mark(row, symbols)} {shown} {verdict_words.interval(row, symbols)}"
 
     def lettered(row: Verdict) -> str:
         return f"{gain(row)} {notes.letters(row)}".rstrip()
@@ -172,7 +174,7 @@ def _columns(
         Column("source", lambda row: row.source or nothing, formats=(MARKDOWN,)),
         Column("architecture", lambda row: row.architecture or nothing, formats=(MARKDOWN,)),
         Column("strategy", lambda row: row.strategy, least=10),
-        Column("score", lambda row: words.score(row, symbols), right),
+        Column("score", lambda row: _score(row, symbols), right),
         *([Column[Verdict]("n", lambda row: str(row.arm_n), right)] if with_n else []),
         Column("over", lambda row: words.over(row) or nothing, formats=(MARKDOWN,)),
         Column(told, lettered, number, formats=(TERMINAL,), style=_style),
@@ -183,4 +185,32 @@ def _columns(
 
 
 def _style(row: Verdict) -> str:
-    return _STYLES.get(words.mark(row), "")
+    return _STYLES.get(_mark(row), "")
+
+
+def _score(row: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
+    if row.arm_mean is None:
+        return symbols.nothing
+    spread = symbols.nothing if row.arm_sd is None else verdict_words.number(row.arm_sd, row)
+    return f"{verdict_words.number(row.arm_mean, row)} {symbols.plus_minus} {spread}"
+
+
+def _mark(row: Verdict, symbols: Symbols = UNICODE) -> str:
+    """Return where the *uncorrected* interval lies: above zero, under it, or over it.
+
+    An interval from seeds alone does not say: with no true gain it misses zero in a fifth of all
+    cases and more, for seeds do not average out the luck of a test set.
+    """
+    if row.low is None or row.high is None:
+        return " "
+    if _is_unmarked(row):
+        return symbols.unmarked
+    if row.low > 0:
+        return symbols.up
+    return symbols.down if row.high < 0 else symbols.covers
+
+
+def _is_unmarked(row: Verdict) -> bool:
+    """Return whether the row's interval is from seeds alone, and speaks of this test set only."""
+    return row.low is not None and row.scope == THIS_TEST_SET

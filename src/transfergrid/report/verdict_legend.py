@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind
@@ -13,39 +12,54 @@ from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
 from transfergrid.report.foreseen import sees
 from transfergrid.report.verdict_words import CORRECTIONS, mark, sign
-from transfergrid.report.words import UNICODE, Symbols
+from transfergrid.report.words import UNICODE, Letters, Symbols
 
 
 class Notes:
-    """The notes of some verdicts: those that all transfer shares, and others under a letter."""
+    """The notes of some verdicts: those that all transfer shares, and others under a letter.
 
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
-        self._alike = _alike(verdicts)
+    Args:
+        verdicts: in the order that they are shown in.
+        of: returns the notes of one, by default those of what was decided of it.
+    """
+
+    def __init__(
+        self, verdicts: Sequence[Verdict], of: Callable[[Verdict], Sequence[str]] | None = None
+    ) -> None:
+        self._of = of or _notes(verdicts)
         bears = [(verdict, self._of(verdict)) for verdict in verdicts]
-        found = dict.fromkeys(note for _, notes in bears for note in notes)
         families = [set(notes) for verdict, notes in bears if verdict.kind == TRANSFER]
         shared = set.intersection(*families) if len(families) > 1 else set()
-        self.shared = {
-            note: "every row" if all(note in notes for _, notes in bears) else "every comparison"
-            for note in found
-            if note in shared
-        }
-        rest = [note for note in found if note not in shared]
-        self._letters = {note: _letter(i) for i, note in enumerate(rest)}
-
-    def _of(self, verdict: Verdict) -> list[str]:
-        return [self._alike.get(note, note) for note in _notes(verdict)]
+        self._letters = Letters()
+        self.shared: dict[str, str] = {}
+        for note in (note for _, notes in bears for note in notes):
+            everyone = all(note in notes for _, notes in bears)
+            if note in shared:
+                self.shared[note] = "every row" if everyone else "every comparison"
+            else:
+                self._letters.letter(note)
 
     def legend(self) -> list[str]:
         """Return what all share, then what each letter means, a line each."""
-        told = [f"{who}: {note}" for note, who in self.shared.items()]
-        return told + [f"{letter}: {note}" for note, letter in self._letters.items()]
+        return [*(f"{who}: {note}" for note, who in self.shared.items()), *self._letters.lines()]
 
     def letters(self, verdict: Verdict) -> str:
         """Return the letters that this verdict bears."""
-        bears = set(self._of(verdict))
-        own = [letter for note, letter in self._letters.items() if note in bears]
-        return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
+        return self._letters.letters(n for n in self._of(verdict) if n not in self.shared)
+
+
+def _notes(verdicts: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
+    """Return the notes less those that a doubled mark or the header of a group tells."""
+    alike = _alike(verdicts)
+
+    def of(verdict: Verdict) -> list[str]:
+        told = (
+            f"beyond the margin of {verdict.margin:g}",
+            f"the baseline {worse_than_classical(verdict.metric)}",
+        )
+        return [alike.get(note, note) for note in verdict.notes if note not in told]
+
+    return of
 
 
 def _alike(verdicts: Sequence[Verdict]) -> dict[str, str]:
@@ -68,21 +82,6 @@ def _shares(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     least, most = (share_told(end) for end in (min(known), max(known)))
     return most if least == most else f"{least.removesuffix(' %')} to {most}"
-
-
-def _notes(verdict: Verdict) -> list[str]:
-    """Return the notes less those that a doubled mark or the header of its group tell."""
-    told = (
-        f"beyond the margin of {verdict.margin:g}",
-        f"the baseline {worse_than_classical(verdict.metric)}",
-    )
-    return [note for note in verdict.notes if note not in told]
-
-
-def _letter(position: int) -> str:
-    """Return a, b, ..., z, aa, ab, ..."""
-    rest, last = divmod(position, 26)
-    return (_letter(rest - 1) if rest else "") + chr(ord("a") + last)
 
 
 def legend(
@@ -113,8 +112,7 @@ def _studies(powers: Sequence[float]) -> str:
 
 
 def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
-    scopes = Counter(v.scope for v in verdicts if v.low is not None)
-    usual = scopes.most_common(1)[0][0] if scopes else None
+    usual = words.common_scope(verdicts)
     block = verdicts[0].block
     covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
     if usual and block != "seed":

@@ -173,11 +173,10 @@ def alert(verdicts: Iterable[Verdict]) -> tuple[str, str] | None:
     found = proven_negative(verdicts)
     if not found:
         return None
-    count = f"{len(found)} arm{'s' if len(found) > 1 else ''}"
     lines = [_line(verdict) for verdict in found[:MOST_NAMED]]
     if len(found) > MOST_NAMED:
         lines.append(f"and {len(found) - MOST_NAMED} more")
-    return f"Negative transfer is proven for {count}", "\n".join(lines)
+    return f"Negative transfer is proven for {words.plural(len(found), 'arm')}", "\n".join(lines)
 
 
 def _line(verdict: Verdict) -> str:

@@ -119,6 +119,9 @@ def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]
         between = "\n" if verdict.verdict in _LONG else " "  # long words leave no room for letters
         return f"{outcome(verdict)}{between}{notes.letters(verdict)}".rstrip()
 
+    def words_of(verdict: Verdict) -> str:
+        return str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
+
     def foreseen(verdict: Verdict) -> str:
         return sees(verdict, symbols)
 
@@ -139,7 +142,7 @@ def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]
         Column("verdict", outcome, formats=(MARKDOWN,)),
         Column("if undecided", foreseen, formats=(MARKDOWN,)),
         Column("notes", notes.letters, formats=(MARKDOWN,)),
-        Column("verdict", _words, formats=(LATEX,)),
+        Column("verdict", words_of, formats=(LATEX,)),
         Column("", _seen, right, heads={LATEX: r"sees $\ge$"}, formats=(LATEX,)),
         Column("more seeds", _seeds, right, formats=(LATEX,)),
         Column("", notes.letters, formats=(LATEX,), latex=raised_in_latex),
@@ -149,10 +152,6 @@ def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]
 
 def _style(verdict: Verdict) -> str:
     return _STYLES.get(verdict.verdict, "")
-
-
-def _words(verdict: Verdict) -> str:
-    return str(verdict.verdict) + (" (beyond)" if len(said.mark(verdict)) == 2 else "")
 
 
 def _seen(verdict: Verdict) -> str:

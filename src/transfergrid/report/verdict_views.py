@@ -16,7 +16,7 @@ from transfergrid.report import verdict_words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_words import sign
-from transfergrid.report.words import UNICODE, Symbols, ends, gains_in, number
+from transfergrid.report.words import UNICODE, Symbols, bracketed, ends, gains_in, number
 
 FLIPS = (
     "Verdicts that depend on how one looks: over another baseline, without collapsed and underfit "
@@ -75,7 +75,7 @@ def flips(found: Sequence[Flip]) -> Sheet:
             *_names(lambda pair: pair[0], symbols),
             Column("flip", flip),
             Column("when", lambda pair: pair[1], least=_LEAST),
-            Column("gain", lambda pair: _gain(pair[2].gain, pair[2], symbols), Align.NUMBER),
+            Column("gain", lambda pair: verdict_words.gain(pair[2], symbols), Align.NUMBER),
         ]
 
     return _sheet(pairs, rows, columns, flips_legend, "No verdict flips.")
@@ -106,11 +106,16 @@ def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
     ]
 
     def columns(symbols: Symbols) -> list[Column[tuple[Verdict, PartGain]]]:
+        none = f"[{symbols.nothing}, {symbols.nothing}]"
+
+        def gain(pair: tuple[Verdict, PartGain]) -> str:
+            return with_interval(pair[1].gain, pair[1].low, pair[1].high, pair[0], none)
+
         return [
             *_names(lambda pair: pair[0], symbols),
             Column("part", lambda pair: pair[1].part, least=_LEAST),
             Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
-            Column("gain", lambda pair: _interval(*pair, symbols), Align.NUMBER),
+            Column("gain", gain, Align.NUMBER),
             Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols)),
         ]
 
@@ -137,7 +142,7 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
 
     def columns(symbols: Symbols) -> list[Column[SideEffects]]:
         def gain(effects: SideEffects) -> str:
-            return _gain(effects.verdict.gain, effects.verdict, symbols)
+            return verdict_words.gain(effects.verdict, symbols)
 
         def change(kind: str) -> Callable[[SideEffects], str]:
             return lambda effects: change_told(effects, kind, symbols)
@@ -176,7 +181,7 @@ def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow])
         nothing = symbols.nothing
 
         def tau(row: ScorecardRow) -> str:
-            return _two_digits(row.tau, symbols) + _ends(row.low, row.high)
+            return " ".join(filter(None, (two_digits(row.tau) or nothing, tau_interval(row))))
 
         def regret(row: ScorecardRow) -> str:
             return nothing if row.regret is None else f"{row.regret:.1f}"
@@ -243,16 +248,19 @@ def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:
     return "All scores" if len(names) == len(found) else ", ".join(names)
 
 
-def _two_digits(value: float | None, symbols: Symbols) -> str:
-    return symbols.nothing if value is None else f"{value:.2f}"
+def two_digits(value: float | None) -> str:
+    """Write a correlation or a chance; empty where there is none."""
+    return "" if value is None else f"{value:.2f}"
 
 
 def _auroc(row: ScorecardRow, symbols: Symbols) -> str:
-    return _two_digits(row.auroc, symbols) + (f" ({row.auroc_pairs})" if row.auroc_pairs else "")
+    pairs = f" ({row.auroc_pairs})" if row.auroc_pairs else ""
+    return (two_digits(row.auroc) or symbols.nothing) + pairs
 
 
-def _ends(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+def tau_interval(row: ScorecardRow) -> str:
+    """Write the interval of τ, if there is one."""
+    return bracketed(ends(row.low, row.high, ""), two_digits)
 
 
 def _arm(verdict: Verdict) -> dict[str, Any]:
@@ -264,14 +272,20 @@ def _kind(kind: Kind, symbols: Symbols) -> str:
     return f"{sign(kind, symbols)} {kind.value}"
 
 
-def _interval(verdict: Verdict, part: PartGain, symbols: Symbols) -> str:
-    shown = ends(part.low, part.high, verdict.unit)
-    told = ", ".join(_gain(end, verdict, symbols) for end in shown or (None, None))
-    return f"{_gain(part.gain, verdict, symbols)} [{told}]"
+def with_interval(
+    value: float,
+    low: float | None,
+    high: float | None,
+    of: Verdict | None = None,
+    otherwise: str = "",
+) -> str:
+    """Write points, or a gain of a verdict, with its interval, as in "+2.1 [+0.3, +3.9]"."""
 
+    def signed(end: float) -> str:
+        return _written(end, of, signed=True)
 
-def _gain(value: float | None, verdict: Verdict, symbols: Symbols) -> str:
-    return symbols.nothing if value is None else verdict_words.number(value, verdict, signed=True)
+    shown = bracketed(ends(low, high, of.unit if of else "%"), signed)
+    return f"{signed(value)} {shown or otherwise}".rstrip()
 
 
 def change_told(effects: SideEffects, kind: str, symbols: Symbols = UNICODE) -> str:

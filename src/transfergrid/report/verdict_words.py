@@ -30,8 +30,6 @@ _MARKS = {
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini-Hochberg", "none": "uncorrected"}
 APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
 """What is shown below a family, for it is no part of it."""
-MOST_NAMED = 4
-"""Arms without a comparison that are named in their line."""
 
 
 def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
@@ -65,16 +63,25 @@ def digits(verdict: Verdict) -> int:
     They are the same for all numbers of a verdict; where labels are numbers also for all arms over
     one baseline, whose error says how many there are.
     """
-    largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
+    largest = _largest(verdict)
     if is_of_numbers(verdict.metric):
         return words.digits_of(abs(verdict.baseline_mean or 0.0) or largest)
     return 1 if verdict.unit == "%" or largest >= 10 else 3
 
 
-def is_beyond_any(size: float, verdict: Verdict) -> bool:
-    """Return whether no gain in the unit of a verdict's scores is so large."""
-    largest = max(abs(verdict.mean or 0.0), abs(verdict.baseline_mean or 0.0))
-    return words.is_beyond_any(size, verdict.unit, largest, verdict.n)
+def is_beyond_any(gain: float, verdict: Verdict) -> bool:
+    """Return whether no gain is so large: in per cent, or beside a score in a unit of its own.
+
+    That is ten times the score; of two seeds, which tell nearly nothing of their noise, once.
+    """
+    times = 1 if verdict.n == 2 else 10
+    most = words.MOST if verdict.unit == "%" else times * max(_largest(verdict), 1e-9)
+    return abs(gain) > most
+
+
+def _largest(verdict: Verdict) -> float:
+    own = verdict.arm_mean if verdict.mean is None else verdict.mean
+    return max(abs(own or 0.0), abs(verdict.baseline_mean or 0.0))
 
 
 def counted(verdict: Verdict) -> str:
@@ -103,7 +110,7 @@ def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     if ends is not None:
         if verdict.n == 2 and is_beyond_any((ends[1] - ends[0]) / 2, verdict):
             return f"[{counted(verdict)}]"
-        return f"[{', '.join(number(end, verdict, signed=True) for end in ends)}]"
+        return words.bracketed(ends, lambda end: number(end, verdict, signed=True))
     if verdict.constant:
         return "[constant]"
     if verdict.se is not None:
@@ -139,21 +146,20 @@ def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
 def title(section: Sequence[Verdict]) -> tuple[str, ...]:
     """Name a section: target, labels, metric, seeds and test items."""
     first = section[0]
-    name = first.metric.replace("_", " ")
     items = _range([v.items for v in section if v.items > 1])
     return (
         first.target,
         words.labels_of(section, first.labels_are),
-        f"{name} in {first.unit}" if first.unit else name,
-        _counted(_range([v.n for v in section]), first.block),
+        words.metric(first),
+        words.plural(_range([v.n for v in section]), first.block),
         _items(section, items) if items else "",
     )
 
 
 def _items(section: Sequence[Verdict], count: str) -> str:
     if any(v.scope == SEEDS_AND_GROUPS for v in section):
-        return f"{_counted(count, 'group')} of test items"
-    return _counted(count, "test item")
+        return f"{words.plural(count, 'group')} of test items"
+    return words.plural(count, "test item")
 
 
 def beside(section: Sequence[Verdict]) -> str:
@@ -193,10 +199,6 @@ def _range(values: Sequence[int]) -> str:
     return " to ".join(f"{end:,}" for end in ends)
 
 
-def _counted(count: str, what: str) -> str:
-    return f"{count} {what}{'' if count == '1' else 's'}"
-
-
 def headline(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return those that a grid's counts speak of: transfer, over primary baselines if any is."""
     transfer = [v for v in verdicts if v.kind == TRANSFER and v.n]
@@ -208,13 +210,9 @@ def not_compared(verdicts: Sequence[Verdict]) -> list[str]:
     left = [verdict for verdict in verdicts if not verdict.n]
     if not left:
         return []
-    names = list(dict.fromkeys(map(_named, left)))
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    arms = f"{len(left)} arm{'s' if len(left) > 1 else ''}"
-    return [
-        f"Not compared, for no seed has a score of both arm and baseline: {arms} "
-        f"({'; '.join(names[:MOST_NAMED])}{more})."
-    ]
+    names = words.some(list(dict.fromkeys(map(_named, left))), between="; ")
+    arms = words.plural(len(left), "arm")
+    return [f"Not compared, for no seed has a score of both arm and baseline: {arms} ({names})."]
 
 
 def _named(verdict: Verdict) -> str:
@@ -256,8 +254,7 @@ def summary(verdicts: Iterable[Verdict]) -> str:
         (counts[Kind.UNDECIDED], f"{counts[Kind.UNDECIDED]} undecided"),
     )
     listed = ", ".join(text for count, text in parts if count)
-    size = f"{len(told):,} comparison{'s' if len(told) != 1 else ''}"
-    return f"{size}: {listed}{_overall(told)}{_fragile(told)}."
+    return f"{words.plural(len(told), 'comparison')}: {listed}{_overall(told)}{_fragile(told)}."
 
 
 def _overall(told: Sequence[Verdict]) -> str:

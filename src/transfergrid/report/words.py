@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from string import ascii_lowercase
+from typing import TypeVar
 
 from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.results import AnyCell
@@ -22,8 +22,10 @@ from transfergrid.evidence.statistics.intervals import (
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.metrics import one_answer
-from transfergrid.records.record import Record
+from transfergrid.records.points import points, unit
+from transfergrid.records.record import Metric, Record
 
+End = TypeVar("End")
 Told = tuple[str, str]
 """A cell in words, and the reason why it has no result."""
 
@@ -94,49 +96,23 @@ def ends(
     return (max(low, -MOST), min(high, MOST)) if unit == "%" else (low, high)
 
 
-def is_beyond_any(gain: float, unit: str, largest: float, n: int) -> bool:
-    """Return whether no gain is so large: in per cent, or beside a score in a unit of its own.
-
-    That is ten times the score; of two seeds, which tell nearly nothing of their noise, once.
-    """
-    times = 1 if n == 2 else 10
-    return abs(gain) > (MOST if unit == "%" else times * max(largest, 1e-9))
+def bracketed(shown: tuple[End, End] | None, write: Callable[[End], str]) -> str:
+    """Write the ends of an interval, as in "[+0.3, +3.9]"; empty where there are none."""
+    return f"[{', '.join(map(write, shown))}]" if shown else ""
 
 
-def score(row: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
-    if row.arm_mean is None:
-        return symbols.nothing
-    spread = symbols.nothing if row.arm_sd is None else number(row.arm_sd, row.unit)
-    return f"{number(row.arm_mean, row.unit)} {symbols.plus_minus} {spread}"
+def scored(record: Record) -> str:
+    """Write a cell's score, as in "93.4 %", or in the metric's own unit."""
+    if record.score is None:
+        return "not defined"
+    mark = unit(record.metric)
+    return f"{number(record.score * points(record.metric), mark)} {mark}".rstrip()
 
 
-def interval(row: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write the gain's interval, as in "[+0.3, +3.9]"."""
-    shown = ends(row.low, row.high, row.unit)
-    if shown is None:
-        return f"[{symbols.nothing}]"
-    return f"[{', '.join(number(end, row.unit, True) for end in shown)}]"
-
-
-def mark(row: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Return where the *uncorrected* interval lies: above zero, under it, or over it.
-
-    An interval from seeds alone does not say: with no true gain it misses zero in a fifth of all
-    cases and more, for seeds do not average out the luck of a test set.
-    """
-    if row.low is None or row.high is None:
-        return " "
-    if is_unmarked(row):
-        return symbols.unmarked
-    if row.low > 0:
-        return symbols.up
-    return symbols.down if row.high < 0 else symbols.covers
-
-
-def is_unmarked(row: Verdict) -> bool:
-    """Return whether the row's interval is from seeds alone, and speaks of this test set only."""
-    return row.low is not None and row.scope == THIS_TEST_SET
+def gained(gain: float, metric: Metric) -> str:
+    """Write the gain of a cell, as in "+2.1 points", or in the metric's own unit."""
+    mark = unit(metric)
+    return number(gain, mark, signed=True) + (" points" if mark else f" in {metric.name}")
 
 
 def seconds(value: float) -> str:
@@ -167,8 +143,7 @@ def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
         return budget(section[0].labels, counts)
     low, high = min(fewest for fewest, _ in got), max(most for _, most in got)
     span = f"{low:,} to {high:,}" if low < high else f"{low:,}"
-    of = "in total" if counts == "total" else "a class"
-    return f"{span} labels {of} ({section[0].labels:,} asked for)"
+    return f"{span} labels {_of(counts)} ({section[0].labels:,} asked for)"
 
 
 def budget(labels: Labels, counts: str = "class") -> str:
@@ -179,20 +154,29 @@ def budget(labels: Labels, counts: str = "class") -> str:
         return "no target labels"
     if counts == "percent":
         return f"{labels} % of the target labels"
-    if counts == "total":
-        return f"{labels} label{'s' if labels > 1 else ''} in total"
-    return f"{labels} label{'s' if labels > 1 else ''} a class"
+    return f"{labels} label{'s' if labels > 1 else ''} {_of(counts)}"
+
+
+def _of(counts: str) -> str:
+    return "in total" if counts == "total" else "a class"
+
+
+def plural(count: int | str, what: str) -> str:
+    """Count things, as in "1 seed", "5 to 10 seeds" and "1,000 seeds"."""
+    told = f"{count:,}" if isinstance(count, int) else count
+    return f"{told} {what}{'' if told == '1' else 's'}"
 
 
 def seeds(rows: Sequence[Verdict]) -> str:
     """Write how many seeds the rows are over; empty if they differ."""
     counts = {row.arm_n for row in rows}
-    return f"{rows[0].arm_n} seed{'s' if rows[0].arm_n != 1 else ''}" if len(counts) == 1 else ""
+    return plural(rows[0].arm_n, "seed") if len(counts) == 1 else ""
 
 
 def metric(row: Verdict) -> str:
     """Write the metric with its unit."""
-    return f"{row.metric.replace('_', ' ')} in {row.unit}" if row.unit else row.metric
+    name = row.metric.replace("_", " ")
+    return f"{name} in {row.unit}" if row.unit else name
 
 
 def cut_texts(rows: Sequence[Verdict]) -> list[str]:
@@ -202,7 +186,7 @@ def cut_texts(rows: Sequence[Verdict]) -> list[str]:
         if row.remarks.cut_texts:
             most[row.target] = max(row.remarks.cut_texts, most.get(row.target, 0))
     return [
-        f"{target}: {count:,} text{'s' if count > 1 else ''} longer than the model takes, cut at "
+        f"{target}: {plural(count, 'text')} longer than the model takes, cut at "
         "source.architecture.max_length"
         for target, count in most.items()
     ]
@@ -225,16 +209,17 @@ def untested(rows: Sequence[Verdict]) -> list[str]:
     """Return a line for each target whose test part lacks classes."""
     found = {row.target.removesuffix(in_group(row.group)): row.remarks.untested for row in rows}
     return [
-        f"{target}: no test example of {_some(names)}: macro F1 and AUROC are means over the other "
+        f"{target}: no test example of {some(names)}: macro F1 and AUROC are means over the other "
         "classes"
         for target, names in found.items()
         if names
     ]
 
 
-def _some(names: Sequence[str], most: int = 4) -> str:
+def some(names: Sequence[str], most: int = 4, between: str = ", ") -> str:
+    """Name the first of many, and count the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return between.join(names[:most]) + more
 
 
 def in_group(name: str | None) -> str:
@@ -294,20 +279,35 @@ def is_all_one_checkpoint(rows: Sequence[Verdict]) -> bool:
     return bool(gains) and all(row.one_checkpoint for row in gains)
 
 
-class Notes:
-    """The warnings that any of the rows needs, each under a letter."""
+class Letters:
+    """Notes, each under a letter that is given at its first use: a, b, ..., z, aa, ab, ..."""
 
-    def __init__(self, rows: Sequence[Verdict]) -> None:
-        needed = [(text, on) for text, on in _warnings(rows) if any(on(row) for row in rows)]
-        self._lettered = list(zip(ascii_lowercase, needed, strict=False))
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
 
-    def legend(self) -> list[str]:
+    def letter(self, note: str) -> str:
+        """Return the letter of a note, empty if there is none to make."""
+        return self._letters.setdefault(note, _letter(len(self._letters))) if note else ""
+
+    def letters(self, notes: Iterable[str]) -> str:
+        """Return the letters of several notes."""
+        own = sorted(map(self.letter, notes), key=lambda letter: (len(letter), letter))
+        return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
+
+    def lines(self) -> list[str]:
         """Return what each letter means, a line each."""
-        return [f"{letter}: {text}" for letter, (text, _) in self._lettered]
+        return [f"{letter}: {note}" for note, letter in self._letters.items()]
 
-    def letters(self, row: Verdict) -> str:
-        """Return the letters that this row bears."""
-        return "".join(letter for letter, (_, applies) in self._lettered if applies(row))
+
+def _letter(position: int) -> str:
+    rest, last = divmod(position, 26)
+    return (_letter(rest - 1) if rest else "") + ascii_lowercase[last]
+
+
+def warnings(rows: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
+    """Return what each of the rows is to be warned of, where nothing is decided of it."""
+    told = _warnings(rows)
+    return lambda row: [text for text, applies in told if applies(row)]
 
 
 def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bool]]]:
@@ -315,8 +315,7 @@ def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bo
     fallen = [row.metric for row in rows if row.collapsed]
 
     def count(field: str) -> str:
-        total = sum(getattr(row, field) for row in rows)
-        return f"{total} cell{'s' if total != 1 else ''}"
+        return plural(sum(getattr(row, field) for row in rows), "cell")
 
     seen = dict.fromkeys(row.contaminated_by for row in rows if row.contaminated_by)
     return [
@@ -324,7 +323,7 @@ def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bo
             (
                 f"target lies inside what the source was trained on ({', '.join(names)}): "
                 "no evidence of transfer to new data",
-                partial(_is_seen, names),
+                lambda row, names=names: row.contaminated_by == names,
             )
             for names in seen
         ),
@@ -355,10 +354,6 @@ def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bo
             lambda row: row.one_checkpoint and row.gain is not None and not all_one,
         ),
     ]
-
-
-def _is_seen(names: tuple[str, ...], row: Verdict) -> bool:
-    return row.contaminated_by == names
 
 
 def over(row: Verdict) -> str:

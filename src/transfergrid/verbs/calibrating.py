@@ -8,7 +8,6 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from transfergrid.evidence import selecting
 from transfergrid.evidence.calibration.noise import Observed, observed
@@ -21,11 +20,10 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import calibration_plot, calibration_table
 from transfergrid.report.sheet import show
-from transfergrid.verbs.parser import Parser
+from transfergrid.verbs.parser import Parser, listed
 
 PROG = "transfergrid calibrate"
 FACTS = ("items", "sd", "accuracy", "disagreement", "same_arm", "classes", "collapse")
-Item = TypeVar("Item")
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -63,28 +61,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     number = functools.partial(add, type=float, metavar="X")
-    add("results", nargs="?", help="a ledger's folder, to learn from; otherwise the defaults below")
-    add("--where", default="", help=selecting.HELP)
+    parser.add_ledger("a ledger's folder, to learn from; otherwise the defaults below", None)
     usual = Noise()
     add("--seeds", metavar="N,N", help="numbers of seeds; by default the grid's own, 3, 5 and 10")
     add("--items", type=int, metavar="N", help=f"test items ({usual.items})")
-    number(
-        "--sd",
-        help=f"of a gain over seeds, in points, were there endless test items ({usual.sd:g})",
-    )
+    endless = "of a gain over seeds, in points, were there endless test items"
+    number("--sd", help=f"{endless} ({usual.sd:g})")
     number("--accuracy", help=f"of an arm that does not collapse, in %% ({usual.accuracy:g})")
-    number(
-        "--disagreement",
-        help=f"%% of items that one of two arms alone gets right ({usual.disagreement:g})",
-    )
-    number(
-        "--same-arm",
-        help=f"%% of items that one of two seeds alone gets right ({usual.same_arm:g})",
-    )
+    alone = "%% of items that one of two {} alone gets right ({:g})".format
+    number("--disagreement", help=alone("arms", usual.disagreement))
+    number("--same-arm", help=alone("seeds", usual.same_arm))
     add("--classes", type=int, metavar="N", help=f"a collapsed run scores 1 in N ({usual.classes})")
-    number(
-        "--collapse", help=f"share of runs that collapse, in those scenarios ({usual.collapse:g})"
-    )
+    share = "share of runs that collapse, in those scenarios"
+    number("--collapse", help=f"{share} ({usual.collapse:g})")
     add("--family", type=int, metavar="N", help="arms with one baseline, corrected together (1)")
     add("--gain", metavar="X,X", help="true gains in points (0,1,2,5)")
     number("--margin", help="of practical relevance, in points; by default as declared (1)")
@@ -107,8 +96,8 @@ def _plan(chosen: argparse.Namespace) -> Plan:
     return Plan(
         noise=_with(grid.noise if grid else Noise(), given),
         rules=_rules(bench, chosen.margin),
-        seeds=_listed(chosen.seeds, int) or tuple(dict.fromkeys((*own, *SEEDS))),
-        gains=_listed(chosen.gain, float) or GAINS,
+        seeds=listed(chosen.seeds, int, "--seeds") or tuple(dict.fromkeys((*own, *SEEDS))),
+        gains=listed(chosen.gain, float, "--gain") or GAINS,
         scenarios=_scenarios(chosen.scenario),
         family=family,
         simulations=chosen.simulations,
@@ -144,14 +133,7 @@ def _observed(bench: Bench, where: str) -> Observed:
 
 
 def _scenarios(text: str | None) -> tuple[Scenario, ...]:
-    names = _listed(text, str)
+    names = listed(text, str, "--scenario")
     for name in names:
         check_known("scenario", name, list(Scenario))
     return tuple(Scenario(name) for name in names) or tuple(Scenario)
-
-
-def _listed(text: str | None, kind: Callable[[str], Item]) -> tuple[Item, ...]:
-    try:
-        return tuple(kind(word.strip()) for word in text.split(",")) if text else ()
-    except ValueError:
-        raise BadInputError(f"not a list of numbers with commas between: {text!r}") from None

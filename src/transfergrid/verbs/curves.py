@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from transfergrid.evidence import selecting
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.of_ledger import curves_of
-from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.report import curves_table
-from transfergrid.report.declared import declared_line, earlier_protocols
+from transfergrid.report.declared import closing_lines
 from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
@@ -23,17 +22,12 @@ def command(arguments: Sequence[str]) -> int:
         prog="transfergrid curves",
         description="Show what transfer gives over target labels, or over training steps.",
     )
-    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_ledger()
     parser.add_argument("--against", default="labels", help="labels or steps")
     parser.add_argument("--threshold", type=float, metavar="P", help="a score to reach, as shown")
-    parser.add_argument(
-        "--exchange",
-        type=float,
-        default=1.0,
-        help="target labels that a source label is charged as",
-    )
-    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
-    parser.add_argument("--where", help=selecting.HELP)
+    exchange = "target labels that a source label is charged as"
+    parser.add_argument("--exchange", type=float, default=1.0, help=exchange)
+    parser.add_over()
     parser.add_format()
     chosen = parser.parse_args(arguments)
     check_known("axis", chosen.against, [axis.value for axis in Axis])
@@ -43,8 +37,7 @@ def command(arguments: Sequence[str]) -> int:
     where = selecting.Where.parse(chosen.where)
     curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
     bench = bench_of(ledger)
-    footer = [declared_line(grids_of(ledger)), *earlier_protocols(bench.results)]
-    show(curves_table.sheet(curves, none, footer), chosen.format)
+    show(curves_table.sheet(curves, none, closing_lines(bench)), chosen.format)
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
         bench.note_gains({c for curve in curves for c in curve.cells}, "curves", chosen.over)
     return 0

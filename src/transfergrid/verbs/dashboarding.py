@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report.dashboards import Page, save, specification
@@ -28,7 +28,9 @@ def command(arguments: Sequence[str]) -> int:
         except BadInputError as error:
             why = f"{error}: "
     file = Path(chosen.output or FILE)
-    _write(file, json.dumps(specification(page, chosen.report), indent=1))
+    told = json.dumps(specification(page, chosen.report), indent=1)
+    with writing(file):
+        file.write_text(told + "\n", encoding="utf-8")
     return _say(f"{why}wrote the specification to {file}; {LATER}")
 
 
@@ -68,13 +70,6 @@ def metrics_in(results: str | None) -> tuple[str, ...]:
     if not found:
         raise BadInputError(f"{results} holds no cell that is done")
     return tuple(found)
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _say(line: str) -> int:

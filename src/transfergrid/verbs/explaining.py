@@ -22,12 +22,11 @@ from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.points import points, unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.layout import wrapped
-from transfergrid.report.words import number
-from transfergrid.verbs.finding import find_cell, label_of
+from transfergrid.report.words import bracketed, gained, number, scored
+from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.parser import Parser
 
 WIDTH = 80
@@ -68,8 +67,7 @@ def command(arguments: Sequence[str]) -> int:
         description="Say why a cell did worse than its baseline, from what it noted in its record, "
         "and what to try next.",
     )
-    parser.add_argument("cell", help="its id, or the first four or more digits of it")
-    parser.add_argument("--results", default="results", help="the ledger's folder")
+    parser.add_cell()
     parser.add_argument("--format", default="text", help=", ".join(FORMATS))
     chosen = parser.parse_args(arguments)
     check_known("format", chosen.format, FORMATS)
@@ -95,7 +93,7 @@ def explain(ledger: Ledger, identity: str) -> Explained:
 
 def shown(told: Explained) -> str:
     """Return the explanation as lines of at most 80 characters."""
-    lines = [*_wrapped(f"{told.cell.id} {label_of(told.cell)}"), *_wrapped(_gain(told))]
+    lines = [*_wrapped(f"{told.cell.id} {told.cell.label}"), *_wrapped(_gain(told))]
     if told.cell.protocol < PROTOCOL:
         lines.append(f"Of protocol {told.cell.protocol}: a grid of today runs it anew.")
     if not told.found.has_diagnostics:
@@ -114,30 +112,22 @@ def _gain(told: Explained) -> str:
     cell, gain = told.cell, told.found.gain
     if cell.score is None:
         return "It has no valid score."
-    has = f"{cell.metric.name} {_score(cell)} on {cell.data.test} test examples"
+    has = f"{cell.metric.name} {scored(cell)} on {cell.data.test} test examples"
     if told.baseline is None or gain is None:
         why = "its baseline is not done" if cell.baseline else "it is compared with nothing"
         return f"{has}; {why}."
     name = told.baseline.names.strategy
-    mark = unit(told.cell.metric)
-    shown = number(gain.mean, mark, signed=True) + (" points" if mark else "")
-    over = f"{shown} over {name} ({_score(told.baseline)})"
+    over = f"{gained(gain.mean, cell.metric)} over {name} ({scored(told.baseline)})"
     return f"{has}: {over} in this seed{_interval(gain)}."
-
-
-def _score(record: Record) -> str:
-    assert record.score is not None
-    mark = unit(record.metric)
-    return f"{number(record.score * points(record.metric), mark)}{f' {mark}' if mark else ''}"
 
 
 def _interval(gain: Estimate) -> str:
     low, high = gain.interval()
     if low is None or high is None:
         return ""
-    ends = ", ".join(number(end, "%", signed=True) for end in (low, high))
+    shown = bracketed((low, high), lambda end: number(end, "%", signed=True))
     noise = ", which is within noise" if low <= 0 <= high else ""
-    return f", 95 % interval over test items [{ends}]{noise}"
+    return f", 95 % interval over test items {shown}{noise}"
 
 
 def _named(told: Explained) -> Iterator[str]:
@@ -160,7 +150,7 @@ def _next(told: Explained, cause: Cause) -> str:
     text = f"Try next: {cause.remedy.strategy} ({cause.remedy.why})"
     done = told.tried(cause)
     if done is not None and done.score is not None:
-        text += f"; done in this block, cell {done.id[:8]}: {_score(done)}"
+        text += f"; done in this block, cell {done.id[:8]}: {scored(done)}"
     return text
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records import folders, trust
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config, build, config_of
 from transfergrid.records.keeping import FEATURES, WEIGHTS, has_model, model_folder
 from transfergrid.records.ledger import Ledger
@@ -36,9 +36,8 @@ def command(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="transfergrid export", description="Write a kept model as a folder with a model card."
     )
-    parser.add_argument("cell", help="its id, or the first four or more digits of it")
+    parser.add_cell()
     parser.add_argument("-o", "--output", metavar="DIR", help="by default model-ID")
-    parser.add_argument("--results", default="results", help="the ledger's folder")
     parser.add_argument("--force", action="store_true", help="into a folder that is not empty")
     chosen = parser.parse_args(arguments)
     ledger = Ledger(chosen.results)
@@ -61,11 +60,10 @@ def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> 
     check_free(folder, force)
     draft = folder.absolute().parent / f".{folder.name}-{folders.unique_name()}"
     try:
-        draft.mkdir(parents=True)
-        _write(ledger, record, draft)
-        _move(draft, folder)
-    except OSError as error:
-        raise BadInputError(f"cannot write {folder}: {error.strerror or error}") from error
+        with writing(folder):
+            draft.mkdir(parents=True)
+            _write(ledger, record, draft)
+            _move(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from transfergrid.records import folders
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.printing import in_one_line
-from transfergrid.records.record import Record
 
 SHORTEST = 4
 SHOWN = 8
@@ -60,13 +58,3 @@ def _instead(ledger: Ledger, wanted: str) -> str:
 
 def _where(ledger: Ledger) -> str:
     return "" if str(ledger.root) == "results" else f" --results {ledger.root}"
-
-
-def label_of(record: Record) -> str:
-    """Return a cell in words, as a running grid shows it."""
-    names = in_one_line(record.names)
-    parts = " x ".join(filter(None, (names.source, names.strategy, names.target)))
-    rest = [f"labels={record.labels}", f"seed={record.seed}"]
-    if names.training and "(" in names.training:
-        rest.append(names.training)
-    return ", ".join([parts, *rest])

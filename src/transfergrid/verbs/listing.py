@@ -20,7 +20,7 @@ from transfergrid.report.columns import Align, Column, Group, Medium, Page, Tabl
 from transfergrid.report.sheet import Sheet, show
 from transfergrid.report.words import number
 from transfergrid.verbs.configs.own_configs import check_folder
-from transfergrid.verbs.finding import SHOWN, label_of
+from transfergrid.verbs.finding import SHOWN
 from transfergrid.verbs.parser import Parser
 
 KINDS = {
@@ -100,7 +100,7 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
     Raises:
         BadInputError: no cell is where it was asked for.
     """
-    records = sorted(where.rows(ledger.records()), key=label_of)
+    records = sorted(where.rows(ledger.records()), key=lambda record: record.label)
 
     def score(record: Record) -> str:
         shown = _score(record)
@@ -109,8 +109,8 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
     columns: list[Column[Record]] = [
         Column("id", lambda record: record.id[:SHOWN]),
         Column("score", score, Align.RIGHT),
-        Column("weights", lambda record: _kept(ledger, record)),
-        Column("cell", label_of, wraps=True),
+        Column("weights", lambda record: "kept" if has_model(ledger, record.id) else ""),
+        Column("cell", lambda record: record.label, wraps=True),
     ]
 
     def rows() -> list[dict[str, Any]]:
@@ -121,10 +121,6 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
 
 def _score(record: Record) -> float | None:
     return None if record.score is None else record.score * points(record.metric)
-
-
-def _kept(ledger: Ledger, record: Record) -> str:
-    return "kept" if has_model(ledger, record.id) else ""
 
 
 def _row(ledger: Ledger, record: Record) -> dict[str, Any]:

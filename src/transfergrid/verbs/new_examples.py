@@ -118,7 +118,7 @@ def text_chunks(
         in_table = is_table(name)
         rows = _table_rows(name, wanted, encoding, delimiter) if in_table else _lines(name, pairs)
         for part in chunked(rows):
-            told = [(name, number, *_texts(value)) for number, value in part]
+            told = [(name, number, *(value if pairs else (value,))) for number, value in part]
             nothing = np.zeros(len(part), dtype=np.int64)
             yield Chunk(columns, told, TextExamples([value for _, value in part], nothing))
 
@@ -134,10 +134,6 @@ def _check_text_file(name: str) -> None:
             f"{name}: this model takes texts; give .txt with one text a line, a table (.csv, "
             ".jsonl, .parquet, ...), or - for standard input"
         )
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _table_rows(

@@ -6,10 +6,13 @@ import argparse
 import re
 import shutil
 import textwrap
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
+
+Item = TypeVar("Item")
 
 
 class _Allow(argparse.Action):
@@ -31,6 +34,14 @@ def _format(name: str) -> str:
 
     check_known("format", name, FORMATS)
     return name
+
+
+def listed(text: str | None, kind: Callable[[str], Item], option: str) -> tuple[Item, ...]:
+    """Return the values of an option that takes several, such as "3,5"."""
+    try:
+        return tuple(kind(word.strip()) for word in text.split(",")) if text else ()
+    except ValueError:
+        raise BadInputError(f"{option} {text}: give numbers with commas between") from None
 
 
 def fitting(line: str, width: int) -> str:
@@ -58,6 +69,24 @@ class Parser(argparse.ArgumentParser):
             help="import strategies of your own from this module, where results or a model name "
             "them; may be repeated",
         )
+
+    def add_ledger(
+        self, help: str = "the ledger's folder", default: str | None = "results"
+    ) -> None:
+        """Take the folder of results, and --where, which says what of it is meant."""
+        from transfergrid.evidence.selecting import HELP
+
+        self.add_argument("results", nargs="?", default=default, help=help)
+        self.add_argument("--where", default="", help=HELP)
+
+    def add_over(self) -> None:
+        """Take --over."""
+        self.add_argument("--over", help="an exploratory baseline instead of the primary one")
+
+    def add_cell(self) -> None:
+        """Take a cell as a person types it, and --results, the folder that it is in."""
+        self.add_argument("cell", help="its id, or the first four or more digits of it")
+        self.add_argument("--results", default="results", help="the ledger's folder")
 
     def add_format(self) -> None:
         """Take --format, by which a verb's table is for people or for programs."""

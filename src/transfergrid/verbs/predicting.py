@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from transfergrid.data.images.brightness import scale_of
 from transfergrid.records import contents, trust
 from transfergrid.records.border import Reader
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import WEIGHTS, model_folder
 from transfergrid.records.ledger import Ledger
@@ -229,16 +229,12 @@ def whole(output: str | None) -> Iterator[IO[str]]:
                 put(sys.stdout, shown(line))
         return
     path = Path(str(output))
-    try:
+    with writing(output):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise BadInputError(f"cannot write {output}: {error.strerror or error}") from None
-    try:
-        with os.fdopen(handle, "w", **_WRITTEN) as stream:
-            yield stream
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise BadInputError(f"cannot write {output}: {error.strerror or error}") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
+        try:
+            with os.fdopen(handle, "w", **_WRITTEN) as stream:
+                yield stream
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.selecting import HELP
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.verbs.parser import Parser
@@ -23,7 +22,8 @@ def command(arguments: Sequence[str]) -> int:
     data = report_data(bench, title=chosen.title, where=chosen.where)
     if not (data.verdicts or data.failed):
         raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
-    _write(Path(chosen.output), page(data))
+    with writing(chosen.output):
+        Path(chosen.output).write_text(page(data), encoding="utf-8")
     if chosen.figures and data.verdicts:
         from transfergrid.report.html.figures import write_figures
 
@@ -40,16 +40,8 @@ def _parser() -> Parser:
         description="Write one HTML file: what helped, what hurt, and what that rests on.",
     )
     add = parser.add_argument
-    add("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_ledger()
     add("-o", "--output", default="report.html", help="the HTML file to write")
     add("--figures", metavar="FOLDER", help="for SVG, PNG and CSV of each figure, for a paper")
     add("--title", default="", help="instead of the question")
-    add("--where", default="", help=HELP)
     return parser
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"cannot write '{path}': {error.strerror or error}") from None

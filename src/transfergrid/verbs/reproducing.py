@@ -21,7 +21,7 @@ from transfergrid.report.kept import say as say_wrapped
 from transfergrid.report.sheet import show
 from transfergrid.runs.launching.worker import cell_in, reason_of, run
 from transfergrid.verbs.comparing import Compared, compare, conclusion, sheet
-from transfergrid.verbs.finding import find_cell, label_of
+from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.parser import Parser
 
 PARTS = ("source", "strategy", "target", "training")
@@ -36,9 +36,8 @@ def command(arguments: Sequence[str]) -> int:
         prog="transfergrid reproduce",
         description="Run a done cell again from its record and compare; nothing of it is replaced.",
     )
-    parser.add_argument("cell", help="its id, or the first four or more digits of it")
+    parser.add_cell()
     parser.add_argument("--keep", action="store_true", help="keep its weights, if it is the same")
-    parser.add_argument("--results", default="results", help="the ledger's folder")
     parser.add_argument(
         "--set",
         action="append",
@@ -51,7 +50,7 @@ def command(arguments: Sequence[str]) -> int:
     ledger = Ledger(chosen.results)
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
-    title, how = f"{record.id} {label_of(record)}", _of_protocol(record)
+    title, how = f"{record.id} {record.label}", _of_protocol(record)
     if chosen.format == TERMINAL:  # at once, for it takes a while
         say_wrapped([title, *how])
         title, how = "", []

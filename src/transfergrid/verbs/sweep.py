@@ -21,6 +21,7 @@ from transfergrid.records.provenance import now
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.verdict_run import Judged, report_verdicts
+from transfergrid.report.words import plural
 from transfergrid.runs.launching.processes import run_grid, run_here
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
@@ -85,8 +86,7 @@ def run(asked: Asked, composer: Composer, settings: Settings, config: DictConfig
             report_verdicts(verdicts, settings.tracking, ledger, grid)
     kept.say(kept.ended(keeper))
     if outcome.interrupted:
-        cells_left = f"{outcome.left} cell{'s' if outcome.left != 1 else ''} left"
-        say(f"stopped: {cells_left}; the same command goes on from here")
+        say(f"stopped: {plural(outcome.left, 'cell')} left; the same command goes on from here")
         return INTERRUPTED
     return outcome.exit_code
 
@@ -179,11 +179,11 @@ def _grid(
 
 def _announce(plan: Plan, cells: Sequence[Cell], done: set[str]) -> None:
     added, left_out = len(cells) - len(plan.wanted), len(plan.skipped)
-    words = [f"{_counted(len(plan.wanted), 'cell')} asked for"]
+    words = [f"{plural(len(plan.wanted), 'cell')} asked for"]
     if added:
         words.append(f"{added} more to compare with")
     if left_out:
-        words.append(f"{_counted(left_out, 'combination')} left out")
+        words.append(f"{plural(left_out, 'combination')} left out")
     words.append(f"{len(done) or 'none'} done before")
     say("; ".join(words), flush=True)
 
@@ -193,20 +193,16 @@ def _not_taken(ledger: Ledger) -> list[str]:
     there = [number for (number,) in ledger.columns(("protocol",))] if ledger.exists() else []
     older = Counter(number for number in there if number < PROTOCOL)
     return [
-        f"{_counted(count, 'cell')} of protocol {protocol} in '{ledger.root}', not taken for done"
+        f"{plural(count, 'cell')} of protocol {protocol} in '{ledger.root}', not taken for done"
         for protocol, count in sorted(older.items())
     ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _debug(
     cells: Sequence[Cell], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
 ) -> int:
     cell = next(cell for cell in cells if cell.id in plan.wanted)
-    others = f"; {_counted(len(cells) - 1, 'other cell')} of the grid not run"
+    others = f"; {plural(len(cells) - 1, 'other cell')} of the grid not run"
     say(f"debug: {cell.label}, alone and in this process{others}", flush=True)
     run_here(cell, ledger, settings, keeper)
     show_grid(ledger, {cell.id}, [])

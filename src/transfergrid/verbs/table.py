@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from transfergrid.evidence import selecting
-from transfergrid.evidence.declarations import grids_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
@@ -15,7 +14,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
-from transfergrid.report.declared import declared_line, earlier_protocols
+from transfergrid.report.declared import closing_lines
 from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
@@ -29,14 +28,13 @@ def command(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
     )
-    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
+    parser.add_ledger()
+    parser.add_over()
     parser.add_format()
-    parser.add_argument("--over", help="an exploratory baseline instead of the primary one")
     parser.add_argument("--by-group", action="store_true", help="within each group of test items")
     parser.add_argument(
         "--leaderboard", action="store_true", help="strategies by targets, with mean ranks"
     )
-    parser.add_argument("--where", help=selecting.HELP)
     chosen = parser.parse_args(arguments)
     if chosen.leaderboard:
         return _leaderboard(chosen)
@@ -44,8 +42,7 @@ def command(arguments: Sequence[str]) -> int:
     bench = bench_of(ledger)
     cells = _selected(bench, chosen.where)
     rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
-    footer = [declared_line(grids_of(ledger)), *earlier_protocols(bench.results)]
-    show(table.sheet(rows, failed, footer=footer), chosen.format)
+    show(table.sheet(rows, failed, footer=closing_lines(bench)), chosen.format)
     bench.note_gains(cells, "table", chosen.over)
     return 0
 
@@ -58,8 +55,7 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
     verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
     shown, common = names.told(verdicts)
     boards = leaderboards(shown, bench.results, bench.outcomes)
-    footer = [declared_line(grids_of(bench.ledger)), *earlier_protocols(bench.results)]
-    show(leaderboard.sheet(boards, [*common, *footer]), chosen.format)
+    show(leaderboard.sheet(boards, [*common, *closing_lines(bench)]), chosen.format)
     bench.note_look(verdicts, "table")
     return 0
 

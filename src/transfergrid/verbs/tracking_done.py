@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import as_declared
-from transfergrid.evidence.selecting import HELP, Where
+from transfergrid.evidence.selecting import Where
 from transfergrid.records import sent
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
@@ -26,8 +26,7 @@ def command(arguments: Sequence[str]) -> int:
         description="Send done cells to W&B as if they had been tracked: configs, curves, scores, "
         "gains. Cells that were sent to the project before are left out.",
     )
-    parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
-    parser.add_argument("--where", help=HELP)
+    parser.add_ledger()
     parser.add_argument("--project", default=WandbTracker.project, help="the W&B project")
     parser.add_argument("--entity", help="user or team; your default if left out")
     parser.add_argument("--mode", default="auto", help=", ".join(MODES))

@@ -24,7 +24,6 @@ from transfergrid.evidence.foreign.columns import (
 from transfergrid.evidence.foreign.files import STANDARD_INPUT
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.selecting import HELP as WHERE
 from transfergrid.evidence.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger, without_garbage_collection
@@ -33,7 +32,7 @@ from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sheet import show
 from transfergrid.report.sides import SIDES, side
-from transfergrid.verbs.parser import Parser
+from transfergrid.verbs.parser import Parser, listed
 
 RULES = ("margin", "alpha", "correction")
 
@@ -41,12 +40,9 @@ RULES = ("margin", "alpha", "correction")
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid verdicts [RESULTS | TABLE] [options]`."""
     chosen = _parser().parse_args(arguments)
+    is_table = chosen.results == STANDARD_INPUT or Path(chosen.results).is_file()
     with without_garbage_collection():
-        return _of_table(chosen) if _is_table(chosen.results) else _of_ledger(chosen)
-
-
-def _is_table(name: str) -> bool:
-    return name == STANDARD_INPUT or Path(name).is_file()
+        return _of_table(chosen) if is_table else _of_ledger(chosen)
 
 
 def _parser() -> Parser:
@@ -58,10 +54,9 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("results", nargs="?", default="results", help="a ledger's folder, a table of results, or -")
+    parser.add_ledger("a ledger's folder, a table of results, or -")
+    parser.add_over()
     parser.add_format()
-    add("--where", default="", help=WHERE)
-    add("--over", help="an exploratory baseline instead of the primary one")
     add("--show", default="verdicts", help=f"verdicts, or beside them {', '.join(SIDES)}")
     add("--margin", type=float, help="points; a smaller gain makes no practical difference")
     add("--alpha", type=float, help="the error that a family is allowed")
@@ -96,20 +91,13 @@ def _of_table(chosen: argparse.Namespace) -> int:
         notes = [f"{note} (--unit says otherwise)" if " are read" in note else note
                  for note in notes]  # fmt: skip
     runs = where.of_runs().rows(table.results)
-    looks = TableLooks(chosen.max_seeds, _numbers(chosen.looks))
+    looks = TableLooks(chosen.max_seeds, listed(chosen.looks, int, "--looks"))
     verdicts = judge_table(replace(table, results=runs, notes=()), rules, looks)
     looks.check(verdicts)
     lines = [*notes, *shown_where(chosen.where), *looks.told(verdicts, rules.alpha)]
     shown = where.of_arms().rows(verdicts)
     show(verdict_table.sheet(shown, lines, rules.correction), chosen.format)
     return 0
-
-
-def _numbers(told: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in told.split(",")) if told else ()
-    except ValueError:
-        raise BadInputError(f"--looks {told}: give numbers of seeds, as in --looks 3,5") from None
 
 
 def _columns(chosen: argparse.Namespace) -> TableColumns:

@@ -34,7 +34,7 @@ def test_it_says_what_its_numbers_are():
     (first, *rest) = drawn(verdict(), verdict("insects"), over).spec["title"]["subtitle"]
     assert first == "gain in points of accuracy over scratch; probe over source_only"
     assert rest == [
-        "▲ helped; ▼ hurt; = no difference; ► harm ruled out; ◄ gain ruled out; ? undecided "
+        "▲ helped; ▼ hurt; ≈ no difference; ► harm ruled out; ◄ gain ruled out; ? undecided "
         "(hatched)"
     ]
     (first, *_) = drawn(verdict(metric="log_loss", unit="")).spec["title"]["subtitle"]

@@ -6,8 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from transfergrid.evidence.decisions import Kind
 from transfergrid.report.html import themes
 
+KINDS = tuple(kind.key for kind in Kind)
 THEMES = {"light": themes.LIGHT, "dark": themes.DARK}
 
 
@@ -39,29 +41,36 @@ def test_numbers_can_be_read_on_every_cell_of_the_heat_map(name):
 @pytest.mark.parametrize("name", THEMES)
 def test_marks_stand_out_from_the_paper(name):
     colours = THEMES[name]
-    for kind in themes.KINDS:  # WCAG 1.4.11: 3 to 1 for graphics
+    for kind in KINDS:  # WCAG 1.4.11: 3 to 1 for graphics
         assert contrast(rgb(colours[kind]), rgb(colours["paper"])) >= 3
 
 
 @pytest.mark.parametrize("name", THEMES)
 def test_words_on_badges_can_be_read(name):
     css = style(name)
-    for kind in themes.KINDS:
+    for kind in KINDS:
         assert contrast(rgb(css[kind]), rgb(css[f"{kind}-pale"])) >= 4.5
     for word, paper in (("text", "paper"), ("quiet", "paper"), ("quiet", "back")):
         assert contrast(rgb(css[word]), rgb(css[paper])) >= 4.5
 
 
 def style(name):
-    text = resources.files("transfergrid.report.html").joinpath("report.css").read_text()
+    text = themes.variables()
     start = ":root {" if name == "light" else ':root[data-theme="dark"] {'
     block = text[text.index(start) : text.index("}", text.index(start))]
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+
+
+def test_the_style_sheet_names_no_colour_of_its_own():
+    text = resources.files("transfergrid.report.html").joinpath("report.css").read_text()
+    assert re.findall(r"#[0-9a-f]{3,8}\b", text) == []
+    used = set(re.findall(r"var\(--([\w-]+)\)", text)) - {"focus", "link"}
+    assert used <= set(style("light"))
 
 
 @pytest.mark.parametrize("name", THEMES)
 def test_style_sheet_and_charts_have_the_same_colours(name):
     css = style(name)
     ruled_out = ("harm_ruled_out", "gain_ruled_out")
-    for colour in ("text", "quiet", "line", "paper", *themes.KINDS[:3], *ruled_out):
+    for colour in ("text", "quiet", "line", "paper", *KINDS[:3], *ruled_out):
         assert css[colour] == THEMES[name][colour]

@@ -102,7 +102,9 @@ def test_every_output_marks_the_row_and_no_other(records):
     )
     for text in (table, markdown):
         assert WORDS in text
-    marked = [line for line in table.splitlines() if line.endswith("2.0") and "[–] a" in line]
+    marked = [
+        line for line in table.splitlines() if line.endswith("2.0") and "[one seed] a" in line
+    ]
     assert [line.split()[0] for line in marked] == ["seen"]
     listed = json.loads(render(sheet(rows), format="json"))
     told = {row["source"]: row["contaminated_by"] for row in listed}

@@ -27,7 +27,7 @@ from transfergrid.report.html.recommended import (
     worth_told,
 )
 from transfergrid.report.verdict_words import kept, number
-from transfergrid.report.words import budget, ends
+from transfergrid.report.words import bracketed, budget, ends, plural
 
 SAID = {
     Kind.POSITIVE: "helped",
@@ -194,7 +194,7 @@ def _where(found: Sequence[Verdict], kind: Kind) -> str:
     at = sorted({verdict.labels for verdict in such}, key=labels_order)
     inside = [verdict for verdict in found if verdict.labels in at]
     strategies = {verdict.strategy for verdict in such}
-    arms = f"{len(inside)} arm{'s' if len(inside) > 1 else ''}"
+    arms = plural(len(inside), "arm")
     named = f", all with {strategies.pop()}" if len(strategies) == 1 and len(such) > 1 else ""
     told = listed([budget(labels, such[0].labels_are) for labels in at])
     return f"{told} ({len(such)} of {arms}{named})"
@@ -224,7 +224,8 @@ def _answer(
     choice = found[place]
     if choice is None:
         return _without_validation(data, place, found)
-    score = _score(data, place, choice.validation)
+    inside = (v for v in data.verdicts if (v.target, v.labels) == place)
+    score = _with_unit(choice.validation, next(inside))
     worth = worth_told(data, choice, place, place)
     if choice.row is None:
         told = f"use no more than {choice.name}: no arm scores better on validation ({score})"
@@ -301,11 +302,6 @@ def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
     return Answer(*place, None, "no recommendation", f"{told}.")
 
 
-def _score(data: ReportData, place: tuple[str, Labels], value: float) -> str:
-    verdict = next(v for v in data.verdicts if (v.target, v.labels) == place)
-    return _with_unit(value, verdict)
-
-
 def gain_told(verdict: Verdict, among: int = 1) -> str:
     """Say what came of an arm, as in "it helped: +16.6 points over scratch [12.3, 20.9]".
 
@@ -316,18 +312,16 @@ def gain_told(verdict: Verdict, among: int = 1) -> str:
     if verdict.gain is None:
         return f"its gain over {verdict.baseline} is not known"
     told = f"{gain(verdict)} over {verdict.baseline}{interval_told(verdict, among)}"
-    if verdict.verdict is Kind.POSITIVE:
-        return f"it helped: {told}"
-    if verdict.verdict is Kind.NEGATIVE:
-        return f"it hurt: {told}"
-    if verdict.verdict is Kind.EQUIVALENT:
-        return f"it makes no difference that matters: {told}"
-    if verdict.verdict is Kind.HARM_RULED_OUT:
-        return f"no loss of {verdict.margin:g} or more, whether it helps or not: {told}"
-    if verdict.verdict is Kind.GAIN_RULED_OUT:
-        return f"no gain of {verdict.margin:g} or more, whether it hurts or not: {told}"
-    more = f"; {more_seeds(verdict)} would tell" if more_seeds(verdict) else ""
-    return f"it is undecided whether it helps: {told}{more}"
+    came = {
+        Kind.POSITIVE: "it helped",
+        Kind.NEGATIVE: "it hurt",
+        Kind.EQUIVALENT: "it makes no difference that matters",
+        Kind.HARM_RULED_OUT: f"no loss of {verdict.margin:g} or more, whether it helps or not",
+        Kind.GAIN_RULED_OUT: f"no gain of {verdict.margin:g} or more, whether it hurts or not",
+        Kind.UNDECIDED: "it is undecided whether it helps",
+    }
+    more = more_seeds(verdict) if verdict.verdict is Kind.UNDECIDED else ""
+    return f"{came[verdict.verdict]}: {told}" + (f"; {more} would tell" if more else "")
 
 
 def gain(verdict: Verdict) -> str:
@@ -335,12 +329,12 @@ def gain(verdict: Verdict) -> str:
     return said.gain(verdict) + (" points" if verdict.unit == "%" else "")
 
 
-def interval(verdict: Verdict, before: str = "") -> str:
+def interval(verdict: Verdict) -> str:
     """Write the interval, as in "[+0.3, +3.9]"; nothing where there is none."""
     shown = ends(verdict.low, verdict.high, verdict.unit, verdict.se)
     if shown is None:
-        return f"{before}[constant]" if verdict.constant else ""
-    return f"{before}[{', '.join(number(end, verdict, signed=True) for end in shown)}]"
+        return "[constant]" if verdict.constant else ""
+    return bracketed(shown, lambda end: number(end, verdict, signed=True))
 
 
 def counts(data: ReportData) -> Counts:

@@ -11,13 +11,18 @@ from operator import itemgetter
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.columns import Align, Column, Group, Item, Table
 from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.rows import MARKS, NO_SOURCE
-from transfergrid.report.verdict_words import number
+from transfergrid.report.html.rows import NO_SOURCE
+from transfergrid.report.verdict_words import number, sign
 
 MOST_LINES = 150
 """Lines of a table that a reader will go through."""
 Of = Callable[[Item], Verdict]
 """Returns the verdict that a row is about."""
+
+
+def itself(verdict: Verdict) -> Verdict:
+    """Return what a row is about where it is a verdict."""
+    return verdict
 
 
 def place(of: Of[Item]) -> list[Column[Item]]:
@@ -39,7 +44,7 @@ def arm(of: Of[Item]) -> list[Column[Item]]:
 
 def verdict(of: Of[Item], head: str = "verdict") -> Column[Item]:
     """Return the column of a verdict as mark and word."""
-    return Column(head, lambda row: f"{MARKS[of(row).verdict]} {SAID[of(row).verdict]}")
+    return Column(head, lambda row: f"{sign(of(row).verdict)} {SAID[of(row).verdict]}")
 
 
 def gain(of: Of[Item], head: str = "gain") -> list[Column[Item]]:

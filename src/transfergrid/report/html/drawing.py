@@ -20,8 +20,9 @@ from transfergrid.evidence.comparisons import PLAIN
 from transfergrid.evidence.decisions import Kind
 from transfergrid.records import printing
 from transfergrid.report.columns import HTML, Align, Table
+from transfergrid.report.html import themes
 from transfergrid.report.html.answer import SAID
-from transfergrid.report.html.rows import MARKS
+from transfergrid.report.verdict_words import sign
 from transfergrid.report.words import Told, grouped_reasons, labels_of
 
 _BRACKETS = re.compile(r"(\[[^\[\]]*\])")
@@ -43,8 +44,8 @@ def templates() -> Environment:
         "ensure_ascii": False,
         "allow_nan": False,
     }
-    found.globals |= {"Kind": Kind, "kinds": list(Kind), "marks": MARKS, "said": SAID, "file": file}
-    found.globals["PLAIN"] = PLAIN
+    found.globals |= {"Kind": Kind, "kinds": list(Kind), "sign": sign, "said": SAID, "file": file}
+    found.globals |= {"PLAIN": PLAIN, "colours": Markup(themes.variables())}
     found.filters |= {
         "drawn": drawn,
         "exact": exact,

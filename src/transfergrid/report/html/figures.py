@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import writing
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts
 from transfergrid.report.html.answer import SAID
@@ -33,12 +33,10 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
         BadInputError: the folder cannot be written to.
     """
     written: list[Path] = []
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for figure in figures(data):
             written += _write(figure, folder)
-    except OSError as error:
-        raise BadInputError(f"cannot write to '{folder}': {error.strerror or error}") from None
     return written
 
 

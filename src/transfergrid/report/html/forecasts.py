@@ -18,6 +18,7 @@ from transfergrid.records.record import Record
 from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
+from transfergrid.report.verdict_views import tau_interval, two_digits
 
 MOST_AUTOPSIES = 30
 NOISE = "noise"
@@ -38,27 +39,15 @@ def scored(rows: Sequence[ScorecardRow]) -> Section | None:
     lines = tuple(dict.fromkeys(row.note for row in rows if row.note))
     told: list[Column[ScorecardRow]] = [
         Column("score", lambda row: row.score),
-        Column("weighted τ", lambda row: _two_digits(row.tau)),
-        Column("95 %", lambda row: _interval(row.low, row.high)),
-        Column("regret@1", lambda row: _two_digits(row.regret)),
-        Column("AUROC", lambda row: _two_digits(row.auroc)),
+        Column("weighted τ", lambda row: two_digits(row.tau)),
+        Column("95 %", tau_interval),
+        Column("regret@1", lambda row: two_digits(row.regret)),
+        Column("AUROC", lambda row: two_digits(row.auroc)),
         columns.count("sources", lambda row: row.sources),
         columns.count("groups", lambda row: row.groups),
         columns.count("impossible", lambda row: row.out_of_bounds or None),
     ]
-    return Section(
-        "scorecard",
-        tables=(Table(told, [Group(rows)]),),
-        lines=lines,
-    )
-
-
-def _two_digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+    return Section("scorecard", (Table(told, [Group(rows)]),), lines)
 
 
 def score_points(
@@ -169,8 +158,5 @@ def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section 
         ],
         [Group(found)],
     )
-    return Section(
-        "why",
-        tables=(table,),
-        notes=(f"{more} smaller losses are left out.",) if more > 0 else (),
-    )
+    notes = (f"{more} smaller losses are left out.",) if more > 0 else ()
+    return Section("why", (table,), notes=notes)

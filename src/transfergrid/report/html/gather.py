@@ -47,7 +47,8 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     results = bench.results
     verdicts = bench.verdicts(code=code_fingerprint, where=asked.of_arms())
     over = _over_others(bench, verdicts)
-    shown = _named([*verdicts, *chain.from_iterable(over.values())])
+    told_of = chain(verdicts, *over.values())
+    shown = {cell for v in told_of for cell in (*v.cells, *v.baseline_cells)}
     beside, steps, scores = _beside(bench, verdicts)
     beside.add(boards.leaders(leaderboards(verdicts, results, bench.outcomes)))
     beside.add(boards.over_plain(over.get(PLAIN, ())))
@@ -178,11 +179,6 @@ def _over_others(bench: Bench, shown: Sequence[Verdict]) -> dict[str, tuple[Verd
         name: tuple(v for v in bench.verdicts(name) if not arms.isdisjoint(v.cells))
         for name in sorted(names)
     }
-
-
-def _named(verdicts: Iterable[Verdict]) -> set[str]:
-    """Return the cells that verdicts rest on."""
-    return {cell for v in verdicts for cell in (*v.cells, *v.baseline_cells)}
 
 
 def left_out(ledger: Ledger) -> list[Told]:

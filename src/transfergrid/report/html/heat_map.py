@@ -15,9 +15,10 @@ from transfergrid.report.html import charts, themes
 from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.html.rows import MARKS, page_rows
+from transfergrid.report.html.rows import page_rows
+from transfergrid.report.verdict_words import sign
 
-MARKS_TOLD = "; ".join(f"{MARKS[kind]} {SAID[kind]}" for kind in Kind) + " (hatched)"
+MARKS_TOLD = "; ".join(f"{sign(kind)} {SAID[kind]}" for kind in Kind) + " (hatched)"
 Row = Mapping[str, Any]
 
 

@@ -20,7 +20,7 @@ from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
-from transfergrid.report.verdict_words import p_value
+from transfergrid.report.verdict_words import p_value, sign
 from transfergrid.report.words import budget, gains_in
 
 Named = tuple[str, Verdict]
@@ -44,7 +44,8 @@ def question(data: ReportData) -> str:
 
 def _of_verdicts(data: ReportData) -> dict[str, Any]:
     """Return what is drawn only where something is compared."""
-    told = answers(data)
+    told, sources = answers(data), rows.sources_in_order(data.verdicts, data.called)
+    drawn = charts.templates(data.rules.margin, reach(data), sources)
     return {
         "answers": told,
         "lead": [*summary(data), *scores(data, told), *filter(None, [data.common])],
@@ -52,15 +53,10 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "filters": _filters(data),
         "plain": _plain(data),
         "units": gains_in(data.verdicts),
-        "payload": rows.payload(data, compiled(_charts(data), themes.themes())),
+        "payload": rows.payload(data, compiled(drawn, themes.themes())),
         "library": Markup(library()),
         "scripts": SCRIPTS,
     }
-
-
-def _charts(data: ReportData) -> dict[str, charts.Spec]:
-    sources = rows.sources_in_order(data.verdicts, data.called)
-    return charts.templates(data.rules.margin, reach(data), sources)
 
 
 def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
@@ -73,7 +69,7 @@ def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
         "labels": {str(v.labels): budget(v.labels, v.labels_are) for v in by_budget},
         "source": {name: name for name in sorted(set(sources))},
         "strategy": {name: name for name in sorted({v.strategy for v in shown})},
-        "verdict": {kind.value: f"{rows.MARKS[kind]} {SAID[kind]}" for kind in Kind},
+        "verdict": {kind.value: f"{sign(kind)} {SAID[kind]}" for kind in Kind},
     }
 
 

@@ -15,7 +15,7 @@ from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.report import verdict_words as said
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.words import ends
+from transfergrid.report.words import bracketed, ends
 
 Place = tuple[str, Labels]
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
@@ -131,10 +131,8 @@ def _candidate(name: str, scores: Mapping[int, float], here: Verdict, better: fl
 def interval_told(verdict: Verdict, among: int) -> str:
     """Write the gain's interval, simultaneous over the arms among which it was chosen."""
     found = ends(*simultaneous(verdict, among), verdict.unit, verdict.se)
-    if found is None:
-        return ""
-    told = ", ".join(said.number(end, verdict, signed=True) for end in found)
-    return f" [{told}]" + (f" for the best of {among}" if among > 1 else "")
+    told = bracketed(found, lambda end: said.number(end, verdict, signed=True))
+    return told and f" {told}" + (f" for the best of {among}" if among > 1 else "")
 
 
 def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place) -> str:

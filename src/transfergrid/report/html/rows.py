@@ -9,25 +9,15 @@ from string import ascii_lowercase
 from typing import Any
 
 from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.printing import one_line
 from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
+from transfergrid.report.html.data import CellFacts, ReportData
 from transfergrid.report.words import ends, labels_of
 
-MARKS = {
-    Kind.POSITIVE: "▲",
-    Kind.NEGATIVE: "▼",
-    Kind.EQUIVALENT: "=",
-    Kind.HARM_RULED_OUT: "►",
-    Kind.GAIN_RULED_OUT: "◄",
-    Kind.UNDECIDED: "?",
-}
-"""What stands for a verdict wherever colour alone would."""
 NO_SOURCE = "no source"
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
@@ -139,7 +129,7 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "order": labels_order(verdict.labels) if verdict.labels != "all" else 1e9,
         "verdict": verdict.verdict.value,
         "said": SAID[verdict.verdict],
-        "mark": MARKS[verdict.verdict],
+        "mark": said.sign(verdict.verdict),
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
         "shown": said.gain(verdict),
@@ -230,10 +220,6 @@ def cell_facts(cells: Mapping[str, CellFacts]) -> dict[str, list[Any]]:
     }
 
 
-def _step_curve(curve: StepCurve) -> list[Any]:
-    return [curve.row, *(_rounded(each) for each in (curve.steps, curve.arm, curve.baseline))]
-
-
 def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything the script needs as plain data, whose texts command nothing.
 
@@ -246,7 +232,10 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
         "over": {n: page_rows(found, {}, data.called) for n, found in data.over_baselines.items()},
         "cells": cell_facts(data.cells),
         "configs": data.configs,
-        "steps": [_step_curve(curve) for curve in data.steps],
+        "steps": [
+            [curve.row, *map(_rounded, (curve.steps, curve.arm, curve.baseline))]
+            for curve in data.steps
+        ],
         "scores": [[row, name, _rounded(value)] for row, name, value in data.scores],
         "margin": data.rules.margin,
         "specs": specs,

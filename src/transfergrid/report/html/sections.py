@@ -19,11 +19,12 @@ from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
 from transfergrid.report.columns import Column
-from transfergrid.report.curves_words import Legend, Writer
+from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.rows import NO_SOURCE
-from transfergrid.report.words import UNICODE, ends, number
+from transfergrid.report.verdict_views import with_interval
+from transfergrid.report.words import UNICODE, Letters
 
 
 @dataclass
@@ -60,11 +61,7 @@ def flipping(flips: Sequence[Flip]) -> Section | None:
         ],
         rows,
     )
-    return Section(
-        "flips",
-        lines=(_ways(flips),),
-        tables=(table,),
-    )
+    return Section("flips", (table,), (_ways(flips),))
 
 
 def _ways(flips: Sequence[Flip]) -> str:
@@ -99,14 +96,11 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
         rows,
     )
     hides = "hides" if hidden < 2 else "hide"
-    return Section(
-        "classes",
-        lines=(
-            f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
-            "that is not shown to be harmed.",
-        ),
-        tables=(table,) if rows else (),
+    told = (
+        f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
+        "that is not shown to be harmed."
     )
+    return Section("classes", (table,) if rows else (), (told,))
 
 
 def extremes(inside: Sequence[PartGain]) -> str:
@@ -118,9 +112,7 @@ def extremes(inside: Sequence[PartGain]) -> str:
 
 
 def _part(part: PartGain) -> str:
-    shown = ends(part.low, part.high, "%") or ()
-    between = f" [{', '.join(number(end, '%', signed=True) for end in shown)}]" if shown else ""
-    return f"{number(part.gain, '%', signed=True)}{between}"
+    return with_interval(part.gain, part.low, part.high)
 
 
 def came_with(effects: Sequence[SideEffects]) -> Section | None:
@@ -137,20 +129,12 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
         ],
         known,
     )
-    return Section(
-        "beside",
-        lines=tuple(
-            filter(
-                None,
-                (
-                    _shown("calibration error", [e.calibration for e in known]),
-                    _shown("overfitting gap", [e.overfitting for e in known]),
-                    _shown("probe of the source's own classes", [e.forgetting for e in known]),
-                ),
-            )
-        ),
-        tables=(table,),
+    told = (
+        _shown("calibration error", [e.calibration for e in known]),
+        _shown("overfitting gap", [e.overfitting for e in known]),
+        _shown("probe of the source's own classes", [e.forgetting for e in known]),
     )
+    return Section("beside", (table,), tuple(filter(None, told)))
 
 
 def _shown(name: str, changes: Sequence[Change | None]) -> str:
@@ -167,15 +151,7 @@ def _change(change: Change | None, of: Verdict | None = None) -> str:
     """Write a change in points, or as gains of a verdict are written."""
     if change is None or change.change is None:
         return ""
-    told = _signed(change.change, of)
-    shown = ends(change.low, change.high, of.unit if of else "%")
-    if shown is None:
-        return told
-    return f"{told} [{', '.join(_signed(end, of) for end in shown)}]"
-
-
-def _signed(value: float, of: Verdict | None) -> str:
-    return columns.value(value, of, signed=True) if of else number(value, "%", signed=True)
+    return with_interval(change.change, change.low, change.high, of)
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
@@ -198,10 +174,7 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
     ]
     if not rows:
         return None
-    return Section(
-        "references",
-        tables=(columns.written(("target", "labels", *strategies), rows),),
-    )
+    return Section("references", (columns.written(("target", "labels", *strategies), rows),))
 
 
 def _mean_sd(scores: Sequence[float], like: Verdict) -> str:
@@ -214,7 +187,7 @@ def _mean_sd(scores: Sequence[float], like: Verdict) -> str:
 
 def crossing(curves: Sequence[Curve]) -> Section | None:
     """Return what curves over labels say: where they begin, end and cross."""
-    legend = Legend()
+    legend = Letters()
     write = Writer(UNICODE, legend)
     rows = [_crosses(curve, write.of([curve])) for curve in curves if not curve.placebo]
     if not rows:
@@ -224,11 +197,7 @@ def crossing(curves: Sequence[Curve]) -> Section | None:
         *("gain at last budget", "mean over log labels", "label efficiency"),
         "label efficiency, source's labels counted",
     )
-    return Section(
-        "crossover",
-        tables=(columns.written(heads, rows),),
-        notes=tuple(legend.lines()),
-    )
+    return Section("crossover", (columns.written(heads, rows),), notes=tuple(legend.lines()))
 
 
 def _crosses(curve: Curve, write: Writer) -> tuple[str, ...]:

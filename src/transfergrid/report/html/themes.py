@@ -1,4 +1,4 @@
-"""Colours of the charts, in light and in dark: the charts themselves name none.
+"""All colours of page and charts, in light and in dark: style sheet and charts name none.
 
 Blue and orange are told apart with every common form of colour blindness, and a verdict is never
 told by colour alone. Cells of the heat map are pale in light and deep in dark, so that one colour
@@ -24,7 +24,14 @@ LIGHT = {
     "equivalent": "#4d5866",
     "harm_ruled_out": "#2b637e",
     "gain_ruled_out": "#74571c",
-    "undecided": "#77828f",
+    "undecided": "#5f6a77",
+    "back": "#f4f6f9",
+    "positive-pale": "#d9e8f8",
+    "negative-pale": "#fbe3cb",
+    "equivalent-pale": "#e6e9ed",
+    "harm_ruled_out-pale": "#e3f1f7",
+    "gain_ruled_out-pale": "#f7eeda",
+    "undecided-pale": "#f1f3f6",
     "diverging": ["#f2a35c", "#f9d0a6", "#f6f6f4", "#b3d2f2", "#72aae6"],
 }
 DARK = {
@@ -38,7 +45,14 @@ DARK = {
     "equivalent": "#b4bdc9",
     "harm_ruled_out": "#8fcbe6",
     "gain_ruled_out": "#dcc07e",
-    "undecided": "#8a95a3",
+    "undecided": "#a4afbd",
+    "back": "#0d1117",
+    "positive-pale": "#18324f",
+    "negative-pale": "#4a2c12",
+    "equivalent-pale": "#2b323c",
+    "harm_ruled_out-pale": "#16303c",
+    "gain_ruled_out-pale": "#3a3017",
+    "undecided-pale": "#20262e",
     "diverging": ["#8f4a0a", "#5e3a1c", "#2b3038", "#1f4468", "#1d5c9e"],
 }
 SOURCES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#666666"]
@@ -83,9 +97,6 @@ def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
     }
 
 
-KINDS = tuple(kind.key for kind in Kind)
-
-
 def _styles(colours: dict[str, Any]) -> dict[str, Any]:
     named = {
         "cell-text": "text",
@@ -101,3 +112,15 @@ def _styles(colours: dict[str, Any]) -> dict[str, Any]:
 def themes() -> dict[str, dict[str, Any]]:
     """Return the config of each theme by name."""
     return {"light": config(LIGHT, SOURCES), "dark": config(DARK, SOURCES_DARK)}
+
+
+def variables() -> str:
+    """Return the colours as variables of the page's style sheet; paper has the light ones."""
+    light, dark = (_block(name, found) for name, found in (("light", LIGHT), ("dark", DARK)))
+    on_dark = ':root[data-theme="dark"]'
+    return f":root {light}@media screen {{ {on_dark} {dark}}}\n"
+
+
+def _block(name: str, colours: dict[str, Any]) -> str:
+    told = (f"--{key}: {value};" for key, value in colours.items() if isinstance(value, str))
+    return f"{{ color-scheme: {name}; {' '.join(told)} }}\n"
