@@ -88,7 +88,6 @@ def scorecard_of(
     verdicts: Iterable[Verdict],
     *,
     placebos: bool = False,
-    by_strategy: bool = False,
 ) -> list[ScorecardRow]:
     """Set kept scores beside measured gains.
 
@@ -97,10 +96,9 @@ def scorecard_of(
         verdicts: one for each source, target, label budget and strategy.
         placebos: count them as sources. Any score that sees structure puts them last, which
             flatters tau and regret; for the flagging of harm they are most of what there is.
-        by_strategy: a row for each strategy instead of one for all.
     """
     chosen = [one for one in verdicts if placebos or one.kind != PLACEBO]
-    return scorecard(forecasts_of(scores, chosen), by_strategy=by_strategy)
+    return scorecard(forecasts_of(scores, chosen))
 
 
 def forecasts_of(

@@ -33,7 +33,11 @@ def declared_lines(
     """
     lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where), *_to_come(bench)]
     lines += earlier_protocols(bench.results)
-    return [*lines, *_looks(bench, verdicts), *_counted("failed", words.told(bench.failures))]
+    return [
+        *lines,
+        *_looks(bench, verdicts),
+        *words.without_result("failed", words.told(bench.failures)),
+    ]
 
 
 def _to_come(bench: Bench) -> list[str]:
@@ -65,13 +69,7 @@ def shown_where(where: str) -> list[str]:
 
 def left_out(skipped: Sequence[Told]) -> list[str]:
     """Return which combinations were left out of a grid, and why, a line each."""
-    return _counted("left out", skipped)
-
-
-def _counted(what: str, cells: Sequence[Told]) -> list[str]:
-    if not cells:
-        return []
-    return [f"{words.plural(len(cells), 'cell')} {what}:", *words.grouped_reasons(cells)]
+    return words.without_result("left out", skipped)
 
 
 def closing_lines(bench: Bench) -> list[str]:

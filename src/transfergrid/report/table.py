@@ -86,12 +86,13 @@ def _page(
 ) -> Page:
     rows, common = naming.told(rows)
     sections, notes = words.sections(rows), Notes(rows, words.warnings(rows))
-    columns = _columns(notes, medium, sections)
+    columns, symbols = _columns(notes, medium, sections), medium.symbols
+    lines = [line for told in without.items() for line in words.without_result(*told, symbols)]
     many = len({row.architecture for row in rows if row.architecture}) > 1
     return Page(
         [_table(section, columns, many, medium) for section in sections],
         above=common,
-        below=[*_legend(rows, notes, medium.symbols), *_counted(without, medium.symbols), *footer],
+        below=[*_legend(rows, notes, symbols), *lines, *footer],
         empty="No results yet.",
     )
 
@@ -117,14 +118,6 @@ def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator
     yield from notes.legend()
     for told in (copies, words.cut_texts, words.no_validation, words.untested):
         yield from told(rows)
-
-
-def _counted(without: dict[str, list[Told]], symbols: Symbols) -> Iterator[str]:
-    """Yield how many cells have no result, and why."""
-    for what, cells in without.items():
-        if cells:
-            yield f"{words.plural(len(cells), 'cell')} {what}:"
-            yield from words.grouped_reasons(cells, symbols)
 
 
 def _table(

@@ -380,6 +380,12 @@ def told(failures: Iterable[Record]) -> list[Told]:
     return [(cell(record), record.reason or "no reason recorded") for record in failures]
 
 
+def without_result(what: str, cells: Sequence[Told], symbols: Symbols = UNICODE) -> list[str]:
+    """Return how many cells have no result, and why; nothing where all have one."""
+    told = f"{plural(len(cells), 'cell')} {what}:"
+    return [told, *grouped_reasons(cells, symbols)] if cells else []
+
+
 def grouped_reasons(cells: Iterable[Told], symbols: Symbols = UNICODE, most: int = 5) -> list[str]:
     """Count cells by reason, the commonest first, and name the first cell of each."""
     listed = list(cells)

@@ -24,12 +24,12 @@ from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
+from transfergrid.report.kept import WIDTH
 from transfergrid.report.layout import wrapped
 from transfergrid.report.words import bracketed, gained, number, scored
 from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.parser import Parser
 
-WIDTH = 80
 FORMATS = ("text", "json")
 
 

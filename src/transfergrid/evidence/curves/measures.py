@@ -157,11 +157,10 @@ def measured(values: Array, scope: str | None = None, note: str = "") -> Measure
     return Measure(found.mean, low, high, len(values), found.scope, note=note)
 
 
-def weighted(both: Both, weights: Array, note: str = "") -> Sides:
+def weighted(both: Both, weights: Array) -> Sides:
     """Return the sum over points of scores times weights (points,), for both arms and the gain."""
     arm, baseline, gain = (
-        measured(values @ weights, both.scope, note)
-        for values in (both.arm, both.baseline, both.gain)
+        measured(values @ weights, both.scope) for values in (both.arm, both.baseline, both.gain)
     )
     return Sides(arm, baseline, gain)
 
