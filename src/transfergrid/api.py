@@ -17,7 +17,6 @@ from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import config_of, locate
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import Record
 from transfergrid.report.closing import rows_of
 from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
@@ -197,7 +196,7 @@ def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, l
     """Judge a ledger, and write the look down."""
     asked = Where.parse(where)
     bench = bench_of(Ledger(results)).of_runs(asked)
-    found = bench.verdicts(over, code=code_fingerprint, where=asked.of_arms())
+    found = bench.verdicts(over, where=asked.of_arms())
     bench.note_look(found, "api")
     return bench, found
 

@@ -60,7 +60,8 @@ def test_of_a_plain_verdict_there_is_nothing_to_say():
         ({"weak_baseline": True}, "the baseline scores below logistic_regression"),
         (
             {"contaminated_by": ("imagenet", "x")},
-            "target lies inside what the source was trained on (imagenet, x)",
+            "target lies inside what the source was trained on (imagenet, x): "
+            "no evidence of transfer to new data",
         ),
         ({"scope": "this test set"}, "on this test set: its luck is not covered"),
         ({"stale": 1}, "1 run stale: the strategy's code has changed since"),

@@ -10,6 +10,7 @@ import pytest
 from ledger_factory import made, measured, predicted
 from transfergrid.evidence.remarks import Remarks
 from transfergrid.evidence.results import result_of
+from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Data, Flags, Status
@@ -57,7 +58,7 @@ SCRATCH = row(
 
 
 def render(rows, failed=(), skipped=(), **options):
-    return written(sheet(rows, failed, skipped), **options)
+    return written(sheet(noted(rows), failed, skipped), **options)
 
 
 def line_of(text, word):
@@ -70,7 +71,7 @@ def test_a_row_reads_as_score_with_spread_and_gain_with_interval():
         ["glyphs", "full_finetuning", "93.4", "±", "1.2", "↑", "+2.1", "[+0.3,", "+3.9]", "3.2"]
     )
     assert "gain over scratch" in text
-    assert "over 5 seeds" in text
+    assert "5 seeds" in text
     assert "accuracy in %" in text
 
 
@@ -88,7 +89,7 @@ def test_marks_say_where_the_interval_lies_and_are_titled_uncorrected(low, high,
 def test_one_seed_shows_that_it_has_no_spread_and_whom_it_speaks_of():
     text = render([row(arm_n=1, arm_sd=None, scope="this model")])
     assert "93.4 ± –" in text
-    assert "over 1 seed" in text
+    assert "· 1 seed\n" in text
     assert "single models only" in " ".join(text.split())
 
 
@@ -152,9 +153,9 @@ def test_rows_bear_letters_for_what_weakens_them():
     legend = {line[0]: line[3:] for line in text.splitlines() if line[1:3] == ": "}
     letters = line_of(text, " second ").split("]")[1].split()[0]
     told = [legend[letter] for letter in letters]
-    assert told[0].startswith("3 cells collapsed")
-    assert told[1].startswith("1 cell underfit")
-    assert any("1 cell without a baseline" in line for line in legend.values())
+    assert told[0].startswith("1 of 5 runs collapsed")
+    assert told[1].startswith("1 of 5 runs underfit")
+    assert any("1 of 1 seeds without a baseline" in line for line in legend.values())
     assert any("this single model only" in line for line in legend.values())
     assert line_of(text, " d ").split("]")[1].split() == ["3.2"]
 
@@ -162,12 +163,14 @@ def test_rows_bear_letters_for_what_weakens_them():
 def test_short_budgets_and_weak_baselines_are_told_where_they_count():
     text = render([row(short={"b": (20, 3)}, weak_baseline=True)])
     assert "fewer labels than asked for: b 3 of 20" in text
-    assert "gain over scratch, which scores below logistic_regression" in text
+    assert "gain over scratch (cnn), which scores below logistic_regression" in " ".join(
+        text.split()
+    )
 
 
 def test_an_arm_whose_baselines_all_failed_shows_no_gain():
     text = render([row(gain=None, low=None, high=None, scope=None, n=0, unpaired=5)])
-    assert line_of(text, "full_finetuning").split()[5:7] == ["–", "a"]
+    assert line_of(text, "full_finetuning").split()[5:7] == ["–", "ab"]
 
 
 def test_architectures_are_named_where_there_are_several():
@@ -213,7 +216,8 @@ def test_markdown_has_equal_columns_and_names_the_baseline():
     text = render([SCRATCH, row(source="a|b")], format="markdown", skipped=[("c", "why")])
     table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
-    assert "| 93.4 ± 1.2 | 5 | scratch | ↑ +2.1 [+0.3, +3.9] |" in text
+    assert "| 93.4 ± 1.2 | 5 | ↑ +2.1 [+0.3, +3.9] |" in text
+    assert "| *gain over scratch (cnn)* |" in text
     assert "uncorrected" in text
     assert "1 × why (c)" in text
 
@@ -269,7 +273,7 @@ def test_an_interval_from_seeds_alone_bears_no_mark(format):
     """With no true gain it lies beside zero in a fifth to a half of all cases."""
     up, down = row(scope="this test set"), row(strategy="x", low=-3.0, high=-1.0)
     text = render([up, replace(down, scope="this test set")], format=format)
-    told, table = "○ not marked: interval for new seeds on this test set only", text.split("↑")[0]
+    told, table = "○ not marked", text.split("↑")[0]
     assert table.count("○ +2.1") == 2
     assert "↓" not in table
     assert told in " ".join(text.split())
@@ -293,8 +297,8 @@ def test_single_checkpoints_are_told_once_where_they_are_all_there_is():
 
 def test_single_checkpoints_among_others_bear_a_letter():
     text = render([row(one_checkpoint=True), row(strategy="b", source="anew")])
-    assert "Sources are single checkpoints" not in text
-    assert "a: source is a single checkpoint" in text
+    assert "Sources are single checkpoints" in " ".join(text.split())
+    assert "a: one checkpoint of the source" in text
     assert line_of(text, "full_finetuning").split("]")[1].split() == ["a", "3.2"]
     assert line_of(text, "anew").split("]")[1].split() == ["3.2"]
 

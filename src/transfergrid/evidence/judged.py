@@ -35,7 +35,7 @@ from transfergrid.evidence.families import (
     shares_in,
 )
 from transfergrid.evidence.judging import judge
-from transfergrid.evidence.measuring import Code, measure
+from transfergrid.evidence.measuring import measure
 from transfergrid.evidence.outcomes import Outcomes
 from transfergrid.evidence.remarks import Remarks, by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
@@ -91,7 +91,6 @@ class Bench:
         self,
         over: str | None = None,
         rules: Rules | RulesOf | None = None,
-        code: Code | None = None,
         where: Where | None = None,
     ) -> list[Verdict]:
         """Judge all arms against their primary baselines, or the exploratory one of this name.
@@ -108,24 +107,21 @@ class Bench:
             rules or self.rules,
             read=self.outcomes,
             failures=map(result_of, self.failures),
-            code=code,
             levels=self.levels(rules),
             primary=over is None,
         )
         return where.of_arms().rows(verdicts)
 
-    def arms(self, over: str | None = None, code: Code | None = None) -> list[Verdict]:
+    def arms(self, over: str | None = None) -> list[Verdict]:
         """Return all arms, be they compared with anything, with nothing decided: table of gains.
 
         Raises:
             BadInputError: no cell names such a baseline.
         """
         failures, told = map(result_of, self.failures), self._remarks()
-        return measure(
-            self._over(over), read=self.outcomes, failures=failures, code=code, remarks=told
-        )
+        return measure(self._over(over), read=self.outcomes, failures=failures, remarks=told)
 
-    def arms_by_group(self, over: str | None = None, code: Code | None = None) -> list[Verdict]:
+    def arms_by_group(self, over: str | None = None) -> list[Verdict]:
         """Return the same within each group of test items, group by group.
 
         Raises:
@@ -135,7 +131,7 @@ class Bench:
         return [
             replace(row, group=name)
             for name, inside, read in by_group(self._over(over), self.outcomes)
-            for row in measure(inside, read=read, code=code, remarks=told)
+            for row in measure(inside, read=read, remarks=told)
         ]
 
     def _over(self, name: str | None) -> list[Result]:

@@ -32,6 +32,7 @@ from transfergrid.evidence.verdicts import (
     Verdict,
 )
 from transfergrid.records.points import point
+from transfergrid.records.provenance import code_fingerprint
 
 
 def judge(
@@ -40,7 +41,7 @@ def judge(
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
-    code: Code | None = None,
+    code: Code = code_fingerprint,
     levels: Levels | None = None,
     primary: bool = True,
 ) -> list[Verdict]:
@@ -101,7 +102,7 @@ class _Judge(Measured):
     """All results as they were measured, with what marks verdicts that collapses would undo."""
 
     def __init__(
-        self, results: list[Result], failures: list[Result], read: Read | None, code: Code | None
+        self, results: list[Result], failures: list[Result], read: Read | None, code: Code
     ) -> None:
         super().__init__(results, failures, read, code)
         self.seen, self.chance = Seen(results), Chance(self.beside)

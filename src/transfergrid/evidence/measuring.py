@@ -19,9 +19,11 @@ from transfergrid.evidence.gains import paired
 from transfergrid.evidence.outcomes import Outcomes, Read
 from transfergrid.evidence.remarks import Remarks, labels_got, seen_in
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.metrics import labels_are
 from transfergrid.records.points import points, unit
+from transfergrid.records.provenance import code_fingerprint
 
 Code = Callable[[str], str]
 
@@ -31,7 +33,7 @@ def measure(
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
-    code: Code | None = None,
+    code: Code = code_fingerprint,
     remarks: Mapping[Key, Remarks] | None = None,
 ) -> list[Verdict]:
     """Return every arm that has a done cell, be it compared with anything: the table of gains.
@@ -51,7 +53,7 @@ def measure(
     measured, told = Measured(list(results), list(failures), read, code), remarks or {}
     rows = [replace(measured.verdict(arm), remarks=told.get(arm.key, Remarks()))
             for arm in measured.arms()]  # fmt: skip
-    return sorted(rows, key=_order)
+    return sorted(noted(rows), key=_order)
 
 
 def _order(row: Verdict) -> tuple[Any, ...]:
@@ -65,7 +67,7 @@ class Measured:
     """All results, grouped by arm and found by identity."""
 
     def __init__(
-        self, results: list[Result], failures: list[Result], read: Read | None, code: Code | None
+        self, results: list[Result], failures: list[Result], read: Read | None, code: Code
     ) -> None:
         self.read, self.code = read, code
         self.by_id = {cell.id: cell for cell in results}
@@ -177,7 +179,7 @@ class Measured:
         )
 
     def _is_stale(self, cell: Result) -> bool:
-        now = self.code(cell.strategy_class) if self.code and cell.strategy_class else ""
+        now = self.code(cell.strategy_class) if cell.strategy_class else ""
         return bool(now) and cell.code != now
 
 

@@ -13,6 +13,7 @@ from transfergrid.evidence.statistics.intervals import (
     FEW_GROUPS,
     SEEDS_AND_GROUPS,
     THESE_MODELS,
+    THIS_MODEL,
     THIS_TEST_SET,
 )
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, stands_apart
@@ -20,6 +21,8 @@ from transfergrid.evidence.verdicts import NOTHING_ELSE, PLACEBO, TRANSFER, Verd
 from transfergrid.records.metrics import one_answer
 
 ONE_TEST_SET = "on this test set: its luck is not covered"
+ONE_MODEL = "interval for new test items and this single model only"
+ONE_CHECKPOINT = "one checkpoint of the source"
 
 
 def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -31,7 +34,7 @@ def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _notes(one: Verdict) -> list[str]:
-    n, said = len(one.cells) + one.unpaired, one_answer([one.metric])
+    n, said = len(one.cells) + one.unpaired or one.arm_n, one_answer([one.metric])
     told = [
         (not one.n, "nothing to compare: no seed in which arm and baseline have a score"),
         (bool(one.unpaired), f"{one.unpaired} of {n} seeds without a baseline's score"),
@@ -56,15 +59,17 @@ def _notes(one: Verdict) -> list[str]:
         (one.weak_baseline, f"the baseline {worse_than_classical(one.metric)}"),
         (
             bool(one.contaminated_by),
-            f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})",
+            f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})"
+            ": no evidence of transfer to new data",
         ),
         (
             one.scope == SEEDS_AND_GROUPS and one.items < FEW_GROUPS,
             f"{one.items} groups of test items: too few to tell how much groups differ",
         ),
         (one.scope == THIS_TEST_SET, ONE_TEST_SET),
+        (one.scope == THIS_MODEL and one.low is not None, ONE_MODEL),
         (bool(one.stale), f"{_runs(one.stale)} stale: the strategy's code has changed since"),
-        (one.one_checkpoint and one.kind == TRANSFER, "one checkpoint of the source"),
+        (one.one_checkpoint and one.kind == TRANSFER, ONE_CHECKPOINT),
     ]
     return [text for applies, text in told if applies]
 

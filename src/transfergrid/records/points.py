@@ -55,6 +55,11 @@ def oriented(metric: Metric) -> float:
     return points(metric) * (1.0 if metric.higher_is_better else -1.0)
 
 
+def in_points(score: float | None, metric: Metric) -> float | None:
+    """Return a score in points, where there is one."""
+    return None if score is None else points(metric) * score
+
+
 def unit(metric: Metric) -> str:
     """Return the unit that the metric is shown in, empty if it has none."""
     return "%" if metric.name in SHARES else ""

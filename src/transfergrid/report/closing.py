@@ -9,7 +9,6 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import table, verdict_table, words
 from transfergrid.report.declared import declared_lines, left_out
 from transfergrid.report.sheet import show
@@ -42,10 +41,10 @@ def rows_of(
     """
     bench = bench_of(ledger, cells)
     if by_group:
-        inside = bench.arms_by_group(over, code_fingerprint)
+        inside = bench.arms_by_group(over)
         rows = [replace(row, target=row.target + words.in_group(row.group)) for row in inside]
     else:
-        rows = bench.arms(over, code_fingerprint)
+        rows = bench.arms(over)
     return rows, words.told(bench.failures)
 
 
@@ -72,7 +71,7 @@ def show_grid(
         The verdicts, shown or not.
     """
     bench = bench_of(ledger, cells)
-    verdicts = bench.verdicts(code=code_fingerprint)
+    verdicts = bench.verdicts()
     if whole and compared and any(verdict.n > 1 for verdict in verdicts):
         lines = [*declared_lines(bench, bench.rules, verdicts), *left_out(skipped)]
         show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))

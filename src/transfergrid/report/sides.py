@@ -62,20 +62,25 @@ def parts_of(
     """
     found, why = [], "no verdicts"
     for verdict in verdicts:
-        if not verdict.n:
-            continue
-        record = bench.ledger.find(verdict.cells[0])
-        classes = record.data.classes if record else ()
-        try:
-            decided_by = each(rules)(family_of(verdict))
-            inside = part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
-        except BadInputError as error:
-            why = str(error)
-            continue
-        found += [(verdict, part) for part in inside]
+        if verdict.n:
+            try:
+                found += [(verdict, part) for part in parts_in(bench, verdict, by, rules)]
+            except BadInputError as error:
+                why = str(error)
     if not found:
         raise BadInputError(why)
     return found
+
+
+def parts_in(bench: Bench, verdict: Verdict, by: By, rules: Rules | RulesOf) -> list[PartGain]:
+    """Return the gains within classes or groups of one comparison.
+
+    Raises:
+        BadInputError: it cannot be taken apart.
+    """
+    record = bench.ledger.find(verdict.cells[0]) if verdict.cells else None
+    classes, decided_by = record.data.classes if record else (), each(rules)(family_of(verdict))
+    return part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
 
 
 def effects_of(bench: Bench, verdicts: Sequence[Verdict]) -> list[SideEffects]:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
+from transfergrid.evidence.verdict_notes import ONE_CHECKPOINT
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import names as naming
-from transfergrid.report import verdict_words, words
-from transfergrid.report.columns import (
-    LATEX,
-    MARKDOWN,
-    TERMINAL,
-    Align,
-    Column,
-    Group,
-    Line,
-    Medium,
-    Page,
-    Table,
-)
+from transfergrid.report import verdict_words as said
+from transfergrid.report import words
+from transfergrid.report.columns import LATEX, MARKDOWN, TERMINAL, Align, Column, Medium, Page
 from transfergrid.report.copies import copies
 from transfergrid.report.escaping import raised_in_latex
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import Notes
+from transfergrid.report.verdict_table import names, tables
 from transfergrid.report.words import UNICODE, Symbols, Told
 
 _NONE = Verdict(source=None, architecture=None, strategy="", target="", labels=0, baseline="", n=0,
@@ -85,12 +76,10 @@ def _page(
     rows: Sequence[Verdict], without: dict[str, list[Told]], footer: Sequence[str], medium: Medium
 ) -> Page:
     rows, common = naming.told(rows)
-    sections, notes = words.sections(rows), Notes(rows, words.warnings(rows))
-    columns, symbols = _columns(notes, medium, sections), medium.symbols
+    notes, symbols = Notes(rows), medium.symbols
     lines = [line for told in without.items() for line in words.without_result(*told, symbols)]
-    many = len({row.architecture for row in rows if row.architecture}) > 1
     return Page(
-        [_table(section, columns, many, medium) for section in sections],
+        tables(rows, notes, _columns, medium, lambda row: row.arm_n),
         above=common,
         below=[*_legend(rows, notes, symbols), *lines, *footer],
         empty="No results yet.",
@@ -99,79 +88,41 @@ def _page(
 
 def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator[str]:
     """Yield what a reader must know to read the numbers, one line of any length each."""
+    unmarked = f", {symbols.unmarked} not marked" if any(map(_is_unmarked, rows)) else ""
     if any(row.gain is not None for row in rows):
         yield (
             f"{symbols.up} above, {symbols.down} below the baseline, {symbols.covers} interval "
-            "over zero: uncorrected for the number of comparisons, and no verdicts."
+            f"over zero{unmarked}: uncorrected for the number of comparisons, and no verdicts."
         )
         units, covered = words.in_units(rows), words.coverage(rows)
         yield f"Gains are {units}, paired by seed; 95 % intervals {covered}."
-    if any(_is_unmarked(row) for row in rows):
-        yield (
-            f"{symbols.unmarked} not marked: interval for new seeds on this test set only, whose "
-            "luck seeds do not average out."
-        )
     if any(row.group is not None and row.gain is not None for row in rows):
         yield words.GROUPS
-    if words.is_all_one_checkpoint(rows):
+    if any(ONE_CHECKPOINT in row.notes for row in rows):
         yield words.CHECKPOINTS
     yield from notes.legend()
     for told in (copies, words.cut_texts, words.no_validation, words.untested):
         yield from told(rows)
 
 
-def _table(
-    section: Sequence[Verdict], columns: Sequence[Column[Verdict]], many: bool, medium: Medium
-) -> Table[Verdict]:
-    over, short = words.seeds(section), words.short_labels(section)
-    spread = f"mean {medium.symbols.plus_minus} sd" + (over and f" over {over}")
-    parts = (section[0].target, words.labels_of(section), words.metric(section[0]), spread)
-
-    def heading(row: Verdict) -> str:
-        """Name what the rows below are compared with, and of which architecture they are."""
-        if not row.baseline or medium.format == MARKDOWN:
-            return ""
-        architecture = row.architecture if many else None
-        return f"gain over {words.over(row)}" + (f" ({architecture})" if architecture else "")
-
-    return Table(
-        columns,
-        [Group(list(rows), told) for told, rows in groupby(section, key=heading)],
-        title=medium.joined(*parts),
-        above=[Line(short, "yellow")] if short else [],
-    )
-
-
-def _columns(
-    notes: Notes, medium: Medium, sections: Sequence[Sequence[Verdict]]
-) -> list[Column[Verdict]]:
-    symbols, nothing = medium.symbols, medium.symbols.nothing
-
-    def source(row: Verdict) -> str:
-        return verdict_words.source(row, symbols)
+def _columns(notes: Notes, medium: Medium) -> list[Column[Verdict]]:
+    symbols, right, number, markup = medium.symbols, Align.RIGHT, Align.NUMBER, (MARKDOWN, LATEX)
 
     def gain(row: Verdict) -> str:
         if row.gain is None:
-            return f"  {nothing if row.baseline else ''}"
-        shown = verdict_words.gain(row, symbols)
-        return f"{_mark(row, symbols)} {shown} {verdict_words.interval(row, symbols)}"
+            return f"  {symbols.nothing if row.baseline else ''}"
+        return f"{_mark(row, symbols)} {said.gain(row, symbols)} {said.interval(row, symbols)}"
 
     def lettered(row: Verdict) -> str:
         return f"{gain(row)} {notes.letters(row)}".rstrip()
 
-    right, number, markup = Align.RIGHT, Align.NUMBER, (MARKDOWN, LATEX)
-    with_n = medium.format != TERMINAL or not all(map(words.seeds, sections))
     told, head = "gain, uncorrected 95 %", "gain [95 %, uncorrected]"
     return [
-        Column("source", source, least=10, formats=(TERMINAL, LATEX)),
-        Column("source", lambda row: row.source or nothing, formats=(MARKDOWN,)),
-        Column("architecture", lambda row: row.architecture or nothing, formats=(MARKDOWN,)),
-        Column("strategy", lambda row: row.strategy, least=10),
-        Column("score", lambda row: _score(row, symbols), right),
-        *([Column[Verdict]("n", lambda row: str(row.arm_n), right)] if with_n else []),
-        Column("over", lambda row: words.over(row) or nothing, formats=(MARKDOWN,)),
+        *names(symbols),
+        Column(f"score {symbols.plus_minus} sd", lambda row: _score(row, symbols), right),
+        Column("n", lambda row: str(row.arm_n), right),
         Column(told, lettered, number, formats=(TERMINAL,), style=_style),
-        Column(head, lambda row: gain(row).strip() or nothing, number, formats=markup),
+        Column(head, lambda row: gain(row).strip() or symbols.nothing, number, formats=markup),
         Column("notes", notes.letters, formats=markup, heads={LATEX: ""}, latex=raised_in_latex),
         Column("s", lambda row: words.seconds(row.seconds or 0.0), right),
     ]
@@ -185,8 +136,8 @@ def _score(row: Verdict, symbols: Symbols = UNICODE) -> str:
     """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
     if row.arm_mean is None:
         return symbols.nothing
-    spread = symbols.nothing if row.arm_sd is None else verdict_words.number(row.arm_sd, row)
-    return f"{verdict_words.number(row.arm_mean, row)} {symbols.plus_minus} {spread}"
+    spread = symbols.nothing if row.arm_sd is None else said.number(row.arm_sd, row)
+    return f"{said.number(row.arm_mean, row)} {symbols.plus_minus} {spread}"
 
 
 def _mark(row: Verdict, symbols: Symbols = UNICODE) -> str:

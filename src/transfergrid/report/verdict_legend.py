@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 
 from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdict_notes import share_told, undone, undone_if, undone_note
+from transfergrid.evidence.statistics.intervals import THIS_MODEL
+from transfergrid.evidence.verdict_notes import (
+    ONE_MODEL,
+    share_told,
+    undone,
+    undone_if,
+    undone_note,
+)
 from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
@@ -20,15 +27,12 @@ class Notes:
 
     Args:
         verdicts: in the order that they are shown in.
-        of: returns the notes of one, by default those of what was decided of it.
     """
 
-    def __init__(
-        self, verdicts: Sequence[Verdict], of: Callable[[Verdict], Sequence[str]] | None = None
-    ) -> None:
-        self._of = of or _notes(verdicts)
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self._of = _notes(verdicts)
         bears = [(verdict, self._of(verdict)) for verdict in verdicts]
-        families = [set(notes) for verdict, notes in bears if verdict.kind == TRANSFER]
+        families = [set(notes) for verdict, notes in bears if _is_transfer(verdict)]
         shared = set.intersection(*families) if len(families) > 1 else set()
         self._letters = Letters()
         self.shared: dict[str, str] = {}
@@ -48,14 +52,20 @@ class Notes:
         return self._letters.letters(n for n in self._of(verdict) if n not in self.shared)
 
 
+def _is_transfer(verdict: Verdict) -> bool:
+    """Return whether it is about a source, and compared with anything."""
+    return verdict.kind == TRANSFER and bool(verdict.baseline)
+
+
 def _notes(verdicts: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
     """Return the notes less those that a doubled mark or the header of a group tells."""
-    alike = _alike(verdicts)
+    alike, usual = _alike(verdicts), words.common_scope(verdicts)
 
     def of(verdict: Verdict) -> list[str]:
         told = (
             f"beyond the margin of {verdict.margin:g}",
             f"the baseline {worse_than_classical(verdict.metric)}",
+            *([ONE_MODEL] if usual == THIS_MODEL else []),
         )
         return [alike.get(note, note) for note in verdict.notes if note not in told]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +27,7 @@ from transfergrid.report.escaping import raised_in_latex
 from transfergrid.report.foreseen import cannot_tell, needed, sees
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import Notes, legend
+from transfergrid.report.words import Symbols
 
 _STYLES = {
     Kind.POSITIVE: "green",
@@ -67,43 +68,72 @@ def _page(
     verdicts, common = naming.told(verdicts)
     summary, left = said.summary(verdicts), said.not_compared(verdicts)
     verdicts = [verdict for verdict in verdicts if verdict.n]
-    sections = words.sections(verdicts)
-    with_n = medium.format != TERMINAL or any(len({v.n for v in s}) > 1 for s in sections)
-    columns = _columns(Notes(verdicts), medium, with_n)
     how = legend(verdicts, correction, None if medium.format == LATEX else medium.symbols)
     return Page(
-        [_table(section, columns, correction, medium) for section in sections],
+        tables(verdicts, Notes(verdicts), _columns, medium, lambda v: v.n, correction),
         above=common,
         below=[*how, *([Line(summary, "bold")] if summary else []), *left, *footer],
         empty="Nothing to compare yet.",
     )
 
 
-def _table(
-    section: Sequence[Verdict],
-    columns: Sequence[Column[Verdict]],
-    correction: str,
+def tables(
+    rows: Sequence[Verdict],
+    notes: Notes,
+    columns: Callable[[Notes, Medium], list[Column[Verdict]]],
     medium: Medium,
-) -> Table[Verdict]:
-    beside = said.beside(section)
-    return Table(
-        columns,
-        [part for group in said.groups(section) for part in _groups(group, correction, medium)],
-        title=medium.joined(*said.title(section)),
-        above=[Line(beside)] if beside else [],
-    )
+    seeds: Callable[[Verdict], int],
+    correction: str = "",
+) -> list[Table[Verdict]]:
+    """Return a table for each target and label budget, a group of rows for each baseline.
+
+    Args:
+        rows: in order.
+        notes: that they bear.
+        columns: returns the columns; that of seeds is left out where all rows have as many.
+        medium: what they are written for.
+        seeds: returns the seeds of a row.
+        correction: what `Rules.correction` was; empty where nothing was decided.
+    """
+    sections = words.sections(rows)
+    alike = medium.format == TERMINAL and all(len({*map(seeds, s)}) == 1 for s in sections)
+    shown = [column for column in columns(notes, medium) if column.head != "n" or not alike]
+    return [
+        Table(
+            shown,
+            [part for g in said.groups(section) for part in _groups(g, correction, medium)],
+            title=medium.joined(*said.title(section, [*map(seeds, section)])),
+            above=[
+                *([Line(short, "yellow")] if (short := words.short_labels(section)) else []),
+                *([Line(beside)] if (beside := said.beside(section)) else []),
+            ],
+        )
+        for section in sections
+    ]
 
 
 def _groups(group: Sequence[Verdict], correction: str, medium: Medium) -> Iterator[Group[Verdict]]:
     """Yield the family, then what is compared with the same baseline and belongs to no family."""
+    if not group[0].baseline:
+        yield Group(group)
+        return
     kinds = {kind: list(found) for kind, found in groupby(group, key=lambda v: v.kind)}
     yield Group(kinds.pop(TRANSFER, []), said.header(group, correction, medium.symbols))
     for kind, found in kinds.items():
-        yield Group(found, f"{said.APART[kind]}: not in the family", inner=True)
+        apart = f"{said.APART[kind]}: not in the family" if correction else said.APART[kind]
+        yield Group(found, apart, inner=True)
 
 
-def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]]:
-    symbols = medium.symbols
+def names(symbols: Symbols) -> list[Column[Verdict]]:
+    """Return the columns that name an arm."""
+    return [
+        Column("source", lambda v: said.source(v, symbols), least=10),
+        Column("strategy", lambda v: v.strategy, least=10),
+    ]
+
+
+def _columns(notes: Notes, medium: Medium) -> list[Column[Verdict]]:
+    symbols, right, number = medium.symbols, Align.RIGHT, Align.NUMBER
 
     def gain(verdict: Verdict) -> str:
         return f"{said.gain(verdict, symbols)} {said.interval(verdict, symbols)}".strip()
@@ -125,16 +155,12 @@ def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]
     def foreseen(verdict: Verdict) -> str:
         return sees(verdict, symbols)
 
-    right, number = Align.RIGHT, Align.NUMBER
-    named: list[Column[Verdict]] = [
-        Column("source", lambda v: said.source(v, symbols), least=10),
-        Column("strategy", lambda v: v.strategy, least=10),
+    heads = {MARKDOWN: "gain [95 %, uncorrected]", LATEX: r"gain [95\,\%]"}
+    return [
+        *names(symbols),
         # set to the right, scores and p are seldom as wide as their columns
         Column("score", lambda v: said.score(v, symbols), right, gap=1),
-    ]
-    heads = {MARKDOWN: "gain [95 %, uncorrected]", LATEX: r"gain [95\,\%]"}
-    n = Column[Verdict]("n", lambda v: str(v.n), right, heads={LATEX: "$n$"})
-    told: list[Column[Verdict]] = [
+        Column("n", lambda v: str(v.n), right, heads={LATEX: "$n$"}),
         Column("gain", gain, number, heads=heads, style=_style),
         Column("p", p, right, gap=1, heads={MARKDOWN: "p corrected", LATEX: "$p$"}),
         Column("verdict", lettered, style=_style, formats=(TERMINAL,)),
@@ -147,7 +173,6 @@ def _columns(notes: Notes, medium: Medium, with_n: bool) -> list[Column[Verdict]
         Column("more seeds", _seeds, right, formats=(LATEX,)),
         Column("", notes.letters, formats=(LATEX,), latex=raised_in_latex),
     ]
-    return [*named, *([n] if with_n else []), *told]
 
 
 def _style(verdict: Verdict) -> str:

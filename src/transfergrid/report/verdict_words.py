@@ -143,15 +143,15 @@ def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
     return [sorted(group, key=lambda v: order.index(v.kind)) for group in found.values()]
 
 
-def title(section: Sequence[Verdict]) -> tuple[str, ...]:
-    """Name a section: target, labels, metric, seeds and test items."""
+def title(section: Sequence[Verdict], seeds: Sequence[int]) -> tuple[str, ...]:
+    """Name a section: target, labels, metric, the seeds that its arms have, and test items."""
     first = section[0]
     items = _range([v.items for v in section if v.items > 1])
     return (
         first.target,
         words.labels_of(section, first.labels_are),
         words.metric(first),
-        words.plural(_range([v.n for v in section]), first.block),
+        words.plural(_range(seeds), first.block),
         _items(section, items) if items else "",
     )
 
@@ -169,15 +169,16 @@ def beside(section: Sequence[Verdict]) -> str:
 
 
 def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE) -> str:
-    """Name what a group is compared with, and the family that it is corrected in."""
+    """Name what a group is compared with, and the family that it is corrected in, if it is."""
     first = group[0]
     family = [v for v in group if v.kind == TRANSFER]
-    told = [f"over {baseline(group)}" + (f" ({first.architecture})" if first.architecture else "")]
+    over = f"over {baseline(group)}" if correction else f"gain over {baseline(group)}"
+    told = [over + (f" ({first.architecture})" if first.architecture else "")]
     if any(v.weak_baseline for v in group):
         told[0] += f", which {worse_than_classical(first.metric)}"
     if not first.primary:
         told.append("exploratory")
-    if family and family[0].family_size:
+    if correction and family and family[0].family_size:
         name = CORRECTIONS.get(correction, correction)
         told.append(f"family of {family[0].family_size}, {name}")
         if abs(family[0].level - 0.05) > 1e-12:

@@ -10,7 +10,6 @@ from itertools import groupby
 from string import ascii_lowercase
 from typing import TypeVar
 
-from transfergrid.evidence.arms import worse_than_classical
 from transfergrid.evidence.results import AnyCell
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
@@ -21,7 +20,6 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import Labels
-from transfergrid.records.metrics import one_answer
 from transfergrid.records.points import points, unit
 from transfergrid.records.record import Metric, Record
 
@@ -167,12 +165,6 @@ def plural(count: int | str, what: str) -> str:
     return f"{told} {what}{'' if told == '1' else 's'}"
 
 
-def seeds(rows: Sequence[Verdict]) -> str:
-    """Write how many seeds the rows are over; empty if they differ."""
-    counts = {row.arm_n for row in rows}
-    return plural(rows[0].arm_n, "seed") if len(counts) == 1 else ""
-
-
 def metric(row: Verdict) -> str:
     """Write the metric with its unit."""
     name = row.metric.replace("_", " ")
@@ -273,12 +265,6 @@ CHECKPOINTS = (
 )
 
 
-def is_all_one_checkpoint(rows: Sequence[Verdict]) -> bool:
-    """Return whether every gain of a source is that of one set of weights."""
-    gains = [row for row in rows if row.source and row.gain is not None]
-    return bool(gains) and all(row.one_checkpoint for row in gains)
-
-
 class Letters:
     """Notes, each under a letter that is given at its first use: a, b, ..., z, aa, ab, ..."""
 
@@ -302,64 +288,6 @@ class Letters:
 def _letter(position: int) -> str:
     rest, last = divmod(position, 26)
     return (_letter(rest - 1) if rest else "") + ascii_lowercase[last]
-
-
-def warnings(rows: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
-    """Return what each of the rows is to be warned of, where nothing is decided of it."""
-    told = _warnings(rows)
-    return lambda row: [text for text, applies in told if applies(row)]
-
-
-def _warnings(rows: Sequence[Verdict]) -> list[tuple[str, Callable[[Verdict], bool]]]:
-    usual, all_one = common_scope(rows), is_all_one_checkpoint(rows)
-    fallen = [row.metric for row in rows if row.collapsed]
-
-    def count(field: str) -> str:
-        return plural(sum(getattr(row, field) for row in rows), "cell")
-
-    seen = dict.fromkeys(row.contaminated_by for row in rows if row.contaminated_by)
-    return [
-        *(
-            (
-                f"target lies inside what the source was trained on ({', '.join(names)}): "
-                "no evidence of transfer to new data",
-                lambda row, names=names: row.contaminated_by == names,
-            )
-            for names in seen
-        ),
-        (
-            "interval for new test items and this single model only",
-            lambda row: row.low is not None and row.scope == THIS_MODEL != usual,
-        ),
-        (
-            f"{count('unpaired')} without a baseline: it failed, is missing or was set otherwise",
-            lambda row: row.unpaired > 0,
-        ),
-        (f"{count('failed')} failed and left out", lambda row: row.failed > 0),
-        (
-            f"{count('collapsed')} collapsed: {one_answer(fallen)} predicted",
-            lambda row: row.collapsed > 0,
-        ),
-        (
-            f"{count('underfit')} underfit: training examples not learned",
-            lambda row: row.underfit > 0,
-        ),
-        (
-            f"{count('stale')} stale: run before the strategy's code was changed",
-            lambda row: row.stale > 0,
-        ),
-        (
-            "source is a single checkpoint: the gain speaks of these weights, not of this way of "
-            "making them (source.seed=block makes one that is trained here anew for each seed)",
-            lambda row: row.one_checkpoint and row.gain is not None and not all_one,
-        ),
-    ]
-
-
-def over(row: Verdict) -> str:
-    """Name what the gain is measured against, and say if little learning beats that."""
-    weak = f"{row.baseline}, which {worse_than_classical(row.metric)}"
-    return weak if row.weak_baseline else row.baseline
 
 
 def short_labels(rows: Sequence[Verdict], most: int = 4) -> str:

@@ -13,7 +13,7 @@ from transfergrid.evidence import selecting
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.keeping import has_model
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.points import points, unit
+from transfergrid.records.points import in_points, unit
 from transfergrid.records.record import Record
 from transfergrid.records.shipped import conf_dir
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
@@ -103,7 +103,7 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
     records = sorted(where.rows(ledger.records()), key=lambda record: record.label)
 
     def score(record: Record) -> str:
-        shown = _score(record)
+        shown = in_points(record.score, record.metric)
         return "–" if shown is None else number(shown, unit(record.metric))
 
     columns: list[Column[Record]] = [
@@ -119,10 +119,6 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
     return Sheet(lambda _: Page([Table(columns, [Group(records)])], headed=False), rows)
 
 
-def _score(record: Record) -> float | None:
-    return None if record.score is None else record.score * points(record.metric)
-
-
 def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
     """Return a cell for programs; the score is in points where the metric is a share."""
     return {
@@ -131,7 +127,7 @@ def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
         "labels": record.labels,
         "seed": record.seed,
         "metric": record.metric.name,
-        "score": _score(record),
+        "score": in_points(record.score, record.metric),
         "kept": has_model(ledger, record.id),
     }
 

@@ -11,7 +11,6 @@ from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import closing_lines
@@ -52,7 +51,7 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
         raise BadInputError("--leaderboard and --by-group are two tables: type one of them")
     where = selecting.Where.parse(chosen.where)
     bench = bench_of(Ledger(chosen.results)).of_runs(where)
-    verdicts = bench.verdicts(chosen.over, code=code_fingerprint, where=where.of_arms())
+    verdicts = bench.verdicts(chosen.over, where=where.of_arms())
     shown, common = names.told(verdicts)
     boards = leaderboards(shown, bench.results, bench.outcomes)
     show(leaderboard.sheet(boards, [*common, *closing_lines(bench)]), chosen.format)

@@ -27,7 +27,6 @@ from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger, without_garbage_collection
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sheet import show
@@ -130,7 +129,7 @@ def _of_ledger(chosen: argparse.Namespace) -> int:
     where = Where.parse(chosen.where)
     bench = bench_of(Ledger(chosen.results)).of_runs(where)
     rules = bench.rules_but(**_typed(chosen))
-    verdicts = bench.verdicts(chosen.over, rules, code_fingerprint, where.of_arms())
+    verdicts = bench.verdicts(chosen.over, rules, where.of_arms())
     if chosen.show != "verdicts":
         show(side(chosen.show, bench, verdicts, rules, chosen.over), chosen.format)
     else:

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.cell import Names, Parts
 from transfergrid.report.html.columns import written
-from transfergrid.report.html.data import CellFacts, ReportData, Section, StepCurve
+from transfergrid.report.html.data import ReportData, Section
 
 ATTACK = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 
@@ -64,7 +66,7 @@ def small_report(**changes):
         "cells": cells_of(found),
         "configs": {"s": {"strategy.lr": 0.1}, "t": {"strategy.lr": 0.2}},
         "sections": (Section("flips", tables=(written(("arm", "gain"), [("probe", "1.0")]),)),),
-        "steps": (StepCurve(row=0, steps=(10, 20), arm=(50.0, 70.0), baseline=(40.0, 60.0)),),
+        "steps": ((0, (10.0, 20.0), (50.0, 70.0), (40.0, 60.0)),),
         "scores": ((0, "LEEP", 0.5), (1, "LEEP", 0.2)),
         "failed": (("birds probe on pets", "out of memory"),),
         "declaration": ("Declared 0123abcd: family of one target.",),
@@ -73,10 +75,23 @@ def small_report(**changes):
     return ReportData(**(given | changes))
 
 
+def fact(seed, score=None, validation=None, strategy=""):
+    """Return a cell of these scores, from 0 to 1; `strategy` is the digest of its config."""
+    return Result(
+        id=f"{strategy}{seed}",
+        names=Names(strategy="s", target="t"),
+        parts=Parts(strategy=strategy, target=""),
+        labels=20,
+        seed=seed,
+        score=score,
+        validation_score=validation,
+    )
+
+
 def cells_of(verdicts):
     """Return what is known of the cells of these verdicts."""
-    arms = {name: CellFacts(seed=i, score=80.0 + i, validation=81.0, parts=("s",))
+    arms = {name: fact(i, 0.8 + 0.01 * i, 0.81, "s")
             for one in verdicts for i, name in enumerate(one.cells)}  # fmt: skip
-    baseline = {f"scratch-{i}": CellFacts(seed=i, score=78.0, validation=80.0, parts=("t",))
+    baseline = {f"scratch-{i}": fact(i, 0.78, 0.8, "t")
                 for i in range(5)}  # fmt: skip
     return arms | baseline

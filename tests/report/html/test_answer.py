@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from made_report import small_report, verdict
+from made_report import fact, small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.results import Result
@@ -11,7 +11,6 @@ from transfergrid.records.cell import Names, Parts
 from transfergrid.records.record import Metric
 from transfergrid.report.html.answer import answers, counts, scores, summary
 from transfergrid.report.html.boards import over_plain
-from transfergrid.report.html.data import CellFacts
 from transfergrid.report.html.drawing import drawn
 from transfergrid.report.html.sections import measured_against
 
@@ -36,7 +35,7 @@ def test_the_arm_is_chosen_on_validation_and_its_gain_read_on_test():
 def cells_of(validation):
     """Return facts of cells by arm: scores on validation, a seed each."""
     return {
-        f"{arm}-{seed}": CellFacts(seed=seed, validation=score)
+        f"{arm}-{seed}": fact(seed, validation=score / 100)
         for arm, scores in validation.items()
         for seed, score in enumerate(scores)
     }
@@ -74,7 +73,7 @@ def test_equal_validation_is_never_decided_by_the_test_score():
     found = answer(best_on_test, verdict("birds", gain=2.0, validation=85.0), cells={})
     assert found.row == 1
     assert "(85.0 %, with 1 as good)" in found.sentence
-    level = {f"scratch-{i}": CellFacts(seed=i, validation=85.0) for i in range(5)}
+    level = {f"scratch-{i}": fact(i, validation=0.85) for i in range(5)}
     assert answer(best_on_test, cells=level).row is None
 
 
@@ -94,7 +93,7 @@ def test_a_placebo_is_never_recommended():
 
 
 def test_a_baseline_that_validates_best_is_the_answer():
-    cells = {f"scratch-{i}": CellFacts(seed=i, validation=95.0) for i in range(5)}
+    cells = {f"scratch-{i}": fact(i, validation=0.95) for i in range(5)}
     found = answer(verdict(validation=90.0), cells=cells)
     assert found.row is None
     assert found.kind is None

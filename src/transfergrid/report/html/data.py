@@ -9,26 +9,13 @@ from itertools import chain
 from typing import Any
 
 from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report.columns import Table
 from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
 
-
-@dataclass(frozen=True, kw_only=True)
-class CellFacts:
-    """One done cell, so that a number can be followed to it. Scores are in points."""
-
-    seed: int
-    score: float | None = None
-    validation: float | None = None
-    seconds: float | None = None
-    """Wall-clock time, without training its source."""
-    flags: tuple[str, ...] = ()
-    """Such as "collapsed"."""
-    parts: tuple[str, ...] = ()
-    """Keys of `ReportData.configs`: source, strategy, target and training, where it has them."""
-    finished: str | None = None
+Points = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -51,17 +38,6 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepCurve:
-    """Validation scores over training steps, means over seeds; three lists of equal length."""
-
-    row: int
-    """Number of the arm's row."""
-    steps: tuple[float, ...]
-    arm: tuple[float | None, ...]
-    baseline: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything that the report shows."""
 
@@ -74,14 +50,14 @@ class ReportData:
     """By default the question, with the targets' names."""
     lower_is_better: frozenset[str] = frozenset()
     """Metrics of which less is better."""
-    cells: Mapping[str, CellFacts] = field(default_factory=dict)
-    """By identity."""
+    cells: Mapping[str, Result] = field(default_factory=dict)
+    """By identity, so that a number can be followed to them."""
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By digest, each part's config as dotted keys and plain values."""
     sections: tuple[Section, ...] = ()
     """Flips, crossovers, scorecard and so on, in order."""
-    steps: tuple[StepCurve, ...] = ()
-    """How arms and baselines learned, over training steps."""
+    steps: tuple[tuple[int, Points, Points, Points], ...] = ()
+    """Number of a row, training steps, and the mean validation scores of arm and baseline there."""
     scores: tuple[tuple[int, str, float], ...] = ()
     """Number of a row, name of a transferability score, and its value (more is better)."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_curves
 from transfergrid.evidence.declarations import comparisons, grids_of
-from transfergrid.evidence.families import family_of
 from transfergrid.evidence.judged import Bench, as_declared
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.parts import PartGain, part_gains
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import forecasts_of, is_foretold, scorecard
@@ -20,14 +19,14 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.points import points
-from transfergrid.records.provenance import code_fingerprint, versions
+from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
 from transfergrid.report.html import boards, forecasts, sections
-from transfergrid.report.html.data import CellFacts, ReportData, StepCurve
+from transfergrid.report.html.data import Points, ReportData
+from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
-from transfergrid.report.sides import effects_of
+from transfergrid.report.sides import effects_of, parts_in
 from transfergrid.report.words import Told, told
 
 LARGE = 2_000
@@ -45,11 +44,12 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     asked = Where.parse(where)
     bench = bench.of_runs(asked) if bench.results else bench
     results = bench.results
-    verdicts = bench.verdicts(code=code_fingerprint, where=asked.of_arms())
+    verdicts = bench.verdicts(where=asked.of_arms())
     over = _over_others(bench, verdicts)
     told_of = chain(verdicts, *over.values())
     shown = {cell for v in told_of for cell in (*v.cells, *v.baseline_cells)}
-    beside, steps, scores = _beside(bench, verdicts)
+    cells = {cell.id: cell for cell in results if cell.id in shown}
+    beside = _beside(bench, verdicts)
     beside.add(boards.leaders(leaderboards(verdicts, results, bench.outcomes)))
     beside.add(boards.over_plain(over.get(PLAIN, ())))
     return ReportData(
@@ -58,11 +58,11 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         rules=bench.declaration.rules,
         title=title,
         lower_is_better=frozenset(c.metric.name for c in results if not c.metric.higher_is_better),
-        cells=facts(cell for cell in results if cell.id in shown),
-        configs=configs(bench.ledger, [cell for cell in results if cell.id in shown]),
+        cells=cells,
+        configs=configs(bench.ledger, cells.values()),
         sections=tuple(beside.sections),
-        steps=tuple(steps),
-        scores=tuple(scores),
+        steps=tuple(beside.steps),
+        scores=tuple(beside.scores),
         remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
         failed=tuple(told([record for record in bench.failures if asked.keeps(record)])),
         skipped=tuple(left_out(bench.ledger)),
@@ -81,30 +81,27 @@ def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(line for line in lines if not line.startswith(" ") and " failed:" not in line)
 
 
-def _beside(
-    bench: Bench, verdicts: Sequence[Verdict]
-) -> tuple[Beside, list[StepCurve], list[tuple[int, str, float]]]:
+def _beside(bench: Bench, verdicts: Sequence[Verdict]) -> Beside:
     """Return the side views; those that read every cell's files only for a grid that is small."""
     beside = Beside()
-    steps: list[StepCurve] = []
     beside.add(sections.measured_against(bench.results, verdicts))
-    small = not _is_large(bench)
-    if small:
-        records = _records(bench)
-        curves, _ = label_curves(records, bench.outcomes)
-        shown = {cell for verdict in verdicts for cell in verdict.cells}
-        beside.add(sections.crossing([c for c in curves if not shown.isdisjoint(c.cells)]))
-        steps = _steps(bench, verdicts, records)
-    scores = _scores(bench, verdicts, beside)
-    if small:
-        _inside(bench, verdicts, beside)
-        found = forecasts.causes(verdicts, records, bench.outcomes)
-        beside.add(forecasts.explained(verdicts, found))
-        for one in found:
-            if one.cause:
-                told = f"{one.name}, in {one.seeds} of {one.of} seeds: {one.evidence}"
-                beside.remark(one.row, f"Likely cause: {told}")
-    return beside, steps, scores
+    if _is_large(bench):
+        _foretell(bench, verdicts, beside)
+        return beside
+    records = _records(bench)
+    curves, _ = label_curves(records, bench.outcomes)
+    shown = {cell for verdict in verdicts for cell in verdict.cells}
+    beside.add(sections.crossing([c for c in curves if not shown.isdisjoint(c.cells)]))
+    beside.steps = _steps(bench, verdicts, records)
+    _foretell(bench, verdicts, beside)
+    _inside(bench, verdicts, beside)
+    found = forecasts.causes(verdicts, records, bench.outcomes)
+    beside.add(forecasts.explained(verdicts, found))
+    for one in found:
+        if one.cause:
+            told = f"{one.name}, in {one.seeds} of {one.of} seeds: {one.evidence}"
+            beside.remark(one.row, f"Likely cause: {told}")
+    return beside
 
 
 def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
@@ -113,23 +110,12 @@ def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
     beside.add(sections.flipping(found))
     arms = []
     for row, verdict in enumerate(verdicts):
-        if inside := _classes(bench, verdict):
+        with suppress(BadInputError):  # predictions were not kept
+            inside = parts_in(bench, verdict, "class", bench.rules)
             arms.append((verdict, inside))
             beside.remark(row, sections.extremes(inside))
     beside.add(sections.harmed(arms))
     beside.add(sections.came_with(effects_of(bench, [v for v in verdicts if v.n])))
-
-
-def _classes(bench: Bench, verdict: Verdict) -> list[PartGain]:
-    if not verdict.n:
-        return []
-    record = bench.ledger.find(verdict.cells[0])
-    classes = record.data.classes if record else ()
-    try:
-        rules = bench.rules(family_of(verdict))
-        return part_gains(verdict, bench.outcomes, "class", classes, rules, verdict.level)
-    except BadInputError:  # predictions were not kept
-        return []
 
 
 def _records(bench: Bench) -> list[Record]:
@@ -139,34 +125,31 @@ def _records(bench: Bench) -> list[Record]:
     return as_declared(found, asked)
 
 
-def _steps(bench: Bench, verdicts: Sequence[Verdict], records: Sequence[Record]) -> list[StepCurve]:
+def _steps(
+    bench: Bench, verdicts: Sequence[Verdict], records: Sequence[Record]
+) -> list[tuple[int, Points, Points, Points]]:
     rows = {cell: row for row, verdict in enumerate(verdicts) for cell in verdict.cells}
     try:
         curves, _ = step_curves(records, bench.ledger.curves)
     except BadInputError:
         return []
     return [
-        StepCurve(
-            row=rows[curve.cells[0]],
-            steps=tuple(point.x for point in curve.points),
-            arm=tuple(point.arm_mean for point in curve.points),
-            baseline=tuple(point.baseline_mean for point in curve.points),
-        )
+        (rows[curve.cells[0]], *(tuple(getattr(point, name) for point in curve.points)
+                                 for name in ("x", "arm_mean", "baseline_mean")))
         for curve in curves
         if curve.cells[0] in rows
-    ]
+    ]  # fmt: skip
 
 
-def _scores(
-    bench: Bench, verdicts: Sequence[Verdict], beside: Beside
-) -> list[tuple[int, str, float]]:
+def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
+    """Add what transferability scores foretold, where any are kept."""
     if not (bench.ledger.root / "scores").is_dir():
-        return []
+        return
     found = forecasts_of(bench.ledger.root, verdicts)
     places = {forecasts.arm_of(one): row for row, one in enumerate(verdicts) if is_foretold(one)}
     judged = [f for f in found if verdicts[places[forecasts.arm_of(f)]].kind != PLACEBO]
     beside.add(forecasts.scored(scorecard(judged)))
-    return forecasts.score_points(found, places)
+    beside.scores = forecasts.score_points(found, places)
 
 
 def _over_others(bench: Bench, shown: Sequence[Verdict]) -> dict[str, tuple[Verdict, ...]]:
@@ -206,23 +189,12 @@ def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, An
     """Return the config of each part that any cell has, by its digest."""
     found: dict[str, dict[str, Any]] = {}
     for cell in results:
-        missing = [part for part in _parts(cell) if part[1] not in found]
+        missing = {part: d for part, d in parts_of(cell).items() if d not in found}
         if missing:
             record = ledger.find(cell.id)
             config = record.config if record else {}
-            found |= {digest: flat(config.get(part) or {}, part) for part, digest in missing}
+            found |= {d: flat(config.get(part) or {}, part) for part, d in missing.items()}
     return found
-
-
-def _parts(cell: Result) -> list[tuple[str, str]]:
-    parts = cell.parts
-    named = {
-        "source": parts.source,
-        "strategy": parts.strategy,
-        "target": parts.target,
-        "training": parts.training,
-    }
-    return [(name, digest) for name, digest in named.items() if digest]
 
 
 def flat(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -236,22 +208,3 @@ def flat(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         else:
             found[f"{prefix}.{key}"] = value
     return found
-
-
-def facts(results: Iterable[Result]) -> dict[str, CellFacts]:
-    """Return what the page tells of each cell."""
-    return {cell.id: _facts(cell) for cell in results}
-
-
-def _facts(cell: Result) -> CellFacts:
-    scale = points(cell.metric)
-    flags = (("collapsed", cell.flags.collapsed), ("underfit", cell.flags.underfit))
-    return CellFacts(
-        seed=cell.seed,
-        score=None if cell.score is None else scale * cell.score,
-        validation=None if cell.validation_score is None else scale * cell.validation_score,
-        seconds=None if cell.seconds is None else cell.seconds - (cell.source_seconds or 0.0),
-        flags=tuple(name for name, is_so in flags if is_so),
-        parts=tuple(digest for _, digest in _parts(cell)),
-        finished=cell.finished,
-    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.records.points import in_points
 from transfergrid.report import verdict_words as said
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import bracketed, ends
@@ -84,7 +85,8 @@ def _validation(
 ) -> Mapping[int, float]:
     known = [(seed, data.cells[cell]) for seed, cell in zip(seeds, cells, strict=False)
              if cell in data.cells]  # fmt: skip
-    return {seed: cell.validation for seed, cell in known if cell.validation is not None}
+    scores = {seed: in_points(cell.validation_score, cell.metric) for seed, cell in known}
+    return {seed: score for seed, score in scores.items() if score is not None}
 
 
 def arm_name(verdict: Verdict) -> str:

@@ -9,16 +9,19 @@ from string import ascii_lowercase
 from typing import Any
 
 from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.records.points import in_points
 from transfergrid.records.printing import one_line
 from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.answer import SAID, interval
-from transfergrid.report.html.data import CellFacts, ReportData
+from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import ends, labels_of
 
 NO_SOURCE = "no source"
+PARTS = ("source", "strategy", "target", "training")
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
     *("strategy", "target", "baseline", "n", "p", "p_corrected", "seeds_needed"),
@@ -209,15 +212,27 @@ def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
     return found
 
 
-def cell_facts(cells: Mapping[str, CellFacts]) -> dict[str, list[Any]]:
-    """Return what the page knows of each cell, as short lists: there are many of them."""
-    return {
-        name: [
-            *(cell.seed, _rounded(cell.score), _rounded(cell.validation), _rounded(cell.seconds)),
-            *(list(cell.parts), ", ".join(cell.flags)),
-        ]
-        for name, cell in cells.items()
-    }
+def cell_facts(cell: Result) -> list[Any]:
+    """Return what the page knows of a cell, as a short list: there are many of them.
+
+    Seed, test and validation score in points, seconds without training its source, the digests of
+    its parts, and what it is flagged as.
+    """
+    seconds = None if cell.seconds is None else cell.seconds - (cell.source_seconds or 0.0)
+    scores = (in_points(score, cell.metric) for score in (cell.score, cell.validation_score))
+    flags = [name for name in ("collapsed", "underfit") if getattr(cell.flags, name)]
+    return [
+        cell.seed,
+        *map(_rounded, (*scores, seconds)),
+        list(parts_of(cell).values()),
+        ", ".join(flags),
+    ]
+
+
+def parts_of(cell: Result) -> dict[str, str]:
+    """Return the digest of each part that a cell has."""
+    found = {name: getattr(cell.parts, name) for name in PARTS}
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,12 +245,9 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "rows": page_rows(data.verdicts, data.remarks, data.called),
         "over": {n: page_rows(found, {}, data.called) for n, found in data.over_baselines.items()},
-        "cells": cell_facts(data.cells),
+        "cells": {name: cell_facts(cell) for name, cell in data.cells.items()},
         "configs": data.configs,
-        "steps": [
-            [curve.row, *map(_rounded, (curve.steps, curve.arm, curve.baseline))]
-            for curve in data.steps
-        ],
+        "steps": [[_rounded(told) for told in curve] for curve in data.steps],
         "scores": [[row, name, _rounded(value)] for row, name, value in data.scores],
         "margin": data.rules.margin,
         "specs": specs,

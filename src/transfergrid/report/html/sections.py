@@ -21,7 +21,7 @@ from transfergrid.records.points import points
 from transfergrid.report.columns import Column
 from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
-from transfergrid.report.html.data import Section
+from transfergrid.report.html.data import Points, Section
 from transfergrid.report.html.rows import NO_SOURCE
 from transfergrid.report.verdict_views import with_interval
 from transfergrid.report.words import UNICODE, Letters
@@ -34,6 +34,9 @@ class Beside:
     sections: list[Section] = field(default_factory=list)
     remarks: dict[int, list[str]] = field(default_factory=dict)
     """By number of the row."""
+    steps: list[tuple[int, Points, Points, Points]] = field(default_factory=list)
+    scores: list[tuple[int, str, float]] = field(default_factory=list)
+    """Both as in `ReportData`."""
 
     def add(self, section: Section | None) -> None:
         """Add a section, if there is one."""
