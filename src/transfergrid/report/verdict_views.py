@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from transfergrid.evidence.decisions import Kind
@@ -12,8 +12,19 @@ from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.metrics import is_of_numbers
-from transfergrid.report import verdict_words
-from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report import verdict_words as said
+from transfergrid.report.columns import (
+    HTML,
+    LATEX,
+    MARKDOWN,
+    TERMINAL,
+    Align,
+    Column,
+    Group,
+    Medium,
+    Page,
+    Table,
+)
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_words import sign
 from transfergrid.report.words import UNICODE, Symbols, bracketed, ends, gains_in, number
@@ -49,11 +60,19 @@ BY_MEAN = (
 _LEAST = 9
 
 Item = TypeVar("Item")
+Of = Callable[[Item], Verdict]
+"""Returns the verdict that a row is about."""
+Columns = Callable[[Symbols], Sequence[Column[Item]]]
+Way = tuple[Verdict, str, Verdict]
+"""A verdict, how else one may look, and the verdict that it then is."""
+Part = tuple[Verdict, PartGain]
+NARROW = (TERMINAL, MARKDOWN, LATEX)
+EFFECTS = ("calibration", "overfitting", "forgetting")
 
 
 def flips(found: Sequence[Flip]) -> Sheet:
     """Return the comparisons whose verdict flips, a line for each way in which it does."""
-    pairs = [(flip.verdict, way, other) for flip in found for way, other in flip.others.items()]
+    pairs = ways_of(found)
     rows = [
         {
             **_arm(verdict),
@@ -66,19 +85,29 @@ def flips(found: Sequence[Flip]) -> Sheet:
         }
         for verdict, way, other in pairs
     ]
+    return _sheet(pairs, rows, flip_columns, flips_legend, "No verdict flips.")
 
-    def columns(symbols: Symbols) -> list[Column[tuple[Verdict, str, Verdict]]]:
-        def flip(pair: tuple[Verdict, str, Verdict]) -> str:
-            return " to ".join(sign(verdict.verdict, symbols) for verdict in pair[::2])
 
-        return [
-            *_names(lambda pair: pair[0], symbols),
-            Column("flip", flip),
-            Column("when", lambda pair: pair[1], least=_LEAST),
-            Column("gain", lambda pair: verdict_words.gain(pair[2], symbols), Align.NUMBER),
-        ]
+def ways_of(found: Sequence[Flip]) -> list[Way]:
+    """Return each way in which a verdict flips, with the verdict and the other one."""
+    return [(flip.verdict, way, other) for flip in found for way, other in flip.others.items()]
 
-    return _sheet(pairs, rows, columns, flips_legend, "No verdict flips.")
+
+def flip_columns(symbols: Symbols) -> list[Column[Way]]:
+    """Return the columns of flips: on the page in words, and with the other gain's interval."""
+
+    def flip(pair: Way) -> str:
+        return " to ".join(sign(verdict.verdict, symbols) for verdict in pair[::2])
+
+    return [
+        *names(lambda pair: pair[0], symbols),
+        Column("flip", flip, formats=NARROW),
+        outcome(lambda pair: pair[0]),
+        Column("when", lambda pair: pair[1], least=_LEAST),
+        outcome(lambda pair: pair[2], "is then"),
+        Column("gain", lambda pair: said.gain(pair[2], symbols), Align.NUMBER, formats=NARROW),
+        gain_on_page(lambda pair: pair[2]),
+    ]
 
 
 def flips_legend(symbols: Symbols = UNICODE) -> str:
@@ -86,7 +115,7 @@ def flips_legend(symbols: Symbols = UNICODE) -> str:
     return FLIPS.format(kinds=", ".join(_kind(kind, symbols) for kind in Kind))
 
 
-def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
+def parts(found: Sequence[Part]) -> Sheet:
     """Return gains within classes or groups, a line each."""
     rows = [
         {
@@ -105,21 +134,26 @@ def parts(found: Sequence[tuple[Verdict, PartGain]]) -> Sheet:
         for verdict, part in found
     ]
 
-    def columns(symbols: Symbols) -> list[Column[tuple[Verdict, PartGain]]]:
-        none = f"[{symbols.nothing}, {symbols.nothing}]"
+    return _sheet(
+        found, rows, part_columns, lambda _: parts_legend([verdict for verdict, _ in found])
+    )
 
-        def gain(pair: tuple[Verdict, PartGain]) -> str:
-            return with_interval(pair[1].gain, pair[1].low, pair[1].high, pair[0], none)
 
-        return [
-            *_names(lambda pair: pair[0], symbols),
-            Column("part", lambda pair: pair[1].part, least=_LEAST),
-            Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
-            Column("gain", gain, Align.NUMBER),
-            Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols)),
-        ]
+def part_columns(symbols: Symbols) -> list[Column[Part]]:
+    """Return the columns of gains within parts; on the page beside what the whole came to."""
+    none = f"[{symbols.nothing}, {symbols.nothing}]"
 
-    return _sheet(found, rows, columns, lambda _: parts_legend([verdict for verdict, _ in found]))
+    def gain(pair: Part) -> str:
+        return with_interval(pair[1].gain, pair[1].low, pair[1].high, pair[0], none)
+
+    return [
+        *names(lambda pair: pair[0], symbols),
+        outcome(lambda pair: pair[0]),
+        Column("part", lambda pair: pair[1].part, least=_LEAST),
+        Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
+        Column("gain", gain, Align.NUMBER),
+        Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols), formats=NARROW),
+    ]
 
 
 def parts_legend(verdicts: Sequence[Verdict]) -> str:
@@ -131,33 +165,37 @@ def parts_legend(verdicts: Sequence[Verdict]) -> str:
 def beside(found: Iterable[SideEffects]) -> Sheet:
     """Return what came with each gain, a line for each comparison."""
     listed = [effects for effects in found if effects.verdict.n]
-    kinds = ("calibration", "overfitting", "forgetting")
     rows = [
         {
             **_arm(effects.verdict),
-            **{k: v for kind in kinds for k, v in _flat(kind, getattr(effects, kind)).items()},
+            **{k: v for kind in EFFECTS for k, v in _flat(kind, getattr(effects, kind)).items()},
         }
         for effects in listed
     ]
+    units = gains_in(one.verdict for one in listed)
+    columns = beside_columns(listed)
+    return _sheet(listed, rows, columns, lambda _: BESIDE.format(units=units))
+
+
+def beside_columns(found: Sequence[SideEffects]) -> Columns[SideEffects]:
+    """Return what gives the columns of what came with gains."""
+    numbers = all(is_of_numbers(effects.verdict.metric) for effects in found)
+    told = EFFECTS[1:] if numbers else EFFECTS  # only what has probabilities is calibrated
 
     def columns(symbols: Symbols) -> list[Column[SideEffects]]:
         def gain(effects: SideEffects) -> str:
-            return verdict_words.gain(effects.verdict, symbols)
+            return said.gain(effects.verdict, symbols)
 
         def change(kind: str) -> Callable[[SideEffects], str]:
             return lambda effects: change_told(effects, kind, symbols)
 
-        numbers = all(is_of_numbers(effects.verdict.metric) for effects in listed)
-        told = kinds[1:] if numbers else kinds  # only what has probabilities is calibrated
-
         return [
-            *_names(lambda effects: effects.verdict, symbols),
+            *names(lambda effects: effects.verdict, symbols),
             Column("gain", gain, Align.NUMBER),
             *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in told),
         ]
 
-    units = gains_in(one.verdict for one in listed)
-    return _sheet(listed, rows, columns, lambda _: BESIDE.format(units=units))
+    return columns
 
 
 def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Sheet:
@@ -177,14 +215,25 @@ def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow])
         for row in found
     ]
 
+    return _sheet(found, rows, score_columns(flagged), lambda _: scores_legend(found))
+
+
+def score_columns(with_placebos: Mapping[str, ScorecardRow]) -> Columns[ScorecardRow]:
+    """Return what gives the columns of the scorecard, given each score's row with placebos."""
+
     def columns(symbols: Symbols) -> list[Column[ScorecardRow]]:
         nothing = symbols.nothing
 
         def tau(row: ScorecardRow) -> str:
-            return " ".join(filter(None, (two_digits(row.tau) or nothing, tau_interval(row))))
+            shown = bracketed(ends(row.low, row.high, ""), two_digits)
+            return " ".join(filter(None, (two_digits(row.tau) or nothing, shown)))
 
         def regret(row: ScorecardRow) -> str:
             return nothing if row.regret is None else f"{row.regret:.1f}"
+
+        def auroc(row: ScorecardRow) -> str:
+            pairs = f" ({row.auroc_pairs})" if row.auroc_pairs else ""
+            return (two_digits(row.auroc) or nothing) + pairs
 
         def sources(row: ScorecardRow) -> str:
             return f"{row.sources} in {row.groups}" + "!" * bool(row.out_of_bounds)
@@ -193,18 +242,18 @@ def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow])
             Column("score", lambda row: row.score, least=_LEAST),
             Column("τ", tau, Align.NUMBER),
             Column("regret", regret, Align.NUMBER),
-            Column("AUROC", lambda row: _auroc(row, symbols), Align.NUMBER),
-            Column("placebos", lambda row: _auroc(flagged[row.score], symbols), Align.NUMBER),
+            Column("AUROC", auroc, Align.NUMBER),
+            Column("placebos", lambda row: auroc(with_placebos[row.score]), Align.NUMBER),
             Column("sources", sources),
         ]
 
-    return _sheet(found, rows, columns, lambda _: scores_legend(found))
+    return columns
 
 
 def _sheet(
     found: Sequence[Item],
     rows: Sequence[dict[str, Any]],
-    columns: Callable[[Symbols], Sequence[Column[Item]]],
+    columns: Columns[Item],
     legend: Callable[[Symbols], str],
     empty: str = "",
 ) -> Sheet:
@@ -217,19 +266,34 @@ def _sheet(
     return Sheet(page, lambda: rows)
 
 
-def _names(verdict: Callable[[Item], Verdict], symbols: Symbols) -> list[Column[Item]]:
+def names(of: Of[Item], symbols: Symbols = UNICODE) -> list[Column[Item]]:
     """Return the columns that name a comparison."""
 
     def where(row: Item) -> str:
-        return f"{verdict(row).target}, {verdict(row).labels}"
+        return f"{of(row).target}, {of(row).labels}"
+
+    def source(row: Item) -> str:
+        return of(row).source or symbols.nothing
 
     return [
         Column("target, labels", where, least=_LEAST, key=True),
-        Column(
-            "source", lambda row: verdict(row).source or symbols.nothing, least=_LEAST, key=True
-        ),
-        Column("strategy", lambda row: verdict(row).strategy, least=_LEAST, key=True),
+        Column("source", source, least=_LEAST, key=True),
+        Column("strategy", lambda row: of(row).strategy, least=_LEAST, key=True),
     ]
+
+
+def outcome(of: Of[Item], head: str = "verdict") -> Column[Item]:
+    """Return the page's column of a verdict, as mark and word."""
+    return Column(head, lambda row: said.called(of(row).verdict), formats=(HTML,))
+
+
+def gain_on_page(of: Of[Item], head: str = "gain") -> Column[Item]:
+    """Return the page's column of a gain with its interval."""
+
+    def gain(row: Item) -> str:
+        return f"{said.gain(of(row))} {said.interval(of(row))}".rstrip()
+
+    return Column(head, gain, formats=(HTML,))
 
 
 def scores_legend(found: Sequence[ScorecardRow]) -> str:
@@ -251,16 +315,6 @@ def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:
 def two_digits(value: float | None) -> str:
     """Write a correlation or a chance; empty where there is none."""
     return "" if value is None else f"{value:.2f}"
-
-
-def _auroc(row: ScorecardRow, symbols: Symbols) -> str:
-    pairs = f" ({row.auroc_pairs})" if row.auroc_pairs else ""
-    return (two_digits(row.auroc) or symbols.nothing) + pairs
-
-
-def tau_interval(row: ScorecardRow) -> str:
-    """Write the interval of τ, if there is one."""
-    return bracketed(ends(row.low, row.high, ""), two_digits)
 
 
 def _arm(verdict: Verdict) -> dict[str, Any]:
@@ -301,7 +355,7 @@ def change_told(effects: SideEffects, kind: str, symbols: Symbols = UNICODE) -> 
 
 
 def _written(value: float, of: Verdict | None, *, signed: bool = False) -> str:
-    return verdict_words.number(value, of, signed) if of else number(value, "%", signed)
+    return said.number(value, of, signed) if of else number(value, "%", signed)
 
 
 def _flat(name: str, change: Change | None) -> dict[str, float | None]:

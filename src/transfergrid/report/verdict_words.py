@@ -27,6 +27,15 @@ _MARKS = {
     Kind.UNDECIDED: "??",
 }
 """Of each kind, the mark among all characters and among ASCII ones."""
+SAID = {
+    Kind.POSITIVE: "helped",
+    Kind.NEGATIVE: "hurt",
+    Kind.EQUIVALENT: "no difference",
+    Kind.HARM_RULED_OUT: "harm ruled out",
+    Kind.GAIN_RULED_OUT: "gain ruled out",
+    Kind.UNDECIDED: "undecided",
+}
+"""What each verdict is called on the page."""
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini-Hochberg", "none": "uncorrected"}
 APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
 """What is shown below a family, for it is no part of it."""
@@ -42,6 +51,11 @@ def mark(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
     character = sign(verdict.verdict, symbols)
     past = verdict.beyond_margin and verdict.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
     return character * 2 if past else character
+
+
+def called(kind: Kind) -> str:
+    """Return mark and word as on the page, as in "▲ helped"."""
+    return f"{sign(kind)} {SAID[kind]}"
 
 
 def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:

@@ -22,6 +22,7 @@ from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.points import unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.kept import WIDTH
@@ -118,14 +119,14 @@ def _gain(told: Explained) -> str:
         return f"{has}; {why}."
     name = told.baseline.names.strategy
     over = f"{gained(gain.mean, cell.metric)} over {name} ({scored(told.baseline)})"
-    return f"{has}: {over} in this seed{_interval(gain)}."
+    return f"{has}: {over} in this seed{_interval(gain, unit(cell.metric))}."
 
 
-def _interval(gain: Estimate) -> str:
+def _interval(gain: Estimate, mark: str) -> str:
     low, high = gain.interval()
     if low is None or high is None:
         return ""
-    shown = bracketed((low, high), lambda end: number(end, "%", signed=True))
+    shown = bracketed((low, high), lambda end: number(end, mark, signed=True))
     noise = ", which is within noise" if low <= 0 <= high else ""
     return f", 95 % interval over test items {shown}{noise}"
 

@@ -236,8 +236,8 @@ def test_strategies_over_plain_finetuning_are_counted():
         ]
     )
     assert found.lines == ("Of 2 comparisons with full_finetuning: 1 worse, 1 undecided.",)
-    assert drawn(found.tables[0]).lines[0][2:9] == (
-        *("birds", "probe", "▼ hurt", "80.0", "78.0", "-4.0", "[-6.0, -2.0]"),
+    assert drawn(found.tables[0]).lines[0][1:] == (
+        *("birds", "probe", "▼ hurt", "80.0", "78.0", "-4.0 [-6.0, -2.0]"),
     )
     assert over_plain([]) is None
 

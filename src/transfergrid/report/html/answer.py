@@ -27,17 +27,8 @@ from transfergrid.report.html.recommended import (
     worth_told,
 )
 from transfergrid.report.verdict_words import kept, number
-from transfergrid.report.words import bracketed, budget, ends, plural
+from transfergrid.report.words import budget, plural
 
-SAID = {
-    Kind.POSITIVE: "helped",
-    Kind.NEGATIVE: "hurt",
-    Kind.EQUIVALENT: "no difference",
-    Kind.HARM_RULED_OUT: "harm ruled out",
-    Kind.GAIN_RULED_OUT: "gain ruled out",
-    Kind.UNDECIDED: "undecided",
-}
-"""What each verdict is called on the page."""
 MOST_SENTENCES = 4
 """Targets from which on they are counted and not named one by one."""
 
@@ -327,14 +318,6 @@ def gain_told(verdict: Verdict, among: int = 1) -> str:
 def gain(verdict: Verdict) -> str:
     """Write a gain with its unit."""
     return said.gain(verdict) + (" points" if verdict.unit == "%" else "")
-
-
-def interval(verdict: Verdict) -> str:
-    """Write the interval, as in "[+0.3, +3.9]"; nothing where there is none."""
-    shown = ends(verdict.low, verdict.high, verdict.unit, verdict.se)
-    if shown is None:
-        return "[constant]" if verdict.constant else ""
-    return bracketed(shown, lambda end: number(end, verdict, signed=True))
 
 
 def counts(data: ReportData) -> Counts:

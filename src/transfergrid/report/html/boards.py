@@ -12,13 +12,19 @@ from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.report import leaderboard as said
 from transfergrid.report.columns import Column
 from transfergrid.report.html import columns
-from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.data import Section
 from transfergrid.report.verdict_legend import marks
+from transfergrid.report.verdict_views import gain_on_page, names, outcome
+from transfergrid.report.verdict_words import SAID
 from transfergrid.report.words import UNICODE, plural
 
 MOST_OPEN = 40
 """Lines from which on a leaderboard is folded."""
+
+
+def itself(verdict: Verdict) -> Verdict:
+    """Return what a row is about where it is a verdict."""
+    return verdict
 
 
 def leaders(boards: Sequence[Board]) -> Section | None:
@@ -41,16 +47,14 @@ def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
     shown = [v for v in verdicts if v.kind != PLACEBO and v.n and v.baseline.startswith(PLAIN)]
     if not shown:
         return None
-    table = columns.limited(
-        [
-            *columns.arm(columns.itself),
-            columns.verdict(columns.itself),
-            Column("score", lambda v: columns.value(v.mean, v)),
-            Column(f"of {PLAIN}", lambda v: columns.value(v.baseline_mean, v)),
-            *columns.gain(columns.itself),
-        ],
-        shown,
-    )
+    told: list[Column[Verdict]] = [
+        *names(itself),
+        outcome(itself),
+        Column("score", lambda v: columns.value(v.mean, v)),
+        Column(f"of {PLAIN}", lambda v: columns.value(v.baseline_mean, v)),
+        gain_on_page(itself),
+    ]
+    table = columns.limited(told, shown)
     return Section("over_plain", (table,), (_counted(shown),))
 
 

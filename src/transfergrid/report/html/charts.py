@@ -11,6 +11,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts import Verdict
 
 HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
 """Diagonal lines over a unit square, as the path of a mark."""
@@ -24,18 +25,19 @@ PLACEBO_NAMED = (
 Spec = dict[str, Any]
 
 
-def templates(margin: float, reach: float, sources: Sequence[str]) -> dict[str, Spec]:
+def templates(margin: float, reach: float, sources: Sequence[str], counted: str) -> dict[str, Spec]:
     """Return every chart's specification by name.
 
     Args:
         margin: δ, in points.
         reach: the largest gain, in points, that colours of the heat map tell apart.
         sources: all there are, in order: each has one colour and shape in every chart.
+        counted: what numbers of labels are called; see `counted`.
     """
     return {
         "heatmap": heatmap(margin, reach),
         "forest": forest(margin),
-        "labels": over_labels(margin, sources),
+        "labels": over_labels(margin, sources, counted),
         "cost": cost("seconds", "front"),
         "all_cost": cost("all_seconds", "all_front"),
         "steps": over_steps(sources),
@@ -106,9 +108,8 @@ def forest(margin: float) -> Spec:
     zero = base.transform_calculate(zero_="0").mark_tick(
         style="zero", thickness=1, bandSize=24, opacity=0.7
     ).encode(x="zero_:Q")  # fmt: skip
-    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
+    colour, shape = _by_verdict()
     line = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"), colour)
-    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
     point = base.mark_point(filled=True, size=80, opacity=1).encode(
         alt.X("gain:Q"), colour, shape, tooltip=_tips()
     )
@@ -116,11 +117,20 @@ def forest(margin: float) -> Spec:
     return _spec(chart)
 
 
-def over_labels(margin: float, sources: Sequence[str], told: Sequence[str] | None = None) -> Spec:
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """Return what numbers of labels are called beside an axis of them."""
+    kinds = {verdict.labels_are for verdict in verdicts}
+    told = {"class": "labels a class", "total": "labels in total"}
+    return told.get(kinds.pop(), "labels") if len(kinds) == 1 else "labels"
+
+
+def over_labels(
+    margin: float, sources: Sequence[str], counted: str, told: Sequence[str] | None = None
+) -> Spec:
     """Gains of one strategy over label budgets, a line for each source; the legend has `told`."""
     import altair as alt
 
-    x = alt.X("labels:N", title="labels a class", sort=alt.EncodingSortField("order", op="min"))
+    x = alt.X("labels:N", title=counted, sort=alt.EncodingSortField("order", op="min"))
     x = x.axis(labelAngle=0, grid=False)
     base = alt.Chart(alt.NamedData("rows"))
     colour, shape = _by_source(sources, told)
@@ -132,7 +142,7 @@ def over_labels(margin: float, sources: Sequence[str], told: Sequence[str] | Non
     error = base.mark_rule(strokeWidth=1.5, opacity=0.55).encode(
         x, alt.Y("low:Q"), alt.Y2("high:Q"), colour, offset
     )
-    line = base.transform_filter(alt.datum.labels != "all").mark_line(strokeWidth=2)
+    line = base.transform_filter("!datum.apart").mark_line(strokeWidth=2)
     line = line.encode(x, alt.Y("gain:Q"), colour, offset)
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
         x,
@@ -158,8 +168,7 @@ def cost(seconds: str, front: str) -> Spec:
     zero = base.mark_rule(style="zero").encode(y=alt.datum(0))
     best = base.transform_filter(f"isValid(datum.{front})")
     line = best.mark_line(style="front", interpolate="step-after", strokeDash=[4, 3]).encode(x, y)
-    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
-    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
+    colour, shape = _by_verdict()
     time = alt.Tooltip(f"{seconds}:Q", title="seconds", format=".3~s")
     point = base.mark_point(size=70, opacity=1).encode(x, y, colour, shape, tooltip=_tips(time))
     letters = [
@@ -198,12 +207,19 @@ def foretold() -> Spec:
     base = alt.Chart(alt.NamedData("rows"))
     x = alt.X("value:Q", title="score", scale=alt.Scale(zero=False)).axis(grid=False, tickCount=4)
     zero = base.mark_rule(style="zero").encode(y=alt.datum(0))
-    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
-    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
+    colour, shape = _by_verdict()
     tips = _tips(alt.Tooltip("value:Q", title="score", format=".3~f"))
     y = alt.Y("gain:Q", title="gain in points")
     point = base.mark_point(size=60, opacity=1).encode(x, y, colour, shape, tooltip=tips)
     return _spec(alt.layer(zero, point).properties(width=260, height=190))
+
+
+def _by_verdict() -> tuple[Any, Any]:
+    """Return colour and shape of a verdict; the page explains them."""
+    import altair as alt
+
+    colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
+    return colour, alt.Shape("verdict:N", scale=alt.Scale(domain=KINDS, range=SHAPES), legend=None)
 
 
 def _by_source(sources: Sequence[str], told: Sequence[str] | None = None) -> tuple[Any, Any]:

@@ -53,12 +53,6 @@ function number(value, digits, signed = false) {
   return (signed && !text.startsWith("-") ? "+" : "") + text;
 }
 
-function probability(p) {
-  if (p === undefined) return "–";
-  if (p < 0.001) return "<.001";
-  return p >= 0.9995 ? "1" : fixed(p, 3).replace(/^0/, "");
-}
-
 const seconds = (value) => (value === undefined ? "" : value < 9.95 ? value.toPrecision(2) : value.toFixed(0));
 
 function changed() {

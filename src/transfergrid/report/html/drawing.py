@@ -21,8 +21,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.records import printing
 from transfergrid.report.columns import HTML, Align, Table
 from transfergrid.report.html import themes
-from transfergrid.report.html.answer import SAID
-from transfergrid.report.verdict_words import sign
+from transfergrid.report.verdict_words import SAID, sign
 from transfergrid.report.words import Told, grouped_reasons, labels_of
 
 _BRACKETS = re.compile(r"(\[[^\[\]]*\])")

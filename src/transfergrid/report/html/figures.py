@@ -10,10 +10,10 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.records.errors import writing
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts
-from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.heat_map import Figure, Row, figure, heat_maps, overs, split
 from transfergrid.report.html.rows import page_rows, sources_in_order
+from transfergrid.report.verdict_words import SAID
 
 WIDTH = 320
 """Pixels of a chart without its labels: with them about a column of 3.3 inches at 144 a inch."""
@@ -61,7 +61,7 @@ def figures(data: ReportData) -> Iterator[Figure]:
         budgets = [row for row in inside if row["labels"] != "0"]
         if len({row["labels"] for row in budgets}) > 1:
             there = [name for name in sources if any(row["source"] == name for row in budgets)]
-            spec = charts.over_labels(margin, sources, there)
+            spec = charts.over_labels(margin, sources, charts.counted(data.verdicts), there)
             yield _narrow("labels", place, [", ".join(place), band], spec, budgets)
 
 

@@ -15,10 +15,10 @@ from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
+from transfergrid.report import verdict_views as views
 from transfergrid.report.columns import Column, Group, Table
-from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
-from transfergrid.report.verdict_views import tau_interval, two_digits
+from transfergrid.report.words import UNICODE
 
 MOST_AUTOPSIES = 30
 NOISE = "noise"
@@ -32,22 +32,12 @@ def arm_of(one: Verdict | Forecast) -> Arm:
     return one.source or "", one.target, one.labels, one.strategy
 
 
-def scored(rows: Sequence[ScorecardRow]) -> Section | None:
-    """Return how well each score foretold the gains."""
+def scored(rows: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Section | None:
+    """Return how well each score foretold the gains, without placebos and with them."""
     if not rows:
         return None
-    lines = tuple(dict.fromkeys(row.note for row in rows if row.note))
-    told: list[Column[ScorecardRow]] = [
-        Column("score", lambda row: row.score),
-        Column("weighted τ", lambda row: two_digits(row.tau)),
-        Column("95 %", tau_interval),
-        Column("regret@1", lambda row: two_digits(row.regret)),
-        Column("AUROC", lambda row: two_digits(row.auroc)),
-        columns.count("sources", lambda row: row.sources),
-        columns.count("groups", lambda row: row.groups),
-        columns.count("impossible", lambda row: row.out_of_bounds or None),
-    ]
-    return Section("scorecard", (Table(told, [Group(rows)]),), lines)
+    told = views.score_columns({row.score: row for row in with_placebos})(UNICODE)
+    return Section("scorecard", (Table(told, [Group(rows)]),), (views.scores_legend(rows),))
 
 
 def score_points(
@@ -149,7 +139,7 @@ def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section 
     more = len(losses(verdicts)) - len(found)
     table = Table(
         [
-            *columns.arm(lambda one: verdicts[one.row]),
+            *views.names(lambda one: verdicts[one.row]),
             Column("likely cause", lambda one: one.name),
             Column("seeds", lambda one: f"{one.seeds} of {one.of}"),
             Column("signs", lambda one: one.evidence),

@@ -134,11 +134,15 @@ def _steps(
     except BadInputError:
         return []
     return [
-        (rows[curve.cells[0]], *(tuple(getattr(point, name) for point in curve.points)
-                                 for name in ("x", "arm_mean", "baseline_mean")))
+        (
+            rows[curve.cells[0]],
+            tuple(point.x for point in curve.points),
+            tuple(point.arm_mean for point in curve.points),
+            tuple(point.baseline_mean for point in curve.points),
+        )
         for curve in curves
         if curve.cells[0] in rows
-    ]  # fmt: skip
+    ]
 
 
 def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
@@ -148,7 +152,7 @@ def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None
     found = forecasts_of(bench.ledger.root, verdicts)
     places = {forecasts.arm_of(one): row for row, one in enumerate(verdicts) if is_foretold(one)}
     judged = [f for f in found if verdicts[places[forecasts.arm_of(f)]].kind != PLACEBO]
-    beside.add(forecasts.scored(scorecard(judged)))
+    beside.add(forecasts.scored(scorecard(judged), scorecard(found)))
     beside.scores = forecasts.score_points(found, places)
 
 

@@ -12,13 +12,12 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.html import charts, themes
-from transfergrid.report.html.answer import SAID
 from transfergrid.report.html.bundle import vega_lite
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.rows import page_rows
-from transfergrid.report.verdict_words import sign
+from transfergrid.report.verdict_words import called
 
-MARKS_TOLD = "; ".join(f"{sign(kind)} {SAID[kind]}" for kind in Kind) + " (hatched)"
+MARKS_TOLD = "; ".join(map(called, Kind)) + " (hatched)"
 Row = Mapping[str, Any]
 
 

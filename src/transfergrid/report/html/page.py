@@ -12,19 +12,17 @@ from markupsafe import Markup
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.columns import Column, Group, Table
-from transfergrid.report.html import charts, columns, rows, themes
-from transfergrid.report.html.answer import SAID, answers, counts, listed, scores, summary
+from transfergrid.report.html import charts, rows, themes
+from transfergrid.report.html.answer import answers, counts, listed, scores, summary
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
-from transfergrid.report.verdict_words import p_value, sign
+from transfergrid.report.verdict_words import called
 from transfergrid.report.words import budget, gains_in
 
-Named = tuple[str, Verdict]
-"""A verdict, and what its source is called."""
 SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
 
 
@@ -45,7 +43,7 @@ def question(data: ReportData) -> str:
 def _of_verdicts(data: ReportData) -> dict[str, Any]:
     """Return what is drawn only where something is compared."""
     told, sources = answers(data), rows.sources_in_order(data.verdicts, data.called)
-    drawn = charts.templates(data.rules.margin, reach(data), sources)
+    drawn = charts.templates(data.rules.margin, reach(data), sources, charts.counted(data.verdicts))
     return {
         "answers": told,
         "lead": [*summary(data), *scores(data, told), *filter(None, [data.common])],
@@ -53,6 +51,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "filters": _filters(data),
         "plain": _plain(data),
         "units": gains_in(data.verdicts),
+        "classes": any(not is_of_numbers(v.metric) for v in data.verdicts),
         "payload": rows.payload(data, compiled(drawn, themes.themes())),
         "library": Markup(library()),
         "scripts": SCRIPTS,
@@ -69,26 +68,13 @@ def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
         "labels": {str(v.labels): budget(v.labels, v.labels_are) for v in by_budget},
         "source": {name: name for name in sorted(set(sources))},
         "strategy": {name: name for name in sorted({v.strategy for v in shown})},
-        "verdict": {kind.value: f"{sign(kind)} {SAID[kind]}" for kind in Kind},
+        "verdict": {kind.value: called(kind) for kind in Kind},
     }
 
 
-def _plain(data: ReportData) -> Table[Named]:
+def _plain(data: ReportData) -> Table[rows.Named]:
     """Return the comparisons as a table that needs no script."""
+    notes = Column[rows.Named]("notes", lambda row: "; ".join(row[1].notes))
+    columns = [one.column for one in rows.comparisons(data.verdicts)]
     names = rows.source_names(data.verdicts)
-    told: list[Column[Named]] = [
-        columns.verdict(_verdict),
-        Column("source", lambda row: row[0]),
-        Column("strategy", lambda row: row[1].strategy),
-        *columns.place(_verdict),
-        Column("over", lambda row: row[1].baseline),
-        columns.count("n", lambda row: row[1].n),
-        *columns.gain(_verdict),
-        Column("p corrected", lambda row: p_value(row[1].p_corrected)),
-        Column("notes", lambda row: "; ".join(row[1].notes)),
-    ]
-    return Table(told, [Group(list(zip(names, data.verdicts, strict=True)))])
-
-
-def _verdict(row: Named) -> Verdict:
-    return row[1]
+    return Table([*columns, notes], [Group(list(zip(names, data.verdicts, strict=True)))])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
@@ -12,13 +13,18 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import in_points
 from transfergrid.records.printing import one_line
 from transfergrid.report import verdict_words as said
+from transfergrid.report import words
+from transfergrid.report.columns import Align, Column
 from transfergrid.report.foreseen import cannot_tell, needed
-from transfergrid.report.html.answer import SAID, interval
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import ends, labels_of
+
+Named = tuple[str, Verdict]
+"""What a verdict's source is called, and it."""
 
 NO_SOURCE = "no source"
 PARTS = ("source", "strategy", "target", "training")
@@ -51,6 +57,57 @@ def page_rows(
         | order.of(row)
         | letters.get(row, {})
         for row, verdict in enumerate(verdicts)
+    ]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A column of the table of all comparisons.
+
+    Args:
+        by: what rows are sorted by, a field of each.
+        column: what it shows of a verdict and what its source is called.
+        wide: whether a narrow page leaves it out.
+    """
+
+    by: str
+    column: Column[Named]
+    wide: bool = False
+
+
+def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
+    """Return the columns of the table of all comparisons; that of a single target says nothing."""
+    several = len({verdict.target for verdict in verdicts}) > 1
+    targets = [Sorted("target", Column("target", lambda row: row[1].target))] if several else []
+
+    def number(head: str, text: Callable[[Verdict], str]) -> Column[Named]:
+        return Column(head, lambda row: text(row[1]), Align.RIGHT)
+
+    def detectable(verdict: Verdict) -> str:
+        known = verdict.detectable is not None and not cannot_tell(verdict)
+        return said.number(verdict.detectable or 0.0, verdict) if known else ""
+
+    def more(verdict: Verdict) -> str:
+        return "" if verdict.seeds_needed is None else needed(verdict)
+
+    def seconds(verdict: Verdict) -> str:
+        return "" if verdict.seconds is None else words.seconds(verdict.seconds)
+
+    return [
+        Sorted("said", Column("verdict", lambda row: said.called(row[1].verdict))),
+        Sorted("source", Column("source", lambda row: row[0])),
+        Sorted("strategy", Column("strategy", lambda row: row[1].strategy)),
+        *targets,
+        Sorted("order", Column("labels", lambda row: str(row[1].labels))),
+        Sorted("baseline", Column("over", lambda row: row[1].baseline), wide=True),
+        Sorted("mean", number("score", said.score), wide=True),
+        Sorted("gain", number("gain", said.gain)),
+        Sorted("low", number("95 %", said.interval)),
+        Sorted("p_corrected", number("corrected p", lambda v: said.p_value(v.p_corrected)), True),
+        Sorted("detectable", number("detectable", detectable), wide=True),
+        Sorted("n", number("seeds", lambda v: str(v.n)), wide=True),
+        Sorted("seeds_needed", number("more seeds", more), wide=True),
+        Sorted("seconds", number("seconds", seconds), wide=True),
     ]
 
 
@@ -129,15 +186,16 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "row": row,
         "source": source,
         "labels": str(verdict.labels),
+        "apart": (verdict.labels == "all" and not is_of_numbers(verdict.metric)) or None,
         "order": labels_order(verdict.labels) if verdict.labels != "all" else 1e9,
         "verdict": verdict.verdict.value,
-        "said": SAID[verdict.verdict],
+        "said": said.SAID[verdict.verdict],
         "mark": said.sign(verdict.verdict),
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
         "shown": said.gain(verdict),
         "digits": said.digits(verdict),
-        "interval": interval(verdict),
+        "interval": said.interval(verdict),
         **_in_points(verdict),
         "seconds": verdict.seconds,
         "all_seconds": _seconds(verdict, with_source=True),
@@ -163,7 +221,6 @@ def _in_points(verdict: Verdict) -> dict[str, Any]:
         "low": scaled(low),
         "high": scaled(high),
         "detectable": None if cannot_tell(verdict) else scaled(verdict.detectable),
-        "more": None if verdict.seeds_needed is None else needed(verdict),
     }
 
 
@@ -242,7 +299,17 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
         data: what the report shows.
         specs: compiled charts by theme and name.
     """
+    columns, names = comparisons(data.verdicts), source_names(data.verdicts, data.called)
     found = {
+        "columns": [
+            {"by": one.by, "title": one.column.head, "wide": one.wide}
+            | {"number": one.column.align is Align.RIGHT}
+            for one in columns
+        ],
+        "texts": [
+            [one.column.text(row) for one in columns]
+            for row in zip(names, data.verdicts, strict=True)
+        ],
         "rows": page_rows(data.verdicts, data.remarks, data.called),
         "over": {n: page_rows(found, {}, data.called) for n, found in data.over_baselines.items()},
         "cells": {name: cell_facts(cell) for name, cell in data.cells.items()},

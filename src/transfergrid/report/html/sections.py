@@ -18,12 +18,11 @@ from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
-from transfergrid.report.columns import Column
+from transfergrid.report import verdict_views as views
 from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Points, Section
 from transfergrid.report.html.rows import NO_SOURCE
-from transfergrid.report.verdict_views import with_interval
 from transfergrid.report.words import UNICODE, Letters
 
 
@@ -51,20 +50,8 @@ class Beside:
 def flipping(flips: Sequence[Flip]) -> Section | None:
     """Return the verdicts that depend on how one looks; a placebo's are nobody's question."""
     flips = [flip for flip in flips if flip.verdict.kind != PLACEBO]
-    rows = [(flip.verdict, way, other) for flip in flips for way, other in flip.others.items()]
-    if not rows:
-        return None
-    table = columns.limited(
-        [
-            *columns.arm(lambda row: row[0]),
-            columns.verdict(lambda row: row[0]),
-            Column("but", lambda row: row[1]),
-            columns.verdict(lambda row: row[2], "is then"),
-            *columns.gain(lambda row: row[2], "gain then"),
-        ],
-        rows,
-    )
-    return Section("flips", (table,), (_ways(flips),))
+    table = columns.limited(views.flip_columns(UNICODE), views.ways_of(flips))
+    return Section("flips", (table,), (_ways(flips),)) if table.rows else None
 
 
 def _ways(flips: Sequence[Flip]) -> str:
@@ -88,16 +75,7 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
         hurt = [(verdict, part) for part in inside if part.decision.kind is Kind.NEGATIVE]
         hidden += bool(hurt) and verdict.verdict is not Kind.NEGATIVE
         rows += hurt
-    table = columns.limited(
-        [
-            *columns.arm(lambda row: row[0]),
-            columns.verdict(lambda row: row[0]),
-            Column("class", lambda row: row[1].part),
-            columns.count("test items", lambda row: row[1].items),
-            Column("gain in the class", lambda row: _part(row[1])),
-        ],
-        rows,
-    )
+    table = columns.limited(views.part_columns(UNICODE), rows)
     hides = "hides" if hidden < 2 else "hide"
     told = (
         f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
@@ -115,7 +93,7 @@ def extremes(inside: Sequence[PartGain]) -> str:
 
 
 def _part(part: PartGain) -> str:
-    return with_interval(part.gain, part.low, part.high)
+    return views.with_interval(part.gain, part.low, part.high)
 
 
 def came_with(effects: Sequence[SideEffects]) -> Section | None:
@@ -123,15 +101,7 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
     known = [e for e in effects if e.calibration or e.overfitting or e.forgetting]
     if not known:
         return None
-    table = columns.limited(
-        [
-            *columns.arm(lambda effects: effects.verdict),
-            Column("calibration error", lambda effects: _change(effects.calibration)),
-            Column("overfitting gap", lambda e: _change(e.overfitting, e.verdict)),
-            Column("forgetting", lambda effects: _change(effects.forgetting)),
-        ],
-        known,
-    )
+    table = columns.limited(views.beside_columns(known)(UNICODE), known)
     told = (
         _shown("calibration error", [e.calibration for e in known]),
         _shown("overfitting gap", [e.overfitting for e in known]),
@@ -148,13 +118,6 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
     above = sum(change.low is not None and change.low > 0 for change in known)
     below = sum(change.high is not None and change.high < 0 for change in known)
     return f"The {name} rose in {above} and fell in {below} of {len(known)} comparisons."
-
-
-def _change(change: Change | None, of: Verdict | None = None) -> str:
-    """Write a change in points, or as gains of a verdict are written."""
-    if change is None or change.change is None:
-        return ""
-    return with_interval(change.change, change.low, change.high, of)
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:

@@ -1,23 +1,6 @@
 /* The table of all comparisons: sorted by its headings, a hundred rows at a time. */
 
 const STEP = 100;
-const several = (name) => new Set(page.rows.map((row) => row[name])).size > 1;
-const COLUMNS = [
-  { name: "said", title: "verdict", text: (row) => badge(row) },
-  { name: "source", title: "source", text: (row) => row.source },
-  { name: "strategy", title: "strategy", text: (row) => row.strategy },
-  ...(several("target") ? [{ name: "target", title: "target", text: (row) => row.target }] : []),
-  { name: "order", title: "labels", text: (row) => row.labels },
-  { name: "baseline", title: "over", text: (row) => row.baseline, wide: true },
-  { name: "mean", title: "score", text: (row) => number(row.mean, row.digits), number: true, wide: true },
-  { name: "gain", title: "gain", text: (row) => row.shown, number: true },
-  { name: "low", title: "95 %", text: (row) => row.interval ?? "", number: true },
-  { name: "p_corrected", title: "corrected p", text: (row) => probability(row.p_corrected), number: true, wide: true },
-  { name: "detectable", title: "detectable", text: (row) => number(row.detectable, row.digits), number: true, wide: true },
-  { name: "n", title: "seeds", text: (row) => row.n, number: true, wide: true },
-  { name: "seeds_needed", title: "more seeds", text: (row) => row.more ?? "", number: true, wide: true },
-  { name: "seconds", title: "seconds", text: (row) => seconds(row.seconds), number: true, wide: true },
-];
 let sorting = { name: null, up: true };
 let tableRows = [];
 let listed = STEP;
@@ -66,10 +49,10 @@ function lineOf(row) {
   const expand = make("button", { type: "button", class: "expand", "aria-expanded": "false", onclick: () => toggle(line, row) }, "▸");
   expand.setAttribute("aria-label", `Cells behind ${row.arm} on ${row.target}, ${row.budget}`);
   const line = make("tr", { "data-row": row.row });
-  line.append(...COLUMNS.map((column, i) => {
+  line.append(...page.columns.map((column, i) => {
     const classes = [column.number && "number", column.wide && "wide-only"].filter(Boolean).join(" ");
     const cell = make("td", { class: classes || null, "data-label": column.title });
-    cell.append(...(i === 0 ? [expand, " "] : []), column.text(row));
+    cell.append(...(i === 0 ? [expand, " ", badge(row)] : [page.texts[row.row][i]]));
     return cell;
   }));
   return line;
@@ -82,7 +65,7 @@ function toggle(line, row) {
   expand.textContent = open ? "▸" : "▾";
   line.classList.toggle("open", !open);
   if (open) line.nextElementSibling.remove();
-  else line.after(make("tr", { class: "detail" }, make("td", { colspan: COLUMNS.length }, ...detailsOf(row))));
+  else line.after(make("tr", { class: "detail" }, make("td", { colspan: page.columns.length }, ...detailsOf(row))));
 }
 
 /* Show one row, whatever the filters and the page of the table, and open it. */
@@ -149,10 +132,10 @@ function differences(row) {
     make("div", { class: "scroll" }, plainTable(["key", row.baseline, row.strategy], lines, 9))];
 }
 
-byId("head").append(make("tr", {}, ...COLUMNS.map((column) => {
-  const head = make("th", { scope: "col", "aria-sort": "none", "data-name": column.name });
+byId("head").append(make("tr", {}, ...page.columns.map((column) => {
+  const head = make("th", { scope: "col", "aria-sort": "none", "data-name": column.by });
   head.className = [column.number && "number", column.wide && "wide-only"].filter(Boolean).join(" ");
-  head.append(make("button", { type: "button", onclick: () => sortBy(column.name) }, column.title));
+  head.append(make("button", { type: "button", onclick: () => sortBy(column.by) }, column.title));
   return head;
 })));
 byId("more").addEventListener("click", () => addRows(STEP));
