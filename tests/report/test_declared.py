@@ -10,7 +10,8 @@ from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
-from transfergrid.report.declared import NOTHING, closing_lines, declared_lines, left_out
+from transfergrid.report.declared import NOTHING, closing_lines, declared_lines
+from transfergrid.report.words import without_result
 from verdict_cells import Cells
 
 
@@ -107,7 +108,7 @@ def test_what_failed_is_counted_with_its_reasons(ledger):
 
 
 def test_what_was_left_out_is_counted_with_its_reasons():
-    assert left_out([]) == []
-    told = left_out([("a cell", "needs labels"), ("another", "needs labels")])
+    assert without_result("left out", []) == []
+    told = without_result("left out", [("a cell", "needs labels"), ("another", "needs labels")])
     assert told[0] == "2 cells left out:"
     assert told[1].strip() == "2 × needs labels (first: a cell)"

@@ -265,7 +265,7 @@ def test_from_records_to_text():
     text = render(measured(base + arm, read=kept.__getitem__))
     assert "100.0 ± 0.0" in text
     assert "+25.0" in text
-    assert "cover new seeds and new test items" in " ".join(text.split())
+    assert "covers new seeds and new test items" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("format", ["table", "markdown"])

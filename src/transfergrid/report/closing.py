@@ -10,7 +10,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import table, verdict_table, words
-from transfergrid.report.declared import declared_lines, left_out
+from transfergrid.report.declared import declared_lines
 from transfergrid.report.sheet import show
 from transfergrid.report.words import Told
 
@@ -73,7 +73,10 @@ def show_grid(
     bench = bench_of(ledger, cells)
     verdicts = bench.verdicts()
     if whole and compared and any(verdict.n > 1 for verdict in verdicts):
-        lines = [*declared_lines(bench, bench.rules, verdicts), *left_out(skipped)]
+        lines = [
+            *declared_lines(bench, bench.rules, verdicts),
+            *words.without_result("left out", skipped),
+        ]
         show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))
         bench.note_look(verdicts, "grid")
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
@@ -23,26 +24,17 @@ from transfergrid.report.words import Letters, Symbols, ends
 _Cells = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Block:
-    """A table of one kind of measure: what it shows, its columns, a row for each curve."""
-
-    title: str
-    headers: tuple[str, ...]
-    rows: list[_Cells]
-
-    def table(self, curves: Sequence[Curve]) -> Table[_Cells]:
-        """Return it with the curves' names."""
-        numbers = [
-            Column[_Cells](head, itemgetter(i), Align.NUMBER)
-            for i, head in enumerate(self.headers, start=2)
-        ]
-        names = [
-            Column[_Cells]("source", itemgetter(0), least=8),
-            Column[_Cells]("strategy", itemgetter(1), least=10),
-        ]
-        told = [(c.source or "", c.strategy, *r) for c, r in zip(curves, self.rows, strict=True)]
-        return Table([*names, *numbers], [Group(told)], title=self.title, inner=True)
+def _block(
+    curves: Sequence[Curve], title: str, heads: Sequence[str], rows: Sequence[_Cells]
+) -> Table[_Cells]:
+    """Return the table of one kind of measure: under the curves' names a row for each."""
+    told = [(c.source or "", c.strategy, *row) for c, row in zip(curves, rows, strict=True)]
+    columns = [
+        Column[_Cells]("source", itemgetter(0), least=8),
+        Column[_Cells]("strategy", itemgetter(1), least=10),
+        *(Column[_Cells](head, itemgetter(i), Align.NUMBER) for i, head in enumerate(heads, 2)),
+    ]
+    return Table(columns, [Group(told)], title=title, inner=True)
 
 
 def sheet(
@@ -74,7 +66,7 @@ def _page(
     for section in sections(curves):
         told = (*heading(section[0]), f"over {section[0].baseline}")
         tables.append(Table(title=medium.joined(*told)))
-        tables += [block.table(section) for block in blocks(section, writer)]
+        tables += blocks(section, writer)
     none = [in_one_line(found) for found in none]
     how = [*_footer(curves, symbols), *legend.lines(), *_left_out(none, symbols)]
     return Page(tables, above=common if curves else [], below=[*how, *footer], empty="No curves.")
@@ -90,7 +82,7 @@ def sections(curves: Iterable[Curve]) -> list[list[Curve]]:
     return [list(part) for _, part in groupby(curves, key=same)]
 
 
-def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
+def blocks(curves: Sequence[Curve], writer: Writer) -> list[Table[_Cells]]:
     """Return the tables of one section."""
     writer = writer.of(curves)
     axis = curves[0].against
@@ -100,30 +92,31 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     end = at.format(last) if k == 1 else f"last {k}"
     unit = f"labels {writer.by}" if axis is Axis.LABELS else "steps"
     over = "over log labels" if axis is Axis.LABELS else "over steps"
+    block = partial(_block, curves)
     found = [
-        Block(
+        block(
             "Gain where the curves begin (jumpstart) and end (asymptotic gain)",
             (f"jumpstart, {at.format(first)}", f"asymptotic, {end}"),
             [(writer.gain(c.measures.jumpstart), writer.gain(c.measures.asymptotic.gain))
              for c in curves],
         ),
         _area(curves, writer, over),
-        Block(
+        block(
             "Arm vs baseline [difference]: early rise per doubling; train less test",
             ("slope", "overfitting gap"),
             [(writer.sides(c.measures.slope), writer.sides(c.overfitting)) for c in curves],
         ),
-        Block(
+        block(
             f"{unit.capitalize()} to reach a score p, arm vs baseline; efficiency: their ratio",
             ("p", unit.split()[0], "efficiency"),
             [_threshold_cells(c, writer) for c in curves],
         ),
-        Block(
+        block(
             "Crossover: where the gain's uncorrected interval leaves the side above zero",
             ("last above zero and next; mean 0 [interval]",),
             [(writer.crossover(c.measures.crossover, axis),) for c in curves],
         ),
-        Block(
+        block(
             "With the cost of making the source charged to the arm",
             ("cost", "gain, area", "efficiency", "pays off from"),
             [_charged_cells(c, writer) for c in curves],
@@ -134,22 +127,24 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Block]:
     return found
 
 
-def _area(curves: Sequence[Curve], writer: Writer, over: str) -> Block:
+def _area(curves: Sequence[Curve], writer: Writer, over: str) -> Table[_Cells]:
     """Return the gains in area; the ratio of areas stands with them where chance is defined."""
     title, gains = f"Area: gain in mean score {over}", [c.measures.area.gain for c in curves]
     if is_of_numbers(curves[0].metric):
-        return Block(title, ("area",), [(writer.gain(gain),) for gain in gains])
+        return _block(curves, title, ("area",), [(writer.gain(gain),) for gain in gains])
     ratios = [writer.signed(c.measures.transfer_ratio, 2) for c in curves]
-    return Block(
+    return _block(
+        curves,
         f"{title}; transfer ratio, above chance",
         ("area", "(A_TL - A_0) / A_0"),
         list(zip(map(writer.gain, gains), ratios, strict=True)),
     )
 
 
-def _beside(curves: Sequence[Curve], writer: Writer) -> Block:
+def _beside(curves: Sequence[Curve], writer: Writer) -> Table[_Cells]:
     first = next(curve.beside for curve in curves if curve.beside)
-    return Block(
+    return _block(
+        curves,
         f"Gain beside the curve: all labels, some {first.x:.4g} a class, drawn as they come",
         ("gain",),
         [(_beside_cell(curve, writer),) for curve in curves],

@@ -15,7 +15,6 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.report import words
-from transfergrid.report.words import Told
 
 NOTHING = "Declared beforehand: nothing; the defaults decide."
 
@@ -65,11 +64,6 @@ def shown_where(where: str) -> list[str]:
     if Where.parse(where).of_runs().conditions:
         return [f"Judged on the runs where {where}, and on no others: not as declared."]
     return [f"Shown where {where}; corrected for all arms of each family."]
-
-
-def left_out(skipped: Sequence[Told]) -> list[str]:
-    """Return which combinations were left out of a grid, and why, a line each."""
-    return words.without_result("left out", skipped)
 
 
 def closing_lines(bench: Bench) -> list[str]:

@@ -15,7 +15,7 @@ from transfergrid.report.columns import LATEX, MARKDOWN, TERMINAL, Align, Column
 from transfergrid.report.copies import copies
 from transfergrid.report.escaping import raised_in_latex
 from transfergrid.report.sheet import Sheet
-from transfergrid.report.verdict_legend import Notes
+from transfergrid.report.verdict_legend import Notes, numbers
 from transfergrid.report.verdict_table import names, tables
 from transfergrid.report.words import UNICODE, Symbols, Told
 
@@ -94,8 +94,7 @@ def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator
             f"{symbols.up} above, {symbols.down} below the baseline, {symbols.covers} interval "
             f"over zero{unmarked}: uncorrected for the number of comparisons, and no verdicts."
         )
-        units, covered = words.in_units(rows), words.coverage(rows)
-        yield f"Gains are {units}, paired by seed; 95 % intervals {covered}."
+        yield numbers(rows)
     if any(row.group is not None and row.gain is not None for row in rows):
         yield words.GROUPS
     if any(ONE_CHECKPOINT in row.notes for row in rows):

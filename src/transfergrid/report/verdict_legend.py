@@ -103,7 +103,7 @@ def legend(
     """
     if not verdicts:
         return []
-    lines = [_numbers(verdicts, correction), *marks(verdicts, symbols)]
+    lines = [numbers(verdicts, correction), *marks(verdicts, symbols)]
     powers = sorted({v.power for v in verdicts if sees(v)})
     if powers:
         lines.append(
@@ -121,17 +121,19 @@ def _studies(powers: Sequence[float]) -> str:
     return f"{' or '.join(f'{size * power:g}' for power in powers)} of {size} studies"
 
 
-def _numbers(verdicts: Sequence[Verdict], correction: str) -> str:
+def numbers(verdicts: Sequence[Verdict], correction: str = "") -> str:
+    """Say what gains and intervals are, and p where anything was decided by a correction."""
     usual = words.common_scope(verdicts)
     block = verdicts[0].block
     covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
     if usual and block != "seed":
         covers = f" that covers new {block}s like these"
     by = CORRECTIONS.get(correction, correction)
-    p = "p: uncorrected" if correction == "none" else f"p: corrected within the family ({by})"
+    p = "; p: uncorrected" if correction == "none" else f"; p: corrected within the family ({by})"
+    p = p if correction else ""
     foreign = any((v.mean or 0.0) >= 10 and not is_of_numbers(v.metric) for v in verdicts)
     what = "points" if foreign and not any(v.unit for v in verdicts) else words.in_units(verdicts)
-    return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}; {p}."
+    return f"Gains are {what}, paired by {block}, with an uncorrected 95 % interval{covers}{p}."
 
 
 def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:

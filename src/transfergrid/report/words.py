@@ -247,12 +247,6 @@ COVERAGE = {
 """By scope, what an interval covers."""
 
 
-def coverage(rows: Sequence[Verdict]) -> str:
-    """Say what the intervals cover, in the words that fit most of the rows."""
-    scope = common_scope(rows)
-    return f"cover {COVERAGE[scope]}" if scope in COVERAGE else "need more than one number"
-
-
 def common_scope(rows: Sequence[Verdict]) -> str | None:
     """Return the scope that most intervals have."""
     scopes = Counter(row.scope for row in rows if row.low is not None)

@@ -24,14 +24,16 @@ def command(arguments: Sequence[str]) -> int:
     why = ""
     if chosen.output is None:
         try:
-            return _say(f"saved: {', '.join(save(page, chosen.report))}")
+            say(f"saved: {', '.join(save(page, chosen.report))}")
+            return 0
         except BadInputError as error:
             why = f"{error}: "
     file = Path(chosen.output or FILE)
     told = json.dumps(specification(page, chosen.report), indent=1)
     with writing(file):
         file.write_text(told + "\n", encoding="utf-8")
-    return _say(f"{why}wrote the specification to {file}; {LATER}")
+    say(f"{why}wrote the specification to {file}; {LATER}")
+    return 0
 
 
 def _parser() -> Parser:
@@ -70,8 +72,3 @@ def metrics_in(results: str | None) -> tuple[str, ...]:
     if not found:
         raise BadInputError(f"{results} holds no cell that is done")
     return tuple(found)
-
-
-def _say(line: str) -> int:
-    say(line)
-    return 0

@@ -24,7 +24,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.model_card import model_card
-from transfergrid.verbs.finding import SHOWN, find_cell
+from transfergrid.verbs.finding import SHOWN, find_cell, where
 from transfergrid.verbs.parser import Parser
 
 FORMAT = 1
@@ -71,12 +71,10 @@ def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> 
 def check_kept(ledger: Ledger, identity: str) -> None:
     """Raise `BadInputError` unless a done cell's weights were kept."""
     if not has_model(ledger, identity):
-        short, where = identity[:SHOWN], ""
-        if str(ledger.root) != "results":
-            where = f" --results {ledger.root}"
+        short = identity[:SHOWN]
         raise BadInputError(
             f"cell {short} was done without keeping its weights: "
-            f"transfergrid reproduce {short} --keep{where} makes them"
+            f"transfergrid reproduce {short} --keep{where(ledger)} makes them"
         )
 
 

@@ -26,7 +26,7 @@ def find_cell(ledger: Ledger, typed: str) -> str:
     if not _BEGINNING.fullmatch(wanted) or len(wanted) < SHORTEST:
         raise BadInputError(
             f"{typed!r} is no cell's id: give it, or its first {SHORTEST} or more hex digits "
-            f"(transfergrid list cells{_where(ledger)} shows them)"
+            f"(transfergrid list cells{where(ledger)} shows them)"
         )
     found = [name for name in _names(ledger, wanted[:2]) if name.startswith(wanted)]
     if len(found) == 1:
@@ -53,8 +53,9 @@ def _instead(ledger: Ledger, wanted: str) -> str:
     near = get_close_matches(wanted, list(begins)[:20_000], n=1, cutoff=0.7)
     if near:
         return f"; did you mean {begins[near[0]][: max(SHOWN, len(wanted))]}?"
-    return f"; transfergrid list cells{_where(ledger)} shows all"
+    return f"; transfergrid list cells{where(ledger)} shows all"
 
 
-def _where(ledger: Ledger) -> str:
+def where(ledger: Ledger) -> str:
+    """Return what says to a verb where the ledger is; empty for the usual place."""
     return "" if str(ledger.root) == "results" else f" --results {ledger.root}"

@@ -48,7 +48,12 @@ def command(arguments: Sequence[str]) -> int:
         kept = list(scored(pairs, scores, Ledger(results), asked.machine()))
     if not kept:
         raise BadInputError("nothing to rank")
-    _print(kept, [score.name for score in scores], asked.leading, chosen.format)
+    from transfergrid.evidence.ranking import ranked
+    from transfergrid.report import ranking_table
+    from transfergrid.report.sheet import show
+
+    rows = ranked(kept, [score.name for score in scores], asked.leading)
+    show(ranking_table.sheet(rows, asked.leading), chosen.format)
     return 0
 
 
@@ -65,14 +70,6 @@ def _parser() -> Parser:
     parser.add_format()
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     return parser
-
-
-def _print(kept: Sequence[Kept], scores: Sequence[str], by: str, format: str) -> None:
-    from transfergrid.evidence.ranking import ranked
-    from transfergrid.report import ranking_table
-    from transfergrid.report.sheet import show
-
-    show(ranking_table.sheet(ranked(kept, scores, by), by), format)
 
 
 @dataclass

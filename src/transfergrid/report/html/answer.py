@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.decisions import Kind
@@ -17,7 +17,7 @@ from transfergrid.evidence.verdicts import TRANSFER, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import more_seeds
-from transfergrid.report.html.data import ReportData
+from transfergrid.report.html.data import Place, ReportData
 from transfergrid.report.html.recommended import (
     Choice,
     arm_name,
@@ -49,10 +49,6 @@ class Answer:
     sentence: str
     row: int | None = None
     """The recommended arm's place among the verdicts."""
-    labels_got: tuple[int, int] | None = None
-    """Fewest and most labels that a class got, where these are others than `labels`."""
-    labels_are: str = "class"
-    """What a number of labels counts; see `Verdict`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class Counts:
         return sum(self.kinds.values())
 
 
-def places(verdicts: Sequence[Verdict]) -> list[tuple[str, Labels]]:
+def places(verdicts: Sequence[Verdict]) -> list[Place]:
     """Return each target and label budget, budgets in rising order and "all" last."""
     found = {(verdict.target, verdict.labels) for verdict in verdicts}
     return sorted(found, key=lambda place: (place[0], labels_order(place[1])))
@@ -132,8 +128,8 @@ def _budget(data: ReportData, target: str, labels: Labels) -> str:
 
 
 def _scored(data: ReportData, answer: Answer) -> str:
-    inside = [v for v in data.verdicts if (v.target, v.labels) == (answer.target, answer.labels)]
-    arms = [v for v in inside if v.kind == TRANSFER and v.mean is not None]
+    inside = data.at((answer.target, answer.labels))
+    arms = [v for _, v in inside if v.kind == TRANSFER and v.mean is not None]
     if not arms:
         return ""
     bases: dict[str, float] = {v.baseline: v.baseline_mean or 0.0 for v in arms}
@@ -198,25 +194,19 @@ def listed(names: Sequence[str]) -> str:
 
 def answers(data: ReportData) -> list[Answer]:
     """Return an answer for each target and label budget."""
-    found = {place: chosen(data, *place) for place in places(data.verdicts)}
-    got = {(v.target, v.labels): v.labels_got for v in data.verdicts if v.labels_got}
-    counts = {(v.target, v.labels): v.labels_are for v in data.verdicts}
-    return [
-        replace(_answer(data, p, found), labels_got=got.get(p), labels_are=counts.get(p, "class"))
-        for p in found
-    ]
+    found = {place: chosen(data, place) for place in places(data.verdicts)}
+    return [_answer(data, place, found) for place in found]
 
 
 def _answer(
     data: ReportData,
-    place: tuple[str, Labels],
-    found: dict[tuple[str, Labels], Choice | None],
+    place: Place,
+    found: dict[Place, Choice | None],
 ) -> Answer:
     choice = found[place]
     if choice is None:
         return _without_validation(data, place, found)
-    inside = (v for v in data.verdicts if (v.target, v.labels) == place)
-    score = _with_unit(choice.validation, next(inside))
+    score = _with_unit(choice.validation, data.at(place)[0][1])
     worth = worth_told(data, choice, place, place)
     if choice.row is None:
         told = f"use no more than {choice.name}: no arm scores better on validation ({score})"
@@ -232,8 +222,8 @@ def _answer(
 
 def _without_validation(
     data: ReportData,
-    place: tuple[str, Labels],
-    found: dict[tuple[str, Labels], Choice | None],
+    place: Place,
+    found: dict[Place, Choice | None],
 ) -> Answer:
     target, labels = place
     others = [
@@ -272,13 +262,9 @@ def _but(data: ReportData, chosen: Verdict) -> str:
     return f"; but it is proven worse than {', '.join(worse)}" if worse else ""
 
 
-def _unchosen(data: ReportData, place: tuple[str, Labels]) -> Answer:
+def _unchosen(data: ReportData, place: Place) -> Answer:
     """Answer for a place where nothing chooses: of the only arm, or how many help and hurt."""
-    own = [
-        (row, verdict)
-        for row, verdict in enumerate(data.verdicts)
-        if (verdict.target, verdict.labels) == place and verdict.kind == TRANSFER
-    ]
+    own = [(row, verdict) for row, verdict in data.at(place) if verdict.kind == TRANSFER]
     if len(own) == 1:
         row, verdict = own[0]
         told = f"the only arm is {arm_name(verdict)}; on the test set {_test_told(data, verdict)}."

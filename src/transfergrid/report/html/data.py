@@ -11,11 +11,14 @@ from typing import Any
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.cell import Labels
 from transfergrid.report.columns import Table
 from transfergrid.report.names import without_common
 from transfergrid.report.words import Told
 
 Points = tuple[float | None, ...]
+Place = tuple[str, Labels]
+"""A target and a label budget."""
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,8 @@ class ReportData:
     def common(self) -> str:
         """What all sources share, as a line; empty if that is nothing."""
         return f"All sources: {', '.join(self._named[1])}." if self._named[1] else ""
+
+    def at(self, place: Place) -> list[tuple[int, Verdict]]:
+        """Return the verdicts of a target and label budget, with their rows."""
+        rows = enumerate(self.verdicts)
+        return [(row, v) for row, v in rows if (v.target, v.labels) == place]

@@ -22,7 +22,7 @@ from transfergrid.records import printing
 from transfergrid.report.columns import HTML, Align, Table
 from transfergrid.report.html import themes
 from transfergrid.report.verdict_words import SAID, sign
-from transfergrid.report.words import Told, grouped_reasons, labels_of
+from transfergrid.report.words import Told, grouped_reasons
 
 _BRACKETS = re.compile(r"(\[[^\[\]]*\])")
 
@@ -48,7 +48,6 @@ def templates() -> Environment:
     found.filters |= {
         "drawn": drawn,
         "exact": exact,
-        "labels_of": labels_of,
         "parts": parts,
         "reasons": reasons,
         "short": short,

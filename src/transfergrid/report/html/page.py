@@ -46,6 +46,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
     drawn = charts.templates(data.rules.margin, reach(data), sources, charts.counted(data.verdicts))
     return {
         "answers": told,
+        "budgets": rows.budgets(data.verdicts),
         "lead": [*summary(data), *scores(data, told), *filter(None, [data.common])],
         "counts": counts(data),
         "filters": _filters(data),

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
-from transfergrid.records.cell import Labels
 from transfergrid.records.points import in_points
 from transfergrid.report import verdict_words as said
-from transfergrid.report.html.data import ReportData
+from transfergrid.report.html.data import Place, ReportData
 from transfergrid.report.words import bracketed, ends
 
-Place = tuple[str, Labels]
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
 MOST_PICKS = 3
 """Arms that were chosen, from which on they are counted."""
@@ -38,12 +36,12 @@ class Choice:
     """Arms with as good a score, itself included."""
 
 
-def chosen(data: ReportData, target: str, labels: Labels) -> Choice | None:
+def chosen(data: ReportData, place: Place) -> Choice | None:
     """Return the arm to use; None where nothing validates."""
-    found = dict(_choices(data, target, labels))
+    found = dict(_choices(data, place))
     if not found:
         return None
-    better = _better(data, target, labels)
+    better = _better(data, place)
     best = max(better * choice.validation for choice in found.values())
     ties = [c for c in found.values() if better * c.validation == best]
     first = min(ties, key=lambda c: (c.row is not None, c.name))
@@ -51,10 +49,10 @@ def chosen(data: ReportData, target: str, labels: Labels) -> Choice | None:
     return Choice(first.name, first.validation, first.row, first.arm, max(among, 1), len(ties))
 
 
-def _choices(data: ReportData, target: str, labels: Labels) -> list[tuple[_Arm, Choice]]:
+def _choices(data: ReportData, place: Place) -> list[tuple[_Arm, Choice]]:
     """Return arms and baselines that validate; placebos are never recommended."""
     found = []
-    for row, verdict in _rows(data, target, labels):
+    for row, verdict in _rows(data, place):
         arm = _arm(verdict)
         if verdict.validation is not None:
             found.append((arm, Choice(arm_name(verdict), verdict.validation, row, arm)))
@@ -67,17 +65,12 @@ def _choices(data: ReportData, target: str, labels: Labels) -> list[tuple[_Arm, 
     return [(arm, choice) for arm, choice in found if choice.row is not None or arm not in rows]
 
 
-def _rows(data: ReportData, target: str, labels: Labels) -> list[tuple[int, Verdict]]:
-    return [
-        (row, verdict)
-        for row, verdict in enumerate(data.verdicts)
-        if (verdict.target, verdict.labels) == (target, labels) and verdict.kind != PLACEBO
-    ]
+def _rows(data: ReportData, place: Place) -> list[tuple[int, Verdict]]:
+    return [(row, verdict) for row, verdict in data.at(place) if verdict.kind != PLACEBO]
 
 
-def _better(data: ReportData, target: str, labels: Labels) -> float:
-    first = next(v for v in data.verdicts if (v.target, v.labels) == (target, labels))
-    return -1.0 if first.metric in data.lower_is_better else 1.0
+def _better(data: ReportData, place: Place) -> float:
+    return -1.0 if data.at(place)[0][1].metric in data.lower_is_better else 1.0
 
 
 def _validation(
@@ -102,15 +95,15 @@ def _arm(verdict: Verdict) -> _Arm:
 
 def row_of(data: ReportData, arm: _Arm, place: Place) -> int | None:
     """Return where an arm stands at a target and label budget."""
-    return next((row for row, verdict in _rows(data, *place) if _arm(verdict) == arm), None)
+    return next((row for row, verdict in _rows(data, place) if _arm(verdict) == arm), None)
 
 
 def _left_out(data: ReportData, place: Place, validated: Place) -> LeftOut | None:
     """Leave one block out; arms are chosen at one label budget and read at another."""
-    better = _better(data, *place)
-    here = {_arm(verdict): verdict for _, verdict in _rows(data, *place)}
+    better = _better(data, place)
+    here = {_arm(verdict): verdict for _, verdict in _rows(data, place)}
     candidates: dict[_Arm, Candidate] = {}
-    for _, verdict in _rows(data, *validated):
+    for _, verdict in _rows(data, validated):
         own = here.get(_arm(verdict))
         scores = _validation(data, verdict.seeds, verdict.cells)
         if own is not None and scores:
@@ -148,8 +141,7 @@ def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place)
     found = _left_out(data, place, validated)
     if found is None:
         return "; the same runs chose and scored it, so its gain is too good"
-    first = next(v for v in data.verdicts if (v.target, v.labels) == place)
-    gain = said.number(found.gain, first, signed=True)
+    gain = said.number(found.gain, data.at(place)[0][1], signed=True)
     return f"; each seed left to an arm chosen by the others: {gain} ({_picks(found)})"
 
 

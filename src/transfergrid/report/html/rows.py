@@ -49,11 +49,11 @@ def page_rows(
         called: shorter names of sources; see `names.without_common`.
     """
     names = source_names(verdicts, called)
-    letters, budgets = fronts(verdicts), _budgets(verdicts)
+    letters, called_budgets = fronts(verdicts), budgets(verdicts)
     order = _Order(verdicts, names)
     return [
         _row(row, verdict, names[row], remarks.get(row, ()))
-        | {"budget": budgets[verdict.target, verdict.labels]}
+        | {"budget": called_budgets[verdict.target, verdict.labels]}
         | order.of(row)
         | letters.get(row, {})
         for row, verdict in enumerate(verdicts)
@@ -111,7 +111,7 @@ def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
     ]
 
 
-def _budgets(verdicts: Sequence[Verdict]) -> dict[tuple[str, Labels], str]:
+def budgets(verdicts: Sequence[Verdict]) -> dict[tuple[str, Labels], str]:
     """Return what the label budget of each place is called, the same for all arms in it."""
     inside: defaultdict[tuple[str, Labels], list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
