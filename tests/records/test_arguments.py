@@ -1,19 +1,22 @@
 """Annotations are what values are held against; one sentence tells what was wrong."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge, Interval, Unit
+from annotated_types import Ge, Interval, Len, Unit, doc
 from pydantic import Field
 
 from transfergrid.records.arguments import (
+    Columns,
     Count,
     NotNegative,
+    Options,
     Positive,
     Share,
+    Shares,
     Whole,
     check_arguments,
     checked,
@@ -49,11 +52,16 @@ class Made(Component):
     split: float | str | None = None
     anything: Any = None
     several: Sequence[float] = ()
+    mean: Shares | None = None
+    sides: Annotated[Sequence[Count], Len(2, 2), doc("two sides")] = (1, 1)
+    options: Options = field(default_factory=dict)
+    label: Columns = "label"
     later: "NowhereDefined" = None  # noqa: F821
 
 
 def test_what_fits_is_taken():
     Made(flag=False, n=-3, size=4, ratio=1, rate=3, inside=0.1, mode="drop", seed="block")
+    Made(mean=(0, 0.5, 1.0), sides=[2, 3], options={"a": [1]}, label=["x", "y"])
     Made(split="dev", anything={"a": 1}, several="unchecked", later=7, decay=0, share=1, fielded=2)
     assert Made(name=Path("a/b")).name == Path("a/b"), "a path is text"
 
@@ -87,6 +95,16 @@ def test_what_fits_is_taken():
         ({"mode": 3}, "Made.mode must be keep, or drop, not 3"),
         ({"seed": -1}, "Made.seed must be a whole number from 0, or block: -1"),
         ({"seed": "blok"}, "Made.seed must be a whole number from 0, or block, not 'blok'"),
+        ({"mean": [0.5, 1.5]}, "Made.mean must be a list of shares of 1, or null, not [0.5, 1.5]"),
+        ({"mean": []}, "Made.mean must be a list of shares of 1, or null, not []"),
+        ({"mean": 0.5}, "Made.mean must be a list of shares of 1, or null, not 0.5"),
+        ({"mean": "half"}, "Made.mean must be a list of shares of 1, or null, not 'half'"),
+        ({"mean": [float("nan")]}, "Made.mean must be a list of shares of 1, or null, not [nan]"),
+        ({"sides": (1, 2, 3)}, "Made.sides must be two sides, not (1, 2, 3)"),
+        ({"options": ["a"]}, "Made.options must be keys and values, not ['a']"),
+        ({"options": {1: 2}}, "Made.options must be keys and values, not {1: 2}"),
+        ({"label": []}, "Made.label must be a column, or a list of columns, not []"),
+        ({"label": [1]}, "Made.label must be a column, or a list of columns, not [1]"),
         ({"split": [1]}, "Made.split must be a number, or text, or null, not [1]"),
     ],
 )

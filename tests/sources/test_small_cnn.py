@@ -39,10 +39,19 @@ def test_grey_images_fit_three_channels():
     assert backbone.embed(backbone.preprocess.finish(prepared, "none", None)).shape == (2, 100)
 
 
-@pytest.mark.parametrize("wrong", [{"size": 8}, {"widths": (1, 2)}, {"channels": 0}])
-def test_impossible_sizes_are_told(wrong):
-    with pytest.raises(BadInputError, match="small_cnn takes a size from 16"):
-        SmallCNN(**wrong).build()
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"size": 8}, "size must be a whole number of pixels from 16: 8"),
+        ({"channels": 0}, "channels must be a whole number from 1: 0"),
+        ({"widths": (1, 2)}, r"widths must be three widths, not \(1, 2\)"),
+        ({"widths": [1, 2, 0]}, r"widths must be three widths, not \[1, 2, 0\]"),
+        ({"widths": "abc"}, "widths must be three widths, not 'abc'"),
+    ],
+)
+def test_impossible_sizes_are_told(wrong, told):
+    with pytest.raises(BadInputError, match=told):
+        SmallCNN(**wrong)
 
 
 @pytest.mark.parametrize("k", [-1, 4])

@@ -18,6 +18,7 @@ from transfergrid.data.images.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.tables.table_paths import Places
 from transfergrid.data.tables.table_rows import Input, Row, Rows
+from transfergrid.records.arguments import Columns
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing
 from transfergrid.records.tables import Table
@@ -47,7 +48,7 @@ class ImageTable(TableDomain):
 
     file: str
     path: str = "path"
-    label: str | Sequence[str] = "label"
+    label: Columns = "label"
     root: str | None = None
     skip_broken: bool = False
     brightest: float | None = None

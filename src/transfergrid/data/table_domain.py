@@ -42,7 +42,7 @@ from transfergrid.data.tables.table_rows import (
     with_groups_named_once,
 )
 from transfergrid.records import contents
-from transfergrid.records.arguments import SplitOrPart
+from transfergrid.records.arguments import Columns, SplitOrPart
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import content_hashes, existing, file_facts
 from transfergrid.records.metrics import CLASSES, NUMBERS
@@ -86,7 +86,7 @@ class TableDomain(Domain):
     """
 
     file: str
-    label: str | Sequence[str] = "label"
+    label: Columns = "label"
     test_file: str | None = None
     validation_file: str | None = None
     split_column: str | None = None
@@ -163,8 +163,6 @@ class TableDomain(Domain):
     def _check_labels(self) -> None:
         """Raise `BadInputError` where the columns of labels are not of the kind that is scored."""
         columns = self.label_columns
-        if not columns or not all(isinstance(column, str) for column in columns):
-            raise BadInputError(f"target.label must name a column, or several, not {self.label!r}")
         if not self.of_numbers and len(columns) > 1:
             raise BadInputError(
                 f"{self.metric} scores one column of classes, and target.label names "

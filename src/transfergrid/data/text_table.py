@@ -15,6 +15,7 @@ from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.tables.table_labels import sound_text
 from transfergrid.data.tables.table_rows import Input, Row
 from transfergrid.data.text import TextExamples
+from transfergrid.records.arguments import Columns
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.tables import Table
 
@@ -36,7 +37,7 @@ class TextTable(TableDomain):
     file: str
     text: str = "text"
     pair: str | None = None
-    label: str | Sequence[str] = "label"
+    label: Columns = "label"
     empty: Empty = "refuse"
 
     modality: ClassVar[str] = "text"

@@ -2,7 +2,7 @@
 
 pydantic checks a value; what is wrong with it is told here, in one line, for every part alike. An
 annotation says a range by `annotated_types`, as those below do, or lists names as a `Literal`.
-Lists, dicts and objects are not looked into.
+Into lists and dicts it looks where a `doc` says what they hold; objects are taken as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, wraps
 from pathlib import PurePath
@@ -37,12 +37,16 @@ Whole = Annotated[int, Ge(0)]
 Count = Annotated[int, Ge(1)]
 Pixels = Annotated[int, Ge(1), Unit("pixels")]
 Column = Annotated[str, doc("a column")]
+Columns = Column | Annotated[Sequence[str], MinLen(1), doc("a list of columns")]
 Tokens = Annotated[int, Ge(1), Unit("tokens")]
 NotNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 """With both of its ends."""
 Part = Annotated[float, Interval(gt=0, lt=1), doc("a share between 0 and 1")]
+Shares = Annotated[Sequence[Share], MinLen(1), doc("a list of shares of 1")]
+Options = Annotated[Mapping[str, Any], doc("keys and values")]
+Name = Annotated[str, MinLen(1), doc("a name")]
 SplitOrPart = Part | Annotated[str, MinLen(1), doc("the name of a split")]
 
 PLAIN: dict[Any, str] = {
@@ -190,9 +194,11 @@ def kinds(annotation: Any) -> Iterator[Any]:
 
 
 def is_plain(annotation: Any) -> bool:
-    """Return whether an annotation is made of plain types and names alone."""
+    """Return whether an annotation is made of plain types, names and told lists and dicts alone."""
     return all(
-        get_origin(kind) is Literal or (isinstance(base_of(kind), type) and base_of(kind) in PLAIN)
+        get_origin(kind) is Literal
+        or (isinstance(base_of(kind), type) and base_of(kind) in PLAIN)
+        or (get_origin(base_of(kind)) in (Sequence, Mapping) and _doc(kind) is not None)
         for kind in kinds(annotation)
     )
 
@@ -207,11 +213,15 @@ def _words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         (value,) = get_args(kind)
         return str(value).lower() if isinstance(value, bool) else str(value)
-    for told in _metadata(kind):
-        if isinstance(told, DocInfo):
-            return told.documentation
+    if (documentation := _doc(kind)) is not None:
+        return documentation
     units = [told.unit for told in _metadata(kind) if isinstance(told, Unit)]
     return " ".join(filter(None, [" of ".join([PLAIN[base_of(kind)], *units]), _range(kind)]))
+
+
+def _doc(kind: Any) -> str | None:
+    told = (told.documentation for told in _metadata(kind) if isinstance(told, DocInfo))
+    return next(told, None)
 
 
 def _range(kind: Any) -> str:

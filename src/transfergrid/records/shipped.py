@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 
-from annotated_types import DocInfo, Ge, Gt, Interval, MinLen, Unit
+from annotated_types import DocInfo, Ge, Gt, Interval, Len, MinLen, Unit
 
-from transfergrid.records.arguments import base_of, kinds
+from transfergrid.records.arguments import base_of, is_plain, kinds
 
 HERE = Path(__file__).parents[1]
 OURS = "transfergrid"
@@ -24,12 +24,15 @@ ROOT = f"{OURS}.records.component.Part"
 _KINDS = {
     **{
         kind.__name__: kind
-        for kind in (bool, int, float, str, DocInfo, Ge, Gt, Interval, MinLen, Unit)
+        for kind in (bool, int, float, str, DocInfo, Ge, Gt, Interval, Len, MinLen, Unit)
     },
     "Annotated": Annotated,
+    "Any": Any,
     "doc": DocInfo,
     "Literal": Literal,
+    "Mapping": Mapping,
     "Optional": Optional,
+    "Sequence": Sequence,
     "Union": Union,
 }
 """Names that a plain annotation is made of, beside what modules of ours call by a name of theirs;
@@ -180,7 +183,7 @@ def _fields(line: tuple[_Class, ...]) -> dict[str, Parameter]:
     for kind in (kind for kind in reversed(line) if kind.is_dataclass):
         for node in (n for n in kind.node.body if isinstance(n, ast.AnnAssign)):
             if not ast.unparse(node.annotation).startswith("ClassVar"):
-                told = _meaning(node.annotation, kind.module)
+                told = _plain(node.annotation, kind.module)
                 found[ast.unparse(node.target)] = Parameter(told, required=node.value is None)
     return found
 
@@ -190,8 +193,14 @@ def _arguments(told: ast.arguments, module: str) -> Iterator[tuple[str, Paramete
     optional = {a.arg for a in usual[len(usual) - len(told.defaults) :]}
     optional |= {a.arg for a, d in zip(told.kwonlyargs, told.kw_defaults, strict=True) if d}
     for argument in [*usual[1:], *told.kwonlyargs]:  # without `self`
-        annotation = _meaning(argument.annotation, module)
+        annotation = _plain(argument.annotation, module)
         yield argument.arg, Parameter(annotation, argument.arg not in optional)
+
+
+def _plain(told: ast.expr | None, module: str) -> Any:
+    """Return what an annotation says, if values can be held against it; else Any."""
+    meaning = _meaning(told, module)
+    return meaning if is_plain(meaning) else Any
 
 
 def _meaning(told: ast.expr | None, module: str) -> Any:
@@ -200,7 +209,7 @@ def _meaning(told: ast.expr | None, module: str) -> Any:
         return Any
     names = {node.id for node in ast.walk(told) if isinstance(node, ast.Name)}
     known = {name: _named(module, name) for name in names}
-    if any(meaning is Any for meaning in known.values()):
+    if any(meaning is Any for name, meaning in known.items() if name != "Any"):
         return Any
     return eval(ast.unparse(told), {"__builtins__": {}}, known)  # of our own files
 

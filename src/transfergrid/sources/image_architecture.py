@@ -42,10 +42,6 @@ class ImageArchitecture(Architecture):
         """The model's name."""
         return self.model
 
-    def check_inputs(self) -> None:
-        """Raise `BadInputError` unless mean and std make sense."""
-        check_image_inputs(self.mean, self.std)
-
     def text(self, library: str, **more: Any) -> str:
         """Return all that was asked for as canonical text."""
         parts = {"size": self.size, "mean": self.mean, "std": self.std, **more, **self.options}
@@ -60,20 +56,8 @@ class ImageArchitecture(Architecture):
         return BadInputError(f"{library} cannot make {self.model} with {given}: {reason}")
 
 
-def check_image_inputs(mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Raise `BadInputError` unless these values, as a person typed them, make sense."""
-    for what, values in (("mean", mean), ("std", std)):
-        if values is not None and not _are_shares(values):
-            raise BadInputError(f"{what} must be a list of shares of 1, not {values!r}")
-
-
 def unknown_model(library: str, model: object, known: Iterable[str], where: str) -> BadInputError:
     """Return what to say of a name that no model bears; of a thousand names only the nearest."""
     near = get_close_matches(str(model), list(known), n=1)
     hint = did_you_mean(str(model), near) or f"; {where} has them all."
     return BadInputError(f"{library} has no model {model!r}{hint}{OWN}")
-
-
-def _are_shares(values: Any) -> bool:
-    listed = isinstance(values, (list, tuple)) and len(values) > 0
-    return listed and all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in values)

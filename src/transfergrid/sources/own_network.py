@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from transfergrid.records.arguments import Count, Pixels
+from transfergrid.records.arguments import Count, Options, Pixels, Shares
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.source import Architecture
 
 if TYPE_CHECKING:
@@ -37,10 +36,10 @@ class OwnNetwork(Architecture):
 
     network: Mapping[str, str]
     size: Pixels
-    mean: Sequence[float]
-    std: Sequence[float]
+    mean: Shares
+    std: Shares
     channels: Count = 3
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
     @property
     def target(self) -> str:
@@ -52,19 +51,12 @@ class OwnNetwork(Architecture):
         """The class's or function's name."""
         return self.target.rpartition(".")[2]
 
-    def check(self) -> None:
-        """See `Architecture.check`."""
-        check_image_inputs(self.mean, self.std)
-        if not isinstance(self.options, Mapping):
-            raise BadInputError(f"source.architecture.options must be keys, not {self.options!r}")
-
     def build(self) -> Backbone:
         """See `Architecture.build`."""
         from transfergrid.sources.backbones.image_backbone import for_channels
         from transfergrid.sources.backbones.own_backbone import OwnBackbone
         from transfergrid.sources.preprocessing.images import ImagePreprocess
 
-        self.check()
         mean, std = (for_channels(values, self.channels) for values in (self.mean, self.std))
         preprocess = ImagePreprocess((self.size, self.size), self.channels, mean, std, "bilinear")
         text = f"{self.target} {dict(self.options)} {self.size} {self.channels}"

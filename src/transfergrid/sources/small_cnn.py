@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from transfergrid.records.errors import BadInputError
+from annotated_types import Ge, Len, Unit, doc
+
+from transfergrid.records.arguments import Count
 from transfergrid.sources.source import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
 
     from transfergrid.sources.backbone import Backbone
-
-SMALLEST = 16
 
 
 @dataclass(frozen=True)
@@ -27,31 +28,20 @@ class SmallCNN(Architecture):
         widths: of the two convolutions and of the hidden layer; the last is the embedding's.
     """
 
-    size: int = 28
-    channels: int = 3
-    widths: tuple[int, ...] = (32, 48, 100)
+    size: Annotated[int, Ge(16), Unit("pixels")] = 28
+    channels: Count = 3
+    widths: Annotated[Sequence[Count], Len(3, 3), doc("three widths")] = (32, 48, 100)
 
     @property
     def name(self) -> str:
         """Always the same."""
         return "small_cnn"
 
-    def check(self) -> None:
-        """See `Architecture.check`."""
-        counts = (self.size, self.channels, *self.widths)
-        whole = all(type(count) is int and count > 0 for count in counts)
-        if not whole or len(self.widths) != 3 or self.size < SMALLEST:
-            raise BadInputError(
-                f"small_cnn takes a size from {SMALLEST}, channels and three widths, not "
-                f"size={self.size}, channels={self.channels}, widths={list(self.widths)}"
-            )
-
     def build(self) -> Backbone:
         """See `Architecture.build`."""
         from transfergrid.sources.backbones.image_backbone import ChildBlocks
         from transfergrid.sources.preprocessing.images import ImagePreprocess
 
-        self.check()
         half = (0.5,) * self.channels
         preprocess = ImagePreprocess((self.size, self.size), self.channels, half, half, "bilinear")
         text = f"small_cnn {self.size} {self.channels} {list(self.widths)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.records.arguments import Pixels
+from transfergrid.records.arguments import Options, Pixels, Shares
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.cards import Card, known_names
 from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
@@ -38,9 +38,9 @@ class TimmArchitecture(ImageArchitecture):
 
     model: str
     size: Pixels | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    options: Options = field(default_factory=dict)
+    mean: Shares | None = None
+    std: Shares | None = None
 
     def check(self) -> None:
         """See `Architecture.check`; imports timm, which takes seconds."""
@@ -50,7 +50,7 @@ class TimmArchitecture(ImageArchitecture):
                 raise BadInputError(told)
         import timm
 
-        if not isinstance(self.model, str) or not timm.is_model(self.model):
+        if not timm.is_model(self.model):
             raise unknown_model("timm", self.model, timm.list_models(), "timm.list_models()")
         try:
             timm.get_pretrained_cfg(self.model)
@@ -58,7 +58,6 @@ class TimmArchitecture(ImageArchitecture):
             tagged = timm.list_pretrained(f"{self.model.partition('.')[0]}.*")
             hint = did_you_mean(self.model, tagged)
             raise BadInputError(f"timm has no weights tagged {self.model!r}{hint}") from error
-        self.check_inputs()
 
     def build(self) -> Backbone:
         """See `Architecture.build`."""

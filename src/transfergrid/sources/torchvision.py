@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.records.arguments import Pixels
+from transfergrid.records.arguments import Options, Pixels, Shares
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.sources.cards import Card
 from transfergrid.sources.image_architecture import ImageArchitecture, unknown_model
@@ -42,9 +42,9 @@ class TorchvisionArchitecture(ImageArchitecture):
 
     model: str
     size: Pixels | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    options: Options = field(default_factory=dict)
+    mean: Shares | None = None
+    std: Shares | None = None
     weights: str | None = None
 
     def check(self) -> None:
@@ -53,7 +53,6 @@ class TorchvisionArchitecture(ImageArchitecture):
         if self.model not in known:
             where = "torchvision.models.list_models()"
             raise unknown_model("torchvision", self.model, known, where)
-        self.check_inputs()
         self.published()
 
     def published(self) -> Any | None:

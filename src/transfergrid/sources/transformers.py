@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from transfergrid.records.arguments import Tokens
+from transfergrid.records.arguments import Name, Options, Tokens
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import fingerprint
 from transfergrid.sources.cards import Card
@@ -102,8 +102,6 @@ class FolderArchitecture(Architecture):
         from transfergrid.sources.files import hub_folder
 
         self._check_place()
-        if not isinstance(self.options, Mapping):
-            raise BadInputError(f"source.options must be keys and values, not {self.options!r}")
         if self.folder is not None:
             self.check_folder(model_folder.found(self.folder))
         else:
@@ -132,11 +130,11 @@ class TransformersArchitecture(FolderArchitecture):
         revision: of the model on the hub.
     """
 
-    model: str | None = None
+    model: Name | None = None
     folder: str | None = None
     max_length: Tokens | None = None
     pooling: Pooling = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     revision: str | None = None
 
     modality: ClassVar[str] = "text"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from transfergrid.records.arguments import Pixels
+from transfergrid.records.arguments import Name, Options, Pixels, Shares
 from transfergrid.sources.files import model_folder
-from transfergrid.sources.image_architecture import check_image_inputs
 from transfergrid.sources.transformers import FolderArchitecture, FolderSource
 
 if TYPE_CHECKING:
@@ -33,12 +31,12 @@ class TransformersVisionArchitecture(FolderArchitecture):
         revision: of the model on the hub.
     """
 
-    model: str | None = None
+    model: Name | None = None
     folder: str | None = None
     size: Pixels | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    options: Options = field(default_factory=dict)
+    mean: Shares | None = None
+    std: Shares | None = None
     revision: str | None = None
 
     modality: ClassVar[str] = "image"
@@ -46,11 +44,6 @@ class TransformersVisionArchitecture(FolderArchitecture):
     def check_folder(self, folder: Path) -> None:
         """See `FolderArchitecture.check_folder`."""
         model_folder.check_images(folder, self.mean is not None and self.std is not None)
-
-    def check(self) -> None:
-        """See `Architecture.check`."""
-        check_image_inputs(self.mean, self.std)
-        super().check()
 
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
         """See `FolderArchitecture.made`."""

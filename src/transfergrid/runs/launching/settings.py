@@ -6,15 +6,23 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from transfergrid.records.arguments import Count, Whole, check_values
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
 
 KEEPS = ("none", "best", "all")
 """Whose weights are kept; see `records.keeping`."""
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu")
-TRAINER_KEYS = ("accelerator", "workers", "threads", "loader_workers", "deterministic", "progress")
+TRAINER = {
+    "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"],
+    "workers": Count | Literal["auto"],
+    "threads": Count | Literal["auto"],
+    "loader_workers": Whole,
+    "deterministic": bool | Literal["warn"],
+    "progress": Literal["auto", "bar", "lines"],
+}
+"""What the keys of trainer take."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,16 @@ class Settings:
         Raises:
             BadInputError: a key or value makes no sense.
         """
-        _check_trainer(trainer)
+        for key in trainer:
+            check_known("key of trainer", key, TRAINER)
+        check_values("trainer", "trainer", TRAINER, trainer)
         if keep not in KEEPS:
             raise BadInputError(f"keep={keep}: give {', '.join(KEEPS[:-1])} or {KEEPS[-1]}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
-        workers = _count("trainer.workers", trainer["workers"], len(gpus) or cores or 1)
-        threads = _count("trainer.threads", trainer["threads"], max(1, (cores or 1) // workers))
+        asked = {key: None if trainer[key] == "auto" else trainer[key] for key in trainer}
+        workers = asked["workers"] or len(gpus) or cores or 1
+        threads = asked["threads"] or max(1, (cores or 1) // workers)
         machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
         return cls(
             {**machine, "threads": threads},
@@ -65,28 +76,6 @@ class Settings:
             study,
             keep,
         )
-
-
-def _check_trainer(trainer: Config) -> None:
-    for key in trainer:
-        check_known("key of trainer", key, TRAINER_KEYS)
-    check_known("trainer.progress", trainer["progress"], ("auto", "bar", "lines"))
-    check_known("trainer.accelerator", trainer["accelerator"], ACCELERATORS)
-    if trainer["deterministic"] not in (True, False, "warn"):
-        raise BadInputError(
-            f"trainer.deterministic={trainer['deterministic']}: give true, false or warn"
-        )
-    readers = trainer["loader_workers"]
-    if type(readers) is not int or readers < 0:
-        raise BadInputError(f"trainer.loader_workers={readers}: give a whole number from 0")
-
-
-def _count(name: str, value: Any, auto: int) -> int:
-    if value == "auto":
-        return auto
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    raise BadInputError(f"{name}={value}: give a whole number from 1, or auto")
 
 
 def _gpus() -> tuple[str, ...]:

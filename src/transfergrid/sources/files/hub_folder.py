@@ -57,8 +57,6 @@ def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
 
 def check(model: str, revision: str | None) -> None:
     """Raise what `folder_of` would, as far as that needs no download."""
-    if not isinstance(model, str) or not model:
-        raise BadInputError(f"source.model must be a name, not {model!r}")
     if on_disk(model, revision, with_weights=False) is None:
         if at_home(model).is_dir():
             raise BadInputError(f"{model} is a folder: give source.folder={model}")
