@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
-from transfergrid.records.training import Training
+from transfergrid.records.training import Precision, Training
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 
@@ -43,7 +43,7 @@ class Machine:
     @property
     def device(self) -> torch.device:
         """The device that a run of this process uses."""
-        return self.trainer(Training()).strategy.root_device
+        return at_rest(self, Training()).strategy.root_device
 
     def trainer(self, training: Training, **options: Any) -> pl.Trainer:
         """Return a quiet Trainer that writes nothing by itself."""
@@ -71,6 +71,21 @@ class Machine:
         return self.loader(ViewBatches(view, EVALUATION_BATCH))
 
 
+def at_rest(machine: Machine, training: Training) -> pl.Trainer:
+    """Return a Trainer that fits nothing but knows device and precision; a process makes one.
+
+    To make one takes longer than a step: each looks for plugins in every package installed.
+    """
+    wanted = machine.deterministic
+    torch.use_deterministic_algorithms(bool(wanted), warn_only=wanted == "warn")
+    return _at_rest(machine, training.precision)
+
+
+@cache
+def _at_rest(machine: Machine, precision: Precision) -> pl.Trainer:
+    return machine.trainer(Training(precision=precision))
+
+
 @contextmanager
 def applied(
     strategy: Strategy, machine: Machine, trainer: pl.Trainer | None = None
@@ -82,7 +97,7 @@ def applied(
         machine: where to run.
         trainer: in which it is training at this moment, if it is.
     """
-    trainer = trainer or machine.trainer(strategy.training_plan)
+    trainer = trainer or at_rest(machine, strategy.training_plan)
     precision, cut = trainer.precision_plugin, strategy.cut
     precision.convert_module(strategy)
     with placed(strategy, trainer.strategy.root_device), evaluating(strategy):
@@ -108,7 +123,7 @@ def placed(strategy: Strategy, device: torch.device) -> Iterator[None]:
 
 def bringing(machine: Machine, training: Training) -> Callable[[Any], Any]:
     """Return what brings a batch to where a strategy runs, in the precision of its inputs."""
-    return partial(_brought, machine.trainer(training))
+    return partial(_brought, at_rest(machine, training))
 
 
 def _brought(trainer: pl.Trainer, batch: Any) -> Any:

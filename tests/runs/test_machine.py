@@ -1,0 +1,54 @@
+"""Device and precision are known without making a Trainer each time."""
+
+import pytest
+import torch
+
+from transfergrid.records.training import Training
+from transfergrid.runs import machine
+from transfergrid.runs.machine import Machine, at_rest, bringing
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The Trainers that are made."""
+    found, real = [], Machine.trainer
+
+    def trainer(self, training, **options):
+        found.append(real(self, training, **options))
+        return found[-1]
+
+    machine._at_rest.cache_clear()
+    monkeypatch.setattr(Machine, "trainer", trainer)
+    yield found
+    machine._at_rest.cache_clear()
+
+
+def test_a_process_makes_one_trainer_for_all_that_is_only_asked(made):
+    here = Machine(accelerator="cpu")
+    assert here.device == Machine(accelerator="cpu").device == torch.device("cpu")
+    for batch in (torch.ones(2), torch.zeros(3)):
+        assert bringing(here, Training(steps=7))(batch) is batch
+    assert len(made) == 1
+
+
+def test_each_precision_has_its_own(made):
+    here, batch = Machine(accelerator="cpu"), torch.ones(2)
+    assert bringing(here, Training(precision="64-true"))(batch).dtype == torch.float64
+    assert bringing(here, Training())(batch).dtype == torch.float32
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("wanted", [True, False, "warn"])
+def test_what_was_made_before_is_as_deterministic_as_asked(wanted):
+    was = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    try:
+        for other in (True, False, "warn"):
+            for deterministic in (other, wanted):
+                at_rest(Machine("cpu", deterministic=deterministic), Training())
+            assert torch.are_deterministic_algorithms_enabled() == bool(wanted)
+            assert torch.is_deterministic_algorithms_warn_only_enabled() == (wanted == "warn")
+    finally:
+        torch.use_deterministic_algorithms(was[0], warn_only=was[1])
