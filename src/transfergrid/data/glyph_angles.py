@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge, Interval, doc
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import ArrayExamples
+from transfergrid.data.drawn_numbers import DrawnNumbers
 from transfergrid.data.glyphs import (
     CANVAS,
     INK,
@@ -17,9 +18,6 @@ from transfergrid.data.glyphs import (
     draw_large,
     fonts_with,
 )
-from transfergrid.data.outline import Outline
-from transfergrid.records.arguments import Whole
-from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.seeds import generator
 
 HEIGHT = (0.7, 0.95)
@@ -29,7 +27,7 @@ Angle = Annotated[float, Interval(gt=0, le=180), doc("an angle from 0 to 180")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GlyphAngles(Domain):
+class GlyphAngles(DrawnNumbers):
     """Light printed characters on black, each turned by an angle that is to be told.
 
     Angles are drawn evenly from one side to the other, whatever the character; a positive one turns
@@ -39,30 +37,13 @@ class GlyphAngles(Domain):
         characters: that are drawn, all as often.
         most: largest angle, degrees.
         size: height and width in pixels.
-        pool_size: examples to learn from.
-        test_size: examples to test on.
-        seed: of what is drawn; the same for all seed blocks.
     """
 
-    metric: str = "mae"
     characters: str = "2345679"
     most: Angle = 45.0
     size: Annotated[int, Ge(4)] = 16
-    pool_size: Annotated[int, Ge(2)] = 4000
-    test_size: Annotated[int, Ge(2)] = 1000
-    seed: Whole = 0
 
-    tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """None: its labels are numbers."""
-        return ()
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The angle in degrees."""
-        return ("angle",)
+    number: ClassVar[str] = "angle"
 
     def check(self) -> None:
         """See `Domain.check`."""
@@ -70,16 +51,8 @@ class GlyphAngles(Domain):
         check_characters(self.characters)
         fonts_with(self.characters)
 
-    def outline(self) -> Outline:
-        """See `Domain.outline`; nothing is drawn."""
-        return Outline((), (self.pool_size,), (self.test_size,))
-
-    def load(self) -> LoadedDomain:
-        """Return images (n, size, size, 1) with angles (n,) in degrees."""
-        pool, test = self._part("pool", self.pool_size), self._part("test", self.test_size)
-        return LoadedDomain(pool, test, (), outputs=self.outputs)
-
     def _part(self, name: str, n: int) -> ArrayExamples:
+        """Return images (n, size, size, 1) with angles (n,) in degrees."""
         from PIL import Image
 
         fonts, rng = fonts_with(self.characters), generator(self.seed, "glyph angles", name)

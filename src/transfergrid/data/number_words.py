@@ -8,11 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
-from transfergrid.data.domain import Domain, LoadedDomain
-from transfergrid.data.outline import Outline
+from transfergrid.data.drawn_numbers import DrawnNumbers
 from transfergrid.data.text import TextExamples
-from transfergrid.records.arguments import Whole
-from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.seeds import generator
 
 ONES = (
@@ -35,45 +32,20 @@ LARGEST = 9_999
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberWords(Domain):
+class NumberWords(DrawnNumbers):
     """Sentences with a number from 1 to 9,999 in words; its decimal logarithm is to be told.
 
     Numbers are drawn so that their logarithms lie evenly: small ones come as often as large ones.
-
-    Attributes:
-        pool_size: examples to learn from.
-        test_size: examples to test on.
-        seed: of what is drawn; the same for all seed blocks.
     """
 
-    metric: str = "mae"
     pool_size: Annotated[int, Ge(2)] = 3000
     test_size: Annotated[int, Ge(2)] = 600
-    seed: Whole = 0
 
     modality: ClassVar[str] = "text"
-    tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """None: its labels are numbers."""
-        return ()
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The number's decimal logarithm."""
-        return ("log10",)
-
-    def outline(self) -> Outline:
-        """See `Domain.outline`; nothing is written."""
-        return Outline((), (self.pool_size,), (self.test_size,))
-
-    def load(self) -> LoadedDomain:
-        """Return sentences with logarithms (n,)."""
-        pool, test = self._part("pool", self.pool_size), self._part("test", self.test_size)
-        return LoadedDomain(pool, test, (), outputs=self.outputs)
+    number: ClassVar[str] = "log10"
 
     def _part(self, name: str, n: int) -> TextExamples:
+        """Return sentences with logarithms (n,)."""
         rng = generator(self.seed, "number words", name)
         numbers = np.floor(10 ** rng.uniform(0, np.log10(LARGEST + 1), n)).astype(np.int64)
         which = rng.integers(len(SENTENCES), size=n)

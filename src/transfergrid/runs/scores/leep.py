@@ -11,7 +11,26 @@ from transfergrid.runs.scores.base import Features, Floats, Score, entropy
 
 
 @dataclass(frozen=True)
-class Leep(Score):
+class OfPosteriors(Score):
+    """What a source's own predictions leave unknown of the labels, in [-H(Y), 0] nats."""
+
+    needs = ("labels", "posteriors")
+
+    @override
+    def bounds(self, features: Features) -> tuple[float, float]:
+        return -entropy(features.known), 0.0
+
+    @override
+    def remarks(self, features: Features) -> tuple[str, ...]:
+        """Say where the source's classes are so many that each example may have its own."""
+        assert features.posteriors is not None
+        n, source_classes = features.posteriors.shape
+        few = "fewer examples than source classes, which moves it to 0 whatever the source"
+        return (few,) if n < source_classes else ()
+
+
+@dataclass(frozen=True)
+class Leep(OfPosteriors):
     """Log expected empirical prediction (Nguyen et al. 2020), in nats per example.
 
     mean_i log sum_z P(y_i | z) theta_z(x_i), P(y | z) counted with theta as weights.
@@ -21,28 +40,11 @@ class Leep(Score):
     """
 
     paper = "Nguyen et al. 2020, LEEP"
-    needs = ("labels", "posteriors")
-
-    @override
-    def bounds(self, features: Features) -> tuple[float, float]:
-        return -entropy(features.known), 0.0
-
-    @override
-    def remarks(self, features: Features) -> tuple[str, ...]:
-        return saturation(features)
 
     @override
     def compute(self, features: Features) -> float:
         assert features.posteriors is not None
         return leep(features.posteriors, features.onehot)
-
-
-def saturation(features: Features) -> tuple[str, ...]:
-    """Say where the source's classes are so many that each example may have one of its own."""
-    assert features.posteriors is not None
-    n, source_classes = features.posteriors.shape
-    few = "fewer examples than source classes, which moves it to 0 whatever the source"
-    return (few,) if n < source_classes else ()
 
 
 def leep(posteriors: Floats, onehot: Floats) -> float:

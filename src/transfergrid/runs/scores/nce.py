@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
-from transfergrid.runs.scores.base import Features, Score, entropy
-from transfergrid.runs.scores.leep import saturation
+from transfergrid.runs.scores.base import Features
+from transfergrid.runs.scores.leep import OfPosteriors
 
 
 @dataclass(frozen=True)
-class Nce(Score):
+class Nce(OfPosteriors):
     """Negative conditional entropy -H(Y | Z), Z the source's likeliest class, in nats.
 
     Tran et al. 2019, with the source's predictions in the place of its labels, as in Nguyen
@@ -20,15 +20,6 @@ class Nce(Score):
     """
 
     paper = "Tran et al. 2019, negative conditional entropy"
-    needs = ("labels", "posteriors")
-
-    @override
-    def bounds(self, features: Features) -> tuple[float, float]:
-        return -entropy(features.known), 0.0
-
-    @override
-    def remarks(self, features: Features) -> tuple[str, ...]:
-        return saturation(features)
 
     @override
     def compute(self, features: Features) -> float:

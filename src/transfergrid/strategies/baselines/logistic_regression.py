@@ -6,19 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.inputs import Inputs
-from transfergrid.data.sparse_inputs import linear, matrix_of
+from transfergrid.data.sparse_inputs import matrix_of
 from transfergrid.records.arguments import Count, Positive
-from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.needs import Needs
 from transfergrid.records.space import Range, Space
-from transfergrid.strategies.base import Sizes, Strategy
-from transfergrid.strategies.phases import Data, Phase
+from transfergrid.strategies.baselines.plain_features import OnPlainFeatures
+from transfergrid.strategies.phases import Data
 
 
-class LogisticRegression(Strategy):
+class LogisticRegression(OnPlainFeatures):
     """scikit-learn's logistic regression on plain features (pixels, or tf-idf for text).
 
     Args:
@@ -27,24 +25,13 @@ class LogisticRegression(Strategy):
     """
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("classification",))
-    baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {"c": Range(1e-3, 1e3, default=1.0)}
-    coefficients: Tensor
-    intercepts: Tensor
 
     def __init__(self, c: Positive = 1.0, max_iter: Count = 1000) -> None:
         super().__init__()
         self.c, self.max_iter = c, max_iter
 
     @override
-    def build(self, sizes: Sizes) -> None:
-        self.register_buffer("coefficients", torch.zeros(self.task.outputs, sizes.inputs))
-        self.register_buffer("intercepts", torch.zeros(self.task.outputs))
-
-    @override
-    def phases(self) -> list[Phase]:
-        return [Phase("solve", before=self.solve)]
-
     def solve(self, data: Data) -> None:
         """Fit the classes that have labels; the others are never predicted."""
         from sklearn.linear_model import LogisticRegression as Solver
@@ -62,7 +49,3 @@ class LogisticRegression(Strategy):
         self.intercepts.fill_(-30.0)
         self.coefficients[known] = torch.from_numpy(weights).to(self.coefficients)
         self.intercepts[known] = torch.from_numpy(biases).to(self.intercepts)
-
-    @override
-    def predict(self, inputs: Inputs) -> Tensor:
-        return linear(inputs, self.coefficients) + self.intercepts

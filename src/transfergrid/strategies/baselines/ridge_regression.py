@@ -6,19 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.inputs import Inputs
-from transfergrid.data.sparse_inputs import linear, matrix_of
+from transfergrid.data.sparse_inputs import matrix_of
 from transfergrid.records.arguments import Positive
-from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.needs import Needs
 from transfergrid.records.space import Range, Space
-from transfergrid.strategies.base import Sizes, Strategy
-from transfergrid.strategies.phases import Data, Phase
+from transfergrid.strategies.baselines.plain_features import OnPlainFeatures
+from transfergrid.strategies.phases import Data
 
 
-class RidgeRegression(Strategy):
+class RidgeRegression(OnPlainFeatures):
     """scikit-learn's ridge regression on plain features (pixels, or tf-idf for text).
 
     Args:
@@ -26,24 +24,13 @@ class RidgeRegression(Strategy):
     """
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("regression",))
-    baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {"alpha": Range(1e-3, 1e3, default=1.0)}
-    coefficients: Tensor
-    intercepts: Tensor
 
     def __init__(self, alpha: Positive = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
 
     @override
-    def build(self, sizes: Sizes) -> None:
-        self.register_buffer("coefficients", torch.zeros(self.task.outputs, sizes.inputs))
-        self.register_buffer("intercepts", torch.zeros(self.task.outputs))
-
-    @override
-    def phases(self) -> list[Phase]:
-        return [Phase("solve", before=self.solve)]
-
     def solve(self, data: Data) -> None:
         """Fit all outputs side by side; the intercept is not penalised."""
         from sklearn.linear_model import Ridge
@@ -54,7 +41,3 @@ class RidgeRegression(Strategy):
         solver = Ridge(alpha=self.alpha).fit(matrix, labels)
         self.coefficients[:, : matrix.shape[1]] = torch.from_numpy(np.atleast_2d(solver.coef_))
         self.intercepts.copy_(torch.from_numpy(np.atleast_1d(solver.intercept_)))
-
-    @override
-    def predict(self, inputs: Inputs) -> Tensor:
-        return linear(inputs, self.coefficients) + self.intercepts

@@ -1,0 +1,57 @@
+"""What generated targets of one number share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+
+from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.outline import Outline
+from transfergrid.records.arguments import Whole
+from transfergrid.records.metrics import NUMBERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnNumbers(Domain):
+    """Examples that are made up, each with a number that is to be told.
+
+    Attributes:
+        pool_size: examples to learn from.
+        test_size: examples to test on.
+        seed: of what is drawn; the same for all seed blocks.
+    """
+
+    metric: str = "mae"
+    pool_size: Annotated[int, Ge(2)] = 4000
+    test_size: Annotated[int, Ge(2)] = 1000
+    seed: Whole = 0
+
+    tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
+    number: ClassVar[str]
+    """What it is called."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """None: its labels are numbers."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The one number."""
+        return (self.number,)
+
+    def outline(self) -> Outline:
+        """See `Domain.outline`; nothing is drawn."""
+        return Outline((), (self.pool_size,), (self.test_size,))
+
+    def load(self) -> LoadedDomain:
+        """Return examples with numbers (n,)."""
+        pool, test = self._part("pool", self.pool_size), self._part("test", self.test_size)
+        return LoadedDomain(pool, test, (), outputs=self.outputs)
+
+    @abstractmethod
+    def _part(self, name: str, n: int) -> Examples:
+        """Return `n` examples of a split, drawn by its name and the seed."""
