@@ -2,11 +2,14 @@
 
 import inspect
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from transfergrid.strategies import Needs, evaluating
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
@@ -295,7 +298,7 @@ class KeepsAnArrayAside(Prepares):
 
     def loss(self, batch, progress):
         features = self.features(batch.target.inputs)
-        away = features - torch.from_numpy(self.centre)
+        away = features - torch.from_numpy(self.centre).to(features)
         return super().loss(batch, progress) + 0.01 * away.square().mean()
 
 
@@ -318,7 +321,73 @@ class CountsWhatItRelabels(Strategy):
         return self.weight * super().loss(batch, progress)
 
 
+class KeepsItInItsClass(Prepares):
+    kept: ClassVar[dict[str, torch.Tensor]] = {}
+
+    def prepares(self, data):
+        self.kept["centre"] = data.target.features().mean(dim=0)
+
+    def loss(self, batch, progress):
+        away = self.features(batch.target.inputs) - self.kept["centre"]
+        return super().loss(batch, progress) + 0.01 * away.square().mean()
+
+
+class KeepsItInAFunction(Strategy):
+    """Its start is in what `phases` returns: not lost where a cell goes on, but on a GPU."""
+
+    def phases(self):
+        start = [p.detach().clone() for p in self.backbone.parameters()]
+        pulled = partial(self.pulled, start)
+        return [Phase("train", [Objective(pulled, self.everything())])]
+
+    def pulled(self, start, batch, progress):
+        way = zip(self.backbone.parameters(), start, strict=True)
+        return self.loss(batch, progress) + sum((w - s).square().sum() for w, s in way)
+
+
+class KeepsItOnItsBackbone(Strategy):
+    def build(self, sizes):
+        self.backbone.start = {n: p.detach().clone() for n, p in self.backbone.named_parameters()}
+
+    def loss(self, batch, progress):
+        way = [p - self.backbone.start[n] for n, p in self.backbone.named_parameters()]
+        return super().loss(batch, progress) + sum(part.square().sum() for part in way)
+
+
+class WeighsOnTheCPU(Strategy):
+    def loss(self, batch, progress):
+        weights = torch.linspace(0.5, 1.5, self.task.outputs)
+        outputs = self.predict(batch.target.inputs) * weights
+        return self.task.loss(outputs, batch.target.labels)
+
+
+class RecordsUnlabelledBefore(DomainAdversarial):
+    def phases(self):
+        return [replace(phase, before=self.look) for phase in super().phases()]
+
+    def look(self, data):
+        with evaluating(self.backbone, training=True):
+            self.backbone.embed(data.unlabelled.inputs())
+
+
+class TakesTheSourcesTaskForItsOwn(Strategy):
+    needs = Needs(source="start", domains=1)
+
+    def phases(self):
+        whole = [Objective(self.loss, self.everything())]
+        return [Phase("train", whole, reads=["source", "target"])]
+
+
 BROKEN = [
+    ("goes_where_it_is_put", KeepsItInItsClass, "takes a tensor that stays behind"),
+    ("goes_where_it_is_put", KeepsItInAFunction, "takes a tensor that stays behind"),
+    ("goes_where_it_is_put", KeepsItOnItsBackbone, "takes a tensor that stays behind"),
+    ("goes_where_it_is_put", WeighsOnTheCPU, "a loss of phase 'train' takes a tensor"),
+    (
+        "unlabelled_moves_no_statistics",
+        RecordsUnlabelledBefore,
+        "depends on the unlabelled inputs of before of phase 'adapt'",
+    ),
     ("survives_its_own_config", ChangesItsArgument, "lr_factor: 2.0 became 4.0"),
     ("reads_only_what_it_declares", ReadsTheSource, "reads batch.source, which is absent"),
     ("reads_only_what_it_declares", PreparesOnTheSource, "reads data.source, which is absent"),

@@ -210,7 +210,29 @@ class BornAgain(Strategy):
         return self.task.loss(said, batch.target.labels) + (said - taught).square().mean()
 
 
+class TellsByDescriptions(Strategy):
+    """A linear map of features onto descriptions of the classes, which it keeps to predict."""
+
+    needs: ClassVar[Needs] = Needs(classes="described", tasks=("classification",))
+
+    def build(self, sizes):
+        self.map = nn.Parameter(0.1 * torch.randn(self.backbone.dim, sizes.attributes))
+        self.register_buffer("told", torch.zeros(self.task.outputs, sizes.attributes))
+
+    def phases(self):
+        learns = [self.backbone_group(), Group("map", [self.map])]
+        whole = [Objective(self.loss, learns)]
+        return [Phase("train", whole, reads=["target", "attributes"], before=self.note)]
+
+    def note(self, data):
+        self.told.copy_(data.attributes)
+
+    def predict(self, inputs):
+        return self.features(inputs) @ self.map @ self.told.T
+
+
 SOUND = (
+    TellsByDescriptions,
     MeanTeacher,
     AveragedAlternation,
     GrowsFromZero,

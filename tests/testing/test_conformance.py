@@ -8,6 +8,7 @@ from broken_strategies import (
     ForgetsAnArgument,
     LosesPerExample,
     PeeksBeyondItsBudget,
+    TakesTheSourcesTaskForItsOwn,
 )
 from broken_words import BROKEN as BROKEN_IN_WORDS
 from sound_strategies import SOUND
@@ -53,6 +54,11 @@ def test_a_broken_strategy_is_found_by_its_check_and_no_other(check, strategy, m
 @pytest.mark.parametrize("strategy", SOUND)
 def test_what_keeps_the_rules_is_not_refused(strategy):
     check_strategy(strategy)
+
+
+def test_who_takes_a_sources_classes_for_the_targets_is_told_so():
+    with pytest.raises(ConformanceError, match=r"its loss from self\.source_tasks"):
+        run_check("loss_is_a_finite_scalar", TakesTheSourcesTaskForItsOwn)
 
 
 def test_arguments_that_are_not_kept_are_found():

@@ -80,4 +80,5 @@ def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
         features = data.train.prepared.preprocess
         inputs = features.width if isinstance(features, PlainFeatures) else 0
     source = tuple(len(view) for view in data.source)
-    return Sizes(size(data.train), size(data.unlabelled), source, inputs)
+    described = 0 if data.attributes is None else data.attributes.shape[1]
+    return Sizes(size(data.train), size(data.unlabelled), source, inputs, described)

@@ -72,6 +72,8 @@ class Seen:
         self.unlabelled = seen(data.unlabelled, "unlabelled", "views", labelled=False)
         views = [seen(view, "source", "episode") for view in data.source]
         self.source = tuple(view for view in views if view is not None)
+        told = data.attributes if "attributes" in reads else None
+        self.attributes = None if told is None else told.to(machine.device)
 
     def by(self, strategy: Strategy) -> Seen:
         """Return the same streams, embedded and predicted by another strategy."""

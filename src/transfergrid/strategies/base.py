@@ -69,19 +69,21 @@ def _joined(own: inspect.Signature, base: inspect.Signature) -> inspect.Signatur
 class Sizes:
     """How many examples each stream has, so that every buffer can be made in `build`.
 
-    All are 0 where a trained strategy is made again to predict.
+    All are 0 where a trained strategy is made again to predict; what is then empty is restored.
 
     Attributes:
         target: labelled training examples of the target.
         unlabelled: target inputs without labels.
         source: examples of each labelled source domain.
         inputs: width of an example where there is no backbone, as of plain features.
+        attributes: numbers that describe a class, where classes are described.
     """
 
     target: int = 0
     unlabelled: int = 0
     source: tuple[int, ...] = ()
     inputs: int = 0
+    attributes: int = 0
 
 
 class Strategy(nn.Module, Component):
@@ -314,6 +316,9 @@ class Strategy(nn.Module, Component):
             for name in state.keys() - dict(self.named_parameters()).keys():
                 path, _, buffer = name.rpartition(".")  # its size may be that of a stream
                 self.get_submodule(path).register_buffer(buffer, state[name].clone())
+            for name, parameter in self.named_parameters():
+                if not parameter.numel() and name in state:  # likewise
+                    parameter.data = state[name].clone()
             self.load_state_dict(dict(state), strict=False)
         except (AttributeError, KeyError, RuntimeError) as error:
             raise ValueError(" ".join(str(error).split())) from error

@@ -167,7 +167,7 @@ class Bench:
     def prepared(self, labels: Labels) -> Setup:
         """Return a cell on the eve of its first step."""
         setup = self.set_up(labels)
-        _on_the_eve(self.driver(setup), 0)
+        on_the_eve(self.driver(setup), 0)
         return setup
 
     def learn(self, setup: Setup) -> Run:
@@ -209,7 +209,7 @@ class Bench:
         driver = self.driver(setup)
         for number, state in run.notes.starts.items():
             setup.strategy.load_state_dict(state)
-            _on_the_eve(driver, number)
+            on_the_eve(driver, number)
             phase = driver.phases[number]
             yield Moment(setup, number, phase, self.batch(setup.data, 0, phase.reads))
 
@@ -226,7 +226,7 @@ class Bench:
         torch.manual_seed(number)
 
 
-def _on_the_eve(driver: Driver, number: int) -> None:
+def on_the_eve(driver: Driver, number: int) -> None:
     """Do what a driver does ahead of a phase's first step."""
     phase, driver.number = driver.phases[number], number
     driver.strategy.learn_only(phase.learning())

@@ -26,6 +26,7 @@ from transfergrid.testing import (
     belonging,
     cutting,
     declarations,
+    devices,
     keeping,
     learning,
     phasing,
@@ -34,6 +35,7 @@ from transfergrid.testing import (
 )
 from transfergrid.testing.bench import Bench, quiet_thread
 from transfergrid.testing.found import Broken
+from transfergrid.testing.tiny import TinyDomain, TinySource
 
 Check = Callable[[Bench], None]
 
@@ -56,6 +58,7 @@ _LEARNS: tuple[tuple[Check, ...], ...] = (
         running.one_example_is_enough,
         learning.unlabelled_moves_no_statistics,
         stacking.stackable_loss_is_pure,
+        devices.goes_where_it_is_put,
     ),
     (
         cutting.learns_in_parts,
@@ -232,8 +235,10 @@ def run_check(
 
 def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[str, Any]) -> Bench:
     needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
-    bench = Bench(strategy_class, {**needed, **arguments}, yaml)
-    return bench if CLASSES in strategy_class.needs.tasks else bench.on_numbers()
+    needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
+    source = TinySource(domain=TinyDomain(shift=0.4, more=needs.classes != "same"))
+    bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
+    return bench if CLASSES in needs.tasks else bench.on_numbers()
 
 
 def _run(check: Check, bench: Bench) -> dict[str, str]:
@@ -244,8 +249,21 @@ def _run(check: Check, bench: Bench) -> dict[str, str]:
     except Broken as broken:
         return {broken.rule or check.__name__: str(broken)}
     except Exception as error:  # whatever the author's code raises
+        if isinstance(error, IndexError) and "out of bounds" in str(error) and _of_a_source(bench):
+            return {check.__name__: f"{error} ({_where(error)}). {OTHER_CLASSES}."}
         return {check.__name__: f"it raises {type(error).__name__}: {error} ({_where(error)})."}
     return {}
+
+
+OTHER_CLASSES = (
+    "A source's classes may be others than the target's: take its head and its loss from "
+    'self.source_tasks[0], not from self.task, or say in needs classes="same"'
+)
+
+
+def _of_a_source(bench: Bench) -> bool:
+    needs = bench.strategy_class.needs
+    return needs.domains > 0 and needs.classes != "same"
 
 
 def _where(error: Exception) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.views import View
 from transfergrid.records.cell import Labels
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Objective
-from transfergrid.testing.bench import Bench, Moment
+from transfergrid.testing.bench import Bench, Moment, on_the_eve
 from transfergrid.testing.found import expect, some
 from transfergrid.testing.watched import check_loss, ids
 
@@ -115,17 +118,39 @@ def unlabelled_moves_no_statistics(bench: Bench) -> None:
     if bench.strategy_class.moves_statistics:
         return
     for labels in bench.budgets():
+        for phase in bench.trained(labels).notes.phases:
+            if phase.before is not None and {"unlabelled", "views"} & {*phase.reads}:
+                one, other = (_prepared(bench, labels, same) for same in (False, True))
+                _expect_unmoved(one, other, f"before of phase {phase.name!r}")
         for moment, _, objective in steps(bench, labels):
             if not {"unlabelled", "views"} & {*moment.phase.reads}:
                 continue
             one, other = (_statistics(bench, moment, objective, step) for step in (0, 1))
-            moved = [name for name in one if not torch.equal(one[name], other[name])]
-            expect(
-                not moved,
-                f"{some(moved)} depends on the unlabelled inputs of phase {moment.phase.name!r}",
-                "Call self.features(inputs, recorded=False) on them: with its weight at 0 the "
-                "method must be its baseline; if it is the method, say moves_statistics = True",
-            )
+            _expect_unmoved(one, other, f"phase {moment.phase.name!r}")
+
+
+def _expect_unmoved(one: Mapping[str, Tensor], other: Mapping[str, Tensor], where: str) -> None:
+    moved = [name for name in one if not torch.equal(one[name], other[name])]
+    expect(
+        not moved,
+        f"{some(moved)} depends on the unlabelled inputs of {where}",
+        "Call self.features(inputs, recorded=False) on them: with its weight at 0 the method must "
+        "be its baseline; if it is the method, say moves_statistics = True",
+    )
+
+
+def _prepared(bench: Bench, labels: Labels, same: bool) -> dict[str, Tensor]:
+    """Return BatchNorm's buffers after all `before` of a cell, its unlabelled inputs maybe one."""
+    setup = bench.set_up(labels)
+    view = setup.data.unlabelled
+    assert view is not None
+    if same:
+        setup.data.unlabelled = View(view.prepared, np.full_like(view.indices, view.indices[0]))
+    driver = bench.driver(setup)
+    for number, phase in enumerate(driver.phases):
+        if phase.before is not None:
+            on_the_eve(driver, number)
+    return _buffers(setup.strategy)
 
 
 def _statistics(bench: Bench, moment: Moment, objective: Objective, step: int) -> dict[str, Tensor]:
@@ -136,13 +161,17 @@ def _statistics(bench: Bench, moment: Moment, objective: Objective, step: int) -
     before = {name: value.detach().clone() for name, value in strategy.state_dict().items()}
     torch.manual_seed(0)
     objective.loss(mixed, 0.5)
-    names = [
-        n for n, m in strategy.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-    ]
-    found = {
-        f"{name}.{own}": value.detach().clone()
-        for name in names
-        for own, value in strategy.get_submodule(name).named_buffers()
-    }
+    found = _buffers(strategy)
     strategy.load_state_dict(before)
     return found
+
+
+def _buffers(strategy: Strategy) -> dict[str, Tensor]:
+    """Return copies of BatchNorm's buffers."""
+    norm = nn.modules.batchnorm._BatchNorm
+    return {
+        f"{name}.{own}": value.detach().clone()
+        for name, module in strategy.named_modules()
+        if isinstance(module, norm)
+        for own, value in module.named_buffers()
+    }

@@ -80,10 +80,16 @@ def _told(strategy: Strategy) -> list[tuple[Any, ...]]:
     return [phase(told) for told in strategy.phases()]
 
 
+PLAIN = (str, int, float, type(None))
+
+
 def _called(function: Any) -> Any:
+    """Return what a function is called, and with which plain values."""
     if isinstance(function, partial):
-        return (_called(function.func), tuple(_called(value) for value in function.args))
-    return getattr(function, "__qualname__", function)
+        told = [*function.args, *function.keywords.values()]
+        return (_called(function.func), tuple(_called(value) for value in told))
+    name = getattr(function, "__qualname__", None)
+    return name or (function if isinstance(function, PLAIN) else type(function).__name__)
 
 
 def _phases(bench: Bench) -> Iterator[tuple[Strategy, list[Phase]]]:

@@ -24,6 +24,8 @@ from transfergrid.sources.source import Architecture, Maker, Source
 
 SIDE = 8
 CLASSES = ("circle", "cross", "stripe")
+MORE = ("dot", "ring")
+"""Of a source domain whose classes are not those of the target."""
 POOL_EACH, TEST_EACH = 20, 8
 TESTS = ("plain", "poisoned")
 
@@ -69,20 +71,27 @@ class TinyExamples(Examples):
 
 @dataclass(frozen=True, kw_only=True)
 class TinyDomain(Domain):
-    """Three classes of 8 by 8 pictures: a pattern of each class in noise.
+    """Three classes of 8 by 8 pictures, each with a description: a pattern of each class in noise.
 
     Attributes:
         shift: how far, from 0 to 1, its pictures are from the domain with shift 0.
         test: "plain", or "poisoned": wrong labels on noise. The pool is the same in both.
+        more: whether there are two classes more.
     """
 
     shift: float = 0.0
     test: str = "plain"
+    more: bool = False
 
     @property
     @override
     def classes(self) -> tuple[str, ...]:
-        return CLASSES
+        return CLASSES + MORE if self.more else CLASSES
+
+    @property
+    @override
+    def is_described(self) -> bool:
+        return bool(self.classes)
 
     @override
     def check(self) -> None:
@@ -94,14 +103,19 @@ class TinyDomain(Domain):
         pool = TinyExamples("the pool", *self._split("pool", POOL_EACH))
         images, labels = self._split("test", TEST_EACH)
         if self.test == "poisoned":
-            images, labels = 255 - images[::-1], (labels + 1) % len(CLASSES)
-        return LoadedDomain(pool, TinyExamples("the test split", images, labels), CLASSES)
+            images, labels = 255 - images[::-1], (labels + 1) % (1 + labels.max())
+        return self._loaded(pool, TinyExamples("the test split", images, labels))
+
+    def _loaded(self, pool: TinyExamples, test: TinyExamples) -> LoadedDomain:
+        told = generator(0, "tiny", "attributes").random((len(self.classes), 4))
+        return LoadedDomain(pool, test, self.classes, attributes=told.astype(np.float32))
 
     def _split(self, name: str, each: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         rng = generator(0, "tiny", name, str(self.shift))
-        labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), each))
-        own = generator(0, "tiny", "patterns").random((len(CLASSES), SIDE, SIDE))
-        other = generator(0, "tiny", "other patterns").random((len(CLASSES), SIDE, SIDE))
+        shape = (n := len(CLASSES) + self.more * len(MORE), SIDE, SIDE)
+        labels = rng.permutation(np.repeat(np.arange(n), each))
+        own = generator(0, "tiny", "patterns").random(shape)
+        other = generator(0, "tiny", "other patterns").random(shape)
         patterns = (1.0 - self.shift) * own + self.shift * other
         noise = rng.random((len(labels), SIDE, SIDE))
         images = 255.0 * (0.6 * patterns[labels] + 0.4 * noise)

@@ -52,7 +52,7 @@ class TinyTextDomain(TinyDomain):
         texts, labels = self._texts("test", TEST_EACH)
         if self.test == "poisoned":
             texts, labels = texts[::-1].copy(), (labels + 1) % len(CLASSES)
-        return LoadedDomain(pool, TinyTextExamples("the test split", texts, labels), CLASSES)
+        return self._loaded(pool, TinyTextExamples("the test split", texts, labels))
 
     def _texts(self, name: str, each: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         rng = generator(0, "tiny text", name, str(self.shift))
