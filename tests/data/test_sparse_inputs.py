@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,15 @@ def test_sparse_inputs_are_the_same_numbers_as_dense_ones(n, d, share, seed):
     weights = torch.from_numpy(a_matrix(3, d, 1, seed + 1))
     expected = linear(torch.from_numpy(dense), weights)
     torch.testing.assert_close(linear(inputs, weights), expected)
+
+
+@pytest.mark.parametrize("inputs", [torch.ones(2, 3), padded(csr_matrix(np.ones((2, 3))))])
+def test_inputs_are_brought_from_where_they_are(inputs, monkeypatch):
+    """As from a GPU, of which NumPy takes nothing."""
+    brought, cpu = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: brought.append(self) or cpu(self))
+    matrix_of(inputs)
+    assert len(brought) == (1 if isinstance(inputs, torch.Tensor) else 2)
 
 
 def test_rows_can_be_taken():

@@ -143,6 +143,14 @@ def test_a_batch_is_not_cut_into_more_parts_than_it_has_examples():
     assert parts_of(tiny, 1) == [(tiny, 1.0)]
 
 
+def test_no_part_of_a_batch_lacks_a_stream():
+    """A loss is a mean over its stream, and the mean of nothing is no number."""
+    uneven = Batch(
+        Labelled(torch.zeros(6, 1), torch.zeros(6)), torch.zeros(2, 1), rows=torch.arange(2)
+    )
+    assert [len(part.rows) for part, _ in parts_of(uneven, 3)] == [1, 1]
+
+
 def test_everything_passes_through_what_is_run_ahead(data):
     found = batch(data, "source", "target", "unlabelled")
     ahead = through(found, lambda inputs: (inputs + 1, inputs))

@@ -49,6 +49,12 @@ def test_json_gives_back_the_record(labels, **fields):
     assert from_json(record.to_json()) == record
 
 
+def test_a_record_in_which_optimiser_steps_were_not_counted_is_read():
+    values = json.loads(made(budget=Budget(steps=7, optimiser_steps=42)).to_json())
+    assert values["budget"].pop("optimiser_steps") == 42
+    assert from_json(json.dumps(values)).budget == Budget(steps=7)
+
+
 def test_json_is_strict_so_that_any_reader_takes_it():
     record = made(score=math.nan)
     values = json.loads(record.to_json(), parse_constant=pytest.fail)

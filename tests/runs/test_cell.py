@@ -106,7 +106,7 @@ def test_parameters_and_operations(records, name):
 def test_every_arm_had_the_same_budget_and_said_so(records):
     for name in set(STRATEGIES) - {"scratch_converged", "majority", "logistic_regression"}:
         budget = records[name].budget
-        assert budget.steps == 5
+        assert budget.steps == budget.optimiser_steps == 5
         assert budget.target_batches == (0 if name == "source_only" else 5)
         takes = name in ("source_only", "source_and_target", "domain_adversarial")
         assert budget.source_batches == (5 if takes else 0)

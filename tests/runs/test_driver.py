@@ -19,6 +19,9 @@ from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
 from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
+    LinearProbeThenFinetuning,
+)
 from transfergrid.strategies.phases import Group, Objective, Phase
 from transfergrid.testing.bench import Bench, state_of
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
@@ -146,6 +149,7 @@ def test_objectives_take_turns_and_a_batch_counts_once(monkeypatch):
     run = Bench(Alternates, training=Training(steps=2, batch_size=8)).run(2)
     assert moved == [["head"], ["head"], ["backbone"]] * 2
     assert run.fitted.steps == 2
+    assert run.fitted.taken["optimiser"] == 6
 
 
 class Stages(Strategy):
@@ -241,6 +245,12 @@ def test_a_phase_that_ends_early_hands_over_to_the_next():
 
 
 # Steps --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["share", "tuning_lr_factor"])
+def test_what_a_phase_cannot_be_given_is_refused_as_an_argument(name):
+    with pytest.raises(BadInputError, match=f"strategy.{name}"):
+        LinearProbeThenFinetuning(**{name: 0.0})
 
 
 @pytest.mark.parametrize("parts", [2, 3])
@@ -365,6 +375,13 @@ def twice(self):
 
 
 FAULTY = {
+    "lr_factor must be above 0, and is -1": lambda self: [Phase("t", whole(self), lr_factor=-1.0)],
+    "repeats 0 times": lambda self: [
+        Phase("t", [*whole(self), Objective(self.loss, self.everything(), 0)])
+    ],
+    "just once where combine makes one step": lambda self: [
+        Phase("t", [Objective(self.loss, self.everything(), 3)], combine=lambda found: found[0])
+    ],
     "shares of its phases make 50": lambda self: [Phase("train", whole(self), 50)],
     "share must be above 0": lambda self: [Phase("train", whole(self), 0.0)],
     "every above 0 and at most 1": lambda self: [Phase("train", whole(self), every=5)],

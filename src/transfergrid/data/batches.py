@@ -89,6 +89,13 @@ class Batch:
             return len(labelled[0].labels)
         return len(self.rows) if self.rows is not None else 0
 
+    @property
+    def smallest(self) -> int:
+        """How many examples its smallest stream has."""
+        labelled = [*([self.target] if self.target else []), *self.source]
+        sizes = [len(part.labels) for part in labelled]
+        return min([*sizes, *([len(self.rows)] if self.rows is not None else [])], default=0)
+
 
 def join(first: Labelled, second: Labelled) -> Labelled:
     """Concatenate two labelled batches."""
@@ -115,9 +122,10 @@ def through(batch: Batch, make: Callable[[Inputs], Inputs]) -> Batch:
 def parts_of(batch: Batch, number: int) -> list[tuple[Batch, float]]:
     """Cut a batch into `number` smaller ones and the share that each has of its first stream.
 
-    All streams are cut alike; an episode, which is one task, is never cut.
+    All streams are cut alike, into no more parts than the smallest has examples, for the mean of
+    nothing is no number; an episode, which is one task, is never cut.
     """
-    number = min(number, batch.size)
+    number = min(number, batch.smallest)
     if number < 2 or batch.episode is not None:
         return [(batch, 1.0)]
     pieces = [_piece(batch, part, number) for part in range(number)]

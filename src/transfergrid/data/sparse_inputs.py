@@ -37,10 +37,10 @@ def matrix_of(inputs: Inputs) -> NDArray[np.float32] | Any:
     A sparse matrix has as many columns as there are up to the last one with a value.
     """
     if isinstance(inputs, Tensor):
-        return inputs.flatten(1).numpy()
+        return inputs.flatten(1).cpu().numpy()
     from scipy.sparse import coo_matrix
 
-    columns, values = inputs["columns"].numpy(), inputs["values"].numpy()
+    columns, values = (inputs[key].cpu().numpy() for key in ("columns", "values"))
     rows = np.repeat(np.arange(len(columns)), columns.shape[1])
     matrix = coo_matrix((values.ravel(), (rows, columns.ravel()))).tocsr()
     matrix.eliminate_zeros()  # the padding
@@ -50,7 +50,7 @@ def matrix_of(inputs: Inputs) -> NDArray[np.float32] | Any:
 def linear(inputs: Inputs, weights: Tensor) -> Tensor:
     """Return dense or sparse inputs (n, d) times weights (classes, d), (n, classes)."""
     if isinstance(inputs, Tensor):
-        return inputs @ weights.T
+        return inputs.to(weights.dtype) @ weights.T
     values = inputs["values"].to(weights.dtype)
     table = weights.T.contiguous()
     return F.embedding_bag(inputs["columns"], table, per_sample_weights=values, mode="sum")

@@ -103,6 +103,9 @@ class Budget:
     """What the cell was given to work with."""
 
     steps: Annotated[int, "batches trained on, as `training` allots"] = 0
+    optimiser_steps: Annotated[
+        int | None, "steps of the optimiser on them; null where they were not counted yet"
+    ] = None
     target_batches: Annotated[int, "batches with labelled target examples"] = 0
     unlabelled_batches: Annotated[int, "batches with unlabelled target examples"] = 0
     source_batches: Annotated[int, "batches with labelled source examples"] = 0

@@ -63,6 +63,9 @@ def _what(record: Record) -> Iterator[str]:
     if chosen is not None and chosen.by != "closed_form":
         which = "best by validation" if chosen.by == "validation" else "last"
         rows.append(("step", f"{chosen.step}, the {which}"))
+    updates, batches = record.budget.optimiser_steps, record.budget.steps
+    if updates is not None and updates != batches:
+        rows.append(("optimiser steps", f"{updates} on {batches} batches"))
     rows.append(("numbers" if data.outputs else "classes", _classes(data.outputs or data.classes)))
     if record.protocol < PROTOCOL:
         rows.append(("protocol", f"{record.protocol}: a grid of today runs the cell anew"))

@@ -29,7 +29,8 @@ class Fit:
         chosen_step: of them, where the weights are from.
         chosen_by: the validation part, the last step, or no step at all.
         validation_checks: how often the validation part was scored.
-        taken: batches by stream (`target`, `unlabelled`, `source`), and a `teacher`'s.
+        taken: batches by stream (`target`, `unlabelled`, `source`), and a `teacher`'s; steps that
+            the `optimiser` took on the strategy's own.
         curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
             validation_step, validation_score, validation_loss.
     """

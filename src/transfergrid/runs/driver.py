@@ -166,6 +166,7 @@ class Driver:
         if phase.counts == "teacher":
             self.taken["teacher"] += 1
             return
+        self.taken["optimiser"] += phase.optimiser_steps
         self.taken["target"] += batch.target is not None
         self.taken["unlabelled"] += batch.rows is not None
         self.taken["source"] += bool(batch.source or batch.episode)

@@ -83,6 +83,7 @@ def _source(cell: Cell, setup: Setup) -> dict[str, Any] | None:
 def _budget(cell: Cell, fitted: Fit) -> Budget:
     return Budget(
         steps=fitted.steps,
+        optimiser_steps=fitted.taken["optimiser"],
         target_batches=fitted.taken["target"],
         unlabelled_batches=fitted.taken["unlabelled"],
         source_batches=fitted.taken["source"],

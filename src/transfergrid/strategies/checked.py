@@ -60,7 +60,14 @@ def _check(phase: Phase, where: str) -> None:
         raise BadInputError(f"{where}: share must be above 0, and every above 0 and at most 1")
     if isinstance(phase.schedule, str):
         check_known(f"schedule ({where})", phase.schedule, SCHEDULES)
+    if phase.lr_factor is not None and not 0 < phase.lr_factor < math.inf:
+        raise BadInputError(f"{where}: lr_factor must be above 0, and is {phase.lr_factor}")
     for objective in phase.objectives:
+        if objective.repeat < 1 or (phase.combine is not None and objective.repeat > 1):
+            raise BadInputError(
+                f"{where}: an objective repeats {objective.repeat} times; it must at least once, "
+                "and just once where combine makes one step of all objectives"
+            )
         if not any(group.parameters for group in objective.learns):
             names = ", ".join(group.name for group in objective.learns) or "there is no group"
             raise BadInputError(f"{where}: an objective has no parameter to learn ({names})")

@@ -101,6 +101,10 @@ class Data(Protocol):
     def source(self) -> tuple[View, ...]:
         """The labelled source domains."""
 
+    @property
+    def attributes(self) -> Tensor | None:
+        """Descriptions of the target's classes, (classes, d)."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -147,6 +151,11 @@ class Phase:
     predicts: Callable[[Inputs], Tensor] | None = None
     counts: Literal["steps", "teacher"] = "steps"
     episode: tuple[int, int, int] = (5, 1, 15)
+
+    @property
+    def optimiser_steps(self) -> int:
+        """How many steps the optimiser takes on each batch."""
+        return 1 if self.combine is not None else sum(o.repeat for o in self.objectives)
 
     def learning(self) -> list[Group]:
         """Return each group once, those without parameters left out."""

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from transfergrid.strategies import Baselines, Objective, Phase, Range, Strategy, rates
+from transfergrid.strategies import (
+    Baselines,
+    Objective,
+    Part,
+    Phase,
+    Positive,
+    Range,
+    Strategy,
+    rates,
+)
 
 
 class LinearProbeThenFinetuning(Strategy):
@@ -21,7 +30,7 @@ class LinearProbeThenFinetuning(Strategy):
         "share": Range(0.2, 0.8, log=False, default=0.5),
     }
 
-    def __init__(self, share: float = 0.5, tuning_lr_factor: float = 0.3, **shared: Any) -> None:
+    def __init__(self, share: Part = 0.5, tuning_lr_factor: Positive = 0.3, **shared: Any) -> None:
         super().__init__(**shared)
         self.share, self.tuning_lr_factor = share, tuning_lr_factor
 
