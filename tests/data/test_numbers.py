@@ -169,6 +169,7 @@ def test_archives_hold_numbers(tmp_path, outputs):
         (np.r_[1.0, np.nan, 3.0], r"y\[1\] is nan, no finite number"),
         (np.r_[1.0, np.inf, np.inf], r"y\[1\] is inf, no finite number.*; so are 1 more"),
         (np.array(["a", "b", "c"]), "y must hold numbers, not <U1; classes are scored by"),
+        (np.array([True, False, True]), "y must hold numbers, not bool; classes are scored by"),
         (np.ones((3, 2, 2)), "y must hold a number for each image, or a row of them"),
         (np.ones(3), "y: all labels to learn from are 1: nothing to tell apart"),
     ],

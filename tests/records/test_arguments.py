@@ -23,7 +23,7 @@ from transfergrid.records.arguments import (
     taken_by,
 )
 from transfergrid.records.component import Component
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, check_known
 
 Size = Annotated[int, Ge(4), Unit("pixels")]
 Open = Annotated[float, Interval(gt=0, lt=1)]
@@ -135,6 +135,12 @@ def test_what_a_constructor_hands_on_is_what_its_base_takes():
 
 class Told(Made):
     group = "training"
+
+
+@pytest.mark.parametrize("typed", ["MSE", "Mse", "rmse", "RMSE"])
+def test_a_name_in_other_capitals_is_meant(typed):
+    with pytest.raises(BadInputError, match=r"did you mean mse\?"):
+        check_known("metric", typed, ["accuracy", "mae", "mse", "r2"])
 
 
 def test_a_part_of_a_group_is_called_as_it_is_typed():

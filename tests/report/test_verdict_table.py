@@ -417,3 +417,10 @@ def test_errors_over_one_baseline_are_shown_with_as_many_digits():
     assert "over scratch 9.596 (small_cnn)" in text
     assert "18.322" in text
     assert "-8.726" in text
+
+
+def test_a_margin_in_the_unit_of_numbers_stands_under_the_table():
+    one = replace(UNDECIDED, metric="mae", unit="", margin=0.225, point=0.225, primary=True)
+    text = " ".join(render([one]).split())
+    assert "Margins, in the unit of each target: digits 0.225." in text
+    assert "Margins" not in render([UNDECIDED])

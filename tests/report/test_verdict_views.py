@@ -158,7 +158,8 @@ def test_parts_and_side_effects_of_numbers_are_in_their_own_unit():
     text = render(verdict_views.beside([effects]))
     assert "-0.01000 ±0.00300" in text
     assert "in the metric's units, more is better" in " ".join(text.split())
-    assert "calibration  " not in text  # no column: numbers have no probabilities
+    assert "calibration" not in text  # no column, no words: numbers have no probabilities
+    assert "forgetting, in points" in " ".join(text.split())
 
 
 def test_accuracy_stays_in_points():

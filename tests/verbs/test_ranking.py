@@ -180,6 +180,12 @@ def test_a_budget_of_numbers_is_told_in_total():
     assert "50 labels in total" in render(sheet(ranked(blocks, ["logme"], "logme"), "logme"))
 
 
+def test_a_score_without_a_value_orders_nothing():
+    block = kept("a", {"knn": Value(value=0.5), "leep": Value(value=None, reason="of classes")})
+    title = render(sheet(ranked([block], ["knn", "leep"], "leep"), "leep")).splitlines()[0]
+    assert title.endswith("1 seed · forecasts")
+
+
 def test_ranks_are_of_means_over_seeds_and_low_is_good_where_it_is():
     far = {"a": 1.0, "b": 0.2, "c": 0.2}
     blocks = [
@@ -241,3 +247,11 @@ def test_many_scores_and_long_names_fit(width):
     assert sum(line.count("score_") for line in lines) == 9
     markdown = render(sheet(ranked(blocks, names, "knn")), format="markdown")
     assert markdown.count("| a_source") == 3
+
+
+def test_a_score_of_classes_is_refused_where_labels_are_numbers(typed, tmp_path):
+    words = ["target=glyph_angles", *typed[1:]]
+    told = "leep is of classes, and glyph_angles holds numbers"
+    with pytest.raises(BadInputError, match=told):
+        command([*words, "score=logme,leep"])
+    assert not read_all(Ledger(tmp_path))

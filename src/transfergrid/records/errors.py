@@ -24,7 +24,10 @@ def writing(place: object) -> Iterator[None]:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean X?"`` for the nearest known word, else the choices there are."""
     choices = sorted(known)
-    near = get_close_matches(word, choices, n=1, cutoff=0.6)
+    folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(word, choices, n=1, cutoff=0.6) or [
+        folded[match] for match in get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    ]
     if near:
         return f"; did you mean {near[0]}?"
     return f"; there is {', '.join(choices)}" if choices else ""

@@ -48,11 +48,12 @@ def _page(rows: Sequence[Ranked], by: str, medium: Medium) -> Page:
 
 def _table(rows: Sequence[Ranked], by: str, medium: Medium) -> Table[str]:
     seeds = max(row.seeds for row in rows)
+    led = any(row.score == by and row.of for row in rows)
     title = medium.joined(
         rows[0].target,
         words.budget(rows[0].labels, rows[0].labels_are),
         words.plural(seeds, "seed"),
-        f"forecasts, best first by {by}",
+        f"forecasts, best first by {by}" if led else "forecasts",
     )
     sources = list(dict.fromkeys(row.source for row in rows))
     scores = list(dict.fromkeys(row.score for row in rows if row.of)) or [rows[0].score]

@@ -161,7 +161,7 @@ def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:
         doubled = "(beyond)" if symbols is None else "doubled"
         told.append(f"{doubled}: the whole interval lies beyond {within}")
     lines = [", ".join(told) + "."]
-    if len(margins) > 1:
+    if len(margins) > 1 or any(is_of_numbers(v.metric) for v in verdicts):
         by_target = {v.target: f"{v.target} {v.margin:g}" for v in verdicts}
         lines.append(f"Margins, in the unit of each target: {', '.join(by_target.values())}.")
     return lines

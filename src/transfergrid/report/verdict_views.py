@@ -40,10 +40,11 @@ PARTS = (
 )
 BESIDE = (
     "Beside the gains, {units}, mean and half its 95 % interval over seeds, on this test set: "
-    "calibration is the change of the expected calibration error (less is better); overfitting "
-    "that of train less test score; forgetting what a linear probe of the source's own classes "
-    "lost (below zero) against the source as it came, where an arm did not learn it itself."
+    "{calibration}overfitting is the change of train less test score (less is better); forgetting, "
+    "in points, what a linear probe of the source's own classes lost (below zero) against the "
+    "source as it came, where an arm did not learn it itself."
 )
+CALIBRATION = "calibration is the change of the expected calibration error (less is better); "
 SCORES = (
     "Would a score have told, before anything was trained on the target? Mean over comparisons of "
     "sources within one target, label budget and strategy. τ: weighted Kendall correlation with "
@@ -174,13 +175,18 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
     ]
     units = gains_in(one.verdict for one in listed)
     columns = beside_columns(listed)
-    return _sheet(listed, rows, columns, lambda _: BESIDE.format(units=units))
+    told = BESIDE.format(units=units, calibration="" if _of_numbers(listed) else CALIBRATION)
+    return _sheet(listed, rows, columns, lambda _: told)
+
+
+def _of_numbers(found: Sequence[SideEffects]) -> bool:
+    """Return whether all labels are numbers: only what has probabilities is calibrated."""
+    return bool(found) and all(is_of_numbers(effects.verdict.metric) for effects in found)
 
 
 def beside_columns(found: Sequence[SideEffects]) -> Columns[SideEffects]:
     """Return what gives the columns of what came with gains."""
-    numbers = all(is_of_numbers(effects.verdict.metric) for effects in found)
-    told = EFFECTS[1:] if numbers else EFFECTS  # only what has probabilities is calibrated
+    told = EFFECTS[1:] if _of_numbers(found) else EFFECTS
 
     def columns(symbols: Symbols) -> list[Column[SideEffects]]:
         def gain(effects: SideEffects) -> str:

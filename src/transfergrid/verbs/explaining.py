@@ -22,6 +22,7 @@ from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import check_known
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
@@ -105,7 +106,9 @@ def shown(told: Explained) -> str:
         names = ", ".join(f"{cause.name} {cause.strength:.2f}" for cause in weak)
         lines += _wrapped(f"Considered, below {STANDS_OUT}: {names}")
     if told.found.unjudged:
-        lines += _wrapped(f"Not judged: {', '.join(told.found.unjudged)}")
+        numbers = is_of_numbers(told.cell.metric.name)
+        why = " (most are told of classes, and these labels are numbers)" if numbers else ""
+        lines += _wrapped(f"Not judged{why}: {', '.join(told.found.unjudged)}")
     return "\n".join(lines)
 
 

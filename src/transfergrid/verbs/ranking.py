@@ -12,6 +12,7 @@ from transfergrid.evidence import selecting
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs import own_configs
@@ -133,7 +134,22 @@ class Asked:
         seeds = dict.fromkeys(read_seed(value) for value in self.request.seeds)
         for target, source in product(targets, sources):
             check_pair(source, target)
+        check_scores(self._typed_scores(), targets)
         return [Pair(s, t, n, seed) for t, n, s, seed in product(targets, labels, sources, seeds)]
+
+
+def check_scores(scores: Sequence[Option], targets: Sequence[Option]) -> None:
+    """Raise `BadInputError` if a score that was asked for has a value on none of the targets."""
+    from transfergrid.records.factory import locate
+    from transfergrid.runs.planning.grid import task_of
+
+    kinds = {task_of(target.config) for target in targets}
+    for score in scores:
+        if kinds == {NUMBERS} and not locate(score.config["_target_"]).is_of_numbers_too():
+            raise BadInputError(
+                f"{score.name} is of classes, and {targets[0].name} holds numbers: without score= "
+                "those are computed that are of numbers too"
+            )
 
 
 def _score_order(score: Option) -> tuple[bool, tuple[str, ...], str]:

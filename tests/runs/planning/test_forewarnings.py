@@ -12,7 +12,7 @@ from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.noise import Noise
 from transfergrid.data.outline import Outline
 from transfergrid.runs.planning import forewarnings
-from transfergrid.runs.planning.forewarnings import of_budgets, of_outline
+from transfergrid.runs.planning.forewarnings import of_amounts, of_budgets, of_outline
 
 OUTLINE = Outline(("a", "b", "c"), (99, 500, 600), (5, 5, 5))
 
@@ -102,3 +102,21 @@ def test_an_archives_outline_counts_what_is_loaded(tmp_path, monkeypatch, share)
     loaded, told = domain.load(), domain.outline()
     assert told.pool == tuple(np.bincount(loaded.pool.labels))
     assert told.test == tuple(np.bincount(loaded.test.labels))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (range(20, 60), "its 40 classes are whole numbers, 20 to 59: if they are amounts, "),
+        (range(-6, 9), "its 15 classes are whole numbers, -6 to 8: if they are amounts, "),
+        (range(0, 600, 50), "its 12 classes are whole numbers, 0 to 550: if they are amounts, "),
+        (range(100), None),
+        (range(1, 103), None),
+        (range(3, 10), None),
+        ([*range(20, 60), "x"], None),
+    ],
+)
+def test_many_whole_numbers_may_be_amounts(names, told):
+    outline = Outline(tuple(map(str, names)), (5,) * len(names), (5,) * len(names))
+    found = list(of_amounts(outline))
+    assert found == ([f"{told}target.metric=mse, mae or r2 learns them as such"] if told else [])

@@ -149,7 +149,7 @@ def as_numbers(key: str, array: Array) -> NDArray[np.float32]:
     if array.ndim not in (1, 2) or array.size == 0:
         told = "must hold a number for each image, or a row of them"
         raise BadInputError(f"{key} {told}, but its shape is {array.shape}")
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiu":  # true and false are classes, as they are in a table
         raise BadInputError(f"{key} must hold numbers, not {array.dtype}; {ADVICE}")
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float32)

@@ -188,7 +188,7 @@ def over_steps(sources: Sequence[str]) -> Spec:
     x = alt.X("step:Q", title="training steps").axis(grid=False, tickCount=4)
     y = alt.Y("score:Q", title="validation score", scale=alt.Scale(zero=False))
     colour, shape = _by_source(sources)
-    tips = [alt.Tooltip("arm:N"), alt.Tooltip("step:Q"), alt.Tooltip("score:Q", format=".1f")]
+    tips = [alt.Tooltip("arm:N"), alt.Tooltip("step:Q"), alt.Tooltip("score:Q", format=".4~r")]
     arms = base.transform_filter(alt.datum.who == "arm")
     line = arms.mark_line(strokeWidth=2).encode(x, y, colour)
     point = arms.mark_point(filled=True, size=36, opacity=1).encode(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from transfergrid.data.class_names import oddities
 from transfergrid.data.domain import Domain
+from transfergrid.data.numbers import OF_NUMBERS
 from transfergrid.data.outline import Outline
 from transfergrid.records.cell import Cell, Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
+from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.spellings import NAMED, shown
+
+AMOUNTS = 12
+"""Classes from which on whole numbers may be amounts, and no grades or ratings."""
+_WHOLE = re.compile(r"-?\d+")
 
 
 def lines(cells: Iterable[Cell]) -> list[str]:
@@ -33,7 +40,9 @@ def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
     except Exception:  # of a domain of one's own: its cells tell what is wrong, with a log
         return []
     ordered = sorted((b for b in budgets if b != "all"), key=int)
-    found = (*of_outline(outline), *of_budgets(outline, ordered, domain.sampling))
+    found = [*of_outline(outline), *of_budgets(outline, ordered, domain.sampling)]
+    if NUMBERS in domain.tasks:
+        found += of_amounts(outline)
     return [*domain.remarks(), *(f"{cell.names.target}: {line}" for line in found)]
 
 
@@ -55,6 +64,20 @@ def of_outline(outline: Outline) -> Iterator[str]:
     if sum(test > 0 for test in outline.test) == 1:
         (tested,) = (name for name, test in zip(outline.classes, outline.test, strict=True) if test)
         yield f"all test examples are of class {shown(tested)}: no score tells classes apart"
+
+
+def of_amounts(outline: Outline) -> Iterator[str]:
+    """Yield that many classes are whole numbers, as ages are, unless they count from 0 or 1 on."""
+    names = outline.classes
+    if len(names) < AMOUNTS or not all(_WHOLE.fullmatch(name) for name in names):
+        return
+    values = sorted(map(int, names))
+    if values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1:
+        return
+    yield (
+        f"its {len(names)} classes are whole numbers, {values[0]} to {values[-1]}: if they are "
+        f"amounts, target.metric={OF_NUMBERS} learns them as such"
+    )
 
 
 def _classes(names: Sequence[str]) -> str:

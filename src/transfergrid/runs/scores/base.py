@@ -97,6 +97,11 @@ class Score(Component, ABC):
     takes_numbers: ClassVar[bool] = False
     """Whether it is told of labels that are numbers too; most are of classes."""
 
+    @classmethod
+    def is_of_numbers_too(cls) -> bool:
+        """Return whether there is a value where the labels are numbers."""
+        return cls.takes_numbers or "labels" not in cls.needs
+
     def __call__(self, features: Features) -> Value:
         """Return the value with its bounds, or why there is none."""
         started = time.perf_counter()
@@ -130,10 +135,10 @@ class Score(Component, ABC):
                 raise UndefinedScoreError(features.absent.get(part, ABSENT[part]))
         if not bool(np.isfinite(features.target).all()):
             raise UndefinedScoreError("some features are not finite")
+        if features.of_numbers and not self.is_of_numbers_too():
+            raise UndefinedScoreError("the labels are numbers, and this score is of classes")
         if "labels" not in self.needs:
             return
-        if features.of_numbers and not self.takes_numbers:
-            raise UndefinedScoreError("the labels are numbers, and this score is of classes")
         if features.of_numbers and not features.standardised.size:
             raise UndefinedScoreError("all labels are alike")
         if not features.of_numbers and len(features.counts) < 2:
