@@ -168,11 +168,18 @@ def test_a_group_that_is_harmed_is_named_by_how_much_worse_its_numbers_are():
             cells.said[cell.id] = Predictions(said, cells.labels, groups)
     verdict = judged(cells)["birds", "full_finetuning"]
     harmed, helped = part_gains(verdict, cells.read_said, "group")
-    assert (harmed.part, harmed.items, helped.part, helped.items) == ("old", 50, "young", 150)
-    told = (harmed.baseline, harmed.arm, harmed.gain, helped.baseline, helped.arm, helped.gain)
+    assert (harmed.group, harmed.items, helped.group, helped.items) == ("old", 50, "young", 150)
+    told = (
+        harmed.baseline_mean,
+        harmed.mean,
+        harmed.gain,
+        helped.baseline_mean,
+        helped.mean,
+        helped.gain,
+    )
     assert told == pytest.approx((1.1, 2.2, -1.1, 3.3, 1.1, 2.2), rel=1e-5)
     assert harmed.high < 0 < helped.low
-    assert (harmed.decision.kind, helped.decision.kind) == (Kind.NEGATIVE, Kind.POSITIVE)
+    assert (harmed.verdict, helped.verdict) == (Kind.NEGATIVE, Kind.POSITIVE)
 
 
 def test_the_share_explained_is_no_mean_over_items_of_a_group():

@@ -105,6 +105,6 @@ def test_of_numbers_no_class_and_no_point_is_named(found):
     assert "mae · against labels in total: 2, 20" in text
     assert "jumpstart, 2 in total" in text
     assert "↑ +0.02100 [+0.01100, +0.03100]" in text
-    assert "Gains are in the metric's unit, more is better" in " ".join(text.split())
+    assert "Gains are in the metric's units, more is better" in " ".join(text.split())
     for word in ("a class", "classes", " points", "chance", "accuracy"):
         assert word not in text

@@ -77,7 +77,7 @@ def test_what_cannot_be_taken_apart_is_passed_over_beside_what_can(cells, tmp_pa
     bench, verdicts = opened(cells, tmp_path)
     assert {v.strategy for v in verdicts} == {"a", "b", "c"}
     found = parts_of(bench, verdicts, "class", Rules())
-    assert {(v.strategy, part.part) for v, part in found} == {("a", "cat"), ("a", "dog")}
+    assert {(part.strategy, part.group) for part in found} == {("a", "cat"), ("a", "dog")}
     with pytest.raises(BadInputError, match="no verdicts"):
         parts_of(bench, [], "class", Rules())
     with pytest.raises(BadInputError, match="was not kept"):

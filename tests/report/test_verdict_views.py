@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.evidence.decisions import Decision, Kind
-from transfergrid.evidence.parts import PartGain
+from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
@@ -37,8 +36,19 @@ VERDICT = Verdict(
 WORSE = replace(VERDICT, baseline="scratch_converged", verdict=Kind.NEGATIVE, gain=-3.04)
 UNSURE = replace(VERDICT, verdict=Kind.UNDECIDED, gain=1.0)
 FLIP = Flip(VERDICT, {"over scratch_converged": WORSE, "this test set only": UNSURE})
-DECISION = Decision(Kind.NEGATIVE, 0.001, 0.004, 1.0, 1.0, None)
-PART = PartGain("a|b", 100, 50.0, 70.0, -20.0, -25.0, -15.0, DECISION)
+PART = replace(
+    VERDICT,
+    group="a|b",
+    items=100,
+    mean=50.0,
+    baseline_mean=70.0,
+    gain=-20.0,
+    low=-25.0,
+    high=-15.0,
+    p=0.001,
+    p_corrected=0.004,
+    verdict=Kind.NEGATIVE,
+)
 EFFECTS = SideEffects(
     VERDICT, Change(5, 10.0, 5.0, 5.0, 3.75, 6.25), Change(1, 14.0, 9.0, 5.0, None, None), None
 )
@@ -86,13 +96,13 @@ def test_the_legend_explains_every_mark(symbols):
 
 
 def test_parts_say_gain_interval_and_verdict():
-    line = render(verdict_views.parts([(VERDICT, PART)])).splitlines()[1]
+    line = render(verdict_views.parts([PART])).splitlines()[1]
     assert line.split()[3:] == ["a", "a|b", "100", "-20.0", "[-25.0,", "-15.0]", "▼", "negative"]
-    (row,) = json.loads(render(verdict_views.parts([(VERDICT, PART)]), "json"))
+    (row,) = json.loads(render(verdict_views.parts([PART]), "json"))
     wanted = {"part": "a|b", "items": 100, "arm": 50.0, "baseline_score": 70.0, "gain": -20.0}
     assert wanted.items() <= row.items()
     assert (row["p"], row["p_corrected"], row["verdict"]) == (0.001, 0.004, "negative")
-    markdown = render(verdict_views.parts([(VERDICT, PART)]), "markdown")
+    markdown = render(verdict_views.parts([PART]), "markdown")
     assert r"a\|b" in markdown
     table = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len({line.replace(r"\|", "").count("|") for line in table}) == 1
@@ -100,7 +110,7 @@ def test_parts_say_gain_interval_and_verdict():
 
 def test_without_an_interval_there_is_a_dash():
     alone = replace(PART, low=None, high=None)
-    assert "-20.0 [–, –]" in render(verdict_views.parts([(VERDICT, alone)]))
+    assert "-20.0 [–]" in render(verdict_views.parts([alone]))
 
 
 def test_beside_shows_changes_and_dashes_for_what_is_not_known():
@@ -125,11 +135,12 @@ def test_beside_leaves_out_what_was_compared_with_nothing():
 @pytest.mark.parametrize("width", [80, 120])
 def test_names_give_way_to_the_terminal_and_numbers_never_do(width):
     long = replace(VERDICT, source="a_very_long_name_of_a_source_indeed", strategy="s" * 30)
+    part = replace(PART, source=long.source, strategy=long.strategy)
     wide = Change(5, 10.0, 5.0, -25.04, -37.54, -12.54)
     effects = SideEffects(long, wide, wide, wide)
     shown = [
         render(verdict_views.flips([Flip(long, FLIP.others)]), width=width),
-        render(verdict_views.parts([(long, PART)]), width=width),
+        render(verdict_views.parts([part]), width=width),
         render(verdict_views.beside([effects]), width=width),
     ]
     lines = [line for text in shown for line in text.splitlines()]
@@ -139,7 +150,7 @@ def test_names_give_way_to_the_terminal_and_numbers_never_do(width):
 
 
 def test_a_side_view_is_a_booktabs_tabular_too():
-    text = render(verdict_views.parts([(VERDICT, PART)]), "latex")
+    text = render(verdict_views.parts([PART]), "latex")
     row = r"digits, 20 & glyphs & a & a$|$b & 100 & $-20.0$ [$-25.0$, $-15.0$] & "
     assert row + r"$\bigtriangledown$ negative \\" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
@@ -149,8 +160,9 @@ NUMBERS = replace(VERDICT, metric="mae", unit="", mean=0.031, baseline_mean=0.05
 
 
 def test_parts_and_side_effects_of_numbers_are_in_their_own_unit():
-    part = PartGain("old", 50, 0.061, 0.05, -0.011, -0.02, -0.002, DECISION)
-    text = render(verdict_views.parts([(NUMBERS, part)]))
+    scores = {"mean": 0.061, "baseline_mean": 0.05, "gain": -0.011, "low": -0.02, "high": -0.002}
+    part = replace(NUMBERS, group="old", items=50, **scores)
+    text = render(verdict_views.parts([part]))
     assert "-0.01100 [-0.02000, -0.00200]" in text
     told = "Gains in mae within each part of the test items, in the metric's units, more is"
     assert told in " ".join(text.split())
@@ -163,6 +175,6 @@ def test_parts_and_side_effects_of_numbers_are_in_their_own_unit():
 
 
 def test_accuracy_stays_in_points():
-    text = " ".join(render(verdict_views.parts([(VERDICT, PART)])).split())
+    text = " ".join(render(verdict_views.parts([PART])).split())
     assert "Gains in accuracy within each part of the test items, in points" in text
     assert "-20.0 [-25.0, -15.0]" in text

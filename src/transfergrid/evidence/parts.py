@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -22,26 +22,6 @@ from transfergrid.records.metrics import is_of_numbers
 By = Literal["class", "group"]
 
 
-@dataclass(frozen=True)
-class PartGain:
-    """The gain in accuracy, in points, on the test items of one class (its recall) or group.
-
-    Of numbers it is the gain in the metric, in its own unit, more for better, on those of a group.
-    The parts of one comparison are a family of their own: p values are corrected over them.
-    """
-
-    part: str
-    items: int
-    arm: float
-    """Accuracy of the arm, in per cent; of numbers its mean error."""
-    baseline: float
-    gain: float
-    low: float | None
-    """Lower end of the *uncorrected* 95 % interval."""
-    high: float | None
-    decision: Decision
-
-
 def part_gains(
     verdict: Verdict,
     read: Read,
@@ -49,8 +29,12 @@ def part_gains(
     classes: Sequence[str] = (),
     rules: Rules | None = None,
     level: float | None = None,
-) -> list[PartGain]:
-    """Return the gain within each class or group, ordered by gain, the most harmed first.
+) -> list[Verdict]:
+    """Return the verdict within each class or group, ordered by gain, the most harmed first.
+
+    `group` names the part, `items` counts it. Gains are in accuracy, of a class in its recall; of
+    numbers in the metric, on the items of a group. The parts of one comparison are a family of
+    their own: p values are corrected over them.
 
     Args:
         verdict: of the comparison.
@@ -77,10 +61,10 @@ def part_gains(
     ]
     decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level)
     found = [
-        _part(name, rows, estimate, decision, arm, base)
+        _part(verdict, name, rows, estimate, decision, arm, base)
         for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)
     ]
-    return sorted(found, key=lambda part: part.gain)
+    return sorted(found, key=lambda part: part.gain or 0.0)
 
 
 def _clusters_of(
@@ -94,23 +78,33 @@ def _clusters_of(
 
 
 def _part(
+    whole: Verdict,
     name: str,
     rows: NDArray[np.int64],
     estimate: Estimate,
     decision: Decision,
     arm: NDArray[np.float64],
     base: NDArray[np.float64],
-) -> PartGain:
+) -> Verdict:
     low, high = estimate.interval()
-    return PartGain(
-        part=name,
+    own = is_of_numbers(whole.metric)
+    return replace(
+        whole,
+        metric=whole.metric if own else "accuracy",
+        unit=whole.unit if own else "%",
+        group=name,
         items=len(rows),
-        arm=float(arm[:, rows].mean()),
-        baseline=float(base[:, rows].mean()),
+        mean=float(arm[:, rows].mean()),
+        baseline_mean=float(base[:, rows].mean()),
         gain=estimate.mean,
         low=low,
         high=high,
-        decision=decision,
+        se=estimate.se,
+        p=decision.p,
+        p_corrected=decision.p_corrected,
+        verdict=decision.kind,
+        beyond_margin=False,
+        notes=(decision.why,) if decision.why else (),
     )
 
 

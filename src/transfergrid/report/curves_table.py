@@ -155,7 +155,7 @@ def _beside_cell(curve: Curve, writer: Writer) -> str:
     point = curve.beside
     if point is None or point.gain is None:
         return writer.symbols.nothing
-    mark = writer.mark(point.gain_low, point.gain_high)
+    mark = words.side(point.gain_low, point.gain_high, writer.symbols)
     low, high = ends(point.gain_low, point.gain_high, curve.unit) or (None, None)
     interval = writer.interval(low, high, 1, True)
     return f"{mark} {number(point.gain, 1, True)} {interval}".rstrip()
@@ -193,7 +193,7 @@ def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
     scopes = Counter(curve.scope for curve in curves)
     lines = [
         f"{symbols.up} above, {symbols.down} below, {symbols.covers} interval over zero. Gains are "
-        f"{_gains_in(curves)}, paired by seed, in arm less baseline; intervals are 95 %, "
+        f"{words.in_units(curves)}, paired by seed, in arm less baseline; intervals are 95 %, "
         f"uncorrected for their number, and no verdicts. They cover {scopes.most_common(1)[0][0]}.",
     ]
     if not any(curve.threshold_given for curve in curves):
@@ -211,14 +211,6 @@ def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
         of = "" if count == len(curves) else f" ({count} of {len(curves)} curves)"
         lines.append(f"{note[0].upper()}{note[1:]}{of}.")
     return lines
-
-
-def _gains_in(curves: Sequence[Curve]) -> str:
-    own = [curve.unit != "%" for curve in curves]
-    if not any(own):
-        return "points"
-    told = "in the metric's unit, more is better"
-    return told if all(own) else f"points, or where there is no % {told}"
 
 
 def _charging(curves: Sequence[Curve]) -> str:
@@ -249,17 +241,9 @@ def _made(curves: Sequence[Curve]) -> str:
 
 
 def _left_out(none: Sequence[NoCurve], symbols: Symbols) -> list[str]:
-    if not none:
-        return []
-    cells = [
-        (f"{found.source} {found.strategy} on {found.target}{_budget(found)}", found.reason)
-        for found in none
-    ]
-    return [
-        f"{words.plural(len(none), 'arm')} without a curve:",
-        *words.grouped_reasons(cells, symbols),
-    ]
-
-
-def _budget(found: NoCurve) -> str:
-    return "" if found.labels is None else f", labels={found.labels}"
+    cells = []
+    for found in none:
+        budget = "" if found.labels is None else f", labels={found.labels}"
+        told = f"{found.source} {found.strategy} on {found.target}{budget}"
+        cells.append((told, found.reason))
+    return words.without_result("without a curve", cells, symbols, "arm")

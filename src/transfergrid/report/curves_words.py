@@ -9,7 +9,17 @@ from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.evidence.curves.measures import A_CLASS, Axis, Measure, Sides, counted_by
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.records.metrics import labels_are
-from transfergrid.report.words import Letters, Symbols, bracketed, budget, digits_of, ends, plural
+from transfergrid.report.words import (
+    Letters,
+    Symbols,
+    bracketed,
+    budget,
+    digits_of,
+    ends,
+    metric,
+    plural,
+    side,
+)
 
 RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
@@ -44,15 +54,8 @@ class Writer:
 
     def signed(self, found: Measure, digits: int | None = None) -> str:
         """Write a number with where its interval lies."""
-        return f"{self.mark(found.low, found.high)} {self.measure(found, digits, signed=True)}"
-
-    def mark(self, low: float | None, high: float | None) -> str:
-        """Return where an interval lies: above zero, under it, or over it."""
-        if low is None or high is None:
-            return " "
-        if low > 0:
-            return self.symbols.up
-        return self.symbols.down if high < 0 else self.symbols.covers
+        where = side(found.low, found.high, self.symbols)
+        return f"{where} {self.measure(found, digits, signed=True)}"
 
     def measure(self, found: Measure, digits: int | None = None, signed: bool = False) -> str:
         """Write a number with its interval; one that is not defined by the letter of its reason."""
@@ -132,11 +135,10 @@ def _digits(curves: Sequence[Curve]) -> int:
 
 def heading(curve: Curve) -> tuple[str, ...]:
     """Name the curves of a section: their target, metric, axis and seeds."""
-    metric = curve.metric.replace("_", " ") + (f" in {curve.unit}" if curve.unit else "")
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
     first, last = curve.points[0].x, curve.points[-1].x
-    told = [metric, f"against labels {counted_by(curve.metric)}: {places}"]
+    told = [metric(curve), f"against labels {counted_by(curve.metric)}: {places}"]
     if curve.against is Axis.STEPS:
         given = budget(0 if curve.labels is None else curve.labels, labels_are(curve.metric))
-        told = [given, f"validation {metric}", f"steps {first:g} to {last:g}"]
+        told = [given, f"validation {metric(curve)}", f"steps {first:g} to {last:g}"]
     return (curve.target, *told, plural(curve.n, "seed"))

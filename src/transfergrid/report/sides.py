@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.families import RulesOf, each, family_of
 from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.parts import By, PartGain, part_gains
+from transfergrid.evidence.parts import By, part_gains
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
@@ -54,17 +54,18 @@ def side(
 
 def parts_of(
     bench: Bench, verdicts: Sequence[Verdict], by: By, rules: Rules | RulesOf
-) -> list[tuple[Verdict, PartGain]]:
+) -> list[Verdict]:
     """Return the gains within classes or groups, comparison by comparison.
 
     Raises:
         BadInputError: nothing can be taken apart.
     """
-    found, why = [], "no verdicts"
+    found: list[Verdict] = []
+    why = "no verdicts"
     for verdict in verdicts:
         if verdict.n:
             try:
-                found += [(verdict, part) for part in parts_in(bench, verdict, by, rules)]
+                found += parts_in(bench, verdict, by, rules)
             except BadInputError as error:
                 why = str(error)
     if not found:
@@ -72,7 +73,7 @@ def parts_of(
     return found
 
 
-def parts_in(bench: Bench, verdict: Verdict, by: By, rules: Rules | RulesOf) -> list[PartGain]:
+def parts_in(bench: Bench, verdict: Verdict, by: By, rules: Rules | RulesOf) -> list[Verdict]:
     """Return the gains within classes or groups of one comparison.
 
     Raises:

@@ -145,13 +145,7 @@ def _mark(row: Verdict, symbols: Symbols = UNICODE) -> str:
     An interval from seeds alone does not say: with no true gain it misses zero in a fifth of all
     cases and more, for seeds do not average out the luck of a test set.
     """
-    if row.low is None or row.high is None:
-        return " "
-    if _is_unmarked(row):
-        return symbols.unmarked
-    if row.low > 0:
-        return symbols.up
-    return symbols.down if row.high < 0 else symbols.covers
+    return symbols.unmarked if _is_unmarked(row) else words.side(row.low, row.high, symbols)
 
 
 def _is_unmarked(row: Verdict) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
@@ -66,7 +65,6 @@ Of = Callable[[Item], Verdict]
 Columns = Callable[[Symbols], Sequence[Column[Item]]]
 Way = tuple[Verdict, str, Verdict]
 """A verdict, how else one may look, and the verdict that it then is."""
-Part = tuple[Verdict, PartGain]
 NARROW = (TERMINAL, MARKDOWN, LATEX)
 EFFECTS = ("calibration", "overfitting", "forgetting")
 
@@ -116,51 +114,40 @@ def flips_legend(symbols: Symbols = UNICODE) -> str:
     return FLIPS.format(kinds=", ".join(_kind(kind, symbols) for kind in Kind))
 
 
-def parts(found: Sequence[Part]) -> Sheet:
+def parts(found: Sequence[Verdict]) -> Sheet:
     """Return gains within classes or groups, a line each."""
+    told = {"part": "group", "items": "items", "arm": "mean", "baseline_score": "baseline_mean"}
+    told |= {name: name for name in ("gain", "low", "high", "p", "p_corrected")}
     rows = [
         {
-            **_arm(verdict),
-            "part": part.part,
-            "items": part.items,
-            "arm": part.arm,
-            "baseline_score": part.baseline,
-            "gain": part.gain,
-            "low": part.low,
-            "high": part.high,
-            "p": part.decision.p,
-            "p_corrected": part.decision.p_corrected,
-            "verdict": part.decision.kind.value,
+            **_arm(part),
+            **{key: getattr(part, name) for key, name in told.items()},
+            "verdict": part.verdict.value,
         }
-        for verdict, part in found
+        for part in found
     ]
-
-    return _sheet(
-        found, rows, part_columns, lambda _: parts_legend([verdict for verdict, _ in found])
-    )
+    return _sheet(found, rows, part_columns, lambda _: parts_legend(found))
 
 
-def part_columns(symbols: Symbols) -> list[Column[Part]]:
-    """Return the columns of gains within parts; on the page beside what the whole came to."""
-    none = f"[{symbols.nothing}, {symbols.nothing}]"
+def part_columns(symbols: Symbols) -> list[Column[Verdict]]:
+    """Return the columns of gains within parts."""
 
-    def gain(pair: Part) -> str:
-        return with_interval(pair[1].gain, pair[1].low, pair[1].high, pair[0], none)
+    def gain(part: Verdict) -> str:
+        return f"{said.gain(part, symbols)} {said.interval(part, symbols)}".rstrip()
 
     return [
-        *names(lambda pair: pair[0], symbols),
-        outcome(lambda pair: pair[0]),
-        Column("part", lambda pair: pair[1].part, least=_LEAST),
-        Column("items", lambda pair: str(pair[1].items), Align.RIGHT),
+        *names(lambda part: part, symbols),
+        Column("part", lambda part: part.group or "", least=_LEAST),
+        Column("items", lambda part: str(part.items), Align.RIGHT),
         Column("gain", gain, Align.NUMBER),
-        Column("verdict", lambda pair: _kind(pair[1].decision.kind, symbols), formats=NARROW),
+        Column("verdict", lambda part: said.outcome(part, symbols), formats=NARROW),
     ]
 
 
-def parts_legend(verdicts: Sequence[Verdict]) -> str:
+def parts_legend(parts: Sequence[Verdict]) -> str:
     """Return what a reader must know of gains within parts: of accuracy, or of an error."""
-    of = {v.metric if is_of_numbers(v.metric) else "accuracy": None for v in verdicts}
-    return PARTS.format(what=" or ".join(of), units=gains_in(verdicts))
+    of = dict.fromkeys(part.metric for part in parts)
+    return PARTS.format(what=" or ".join(of), units=gains_in(parts))
 
 
 def beside(found: Iterable[SideEffects]) -> Sheet:
@@ -330,22 +317,6 @@ def _arm(verdict: Verdict) -> dict[str, Any]:
 
 def _kind(kind: Kind, symbols: Symbols) -> str:
     return f"{sign(kind, symbols)} {kind.value}"
-
-
-def with_interval(
-    value: float,
-    low: float | None,
-    high: float | None,
-    of: Verdict | None = None,
-    otherwise: str = "",
-) -> str:
-    """Write points, or a gain of a verdict, with its interval, as in "+2.1 [+0.3, +3.9]"."""
-
-    def signed(end: float) -> str:
-        return _written(end, of, signed=True)
-
-    shown = bracketed(ends(low, high, of.unit if of else "%"), signed)
-    return f"{signed(value)} {shown or otherwise}".rstrip()
 
 
 def change_told(effects: SideEffects, kind: str, symbols: Symbols = UNICODE) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from transfergrid.evidence.results import AnyCell
 from transfergrid.evidence.statistics.intervals import (
@@ -113,21 +113,39 @@ def gained(gain: float, metric: Metric) -> str:
     return number(gain, mark, signed=True) + (" points" if mark else f" in {metric.name}")
 
 
+def side(low: float | None, high: float | None, symbols: Symbols = UNICODE) -> str:
+    """Return where an interval lies: above zero, under it, or over it."""
+    if low is None or high is None:
+        return " "
+    if low > 0:
+        return symbols.up
+    return symbols.down if high < 0 else symbols.covers
+
+
 def seconds(value: float) -> str:
     """Write a cost in seconds with two or more digits."""
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
-def in_units(rows: Iterable[Verdict]) -> str:
+class InUnit(Protocol):
+    """What is in a unit of its metric: verdicts and curves."""
+
+    @property
+    def metric(self) -> str: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+
+
+def in_units(rows: Iterable[InUnit]) -> str:
     """Say what gains are in: points, the metric's own unit, or one of these by target."""
-    units = {row.unit for row in rows if row.gain is not None}
+    units = {row.unit for row in rows}
     if units <= {"%"}:
         return "points"
     own = "in the metric's units, more is better"
     return own if "%" not in units else f"points, or where there is no % {own}"
 
 
-def gains_in(rows: Iterable[Verdict]) -> str:
+def gains_in(rows: Iterable[InUnit]) -> str:
     """Say what gains are in, as words that follow a noun, as in "the gain in points"."""
     told = in_units(rows)
     return told if told.startswith("in ") else f"in {told}"
@@ -165,7 +183,7 @@ def plural(count: int | str, what: str) -> str:
     return f"{told} {what}{'' if told == '1' else 's'}"
 
 
-def metric(row: Verdict) -> str:
+def metric(row: InUnit) -> str:
     """Write the metric with its unit."""
     name = row.metric.replace("_", " ")
     return f"{name} in {row.unit}" if row.unit else name
@@ -302,9 +320,11 @@ def told(failures: Iterable[Record]) -> list[Told]:
     return [(cell(record), record.reason or "no reason recorded") for record in failures]
 
 
-def without_result(what: str, cells: Sequence[Told], symbols: Symbols = UNICODE) -> list[str]:
-    """Return how many cells have no result, and why; nothing where all have one."""
-    told = f"{plural(len(cells), 'cell')} {what}:"
+def without_result(
+    what: str, cells: Sequence[Told], symbols: Symbols = UNICODE, kind: str = "cell"
+) -> list[str]:
+    """Return how many cells, or arms, have no result, and why; nothing where all have one."""
+    told = f"{plural(len(cells), kind)} {what}:"
     return [told, *grouped_reasons(cells, symbols)] if cells else []
 
 

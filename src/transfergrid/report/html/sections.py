@@ -11,7 +11,6 @@ from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.parts import PartGain
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
@@ -19,6 +18,8 @@ from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
 from transfergrid.report import verdict_views as views
+from transfergrid.report import verdict_words as said
+from transfergrid.report.columns import Column
 from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Points, Section
@@ -62,7 +63,7 @@ def _ways(flips: Sequence[Flip]) -> str:
     return f"{len(flips)} {several}: {ways}."
 
 
-def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None:
+def harmed(arms: Sequence[tuple[Verdict, Sequence[Verdict]]]) -> Section | None:
     """Return the classes that are shown to lose, given the gains in all classes of each arm.
 
     Placebos, which are meant to lose, are left out.
@@ -70,12 +71,15 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
     arms = [(verdict, inside) for verdict, inside in arms if verdict.kind != PLACEBO]
     if not arms:
         return None
-    rows, hidden = [], 0
+    rows: list[Verdict] = []
+    hidden = 0
     for verdict, inside in arms:
-        hurt = [(verdict, part) for part in inside if part.decision.kind is Kind.NEGATIVE]
+        hurt = [part for part in inside if part.verdict is Kind.NEGATIVE]
         hidden += bool(hurt) and verdict.verdict is not Kind.NEGATIVE
         rows += hurt
-    table = columns.limited(views.part_columns(UNICODE), rows)
+    wholes = {verdict.cells: verdict for verdict, _ in arms}
+    whole: Column[Verdict] = views.outcome(lambda part: wholes[part.cells], "over all classes")
+    table = columns.limited([*views.part_columns(UNICODE), whole], rows)
     hides = "hides" if hidden < 2 else "hide"
     told = (
         f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
@@ -84,16 +88,10 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[PartGain]]]) -> Section | None
     return Section("classes", (table,) if rows else (), (told,))
 
 
-def extremes(inside: Sequence[PartGain]) -> str:
-    """Say which class gains least and which most."""
-    worst, best = min(inside, key=lambda p: p.gain), max(inside, key=lambda p: p.gain)
-    return (
-        f"Class that gains least: {worst.part}, {_part(worst)}; most: {best.part}, {_part(best)}."
-    )
-
-
-def _part(part: PartGain) -> str:
-    return views.with_interval(part.gain, part.low, part.high)
+def extremes(inside: Sequence[Verdict]) -> str:
+    """Say which class gains least and which most, given all in the order of their gains."""
+    worst, best = (f"{p.group}, {said.gain(p)} {said.interval(p)}" for p in (inside[0], inside[-1]))
+    return f"Class that gains least: {worst}; most: {best}."
 
 
 def came_with(effects: Sequence[SideEffects]) -> Section | None:
