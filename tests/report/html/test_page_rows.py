@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from made_report import ATTACK, small_report, verdict
 
 from transfergrid.evidence.decisions import Kind
+from transfergrid.report.html.charts import counted
 from transfergrid.report.html.drawing import templates
-from transfergrid.report.html.rows import NO_SOURCE, front, page_rows, payload, source_names
+from transfergrid.report.html.rows import (
+    NO_SOURCE,
+    comparisons,
+    front,
+    page_rows,
+    payload,
+    source_names,
+)
 from transfergrid.report.verdict_words import number
 
 costs = st.floats(0.1, 100)
@@ -126,3 +134,23 @@ def test_shortening_never_makes_a_tie_of_what_is_none():
     found = page_rows([verdict(mean=81.349999, unit="%"), verdict("b", mean=123.4567, unit="")], {})
     assert [f"{found[0]['mean']:.1f}", f"{found[1]['mean']:.3f}"] == ["81.3", "123.457"]
     assert page_rows([verdict(mean=81.333333)], {})[0]["mean"] == 81.333
+
+
+NUMBERS = {"metric": "mae", "unit": "", "labels_are": "total", "point": 0.05, "baseline_mean": 5.0}
+
+
+def test_of_numbers_what_could_be_seen_is_told_in_their_own_unit_and_sorted_in_points():
+    one = verdict(gain=0.5, detectable=0.25, **NUMBERS)
+    told = {each.by: each.column.text(("birds", one)) for each in comparisons([one])}
+    assert (told["gain"], told["detectable"]) == ("+0.500", "0.250")
+    (row,) = page_rows([one], {})
+    assert (row["gain"], row["detectable"]) == (10.0, 5.0)
+
+
+def test_all_labels_stand_apart_where_they_are_drawn_otherwise():
+    classes, numbers = verdict(labels="all"), verdict(labels="all", **NUMBERS)
+    rows = page_rows([classes, numbers], {})
+    assert [row.get("apart") for row in rows] == [True, None]
+    assert counted([classes]) == "labels a class"
+    assert counted([numbers]) == "labels in total"
+    assert counted([classes, numbers]) == "labels"
