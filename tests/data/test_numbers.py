@@ -12,7 +12,7 @@ from transfergrid.data.digits import Digits
 from transfergrid.data.glyph_angles import GlyphAngles
 from transfergrid.data.image_table import ImageTable
 from transfergrid.data.number_words import NumberWords, in_words
-from transfergrid.data.numbers import tenths
+from transfergrid.data.numbers import check_numbers, tenths
 from transfergrid.data.regression import Regression
 from transfergrid.data.text_table import TextTable
 from transfergrid.records.arguments import check_values, taken_by
@@ -172,6 +172,11 @@ def test_archives_hold_numbers(tmp_path, outputs):
         (np.array([True, False, True]), "y must hold numbers, not bool; classes are scored by"),
         (np.ones((3, 2, 2)), "y must hold a number for each image, or a row of them"),
         (np.ones(3), "y: all labels to learn from are 1: nothing to tell apart"),
+        (1e9 + np.arange(3), r"are 1e\+09 in float32; take a constant off: nothing to tell apart"),
+        (
+            1e9 + np.arange(3) * 100,
+            "y: labels lie 64 apart in float32, about as far as they",
+        ),
     ],
 )
 def test_archives_of_other_things_are_refused(tmp_path, y, error):
@@ -295,3 +300,10 @@ def test_several_columns_of_labels_pass_the_early_checks_of_tables():
     told = {"label": ["age", "height"]}
     for domain in (TextTable, ImageTable):
         check_values(domain.__name__, "target", taken_by(domain), told)
+
+
+@pytest.mark.parametrize("far", [0.0, 2000.0, 1e6])
+def test_labels_that_float32_tells_apart_are_taken(far):
+    """Years, and whole numbers around a million, are held exactly."""
+    labels = (far + np.arange(20)).astype(np.float32)
+    check_numbers(labels, labels, ("age",), "mae")

@@ -16,6 +16,10 @@ from transfergrid.records.metrics import CLASSES, NUMBERS, deciding
 TENTHS = 10
 """Parts of like size that labels are drawn from in turn, smallest numbers first."""
 ADVICE = f"classes are scored by target.metric={deciding(CLASSES)[0]}"
+EXACT = 2.0**24
+"""Size from which on float32 does not hold every whole number."""
+STEPS = 16
+"""Least standard deviation of labels, in steps of float32: rounding is then below 2 % of it."""
 OF_NUMBERS = ", ".join(deciding(NUMBERS)[:-1]) + f" or {deciding(NUMBERS)[-1]}"
 """The metrics of numbers, in words."""
 
@@ -89,9 +93,22 @@ def check_numbers(
             alike = bool((values == values[0]).all())
             if alike and labels is pool:
                 told = "all labels to learn from are" if len(values) > 1 else "there is one label,"
-                raise BadInputError(f"{name}: {told} {values[0]:g}: nothing to tell apart")
+                near = " in float32; take a constant off" if abs(values[0]) >= EXACT else ""
+                raise BadInputError(f"{name}: {told} {values[0]:g}{near}: nothing to tell apart")
             if alike and metric == "r2":
                 raise BadInputError(
                     f"{name}: all labels to test on are {values[0]:g}, of which r2 has no value: "
                     "give another target.metric, such as mae"
                 )
+            if labels is pool:
+                _check_apart(name, values)
+
+
+def _check_apart(name: str, values: NDArray[np.float32]) -> None:
+    """Raise unless rounding to float32 is small beside what the labels (n,) differ by."""
+    step = float(np.spacing(np.abs(values).max()))
+    if float(values.std(dtype=np.float64)) < STEPS * step:
+        raise BadInputError(
+            f"{name}: labels lie {step:.2g} apart in float32, about as far as they differ "
+            f"({values.min():.9g} to {values.max():.9g}): take a constant off"
+        )
