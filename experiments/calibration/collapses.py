@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
-from transfergrid.evidence.calibration.rules import OURS, RULES, UNDECIDED, families
+from transfergrid.evidence.calibration.rules import OURS, RULES, families
 from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.rule import UNDECIDED
 
 SIMULATIONS, SEEDS = 4_000, (3, 5, 10)
 

@@ -18,19 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
-from transfergrid.evidence.calibration.rules import (
-    EQUIVALENT,
-    OURS,
-    POSITIVE,
-    RULES,
-    UNDECIDED,
-    Codes,
-    Families,
-    decided,
-    families,
-    tested,
-)
+from transfergrid.evidence.calibration.rules import OURS, RULES, Families, decided, families, said
 from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.rule import EQUIVALENT, POSITIVE, UNDECIDED, Codes
 from transfergrid.evidence.statistics.intervals import wilson
 
 SEEDS, ITEMS, SDS = (3, 5, 10, 20), (156, 360, 797, 2_000), (0.5, 1.0, 2.0, 4.0)
@@ -42,7 +32,7 @@ Rule = Callable[[Families, Rules], Codes]
 COMPARED: dict[str, Rule] = {
     OURS: lambda seen, rules: RULES[OURS](seen, rules).kinds,
     "crossed test alone": lambda seen, rules: decided([seen.crossed], seen.gains, rules),
-    "verdict without the skew rule": lambda seen, rules: tested(seen.tests(), rules),
+    "verdict without the skew rule": lambda seen, rules: said(seen.tests(), rules),
     "paired t over seeds": lambda seen, rules: RULES["paired t over seeds"](seen, rules).kinds,
 }
 NEVER, WITHIN = Rules(margin=1e-9), Rules(margin=GAIN)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.calibration.rules import (
+from transfergrid.evidence.calibration.rules import decided
+from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.rule import (
     EQUIVALENT,
     GAIN_RULED_OUT,
     HARM_RULED_OUT,
@@ -22,9 +24,7 @@ from transfergrid.evidence.calibration.rules import (
     UNDECIDED,
     Codes,
     Estimates,
-    decided,
 )
-from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.statistics.intervals import wilson
 
 TRUE = np.array([0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 1.0, 1.0])

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence import rule
 from transfergrid.evidence.further_seeds import (
     NO_FORECAST,
     Forecast,
@@ -33,6 +34,7 @@ from transfergrid.evidence.further_seeds import (
     seeds_needed,
     why_none,
 )
+from transfergrid.evidence.rule import Called, Estimates, Tested
 from transfergrid.evidence.standing import Standing
 from transfergrid.evidence.statistics.correction import correction
 from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate
@@ -59,6 +61,17 @@ class Kind(StrEnum):
     def key(self) -> str:
         """Return it as keys and style sheets take it, without spaces."""
         return self.value.replace(" ", "_")
+
+
+CODES = {
+    rule.POSITIVE: Kind.POSITIVE,
+    rule.NEGATIVE: Kind.NEGATIVE,
+    rule.EQUIVALENT: Kind.EQUIVALENT,
+    rule.HARM_RULED_OUT: Kind.HARM_RULED_OUT,
+    rule.GAIN_RULED_OUT: Kind.GAIN_RULED_OUT,
+    rule.UNDECIDED: Kind.UNDECIDED,
+}
+"""What the codes of arrays stand for."""
 
 
 @dataclass(frozen=True)
@@ -143,25 +156,17 @@ def decide(
         later: the error that it may make at a look with more seeds; by default the same.
     """
     allowed = rules.alpha if level is None else level
-    margin = rules.margin
     all_of = [Standing(*pair) for pair in zip(estimates, gains, strict=True)]
-    p = [one.p() for one in all_of]
-    tested = zip(
-        p,
-        _corrected(p, rules),
-        _corrected([one.p_outside(margin) for one in all_of], rules),
-        _corrected([one.p_harm(margin) for one in all_of], rules),
-        _corrected([one.p_gain(margin) for one in all_of], rules),
-        strict=True,
+    crossed, seeds = (
+        Estimates.of_one_family((*one.tests(), None)[which] for one in all_of) for which in (0, 1)
     )
-    found = [_Tested(*values) for values in tested]
-    at = _levels(found, rules, allowed, allowed if later is None else later)
-    return [_decision(*pair, rules, at) for pair in zip(all_of, found, strict=True)]
+    tested = rule.tested([crossed, seeds], rules.margin, correction(rules.correction))
+    called = rule.called(crossed, tested, rules.margin, allowed)
+    at = _levels(tested, rules, allowed, allowed if later is None else later)
+    return [_decision(one, i, tested, called, rules, at) for i, one in enumerate(all_of)]
 
 
 class _Levels(NamedTuple):
-    family: float
-    """That the corrected p values are held against."""
     single: float
     """At which one that is not rejected was tested."""
     later: float
@@ -170,37 +175,24 @@ class _Levels(NamedTuple):
     """At which harm that is not ruled out would be tested with more seeds, both sides together."""
 
 
-class _Tested(NamedTuple):
-    """The p values of one arm, all but the first corrected."""
-
-    p: float | None
-    corrected: float | None
-    outside: float | None
-    harm: float | None
-    gain: float | None
-
-
-def _levels(found: Sequence[_Tested], rules: Rules, allowed: float, later: float) -> _Levels:
-    rejected = sum(_at_most(one.corrected, allowed) for one in found)
-    without_harm = sum(_at_most(one.harm, allowed / 2) for one in found)
-    tested = sum(one.p is not None for one in found)
+def _levels(tested: Tested, rules: Rules, allowed: float, later: float) -> _Levels:
+    tests = int((~np.isnan(tested.p)).sum())
     stepped = rules.correction == "holm"
-    among = max(tested - rejected, 1) if stepped else 1
-    of_harm = max(tested - without_harm, 1) if stepped else 1
-    return _Levels(allowed, allowed / among, later / among, later / of_harm)
+    among = max(tests - int((tested.corrected <= allowed).sum()), 1) if stepped else 1
+    of_harm = max(tests - int((tested.harm <= allowed / 2).sum()), 1) if stepped else 1
+    return _Levels(allowed / among, later / among, later / of_harm)
 
 
-def _at_most(p: float | None, level: float) -> bool:
-    return p is not None and p <= level
-
-
-def _decision(standing: Standing, tested: _Tested, rules: Rules, at: _Levels) -> Decision:
+def _decision(
+    standing: Standing, arm: int, tested: Tested, called: Called, rules: Rules, at: _Levels
+) -> Decision:
+    p, corrected, outside, p_harm, p_gain = (_known(values[0, arm]) for values in tested)
     estimate = standing.estimate
     why = _undecidable(estimate, standing.gains)
-    harm, gain = (False, False) if why else _ruled_out(estimate, tested, rules.margin, at.family)
-    kind = Kind.UNDECIDED if why else _kind(estimate, tested, harm, gain, at.family)
+    kind = Kind.UNDECIDED if why else CODES[called.kinds[0, arm]]
     detectable, needed, for_harm = None, NO_FORECAST, None
-    if tested.p is not None:
+    ruled_out = not why and bool(called.harm[0, arm]), not why and bool(called.gain[0, arm])
+    if p is not None:
         detectable = standing.detectable(at.single, rules.power)
         if kind is Kind.UNDECIDED:
             needed, for_harm = _further(standing, rules, at)
@@ -210,19 +202,22 @@ def _decision(standing: Standing, tested: _Tested, rules: Rules, at: _Levels) ->
                 why = NO_MORE if at.later <= 0 else none
     return Decision(
         kind,
-        tested.p,
-        tested.corrected,
-        tested.outside,
+        p,
+        corrected,
+        outside,
         detectable,
         needed.seeds,
         why,
-        tested.harm,
-        tested.gain,
-        harm,
-        gain,
+        p_harm,
+        p_gain,
+        *ruled_out,
         (needed.low, needed.high),
         for_harm,
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, int | None]:
@@ -235,31 +230,6 @@ def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, i
     if mean <= -margin:
         return needed, None
     return needed, seeds_needed(standing, mean + margin, at.harm, rules.power)
-
-
-def _ruled_out(
-    estimate: Estimate, tested: _Tested, margin: float, allowed: float
-) -> tuple[bool, bool]:
-    """Return whether a loss of the margin is ruled out, and whether a gain is.
-
-    Never against the interval that is printed, which an error of more than 5 % may leave beyond.
-    """
-    low, high = estimate.interval()
-    harm = _at_most(tested.harm, allowed / 2) and (low is None or low > -margin)
-    gain = _at_most(tested.gain, allowed / 2) and (high is None or high < margin)
-    return harm, gain
-
-
-def _kind(estimate: Estimate, tested: _Tested, harm: bool, gain: bool, allowed: float) -> Kind:
-    if _at_most(tested.outside, allowed):
-        return Kind.EQUIVALENT
-    low, high = estimate.interval()  # which an error of more than 5 % may leave over zero
-    over_zero = low is not None and high is not None and low <= 0 <= high
-    if _at_most(tested.corrected, allowed) and not over_zero:
-        return Kind.NEGATIVE if estimate.mean < 0 else Kind.POSITIVE
-    if harm:
-        return Kind.HARM_RULED_OUT
-    return Kind.GAIN_RULED_OUT if gain else Kind.UNDECIDED
 
 
 def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
@@ -278,14 +248,3 @@ def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
 def constant(seeds: int) -> str:
     """Say that all seeds gain the same, as deterministic models do."""
     return f"constant, the same gain in {'both' if seeds == 2 else f'all {seeds}'} seeds"
-
-
-def _corrected(p: Sequence[float | None], rules: Rules) -> list[float | None]:
-    """Correct those p values that there are."""
-    there = {i: value for i, value in enumerate(p) if value is not None}
-    found: list[float | None] = [None] * len(p)
-    if there:
-        values = correction(rules.correction)(list(there.values()))
-        for i, value in zip(there, values, strict=True):
-            found[i] = float(value)
-    return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate, over_blocks
+from transfergrid.evidence.statistics.intervals import Estimate, over_blocks
 from transfergrid.evidence.statistics.power import multiplier
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS
 
@@ -35,22 +35,6 @@ class Standing:
         few = n < ENOUGH_SEEDS and self.seeds is not None and self.seeds.se is not None
         return [self.estimate, *([self.seeds] if few and self.seeds else [])]
 
-    def p(self) -> float | None:
-        """Return the larger p value of no gain, two-sided."""
-        return _largest(_double(_tail(one, -abs(one.mean))) for one in self.tests())
-
-    def p_outside(self, margin: float) -> float | None:
-        """Return the larger p value of a gain outside the margin."""
-        return _largest(_tail(one, abs(one.mean) - margin) for one in self.tests())
-
-    def p_harm(self, margin: float) -> float | None:
-        """Return the larger one-sided p value of a loss of the margin or more."""
-        return _largest(_tail(one, -margin - one.mean) for one in self.tests())
-
-    def p_gain(self, margin: float) -> float | None:
-        """Return the larger one-sided p value of a gain of the margin or more."""
-        return _largest(_tail(one, one.mean - margin) for one in self.tests())
-
     def detectable(self, level: float, power: float) -> float | None:
         """Return the smallest gain that would have been found."""
         return _largest(_reach(one.se, one.df, level, power) for one in self.tests())
@@ -67,19 +51,6 @@ def _noisier(estimate: Estimate, factor: float) -> Estimate:
 
 def _largest(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
-
-
-def _double(p: float | None) -> float | None:
-    return None if p is None else 2 * p
-
-
-def _tail(estimate: Estimate, at: float) -> float | None:
-    """Return how likely the mean is off its truth by no more than `at`, in points; mostly < 0."""
-    if estimate.se is None or estimate.df is None or estimate.scope == THIS_MODEL:
-        return None
-    from scipy.special import stdtr  # a third of a second that other commands do not pay
-
-    return float(stdtr(estimate.df, at / estimate.se))
 
 
 def _reach(se: float | None, df: float | None, level: float, power: float) -> float | None:

@@ -11,23 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Drawn, Noise, Scenario, draw, run, truth
-from transfergrid.evidence.calibration.rules import (
+from transfergrid.evidence.calibration.rules import RULES, Called, families
+from transfergrid.evidence.decisions import CODES, Rules
+from transfergrid.evidence.rule import (
     EQUIVALENT,
     GAIN_RULED_OUT,
     HARM_RULED_OUT,
     NEGATIVE,
     POSITIVE,
-    RULES,
-    UNDECIDED,
-    Called,
-    families,
 )
-from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.errors import BadInputError
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
-KINDS = (NEGATIVE, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT, UNDECIDED)
 MOST_RUNS = 100
 """Seeds of one arm, at most; more would not fit the arrays' types."""
 MOST_HELD = 50_000_000
@@ -163,7 +159,7 @@ def _count(
 
 
 def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
-    """Return the simulations that are false, of each of `KINDS`, and covered.
+    """Return the simulations that are false, of each of `CODES`, and covered.
 
     The last is -1 where the rule has no interval.
     """
@@ -172,7 +168,7 @@ def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArra
     false |= (kinds == EQUIVALENT) & (np.abs(true) >= margin)
     false |= (kinds == HARM_RULED_OUT) & (true <= -margin)
     false |= (kinds == GAIN_RULED_OUT) & (true >= margin)
-    shares = [(first == kind).sum() for kind in KINDS]
+    shares = [(first == kind).sum() for kind in CODES]
     covered = np.array(-1)
     if called.low is not None and called.high is not None:
         covered = ((called.low[:, 0] <= true[0]) & (true[0] <= called.high[:, 0])).sum()
@@ -183,14 +179,9 @@ def _rate(
     plan: Plan, scenario: Scenario, gain: float, n: int, rule: str, counted: NDArray[np.int64]
 ) -> Rate:
     false, *kinds, covered = (int(x) for x in counted)
-    negative, positive, equivalent, no_harm, no_gain, undecided = kinds
     total = plan.simulations
-    found = None if gain == 0 else positive if gain > 0 else negative
-    (wrong, wrong_low, wrong_high), right, inside = (
-        _share(false, total),
-        (None, None, None) if found is None else _share(found, total),
-        (None, None, None) if covered < 0 else _share(covered, total),
-    )
+    said = {kind.key: count / total for kind, count in zip(CODES.values(), kinds, strict=True)}
+    found = kinds[0] if gain > 0 else kinds[1]
     return Rate(
         scenario=scenario,
         rule=rule,
@@ -199,26 +190,17 @@ def _rate(
         family=plan.family,
         gain=gain,
         simulations=total,
-        false=wrong,
-        false_low=wrong_low,
-        false_high=wrong_high,
-        found=right[0],
-        found_low=right[1],
-        found_high=right[2],
-        negative=negative / total,
-        positive=positive / total,
-        equivalent=equivalent / total,
-        undecided=undecided / total,
-        harm_ruled_out=no_harm / total,
-        gain_ruled_out=no_gain / total,
-        covered=inside[0],
-        covered_low=inside[1],
-        covered_high=inside[2],
+        **said,
+        **_named("false", false, total),
+        **_named("found", None if gain == 0 else found, total),
+        **_named("covered", None if covered < 0 else covered, total),
     )
 
 
-def _share(count: int, total: int) -> tuple[float, float, float]:
-    return count / total, *wilson(count / total, total)
+def _named(name: str, count: int | None, total: int) -> dict[str, float | None]:
+    """Return a share with its interval, by the names of `Rate`; None where there is none."""
+    values = (None,) * 3 if count is None else (count / total, *wilson(count / total, total))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 def rates_of(

@@ -1,6 +1,6 @@
 """Rules that turn a family's results into verdicts, for many simulated families at once.
 
-Ours is that of `decisions.decide` on the estimates of `intervals`, in arrays; a test holds the two
+Ours is that of `decisions.decide`, on the estimates of `intervals` in arrays, which a test holds
 equal. The others are what is found in papers: none of them corrects for a family, and all but one
 take a paired or unpaired look at the seeds alone.
 """
@@ -8,60 +8,19 @@ take a paired or unpaired look at the seeds alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence import rule
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.statistics.intervals import CONFIDENCE, ENDLESS
-from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, SKEWED
+from transfergrid.evidence.rule import UNDECIDED, Codes, Estimates, Floats, signs
+from transfergrid.evidence.statistics.correction import holm
+from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
 
-NEGATIVE, UNDECIDED, POSITIVE, EQUIVALENT, HARM_RULED_OUT, GAIN_RULED_OUT = -1, 0, 1, 2, 3, 4
 RESAMPLES = 400
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.int8]
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """Means with their errors, each (s, m), in points; NaN where `Estimate` has None."""
-
-    mean: Floats
-    se: Floats
-    df: Floats
-
-    def interval(self) -> tuple[Floats, Floats]:
-        """Return the ends of the two-sided t intervals, as `Estimate.interval` does."""
-        from scipy.special import stdtrit
-
-        reach = stdtrit(self.df, 0.5 + CONFIDENCE / 2) * self.se
-        reach = np.where(reach < ENDLESS, reach, np.nan)
-        return self.mean - reach, self.mean + reach
-
-    def p(self, of: Floats | float = 0.0) -> Floats:
-        """Return the two-sided p value of a mean of zero."""
-        from scipy.special import stdtr
-
-        return np.asarray(2 * stdtr(self.df, -np.abs(self.mean - of) / self.se))
-
-    def p_outside(self, margin: float) -> Floats:
-        """Return the larger one-sided p value of a mean outside the margin."""
-        from scipy.special import stdtr
-
-        return np.asarray(stdtr(self.df, -(margin - np.abs(self.mean)) / self.se))
-
-    def p_beyond(self, margin: float) -> Floats:
-        """Return the one-sided p value of a mean of the margin or more."""
-        from scipy.special import stdtr
-
-        return np.asarray(stdtr(self.df, (self.mean - margin) / self.se))
-
-    def turned(self) -> Estimates:
-        """Return it with losses for gains."""
-        return Estimates(-self.mean, self.se, self.df)
 
 
 @dataclass(frozen=True)
@@ -133,59 +92,20 @@ def decided(tests: Sequence[Estimates], gains: Floats, rules: Rules) -> Codes:
     """Return what `decisions.decide` says of each family, Holm's correction in it.
 
     Args:
-        tests: that a gain must stand against, as `_Both.tests` has them; the first is its estimate.
+        tests: that a gain must stand against, as `Families.tests` has them; the first is its
+            estimate.
         gains: by block (s, m, n).
         rules: as declared; Holm's correction is taken whatever they say.
     """
-    kinds = tested(tests, rules)
-    kinds[np.isnan(tests[0].se) | skewed(gains)] = UNDECIDED
+    kinds = said(tests, rules)
+    kinds[np.isnan(tests[0].se) | is_skewed(gains)] = UNDECIDED
     return kinds
 
 
-def tested(tests: Sequence[Estimates], rules: Rules) -> Codes:
+def said(tests: Sequence[Estimates], rules: Rules) -> Codes:
     """Return what the larger p value of all tests comes to, whatever makes it undecidable."""
-    margin, half = rules.margin, rules.alpha / 2
-    rejects = _corrected(test.p() for test in tests) <= rules.alpha
-    equivalent = _corrected(test.p_outside(margin) for test in tests) <= rules.alpha
-    no_harm = _corrected(test.turned().p_beyond(margin) for test in tests) <= half
-    no_gain = _corrected(test.p_beyond(margin) for test in tests) <= half
-    # what is printed is an interval of 95 %; an error of more may leave it over zero or the margin
-    beyond = tests[0].p() <= 1 - CONFIDENCE
-    no_harm &= tests[0].turned().p_beyond(margin) < (1 - CONFIDENCE) / 2
-    no_gain &= tests[0].p_beyond(margin) < (1 - CONFIDENCE) / 2
-    kinds = np.where(no_gain, GAIN_RULED_OUT, UNDECIDED).astype(np.int8)
-    kinds[no_harm] = HARM_RULED_OUT
-    kinds = np.where(rejects & beyond, _signs(tests[0].mean, rejects & beyond), kinds)
-    kinds[equivalent] = EQUIVALENT
-    return kinds
-
-
-def _corrected(p: Iterable[Floats]) -> Floats:
-    return holm(functools.reduce(np.fmax, p))
-
-
-def holm(p: Floats) -> Floats:
-    """Return the p values (s, m) as `correction.holm` corrects each row; NaN are left out."""
-    order = np.argsort(p, axis=1)  # NaN last
-    left = np.sum(~np.isnan(p), axis=1, keepdims=True) - np.arange(p.shape[1])
-    stepped = np.maximum.accumulate(np.take_along_axis(p, order, 1) * left, axis=1)
-    found = np.empty_like(p)
-    np.put_along_axis(found, order, np.minimum(stepped, 1.0), 1)
-    return found
-
-
-def skewed(gains: Floats) -> NDArray[np.bool_]:
-    """Return `decisions.is_skewed` of gains (s, m, n)."""
-    limit = SKEWED.get(gains.shape[-1], np.inf)
-    centred = gains - gains.mean(-1, keepdims=True)
-    spread = (centred**2).mean(-1)
-    known = spread >= 1e-20
-    third = np.abs((centred**3).mean(-1))
-    return np.asarray(known & (third > limit * np.where(known, spread, 1.0) ** 1.5))
-
-
-def _signs(mean: Floats, where: NDArray[np.bool_]) -> Codes:
-    return np.where(where, np.where(mean < 0, NEGATIVE, POSITIVE), UNDECIDED).astype(np.int8)
+    found = rule.tested(tests, rules.margin, holm)
+    return rule.called(tests[0], found, rules.margin, rules.alpha).kinds
 
 
 def _ours(seen: Families, rules: Rules) -> Called:
@@ -199,7 +119,7 @@ def _ours_without_items(seen: Families, rules: Rules) -> Called:
 
 def _paired_t(seen: Families, rules: Rules) -> Called:
     seeds = seen.seeds()
-    return Called(_signs(seeds.mean, seeds.p() <= rules.alpha), *seeds.interval())
+    return Called(signs(seeds.mean, seeds.p() <= rules.alpha), *seeds.interval())
 
 
 def _unpaired_t(seen: Families, rules: Rules) -> Called:
@@ -210,7 +130,7 @@ def _unpaired_t(seen: Families, rules: Rules) -> Called:
     with np.errstate(invalid="ignore"):
         df = (arm + base) ** 2 / ((arm**2 + base**2) / (n - 1))
     apart = _estimates(seen.gains.mean(-1), arm + base, df)
-    return Called(_signs(apart.mean, apart.p() <= rules.alpha), *apart.interval())
+    return Called(signs(apart.mean, apart.p() <= rules.alpha), *apart.interval())
 
 
 def _bootstrap(seen: Families, rules: Rules) -> Called:
@@ -219,7 +139,7 @@ def _bootstrap(seen: Families, rules: Rules) -> Called:
     outside = int(rules.alpha / 2 * RESAMPLES)  # of the resamples, on each side
     means.partition([outside, RESAMPLES - 1 - outside], axis=-1)
     low, high = means[..., outside], means[..., RESAMPLES - 1 - outside]
-    return Called(_signs(seen.gains.mean(-1), (low > 0) | (high < 0)), low, high)
+    return Called(signs(seen.gains.mean(-1), (low > 0) | (high < 0)), low, high)
 
 
 @functools.lru_cache(maxsize=8)
@@ -231,19 +151,19 @@ def _weights(n: int) -> NDArray[np.float32]:
 
 def _one_seed(seen: Families, rules: Rules) -> Called:
     """A paired test of one seed's items, which is what a McNemar test comes to."""
-    return Called(_signs(seen.first.mean, seen.first.p() <= rules.alpha), *seen.first.interval())
+    return Called(signs(seen.first.mean, seen.first.p() <= rules.alpha), *seen.first.interval())
 
 
 def _bars(seen: Families, rules: Rules) -> Called:
     """Mean ± sd of the arm and of its baseline do not overlap."""
     mean, sd = seen.gains.mean(-1), seen.scores.std(-1, ddof=1)
-    return Called(_signs(mean, np.abs(mean) > sd[:, 1:] + sd[:, :1]))
+    return Called(signs(mean, np.abs(mean) > sd[:, 1:] + sd[:, :1]))
 
 
 def _mean(seen: Families, rules: Rules) -> Called:
     """The mean is higher, or it is lower; ties say nothing."""
     mean = seen.gains.mean(-1)
-    return Called(_signs(mean, mean != 0))
+    return Called(signs(mean, mean != 0))
 
 
 OURS = "verdict"

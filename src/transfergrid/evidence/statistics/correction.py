@@ -11,24 +11,25 @@ from transfergrid.records.errors import check_known
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Return p values (m,) that hold the family-wise error (Holm 1979), in the given order."""
-    raw = np.asarray(p, dtype=np.float64)
-    order = np.argsort(raw, kind="stable")
-    stepped = raw[order] * np.arange(len(raw), 0, -1)
-    return _in_order(np.minimum(np.maximum.accumulate(stepped), 1.0), order)
+    """Return p values (..., m) that hold each row's family-wise error (Holm 1979), in their order.
+
+    NaN, where there is no test, stay so and are no part of the family.
+    """
+    raw, order, tests = _sorted(p)
+    stepped = raw * (tests - np.arange(raw.shape[-1]))
+    return _in_order(np.maximum.accumulate(stepped, axis=-1), order)
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Return p values (m,) that hold the false discovery rate (Benjamini and Hochberg 1995)."""
-    raw = np.asarray(p, dtype=np.float64)
-    m = len(raw)
-    order = np.argsort(raw, kind="stable")
-    stepped = raw[order] * m / np.arange(1, m + 1)
-    return _in_order(np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0), order)
+    """Return p values as `holm`, of the false discovery rate (Benjamini and Hochberg 1995)."""
+    raw, order, tests = _sorted(p)
+    stepped = raw * tests / np.arange(1, raw.shape[-1] + 1)
+    stepped = np.fmin.accumulate(stepped[..., ::-1], axis=-1)[..., ::-1]
+    return _in_order(np.where(np.isnan(raw), np.nan, stepped), order)
 
 
 def no_correction(p: ArrayLike) -> NDArray[np.float64]:
-    """Return the p values (m,) as they are."""
+    """Return the p values as they are."""
     return np.asarray(p, dtype=np.float64).copy()
 
 
@@ -50,7 +51,15 @@ def correction(name: str) -> Correction:
     return CORRECTIONS[name]
 
 
+def _sorted(p: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return p values in ascending order, NaN last, that order, and how many tests a row has."""
+    raw = np.asarray(p, dtype=np.float64)
+    order = np.argsort(raw, axis=-1, kind="stable")
+    tests = np.sum(~np.isnan(raw), axis=-1, keepdims=True)
+    return np.take_along_axis(raw, order, -1), order, tests
+
+
 def _in_order(sorted_values: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
     found = np.empty_like(sorted_values)
-    found[order] = sorted_values
+    np.put_along_axis(found, order, np.minimum(sorted_values, 1.0), -1)
     return found

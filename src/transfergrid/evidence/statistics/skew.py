@@ -17,9 +17,12 @@ Z = 2.241403
 NO_SPREAD = 1e-20
 
 
-def is_skewed(gains: NDArray[np.float64]) -> bool:
-    """Return whether so few gains (n,) lie so unevenly that a t test of them would mislead."""
-    return len(gains) < ENOUGH_SEEDS and stands_apart(gains) is not None
+def is_skewed(gains: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether so few gains (..., n) lie so unevenly that a t test of them would mislead."""
+    limit = SKEWED.get(gains.shape[-1])
+    if limit is None:
+        return np.zeros(gains.shape[:-1], dtype=np.bool_)
+    return np.asarray(np.abs(skewness(gains)) > limit)
 
 
 def is_constant(gains: NDArray[np.float64]) -> bool:
@@ -35,11 +38,13 @@ def stands_apart(gains: NDArray[np.float64]) -> int | None:
     return int(np.abs(gains - np.median(gains)).argmax())
 
 
-def skewness(gains: NDArray[np.float64]) -> float:
-    """Return the third standardised moment of some gains (n,); 0 without any spread."""
-    centred = gains - gains.mean()
-    spread = float((centred**2).mean())
-    return 0.0 if spread < NO_SPREAD else float((centred**3).mean()) / spread**1.5
+def skewness(gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the third standardised moment of gains (..., n); 0 without any spread."""
+    centred = gains - gains.mean(-1, keepdims=True)
+    spread = (centred**2).mean(-1)
+    known = spread >= NO_SPREAD
+    third = np.where(known, (centred**3).mean(-1), 0.0)
+    return np.asarray(third / np.where(known, spread, 1.0) ** 1.5)
 
 
 def skewness_limit(n: int) -> float | None:
