@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfergrid.evidence.declarations import (
+    Comparisons,
     Declaration,
     by_family,
     comparisons,
@@ -151,12 +152,12 @@ def test_a_family_goes_by_the_last_grid_that_asked_for_its_cells():
 
 def test_each_cell_is_compared_as_the_last_grid_said():
     def told(baseline, **more):
-        return {"baseline": baseline, "exploratory": [], **more}
+        return Comparisons(baseline, (), **more)
 
-    one, other = {"name": "scratch", "id": "1"}, {"name": "scratch", "id": "2"}
+    one, other = (Reference(name="scratch", id=identity) for identity in "12")
     found = comparisons(
         [
-            {"asked": "2026-02", "cells": {"a": told(other, contaminated_by=["imagenet"])}},
+            {"asked": "2026-02", "cells": {"a": told(other, contaminated_by=("imagenet",))}},
             {"asked": "2026-01", "cells": {"a": told(one), "b": told(None)}},
         ]
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, measured
+from transfergrid.evidence import results
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.families import Family, families_of
 from transfergrid.evidence.judging import judge
@@ -327,13 +328,13 @@ def test_a_gain_that_a_placebo_shares_is_not_all_knowledge(cells, gain, shares):
     assert ("gains" in notes(real)) is shares
 
 
-def test_code_that_has_changed_since_is_stale(cells):
+@pytest.mark.parametrize(("now", "stale"), [("now", 5), ("then", 0), ("", 0)])  # "": not known
+def test_code_that_has_changed_since_is_stale(cells, now, stale, monkeypatch):
+    monkeypatch.setattr(results, "code_fingerprint", lambda path: now)
     base = cells.arm("scratch")
     arm = cells.arm("a", "glyphs", 80, base)
     cells.change(arm, code="then", config={"strategy": {"_target_": "m.A"}})
-    assert judged(cells, code=lambda name: "now")[0].stale == 5
-    assert judged(cells, code=lambda name: "then")[0].stale == 0
-    assert judged(cells, code=lambda name: "")[0].stale == 0  # nothing is known of it now
+    assert judged(cells)[0].stale == stale
 
 
 def test_one_checkpoint_and_a_way_of_making_sources_are_told_apart(cells):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, NamedTuple, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -95,15 +95,17 @@ KEYS = ("margin", "alpha", "power", "correction", "max_seeds")
 _declaration: Reader[Declaration] = Reader(Declaration)
 
 
-class _Other(TypedDict):
-    name: str
-    id: str
+@dataclass(frozen=True)
+class Comparisons:
+    """What a cell is compared with, and whether its source has seen its target.
 
+    That is no part of a cell's identity: the grid that asked for it last says.
+    """
 
-class _Compared(TypedDict):
-    baseline: _Other | None
-    exploratory: list[_Other]
-    contaminated_by: NotRequired[list[str] | None]
+    baseline: Reference | None
+    exploratory: tuple[Reference, ...]
+    contaminated_by: tuple[str, ...] | None = None
+    """None where the grid is so old that it does not say."""
 
 
 class _LeftOut(TypedDict):
@@ -120,7 +122,7 @@ class Grid(TypedDict):
     declaration: NotRequired[dict[str, Any] | None]
     compared: NotRequired[bool]
     """Whether its cells were to be compared with anything; they were where it does not say."""
-    cells: dict[str, _Compared]
+    cells: dict[str, Comparisons]
     wanted: NotRequired[list[str]]
     left_out: NotRequired[list[_LeftOut]]
 
@@ -217,28 +219,8 @@ def asking(grids: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {name: str(grid.get("id")) for grid in ordered for name in grid["cells"]}
 
 
-class Comparisons(NamedTuple):
-    """What a cell is compared with, and whether its source has seen its target.
-
-    That is no part of a cell's identity: the grid that asked for it last says.
-    """
-
-    baseline: Reference | None
-    exploratory: tuple[Reference, ...]
-    contaminated_by: tuple[str, ...] | None
-    """None where the grid is so old that it does not say."""
-
-
-def comparisons(grids: Iterable[Mapping[str, Any]]) -> dict[str, Comparisons]:
+def comparisons(grids: Iterable[Grid]) -> dict[str, Comparisons]:
     """Return each cell's comparisons by identity, as the last grid said that compared anything."""
-    found: dict[str, Comparisons] = {}
     comparing = [grid for grid in grids if grid.get("compared", True)]
-    for grid in sorted(comparing, key=lambda grid: str(grid.get("asked"))):
-        for name, told in grid["cells"].items():
-            primary, seen = told["baseline"], told.get("contaminated_by")
-            found[name] = Comparisons(
-                Reference(**primary) if primary else None,
-                tuple(Reference(**other) for other in told["exploratory"]),
-                None if seen is None else tuple(seen),
-            )
-    return found
+    ordered = sorted(comparing, key=lambda grid: str(grid.get("asked")))
+    return {name: told for grid in ordered for name, told in grid["cells"].items()}

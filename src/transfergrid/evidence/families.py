@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result, references
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.records.cell import Labels, Parts
+from transfergrid.records.cell import Labels, Parts, Reference
+
+T = TypeVar("T")
 
 
 class Family(NamedTuple):
@@ -65,9 +67,12 @@ def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
     found: defaultdict[Family, set[str]] = defaultdict(set)
     for cell in results:
         for other in references(cell):
-            family = Family(cell.parts.target, cell.labels, other.name, kind_of(cell))
-            found[family].add(cell.id)
+            found[_family_of(cell, other)].add(cell.id)
     return dict(found)
+
+
+def _family_of(cell: Result, baseline: Reference) -> Family:
+    return Family(cell.parts.target, cell.labels, baseline.name, kind_of(cell))
 
 
 def family_of(verdict: Verdict) -> Family:
@@ -94,22 +99,24 @@ def arm_of(parts: Parts) -> str:
 
 def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
     """Return the seeds that verdicts on more than one seed show, by family and arm."""
-    found: defaultdict[Family, dict[str, frozenset[int]]] = defaultdict(dict)
+    return _by_family(verdicts, lambda one: frozenset(one.seeds))
+
+
+def shares_in(verdicts: Iterable[Verdict]) -> dict[Family, Shares]:
+    """Return what part of SE² comes of test items, by family and arm, where that is known."""
+    known = (one for one in verdicts if one.items_share is not None)
+    return _by_family(known, lambda one: ItemShare.of(one.n, one.items_share or 0.0))
+
+
+def _by_family(
+    verdicts: Iterable[Verdict], of: Callable[[Verdict], T]
+) -> dict[Family, Mapping[str, T]]:
+    found: defaultdict[Family, dict[str, T]] = defaultdict(dict)
     for one in verdicts:
         if one.n > 1:
             arm = _spelled(one.source_part, one.strategy_part, one.training_part)
-            found[family_of(one)][arm] = frozenset(one.seeds)
-    return dict(found)
-
-
-def shares_in(verdicts: Iterable[Verdict]) -> dict[Family, dict[str, ItemShare]]:
-    """Return what part of SE² comes of test items, by family and arm, where that is known."""
-    found: defaultdict[Family, dict[str, ItemShare]] = defaultdict(dict)
-    for one in verdicts:
-        if one.n > 1 and one.items_share is not None:
-            arm = _spelled(one.source_part, one.strategy_part, one.training_part)
-            found[family_of(one)][arm] = ItemShare.of(one.n, one.items_share)
-    return dict(found)
+            found[family_of(one)][arm] = of(one)
+    return {**found}
 
 
 def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
@@ -117,8 +124,7 @@ def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
     found: defaultdict[Family, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for cell in cells:
         if cell.baseline and cell.score is not None:
-            family = Family(cell.parts.target, cell.labels, cell.baseline.name, kind_of(cell))
-            found[family][arm_of(cell.parts)].add(cell.seed)
+            found[_family_of(cell, cell.baseline)][arm_of(cell.parts)].add(cell.seed)
     return {
         family: {arm: frozenset(seeds) for arm, seeds in shown.items() if len(seeds) > 1}
         for family, shown in found.items()

@@ -14,8 +14,8 @@ from transfergrid.evidence.scoring import (
     BY_ITEM,
     ERRORS,
     KNOWN,
-    errors_by_item,
     item_variances,
+    scores_by_item,
     value_of,
 )
 from transfergrid.evidence.statistics.intervals import (
@@ -25,7 +25,7 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_clusters,
     over_blocks_and_resamples,
 )
-from transfergrid.records.arrays import packed, unpacked
+from transfergrid.records.arrays import packed
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import oriented, points
 
@@ -55,12 +55,14 @@ def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Es
         return over_blocks(gains)
     try:
         if metric.name == BY_ITEM or metric.name in ERRORS:
-            by_item = _gains_by_item(pairs, read)
-            if by_item is None or (metric.name in ERRORS and not _are_recorded(pairs, read)):
+            ids = [cell.id for side in zip(*pairs, strict=True) for cell in side]
+            arm, base = np.split(scores_by_item(ids, metric.name, read), 2)
+            if metric.name in ERRORS and not _are_recorded(pairs, read):
                 return over_blocks(gains)
-            return over_blocks_and_clusters(by_item, clusters(read, pairs[0][0].id))
+            by_item = oriented(metric) * (arm - base).astype(np.float64)
+            return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
         return _resampled(gains, pairs, read)
-    except BadInputError:  # a block without predictions: they do not cross
+    except BadInputError:  # a block without predictions, or of other items: they do not cross
         return over_blocks(gains)
 
 
@@ -99,25 +101,6 @@ def _score(cell: AnyCell) -> float:
     if score is None:
         raise ValueError(f"cell {cell.id} has no valid score")
     return score
-
-
-def _gains_by_item(
-    pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
-) -> NDArray[np.float64] | None:
-    """Return the gains in a metric that is a mean over items, (blocks, items) in points.
-
-    None unless all blocks were tested on the same items in the same order: else they do not cross.
-    """
-    arm = [right(read, cell.id) for cell, _ in pairs]
-    base = [right(read, other.id) for _, other in pairs]
-    if not shared_items([*arm, *base]):
-        return None
-    metric, scale = pairs[0][0].metric.name, oriented(pairs[0][0].metric)
-    if metric in ERRORS:
-        errors = [[errors_by_item(metric, read(cell.id)) for cell in pair] for pair in pairs]
-        return scale * np.stack([one - other for one, other in errors])
-    differences = unpacked(arm).astype(np.int8) - unpacked(base)
-    return scale * differences.astype(np.float64)
 
 
 def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:

@@ -215,7 +215,7 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
     own = Comparisons(cell.baseline, cell.exploratory, cell.flags.contaminated_by)
-    if own == (told.baseline, told.exploratory, seen):
+    if own == replace(told, contaminated_by=seen):
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)

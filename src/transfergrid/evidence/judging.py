@@ -17,7 +17,7 @@ from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
 from transfergrid.evidence.gains import why_uncrossed
-from transfergrid.evidence.measuring import Code, Measured
+from transfergrid.evidence.measuring import Measured
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
@@ -32,7 +32,6 @@ from transfergrid.evidence.verdicts import (
     Verdict,
 )
 from transfergrid.records.points import point
-from transfergrid.records.provenance import code_fingerprint
 
 
 def judge(
@@ -41,7 +40,6 @@ def judge(
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
-    code: Code = code_fingerprint,
     levels: Levels | None = None,
     primary: bool = True,
 ) -> list[Verdict]:
@@ -56,12 +54,11 @@ def judge(
         read: gives a cell's predictions, best as `Outcomes`; without it test items are no source
             of error, and verdicts speak of this test set.
         failures: failed cells, counted in the arms that they would have joined.
-        code: gives the fingerprint that a strategy's code has now; see `measuring.measure`.
         levels: gives the error that each family may make; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
     """
     rules_of = each(rules or Rules())
-    table = _Judge(list(results), list(failures), read, code)
+    table = _Judge(list(results), list(failures), read)
     families: defaultdict[Family, list[Comparison]] = defaultdict(list)
     for comparison in table.comparisons():
         families[comparison.family].append(comparison)
@@ -101,10 +98,8 @@ _SAME = tuple(f.name for f in fields(Decision) if f.name in FIELDS and f.name !=
 class _Judge(Measured):
     """All results as they were measured, with what marks verdicts that collapses would undo."""
 
-    def __init__(
-        self, results: list[Result], failures: list[Result], read: Read | None, code: Code
-    ) -> None:
-        super().__init__(results, failures, read, code)
+    def __init__(self, results: list[Result], failures: list[Result], read: Read | None) -> None:
+        super().__init__(results, failures, read)
         self.seen, self.chance = Seen(results), Chance(self.beside)
 
     def family(

@@ -14,12 +14,12 @@ are more alike. What share of SE² comes of items is taken from an arm's first l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, NotRequired
+from typing import Annotated, Any, NamedTuple, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
@@ -31,6 +31,7 @@ from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 
+T = TypeVar("T")
 RESERVE = 0.2
 """The part of the error that is kept for seeds added after those that were declared."""
 
@@ -75,8 +76,9 @@ def keep(ledger: Ledger, look: Look) -> None:
     """Write a look down, unless it shows nothing that an earlier one did not."""
     earlier = looks(ledger)
     if any(_is_news(earlier, name, shown) for name, shown in look.seeds.items()):
-        kept = {**asdict(look), "seeds": {k: _packed(v) for k, v in look.seeds.items()}}
-        kept["item_shares"] = {k: _packed_shares(v) for k, v in look.item_shares.items()}
+        kept = asdict(look)
+        kept["seeds"] = {k: _packed(v, _spelled_seeds) for k, v in look.seeds.items()}
+        kept["item_shares"] = {k: _packed(v, _spelled_share) for k, v in look.item_shares.items()}
         ledger.write_document("looks", {"id": f"{look.at}-{len(earlier)}", **kept})
 
 
@@ -84,30 +86,34 @@ def _is_news(earlier: Sequence[Look], family: str, shown: Seen) -> bool:
     return any(not now <= _known(earlier, family, arm) for arm, now in shown.items())
 
 
-def _packed(shown: Seen) -> dict[str, list[str]]:
-    """Return arms by the seeds that they share, which are few."""
+def _packed(by_arm: Mapping[str, T], spelled: Callable[[T], str]) -> dict[str, list[str]]:
+    """Return arms by what they have in common, as a text of which there are few."""
     found: dict[str, list[str]] = {}
-    for arm, seeds in sorted(shown.items()):
-        found.setdefault(" ".join(map(str, sorted(seeds))), []).append(arm)
+    for arm, one in sorted(by_arm.items()):
+        found.setdefault(spelled(one), []).append(arm)
     return found
 
 
-def _unpacked(kept: Mapping[str, Sequence[str]]) -> Seen:
-    shown = {seeds: frozenset(map(int, seeds.split())) for seeds in kept}
-    return {arm: shown[seeds] for seeds, arms in kept.items() for arm in arms}
-
-
-def _packed_shares(shares: Shares) -> dict[str, list[str]]:
-    """Return arms by the share that they have in common."""
-    found: dict[str, list[str]] = {}
-    for arm, one in sorted(shares.items()):
-        found.setdefault(f"{one.seeds} {one.share:.1f}", []).append(arm)
-    return found
-
-
-def _unpacked_shares(kept: Mapping[str, Sequence[str]]) -> dict[str, ItemShare]:
-    told = {text: ItemShare(int(text.split()[0]), float(text.split()[1])) for text in kept}
+def _unpacked(kept: Mapping[str, Sequence[str]], read: Callable[[str], T]) -> dict[str, T]:
+    told = {text: read(text) for text in kept}
     return {arm: told[text] for text, arms in kept.items() for arm in arms}
+
+
+def _spelled_seeds(seeds: frozenset[int]) -> str:
+    return " ".join(map(str, sorted(seeds)))
+
+
+def _read_seeds(text: str) -> frozenset[int]:
+    return frozenset(map(int, text.split()))
+
+
+def _spelled_share(share: ItemShare) -> str:
+    return f"{share.seeds} {share.share:.1f}"
+
+
+def _read_share(text: str) -> ItemShare:
+    seeds, share = text.split()
+    return ItemShare(int(seeds), float(share))
 
 
 _Shares = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8} 0[.][0-9]$")]
@@ -142,8 +148,9 @@ def read_look(text: bytes) -> Look:
         BadInputError: the text holds none.
     """
     kept = _kept(text)
-    seeds = {family: _unpacked(shown) for family, shown in kept["seeds"].items()}
-    shares = {name: _unpacked_shares(of) for name, of in kept.get("item_shares", {}).items()}
+    seeds: dict[str, Seen] = {k: _unpacked(v, _read_seeds) for k, v in kept["seeds"].items()}
+    told = kept.get("item_shares", {}).items()
+    shares = {family: _unpacked(of, _read_share) for family, of in told}
     declaration, spending = {**kept["declaration"]}, kept.get("spending", FORMER)
     return Look(kept["at"], kept["by"], seeds, declaration, shares, spending)
 
@@ -195,9 +202,7 @@ def levels(
         charged = {
             _charged(earlier, name, arm, now, shares.get(arm)) for arm, now in shown.items() if now
         }
-        both = [_priced(one, plan, allowed) for one in charged]
-        least = [min(level) for level in zip(*both, strict=True)] or [allowed, allowed]
-        return least[0], least[1]
+        return _dearest(charged, plan, allowed)
 
     return level
 
@@ -255,9 +260,7 @@ class TableLooks:
             family: Family, shown: Seen, shares: Shares = MappingProxyType({})
         ) -> tuple[float, float]:
             charged = {self._charge(len(now)) for now in shown.values() if len(now) > 1}
-            both = [_priced(one, Plan(None, self.most), alpha) for one in charged]
-            least = [min(level) for level in zip(*both, strict=True)] or [alpha, alpha]
-            return least[0], least[1]
+            return _dearest(charged, Plan(None, self.most), alpha)
 
         return level
 
@@ -309,6 +312,13 @@ def _charged(
     if now <= known:
         return _Charge(before, True, former, weight)
     return _Charge((*before, len(now | known)), known <= now, former, weight)
+
+
+def _dearest(arms: Collection[_Charge], plan: Plan, alpha: float) -> tuple[float, float]:
+    """Return the levels of the arm that leaves least; those of no arm are the whole error."""
+    least = zip(*(_priced(arm, plan, alpha) for arm in arms), strict=True)
+    now, later = map(min, least) if arms else (alpha, alpha)
+    return now, later
 
 
 def _priced(arm: _Charge, plan: Plan, alpha: float) -> tuple[float, float]:

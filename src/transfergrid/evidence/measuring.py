@@ -6,7 +6,7 @@ Nothing is decided here, and no interval is corrected: verdicts take a whole fam
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -23,9 +23,6 @@ from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.metrics import labels_are
 from transfergrid.records.points import points, unit
-from transfergrid.records.provenance import code_fingerprint
-
-Code = Callable[[str], str]
 
 
 def measure(
@@ -33,7 +30,6 @@ def measure(
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
-    code: Code = code_fingerprint,
     remarks: Mapping[Key, Remarks] | None = None,
 ) -> list[Verdict]:
     """Return every arm that has a done cell, be it compared with anything: the table of gains.
@@ -44,13 +40,11 @@ def measure(
         results: done cells, of any number of studies.
         read: gives a cell's predictions, for intervals that cover the test items.
         failures: failed cells, counted in the arms that they would have joined.
-        code: gives the fingerprint that a strategy's code has now, "" where that is unknown, by
-            the dotted path of its class; cells run with other code are counted as stale.
         remarks: what records tell of an arm's data.
     """
     if read and not isinstance(read, Outcomes):
         read = lru_cache(maxsize=256)(read)  # a baseline serves many arms
-    measured, told = Measured(list(results), list(failures), read, code), remarks or {}
+    measured, told = Measured(list(results), list(failures), read), remarks or {}
     rows = [replace(measured.verdict(arm), remarks=told.get(arm.key, Remarks()))
             for arm in measured.arms()]  # fmt: skip
     return sorted(noted(rows), key=_order)
@@ -66,10 +60,8 @@ def _order(row: Verdict) -> tuple[Any, ...]:
 class Measured:
     """All results, grouped by arm and found by identity."""
 
-    def __init__(
-        self, results: list[Result], failures: list[Result], read: Read | None, code: Code
-    ) -> None:
-        self.read, self.code = read, code
+    def __init__(self, results: list[Result], failures: list[Result], read: Read | None) -> None:
+        self.read = read
         self.by_id = {cell.id: cell for cell in results}
         self.groups = arms.grouped(self.by_id.values())
         self.failed = arms.grouped(failures)
@@ -157,7 +149,7 @@ class Measured:
             baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
             baseline_underfit=sum(base.flags.underfit for _, base in pairs),
             fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
-            stale=sum(map(self._is_stale, cells)),
+            stale=sum(cell.is_stale for cell in cells),
             items=estimate.items,
             items_share=estimate.items_share,
             seconds=_seconds(cells),
@@ -177,10 +169,6 @@ class Measured:
             protocol=first.protocol,
             is_baseline=not arm.baseline or any(cell.id in self.used for cell in cells),
         )
-
-    def _is_stale(self, cell: Result) -> bool:
-        now = self.code(cell.strategy_class) if cell.strategy_class else ""
-        return bool(now) and cell.code != now
 
 
 def _family(target: str, arm: Comparison) -> str:

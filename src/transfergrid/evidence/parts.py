@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
-from transfergrid.evidence.scoring import BY_ITEM, ERRORS, errors_by_item
+from transfergrid.evidence.outcomes import Read, clusters
+from transfergrid.evidence.scoring import BY_ITEM, ERRORS, scores_by_item
 from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.arrays import Predictions, unpacked
+from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 
@@ -128,12 +128,8 @@ def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]
     """Return the score of each item by each cell (blocks, items): per cent right, or errors."""
     if not cells:
         raise BadInputError("nothing to take apart: no seed in which both arms have a score")
-    found = [right(read, identity) for identity in cells]
-    if not shared_items(found):
-        raise BadInputError("the seeds were not tested on the same items")
-    if metric in ERRORS:
-        return np.stack([errors_by_item(metric, read(identity)) for identity in cells])
-    return 100.0 * unpacked(found).astype(np.float64)
+    scores = scores_by_item(cells, metric, read).astype(np.float64)
+    return scores if metric in ERRORS else 100.0 * scores
 
 
 def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:

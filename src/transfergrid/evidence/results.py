@@ -13,6 +13,7 @@ from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, Reference
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import Flags, Metric, Record
 
 
@@ -57,6 +58,12 @@ class Result:
     def bears_flag(self) -> bool:
         """Whether it collapsed or is underfit."""
         return self.flags.collapsed or self.flags.underfit
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the strategy's code is known, and another one now."""
+        now = code_fingerprint(self.strategy_class) if self.strategy_class else ""
+        return bool(now) and self.code != now
 
 
 Cell = TypeVar("Cell", Result, Record)

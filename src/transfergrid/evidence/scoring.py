@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence.outcomes import Read, right, shared_items
 from transfergrid.evidence.statistics.intervals import ItemVariances
-from transfergrid.records.arrays import Predictions
+from transfergrid.records.arrays import Predictions, unpacked
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 
@@ -140,6 +141,20 @@ def errors_by_item(metric: str, said: Predictions) -> NDArray[np.float64]:
     """Return the error of each item (n,) by one of `ERRORS`; raises as `value_of` does."""
     check_tells(metric, said)
     return ERRORS[metric](said)
+
+
+def scores_by_item(cells: Sequence[str], metric: str, read: Read) -> NDArray[Any]:
+    """Return by cell and test item whether it was right, or one of `ERRORS` (cells, items).
+
+    Raises:
+        BadInputError: predictions were not kept, or are not of the same items in the same order.
+    """
+    found = [right(read, identity) for identity in cells]
+    if not shared_items(found):
+        raise BadInputError("the seeds were not tested on the same items")
+    if metric in ERRORS:
+        return np.stack([errors_by_item(metric, read(identity)) for identity in cells])
+    return unpacked(found).astype(np.int8)
 
 
 def value_of(metric: str, said: Predictions) -> float | None:

@@ -197,7 +197,7 @@ def _rate(
     )
 
 
-def _named(name: str, count: int | None, total: int) -> dict[str, float | None]:
+def _named(name: str, count: int | None, total: int) -> dict[str, Any]:
     """Return a share with its interval, by the names of `Rate`; None where there is none."""
     values = (None,) * 3 if count is None else (count / total, *wilson(count / total, total))
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

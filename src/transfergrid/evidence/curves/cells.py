@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence import remarks
 from transfergrid.evidence.curves.measures import A_CLASS, Array
-from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
-from transfergrid.evidence.scoring import BY_ITEM, ERRORS, errors_by_item
+from transfergrid.evidence.outcomes import Read, clusters
+from transfergrid.evidence.scoring import BY_ITEM, ERRORS, scores_by_item
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, by_cluster
-from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers, one_answer
@@ -74,45 +73,32 @@ def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array, s
 
     What stands for items are groups of them where the third says `SEEDS_AND_GROUPS`.
     """
-    items = _items(blocks, read) if read else None
-    if items is not None:
-        return items
-    arm, baseline = (
-        np.array([[_test(pair[side]) for pair in inside] for inside in blocks]).T[:, None, :]
-        for side in (0, 1)
-    )
-    return arm, baseline, None
-
-
-def _items(blocks: list[list[Pair]], read: Read) -> tuple[Array, Array, str | None] | None:
-    """Return the scores by test item; None unless they are a mean over items that all share."""
     cells = [cell for inside in blocks for pair in inside for cell in pair]
-    if any(cell.metric.name not in (BY_ITEM, *ERRORS) for cell in cells):
-        return None
+    by_item, together = _by_item(cells, read)
+    of_points = by_item.reshape(len(blocks), -1, 2, by_item.shape[1])
+    arm, baseline = (
+        np.stack(
+            [side if together is None else by_cluster(side, together) for side in sides], axis=2
+        )
+        for sides in np.ascontiguousarray(of_points.transpose(2, 0, 1, 3))
+    )
+    return arm, baseline, None if together is None else SEEDS_AND_GROUPS
+
+
+def _by_item(cells: Sequence[Record], read: Read | None) -> tuple[Array, NDArray[np.int32] | None]:
+    """Return the oriented scores (cells, items), and what items depend on.
+
+    The cells' own scores, (cells, 1), unless they are means over items that all of them share.
+    """
+    own = np.array([oriented(cell.metric) * (cell.score or 0.0) for cell in cells])[:, None]
+    metric = cells[0].metric
+    if read is None or metric.name not in (BY_ITEM, *ERRORS):
+        return own, None
     try:
-        kept = [right(read, cell.id) for cell in cells]
-        together = clusters(read, cells[0].id)
-        found = {cell.id: _by_item(cell, one, read) for cell, one in zip(cells, kept, strict=True)}
+        found = scores_by_item([cell.id for cell in cells], metric.name, read)
+        return oriented(metric) * found.astype(np.float64), clusters(read, cells[0].id)
     except BadInputError:
-        return None
-    if not shared_items(kept):
-        return None
-
-    def side_of(side: int) -> Array:
-        by_point = [[found[pair[side].id] for pair in inside] for inside in blocks]
-        points = [np.stack(rows) for rows in by_point]
-        if together is not None:
-            points = [by_cluster(gains, together) for gains in points]
-        return np.stack(points, axis=2)
-
-    return side_of(0), side_of(1), None if together is None else SEEDS_AND_GROUPS
-
-
-def _by_item(cell: Record, kept: Packed, read: Read) -> Array:
-    """Return the oriented score of each test item, in points."""
-    name = cell.metric.name
-    by_item = errors_by_item(name, read(cell.id)) if name in ERRORS else kept.unpacked()
-    return oriented(cell.metric) * by_item.astype(np.float64)
+        return own, None
 
 
 def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:
@@ -125,10 +111,6 @@ def gap(cell: Record) -> float | None:
     """Return the training less the test score, in oriented points; None if one is not there."""
     train, test = (cell.scores.train or {}).get(cell.metric.name), cell.score
     return None if train is None or test is None else oriented(cell.metric) * (train - test)
-
-
-def _test(cell: Record) -> float:
-    return oriented(cell.metric) * (cell.score or 0.0)
 
 
 def is_natural(cell: Record) -> bool:

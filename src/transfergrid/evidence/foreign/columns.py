@@ -76,11 +76,14 @@ class TableColumns:
     """How to read a table: what its columns are called, and what its rows mean."""
 
     source: str = "source"
+    """Blank for an arm without any source. It may be missing, and so may the next, and `labels`."""
     architecture: str = "architecture"
     strategy: str = "strategy"
     target: str = "target"
     labels: str = "labels"
+    """Of target labels: whole numbers, or "all"."""
     seed: str = "seed"
+    """Of the block that an arm shares with its baseline."""
     score: str = "score"
     baseline: str = "scratch"
     """The strategy whose rows the others are compared with."""
@@ -95,6 +98,7 @@ class TableColumns:
     fill: Mapping[str, str] = field(default_factory=dict)
     """What all rows have, by column, where the table has no such column."""
     labels_are: str = PER_CLASS
+    """What a number of labels counts, one of `BUDGETS`."""
     block: str | None = None
     """The column that is each run's block, where that is no seed: such as a task, or the target
     itself, and then gains are means over targets."""

@@ -13,14 +13,14 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT
-from transfergrid.evidence.decisions import ALPHA, MARGIN, POWER, Rules
+from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign.columns import (
     BUDGETS,
     PER_CLASS,
@@ -68,27 +68,10 @@ class Foreign:
 def verdicts(
     frame: Any,
     *,
-    source: str = "source",
-    architecture: str = "architecture",
-    strategy: str = "strategy",
-    target: str = "target",
-    labels: str = "labels",
-    seed: str = "seed",
-    score: str = "score",
-    baseline: str = "scratch",
-    metric: str = "score",
-    lower_is_better: bool = False,
-    placebos: Sequence[str] = (),
     unit: str | Mapping[str, str] | None = None,
     wide: str | None = None,
     fill: Mapping[str, str] | None = None,
-    block: str | None = None,
-    labels_are: str = PER_CLASS,
-    means: bool = False,
-    margin: float = MARGIN,
-    alpha: float = ALPHA,
-    power: float = POWER,
-    correction: str = "holm",
+    **told: Any,
 ) -> Any:
     """Return the verdict on each arm of a table of runs, one row each.
 
@@ -98,62 +81,33 @@ def verdicts(
     Args:
         frame: a pandas, Polars or PyArrow data frame, one run a row (long format); or the path of
             a table, or columns by name.
-        source: column; blank for an arm without any source. It may be missing, and so may
-            `architecture` and `labels`.
-        architecture: column.
-        strategy: column.
-        target: column.
-        labels: column of target labels: whole numbers, or "all".
-        seed: column of the block that an arm shares with its baseline.
-        score: column of the test score.
-        baseline: the strategy that the others are compared with.
-        metric: what the score is called.
-        lower_is_better: whether a lower score is better; gains then count downwards.
-        placebos: sources with nothing to teach, by name or pattern; they stay out of the family.
         unit: of the scores, "share", "percent" or "plain" (one of their own), or that of each
             target. By default a target's are shares where all of them lie in -1 to 1, else points;
             what may be either is refused.
         wide: what headings name where further columns hold scores, such as "target", or
             "target,seed" for two rows of headings; "target=a,b" names these columns.
         fill: what all rows have, by column, where the table has no such column.
-        block: column in place of `seed` where blocks are no seeds, such as a task; if it is the
-            target, gains are means over targets.
-        labels_are: what a number of labels counts: those of a "class", the "total", or "percent".
-        means: whether of "71.2 ± 0.4" the mean is taken for one run.
-        margin: the smallest gain of practical relevance, in points.
-        alpha: the error that a family is allowed.
-        power: with which `detectable` and `seeds_needed` are computed.
-        correction: "holm", "bh" or "none".
+        told: the other fields of `TableColumns`, such as `strategy="method"`, and those of `Rules`,
+            such as `margin=2`.
 
     Returns:
         A data frame of the same library, with the fields of `Verdict` as columns; a list of
         dictionaries for a path or for columns by name.
 
     Raises:
-        BadInputError: a column is missing, or a row makes no sense.
+        BadInputError: a column is missing, or a row makes no sense; or there is no such argument.
     """
+    rules = {each.name: told.pop(each.name) for each in fields(Rules) if each.name in told}
+    for name in told:
+        check_known("argument", name, [each.name for each in fields(TableColumns)])
     columns = TableColumns(
-        source=source,
-        architecture=architecture,
-        strategy=strategy,
-        target=target,
-        labels=labels,
-        seed=seed,
-        score=score,
-        baseline=baseline,
-        metric=metric,
-        lower_is_better=lower_is_better,
-        placebos=tuple(placebos),
         units=units([unit]) if isinstance(unit, str) else dict(unit or {}),
         wide=Wide.parse(wide) if wide else None,
         fill=filled([f"{name}={value}" for name, value in (fill or {}).items()]),
-        block=block,
-        labels_are=labels_are,
-        means=means,
+        **told,
     )
-    rules = Rules(margin=margin, alpha=alpha, power=power, correction=correction)
-    told = judge_table(read_foreign(frame, columns), rules)
-    rows = [verdict.as_dict() for verdict in told]
+    found = judge_table(read_foreign(frame, columns), Rules(**rules))
+    rows = [verdict.as_dict() for verdict in found]
     return rows if isinstance(frame, (str, Path, Mapping)) else _like(frame, rows)
 
 
