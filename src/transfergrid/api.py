@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.evidence.curves.of_ledger import curves_of
+from transfergrid.evidence.curves.assembly import curves_of
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.selecting import Where

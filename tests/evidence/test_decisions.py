@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfergrid.evidence.decisions import NO_MORE, Kind, Rules, decide
-from transfergrid.evidence.further_seeds import MORE_ITEMS, TOO_MANY, seeds_needed
-from transfergrid.evidence.standing import Standing
+from transfergrid.evidence.standing import MORE_ITEMS, TOO_MANY, Standing, seeds_needed
 from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 from transfergrid.evidence.statistics.skew import SKEWED, is_skewed
 from transfergrid.records.errors import BadInputError

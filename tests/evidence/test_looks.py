@@ -49,7 +49,7 @@ def at(n, *before, declared=None, most=None):
 def both(n, *before, declared=None, most=None, family=FAMILY):
     shown = n if isinstance(n, dict) else seen(n)
     plans = {named(family): Plan(declared, most)}
-    return levels(looked(*before), lambda family: 0.05, plans)(family, shown)
+    return levels(looked(*before), lambda family: 0.05, plans)(family, shown, {})
 
 
 def any_rejects(seeds, declared, most=None, alpha=0.05, studies=40_000):
@@ -131,8 +131,10 @@ def test_a_family_is_charged_as_its_dearest_arm():
     """An arm that grows from 3 to 10 seeds beside one that had 10 is tested anew."""
     before = [Look("2026-01-01", "verdicts", {NAME: {**seen(3, "a"), **seen(10, "b")}}, {})]
     at_ten = levels(before, lambda family: 0.05, {NAME: Plan(10)})
-    alone = at_ten(FAMILY, seen(10, "b"))[0]
-    assert at_ten(FAMILY, {**seen(10, "a"), **seen(10, "b")})[0] == at(10, 3, declared=10) < alone
+    alone = at_ten(FAMILY, seen(10, "b"), {})[0]
+    assert (
+        at_ten(FAMILY, {**seen(10, "a"), **seen(10, "b")}, {})[0] == at(10, 3, declared=10) < alone
+    )
 
 
 def test_looks_at_other_seeds_are_looks_at_more_of_them():
@@ -164,8 +166,8 @@ def test_looks_at_other_families_are_not_charged_for():
     other = Family("bb", 20, "scratch", "transfer")
     before = [look(5, name=named(other))]
     charged = levels(before, lambda family: 0.05, {NAME: Plan(10), named(other): Plan(5)})
-    assert charged(FAMILY, seen(10)) == both(10, declared=10)
-    assert charged(other, seen(10))[0] < both(10, declared=10)[0]
+    assert charged(FAMILY, seen(10), {}) == both(10, declared=10)
+    assert charged(other, seen(10), {})[0] < both(10, declared=10)[0]
 
 
 def test_looks_are_kept_once_and_come_back_oldest_first(tmp_path):
@@ -234,8 +236,8 @@ def test_what_old_looks_have_spent_stays_spent():
     mixed = [*old[:2], *looked(3, 5, 10)[2:]]
     assert last_level(old) < last_level(mixed) < last_level(looked(3, 5, 10))
     assert last_level(looked_long_ago(3, 10), 11) == 0.0  # ten have spent more than eleven may
-    without = levels(old, lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20))
-    now = levels(looked(3, 5, 10), lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20))
+    without = levels(old, lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20), {})
+    now = levels(looked(3, 5, 10), lambda family: 0.05, {NAME: Plan(3)})(FAMILY, seen(20), {})
     assert without == now  # where no last seed was declared nothing has changed
 
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.further_seeds import forecast, seeds_needed
-from transfergrid.evidence.standing import Standing
+from transfergrid.evidence.standing import Standing, forecast, seeds_needed
 from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 from transfergrid.evidence.statistics.power import multiplier
 from transfergrid.evidence.statistics.skew import skewness_limit, stands_apart

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import csv_columns, json_columns
+from transfergrid.records.table_formats import Asked, csv_columns, json_columns
 from transfergrid.records.tables import read_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
@@ -70,7 +70,7 @@ def test_whatever_was_written_as_csv_is_read_again(rows, delimiter):
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=delimiter)
     writer.writerows([("text", "label"), *rows])
-    columns, _, _ = csv_columns(stream.getvalue(), "t", ["label", "text"], delimiter)
+    columns, _, _ = csv_columns(stream.getvalue(), "t", Asked(["label", "text"]), delimiter)
     assert list(zip(columns["text"], columns["label"], strict=True)) == rows
 
 
@@ -79,7 +79,7 @@ def test_whatever_was_written_as_csv_is_read_again(rows, delimiter):
 def test_whatever_was_written_as_json_lines_is_read_again(rows, ascii_only):
     made = [{"text": text, "label": label} for text, label in rows]
     text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in made)
-    columns, numbers, unit = json_columns(text, "t", ["text", "label"], whole=False)
+    columns, numbers, unit = json_columns(text, "t", Asked(["text", "label"]), whole=False)
     assert list(zip(columns["text"], columns["label"], strict=True)) == rows
     assert (list(numbers), unit) == (list(range(1, len(rows) + 1)), "line")
 

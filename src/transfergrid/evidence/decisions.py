@@ -27,15 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence import rule
-from transfergrid.evidence.further_seeds import (
+from transfergrid.evidence.rule import Called, Estimates, Tested
+from transfergrid.evidence.standing import (
     NO_FORECAST,
     Forecast,
+    Standing,
     forecast,
     seeds_needed,
     why_none,
 )
-from transfergrid.evidence.rule import Called, Estimates, Tested
-from transfergrid.evidence.standing import Standing
 from transfergrid.evidence.statistics.correction import correction
 from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate
 from transfergrid.evidence.statistics.skew import is_constant, is_skewed
@@ -129,7 +129,7 @@ class Decision:
     """Whether such a loss is ruled out, be the kind a stronger one."""
     gain_ruled_out: bool = False
     seeds_range: tuple[int | None, int | None] = (None, None)
-    """Ends of `seeds_needed` as far as so few seeds can tell; see `further_seeds`."""
+    """Ends of `seeds_needed` as far as so few seeds can tell; see `standing`."""
     seeds_for_harm: int | None = None
     """Further seeds until harm would be ruled out, if the gain is what it was seen to be."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result, references
@@ -51,11 +51,9 @@ Shares = Mapping[str, ItemShare]
 """By arm as `arm_of` spells it."""
 
 
-class Levels(Protocol):
-    """Gives the error that a family may make at these seeds, and later with more; see `looks`."""
-
-    def __call__(self, family: Family, shown: Seen, shares: Shares = ...) -> tuple[float, float]:
-        """Return both; `shares` are those of this look."""
+Levels = Callable[[Family, Seen, Shares], tuple[float, float]]
+"""Gives the error that a family may make at these seeds, and later with more; see `looks`. The
+shares are those of this look."""
 
 
 RulesOf = Callable[[Family], Rules]

@@ -12,16 +12,15 @@ from dataclasses import fields, replace
 from typing import Any
 
 from transfergrid.evidence.arms import labels_order, mean_score
-from transfergrid.evidence.compared import Comparison
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import told as about_fallen
 from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
 from transfergrid.evidence.gains import why_uncrossed
-from transfergrid.evidence.measuring import Measured
+from transfergrid.evidence.measuring import Comparison, Measured
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
-from transfergrid.evidence.unseen import Chance, Marked, Seen, Side, unseen_bad_seed_rate
+from transfergrid.evidence.unseen import Chance, Seen, Side, collapses, unseen_bad_seed_rate
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import (
     CONTROL,
@@ -155,7 +154,7 @@ class _Judge(Measured):
             return {}
         sides = zip(*compared.pairs, strict=True)
         arm, baseline = (self._side(list(cells)) for cells in sides)
-        found = Marked(decided.kind, compared.estimate, margin, level).collapses(arm, baseline)
+        found = collapses(decided.kind, compared.estimate, margin, level, arm, baseline)
         if found is None:
             return {}
         return {

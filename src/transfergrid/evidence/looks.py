@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field
@@ -194,9 +193,7 @@ def levels(
         plans: what was declared of each family's seeds, by its name.
     """
 
-    def level(
-        family: Family, shown: Seen, shares: Shares = MappingProxyType({})
-    ) -> tuple[float, float]:
+    def level(family: Family, shown: Seen, shares: Shares) -> tuple[float, float]:
         allowed, name = alpha(family), named(family)
         plan = (plans or {}).get(name, Plan())
         charged = {
@@ -256,9 +253,7 @@ class TableLooks:
         if self.most is None:
             return None
 
-        def level(
-            family: Family, shown: Seen, shares: Shares = MappingProxyType({})
-        ) -> tuple[float, float]:
+        def level(family: Family, shown: Seen, shares: Shares) -> tuple[float, float]:
             charged = {self._charge(len(now)) for now in shown.values() if len(now) > 1}
             return _dearest(charged, Plan(None, self.most), alpha)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from transfergrid.evidence.outcomes import Outcomes
@@ -66,6 +66,7 @@ class Result:
         return bool(now) and self.code != now
 
 
+T = TypeVar("T")
 Cell = TypeVar("Cell", Result, Record)
 """Either of them, the same in and out."""
 AnyCell = Result | Record
@@ -76,14 +77,19 @@ def references(cell: AnyCell) -> tuple[Reference, ...]:
     return (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory)
 
 
+_SAME = (
+    *("id", "protocol", "seed", "score", "train_score", "validation_score", "ece", "floor"),
+    *("classes", "one_checkpoint", "placebo", "seconds", "source_seconds", "study", "code"),
+    *("strategy_class", "finished"),
+)
+"""Columns of an index that are fields of a result under the same name."""
 COLUMNS = (
-    *("id", "source", "architecture", "strategy", "target", "training"),
-    *("source_part", "strategy_part", "target_part", "training_part", "labels", "seed"),
-    *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better", "score"),
-    *("train_score", "validation_score", "ece", "floor", "items_n", "items", "clusters", "right"),
-    *("collapsed", "underfit", "contaminated_by", "classes", "one_checkpoint", "placebo"),
-    *("seconds", "source_seconds", "study", "code", "strategy_class", "finished"),
-    *("fewest_labels", "most_labels", "protocol"),
+    *_SAME,
+    *("strategy", "target", "source", "architecture", "training"),
+    *("strategy_part", "target_part", "source_part", "training_part", "labels"),
+    *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better"),
+    *("collapsed", "underfit", "contaminated_by", "fewest_labels", "most_labels"),
+    *("right", "items_n", "items", "clusters"),
 )
 
 
@@ -114,80 +120,48 @@ def results_from(records: Iterable[Record]) -> list[Result]:
 
 
 def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
-    (identity, source, architecture, strategy, target, training, *rest) = row
-    (source_part, strategy_part, target_part, training_part, labels, seed, *rest) = rest
-    (baseline, baseline_id, exploratory, metric, higher, score, *rest) = rest
-    (train, validation, ece, floor, items_n, items, clusters, bits, *rest) = rest
-    (collapsed, underfit, contaminated, classes, one_checkpoint, placebo, *rest) = rest
-    (seconds, source_seconds, study, code, strategy_class, finished, fewest, most, protocol) = rest
+    strategy, target, source, architecture, training, *rest = row[len(_SAME) :]
+    strategy_part, target_part, source_part, training_part, labels, *rest = rest
+    baseline, baseline_id, exploratory, metric, higher, *rest = rest
+    collapsed, underfit, contaminated_by, fewest, most, bits, items_n, items, clusters = rest
     result = Result(
-        id=identity,
-        names=_names(strategy, target, source, architecture, training),
-        parts=_parts(strategy_part, target_part, source_part, training_part),
+        **dict(zip(_SAME, row, strict=False)),
+        names=shared(
+            Names,
+            strategy=strategy,
+            target=target,
+            source=source,
+            architecture=architecture,
+            training=training,
+        ),
+        parts=shared(
+            Parts,
+            strategy=strategy_part,
+            target=target_part,
+            source=source_part,
+            training=training_part,
+        ),
         labels="all" if labels == "all" else int(labels),
-        seed=seed,
-        protocol=protocol,
-        score=score,
-        metric=_metric(metric, higher),
-        baseline=_reference(baseline, baseline_id) if baseline else None,
-        exploratory=_references(exploratory),
-        flags=_flags(collapsed, underfit, contaminated),
-        train_score=train,
-        validation_score=validation,
-        ece=ece,
-        floor=floor,
-        classes=classes,
-        one_checkpoint=one_checkpoint,
-        placebo=placebo,
-        seconds=seconds,
-        source_seconds=source_seconds,
-        study=study,
-        code=code,
+        metric=shared(Metric, name=metric, higher_is_better=higher),
+        baseline=shared(Reference, name=baseline, id=baseline_id) if baseline else None,
+        exploratory=tuple(shared(Reference, name=n, id=i) for n, i in _listed(exploratory)),
+        flags=shared(
+            Flags,
+            collapsed=collapsed,
+            underfit=underfit,
+            contaminated_by=tuple(_listed(contaminated_by)),
+        ),
         labels_got=None if fewest is None or most is None else (fewest, most),
-        strategy_class=strategy_class,
-        finished=finished,
     )
     return result, None if bits is None else Packed(bits, items_n, items, clusters or "")
 
 
-# Thousands of cells share these: one object each keeps the memory small and their hashes quick.
-
-
-@cache
-def _names(
-    strategy: str, target: str, source: str | None, architecture: str | None, training: str | None
-) -> Names:
-    return Names(
-        strategy=strategy,
-        target=target,
-        source=source,
-        architecture=architecture,
-        training=training,
-    )
-
-
-@cache
-def _parts(strategy: str, target: str, source: str | None, training: str | None) -> Parts:
-    return Parts(strategy=strategy, target=target, source=source, training=training)
-
-
-@cache
-def _metric(name: str, higher_is_better: bool) -> Metric:
-    return Metric(name=name, higher_is_better=higher_is_better)
-
-
-@cache
-def _flags(collapsed: bool, underfit: bool, contaminated_by: str) -> Flags:
-    names = tuple(json.loads(contaminated_by))
-    return Flags(collapsed=collapsed, underfit=underfit, contaminated_by=names)
+def _listed(text: str) -> Sequence[Any]:
+    """Return what a column's JSON holds: of most cells nothing."""
+    return () if text == "[]" else json.loads(text)
 
 
 @lru_cache(maxsize=100_000)
-def _reference(name: str, identity: str) -> Reference:
-    return Reference(name=name, id=identity)
-
-
-def _references(text: str) -> tuple[Reference, ...]:
-    if text == "[]":
-        return ()
-    return tuple(_reference(name, identity) for name, identity in json.loads(text))
+def shared(kind: Callable[..., T], **values: Any) -> T:
+    """Make what thousands of cells share once: so memory stays small and hashes are quick."""
+    return kind(**values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 from transfergrid.evidence.comparisons import exploratory, over
 from transfergrid.evidence.decisions import Rules
@@ -111,9 +110,7 @@ def _over_others(
 def _levels_of(verdicts: Sequence[Verdict], rules: RulesOf) -> Levels:
     found = {family_of(verdict): verdict.level for verdict in verdicts}
 
-    def level(
-        family: Family, shown: Seen, shares: Shares = MappingProxyType({})
-    ) -> tuple[float, float]:
+    def level(family: Family, shown: Seen, shares: Shares) -> tuple[float, float]:
         allowed = found.get(family, rules(family).alpha)
         return allowed, allowed
 

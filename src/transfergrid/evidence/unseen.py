@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
@@ -58,11 +57,6 @@ class Collapses:
     of_baseline: bool
     """Whether it is the baseline's seeds that would collapse."""
 
-    @property
-    def undoes(self) -> bool:
-        """Return whether what cannot be excluded would undo the verdict."""
-        return self.possible > self.rate
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -102,55 +96,31 @@ class Side:
     runs: Runs
 
 
-@dataclass(frozen=True)
-class Marked:
-    """What the mark of a verdict is made from."""
+def collapses(
+    kind: Kind, estimate: Estimate, margin: float, level: float, arm: Side, baseline: Side
+) -> Collapses | None:
+    """Return the mark of the side that would undo a verdict sooner; None if none would.
 
-    kind: Kind
-    estimate: Estimate
-    margin: float
-    level: float
-
-    def collapses(self, arm: Side, baseline: Side) -> Collapses | None:
-        """Return the mark of the side that would undo the verdict sooner; None if none would.
-
-        A collapsing arm undoes what speaks for it, a collapsing baseline what speaks against; both
-        undo that there is no difference.
-        """
-        found = []
-        for limit, edge, side, of_baseline in (
-            (self._lowest, self._ends[0], arm, False),
-            (self._highest, self._ends[1], baseline, True),
-        ):
-            if limit is None or edge is None or side.loss is None or side.loss <= 0:
-                continue
-            if side.runs.of:
-                turn = -1.0 if of_baseline else 1.0
-                rate = break_rate(turn * edge, side.loss, turn * limit)
-                found.append(Collapses(rate, upper_rate(*_counts(side.runs)), of_baseline))
-        return min(found, key=lambda one: one.rate - one.possible, default=None)
-
-    @cached_property
-    def _ends(self) -> tuple[float | None, float | None]:
-        """Return the interval that it rests on: of equivalence that of the two one-sided tests."""
-        if self.kind is Kind.EQUIVALENT:
-            return self.estimate.interval(1 - 2 * self.level)
-        return self.estimate.interval()
-
-    @property
-    def _lowest(self) -> float | None:
-        """Return what the gain must lie above."""
-        limits = {Kind.POSITIVE: 0.0, Kind.EQUIVALENT: -self.margin}
-        return (limits | {Kind.HARM_RULED_OUT: -self.margin}).get(self.kind)
-
-    @property
-    def _highest(self) -> float | None:
-        limits = {Kind.NEGATIVE: 0.0, Kind.EQUIVALENT: self.margin}
-        return (limits | {Kind.GAIN_RULED_OUT: self.margin}).get(self.kind)
-
-
-def _counts(runs: Runs) -> tuple[int, int]:
-    return runs.collapsed, runs.of
+    A collapsing arm undoes what speaks for it, a collapsing baseline what speaks against; both undo
+    that there is no difference, which rests on the interval of the two one-sided tests.
+    """
+    equivalent = kind is Kind.EQUIVALENT
+    low, high = estimate.interval(1 - 2 * level) if equivalent else estimate.interval()
+    lowest = {Kind.POSITIVE: 0.0, Kind.EQUIVALENT: -margin, Kind.HARM_RULED_OUT: -margin}
+    highest = {Kind.NEGATIVE: 0.0, Kind.EQUIVALENT: margin, Kind.GAIN_RULED_OUT: margin}
+    found = []
+    for limit, edge, side, of_baseline in (
+        (lowest.get(kind), low, arm, False),
+        (highest.get(kind), high, baseline, True),
+    ):
+        if limit is None or edge is None or side.loss is None or side.loss <= 0:
+            continue
+        if side.runs.of:
+            turn = -1.0 if of_baseline else 1.0
+            rate = break_rate(turn * edge, side.loss, turn * limit)
+            possible = upper_rate(side.runs.collapsed, side.runs.of)
+            found.append(Collapses(rate, possible, of_baseline))
+    return min(found, key=lambda one: one.rate - one.possible, default=None)
 
 
 class Chance:

@@ -5,7 +5,7 @@ A plan is made of these, a worker is handed one as JSON, and a `Record` is one w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -95,6 +95,12 @@ class Cell:
         if training and "(" in training:  # not as shipped
             rest.append(training)
         return one_line(", ".join([" x ".join(filter(None, words)), *rest]))
+
+    @property
+    def needs(self) -> Mapping[str, Any]:
+        """What its strategy says that it needs; empty where the config does not tell."""
+        about = (self.config.get("strategy") or {}).get("about") or {}
+        return about.get("needs") or {}
 
 
 Kind = TypeVar("Kind", bound=Cell)

@@ -17,7 +17,7 @@ def is_one_checkpoint(cell: Record) -> bool:
     source = cell.config.get("source")
     if cell.names.source is None or not source:
         return False
-    weights = _before_training(source) if _starts_before(cell) else source
+    weights = _before_training(source) if cell.needs.get("source") == "start" else source
     return weights is not None and not _is_made_anew(weights)
 
 
@@ -27,12 +27,8 @@ def knows_its_task(cell: Record) -> bool:
     Those of a placebo have not, nor those that a strategy has which trains on the source itself:
     what such a cell gains there is learned anew, and nothing that could have been forgotten.
     """
-    return cell.names.source is not None and not (_starts_before(cell) or is_placebo(cell))
-
-
-def _starts_before(cell: Record) -> bool:
-    about = (cell.config.get("strategy") or {}).get("about") or {}
-    return (about.get("needs") or {}).get("source") == "start"
+    learns_it = cell.needs.get("source") == "start"
+    return cell.names.source is not None and not (learns_it or is_placebo(cell))
 
 
 def _before_training(source: Mapping[str, Any]) -> Mapping[str, Any] | None:

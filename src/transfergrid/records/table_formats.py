@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -56,23 +56,40 @@ class Advice:
 TARGET = Advice()
 
 
-def csv_columns(
-    text: str,
-    name: str,
-    wanted: Sequence[str] | None,
-    delimiter: str,
-    advice: Advice = TARGET,
-    headings: int = 1,
-) -> Columns:
+@dataclass(frozen=True)
+class Asked:
+    """What of a table is asked for, and how it is written.
+
+    Attributes:
+        wanted: the columns to read; None for all of them.
+        encoding: of the text formats; a byte order mark may or may not be there.
+        delimiter: between the fields of CSV; by default as the file's ending says or, if all
+            columns are wanted, what divides the first line into most.
+        headings: rows of headings of CSV and markdown. A column's headings are joined by
+            `BETWEEN`; one that is blank is that on its left, as in cells that were merged.
+        advice: for errors.
+    """
+
+    wanted: Iterable[str] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    headings: int = 1
+    advice: Advice = TARGET
+
+    @property
+    def names(self) -> list[str]:
+        """Those of the columns to read, each once; none where all are."""
+        return list(dict.fromkeys(self.wanted or ()))
+
+
+def csv_columns(text: str, name: str, asked: Asked, delimiter: str) -> Columns:
     """Read columns of CSV; the first row that is not blank names them.
 
     Args:
         text: of the file.
         name: how errors call it.
-        wanted: the columns to read; None for all of them.
+        asked: what of it.
         delimiter: between fields. Fields between tabs may hold quotes that quote nothing.
-        advice: for errors.
-        headings: rows of headings.
 
     Raises:
         BadInputError: it lacks a column, or a line is broken or has too many or few fields.
@@ -80,18 +97,16 @@ def csv_columns(
     csv.field_size_limit(LARGEST_FIELD)
     plain = delimiter == "\t" and _quotes_are_plain(text)
     reader = _reader(text, delimiter, csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
-    return _of_rows(_csv_rows(reader, name), name, wanted, advice, headings, delimiter)
+    return _of_rows(_csv_rows(reader, name), name, asked, delimiter)
 
 
-def markdown_columns(
-    text: str, name: str, wanted: Sequence[str] | None, advice: Advice = TARGET, headings: int = 1
-) -> Columns:
+def markdown_columns(text: str, name: str, asked: Asked) -> Columns:
     """Read columns of a table in markdown; lines without `|` are passed over, bold is none.
 
     Raises:
         BadInputError: it lacks a column, or a line has too many or few fields.
     """
-    return _of_rows(_markdown_rows(text), name, wanted, advice, headings)
+    return _of_rows(_markdown_rows(text), name, asked)
 
 
 def sniffed(text: str, usual: str) -> str:
@@ -102,19 +117,12 @@ def sniffed(text: str, usual: str) -> str:
     return max(ways, key=lambda between: (ways[between], between == usual))
 
 
-def _of_rows(
-    rows: Iterator[Row],
-    name: str,
-    wanted: Sequence[str] | None,
-    advice: Advice,
-    headings: int,
-    delimiter: str | None = None,
-) -> Columns:
-    header, rows = _headed(rows, headings, name)
-    if wanted is None:
+def _of_rows(rows: Iterator[Row], name: str, asked: Asked, delimiter: str | None = None) -> Columns:
+    header, rows = _headed(rows, asked.headings, name)
+    if asked.wanted is None:
         _check_divided(header, name)
-    wanted = header if wanted is None else wanted
-    places = _places(header, name, wanted, delimiter, advice)
+    wanted = header if asked.wanted is None else asked.names
+    places = _places(header, name, wanted, delimiter, asked.advice)
     columns: list[list[str]] = [[] for _ in wanted]
     numbers = []
     for line, fields in rows:
@@ -268,17 +276,14 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 _JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def json_columns(
-    text: str, name: str, wanted: Sequence[str] | None, whole: bool, advice: Advice = TARGET
-) -> Columns:
-    """Read columns of a JSON list of objects, or of objects line by line.
+def json_columns(text: str, name: str, asked: Asked, whole: bool) -> Columns:
+    """Read columns of a JSON list of objects, or of objects line by line; an object may lack some.
 
     Args:
         text: of the file.
         name: how errors call it.
-        wanted: the columns to read, None for all of them; an object may lack some.
+        asked: what of it.
         whole: whether the file should be one list; one that holds lines is read all the same.
-        advice: for errors.
 
     Raises:
         BadInputError: it lacks a column, or a line is broken, holds something else, or a column
@@ -295,11 +300,11 @@ def json_columns(
         else:
             if not isinstance(rows, list):
                 raise BadInputError(f"{name} must hold a list of rows, as in [{{...}}, {{...}}]")
-            return _objects(rows, range(1, len(rows) + 1), "row", name, wanted, advice)
+            return _objects(rows, range(1, len(rows) + 1), "row", name, asked)
     # not splitlines, which also breaks at separators that JSON allows inside a text
     lines = {n: line for n, line in enumerate(text.split("\n"), start=1) if line.strip()}
     rows = [_line(line, number, name) for number, line in lines.items()]
-    return _objects(rows, list(lines), "line", name, wanted, advice)
+    return _objects(rows, list(lines), "line", name, asked)
 
 
 def _line(line: str, number: int, name: str) -> Any:
@@ -315,30 +320,23 @@ def _broken(name: str, line: int, error: Exception) -> BadInputError:
 
 
 def _objects(
-    rows: Sequence[Any],
-    numbers: Sequence[int],
-    unit: str,
-    name: str,
-    wanted: Sequence[str] | None,
-    advice: Advice,
+    rows: Sequence[Any], numbers: Sequence[int], unit: str, name: str, asked: Asked
 ) -> Columns:
     for row, number in zip(rows, numbers, strict=True):
         if not isinstance(row, dict):
             raise BadInputError(f'{name}: {unit} {number} is no object like {{"text": ...}}')
         if isinstance(row, Repeated):
-            for column in row if wanted is None else wanted:
+            for column in row if asked.wanted is None else asked.names:
                 _check_once(f"{name}: {unit} {number}", column, row.names, TARGET)
     known = list(dict.fromkeys(chain.from_iterable(rows)))
-    for column in wanted or ():
+    for column in asked.names:
         if rows and column not in known:
-            raise _no_column(name, column, known, advice)
-    wanted = known if wanted is None else wanted
+            raise _no_column(name, column, known, asked.advice)
+    wanted = known if asked.wanted is None else asked.names
     return {column: [row.get(column) for row in rows] for column in wanted}, numbers, unit
 
 
-def parquet_columns(
-    content: bytes | Path, name: str, wanted: Sequence[str] | None, advice: Advice = TARGET
-) -> Columns:
+def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
     """Read columns of a Parquet file, or of what one holds.
 
     Raises:
@@ -351,12 +349,13 @@ def parquet_columns(
         source = content if isinstance(content, Path) else pa.BufferReader(content)
         with parquet.ParquetFile(source) as opened:
             known = opened.schema_arrow.names
-            for column in known if wanted is None else wanted:
+            wanted = known if asked.wanted is None else asked.names
+            for column in wanted:
                 if column not in known:
-                    raise _no_column(name, column, known, advice)
-                _check_once(name, column, known, advice)
-            read = opened.read(columns=None if wanted is None else list(wanted))
-            columns = {column: read.column(column).to_pylist() for column in wanted or known}
+                    raise _no_column(name, column, known, asked.advice)
+                _check_once(name, column, known, asked.advice)
+            read = opened.read(columns=wanted)
+            columns = {column: read.column(column).to_pylist() for column in wanted}
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise BadInputError(f"{name} cannot be read as Parquet: {reason}") from error

@@ -18,6 +18,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.table_formats import (
     TARGET,
     Advice,
+    Asked,
     Columns,
     csv_columns,
     json_columns,
@@ -66,27 +67,6 @@ class Table:
         """Return these rows (from 0 on)."""
         kept = {key: [values[i] for i in rows] for key, values in self.columns.items()}
         return Table(self.file, self.name, kept, [self.numbers[i] for i in rows], self.unit)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What of a table is asked for, and how it is written.
-
-    Attributes:
-        wanted: the columns to read; None for all of them.
-        encoding: of the text formats; a byte order mark may or may not be there.
-        delimiter: between the fields of CSV; by default as the file's ending says or, if all
-            columns are wanted, what divides the first line into most.
-        headings: rows of headings of CSV and markdown. A column's headings are joined by
-            `BETWEEN`; one that is blank is that on its left, as in cells that were merged.
-        advice: for errors.
-    """
-
-    wanted: Iterable[str] | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    headings: int = 1
-    advice: Advice = TARGET
 
 
 def is_table(name: str) -> bool:
@@ -138,22 +118,21 @@ def parsed_table(content: bytes | Path, suffix: str, name: str, asked: Asked) ->
 
 
 def _columns(content: bytes | Path, suffix: str, name: str, asked: Asked) -> Columns:
-    wanted = None if asked.wanted is None else list(dict.fromkeys(asked.wanted))
     between = _delimiter(asked.delimiter)
     if asked.headings > 1 and suffix not in (*DELIMITERS, *MARKDOWN):
         told = f"only CSV and markdown have {asked.headings} rows of headings"
         raise BadInputError(f"{name}: {told}")
     if suffix == ".parquet":
-        return parquet_columns(content, name, wanted, asked.advice)
+        return parquet_columns(content, name, asked)
     assert isinstance(content, bytes)
     text = _decoded(content, name, asked.encoding, asked.advice)
     if suffix in MARKDOWN:
-        return markdown_columns(text, name, wanted, asked.advice, asked.headings)
+        return markdown_columns(text, name, asked)
     if suffix not in DELIMITERS:
-        return json_columns(text, name, wanted, suffix == ".json", asked.advice)
+        return json_columns(text, name, asked, suffix == ".json")
     usual = DELIMITERS[suffix]
-    found = between or (sniffed(text, usual) if wanted is None else usual)
-    return csv_columns(text, name, wanted, found, asked.advice, asked.headings)
+    found = between or (sniffed(text, usual) if asked.wanted is None else usual)
+    return csv_columns(text, name, asked, found)
 
 
 def _delimiter(spelled: str | None) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfergrid.evidence import selecting
+from transfergrid.evidence.curves.assembly import curves_of
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.curves.of_ledger import curves_of
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger

@@ -185,7 +185,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
     options: dict[str, Option] = {}
     seen = set()
     for record in where.rows(ledger.records()):
-        needs = (record.config["strategy"].get("about") or {}).get("needs") or {}
+        needs = record.needs
         if record.names.source is None or needs.get("source", "weights") != "weights":
             continue
         trust.check(record.config, f"cell {record.id}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from transfergrid.evidence.gains import estimated
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.arrays import Predictions
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.points import unit
 from transfergrid.records.record import Metric, Record
@@ -76,14 +76,12 @@ class Case:
     @property
     def source_need(self) -> str:
         """What the strategy takes of its source; see `strategies.needs`."""
-        about: dict[str, Any] = (self.cell.config.get("strategy") or {}).get("about") or {}
-        return str((about.get("needs") or {}).get("source", "weights"))
+        return str(self.cell.needs.get("source", "weights"))
 
     @property
     def starts_from_source(self) -> bool:
         """Whether the backbone began with weights that the source had learned."""
-        about: dict[str, Any] = (self.cell.config.get("strategy") or {}).get("about") or {}
-        teacher = (about.get("needs") or {}).get("teacher", False)
+        teacher = self.cell.needs.get("teacher", False)
         return self.source_need == "weights" and not teacher and bool(self.cell.names.source)
 
     @cached_property
@@ -125,8 +123,6 @@ class Case:
 
     def said(self, record: Record | None) -> Predictions | None:
         """Return a record's predictions, if they are kept, and of classes: causes tell of these."""
-        from transfergrid.records.errors import BadInputError
-
         if record is None or self.read is None:
             return None
         try:

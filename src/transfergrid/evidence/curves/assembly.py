@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence import comparisons, declarations, selecting
 from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
 from transfergrid.evidence.curves.cells import (
     Pair,
@@ -38,10 +39,12 @@ from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
 from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
 from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
+from transfergrid.evidence.judged import as_declared
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
 from transfergrid.records.points import oriented, unit
 from transfergrid.records.record import Record
@@ -56,6 +59,34 @@ NATURAL_ALL = (
 )
 ON_VALIDATION = "scores are of the validation part: the test set is read once, after every choice"
 NOTHING_VALIDATES = "nothing validates here, so no score is known before the last step"
+
+
+def curves_of(
+    ledger: Ledger,
+    against: Axis = Axis.LABELS,
+    threshold: float | None = None,
+    exchange: float = 1.0,
+    over: str | None = None,
+    where: selecting.Where | None = None,
+) -> tuple[list[Curve], list[NoCurve]]:
+    """Return a ledger's curves, compared as the grids that asked for its cells last declared.
+
+    Args:
+        ledger: holds the cells.
+        against: labels a class, or steps.
+        threshold: the score to reach, in points; by default one is chosen from each pair.
+        exchange: how many target labels a label of the source is charged as.
+        over: name of an exploratory baseline that takes the primary one's place.
+        where: which arms, and of which runs.
+    """
+    told = declarations.comparisons(declarations.grids_of(ledger))
+    records = as_declared(ledger.records(), told)
+    records = selecting.selected(records, where or selecting.Where())
+    if over is not None:
+        records = comparisons.over(records, over)
+    if against is Axis.STEPS:
+        return step_curves(records, ledger.curves, threshold)
+    return label_curves(records, ledger.predictions, threshold, exchange)
 
 
 def label_curves(

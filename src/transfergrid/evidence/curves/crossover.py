@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transfergrid.evidence.curves.inversion import boundary
 from transfergrid.evidence.curves.measures import Axis, Both, estimate
-from transfergrid.evidence.curves.thresholds import between
+from transfergrid.evidence.curves.thresholds import first_not_above
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
 MOST_NAMED = 3
@@ -87,14 +86,10 @@ def _ceases(both: Both, start: int, which: int | None) -> float | None:
         start: the point's index.
         which: 0 for the interval's lower end, 1 for the upper one, None for the mean.
     """
-    where = both.axis.position(both.x)
 
     def criterion(position: float) -> float | None:
-        found = estimate(both.gain @ between(where, position), both.scope)
+        found = estimate(both.along(both.gain, position), both.scope)
         return found.mean if which is None else found.interval()[which]
 
-    for left, right in zip(where[start:-1], where[start + 1 :], strict=True):
-        end = criterion(float(right))
-        if end is not None and end <= 0:
-            return both.axis.at(boundary(criterion, float(left), float(right)))
-    return None
+    end = first_not_above(criterion, both.axis.position(both.x)[start:])
+    return None if end is None else both.axis.at(end)

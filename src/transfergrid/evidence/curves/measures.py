@@ -7,14 +7,15 @@ per seed block and test item too, so its interval covers both where items are kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import neg
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.curves.inversion import outward
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     Estimate,
@@ -93,6 +94,22 @@ class Both:
         """The arm's scores less its baseline's."""
         return self.arm - self.baseline
 
+    def along(self, values: Array, position: float) -> Array:
+        """Return values (blocks, items) of (blocks, items, points) at a position between points.
+
+        On straight lines; beyond the ends those of the ends.
+        """
+        return values @ self.weights_at(position)
+
+    def weights_at(self, position: float) -> Array:
+        """Return the weights (points,) that interpolate at a position, of the ends outside them."""
+        where, weights = self.axis.position(self.x), np.zeros(len(self.x))
+        right = int(np.clip(np.searchsorted(where, position), 1, len(where) - 1))
+        share = (position - where[right - 1]) / (where[right] - where[right - 1])
+        share = min(max(float(share), 0.0), 1.0)
+        weights[right - 1 : right + 1] = 1.0 - share, share
+        return weights
+
     @property
     def n(self) -> int:
         """Seed blocks."""
@@ -114,6 +131,11 @@ class Measure:
     """How the quantity stands to `value`: a curve that ends too early gives a bound only."""
     note: str = ""
     """Why there is no value or only a bound, and what a reader must know of it."""
+
+    def mapped(self, by: Callable[[float], float]) -> Measure:
+        """Return it with its value and both ends passed through a function that is monotone."""
+        return replace(self, value=_known(by, self.value), low=_known(by, self.low),
+                       high=_known(by, self.high))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -218,6 +240,41 @@ def area_weights(both: Both) -> Array:
     return np.asarray(weights / steps.sum())
 
 
+# Intervals by test inversion: all values that the data do not reject. A quantity such as the budget
+# at which a curve reaches a level is no mean over blocks. But for each candidate there is a mean
+# over blocks that is zero if the candidate is right, and so a test of it.
+
+HALVINGS = 24
+DOUBLINGS = 40
+
+Criterion = Callable[[float], float | None]
+"""Not negative for candidates that are not rejected; None where there is no test."""
+
+
+def boundary(criterion: Criterion, inside: float, outside: float) -> float:
+    """Return where between two candidates the criterion turns negative, by halving."""
+    for _ in range(HALVINGS):
+        middle = (inside + outside) / 2
+        found = criterion(middle)
+        if found is None or found >= 0:
+            inside = middle
+        else:
+            outside = middle
+    return (inside + outside) / 2
+
+
+def outward(criterion: Criterion, inside: float, step: float) -> float | None:
+    """Return the boundary on the side of `step` from a candidate inside; None if none is near."""
+    for _ in range(DOUBLINGS):
+        found = criterion(inside + step)
+        if found is None:
+            return None
+        if found < 0:
+            return boundary(criterion, inside, inside + step)
+        step *= 2
+    return None
+
+
 def transfer_ratio(both: Both, classes: int) -> Measure:
     """Return (A_TL − A_0) / A_0, of areas under accuracy corrected for chance.
 
@@ -247,14 +304,13 @@ def transfer_ratio(both: Both, classes: int) -> Measure:
     if found.se is None:
         return Measure(value - 1, n=both.n, note=_no_interval(both.n))
     step = found.se / float(baseline.mean())
-    low = outward(lambda ratio: _negated(test(ratio).interval()[0]), value, -step)
+    low = outward(lambda ratio: _known(neg, test(ratio).interval()[0]), value, -step)
     high = outward(lambda ratio: test(ratio).interval()[1], value, step)
-    low, high = (None if end is None else end - 1 for end in (low, high))
-    return Measure(value - 1, low, high, both.n, found.scope)
+    return Measure(value, low, high, both.n, found.scope).mapped(lambda ratio: ratio - 1)
 
 
-def _negated(value: float | None) -> float | None:
-    return None if value is None else -value
+def _known(by: Callable[[float], float], value: float | None) -> float | None:
+    return None if value is None else by(value)
 
 
 def _no_interval(blocks: int) -> str:

@@ -69,8 +69,7 @@ def _start(source: Mapping[str, Any] | None) -> Any:
 
 def _starts_random(cell: Record) -> bool:
     """Return whether the arm starts before the source's training, from random weights."""
-    about = (cell.config.get("strategy") or {}).get("about") or {}
     source = cell.config.get("source") or {}
     told = (source.get("about") or {}).get("start")
-    before = (about.get("needs") or {}).get("source") == "start"
+    before = cell.needs.get("source") == "start"
     return bool(before and told and source.get(told) is None)

@@ -97,9 +97,8 @@ def shifted(both: Both, cost: float) -> Both | None:
 
 def _at(both: Both, values: Array, x: Array) -> Array:
     """Return values (blocks, items, points) at other points, straight between those there are."""
-    where = both.axis.position(both.x)
-    positions = both.axis.position(x)
-    return values @ np.stack([thresholds.between(where, float(p)) for p in positions], axis=1)
+    positions = map(float, both.axis.position(x))
+    return values @ np.stack([both.weights_at(position) for position in positions], axis=1)
 
 
 def _without_common_part(both: Both, plain: CurveMeasures, cost: float) -> CurveMeasures:
@@ -115,13 +114,7 @@ def _without_common_part(both: Both, plain: CurveMeasures, cost: float) -> Curve
 
 def _costlier(plain: CurveMeasures, cost: float) -> Sides:
     """Return what both arms take to the threshold, the source's cost added to the arm's."""
-
-    def more(end: float | None) -> float | None:
-        return None if end is None else end + cost
-
-    arm = plain.reach.arm
-    dear = replace(arm, value=more(arm.value), low=more(arm.low), high=more(arm.high))
-    baseline = plain.reach.baseline
+    dear, baseline = plain.reach.arm.mapped(lambda x: x + cost), plain.reach.baseline
     return Sides(dear, baseline, thresholds.less(dear, baseline))
 
 
@@ -131,9 +124,4 @@ def _dearer(plain: CurveMeasures, cost: float) -> Measure:
     if took is None or plain.efficiency.value is None:
         return plain.efficiency
     share = took / (took + cost)
-
-    def times(end: float | None) -> float | None:
-        return None if end is None else end * share
-
-    found = plain.efficiency
-    return replace(found, value=times(found.value), low=times(found.low), high=times(found.high))
+    return plain.efficiency.mapped(lambda ratio: ratio * share)

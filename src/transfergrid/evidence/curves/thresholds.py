@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from transfergrid.evidence.curves.inversion import boundary
 from transfergrid.evidence.curves.measures import (
     Array,
     Both,
+    Criterion,
     Measure,
     Relation,
     Sides,
+    boundary,
     estimate,
     undefined,
 )
@@ -54,15 +55,15 @@ def efficiency(both: Both, threshold: float) -> Measure:
     if found.value is None or arm.value is None:
         return found
     if arm.relation == "=":
-        at = _at(both, both.arm, float(both.axis.position(np.array([arm.value]))[0]))
+        at = both.along(both.arm, float(both.axis.position(np.array([arm.value]))[0]))
         paired = _reached(both, both.baseline - at[:, :, None], 0.0)
         low, high = paired.low, paired.high
     else:  # a bound on one side: the baseline's interval says how sure it is
         low = baseline.low if found.relation in (">", ">=") else None
         high = baseline.high if found.relation == "<" else None
     scope = baseline.scope if (low, high) != (None, None) else None
-    low, high = (None if end is None else end / arm.value for end in (low, high))
-    return Measure(found.value, low, high, both.n, scope, found.relation, found.note)
+    took = Measure(baseline.value, low, high, both.n, scope, found.relation, found.note)
+    return took.mapped(lambda end: end / (arm.value or 1.0))
 
 
 def saved(sides: Sides) -> Measure:
@@ -127,21 +128,21 @@ def _reached(both: Both, values: Array, level: float) -> Measure:
     where = axis.position(both.x)
 
     def mean(position: float) -> float:
-        return level - float(_at(both, values, position).mean())
+        return level - float(both.along(values, position).mean())
 
     def end(which: int) -> Callable[[float], float | None]:
         def criterion(position: float) -> float | None:
-            found = estimate(_at(both, values, position), both.scope).interval()[which]
+            found = estimate(both.along(values, position), both.scope).interval()[which]
             return None if found is None else level - found
 
         return criterion
 
-    low, high = (_first(end(which), where) for which in (1, 0))
+    low, high = (first_not_above(end(which), where) for which in (1, 0))
     ends = [None if p is None else axis.at(p) for p in (low, high)]
     scope = estimate(values[:, :, 0], both.scope).scope if ends != [None, None] else None
     never = int((values.mean(axis=1).max(axis=1) < level).sum())
     note = f"{never} of {n} seeds never reach it" if never else ""
-    found = _first(mean, where)
+    found = first_not_above(mean, where)
     if found is None:
         note = note if never < n else ""
         return Measure(float(both.x[-1]), ends[0], None, n, scope, ">", note)
@@ -150,7 +151,7 @@ def _reached(both: Both, values: Array, level: float) -> Measure:
     return Measure(axis.at(found), low_end, ends[1], n, scope, relation, note)
 
 
-def _first(criterion: Callable[[float], float | None], where: Array) -> float | None:
+def first_not_above(criterion: Criterion, where: Array) -> float | None:
     """Return the first position at which a criterion is no longer above zero, if there is one."""
     before: float | None = None
     for position in map(float, where):
@@ -159,18 +160,3 @@ def _first(criterion: Callable[[float], float | None], where: Array) -> float | 
             return position if before is None else boundary(criterion, before, position)
         before = position
     return None
-
-
-def _at(both: Both, values: Array, position: float) -> Array:
-    """Return values (blocks, items) at a position between points, on straight lines."""
-    return values @ between(both.axis.position(both.x), position)
-
-
-def between(where: Array, position: float) -> Array:
-    """Return the weights (points,) that interpolate at a position, of the ends outside them."""
-    weights = np.zeros(len(where))
-    right = int(np.clip(np.searchsorted(where, position), 1, len(where) - 1))
-    share = (position - where[right - 1]) / (where[right] - where[right - 1])
-    share = min(max(float(share), 0.0), 1.0)
-    weights[right - 1 : right + 1] = 1.0 - share, share
-    return weights

@@ -11,8 +11,8 @@ from typing import Any
 from transfergrid.evidence.foreign.columns import OPTIONAL, REQUIRED, TableColumns
 from transfergrid.records import tables
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import BETWEEN, Advice
-from transfergrid.records.tables import Asked, Table
+from transfergrid.records.table_formats import BETWEEN, Advice, Asked
+from transfergrid.records.tables import Table
 
 STANDARD_INPUT = "-"
 ADVICE = Advice(None, twice="; two rows of headings are read with --wide, as in --wide target,seed")

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from transfergrid.evidence.foreign.scales import scales_of
 from transfergrid.evidence.foreign.tables import Run, Runs, runs_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import Result, shared
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import FIELDS, Verdict
 from transfergrid.records.cell import Labels, Names, Parts, Reference
@@ -288,12 +288,23 @@ def _result(
     placebo = any(fnmatchcase(source or "", pattern) for pattern in columns.placebos)
     return Result(
         id=identity,
-        names=_names(None if is_baseline else source, run.architecture, run.strategy, run.target),
-        parts=_parts(own if is_baseline else source, run.architecture, run.strategy, run.target),
+        names=shared(
+            Names,
+            strategy=run.strategy,
+            target=run.target,
+            source=None if is_baseline else source,
+            architecture=run.architecture,
+        ),
+        parts=shared(
+            Parts,
+            strategy=_id("strategy", run.strategy),
+            target=_id("target", run.target),
+            source=_id("source", own if is_baseline else source, run.architecture),
+        ),
         labels=run.labels,
         seed=run.seed,
         score=None if run.score is None else scale * run.score,
-        metric=_metric(columns.metric, not columns.lower_is_better),
+        metric=shared(Metric, name=columns.metric, higher_is_better=not columns.lower_is_better),
         baseline=None
         if is_baseline or uncompared
         else Reference(name=baselines.strategy, id=reference),
@@ -301,28 +312,7 @@ def _result(
     )
 
 
-# Runs of an arm share these: one object each keeps the memory small and their hashes quick.
-
-
-@cache
-def _names(source: str | None, architecture: str | None, strategy: str, target: str) -> Names:
-    return Names(strategy=strategy, target=target, source=source, architecture=architecture)
-
-
-@cache
-def _parts(source: str | None, architecture: str | None, strategy: str, target: str) -> Parts:
-    return Parts(
-        strategy=_id("strategy", strategy),
-        target=_id("target", target),
-        source=_id("source", source, architecture),
-    )
-
-
-@cache
-def _metric(name: str, higher_is_better: bool) -> Metric:
-    return Metric(name=name, higher_is_better=higher_is_better)
-
-
+@lru_cache(maxsize=100_000)
 def _id(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
