@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.foreign import judge_table, read_foreign, results_of_table, verdicts
+from transfergrid.evidence.foreign import judge_table, read_foreign, verdicts
 from transfergrid.evidence.foreign.columns import TableColumns, renamed
 from transfergrid.evidence.foreign.files import read_table
 from transfergrid.evidence.verdicts import COLUMNS
@@ -384,7 +384,6 @@ def test_what_is_no_frame_is_refused():
 
 def test_the_results_are_what_is_judged():
     table = read_foreign(columns(TABLE))
-    assert results_of_table(columns(TABLE)) == table.results
     assert len(table.results) == 10
     (verdict,) = judge_table(table)
     assert verdict.verdict is Kind.POSITIVE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ from transfergrid.evidence.best_set import MOST_PAIRS, best_set
 from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
+from transfergrid.evidence.statistics.rank_statistics import places as ranks_of
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
@@ -212,9 +213,7 @@ def _ranks(entries: Mapping[Name, Entry], seeds: set[int]) -> dict[Name, float]:
         name: round(statistics.fmean(entry.scores[seed] for seed in seeds), 9)
         for name, entry in entries.items()
     }
-    counts = Counter(means.values())
-    above = {mean: sum(n for other, n in counts.items() if other > mean) for mean in counts}
-    return {name: above[mean] + (counts[mean] + 1) / 2 for name, mean in means.items()}
+    return dict(zip(means, ranks_of(list(means.values())), strict=True))
 
 
 def _best_first(line: Line) -> tuple[bool, float, float, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.statistics.rank_statistics import places
 from transfergrid.records.cell import Labels
 from transfergrid.records.scores import Kept
 
@@ -48,8 +49,8 @@ def ranked(kept: Iterable[Kept], scores: Sequence[str], by: str) -> list[Ranked]
     found = []
     for (target, labels), blocks in sorted(groups.items(), key=_by_target_and_budget):
         table = {score: _column(target, labels, score, blocks) for score in scores}
-        places = {row.source: row.rank or float("inf") for row in table[by]}
-        order = sorted(blocks, key=lambda source: places[source])
+        ranks = {row.source: row.rank or float("inf") for row in table[by]}
+        order = sorted(blocks, key=lambda source: ranks[source])
         found += [_of(table[score], source) for source in order for score in scores]
     return found
 
@@ -75,6 +76,8 @@ def _column(
     means = {source: _mean(blocks, score) for source, blocks in sources.items()}
     higher = {v.higher_is_better for b in sources.values() for k in b if (v := k.value(score))}
     sign = -1.0 if higher == {False} else 1.0
+    known = {source: sign * mean for source, mean in means.items() if mean is not None}
+    ranks = dict(zip(known, places(list(known.values())), strict=True))
     rows = []
     for source, blocks in sources.items():
         values = [value for block in blocks if (value := block.value(score)) is not None]
@@ -85,8 +88,8 @@ def _column(
                 source=source,
                 score=score,
                 value=means[source],
-                rank=_rank(means[source], list(means.values()), sign),
-                of=sum(mean is not None for mean in means.values()),
+                rank=ranks.get(source),
+                of=len(known),
                 seeds=sum(value.value is not None for value in values),
                 higher_is_better=sign > 0,
                 out_of_bounds=sum(value.out_of_bounds for value in values),
@@ -101,11 +104,3 @@ def _column(
 def _mean(blocks: Sequence[Kept], score: str) -> float | None:
     values = [v.value for b in blocks if (v := b.value(score)) and v.value is not None]
     return statistics.fmean(values) if values else None
-
-
-def _rank(value: float | None, values: Sequence[float | None], sign: float) -> float | None:
-    if value is None:
-        return None
-    known = [sign * other for other in values if other is not None]
-    better = sum(other > sign * value for other in known)
-    return better + (known.count(sign * value) + 1) / 2

@@ -56,12 +56,11 @@ class Condition:
         found = any(_matches(known, value) for value in self.values)
         return found is (self.operator == "=")
 
-    def unmatched(self, cells: Iterable[Any]) -> str | None:
+    def unmatched(self, cells: Sequence[Any]) -> str | None:
         """Return a value, or the whole condition, that no cell has."""
-        known = {_value(cell, self.key) for cell in cells}
         if self.operator in _ORDERS:
-            order, limit = _ORDERS[self.operator], _number(self.values[0])
-            return None if any(order(_number(value), limit) for value in known) else str(self)
+            return None if any(map(self.holds, cells)) else str(self)
+        known = {_value(cell, self.key) for cell in cells}
         return next((v for v in self.values if not any(_matches(k, v) for k in known)), None)
 
 

@@ -14,66 +14,32 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
-import json
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
-from transfergrid.records import arrays, contents, folders, index, printing
+from transfergrid.records import arrays, contents, folders, index
 from transfergrid.records.arrays import Predictions
-from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record, Status, from_json, is_newer
+from transfergrid.records.store import Store
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
-_TRIED = 65_536
-"""Bytes that a folder must take: a record with its arrays."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".parquet", ".md"})
 """Endings of files that are tables of results, if they are results at all."""
 
-T = TypeVar("T")
-DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
-"""Reads any JSON object."""
 
-
-class Ledger:
-    """The records under one folder.
-
-    Args:
-        root: the folder; made by the first write.
-    """
-
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
-        self.warnings: list[str] = []
-        """What reading left out and why, one line each."""
-
-    def check_writable(self) -> None:
-        """Make sure that results can be written here, and leave no trace of having tried.
-
-        Raises:
-            BadInputError: the folder, or the nearest one above that exists, takes no new files.
-        """
-        place = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
-        try:
-            with tempfile.TemporaryFile(dir=place) as tried:
-                tried.write(bytes(_TRIED))
-                tried.flush()
-        except OSError as error:
-            why = error.strerror or error
-            raise BadInputError(f"cannot write results to '{self.root}': {why}") from None
+class Ledger(Store):
+    """The records under one folder."""
 
     def write(
         self,
@@ -104,16 +70,6 @@ class Ledger:
             (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
             (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
             return self._number(draft, _identity(record.id))
-
-    def write_document(self, kind: str, content: Mapping[str, Any]) -> str:
-        """Keep one of the "grids" or "looks" under its "id" or a digest of it; return that id."""
-        text = json.dumps(dict(content), indent=1, sort_keys=True)
-        name = str(content.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
-        with self.draft() as draft:
-            (draft / "document.json").write_text(text, encoding="utf-8")
-            (self.root / kind).mkdir(exist_ok=True)
-            (draft / "document.json").replace(self.root / kind / f"{name}.json")
-        return name
 
     def compact(self) -> Path | None:
         """Copy the records that no index segment holds into a new one; return it, if any.
@@ -208,37 +164,12 @@ class Ledger:
         """
         return self._kept(self.folder(identity) / "curves.npz", arrays.curves)
 
-    def _kept(self, path: Path, read: Callable[[Path], T]) -> T:
-        try:
-            return read(path)
-        except FileNotFoundError:
-            raise BadInputError(f"{path} was not kept") from None
-        except BadInputError as error:
-            self.leave_out(path, error)
-            raise BadInputError(f"{path} is unreadable: {error}") from None
-
     def failures(self) -> list[Record]:
         """Return the newest failed attempt of each cell that is not done, ordered by id."""
         tried = list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
         open_cells = sorted(set(tried) - self.done(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
-
-    def documents(self, kind: str, read: Callable[[bytes], Any] = DOCUMENT) -> list[Any]:
-        """Return the "grids", "looks" or "scores", by name.
-
-        Args:
-            kind: of document.
-            read: makes one of a file's text; those that it raises `BadInputError` for, and those
-                that cannot be opened, are left out with a warning.
-        """
-        found = []
-        for path in sorted((self.root / kind).glob("*.json")):
-            try:
-                found.append(read(contents.read_bytes(path)))
-            except (OSError, BadInputError) as error:
-                self.leave_out(path, error)
-        return found
 
     def exists(self) -> bool:
         """Return whether there is a ledger here."""
@@ -256,16 +187,6 @@ class Ledger:
     def folder(self, identity: str) -> Path:
         """Return where a cell is kept once it is done."""
         return self.root / "cells" / _identity(identity)[:2] / identity
-
-    @contextmanager
-    def draft(self) -> Iterator[Path]:
-        """Give a folder on the ledger's own file system, and remove what is left of it."""
-        draft = self.root / "tmp" / folders.unique_name()
-        draft.mkdir(parents=True)
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
     def _listed(self) -> dict[str, int]:
         """Return every cell folder's id and time of change in ns: one stat each, nothing opened.
@@ -359,18 +280,6 @@ class Ledger:
     def _set_aside(self, folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process did it
             self.leave_out(self._number(folder, folder.name), "was in the place of a done cell")
-
-    def leave_out(self, path: Path, why: object) -> None:
-        """Note that what a path holds is left out, and why."""
-        if isinstance(why, OSError):
-            why = why.strerror or why
-        self.warn(f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}")
-
-    def warn(self, line: str) -> None:
-        """Note what a reader of these results must be told; once, however often it is met."""
-        if line not in self.warnings:
-            self.warnings.append(line)
-            printing.tell(line)
 
     def _is_done(self, identity: str) -> bool:
         """Return whether a cell is done, be it one that only a newer program reads."""

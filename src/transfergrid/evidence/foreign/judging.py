@@ -146,11 +146,6 @@ def _about_blocks(verdict: Verdict, block: str) -> list[str]:
     return notes
 
 
-def results_of_table(frame: Any, columns: TableColumns | None = None) -> list[Result]:
-    """Return a table's results; see `read_foreign`."""
-    return read_foreign(frame, columns).results
-
-
 def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     """Return the results of a path, a data frame or columns by name, with what was assumed.
 

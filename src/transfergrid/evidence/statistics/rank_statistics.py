@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,14 @@ class Forecast:
     def group(self) -> tuple[str, Labels, str]:
         """What sources are compared inside."""
         return self.target, self.labels, self.strategy
+
+
+def places(values: Sequence[float]) -> list[float]:
+    """Return the place of each value, 1 for the highest; equals share the mean of theirs."""
+    counts = Counter(values)
+    best = sorted(counts, reverse=True)
+    above = dict(zip(best, accumulate((counts[value] for value in best), initial=0), strict=False))
+    return [above[value] + (counts[value] + 1) / 2 for value in values]
 
 
 def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
