@@ -85,6 +85,21 @@ class Checked:
         return no_info_after_validator_function(self.check, schema_of(kind))
 
 
+def like(kind: Any) -> Checked:
+    """Say in an annotation that a value which is not empty can be read as another type, too."""
+    reader: Reader[Any] = Reader(kind)
+
+    def check(value: Any) -> Any:
+        try:
+            if value:
+                reader.of(value)
+        except BadInputError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return Checked(check)
+
+
 def _limited(schema: Any) -> Any:
     """Return a schema of pydantic with the limits of numbers in it, wherever they stand."""
     if isinstance(schema, Mapping):

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter
 
 from transfergrid.records import shapes
 from transfergrid.records.arrays import CURVES, PREDICTIONS
-from transfergrid.records.border import Checked, Reader, is_time
+from transfergrid.records.border import Checked, Reader, is_time, like
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
@@ -142,7 +142,7 @@ class Data:
     ] = field(default_factory=dict)
     notes: Annotated[
         dict[str, Any],
-        Checked(shapes.notes),
+        like(shapes.Notes),
         "what the domain says of itself, such as skipped files",
     ] = field(default_factory=dict)
 
@@ -201,7 +201,7 @@ class Record(Cell):
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[
         dict[str, Any] | None,
-        Checked(shapes.card),
+        like(shapes.Card),
         "the source: fingerprint, card, accuracy on its own domain, notes",
     ] = None
     diagnostics: Annotated[

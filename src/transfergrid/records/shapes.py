@@ -77,8 +77,6 @@ class Notes(TypedDict, total=False):
 
 
 _node: Reader[Any] = Reader(Node)
-_card: Reader[Any] = Reader(Card)
-_notes: Reader[Any] = Reader(Notes)
 
 
 def config(found: dict[str, Any]) -> dict[str, Any]:
@@ -97,28 +95,14 @@ def config(found: dict[str, Any]) -> dict[str, Any]:
 def _check(value: Any, where: str) -> None:
     if isinstance(value, Mapping):
         if value.get("about") or not isinstance(value.get("_target_", ""), str):
-            _read(_node, value, where.lstrip("."))
+            try:
+                _node.of(value)
+            except BadInputError as error:
+                place = where.lstrip(".")
+                raise ValueError(f"{place}: {error}" if place else str(error)) from None
         for key, inside in value.items():
             if isinstance(inside, (dict, list)):
                 _check(inside, f"{where}.{key}")
     elif isinstance(value, list):
         for inside in value:
             _check(inside, where)
-
-
-def card(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a source said of itself; raises ValueError as `config` does."""
-    return None if found is None else _read(_card, found, "")
-
-
-def notes(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what a domain says of itself; raises ValueError as `config` does."""
-    return _read(_notes, found, "") if found else found
-
-
-def _read(reader: Reader[Any], found: Any, where: str) -> Any:
-    try:
-        reader.of(found)
-    except BadInputError as error:
-        raise ValueError(f"{where}: {error}" if where else str(error)) from None
-    return found
