@@ -12,7 +12,6 @@ from scipy import stats
 from transfergrid.evidence.families import Family, ItemShare
 from transfergrid.evidence.looks import (
     FORMER,
-    RESERVE,
     Look,
     Plan,
     history,
@@ -20,10 +19,9 @@ from transfergrid.evidence.looks import (
     levels,
     looks,
     named,
-    nominal,
-    spent,
     told,
 )
+from transfergrid.evidence.statistics.boundaries import RESERVE, nominal, spent
 from transfergrid.records.ledger import Ledger
 
 FAMILY = Family("aa", 20, "scratch", "transfer")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple, NotRequired, TypeVar
 
@@ -24,15 +23,13 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
-from transfergrid.evidence.statistics.boundaries import hwang_shih_decani, nominal_levels, pocock
+from transfergrid.evidence.statistics.boundaries import nominal, spent
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 
 T = TypeVar("T")
-RESERVE = 0.2
-"""The part of the error that is kept for seeds added after those that were declared."""
 
 
 SPENDING, FORMER = "hwang_shih_decani", "pocock"
@@ -331,67 +328,6 @@ def _priced(arm: _Charge, plan: Plan, alpha: float) -> tuple[float, float]:
     if more <= n:
         return level, 0.0
     return level, nominal((*seen, more), planned, alpha, most, weight, former)
-
-
-def spent(
-    n: int, declared: int, alpha: float, most: int | None = None, weight: float = 0.0
-) -> float:
-    """Return how much error may be spent by the look at `n` seeds.
-
-    By the function of Hwang, Shih and DeCani up to `most` seeds, where these are declared to be the
-    last. Else by Pocock's up to `declared`, by when all but the reserve may be spent: of the
-    reserve 1 − declared/n may be spent with n seeds.
-
-    Args:
-        n: how many seeds are known.
-        declared: how many were planned.
-        alpha: the error of all looks together.
-        most: beyond which there will be none.
-        weight: of test items, see `ItemShare`.
-    """
-    if most:
-        last = max(most, declared)
-        return alpha * hwang_shih_decani(_evidence(n, weight) / _evidence(last, weight))
-    late = max(1 - declared / n, 0.0)
-    return alpha * ((1 - RESERVE) * pocock(n / declared) + RESERVE * late)
-
-
-def _evidence(n: int, weight: float) -> float:
-    """Return 1/SE² with n seeds, in the unit of one seed's."""
-    return n / (1 + weight * n)
-
-
-@lru_cache(maxsize=1024)
-def nominal(
-    seeds: tuple[int, ...],
-    declared: int,
-    alpha: float,
-    most: int | None = None,
-    weight: float = 0.0,
-    former: int = 0,
-) -> float:
-    """Return the two-sided level of the last of several looks.
-
-    With it, and those of the looks before it, the chance that any of them rejects without cause is
-    what may be `spent` by now. Two looks' statistics correlate at least by the root of their
-    evidence's ratio, for later seeds include the earlier ones and the test items are the same.
-
-    Args:
-        seeds: of each look, ascending.
-        declared: see `spent`.
-        alpha: see `spent`.
-        most: see `spent`.
-        weight: see `spent`.
-        former: looks, the first ones, that spent by Pocock's function: no later one takes that
-            back.
-    """
-    budgets: list[float] = []
-    for k, n in enumerate(seeds):
-        by_now = spent(n, declared, alpha, most, weight)
-        if k < former and most:
-            by_now = max(by_now, alpha * pocock(n / max(most, declared)))
-        budgets.append(max([by_now, *budgets[-1:]]))
-    return nominal_levels([_evidence(n, weight) for n in seeds], budgets)[-1]
 
 
 def told(level: float, alpha: float) -> str:

@@ -2,12 +2,14 @@
 
 How much error may be spent by a look follows Lan and DeMets (1983); the p values' nominal levels
 that spend it are found by carrying on the density of what was not yet rejected (Armitage, McPherson
-and Rowe 1969).
+and Rowe 1969). Of an error that comes of test items seeds add little evidence: with n seeds there
+is n / (1 + w n) of one seed's, w being the weight of the items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import e, exp, log, sqrt
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 FAR = 9.0
 """A bound, in standard deviations, that nothing passes."""
 _NOTHING = 1e-12
+RESERVE = 0.2
+"""The part of the error that is kept for seeds added after those that were declared."""
 
 
 def pocock(share: float) -> float:
@@ -112,3 +116,64 @@ def _simpson(bound: float, width: float) -> tuple[NDArray[np.float64], NDArray[n
     weights[1::2] = 4.0
     weights[[0, -1]] = 1.0
     return nodes, weights * (nodes[1] - nodes[0]) / 3
+
+
+def spent(
+    n: int, declared: int, alpha: float, most: int | None = None, weight: float = 0.0
+) -> float:
+    """Return how much error may be spent by the look at `n` seeds.
+
+    By the function of Hwang, Shih and DeCani up to `most` seeds, where these are declared to be the
+    last. Else by Pocock's up to `declared`, by when all but the reserve may be spent: of the
+    reserve 1 − declared/n may be spent with n seeds.
+
+    Args:
+        n: how many seeds are known.
+        declared: how many were planned.
+        alpha: the error of all looks together.
+        most: beyond which there will be none.
+        weight: of test items, see above.
+    """
+    if most:
+        last = max(most, declared)
+        return alpha * hwang_shih_decani(_evidence(n, weight) / _evidence(last, weight))
+    late = max(1 - declared / n, 0.0)
+    return alpha * ((1 - RESERVE) * pocock(n / declared) + RESERVE * late)
+
+
+def _evidence(n: int, weight: float) -> float:
+    """Return 1/SE² with n seeds, in the unit of one seed's."""
+    return n / (1 + weight * n)
+
+
+@lru_cache(maxsize=1024)
+def nominal(
+    seeds: tuple[int, ...],
+    declared: int,
+    alpha: float,
+    most: int | None = None,
+    weight: float = 0.0,
+    former: int = 0,
+) -> float:
+    """Return the two-sided level of the last of several looks.
+
+    With it, and those of the looks before it, the chance that any of them rejects without cause is
+    what may be `spent` by now. Two looks' statistics correlate at least by the root of their
+    evidence's ratio, for later seeds include the earlier ones and the test items are the same.
+
+    Args:
+        seeds: of each look, ascending.
+        declared: see `spent`.
+        alpha: see `spent`.
+        most: see `spent`.
+        weight: see `spent`.
+        former: looks, the first ones, that spent by Pocock's function: no later one takes that
+            back.
+    """
+    budgets: list[float] = []
+    for k, n in enumerate(seeds):
+        by_now = spent(n, declared, alpha, most, weight)
+        if k < former and most:
+            by_now = max(by_now, alpha * pocock(n / max(most, declared)))
+        budgets.append(max([by_now, *budgets[-1:]]))
+    return nominal_levels([_evidence(n, weight) for n in seeds], budgets)[-1]
