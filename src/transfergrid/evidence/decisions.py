@@ -101,6 +101,10 @@ class Rules:
             if not 0 < getattr(self, name) < 1:
                 raise BadInputError(f"{name} must lie between 0 and 1: {getattr(self, name)}")
 
+    def __call__(self, family: object) -> Rules:
+        """Return it: a family's rules, where all of them are decided alike; see `RulesOf`."""
+        return self
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -57,7 +57,7 @@ shares are those of this look."""
 
 
 RulesOf = Callable[[Family], Rules]
-"""Gives what a family is decided by, where families of one ledger were declared apart."""
+"""Gives what a family is decided by: families of one ledger may have been declared apart."""
 
 
 def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
@@ -83,11 +83,6 @@ def kind_of(cell: Result) -> str:
     if cell.names.source is None:
         return CONTROL
     return PLACEBO if cell.placebo else TRANSFER
-
-
-def each(rules: Rules | RulesOf) -> RulesOf:
-    """Return what gives each family its rules."""
-    return rules if callable(rules) else lambda family: rules
 
 
 def arm_of(parts: Parts) -> str:

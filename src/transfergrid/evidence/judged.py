@@ -28,7 +28,6 @@ from transfergrid.evidence.families import (
     RulesOf,
     Seen,
     Shares,
-    each,
     families_of,
     seen_in,
     seen_of,
@@ -90,7 +89,7 @@ class Bench:
     def verdicts(
         self,
         over: str | None = None,
-        rules: Rules | RulesOf | None = None,
+        rules: RulesOf | None = None,
         where: Where | None = None,
     ) -> list[Verdict]:
         """Judge all arms against their primary baselines, or the exploratory one of this name.
@@ -142,9 +141,9 @@ class Bench:
         meant = {result.id for result in self.results}
         return by_arm(record for record in self.ledger.records() if record.id in meant)
 
-    def levels(self, rules: Rules | RulesOf | None = None) -> Levels:
+    def levels(self, rules: RulesOf | None = None) -> Levels:
         """Return what gives each family its error now, by default as declared."""
-        rules_of = each(rules or self.rules)
+        rules_of = rules or self.rules
         return looks.levels(self.earlier, lambda family: rules_of(family).alpha, self.plans)
 
     def note_look(self, verdicts: list[Verdict], by: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from transfergrid.evidence.arms import labels_order, mean_score
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.fallen import told as about_fallen
-from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of, each
+from transfergrid.evidence.families import Family, ItemShare, Levels, RulesOf, arm_of
 from transfergrid.evidence.gains import why_uncrossed
 from transfergrid.evidence.measuring import Comparison, Measured
 from transfergrid.evidence.outcomes import Read
@@ -35,7 +35,7 @@ from transfergrid.records.points import point
 
 def judge(
     results: Iterable[Result],
-    rules: Rules | RulesOf | None = None,
+    rules: RulesOf | None = None,
     *,
     read: Read | None = None,
     failures: Iterable[Result] = (),
@@ -56,7 +56,7 @@ def judge(
         levels: gives the error that each family may make; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
     """
-    rules_of = each(rules or Rules())
+    rules_of = rules or Rules()
     table = _Judge(list(results), list(failures), read)
     families: defaultdict[Family, list[Comparison]] = defaultdict(list)
     for comparison in table.comparisons():

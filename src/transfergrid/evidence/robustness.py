@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from transfergrid.evidence.comparisons import exploratory, over
-from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.fallen import fallen_among
 from transfergrid.evidence.families import (
     Family,
@@ -15,7 +14,6 @@ from transfergrid.evidence.families import (
     RulesOf,
     Seen,
     Shares,
-    each,
     family_of,
 )
 from transfergrid.evidence.judging import judge
@@ -46,7 +44,7 @@ def flips(
     results: Sequence[Result],
     verdicts: Sequence[Verdict],
     read: Read | None,
-    rules: Rules | RulesOf,
+    rules: RulesOf,
     levels: Levels | None = None,
     against: str | None = None,
 ) -> list[Flip]:
@@ -67,7 +65,7 @@ def flips(
         ways[THIS_TEST_SET] = _by_arm(judged(results))
     fell = fallen_among(results)
     kept = [cell for cell in results if not (cell.bears_flag or cell.id in fell)]
-    as_then = _levels_of(verdicts, each(rules))  # fewer runs are no earlier look
+    as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
     ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
     ways[MADE_ANEW] = _made_anew(verdicts)
     found = []

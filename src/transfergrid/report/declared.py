@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import SHOWN, Declaration, grids_of, newest
-from transfergrid.evidence.families import RulesOf, each, family_of
+from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import Look, named
 from transfergrid.evidence.results import Result
@@ -20,7 +20,7 @@ NOTHING = "Declared beforehand: nothing; the defaults decide."
 
 
 def declared_lines(
-    bench: Bench, rules: Rules | RulesOf, verdicts: Sequence[Verdict], where: str = ""
+    bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict], where: str = ""
 ) -> list[str]:
     """Return what the verdicts were decided by, and what earlier looks cost, a line each.
 
@@ -30,7 +30,7 @@ def declared_lines(
         verdicts: all that are shown.
         where: the conditions that were typed, if any.
     """
-    lines = [*_declarations(bench, each(rules), verdicts), *shown_where(where), *_to_come(bench)]
+    lines = [*_declarations(bench, rules, verdicts), *shown_where(where), *_to_come(bench)]
     lines += earlier_protocols(bench.results)
     return [
         *lines,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.families import RulesOf, each, family_of
+from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.parts import By, part_gains
 from transfergrid.evidence.robustness import flips
@@ -24,7 +23,7 @@ def side(
     name: str,
     bench: Bench,
     verdicts: Sequence[Verdict],
-    rules: Rules | RulesOf,
+    rules: RulesOf,
     over: str | None = None,
 ) -> Sheet:
     """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
@@ -52,9 +51,7 @@ def side(
     return verdict_views.parts(parts_of(bench, verdicts, by, rules))
 
 
-def parts_of(
-    bench: Bench, verdicts: Sequence[Verdict], by: By, rules: Rules | RulesOf
-) -> list[Verdict]:
+def parts_of(bench: Bench, verdicts: Sequence[Verdict], by: By, rules: RulesOf) -> list[Verdict]:
     """Return the gains within classes or groups, comparison by comparison.
 
     Raises:
@@ -73,14 +70,14 @@ def parts_of(
     return found
 
 
-def parts_in(bench: Bench, verdict: Verdict, by: By, rules: Rules | RulesOf) -> list[Verdict]:
+def parts_in(bench: Bench, verdict: Verdict, by: By, rules: RulesOf) -> list[Verdict]:
     """Return the gains within classes or groups of one comparison.
 
     Raises:
         BadInputError: it cannot be taken apart.
     """
     record = bench.ledger.find(verdict.cells[0]) if verdict.cells else None
-    classes, decided_by = record.data.classes if record else (), each(rules)(family_of(verdict))
+    classes, decided_by = record.data.classes if record else (), rules(family_of(verdict))
     return part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
 
 
