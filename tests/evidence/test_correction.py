@@ -49,3 +49,11 @@ def test_from_raw_over_bh_and_holm_to_bonferroni_p_values_only_grow(p):
 def test_a_misspelt_correction_is_told():
     with pytest.raises(BadInputError, match="holm"):
         correction("hom")
+
+
+@pytest.mark.parametrize("correct", [holm, benjamini_hochberg])
+def test_rows_are_corrected_apart_and_what_was_not_tested_is_no_part_of_them(correct):
+    """By hand: of two tests the smaller p counts twice, the larger once."""
+    found = correct([[0.04, np.nan, 0.01], [0.01, 0.5, 0.02]])
+    assert found[0] == pytest.approx([0.04, np.nan, 0.02], nan_ok=True)
+    assert found[1] == pytest.approx(correct([0.01, 0.5, 0.02]))

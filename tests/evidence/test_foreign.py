@@ -296,6 +296,8 @@ def test_a_missing_column_names_the_nearest_and_those_there_are():
     assert verdicts(table, score="scores")[0]["n"] == 5
     with pytest.raises(BadInputError, match="no column 'arch'"):
         verdicts(columns(TABLE), architecture="arch")
+    with pytest.raises(BadInputError, match="unknown argument 'scor'; did you mean score"):
+        verdicts(columns(TABLE), scor="scores")
 
 
 def test_no_baseline_and_nothing_in_common_are_refused():
