@@ -89,6 +89,12 @@ def architecture_of(source: Config) -> Config:
     return architecture or architecture_of(source["of"])
 
 
+def learner_of(source: Config, strategy: Config) -> Config:
+    """Return the architecture that learns and predicts: a strategy's `student`, or the source's."""
+    student: Config | None = strategy.get("student")
+    return student or architecture_of(source)
+
+
 def start_of(source: Config) -> Config | None:
     """Return the config of the weights before the source domain; None for random ones."""
     key = (source.get("about") or {}).get("start")

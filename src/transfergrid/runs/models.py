@@ -30,7 +30,7 @@ from transfergrid.data.views import Prepared, View
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate, target_of
-from transfergrid.records.identity import architecture_of
+from transfergrid.records.identity import learner_of
 from transfergrid.records.keeping import FEATURES, KEPT, MODEL, WEIGHTS
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
@@ -105,8 +105,7 @@ def _network(config: Mapping[str, Any]) -> Config | None:
     needs = config["strategy"]["about"]["needs"]
     if config["source"] is None or needs.get("source") == "none":
         return None
-    student: Config | None = config["strategy"].get("student")
-    return student or architecture_of(config["source"])
+    return learner_of(config["source"], config["strategy"])
 
 
 def load_model(folder: Path, description: Mapping[str, Any]) -> Model:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from transfergrid.records.factory import config_of
-from transfergrid.records.identity import architecture_of
+from transfergrid.records.identity import learner_of
 from transfergrid.records.keeping import MODEL
 from transfergrid.runs.machine import quiet
 from transfergrid.runs.models import Model, load_model, save_model
@@ -42,12 +42,10 @@ def kept_and_used(bench: Bench) -> None:
 
 
 def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
-    student = setup.strategy.hparams.get("student")
-    source = config_of(bench.source)
-    architecture = config_of(student) if student is not None else architecture_of(source)
+    source, strategy = config_of(bench.source), config_of(bench.strategy())
     return {
-        "architecture": architecture if setup.backbone is not None else None,
-        "strategy": config_of(bench.strategy()),
+        "architecture": learner_of(source, strategy) if setup.backbone is not None else None,
+        "strategy": strategy,
         "training": config_of(bench.training),
         "classes": list(setup.target.classes),
         "outputs": list(setup.target.loaded.outputs),

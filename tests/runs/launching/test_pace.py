@@ -11,7 +11,7 @@ def trained(number, what, steps, **strategy):
 
 
 MAJORITY, FINETUNED = cell(1, "majority"), trained(2, "full_finetuning", 100)
-DISTILLED = trained(3, "distillation", 100, teacher={"_target_": "x.Y"})
+DISTILLED = trained(3, "distillation", 100, about={"needs": {"teacher": True}})
 
 
 def test_nothing_is_foreseen_before_a_cell_that_trains_is_done():

@@ -65,7 +65,8 @@ def kind_of(cell: Cell) -> str:
 def steps_of(cell: Cell) -> int:
     """Return about how many steps a cell trains for, its teacher's included; 0 without any."""
     steps = int((cell.config["training"] or {}).get("steps", 0))
-    return 2 * steps if cell.config["strategy"].get("teacher") else steps
+    needs = (cell.config["strategy"].get("about") or {}).get("needs") or {}
+    return 2 * steps if needs.get("teacher") else steps
 
 
 def roughly(seconds: float) -> str:

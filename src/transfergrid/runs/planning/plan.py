@@ -11,7 +11,7 @@ from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.fingerprints import PACKAGE, is_packaged
-from transfergrid.records.identity import architecture_of, config_digest, digest
+from transfergrid.records.identity import config_digest, digest, learner_of
 from transfergrid.records.needs import Baselines, Needs
 
 
@@ -81,8 +81,7 @@ class Arm:
         """The network that its cells train or use; None if they have none."""
         if self.source is None:
             return None
-        student: Config | None = self.strategy.config.get("student")
-        return student or architecture_of(self.source.config)
+        return learner_of(self.source.config, self.strategy.config)
 
     def config(self, labels: Labels, seed: int) -> Config:
         """Return the full plain config of one of its cells."""
