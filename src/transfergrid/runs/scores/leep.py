@@ -11,14 +11,19 @@ from transfergrid.runs.scores.base import Features, Floats, Score, entropy
 
 
 @dataclass(frozen=True)
-class OfPosteriors(Score):
-    """What a source's own predictions leave unknown of the labels, in [-H(Y), 0] nats."""
-
-    needs = ("labels", "posteriors")
+class Unknown(Score):
+    """What is left unknown of the labels, in [-H(Y), 0] nats."""
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:
         return -entropy(features.known), 0.0
+
+
+@dataclass(frozen=True)
+class OfPosteriors(Unknown):
+    """What a source's own predictions leave unknown."""
+
+    needs = ("labels", "posteriors")
 
     @override
     def remarks(self, features: Features) -> tuple[str, ...]:

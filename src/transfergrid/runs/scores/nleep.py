@@ -13,19 +13,17 @@ from transfergrid.records.arguments import Count
 from transfergrid.runs.scores.base import (
     Features,
     Floats,
-    Score,
     UndefinedScoreError,
-    entropy,
     principal,
 )
-from transfergrid.runs.scores.leep import leep
+from transfergrid.runs.scores.leep import Unknown, leep
 
 LEAST_EACH = 2
 """Examples a Gaussian: with one each, clusters name examples and every source scores 0."""
 
 
 @dataclass(frozen=True)
-class Nleep(Score):
+class Nleep(Unknown):
     """LEEP over the responsibilities of a Gaussian mixture on principal components.
 
     Li et al. 2021, "Ranking neural checkpoints". In [-H(Y), 0]. The mixture is fitted from a
@@ -42,10 +40,6 @@ class Nleep(Score):
     gaussians_per_class: Count = 5
     variance: Annotated[float, Interval(gt=0, lt=1)] = 0.8
     covariance: Literal["diag", "full", "spherical", "tied"] = "diag"
-
-    @override
-    def bounds(self, features: Features) -> tuple[float, float]:
-        return -entropy(features.known), 0.0
 
     @override
     def compute(self, features: Features) -> float:
