@@ -58,6 +58,18 @@ def test_no_unit_moves_a_verdict():
         assert other.margin == pytest.approx(365 * one.margin, rel=1e-2)
 
 
+@pytest.mark.parametrize("spread", [1e-9, 1e12])
+def test_squared_errors_of_any_size_are_judged_alike(spread):
+    """Those of labels in billionths are no rounding, and no constant gain."""
+    usual, other = judged(family("mse", 10.0)), judged(family("mse", 10.0 * spread))
+    for arm, one in usual.items():
+        assert other[arm].verdict is one.verdict
+        assert other[arm].low == pytest.approx(spread**2 * one.low, rel=1e-2)
+        assert other[arm].constant is one.constant is False
+        assert other[arm].p == pytest.approx(one.p, rel=1e-2)
+        assert other[arm].se == pytest.approx(spread**2 * one.se, rel=1e-2)
+
+
 def test_a_point_is_a_hundredth_of_what_the_mean_costs():
     assert point(MAE, 23.7) == pytest.approx(0.237)
     assert point(R2, 0.0) == pytest.approx(0.01)

@@ -419,6 +419,19 @@ def test_errors_over_one_baseline_are_shown_with_as_many_digits():
     assert "-8.726" in text
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (1e-18, ["2.000e-18", "+1.000e-18 [+5.000e-19, +1.500e-18]", "scratch 3.000e-18"]),
+        (1e16, ["2.000e+16", "+1.000e+16 [+5.000e+15, +1.500e+16]", "scratch 3.000e+16"]),
+    ],
+)
+def test_tiny_and_huge_errors_are_told_with_their_power_of_ten(size, told):
+    one = replace(POSITIVE, metric="mse", unit="", mean=2 * size, baseline_mean=3 * size)
+    text = render([replace(one, gain=size, low=size / 2, high=1.5 * size)])
+    assert all(number in text for number in told)
+
+
 def test_a_margin_in_the_unit_of_numbers_stands_under_the_table():
     one = replace(UNDECIDED, metric="mae", unit="", margin=0.225, point=0.225, primary=True)
     text = " ".join(render([one]).split())

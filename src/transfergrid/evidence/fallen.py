@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from transfergrid.evidence.arms import CLASSICAL, CONSTANT, Key, grouped
 from transfergrid.evidence.decisions import Decision
 from transfergrid.evidence.results import Result
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import points
 
 LEAST = 0.25
@@ -84,7 +85,8 @@ def told(
         return ()
     runs = ", ".join(f"{who}seed {cell.seed} ({_points(cell, cell.score)})" for cell, who in mine)
     usual = _points(mine[0][0], known[mine[0][0].id])
-    without = f"without: {other.kind.value}, {gain:+.1f}{_p(other)}" if rest else "nothing is left"
+    shown = f"{gain:+.4g}" if is_of_numbers(mine[0][0].metric.name) else f"{gain:+.1f}"
+    without = f"without: {other.kind.value}, {shown}{_p(other)}" if rest else "nothing is left"
     return (f"far below all else in its block: {runs}, usually {usual}; {without}",)
 
 
@@ -96,7 +98,8 @@ def _p(decided: Decision) -> str:
 
 
 def _points(cell: Result, score: float | None) -> str:
-    return f"{points(cell.metric) * (score or 0.0):.1f}"
+    shown = points(cell.metric) * (score or 0.0)
+    return f"{shown:.4g}" if is_of_numbers(cell.metric.name) else f"{shown:.1f}"
 
 
 def _is_trained(cell: Result) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
@@ -27,6 +28,7 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.records.arrays import packed
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import oriented, points
 
 
@@ -48,9 +50,28 @@ def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]
     return oriented(pairs[0][0].metric) * differences
 
 
+def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
+    """Return the power of two beside the scores, by which errors of numbers are divided.
+
+    What is rounding, and no spread, is told of numbers around 1: squared errors of labels in
+    millionths would else all be rounding. A power of two changes no digit. Other metrics have 1.
+    """
+    metric = pairs[0][0].metric.name
+    if metric not in ERRORS or not is_of_numbers(metric):
+        return 1.0
+    return 2.0 ** math.frexp(max(abs(_score(cell)) for pair in pairs for cell in pair))[1]
+
+
 def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Estimate:
     """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
-    metric, gains = pairs[0][0].metric, block_gains(pairs)
+    size = magnitude(pairs)
+    return _estimated(pairs, read, size).times(size)
+
+
+def _estimated(
+    pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None, size: float
+) -> Estimate:
+    metric, gains = pairs[0][0].metric, block_gains(pairs) / size
     if read is None or metric.name not in KNOWN:
         return over_blocks(gains)
     try:
@@ -60,7 +81,7 @@ def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Es
             if metric.name in ERRORS and not _are_recorded(pairs, read):
                 return over_blocks(gains)
             by_item = oriented(metric) * (arm - base).astype(np.float64)
-            return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
+            return over_blocks_and_clusters(by_item / size, clusters(read, ids[0]))
         return _resampled(gains, pairs, read)
     except BadInputError:  # a block without predictions, or of other items: they do not cross
         return over_blocks(gains)

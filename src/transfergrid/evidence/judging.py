@@ -184,7 +184,7 @@ def in_unit(rules: Rules, size: float) -> Rules:
 def _decided(
     compared: Sequence[Comparison], rules: Rules, level: float, later: float
 ) -> list[Decision]:
-    estimates, gains = [one.estimate for one in compared], [one.gains for one in compared]
+    estimates, gains = [one.estimate for one in compared], [one.shape for one in compared]
     return decide(estimates, gains, rules, level, later)
 
 

@@ -18,7 +18,7 @@ from transfergrid.evidence import arms
 from transfergrid.evidence.arms import CONSTANT, Key
 from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.families import Family, kind_of
-from transfergrid.evidence.gains import block_gains, estimated, paired
+from transfergrid.evidence.gains import block_gains, estimated, magnitude, paired
 from transfergrid.evidence.outcomes import Outcomes, Read
 from transfergrid.evidence.remarks import Remarks, labels_got, seen_in
 from transfergrid.evidence.results import Result
@@ -98,6 +98,11 @@ class Comparison:
         """The gain of each block, in points."""
         return block_gains(self.pairs) if self.pairs else np.empty(0)
 
+    @property
+    def shape(self) -> NDArray[np.float64]:
+        """The gains beside the size of the scores: how they lie, whatever the labels' unit."""
+        return self.gains / magnitude(self.pairs) if self.pairs else self.gains
+
     @cached_property
     def estimate(self) -> Estimate:
         """The mean gain with its error; without a pair it is of nothing.
@@ -113,13 +118,16 @@ class Comparison:
     @property
     def is_constant(self) -> bool:
         """Whether all of several seeds have the same gain."""
-        return is_constant(self.gains)
+        return is_constant(self.shape)
 
     @property
     def is_deterministic(self) -> bool:
         """Whether each side scores the same in all of several seeds."""
         sides = ([cell.score or 0.0 for cell in side] for side in zip(*self.pairs, strict=True))
-        return bool(self.pairs) and all(is_constant(np.array(scores)) for scores in sides)
+        if not self.pairs:
+            return False
+        size = magnitude(self.pairs)
+        return all(is_constant(np.array(scores) / size) for scores in sides)
 
     @property
     def seeds(self) -> tuple[int, ...]:

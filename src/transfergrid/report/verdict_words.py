@@ -65,7 +65,9 @@ def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 def number(value: float, verdict: Verdict, signed: bool = False) -> str:
     """Write a score or gain, with so many decimals as `digits` says."""
-    places = digits(verdict)
+    places, size = digits(verdict), abs(verdict.baseline_mean or 0.0) or _largest(verdict)
+    if is_of_numbers(verdict.metric) and size and not 1e-6 <= size < 1e7:
+        return f"{value + 0.0:{'+' if signed else ''}.3e}"
     if places in (1, 3):
         return words.number(value, "%" if places == 1 else "", signed)
     return f"{round(value, places) + 0.0:{'+' if signed else ''}.{places}f}"

@@ -56,6 +56,12 @@ class Estimate:
     by_items: float = 0.0
     """The part of SE² that more blocks leave as it is: only more test items lessen it."""
 
+    def times(self, size: float) -> Estimate:
+        """Return the estimate of what is so many times as large."""
+        se = None if self.se is None else self.se * size
+        parts = self.by_blocks * size**2, self.by_items * size**2
+        return replace(self, mean=self.mean * size, se=se, by_blocks=parts[0], by_items=parts[1])
+
     @property
     def is_crossed(self) -> bool:
         """Return whether the error covers new seeds and new test items."""
@@ -94,7 +100,7 @@ class Estimate:
         from scipy.special import stdtrit  # time that commands which show no gain do not pay
 
         reach = float(stdtrit(self.df, 0.5 + confidence / 2)) * self.se
-        if not reach < ENDLESS:
+        if not reach < ENDLESS * max(1.0, self.se / 100):  # of large numbers it is as much more
             return None, None
         return self.mean - reach, self.mean + reach
 
