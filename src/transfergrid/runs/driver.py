@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch, CellData, StepBatches, parts_of, through
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES
 from transfergrid.runs.choosing import Choice
@@ -144,7 +145,7 @@ class Driver:
         assert phase.before is not None
         strategy = self.strategy
         mode, cut, strategy.cut = strategy.training, strategy.cut, 0
-        torch.manual_seed(stream_seed(strategy.block_seed, "before", self.number, step))
+        seed_torch(stream_seed(strategy.block_seed, "before", self.number, step))
         with torch.no_grad():
             phase.before(Seen(strategy.eval(), self.data, self.machine, phase.reads))
         strategy.cut = cut
@@ -285,7 +286,7 @@ class Learner(pl.LightningModule):
             group["lr"] = base * group["factor"]
         # Dropout is of the seed block too: an arm that draws more of it in one step would else
         # differ from the others in all later ones.
-        torch.manual_seed(stream_seed(strategy.block_seed, "dropout", self.begin + step))
+        seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step))
 
     def _rate(self, step: int) -> float:
         own = self.phase.schedule

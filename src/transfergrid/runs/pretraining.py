@@ -15,6 +15,7 @@ from torch import Tensor
 
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.regression import ScaledLinear
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records import contents
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
@@ -116,7 +117,7 @@ class SourceMaker:
     ) -> tuple[Scratch, dict[str, Any]]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
-        torch.manual_seed(stream_seed(own_seed, "backbone"))
+        seed_torch(stream_seed(own_seed, "backbone"))
         backbone = source.initial()
         strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
         drawn = domain.draw("all", own_seed)

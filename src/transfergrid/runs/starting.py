@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import architecture_of
@@ -63,7 +64,7 @@ def start(
     Raises:
         BadInputError: weights cannot be had, or came without the head that is needed.
     """
-    torch.manual_seed(stream_seed(seed, "backbone"))
+    seed_torch(stream_seed(seed, "backbone"))
     if needs.source == "architecture":
         return Start(build(architecture_of(source)).build())
     made: Source = build(source)
@@ -75,7 +76,7 @@ def start(
         if head is not None and needs.classes == "same" and made.domain is not None:
             head = in_order(head, made.domain.classes or made.domain.outputs, classes)
         return Start(loaded, head=head)
-    torch.manual_seed(stream_seed(seed, "backbone"))
+    seed_torch(stream_seed(seed, "backbone"))
     learner = (student or build(architecture_of(source))).build()
     check_same_inputs(loaded, learner)
     return Start(learner, loaded)

@@ -17,6 +17,7 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.task import Task
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Positive, check_arguments
 from transfergrid.records.component import Component
 from transfergrid.records.errors import check_known
@@ -273,7 +274,7 @@ class Strategy(nn.Module, Component):
         self.scaffold = nn.ModuleDict()
         object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(seed, "head"))
+            seed_torch(stream_seed(seed, "head"))
             if backbone is not None:
                 self.backbone, self.head = backbone, task.head(backbone.dim)
             if source_head is not None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from transfergrid.data.batches import Batch, CellData, StepBatches, StreamName
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.tracking import NoTracker
@@ -223,7 +224,7 @@ class Bench:
         number = next(self._disturbance)
         random.seed(number)
         np.random.seed(number)
-        torch.manual_seed(number)
+        seed_torch(number)
 
 
 def on_the_eve(driver: Driver, number: int) -> None:

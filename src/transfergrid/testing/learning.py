@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.data.views import View
 from transfergrid.records.cell import Labels
 from transfergrid.strategies.base import Strategy
@@ -88,7 +89,7 @@ def _silent(moment: Moment, state: Mapping[str, Tensor] | None = None) -> set[st
 
 def _without_gradient(moment: Moment, objective: Objective) -> set[str]:
     parameters = [p for g in objective.learns for p in g.parameters]
-    torch.manual_seed(0)
+    seed_torch(0)
     loss = objective.loss(moment.batch, 0.5)
     left = [n for n, p in moment.strategy.named_parameters() if p.grad is not None]
     expect(
@@ -159,7 +160,7 @@ def _statistics(bench: Bench, moment: Moment, objective: Objective, step: int) -
     batch = moment.batch
     mixed = type(batch)(**{**vars(batch), "unlabelled": other.unlabelled, "views": other.views})
     before = {name: value.detach().clone() for name, value in strategy.state_dict().items()}
-    torch.manual_seed(0)
+    seed_torch(0)
     objective.loss(mixed, 0.5)
     found = _buffers(strategy)
     strategy.load_state_dict(before)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from typing_extensions import override
 
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.strategies.phases import Objective
 from transfergrid.testing.bench import Bench, Moment
 from transfergrid.testing.found import Broken, expect, some
@@ -64,7 +65,7 @@ def _expect_pure(bench: Bench, module: LossModule) -> None:
 
     def said(progress: float) -> Tensor:
         bench.disturb()
-        torch.manual_seed(0)
+        seed_torch(0)
         return module.with_tensors(*module.tensors(), progress)
 
     one, _, again = said(0.5), said(0.75), said(0.5)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config, build
 from transfergrid.records.findings import Diagnostics
@@ -202,7 +203,7 @@ class Watch:
         """Embed the training examples with random weights, by the same architecture."""
         if sum(p.numel() for p in self.backbone.parameters()) > LARGEST_RANDOM:
             raise Nothing(f"more than {LARGEST_RANDOM} parameters")
-        torch.manual_seed(0)
+        seed_torch(0)
         made: Backbone = build(architecture_of(self.source or {})).build()
         self.looks.random = self._embedded(made)
 

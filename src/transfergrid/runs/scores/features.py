@@ -13,6 +13,7 @@ import torch
 from transfergrid.data.domain import Examples
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.torch_seed import seed_torch
 from transfergrid.data.views import prepared
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
@@ -123,7 +124,7 @@ class FeaturePasses:
 
 def embed(backbone: Backbone, pool: Examples, rows: Ints, device: torch.device) -> Floats:
     """Return a frozen backbone's embeddings of these examples, not augmented, (n, d)."""
-    torch.manual_seed(0)  # for a backbone that draws even in eval mode
+    seed_torch(0)  # for a backbone that draws even in eval mode
     made = prepared(backbone.preprocess, pool, rows)
     inputs = _on(backbone.preprocess.finish(made, "none", None), device)
     with evaluating(backbone.to(device)), torch.inference_mode():
