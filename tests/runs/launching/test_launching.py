@@ -13,6 +13,7 @@ import pytest
 
 import pretend_grid
 from composed import planned
+from forked import side_by_side
 from pretend_grid import cell
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
@@ -223,12 +224,9 @@ def real(tmp_path_factory):
     for i, chosen in enumerate(tuned):
         order = {"cell": asdict(chosen), "results": str(folder / "results")}
         (folder / f"{i}.json").write_text(json.dumps(order))
-    command = [sys.executable, "-m", "transfergrid.runs.launching.worker"]
-    both = [
-        subprocess.Popen([*command, f"{i}.json"], cwd=folder, stdout=subprocess.PIPE, text=True)
-        for i in range(2)
-    ]
-    return folder, tuned, [process.communicate(timeout=200)[0] for process in both]
+    worker = "transfergrid.runs.launching.worker"
+    both = side_by_side([["-m", worker, f"{i}.json"] for i in range(2)], folder)
+    return folder, tuned, [done.stdout for done in both]
 
 
 def test_a_worker_runs_a_cell_from_a_file(real):
