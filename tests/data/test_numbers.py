@@ -172,6 +172,7 @@ def test_archives_hold_numbers(tmp_path, outputs):
         (np.array([True, False, True]), "y must hold numbers, not bool; classes are scored by"),
         (np.ones((3, 2, 2)), "y must hold a number for each image, or a row of them"),
         (np.ones(3), "y: all labels to learn from are 1: nothing to tell apart"),
+        (1e30 * np.arange(3), "labels as large as 2e\\+30 leave no room for their squared errors"),
         (1e9 + np.arange(3), r"are 1e\+09 in float32; take a constant off: nothing to tell apart"),
         (
             1e9 + np.arange(3) * 100,

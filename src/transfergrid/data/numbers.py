@@ -16,6 +16,8 @@ from transfergrid.records.metrics import CLASSES, NUMBERS, deciding
 TENTHS = 10
 """Parts of like size that labels are drawn from in turn, smallest numbers first."""
 ADVICE = f"classes are scored by target.metric={deciding(CLASSES)[0]}"
+LARGEST = 1e15
+"""Labels that are larger have squared errors that no record takes."""
 EXACT = 2.0**24
 """Size from which on float32 does not hold every whole number."""
 STEPS = 16
@@ -89,6 +91,11 @@ def check_numbers(
     for part, labels in (("learn from", pool), ("test on", test)):
         if not len(labels):
             raise BadInputError(f"there is nothing to {part}")
+        if (largest := float(np.abs(labels).max())) > LARGEST:
+            raise BadInputError(
+                f"labels as large as {largest:.3g} leave no room for their squared errors: divide "
+                f"them, to {LARGEST:g} at most"
+            )
         for name, values in zip(columns, labels.reshape(len(labels), -1).T, strict=True):
             alike = bool((values == values[0]).all())
             if alike and labels is pool:

@@ -91,7 +91,7 @@ def is_beyond_any(gain: float, verdict: Verdict) -> bool:
     That is ten times the score; of two seeds, which tell nearly nothing of their noise, once.
     """
     times = 1 if verdict.n == 2 else 10
-    most = words.MOST if verdict.unit == "%" else times * max(_largest(verdict), 1e-9)
+    most = words.MOST if verdict.unit == "%" else times * (_largest(verdict) or 1e-9)
     return abs(gain) > most
 
 
