@@ -5,7 +5,9 @@ import io
 
 from transfergrid.evidence.scorecard import scorecard
 from transfergrid.evidence.statistics.rank_statistics import Forecast
-from transfergrid.report import verdict_views
+from transfergrid.report import scorecard_view
+from transfergrid.report.html.drawing import drawn
+from transfergrid.report.html.forecasts import scored
 from transfergrid.report.sheet import render
 
 
@@ -24,7 +26,7 @@ HARM = scorecard([*forecasts("good", GOOD, GAINS), *forecasts("bad", BAD, [-1, -
 
 
 def test_each_score_is_a_line_best_first_with_its_interval_regret_and_pairs():
-    head, good, bad, *_ = render(verdict_views.scores(REAL, HARM)).splitlines()
+    head, good, bad, *_ = render(scorecard_view.scores(REAL, HARM)).splitlines()
     assert " ".join(head.split()) == "score τ regret AUROC placebos sources"
     assert " ".join(good.split()) == "good 0.67 [-0.63, 1.00] 1.0 1.00 (4) 1.00 (4) 5 in 1"
     # opposed throughout: no source less makes a difference, and so there is no interval
@@ -34,11 +36,25 @@ def test_each_score_is_a_line_best_first_with_its_interval_regret_and_pairs():
 def test_values_that_cannot_be_are_marked():
     wrong = [Forecast(**{**vars(f), "out_of_bounds": 2}) for f in forecasts("h", [1, 2], [1, 2])]
     rows = scorecard(wrong)
-    assert render(verdict_views.scores(rows, rows)).splitlines()[1].endswith("2 in 1!")
+    assert render(scorecard_view.scores(rows, rows)).splitlines()[1].endswith("2 in 1!")
+
+
+def test_the_page_has_room_for_counts_and_says_what_they_are():
+    wrong = [Forecast(**{**vars(f), "out_of_bounds": 2}) for f in forecasts("h", [1, 2], [1, 2])]
+    rows = scorecard(wrong)
+    section = scored(rows, rows)
+    shown = drawn(section.tables[0])
+    assert dict(zip(shown.heads, shown.lines[0], strict=True)) == (
+        {"score": "h", "τ": "1.00", "regret": "0.0", "AUROC": "–", "placebos": "–"}
+        | {"sources": "2", "comparisons": "1", "impossible": "4"}
+    )
+    assert "impossible: how many values of the score cannot be" in section.lines[0]
+    assert "!" not in section.lines[0]
+    assert "impossible" not in drawn(scored(REAL, HARM).tables[0]).heads
 
 
 def test_programs_get_both_counts_of_harm():
-    text = render(verdict_views.scores(REAL, HARM), "csv")
+    text = render(scorecard_view.scores(REAL, HARM), "csv")
     good, bad = csv.DictReader(io.StringIO(text))
     assert (good["auroc_pairs"], good["pairs_with_placebos"]) == ("4", "4")
     assert (bad["auroc"], bad["auroc_with_placebos"], bad["pairs_with_placebos"]) == (
@@ -48,11 +64,11 @@ def test_programs_get_both_counts_of_harm():
 
 def test_what_keeps_scores_from_saying_much_is_told_once():
     few = scorecard([*forecasts("a", [1, 2], [1, 2]), *forecasts("b", [1, 2], [1, 2])])
-    assert verdict_views.scores_legend(few).endswith("All scores: too few sources to say: 2.")
+    assert scorecard_view.scores_legend(few).endswith("All scores: too few sources to say: 2.")
     mixed = [*few, *REAL]
-    assert "a, b: too few sources to say: 2." in verdict_views.scores_legend(mixed)
-    assert verdict_views.scores_legend(REAL[:1]) == verdict_views.SCORES
-    assert verdict_views.scores_legend(REAL).endswith("one source at a time shows no spread.")
+    assert "a, b: too few sources to say: 2." in scorecard_view.scores_legend(mixed)
+    assert scorecard_view.scores_legend(REAL[:1]) == scorecard_view.SCORES
+    assert scorecard_view.scores_legend(REAL).endswith("one source at a time shows no spread.")
 
 
 def test_that_scores_and_not_gains_are_compared_is_told_where_it_is_so():
@@ -62,5 +78,5 @@ def test_that_scores_and_not_gains_are_compared_is_told_where_it_is_so():
     ]
     mixed = scorecard([*cells, *forecasts("a", GOOD, GAINS, target="letters")])
     told = "In 1 of the comparisons sources have baselines of their own"
-    assert told in verdict_views.scores_legend(mixed)
-    assert told not in verdict_views.scores_legend(REAL)
+    assert told in scorecard_view.scores_legend(mixed)
+    assert told not in scorecard_view.scores_legend(REAL)

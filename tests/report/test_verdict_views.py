@@ -12,6 +12,8 @@ from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import verdict_views
+from transfergrid.report.html.drawing import drawn
+from transfergrid.report.html.sections import came_with
 from transfergrid.report.sheet import render
 from transfergrid.report.words import ASCII, UNICODE
 
@@ -123,6 +125,12 @@ def test_beside_shows_changes_and_dashes_for_what_is_not_known():
         5.0,
     )
     assert (row["overfitting_low"], row["forgetting_change"]) == (None, None)
+
+
+def test_the_page_shows_changes_with_the_ends_of_their_intervals():
+    shown = drawn(came_with([EFFECTS]).tables[0])
+    assert shown.heads[3:] == ["gain", "calibration error", "overfitting gap"]
+    assert shown.lines[0][3:] == ("+4.0", "+5.0 [+3.8, +6.2]", "+5.0")
 
 
 def test_beside_leaves_out_what_was_compared_with_nothing():

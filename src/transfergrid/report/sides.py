@@ -13,7 +13,7 @@ from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
-from transfergrid.report import verdict_views
+from transfergrid.report import scorecard_view, verdict_views
 from transfergrid.report.sheet import Sheet
 
 SIDES = ("flips", "classes", "groups", "beside", "scores")
@@ -46,7 +46,7 @@ def side(
     if name == "beside":
         return verdict_views.beside(effects_of(bench, verdicts))
     if name == "scores":
-        return verdict_views.scores(*scorecards_of(bench, verdicts))
+        return scorecard_view.scores(*scorecards_of(bench, verdicts))
     by: By = "class" if name == "classes" else "group"
     return verdict_views.parts(parts_of(bench, verdicts, by, rules))
 

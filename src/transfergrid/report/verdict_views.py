@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.robustness import Flip
-from transfergrid.evidence.scorecard import ScorecardRow
 from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.metrics import is_of_numbers
@@ -44,20 +43,7 @@ BESIDE = (
     "source as it came, where an arm did not learn it itself."
 )
 CALIBRATION = "calibration is the change of the expected calibration error (less is better); "
-SCORES = (
-    "Would a score have told, before anything was trained on the target? Mean over comparisons of "
-    "sources within one target, label budget and strategy. τ: weighted Kendall correlation with "
-    "the gains [95 % over sources], 1 if it orders them alike, 0 if it tells nothing. regret: "
-    "points lost by taking its first source. AUROC: chance that it puts a source that ends below "
-    "its baseline under one that does not, .5 if it tells nothing (pairs of such). placebos: "
-    "the same with placebos as sources too, for they are most of what hurts. sources: how many, in "
-    "how many comparisons; !: some values of the score cannot be."
-)
-BY_MEAN = (
-    "In {of} of the comparisons sources have baselines of their own, as with several "
-    "architectures: there τ and regret go by the scores reached, not by the gains."
-)
-_LEAST = 9
+LEAST = 9
 
 Item = TypeVar("Item")
 Of = Callable[[Item], Verdict]
@@ -67,6 +53,7 @@ Way = tuple[Verdict, str, Verdict]
 """A verdict, how else one may look, and the verdict that it then is."""
 NARROW = (TERMINAL, MARKDOWN, LATEX)
 EFFECTS = ("calibration", "overfitting", "forgetting")
+ON_PAGE = {"calibration": "calibration error", "overfitting": "overfitting gap"}
 
 
 def flips(found: Sequence[Flip]) -> Sheet:
@@ -84,7 +71,7 @@ def flips(found: Sequence[Flip]) -> Sheet:
         }
         for verdict, way, other in pairs
     ]
-    return _sheet(pairs, rows, flip_columns, flips_legend, "No verdict flips.")
+    return sheet(pairs, rows, flip_columns, flips_legend, "No verdict flips.")
 
 
 def ways_of(found: Sequence[Flip]) -> list[Way]:
@@ -102,7 +89,7 @@ def flip_columns(symbols: Symbols) -> list[Column[Way]]:
         *names(lambda pair: pair[0], symbols),
         Column("flip", flip, formats=NARROW),
         outcome(lambda pair: pair[0]),
-        Column("when", lambda pair: pair[1], least=_LEAST),
+        Column("when", lambda pair: pair[1], least=LEAST),
         outcome(lambda pair: pair[2], "is then"),
         Column("gain", lambda pair: said.gain(pair[2], symbols), Align.NUMBER, formats=NARROW),
         gain_on_page(lambda pair: pair[2]),
@@ -126,7 +113,7 @@ def parts(found: Sequence[Verdict]) -> Sheet:
         }
         for part in found
     ]
-    return _sheet(found, rows, part_columns, lambda _: parts_legend(found))
+    return sheet(found, rows, part_columns, lambda _: parts_legend(found))
 
 
 def part_columns(symbols: Symbols) -> list[Column[Verdict]]:
@@ -137,9 +124,9 @@ def part_columns(symbols: Symbols) -> list[Column[Verdict]]:
 
     return [
         *names(lambda part: part, symbols),
-        Column("part", lambda part: part.group or "", least=_LEAST),
-        Column("items", lambda part: str(part.items), Align.RIGHT),
-        Column("gain", gain, Align.NUMBER),
+        Column("part", lambda part: part.group or "", least=LEAST, heads={HTML: "class"}),
+        Column("items", lambda part: str(part.items), Align.RIGHT, heads={HTML: "test items"}),
+        Column("gain", gain, Align.NUMBER, heads={HTML: "gain in the class"}),
         Column("verdict", lambda part: said.outcome(part, symbols), formats=NARROW),
     ]
 
@@ -163,7 +150,7 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
     units = gains_in(one.verdict for one in listed)
     columns = beside_columns(listed)
     told = BESIDE.format(units=units, calibration="" if _of_numbers(listed) else CALIBRATION)
-    return _sheet(listed, rows, columns, lambda _: told)
+    return sheet(listed, rows, columns, lambda _: told)
 
 
 def _of_numbers(found: Sequence[SideEffects]) -> bool:
@@ -179,71 +166,31 @@ def beside_columns(found: Sequence[SideEffects]) -> Columns[SideEffects]:
         def gain(effects: SideEffects) -> str:
             return said.gain(effects.verdict, symbols)
 
-        def change(kind: str) -> Callable[[SideEffects], str]:
-            return lambda effects: change_told(effects, kind, symbols)
-
         return [
             *names(lambda effects: effects.verdict, symbols),
             Column("gain", gain, Align.NUMBER),
-            *(Column[SideEffects](kind, change(kind), Align.NUMBER) for kind in told),
+            *(column for kind in told for column in _changes(kind, symbols)),
         ]
 
     return columns
 
 
-def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Sheet:
-    """Return how well each score foretold the gains of sources, a line each.
+def _changes(kind: str, symbols: Symbols) -> list[Column[SideEffects]]:
+    """Return the columns of a change: on the page with the ends of its interval."""
 
-    Args:
-        found: without the placebos.
-        with_placebos: the same scores with them, for the flagging of harm alone.
-    """
-    flagged = {row.score: row for row in with_placebos}
-    rows = [
-        {
-            **row.as_dict(),
-            "auroc_with_placebos": flagged[row.score].auroc,
-            "pairs_with_placebos": flagged[row.score].auroc_pairs,
-        }
-        for row in found
+    def short(effects: SideEffects) -> str:
+        return change_told(effects, kind, symbols) or symbols.nothing
+
+    def whole(effects: SideEffects) -> str:
+        return change_told(effects, kind, symbols, whole=True)
+
+    return [
+        Column(kind, short, Align.NUMBER, formats=NARROW),
+        Column(ON_PAGE.get(kind, kind), whole, formats=(HTML,)),
     ]
 
-    return _sheet(found, rows, score_columns(flagged), lambda _: scores_legend(found))
 
-
-def score_columns(with_placebos: Mapping[str, ScorecardRow]) -> Columns[ScorecardRow]:
-    """Return what gives the columns of the scorecard, given each score's row with placebos."""
-
-    def columns(symbols: Symbols) -> list[Column[ScorecardRow]]:
-        nothing = symbols.nothing
-
-        def tau(row: ScorecardRow) -> str:
-            shown = bracketed(ends(row.low, row.high, ""), two_digits)
-            return " ".join(filter(None, (two_digits(row.tau) or nothing, shown)))
-
-        def regret(row: ScorecardRow) -> str:
-            return nothing if row.regret is None else f"{row.regret:.1f}"
-
-        def auroc(row: ScorecardRow) -> str:
-            pairs = f" ({row.auroc_pairs})" if row.auroc_pairs else ""
-            return (two_digits(row.auroc) or nothing) + pairs
-
-        def sources(row: ScorecardRow) -> str:
-            return f"{row.sources} in {row.groups}" + "!" * bool(row.out_of_bounds)
-
-        return [
-            Column("score", lambda row: row.score, least=_LEAST),
-            Column("τ", tau, Align.NUMBER),
-            Column("regret", regret, Align.NUMBER),
-            Column("AUROC", auroc, Align.NUMBER),
-            Column("placebos", lambda row: auroc(with_placebos[row.score]), Align.NUMBER),
-            Column("sources", sources),
-        ]
-
-    return columns
-
-
-def _sheet(
+def sheet(
     found: Sequence[Item],
     rows: Sequence[dict[str, Any]],
     columns: Columns[Item],
@@ -269,9 +216,9 @@ def names(of: Of[Item], symbols: Symbols = UNICODE) -> list[Column[Item]]:
         return of(row).source or symbols.nothing
 
     return [
-        Column("target, labels", where, least=_LEAST, key=True),
-        Column("source", source, least=_LEAST, key=True),
-        Column("strategy", lambda row: of(row).strategy, least=_LEAST, key=True),
+        Column("target, labels", where, least=LEAST, key=True),
+        Column("source", source, least=LEAST, key=True),
+        Column("strategy", lambda row: of(row).strategy, least=LEAST, key=True),
     ]
 
 
@@ -289,27 +236,6 @@ def gain_on_page(of: Of[Item], head: str = "gain") -> Column[Item]:
     return Column(head, gain, formats=(HTML,))
 
 
-def scores_legend(found: Sequence[ScorecardRow]) -> str:
-    """Return what a reader must know to read the scorecard, and what keeps it from saying much."""
-    by_mean = max((row.by_mean for row in found), default=0)
-    apart = " " + BY_MEAN.format(of=by_mean) if by_mean else ""
-    notes: dict[str, list[str]] = {}
-    for row in found:
-        notes.setdefault(row.note or "", []).append(row.score)
-    notes.pop("", None)
-    told = [f" {_all_or(names, found)}: {note}." for note, names in notes.items()]
-    return SCORES + apart + "".join(told)
-
-
-def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:
-    return "All scores" if len(names) == len(found) else ", ".join(names)
-
-
-def two_digits(value: float | None) -> str:
-    """Write a correlation or a chance; empty where there is none."""
-    return "" if value is None else f"{value:.2f}"
-
-
 def _arm(verdict: Verdict) -> dict[str, Any]:
     keys = ("source", "architecture", "strategy", "target", "labels", "baseline", "n")
     return {key: getattr(verdict, key) for key in keys}
@@ -319,20 +245,27 @@ def _kind(kind: Kind, symbols: Symbols) -> str:
     return f"{sign(kind, symbols)} {kind.value}"
 
 
-def change_told(effects: SideEffects, kind: str, symbols: Symbols = UNICODE) -> str:
-    """Write a change: overfitting in the unit of the scores, what is of shares in points."""
+def change_told(effects: SideEffects, kind: str, symbols: Symbols, *, whole: bool = False) -> str:
+    """Write a change, if there is one, with half its interval or the `whole` of it.
+
+    Overfitting is in the unit of the scores, what is of shares in points.
+    """
     change: Change | None = getattr(effects, kind)
     if change is None or change.change is None:
-        return symbols.nothing
-    of = effects.verdict if kind == "overfitting" else None
-    told = _written(change.change, of, signed=True)
-    if change.high is None:
+        return ""
+
+    def written(value: float, signed: bool = True) -> str:
+        if kind == "overfitting":
+            return said.number(value, effects.verdict, signed)
+        return number(value, "%", signed)
+
+    told = written(change.change)
+    if change.low is None or change.high is None:
         return told
-    return f"{told} {symbols.plus_minus}{_written(change.high - change.change, of)}"
-
-
-def _written(value: float, of: Verdict | None, *, signed: bool = False) -> str:
-    return said.number(value, of, signed) if of else number(value, "%", signed)
+    if whole:
+        unit = effects.verdict.unit if kind == "overfitting" else "%"
+        return f"{told} {bracketed(ends(change.low, change.high, unit), written)}"
+    return f"{told} {symbols.plus_minus}{written(change.high - change.change, signed=False)}"
 
 
 def _flat(name: str, change: Change | None) -> dict[str, float | None]:

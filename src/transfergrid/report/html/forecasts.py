@@ -15,6 +15,7 @@ from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
+from transfergrid.report import scorecard_view
 from transfergrid.report import verdict_views as views
 from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html.data import Section
@@ -36,8 +37,9 @@ def scored(rows: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) 
     """Return how well each score foretold the gains, without placebos and with them."""
     if not rows:
         return None
-    told = views.score_columns({row.score: row for row in with_placebos})(UNICODE)
-    return Section("scorecard", (Table(told, [Group(rows)]),), (views.scores_legend(rows),))
+    told = scorecard_view.score_columns({row.score: row for row in with_placebos})(UNICODE)
+    legend = scorecard_view.scores_legend(rows, scorecard_view.SCORES_ON_PAGE)
+    return Section("scorecard", (Table(told, [Group(rows)]),), (legend,))
 
 
 def score_points(
