@@ -196,10 +196,9 @@ def test_headings_of_a_data_frame_may_be_numbers_or_several_levels():
     ]
     long = pandas.DataFrame(rows, columns=["strategy", "target", "seed", "score"])
     wide = long.pivot(index="strategy", columns=["target", "seed"], values="score")
-    wide = wide.reset_index(col_level=1)  # as a file has it: blank above, "strategy" below
-    wide.columns = [name[1] if not name[0] else name for name in wide.columns]
-    read = verdicts(wide, wide="target,seed")
-    assert dict(zip(read["target"], read["gain"], strict=True)) == pytest.approx(GAINS)
+    for level in (0, 1):  # "strategy" above a blank, or as a file has it: below one
+        read = verdicts(wide.reset_index(col_level=level), wide="target,seed")
+        assert dict(zip(read["target"], read["gain"], strict=True)) == pytest.approx(GAINS)
     by_seed = long.pivot(index=["strategy", "target"], columns="seed", values="score").reset_index()
     read = verdicts(by_seed, wide="seed")
     assert dict(zip(read["target"], read["gain"], strict=True)) == pytest.approx(GAINS)

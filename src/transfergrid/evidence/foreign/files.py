@@ -75,7 +75,7 @@ def table_of(frame: Any, columns: TableColumns) -> Table:
 def _headings(names: Iterable[Any]) -> dict[Any, str]:
     """Return the text that each column is called by; pandas takes numbers and tuples as well."""
     found = {
-        name: BETWEEN.join(map(str, name)) if isinstance(name, tuple) else str(name)
+        name: BETWEEN.join(filter(None, map(str, name))) if isinstance(name, tuple) else str(name)
         for name in names
     }
     twice = [name for name, n in Counter(found.values()).items() if n > 1]
