@@ -92,6 +92,8 @@ def _refused(folder, monkeypatch, capfd, *arguments):
         ("labels=two", "labels=two: give 0, a whole number per class, or all"),
         ("labels=-1", "labels=-1"),
         ("seed=1.5", "seed=1.5: give a whole number from 0"),
+        ("seed=range(2", "give a whole number from 0; a bracket is not closed"),
+        ("verdict", "write verdict=VALUE, without spaces; the verb is verdicts"),
         ("seed=range(0)", "names nothing"),
         ("source=null", "source=null: give a value for source"),
         ("~strategy", "~strategy: give a value for strategy"),

@@ -161,7 +161,9 @@ def read_seed(value: Any) -> int:
 
 
 def _several(key: str, value: Any) -> str:
-    """Say how several values are given, where a range in another notation was typed."""
+    """Say how several values are given, where they were typed otherwise."""
+    if any(str(value).count(a) > str(value).count(b) for a, b in ("()", "[]")):
+        return "; a bracket is not closed"
     ends = re.fullmatch(r"(\d+)\s*(?:-|–|\.\.+|\\?:|to)\s*(\d+)", str(value))
     if ends is None or int(ends[1]) >= int(ends[2]):
         return ""

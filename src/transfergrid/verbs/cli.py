@@ -77,7 +77,7 @@ def _version() -> int:
 
 
 def _verb(words: Sequence[str]) -> int:
-    check_no_key(words[0])
+    check_no_key(words[0], [*VERBS])
     check_known("verb", words[0], VERBS)
     from importlib import import_module
 

@@ -59,10 +59,11 @@ def is_verb(words: Sequence[str]) -> bool:
     return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
 
 
-def check_no_key(word: str) -> None:
+def check_no_key(word: str, verbs: Sequence[str]) -> None:
     """Raise `BadInputError` if what stands where a verb belongs is a key."""
     if word in KEYS:
-        raise BadInputError(f"{word}: write {word}=VALUE, without spaces")
+        meant = f"; the verb is {word}s" if f"{word}s" in verbs else ""
+        raise BadInputError(f"{word}: write {word}=VALUE, without spaces{meant}")
 
 
 def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
