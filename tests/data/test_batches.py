@@ -9,17 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfergrid.data import views
-from transfergrid.data.batches import (
-    Batch,
-    CellData,
-    Labelled,
-    StepBatches,
-    Stream,
-    ViewBatches,
-    join,
-)
+from transfergrid.data.batches import Batch, Labelled, ViewBatches, join
 from transfergrid.data.domain import Examples, LoadedDomain
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.streams import Augmenting, CellData, StepBatches, Stream
 from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View, byte_size, size_of, take
 from transfergrid.records.errors import BadInputError
@@ -42,7 +35,7 @@ def view(n=11):
 
 
 def stream(n=11, seed=0, size=4, augmentation="none", name="target"):
-    return Stream(view(n), name, seed, size, augmentation)
+    return Stream(view(n), name, seed, size, Augmenting(augmentation))
 
 
 sizes = given(n=st.integers(2, 40), size=st.integers(2, 50), seed=st.integers(0, 2**40))
@@ -130,7 +123,7 @@ def test_arms_see_the_same_target_and_source_batches():
 
 def test_a_longer_run_begins_with_the_batches_of_a_shorter_one():
     data = CellData(TASK, view(), None)
-    short, long = (StepBatches(data, 0, range(steps), 4, "light") for steps in (4, 9))
+    short, long = (StepBatches(data, 0, range(steps), 4, Augmenting("light")) for steps in (4, 9))
     assert (len(short), len(long)) == (4, 9)
     for one, other in zip(short, long, strict=False):
         assert torch.equal(one.target.inputs, other.target.inputs)
@@ -138,7 +131,7 @@ def test_a_longer_run_begins_with_the_batches_of_a_shorter_one():
 
 def test_index_tells_the_place_in_the_training_part():
     data = CellData(TASK, view(), None)
-    batch = StepBatches(data, 0, range(3), 4, "none")[2]
+    batch = StepBatches(data, 0, range(3), 4, Augmenting("none"))[2]
     assert torch.equal(batch.target.inputs, data.train.inputs(batch.target.rows.numpy()))
     assert np.array_equal(batch.target.labels, data.train.labels[batch.target.rows])
 

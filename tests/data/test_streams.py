@@ -4,20 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.data.batches import (
-    Batch,
-    CellData,
-    Episodes,
-    Labelled,
-    StepBatches,
-    parts_of,
-    through,
-)
+from transfergrid.data.batches import Batch, Labelled, parts_of
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.streams import Augmenting, CellData, Episodes, StepBatches
 from transfergrid.data.task import Classification
 from transfergrid.data.views import View
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyDomain, TinyPreprocess
 
 TASK = Classification(CLASSES)
@@ -37,7 +32,7 @@ def data():
 
 
 def batch(data, *reads, step=3, augmentation="light"):
-    return StepBatches(data, 5, range(step, step + 1), 8, augmentation, reads)[0]
+    return StepBatches(data, 5, range(step, step + 1), 8, Augmenting(augmentation), reads)[0]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +91,7 @@ def test_labelled_examples_are_joined_sources_first(data):
 @pytest.mark.parametrize("size", [(2, 1, 3), (3, 5, 4)])
 def test_an_episode_is_a_task_of_its_own(data, size):
     ways, shots, queries = size
-    support, query = Episodes(data.source[0], 0, size, "none").episode(7)
+    support, query = Episodes(data.source[0], 0, size, Augmenting("none")).episode(7)
     assert support.labels.tolist() == [way for way in range(ways) for _ in range(shots)]
     assert query.labels.tolist() == [way for way in range(ways) for _ in range(queries)]
     assert not {*support.rows.tolist()} & {*query.rows.tolist()}
@@ -107,7 +102,7 @@ def test_an_episode_is_a_task_of_its_own(data, size):
 
 
 def test_episodes_are_the_seed_blocks(data):
-    drawn = [Episodes(data.source[0], seed, (2, 1, 1), "none") for seed in (0, 0, 1)]
+    drawn = [Episodes(data.source[0], seed, (2, 1, 1), Augmenting("none")) for seed in (0, 0, 1)]
     first, again, other = (
         torch.cat([part.rows for step in range(5) for part in one.episode(step)]) for one in drawn
     )
@@ -120,7 +115,7 @@ def test_one_class_makes_no_episode(data):
     alike = view.indices[view.labels == 0]
     alone = View(view.prepared, alike, np.zeros(len(alike), dtype=np.int64))
     with pytest.raises(BadInputError, match="two examples of two classes"):
-        Episodes(alone, 0, (2, 1, 1), "none").episode(0)
+        Episodes(alone, 0, (2, 1, 1), Augmenting("none")).episode(0)
 
 
 # Parts --------------------------------------------------------------------------------------------
@@ -151,9 +146,48 @@ def test_no_part_of_a_batch_lacks_a_stream():
     assert [len(part.rows) for part, _ in parts_of(uneven, 3)] == [1, 1]
 
 
-def test_everything_passes_through_what_is_run_ahead(data):
-    found = batch(data, "source", "target", "unlabelled")
-    ahead = through(found, lambda inputs: (inputs + 1, inputs))
-    assert torch.equal(ahead.target.inputs[0], found.target.inputs + 1)
-    assert torch.equal(ahead.labelled().inputs[1], found.labelled().inputs)
-    assert ahead.source[1].labels is found.source[1].labels
+def test_what_blocks_made_of_several_domains_is_joined_part_by_part():
+    first, second = (
+        Labelled((torch.full((2, 3), value), torch.full((2, 1), -value)), torch.zeros(2))
+        for value in (1.0, 2.0)
+    )
+    joined = Batch(target=second, source=(first,)).labelled().inputs
+    assert joined[0][:, 0].tolist() == [1, 1, 2, 2]
+    assert joined[1][:, 0].tolist() == [-1, -1, -2, -2]
+
+
+def rows_of(inputs):
+    """What each example of inputs is, padding left out."""
+    if not isinstance(inputs, dict):
+        return [row.tolist() for row in inputs]
+    lengths = inputs["attention_mask"].sum(1).tolist()
+    return [row[:n].tolist() for row, n in zip(inputs["input_ids"], lengths, strict=True)]
+
+
+@pytest.mark.parametrize("modality", ["images", "texts"])
+def test_a_view_of_a_number_is_the_same_for_every_arm(modality, data):
+    view = data.train
+    if modality == "texts":
+        view = Bench(FullFinetuning).on_texts().set_up(10).data.train
+    rows, numbers = np.array([4, 0, 2]), np.array([1, 0, 1])
+    found = rows_of(view.fixed(rows, "light", numbers))
+    for place, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+        other = view.part(np.array([row, 1]))
+        assert rows_of(other.fixed(np.array([0]), "light", np.array([number]))) == [found[place]]
+    plain = rows_of(view.inputs(rows))
+    views = [rows_of(view.fixed(rows, "light", np.full(3, number))) for number in range(9)]
+    assert any(seen != plain for seen in views)
+    assert any(seen != views[0] for seen in views)
+
+
+def test_steps_draw_from_so_many_views_and_from_all_of_them(data):
+    stream = StepBatches(data, 5, range(40), 8, Augmenting("light", 3), ["target"])
+    uses = list(stream.uses())
+    numbers = np.concatenate([use.numbers for use in uses])
+    assert set(numbers.tolist()) == {0, 1, 2}
+    assert np.bincount(numbers).min() > len(numbers) / 5
+    for step in (0, 7, 39):
+        rows, numbers = uses[step].rows, uses[step].numbers
+        assert stream[step].target.rows.tolist() == rows.tolist()
+        seen = data.train.fixed(rows, "light", numbers)
+        assert torch.equal(stream[step].target.inputs, seen)

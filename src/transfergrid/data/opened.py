@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
+from transfergrid.records.identity import config_digest
+from transfergrid.records.provenance import code_fingerprint
 
 
 @lru_cache(maxsize=6)
@@ -30,7 +33,20 @@ def _opened(config: str) -> tuple[Domain, LoadedDomain]:
 @lru_cache(maxsize=6)
 def _prepared(config: str, split: str, preprocess: Preprocess) -> Prepared:
     loaded = _opened(config)[1]
-    return Prepared(loaded.pool if split == "pool" else loaded.test, preprocess)
+    examples = loaded.pool if split == "pool" else loaded.test
+    return Prepared(examples, preprocess, {**_place(config), "split": split})
+
+
+@lru_cache(maxsize=6)
+def _place(config: str) -> dict[str, Any]:
+    """Return what says which data these are: contents, description, and the code that reads it."""
+    told = json.loads(config)
+    target = str(told.get("_target_"))
+    return {
+        "domain": target.rpartition(".")[2],
+        "content": config_digest(told),
+        "code": code_fingerprint(target),
+    }
 
 
 class OpenDomain:

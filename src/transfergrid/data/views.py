@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeGuard
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from transfergrid.data.domain import Examples, Labels
 from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.records.seeds import stream_seed
 
 AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
 CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
@@ -81,19 +82,33 @@ def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int
     parts = [preprocess.prepare(part) for part in examples.in_parts(indices)]
     if len(parts) < 2:
         return parts[0] if parts else preprocess.prepare(examples.read(indices))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Inputs], fills: Mapping[str, int] | None = None) -> Inputs:
+    """Concatenate inputs; sequences are padded to the longest, with 0 or what `fills` says."""
     first = parts[0]
     if isinstance(first, dict):
-        dicts = [part for part in parts if isinstance(part, dict)]
-        return {name: _cat_padded([part[name] for part in dicts]) for name in first}
+        dicts, fills = [part for part in parts if isinstance(part, dict)], fills or {}
+        return {k: _cat_padded([part[k] for part in dicts], fills.get(k, 0)) for k in first}
     return torch.cat([part for part in parts if isinstance(part, Tensor)])
 
 
 class Prepared:
-    """One split as a backbone's preprocessing sees it, kept in memory where it fits."""
+    """One split as a backbone's preprocessing sees it, kept in memory where it fits.
 
-    def __init__(self, examples: Examples, preprocess: Preprocess) -> None:
+    Args:
+        examples: of the split.
+        preprocess: of the backbone.
+        place: which split of which data this is, plain values; None where nobody can say.
+    """
+
+    def __init__(
+        self, examples: Examples, preprocess: Preprocess, place: Mapping[str, Any] | None = None
+    ) -> None:
         self.examples = examples
         self.preprocess = preprocess
+        self.place = place
         self._cache: Inputs | None = None
         self._large = False
         self._n_cut: int | None = None
@@ -140,7 +155,8 @@ class Prepared:
 
     def _sequences(self) -> Inputs | None:
         """Prepare part by part until all as long as the longest so far are known not to fit."""
-        n, parts = len(self.examples), []
+        n = len(self.examples)
+        parts: list[Inputs] = []
         for begin in range(0, n, AT_ONCE):
             rows = np.arange(begin, min(begin + AT_ONCE, n), dtype=np.int64)
             part = self.preprocess.prepare(self.examples.read(rows))
@@ -148,8 +164,7 @@ class Prepared:
             if byte_size(part) * n > CACHE_BYTES * len(rows):
                 return None
             parts.append(part)
-        fills = getattr(self.preprocess, "fills", {})  # what it pads with, where that is not 0
-        return {k: _cat_padded([part[k] for part in parts], fills.get(k, 0)) for k in parts[0]}
+        return joined(parts, getattr(self.preprocess, "fills", {}))
 
 
 @dataclass
@@ -168,6 +183,15 @@ class View:
         """The numbers of all rows, (n,)."""
         return np.arange(len(self), dtype=np.int64)
 
+    def part(self, rows: NDArray[np.int64]) -> Self:
+        """Return some of its rows as a view."""
+        return replace(self, indices=self.indices[rows], labels=self.labels[rows])
+
+    def alone(self, row: int) -> Inputs:
+        """Return model inputs of one row, without a look at the others."""
+        examples, preprocess = self.prepared.examples, self.prepared.preprocess
+        return preprocess.finish(prepared(preprocess, examples, self.indices[[row]]), "none", None)
+
     def reading_order(self) -> NDArray[np.int64]:
         """Return rows in the order in which to read them all, (n,): like lengths side by side.
 
@@ -185,3 +209,20 @@ class View:
         """Return model inputs of these rows of the view, augmented if `rng` is given."""
         prepared = self.prepared.rows(self.indices[rows])
         return self.prepared.preprocess.finish(prepared, augmentation, rng)
+
+    def fixed(
+        self, rows: NDArray[np.int64], augmentation: str, numbers: NDArray[np.int64]
+    ) -> Inputs:
+        """Return model inputs of these rows, of each the augmented view of that number.
+
+        What an example's view of a number looks like is the same for every arm and every seed.
+        """
+        preprocess, indices = self.prepared.preprocess, self.indices[rows]
+        prepared = self.prepared.rows(indices)
+        parts = []
+        for place, (index, number) in enumerate(zip(indices, numbers, strict=True)):
+            rng = torch.Generator()
+            rng.manual_seed(stream_seed(int(index), "view", augmentation, int(number)))
+            one = take(prepared, torch.tensor([place]))
+            parts.append(preprocess.finish(one, augmentation, rng))
+        return joined(parts, getattr(preprocess, "fills", {}))

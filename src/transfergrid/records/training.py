@@ -68,6 +68,9 @@ class Training(Component):
             and shifted a little (light), or more, with their colours changed and a part erased
             (strong); of texts each word is left out with probability 0.1 (light) or 0.25
             (strong).
+        views: augmented views of each example, of which every arm draws the same ones; what a
+            part that stands still makes of them is then computed once. None: a fresh view each
+            time.
         precision: Lightning's name for it.
         gradient_clip: largest norm of the gradient, or None.
         accumulate: parts in which a step's batch is computed, to save memory. Gradients are those
@@ -81,6 +84,7 @@ class Training(Component):
 
     version: ClassVar[int] = 1
     group: ClassVar[str] = "training"
+    optional: ClassVar[tuple[str, ...]] = ("views",)
 
     steps: Count = 200
     batch_size: Annotated[int, Ge(2)] = 32
@@ -90,6 +94,7 @@ class Training(Component):
     momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
     schedule: Schedule = "cosine"
     augmentation: Augmentation = "light"
+    views: Count | None = None
     precision: Precision = "32-true"
     gradient_clip: Positive | None = None
     accumulate: Count = 1

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from transfergrid.data.batches import CellData
 from transfergrid.data.budgets import Draw
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.plain_features import PlainFeatures
+from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs

@@ -34,6 +34,7 @@ from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.runs.standing import standing
 from transfergrid.runs.starting import Start, start
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
@@ -56,6 +57,7 @@ def run_cell(
         FloatingPointError: training diverged.
     """
     quiet()
+    machine = machine.kept_in(ledger.root)
     torch.set_num_threads(machine.threads)
     reset_peak_memory(machine.device)
     started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
@@ -154,13 +156,13 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     def say(view: View | None) -> tuple[Tensor, Tensor] | None:
         if view is None:
             return None
-        return predictions(strategy, view, machine), torch.from_numpy(view.labels)
+        return predictions(strategy, view, machine, found), torch.from_numpy(view.labels)
 
-    train, validation = say(_some(data.train)), say(data.validation)
     sealed = setup.target.whole("test", setup.preprocess)
-    test = say(sealed)
+    found = standing(strategy, strategy.phases(), machine, (data.train, data.validation, sealed))
+    train, validation, test = say(_some(data.train)), say(data.validation), say(sealed)
     assert test is not None
-    return Outcome(train, validation, test, forward_flops(strategy, sealed.inputs(sealed.rows[:1])))
+    return Outcome(train, validation, test, forward_flops(strategy, sealed.alone(0)))
 
 
 def _some(view: View | None) -> View | None:
@@ -168,4 +170,4 @@ def _some(view: View | None) -> View | None:
     if view is None or len(view) <= LARGEST_TRAIN_SCORE:
         return view
     few = np.linspace(0, len(view) - 1, LARGEST_TRAIN_SCORE).astype(np.int64)
-    return View(view.prepared, view.indices[few], view.labels[few])
+    return view.part(few)

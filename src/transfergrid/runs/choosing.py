@@ -16,6 +16,7 @@ from transfergrid.data.views import View
 from transfergrid.runs.curve import Curves
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import said
+from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
 
@@ -48,6 +49,7 @@ class Choice:
     ) -> None:
         self.strategy, self.view, self.machine, self.curves = strategy, view, machine, curves
         self.best: Best | None = None
+        self._view_of: tuple[Standing, View] | None = None
         self.looked: tuple[str, int] = ("steps", 0)
         """At which step the last look was, and as what that counts."""
 
@@ -56,25 +58,42 @@ class Choice:
         plan = self.strategy.training_plan
         return step % math.ceil(plan.steps / plan.validations) == 0
 
-    def look(self, phase: Phase, step: int, trainer: pl.Trainer | None = None) -> None:
+    def look(
+        self,
+        phase: Phase,
+        step: int,
+        trainer: pl.Trainer | None = None,
+        standing: Standing | None = None,
+    ) -> None:
         """Score the validation part; keep the weights if they are the best, the first of equals.
 
         Args:
             phase: says by what it is scored.
             step: after which it is looked.
             trainer: in which the strategy is training at this moment, if it is.
+            standing: leading blocks that do not move in this phase.
         """
         self.looked = (phase.counts, step)
         if self.view is None:
             return
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
-        outputs = said(strategy, by, self.view, self.machine, trainer).float().cpu()
+        view = self._behind(standing)
+        outputs = said(strategy, by, view, self.machine, trainer, standing).float().cpu()
         decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
         value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
         if self.best is None or better(self.curves.metric, value, self.best.value):
             # All of it: what nobody learns a strategy may yet write itself, such as a mean.
             state = strategy.state_dict()
             self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
+
+    def _behind(self, standing: Standing | None) -> View:
+        """Return the validation part as blocks leave it: the same one for all looks of a phase."""
+        assert self.view is not None
+        if standing is None:
+            return self.view
+        if self._view_of is None or self._view_of[0] is not standing:
+            self._view_of = (standing, standing.view(self.view))
+        return self._view_of[1]
 
     def take(self) -> None:
         """Give the strategy the weights of the best look, if there was one."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch, CellData, StepBatches, parts_of, through
+from transfergrid.data.batches import Batch, parts_of
+from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES
@@ -24,7 +26,8 @@ from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.machine import Machine, placed
 from transfergrid.runs.seen import Seen
-from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.runs.standing import Standing, are_fixed, held, standing
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.checked import checked, checked_loss
 from transfergrid.strategies.phases import Group, Objective, Phase, lengths
 
@@ -48,7 +51,6 @@ class Driver:
         metric: decides between steps.
         log: is told every point of the curves.
         measure: of the time that a teacher takes.
-        ahead: whether blocks that stand still in a phase are run before each step instead of in it.
     """
 
     def __init__(
@@ -59,9 +61,8 @@ class Driver:
         metric: str,
         log: Log,
         measure: Measure | None = None,
-        ahead: bool = False,
     ) -> None:
-        self.strategy, self.data, self.machine, self.ahead = strategy, data, machine, ahead
+        self.strategy, self.data, self.machine = strategy, data, machine
         self.phases = checked(strategy.phases(), type(strategy).__name__)
         self.lengths = lengths(self.phases, strategy.training_plan.steps)
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
@@ -146,10 +147,18 @@ class Driver:
         strategy = self.strategy
         mode, cut, strategy.cut = strategy.training, strategy.cut, 0
         seed_torch(stream_seed(strategy.block_seed, "before", self.number, step))
+        strategy.eval()
         with torch.no_grad():
-            phase.before(Seen(strategy.eval(), self.data, self.machine, phase.reads))
+            standing = self.standing(self.phases[: self.number + bool(step)])
+            phase.before(Seen(strategy, self.data, self.machine, phase.reads, standing))
         strategy.cut = cut
         strategy.train(mode)
+
+    def standing(self, phases: Sequence[Phase]) -> Standing | None:
+        """Return the blocks that none of these phases moves, where what they make is kept."""
+        data = self.data
+        examples = (data.train, data.validation, data.unlabelled, *data.source)
+        return standing(self.strategy, phases, self.machine, examples)
 
     def begin_of(self, phase: Phase) -> int:
         """Return the number of a phase's first batch, among those that count as it does."""
@@ -218,26 +227,42 @@ class Learner(pl.LightningModule):
         self.plan = driver.strategy.training_plan
         self.begin = driver.begin_of(phase)
         self.every = max(1, round(phase.every * length)) if phase.every else length
-        self.still = still_blocks(self.strategy, phase) if driver.ahead else 0
+        self.standing: Standing | None = None
         self.is_cut = False
 
     def train_on(self, machine: Machine) -> None:
         """Train until the phase ends or the run is cut."""
         numbers = range(self.begin + self.driver.first, self.begin + self.length)
-        batches = StepBatches(
-            self.driver.data,
-            self.strategy.block_seed,
-            numbers,
-            self.plan.batch_size,
-            self.plan.augmentation,
-            self.phase.reads,
-            self.phase.episode,
-        )
-        if machine.loader_workers:
+        batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
+        if self.standing is not None:
+            machine = replace(machine, loader_workers=0)  # all is in memory
+        elif machine.loader_workers:
             batches.warm()
         trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(numbers))
         trainer.fit(self, machine.loader(batches))
         self.strategy.cut = 0
+
+    def _batches(self, data: CellData, numbers: range) -> StepBatches:
+        plan, phase = self.plan, self.phase
+        augmenting = Augmenting(plan.augmentation, plan.views)
+        seed = self.strategy.block_seed
+        return StepBatches(
+            data, seed, numbers, plan.batch_size, augmenting, phase.reads, phase.episode
+        )
+
+    def _behind_blocks(self, numbers: range) -> StepBatches | None:
+        """Return batches of what blocks that stand still make; None where none is kept."""
+        plan, driver = self.plan, self.driver
+        if not are_fixed(self.phase, Augmenting(plan.augmentation, plan.views)):
+            return None
+        found = driver.standing([self.phase])
+        if found is None:
+            return None
+        data = held(found, driver.data, lambda data: self._batches(data, numbers).uses())
+        if data is None:
+            return None
+        self.standing = found
+        return self._batches(data, numbers)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -279,7 +304,7 @@ class Learner(pl.LightningModule):
         step, strategy = self.driver.first, self.strategy
         if self.phase.before is not None and step % self.every == 0:
             self.driver.prepare(self.phase, step)
-        strategy.cut = self.still
+        strategy.cut = self.standing.blocks if self.standing is not None else 0
         own = self.phase.lr_factor
         base = self.plan.lr * (strategy.lr_factor if own is None else own) * self._rate(step)
         for group in self._optimiser.param_groups:
@@ -296,8 +321,6 @@ class Learner(pl.LightningModule):
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if self.still:
-            batch = self._run_ahead(batch)
         progress, phase = self.driver.first / self.length, self.phase
         pieces = parts_of(batch, self.plan.accumulate)
         if phase.combine is not None:
@@ -308,11 +331,6 @@ class Learner(pl.LightningModule):
             for _ in range(objective.repeat)
         ]
         return losses[0]
-
-    def _run_ahead(self, batch: Batch) -> Batch:
-        prefix = self.strategy.backbone.prefix(self.still)
-        with torch.no_grad():
-            return through(batch, prefix)
 
     def _learn(
         self, objective: Objective, pieces: Sequence[tuple[Batch, float]], progress: float
@@ -367,7 +385,7 @@ class Learner(pl.LightningModule):
         driver, phase = self.driver, self.phase
         driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
         if driver.choice.is_due(driver.done(phase)):
-            driver.choice.look(phase, driver.done(phase), self.trainer)
+            driver.choice.look(phase, driver.done(phase), self.trainer, self.standing)
         ends = driver.first == self.length or (
             phase.until is not None and phase.until(driver.losses)
         )

@@ -6,8 +6,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,11 +18,19 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
+from transfergrid.records.cached import FOLDER, Store
 from transfergrid.records.training import Precision, Training
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 
 EVALUATION_BATCH = 256
+CACHE_GIB = 8.0
+
+
+@cache
+def store_in(results: Path, gib: float) -> Store:
+    """Return the cache of a ledger's folder, the same one for all cells of a process."""
+    return Store(results / FOLDER, int(gib * 2**30))
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,21 @@ class Machine:
         threads: of torch on the CPU in one worker.
         loader_workers: processes that read and prepare batches; 0 reads in the process itself.
         deterministic: Lightning's: True, False or "warn".
+        cache: GiB that what blocks which stand still make of examples may take on disk; 0: it is
+            computed anew each time.
+        store: where that is kept; nowhere before `kept_in`.
     """
 
     accelerator: str = "auto"
     threads: int = 1
     loader_workers: int = 0
     deterministic: bool | str = "warn"
+    cache: float = CACHE_GIB
+    store: Store | None = None
+
+    def kept_in(self, results: Path) -> Machine:
+        """Return this machine with the cache of a ledger's folder, one for all workers."""
+        return replace(self, store=store_in(results, self.cache)) if self.cache else self
 
     @property
     def device(self) -> torch.device:
@@ -64,11 +82,18 @@ class Machine:
         """Return a loader of ready batches, in their order."""
         return DataLoader(batches, batch_size=None, num_workers=self.loader_workers)
 
-    def evaluation_loader(self, view: View) -> DataLoader[Any]:
-        """Return a loader of a whole view, in its `reading_order`."""
+    def evaluation_loader(
+        self, view: View, augmented: tuple[str, int] | None = None
+    ) -> DataLoader[Any]:
+        """Return a loader of a whole view, in its `reading_order`.
+
+        Args:
+            view: the examples.
+            augmented: an augmentation and which view by it; None: as they are.
+        """
         if self.loader_workers:
             view.prepared.warm()
-        return self.loader(ViewBatches(view, EVALUATION_BATCH))
+        return self.loader(ViewBatches(view, EVALUATION_BATCH, augmented))
 
 
 def at_rest(machine: Machine, training: Training) -> pl.Trainer:

@@ -11,16 +11,20 @@ from torch import Tensor
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import View
 from transfergrid.runs.machine import Machine, applied
+from transfergrid.runs.standing import Standing, StandingView
 from transfergrid.strategies.base import Strategy
 
 
-def predictions(strategy: Strategy, view: View, machine: Machine) -> Tensor:
+def predictions(
+    strategy: Strategy, view: View, machine: Machine, standing: Standing | None = None
+) -> Tensor:
     """Return what the task decodes, (n, outputs) float32 on the CPU, in the view's order.
 
     Raises:
         FloatingPointError: one of them is not finite; such a run has no valid score.
     """
-    found = strategy.task.decode(said(strategy, strategy.predict, view, machine).float().cpu())
+    outputs = said(strategy, strategy.predict, view, machine, standing=standing)
+    found = strategy.task.decode(outputs.float().cpu())
     if not bool(found.isfinite().all()):
         raise FloatingPointError("the predictions are not finite")
     return found
@@ -32,6 +36,7 @@ def said(
     view: View,
     machine: Machine,
     trainer: pl.Trainer | None = None,
+    standing: Standing | None = None,
 ) -> Tensor:
     """Return what a part of a strategy gives for a whole view, in eval mode and in its order.
 
@@ -41,8 +46,12 @@ def said(
         view: the examples.
         machine: where to run.
         trainer: in which the strategy is training at this moment, if it is.
+        standing: leading blocks of it as they are, that need not be run again.
     """
+    if standing is not None and not isinstance(view, StandingView):
+        view = standing.view(view)
     with applied(strategy, machine, trainer) as brought:
+        strategy.cut = standing.blocks if standing is not None else 0
         parts = [by(brought(batch).inputs) for batch in machine.evaluation_loader(view)]
     found = torch.cat(parts)
     in_order = torch.empty_like(found)

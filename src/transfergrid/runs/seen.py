@@ -9,19 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import CellData, Labelled, StreamName
+from transfergrid.data.batches import Labelled, StreamName
 from transfergrid.data.inputs import Inputs
+from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.runs.machine import Machine, bringing
 from transfergrid.runs.predictions import said
+from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 
 
 class SeenView:
     """All examples of one stream; see `strategies.phases.View`."""
 
-    def __init__(self, strategy: Strategy, view: View, machine: Machine, labelled: bool) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        view: View,
+        machine: Machine,
+        labelled: bool,
+        standing: Standing | None,
+    ) -> None:
         self.strategy, self.view, self.machine, self.labelled = strategy, view, machine, labelled
+        self.standing = standing
 
     @cached_property
     def labels(self) -> Tensor:
@@ -48,25 +58,33 @@ class SeenView:
 
     def features(self) -> Tensor:
         """Return them embedded by the backbone as it stands, (n, dim)."""
-        return said(self.strategy, self.strategy.features, self.view, self.machine)
+        return self._said(self.strategy.features)
 
     def outputs(self) -> Tensor:
         """Return what the strategy predicts as it stands, (n, outputs)."""
-        return said(self.strategy, self.strategy.predict, self.view, self.machine)
+        return self._said(self.strategy.predict)
+
+    def _said(self, by: Callable[[Inputs], Tensor]) -> Tensor:
+        return said(self.strategy, by, self.view, self.machine, standing=self.standing)
 
 
 class Seen:
     """The streams that a phase reads; see `strategies.phases.Data`."""
 
     def __init__(
-        self, strategy: Strategy, data: CellData, machine: Machine, reads: Sequence[StreamName]
+        self,
+        strategy: Strategy,
+        data: CellData,
+        machine: Machine,
+        reads: Sequence[StreamName],
+        standing: Standing | None = None,
     ) -> None:
         self._told = (data, machine, reads)
 
         def seen(view: View | None, *names: str, labelled: bool = True) -> SeenView | None:
             if view is None or not {*names} & {*reads}:
                 return None
-            return SeenView(strategy, view, machine, labelled)
+            return SeenView(strategy, view, machine, labelled, standing)
 
         self.target = seen(data.train, "target")
         self.unlabelled = seen(data.unlabelled, "unlabelled", "views", labelled=False)

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from transfergrid.data.batches import CellData
 from transfergrid.data.budgets import Draw
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.streams import CellData
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 

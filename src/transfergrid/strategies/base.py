@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial, wraps
+from operator import itemgetter
 from typing import Any, ClassVar, Self, get_args
 
 import torch
@@ -203,10 +204,11 @@ class Strategy(nn.Module, Component):
         with nullcontext() if recorded else unrecorded_statistics(self.backbone):
             return self._suffix()(inputs) if self.cut else self.backbone.embed(inputs)
 
-    def _suffix(self) -> nn.Module:
-        held: tuple[int, nn.Module] | None = self.__dict__.get("_behind")
+    def _suffix(self) -> Callable[[Any], Tensor]:
+        held: tuple[int, Callable[[Any], Tensor]] | None = self.__dict__.get("_behind")
         if held is None or held[0] != self.cut:
-            held = (self.cut, self.backbone.suffix(self.cut))
+            all_of_it = self.cut == len(self.backbone.blocks("fine"))
+            held = (self.cut, itemgetter(0) if all_of_it else self.backbone.suffix(self.cut))
             object.__setattr__(
                 self, "_behind", held
             )  # not a module of its own: its weights are ours

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import Batch, CellData, StepBatches, StreamName
+from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
@@ -158,12 +159,12 @@ class Bench:
             },
         )
 
-    def driver(self, setup: Setup, kind: type[Driver] = Driver, ahead: bool = False) -> Driver:
+    def driver(self, setup: Setup, kind: type[Driver] = Driver) -> Driver:
         """Return what trains a cell."""
         quiet()
         metric = setup.target.domain.metric
         log: Log = lambda values, step: None  # noqa: E731
-        return kind(setup.strategy, setup.data, self.machine, metric, log, ahead=ahead)
+        return kind(setup.strategy, setup.data, self.machine, metric, log)
 
     def prepared(self, labels: Labels) -> Setup:
         """Return a cell on the eve of its first step."""
@@ -217,7 +218,8 @@ class Bench:
     def batch(self, data: CellData, step: int = 0, reads: Sequence[StreamName] = ALL) -> Batch:
         """Return what a cell with these data learns from at this step."""
         plan, steps = self.training, range(step, step + 1)
-        return StepBatches(data, SEED, steps, plan.batch_size, plan.augmentation, reads)[0]
+        augmenting = Augmenting(plan.augmentation, plan.views)
+        return StepBatches(data, SEED, steps, plan.batch_size, augmenting, reads)[0]
 
     def disturb(self) -> None:
         """Leave global random states as no cell can rely on them."""

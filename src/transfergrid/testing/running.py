@@ -7,7 +7,8 @@ import io
 import torch
 from torch import Tensor
 
-from transfergrid.data.batches import Batch, StepBatches
+from transfergrid.data.batches import Batch
+from transfergrid.data.streams import Augmenting, StepBatches
 from transfergrid.runs.stages import Setup
 from transfergrid.testing.bench import SEED, Bench, opened, sealed
 from transfergrid.testing.cutting import differences, expect_same, passes_the_hard_way
@@ -74,10 +75,11 @@ def sees_the_batches_of_its_block(bench: Bench) -> None:
     for labels in bench.budgets():
         notes, fresh = bench.trained(labels).notes, bench.set_up(labels).data
         plan = bench.training
+        augmenting = Augmenting(plan.augmentation, plan.views)
         for number, place, batch in notes.batches:
             phase, steps = notes.phases[number], range(place, place + 1)
             streams = StepBatches(
-                fresh, SEED, steps, plan.batch_size, plan.augmentation, phase.reads, phase.episode
+                fresh, SEED, steps, plan.batch_size, augmenting, phase.reads, phase.episode
             )
             expect(
                 _same_batch(batch, streams[0]),

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression as Solver
 
-from transfergrid.data.batches import CellData
 from transfergrid.data.domain import Examples
+from transfergrid.data.streams import CellData
 from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.training import Training

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-from transfergrid.records.arguments import Count, Whole, check_values
+from transfergrid.records.arguments import Count, NotNegative, Whole, check_values
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
 
@@ -20,9 +20,12 @@ TRAINER = {
     "threads": Count | Literal["auto"],
     "loader_workers": Whole,
     "deterministic": bool | Literal["warn"],
+    "cache": NotNegative,
     "progress": Literal["auto", "bar", "lines"],
 }
 """What the keys of trainer take."""
+MACHINE = ("accelerator", "loader_workers", "deterministic", "cache")
+"""Those that a cell's machine takes as they are."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Settings:
         asked = {key: None if trainer[key] == "auto" else trainer[key] for key in trainer}
         workers = asked["workers"] or len(gpus) or cores or 1
         threads = asked["threads"] or max(1, (cores or 1) // workers)
-        machine = {key: trainer[key] for key in ("accelerator", "loader_workers", "deterministic")}
+        machine = {key: trainer[key] for key in MACHINE if key in trainer}
         return cls(
             {**machine, "threads": threads},
             tracking,

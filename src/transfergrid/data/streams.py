@@ -1,0 +1,286 @@
+"""Which examples a step learns from: seeded streams, and the batches of a stretch of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transfergrid.data.batches import Batch, Labelled, StreamName
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.task import Task
+from transfergrid.data.views import View
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.seeds import generator, stream_seed
+
+
+class Augmenting(NamedTuple):
+    """How the inputs of steps are augmented.
+
+    Attributes:
+        name: of the augmentation.
+        views: of each example, that are drawn from; None: each time a fresh one.
+    """
+
+    name: str
+    views: int | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether what a network makes of inputs can be met again."""
+        return self.name == "none" or self.views is not None
+
+    def numbers(self, seed: int, stream: str, step: int, size: int) -> NDArray[np.int64]:
+        """Return which views a step of a stream uses, (size,); -1: not augmented."""
+        if self.name == "none" or self.views is None:
+            return np.full(size, -1)
+        return generator(seed, "view", stream, step).integers(self.views, size=size)
+
+    def inputs(
+        self, view: View, rows: NDArray[np.int64], seed: int, stream: str, step: int
+    ) -> Inputs:
+        """Return these rows as a step of a stream sees them."""
+        if self.views is not None and self.name != "none":
+            return view.fixed(rows, self.name, self.numbers(seed, stream, step, len(rows)))
+        rng = torch.Generator().manual_seed(stream_seed(seed, "augment", stream, step))
+        return view.inputs(rows, self.name, rng)
+
+
+class Use(NamedTuple):
+    """What of a view some steps use: rows, and the number of each one's view (-1: as it is)."""
+
+    view: View
+    rows: NDArray[np.int64]
+    augmentation: str
+    numbers: NDArray[np.int64]
+
+
+class Stream:
+    """An endless seeded order over a view: one fresh permutation after another.
+
+    Every batch has the same size, min(batch size, len(view)), so no step trains on a leftover of
+    one; a batch may cross from one permutation to the next.
+
+    Args:
+        view: what it is over.
+        name: streams of one name have one order.
+        seed: of the seed block.
+        batch_size: of a batch, at most.
+        augmenting: of its inputs.
+        drawn: names the random numbers of the augmentation; by default as the stream.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        name: str,
+        seed: int,
+        batch_size: int,
+        augmenting: Augmenting,
+        drawn: str | None = None,
+    ) -> None:
+        self.view, self.name, self.seed, self.drawn = view, name, seed, drawn or name
+        self.size = min(batch_size, len(view))
+        self.augmenting = augmenting
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            rng = generator(self.seed, "order", self.name, epoch)
+            self._orders[epoch] = rng.permutation(len(self.view)).astype(np.int64)
+        return self._orders[epoch]
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the rows of the view that this step uses, (size,)."""
+        positions = np.arange(step * self.size, (step + 1) * self.size)
+        epochs, offsets = np.divmod(positions, len(self.view))
+        parts = [self._order(int(e))[offsets[epochs == e]] for e in np.unique(epochs)]
+        return np.concatenate(parts)
+
+    def inputs(self, step: int) -> tuple[Inputs, NDArray[np.int64]]:
+        """Return this step's inputs and their rows."""
+        rows = self.rows(step)
+        return self.augmenting.inputs(self.view, rows, self.seed, self.drawn, step), rows
+
+    def use(self, step: int) -> Use:
+        """Return what of its view this step uses."""
+        numbers = self.augmenting.numbers(self.seed, self.drawn, step, self.size)
+        return Use(self.view, self.rows(step), self.augmenting.name, numbers)
+
+
+@dataclass
+class CellData:
+    """All that a strategy may learn from. The test split is not in it.
+
+    Attributes:
+        task: the target's.
+        train: labelled training examples of the target.
+        validation: those that choose the step.
+        unlabelled: target inputs without labels.
+        source: the labelled source domains.
+        source_tasks: of each of them.
+        attributes: a description of each class of the target, (classes, d), where it has one.
+    """
+
+    task: Task
+    train: View | None
+    validation: View | None
+    unlabelled: View | None = None
+    source: tuple[View, ...] = ()
+    source_tasks: tuple[Task, ...] = ()
+    attributes: Tensor | None = None
+
+
+_Drawn: TypeAlias = Sequence[NDArray[np.int64]]
+"""Rows class by class."""
+STRONG = "strong"
+"""The augmentation of the second view."""
+
+
+class Episodes:
+    """Tasks drawn from a labelled view: `ways` of its classes, named 0, 1, ... anew each time.
+
+    Args:
+        view: where they are drawn from.
+        seed: of the seed block.
+        size: ways, shots and queries a class; fewer where the view holds fewer.
+        augmenting: of support and query alike.
+    """
+
+    def __init__(
+        self, view: View, seed: int, size: tuple[int, int, int], augmenting: Augmenting
+    ) -> None:
+        self.view, self.seed, self.augmenting = view, seed, augmenting
+        self.ways, self.shots, self.queries = size
+        self._rows = {int(c): np.flatnonzero(view.labels == c) for c in np.unique(view.labels)}
+
+    def episode(self, step: int) -> tuple[Labelled, Labelled]:
+        """Return the support and the query of this step, which share no example.
+
+        Raises:
+            BadInputError: no two classes have two examples.
+        """
+        support, query = self._drawn(step)
+        return self._labelled(support, "support", step), self._labelled(query, "query", step)
+
+    def uses(self, step: int) -> Iterator[Use]:
+        """Yield what of its view this step uses."""
+        for drawn, part in zip(self._drawn(step), ("support", "query"), strict=True):
+            rows = np.concatenate(drawn)
+            numbers = self.augmenting.numbers(self.seed, part, step, len(rows))
+            yield Use(self.view, rows, self.augmenting.name, numbers)
+
+    def _drawn(self, step: int) -> tuple[_Drawn, _Drawn]:
+        rng = generator(self.seed, "episode", step)
+        known = [c for c, rows in self._rows.items() if len(rows) > 1]
+        if len(known) < 2:
+            raise BadInputError("episodes need a source domain with two examples of two classes")
+        classes = rng.choice(known, min(self.ways, len(known)), replace=False)
+        drawn = [rng.permutation(self._rows[int(c)]) for c in classes]
+        shots = min(self.shots, *(len(rows) - 1 for rows in drawn))
+        support = [rows[:shots] for rows in drawn]
+        query = [rows[shots : shots + self.queries] for rows in drawn]
+        return support, query
+
+    def _labelled(self, drawn: Sequence[NDArray[np.int64]], part: str, step: int) -> Labelled:
+        rows = np.concatenate(drawn)
+        labels = torch.from_numpy(np.repeat(np.arange(len(drawn)), [len(own) for own in drawn]))
+        inputs = self.augmenting.inputs(self.view, rows, self.seed, part, step)
+        return Labelled(inputs, labels, torch.from_numpy(rows))
+
+
+class StepBatches(Dataset[Batch]):
+    """The batches of a stretch of steps, each a pure function of seed and step.
+
+    Args:
+        data: of the cell.
+        seed: of the seed block.
+        steps: their numbers, counted from the first step of the strategy.
+        batch_size: of each stream.
+        augmenting: of all inputs.
+        reads: the streams that are in the batches, as far as the cell has them.
+        episode: ways, shots and queries a class of the stream `episode`.
+    """
+
+    def __init__(
+        self,
+        data: CellData,
+        seed: int,
+        steps: range,
+        batch_size: int,
+        augmenting: Augmenting,
+        reads: Sequence[StreamName] = ("target",),
+        episode: tuple[int, int, int] = (5, 1, 15),
+    ) -> None:
+        self.steps, self.attributes = steps, None
+
+        def stream(view: View | None, name: str) -> Stream | None:
+            return Stream(view, name, seed, batch_size, augmenting) if view is not None else None
+
+        own, source = data.unlabelled, data.source
+        self.target = stream(data.train, "target") if "target" in reads else None
+        self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
+        self.strong = None
+        if "views" in reads and own is not None:
+            strongly = augmenting._replace(name=STRONG)
+            self.strong = Stream(own, "unlabelled", seed, batch_size, strongly, drawn=STRONG)
+        self.alone = "unlabelled" in reads
+        self.source = [
+            Stream(view, f"source{i or ''}", seed, batch_size, augmenting)
+            for i, view in enumerate(source if "source" in reads else ())
+        ]
+        self.episodes = None
+        if "episode" in reads and source:
+            self.episodes = Episodes(source[0], seed, episode, augmenting)
+        if "attributes" in reads:
+            self.attributes = data.attributes
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def streams(self) -> list[Stream]:
+        """All that is read, but for episodes."""
+        found = (self.target, self.unlabelled, self.strong, *self.source)
+        return [stream for stream in found if stream is not None]
+
+    def warm(self) -> None:
+        """Prepare all that the batches are taken from."""
+        for stream in self.streams:
+            stream.view.prepared.warm()
+
+    def uses(self) -> Iterator[Use]:
+        """Yield what all of its steps use, step by step."""
+        for step in self.steps:
+            yield from (stream.use(step) for stream in self.streams)
+            if self.episodes is not None:
+                yield from self.episodes.uses(step)
+
+    def __getitem__(self, place: int) -> Batch:
+        step = self.steps[place]
+        batch = Batch(attributes=self.attributes)
+        if self.target is not None:
+            batch.target = _labelled(self.target, step)
+        batch.source = tuple(_labelled(stream, step) for stream in self.source)
+        if self.unlabelled is not None:
+            inputs, rows = self.unlabelled.inputs(step)
+            batch.rows = torch.from_numpy(rows)
+            batch.unlabelled = inputs if self.alone else None
+            if self.strong is not None:
+                batch.views = (inputs, self.strong.inputs(step)[0])
+        if self.episodes is not None:
+            batch.episode = self.episodes.episode(step)
+        return batch
+
+
+def _labelled(stream: Stream, step: int) -> Labelled:
+    inputs, rows = stream.inputs(step)
+    labels = torch.from_numpy(stream.view.labels[rows])
+    return Labelled(inputs, labels, torch.from_numpy(rows))

@@ -1,0 +1,335 @@
+"""The leading blocks of a network that stand still: what they make of an example is kept.
+
+Whatever reads the same examples through the same weights, in whichever cell, phase, evaluation or
+score, then has it from the cache. What is kept is never served for anything else: an entry is known
+by weights, architecture, preprocessing, data, view, precision, kind of device and the code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.data import views
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.streams import Augmenting, CellData, Use
+from transfergrid.data.views import Prepared, View
+from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.provenance import versions
+from transfergrid.runs.machine import Machine, applied
+from transfergrid.sources.backbone import Backbone
+from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.phases import Phase
+
+
+class Viewed(NamedTuple):
+    """One way to see every example: the view of that number by an augmentation, or as it is."""
+
+    augmentation: str = "none"
+    number: int = -1
+
+
+AS_IT_IS = Viewed()
+
+
+class Standing:
+    """A strategy's leading blocks as they are now.
+
+    Args:
+        strategy: attached; as long as this is used these blocks do not change.
+        blocks: how many, from 1.
+        machine: where they are run.
+        store: where what they make is kept.
+        trainer: in which the strategy is training at this moment, if it is.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        blocks: int,
+        machine: Machine,
+        store: Store,
+        trainer: pl.Trainer | None = None,
+    ) -> None:
+        self.strategy, self.blocks, self.machine, self.store = strategy, blocks, machine, store
+        self.trainer = trainer
+        backbone = strategy.backbone
+        self._about = {
+            "network": backbone.architecture,
+            "blocks": blocks if blocks < len(backbone.blocks("fine")) else "all",
+            "weights": weights_of(backbone, blocks),
+            "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
+            "precision": strategy.training_plan.precision,
+            "device": machine.device.type,
+            "code": code_of(backbone),
+            "versions": versions(),
+        }
+
+    def view(self, view: View) -> StandingView:
+        """Return a view whose inputs are what these blocks make of the examples."""
+        return StandingView(view.prepared, view.indices, view.labels, self)
+
+    def entry(self, examples: Prepared, viewed: Viewed) -> Entry:
+        """Return what is kept of a split seen in one way."""
+        told = list(viewed) if viewed.number >= 0 else "as it is"
+        return self.store.entry({**self._about, "data": examples.place, "view": told})
+
+    def computing(self, examples: Prepared, viewed: Viewed) -> Compute:
+        """Return what computes rows of that entry."""
+        augmented = viewed if viewed.number >= 0 else None
+
+        def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
+            part = View(examples, missing)
+            with applied(self.strategy, self.machine, self.trainer) as brought:
+                made_by = self._network()
+                for batch in self.machine.evaluation_loader(part, augmented):
+                    made = made_by(brought(batch).inputs)
+                    assert batch.rows is not None
+                    yield missing[batch.rows.numpy()], tuple(map(_as_array, made))
+
+        return compute
+
+    def _network(self) -> Callable[[Inputs], tuple[Tensor, ...]]:
+        backbone = self.strategy.backbone
+        if self.blocks == len(backbone.blocks("fine")):
+            return lambda inputs: (backbone.embed(inputs),)
+        return backbone.prefix(self.blocks)
+
+
+class StandingView(View):
+    """A view of examples as blocks that stand still leave them.
+
+    Args:
+        prepared: of the split.
+        indices: in it.
+        labels: that its reader may see.
+        standing: the blocks.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        indices: NDArray[np.int64],
+        labels: Any,
+        standing: Standing,
+    ) -> None:
+        super().__init__(prepared, indices, labels)
+        self.standing = standing
+        self._held: dict[Viewed, tuple[Rows, tuple[Tensor, ...] | None]] = {}
+
+    def part(self, rows: NDArray[np.int64]) -> StandingView:
+        """See `View.part`."""
+        return StandingView(self.prepared, self.indices[rows], self.labels[rows], self.standing)
+
+    def reading_order(self) -> NDArray[np.int64]:
+        """Return rows as they stand: nothing is padded any more."""
+        return self.rows
+
+    def hold(self, rows: Rows, viewed: Viewed = AS_IT_IS) -> None:
+        """Have these rows at hand, computed now where nobody has; in memory where they fit.
+
+        Raises:
+            TooLargeError: they would take more than everything that is kept may.
+        """
+        wanted = np.unique(rows)
+        entry, compute = self._kept(viewed)
+        entry.have(self.indices[wanted], compute)
+        small = entry.row_bytes * len(wanted) <= views.CACHE_BYTES
+        arrays = entry.rows(self.indices[wanted], compute) if small else ()
+        tensors = tuple(map(torch.from_numpy, arrays)) if small else None
+        self._held[viewed] = (wanted, tensors)
+
+    def _kept(self, viewed: Viewed) -> tuple[Entry, Compute]:
+        where = (self.prepared, viewed)
+        return self.standing.entry(*where), self.standing.computing(*where)
+
+    def inputs(
+        self,
+        rows: NDArray[np.int64],
+        augmentation: str = "none",
+        rng: torch.Generator | None = None,
+    ) -> Inputs:
+        """Return what the blocks make of these rows, which are not augmented."""
+        assert augmentation == "none" or rng is None, "a fresh view is of no cache"
+        found: Inputs = self._of(rows, AS_IT_IS)
+        return found
+
+    def fixed(
+        self, rows: NDArray[np.int64], augmentation: str, numbers: NDArray[np.int64]
+    ) -> Inputs:
+        """See `View.fixed`."""
+        found: tuple[Tensor, ...] | None = None
+        for number in np.unique(numbers):
+            here = torch.from_numpy(np.flatnonzero(numbers == number))
+            parts = self._of(rows[here.numpy()], Viewed(augmentation, int(number)))
+            if found is None:
+                found = tuple(p.new_empty((len(rows), *p.shape[1:])) for p in parts)
+            for whole, own in zip(found, parts, strict=True):
+                whole[here] = own
+        assert found is not None
+        return found  # type: ignore[return-value]
+
+    def _of(self, rows: Rows, viewed: Viewed) -> Any:
+        if viewed not in self._held or not np.isin(rows, self._held[viewed][0]).all():
+            self.hold(self.rows if viewed == AS_IT_IS else rows, viewed)
+        known, tensors = self._held[viewed]
+        if tensors is not None:
+            places = torch.from_numpy(np.searchsorted(known, rows))
+            return tuple(tensor[places] for tensor in tensors)
+        entry, compute = self._kept(viewed)
+        return tuple(map(torch.from_numpy, entry.rows(self.indices[rows], compute)))
+
+
+def standing(
+    strategy: Strategy,
+    phases: Sequence[Phase],
+    machine: Machine,
+    examples: Sequence[View | None],
+    trainer: pl.Trainer | None = None,
+) -> Standing | None:
+    """Return the blocks that stand still in all of these phases; None where nothing is kept.
+
+    Args:
+        strategy: attached.
+        phases: that may have moved blocks, or will.
+        machine: where to run, and where things are kept.
+        examples: that are to be read.
+        trainer: in which the strategy is training at this moment, if it is.
+    """
+    store = machine.store
+    if store is None or not _is_known(strategy, examples):
+        return None
+    blocks = min((still_blocks(strategy, phase) for phase in phases), default=None)
+    backbone = strategy.backbone
+    whole = len(backbone.blocks("fine"))
+    blocks = whole if blocks is None else blocks
+    if 0 < blocks < whole and not (_can_be_cut(backbone, blocks) and _is_calm(strategy, blocks)):
+        return None
+    return Standing(strategy, blocks, machine, store, trainer) if blocks else None
+
+
+def held(
+    found: Standing, data: CellData, uses: Callable[[CellData], Iterable[Use]]
+) -> CellData | None:
+    """Return a cell's data as blocks leave them, all at hand that is used; None if too large."""
+    made = replace(
+        data,
+        train=found.view(data.train) if data.train is not None else None,
+        unlabelled=found.view(data.unlabelled) if data.unlabelled is not None else None,
+        source=tuple(found.view(view) for view in data.source),
+    )
+    wanted: dict[tuple[int, Viewed], tuple[StandingView, list[Rows]]] = {}
+    for use in uses(made):
+        assert isinstance(use.view, StandingView)
+        for number in np.unique(use.numbers):
+            viewed = AS_IT_IS if number < 0 else Viewed(use.augmentation, int(number))
+            of = wanted.setdefault((id(use.view), viewed), (use.view, []))
+            of[1].append(use.rows[use.numbers == number])
+    try:
+        for (_, viewed), (view, rows) in wanted.items():
+            view.hold(np.concatenate(rows), viewed)
+    except TooLargeError:
+        return None
+    return made
+
+
+def are_fixed(phase: Phase, augmenting: Augmenting) -> bool:
+    """Return whether what a phase reads is met again, so that it is worth keeping."""
+    return augmenting.is_fixed and ("views" not in phase.reads or augmenting.views is not None)
+
+
+def _is_known(strategy: Strategy, examples: Sequence[View | None]) -> bool:
+    """Return whether a cache can say what it holds: of which data, by which preprocessing."""
+    backbone = getattr(strategy, "backbone", None)
+    return (
+        isinstance(backbone, Backbone)
+        and dataclasses.is_dataclass(type(backbone.preprocess))
+        and all(view.prepared.place is not None for view in examples if view is not None)
+    )
+
+
+def _can_be_cut(backbone: Backbone, blocks: int) -> bool:
+    """Return whether a part of the blocks can be run by itself, on examples of one shape."""
+    if backbone.image_shape is None:
+        return False  # a sequence is as long as the longest of its batch
+    try:
+        backbone.prefix(blocks), backbone.suffix(blocks)
+    except BadInputError:
+        return False
+    return True
+
+
+def _is_calm(strategy: Strategy, blocks: int) -> bool:
+    """Return whether the blocks do in training what they do in evaluation: no dropout between."""
+    prefix, mode = strategy.backbone.prefix(blocks), strategy.training
+    inputs = strategy.backbone.example(2)
+    assert isinstance(inputs, Tensor)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        inputs = torch.randn_like(inputs)
+        strategy.train()
+        training = prefix(inputs)
+        strategy.eval()
+        same = zip(training, prefix(inputs), strict=True)
+    strategy.train(mode)
+    return all(torch.equal(one, other) for one, other in same)
+
+
+def weights_of(backbone: Backbone, blocks: int) -> str:
+    """Return 16 hex digits of the parameters and buffers of the leading blocks."""
+    own = backbone.state_dict()
+    names = [n for b in backbone.blocks("fine")[:blocks] for n in (*b.parameters, *b.buffers)]
+    found = hashlib.sha256()
+    for name in names:
+        tensor = own[name].detach().cpu().contiguous()
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
+
+
+def code_of(backbone: Backbone) -> str:
+    """Return 16 hex digits of the code of a network, its layers and what prepares its inputs."""
+    kinds: set[type] = {type(part) for part in backbone.modules()}
+    kinds.add(type(backbone.preprocess))
+    found = hashlib.sha256()
+    for file in sorted({file for kind in kinds if (file := _file_of(kind)) is not None}):
+        found.update(_digest(file))
+    for room in ("data", "sources"):
+        for file in sorted(str(f) for f in (Path(__file__).parents[1] / room).rglob("*.py")):
+            found.update(_digest(file))
+    return found.hexdigest()[:16]
+
+
+@cache
+def _file_of(kind: type) -> str | None:
+    try:
+        return inspect.getsourcefile(kind)
+    except TypeError:
+        return None
+
+
+@cache
+def _digest(file: str) -> bytes:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).digest()
+    except OSError:
+        return file.encode()
+
+
+def _as_array(part: Tensor) -> NDArray[Any]:
+    """Return a tensor as NumPy keeps it, which has no bfloat16."""
+    own = part.float() if part.dtype is torch.bfloat16 else part
+    found: NDArray[Any] = own.detach().cpu().numpy()
+    return found
