@@ -42,6 +42,7 @@ VERBS = {
     "export": "transfergrid.verbs.exporting",
     "predict": "transfergrid.verbs.predicting",
     "reproduce": "transfergrid.verbs.reproducing",
+    "cache": "transfergrid.verbs.caching",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20

@@ -1,0 +1,150 @@
+"""Blocks that stand still are run once for each example, and never stand for others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from transfergrid.records.cached import Store
+from transfergrid.records.training import Training
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.standing import standing, weights_of
+from transfergrid.strategies.closed_form.prototypes import Prototypes
+from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.testing import bench as benches
+from transfergrid.testing.bench import Bench
+from transfergrid.testing.tiny import TinyBackbone
+
+GIB = 2**30
+PLAIN = Training(steps=6, batch_size=8, validations=2, augmentation="none")
+
+
+class Passes:
+    """How many examples go through backbones of cells that are set up."""
+
+    def __init__(self, monkeypatch):
+        self.count, self.counts = 0, False
+        self.patch = monkeypatch
+        embed = TinyBackbone.embed
+
+        def counting(backbone, inputs):
+            self.count += len(inputs) * self.counts
+            return embed(backbone, inputs)
+
+        monkeypatch.setattr(TinyBackbone, "embed", counting)
+
+    def run(self, strategy, store, labels=10, seed=0, training=PLAIN):
+        """Run a cell, its source being trained before anything is counted."""
+        machine = Machine(accelerator="cpu", store=store)
+        bench = Bench(strategy, training=training, machine=machine)
+        self.patch.setattr(benches, "SEED", seed)
+        setup = bench.set_up(labels)
+        self.counts = True
+        done = bench.learn(setup)
+        self.counts = False
+        return done
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    return Passes(monkeypatch)
+
+
+@pytest.mark.parametrize("views", [None, 3])
+def test_a_grid_runs_each_example_and_view_once(views, tmp_path, passes):
+    training = replace(PLAIN, augmentation="light", views=views) if views else PLAIN
+    store = Store(tmp_path, GIB)
+    for labels in (4, 12):
+        for seed in (0, 1, 2):
+            for strategy in (FeatureExtraction, Prototypes):
+                passes.run(strategy, store, labels, seed, training)
+    rows = sum(kept.rows for kept in store.entries())
+    distinct = 60 + 24  # pool and test
+    assert rows <= distinct * (1 + (views or 0))
+    cells = 12  # in each, one example more, by which operations are counted
+    assert passes.count <= rows + cells
+
+
+def test_a_worker_that_comes_later_runs_none(tmp_path, passes):
+    first = passes.run(FeatureExtraction, Store(tmp_path, GIB))
+    passes.count = 0
+    again = passes.run(FeatureExtraction, Store(tmp_path, GIB))
+    assert passes.count <= 1
+    assert torch.equal(first.predictions, again.predictions)
+
+
+def found(strategy=FeatureExtraction, training=PLAIN, tmp_path=None, change=None):
+    machine = Machine(accelerator="cpu", store=Store(tmp_path, GIB))
+    setup = Bench(strategy, training=training).set_up(10)
+    if change is not None:
+        change(setup)
+    made = setup.strategy
+    return setup, standing(made, made.phases(), machine, [setup.data.train])
+
+
+def nudged(setup):
+    with torch.no_grad():
+        next(setup.strategy.backbone.parameters()).view(-1)[0] += 1e-6
+
+
+def moved_statistics(setup):
+    buffers = dict(setup.strategy.backbone.named_buffers())
+    next(v for k, v in buffers.items() if k.endswith("running_mean"))[0] += 1e-6
+
+
+@pytest.mark.parametrize("change", [nudged, moved_statistics])
+def test_other_weights_or_statistics_are_others(change, tmp_path):
+    setup, plain = found(tmp_path=tmp_path)
+    other_setup, other = found(tmp_path=tmp_path, change=change)
+    view, other_view = plain.view(setup.data.train), other.view(other_setup.data.train)
+    rows = np.arange(4)
+    (first,), (second,) = view.inputs(rows), other_view.inputs(rows)
+    assert not torch.equal(first, second)
+    with torch.no_grad():
+        inputs = other_setup.data.train.inputs(rows)
+        own = other_setup.strategy.eval().backbone.embed(inputs)
+    torch.testing.assert_close(second, own, rtol=0, atol=1e-6)
+
+
+def test_other_code_precision_or_data_are_others(tmp_path, monkeypatch):
+    from transfergrid.runs import standing as module
+
+    setup, plain = found(tmp_path=tmp_path)
+    plain.view(setup.data.train).inputs(np.arange(4))
+    places = {plain.entry(setup.data.train.prepared, module.AS_IT_IS).folder}
+    setup, precise = found(tmp_path=tmp_path, training=replace(PLAIN, precision="64-true"))
+    places.add(precise.entry(setup.data.train.prepared, module.AS_IT_IS).folder)
+    test = setup.target.whole("test", setup.preprocess)
+    places.add(plain.entry(test.prepared, module.AS_IT_IS).folder)
+    places.add(plain.entry(test.prepared, module.Viewed("light", 0)).folder)
+    places.add(plain.entry(test.prepared, module.Viewed("light", 1)).folder)
+    monkeypatch.setattr(module, "_digest", lambda file: b"changed")
+    setup, edited = found(tmp_path=tmp_path)
+    places.add(edited.entry(setup.data.train.prepared, module.AS_IT_IS).folder)
+    assert len(places) == 6
+
+
+def test_what_moves_is_not_kept(tmp_path, passes):
+    store = Store(tmp_path, GIB)
+    passes.run(FullFinetuning, store)
+    assert store.entries() == []
+
+
+def test_fresh_views_are_not_kept(tmp_path, passes):
+    store = Store(tmp_path, GIB)
+    fresh = replace(PLAIN, augmentation="light")
+    passes.run(FeatureExtraction, store, training=fresh)
+    assert {kept.about["view"] for kept in store.entries()} == {"as it is"}
+
+
+def test_weights_of_leading_blocks_do_not_hear_of_later_ones():
+    backbone = Bench(FeatureExtraction).set_up(10).strategy.backbone
+    before = [weights_of(backbone, k) for k in (1, 2)]
+    last = dict(backbone.named_parameters())[backbone.blocks("fine")[1].parameters[0]]
+    with torch.no_grad():
+        last += 1
+    after = [weights_of(backbone, k) for k in (1, 2)]
+    assert before[0] == after[0]
+    assert before[1] != after[1]
