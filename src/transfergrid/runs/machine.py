@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -47,7 +47,9 @@ class Machine:
         deterministic: Lightning's: True, False or "warn".
         cache: GiB that what blocks which stand still make of examples may take on disk; 0: it is
             computed anew each time.
-        store: where that is kept; nowhere before `kept_in`.
+        diagnostics: what a cell notes about itself: `none`, `short` (what embeddings tell) or
+            `full` (other passes too: random weights, BatchNorm's statistics, block by block).
+        store: where features are kept; nowhere before `kept_in`.
     """
 
     accelerator: str = "auto"
@@ -55,6 +57,7 @@ class Machine:
     loader_workers: int = 0
     deterministic: bool | str = "warn"
     cache: float = CACHE_GIB
+    diagnostics: Literal["none", "short", "full"] = "full"
     store: Store | None = None
 
     def kept_in(self, results: Path) -> Machine:

@@ -135,10 +135,15 @@ def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
     )
 
 
-def batch_norm(looks: Looks) -> BatchNorm:
-    """Note how BatchNorm's statistics fit the target, and the source domain where there is one."""
+def batch_norm(looks: Looks, why: str) -> BatchNorm:
+    """Note how BatchNorm's statistics fit the target, and the source domain where there is one.
+
+    Args:
+        looks: what was seen.
+        why: they were not watched, if so.
+    """
     if looks.after["target"].statistics is None:
-        raise Nothing("no BatchNorm")
+        raise Nothing(why)
     source = looks.before.get("source")
     return BatchNorm(
         before=looks.before["target"].statistics,
@@ -161,7 +166,8 @@ def drift(backbone: Backbone, looks: Looks) -> Drift:
             else None
             for block in blocks
         ),
-        cka=tuple(_similar(a, b) for a, b in zip(old.blocks, new.blocks, strict=True)),
+        cka=tuple(_similar(a, b) for a, b in zip(old.blocks, new.blocks, strict=True))
+        or (None,) * len(blocks),
         embedding_cka=_similar(old.embeddings, new.embeddings),
     )
 

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transfergrid.data.domain import Examples
-from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import View, byte_size, prepared, take
 from transfergrid.records.findings import Statistics
 from transfergrid.records.seeds import generator
@@ -28,23 +27,28 @@ HELD_BYTES = 64 * 2**20
 
 
 class Sample:
-    """A few examples of a part, drawn without regard to anything but how many there are."""
+    """A few examples of a part, drawn without regard to anything but how many there are.
 
-    def __init__(
-        self, read: Callable[[Indices], Inputs], preprocess: Preprocess, indices: Indices
-    ) -> None:
-        self._read, self.preprocess, self.indices = read, preprocess, indices
+    Args:
+        read: returns them prepared.
+        view: these examples and no others.
+    """
+
+    def __init__(self, read: Callable[[Indices], Inputs], view: View) -> None:
+        self._read, self.view = read, view
+        self.preprocess, self.indices = view.prepared.preprocess, view.indices
         self._held: Inputs | None = None
 
     @classmethod
     def of_view(cls, view: View, rows: Indices) -> Sample:
         """Return these rows of a view."""
-        return cls(view.prepared.rows, view.prepared.preprocess, view.indices[rows])
+        return cls(view.prepared.rows, view.part(rows))
 
     @classmethod
-    def of_examples(cls, examples: Examples, preprocess: Preprocess, indices: Indices) -> Sample:
-        """Return a few of many examples; the others are not read."""
-        return cls(lambda rows: prepared(preprocess, examples, rows), preprocess, indices)
+    def of_few(cls, view: View) -> Sample:
+        """Return all of a view of a few among many examples; the others are not read."""
+        examples, preprocess = view.prepared.examples, view.prepared.preprocess
+        return cls(lambda rows: prepared(preprocess, examples, rows), view)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -123,10 +127,14 @@ def look(
 
 def embed(backbone: Backbone, inputs: Inputs, device: torch.device) -> Pooled:
     """Return the embeddings of a batch (n, dim); raises `ValueError` where one is not finite."""
-    found = as_array(backbone.embed(as_precise(moved(inputs, device), backbone)))
-    if not np.isfinite(found).all():
+    return finite(as_array(backbone.embed(as_precise(moved(inputs, device), backbone))))
+
+
+def finite(embeddings: Pooled) -> Pooled:
+    """Return embeddings as they are; raises `ValueError` where one is not finite."""
+    if not np.isfinite(embeddings).all():
         raise ValueError("the embeddings are not finite")
-    return found
+    return embeddings
 
 
 def as_array(tensor: Tensor) -> Pooled:

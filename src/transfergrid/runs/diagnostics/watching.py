@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.data.views import View
+from transfergrid.data.views import View, tensors_of
 from transfergrid.records.factory import Config, build
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.identity import architecture_of
@@ -31,17 +31,22 @@ from transfergrid.runs.diagnostics.reading import (
     Sample,
     Seen,
     as_array,
+    finite,
     look,
-    moved,
-    on_device,
     spread,
 )
 from transfergrid.runs.machine import Machine
+from transfergrid.runs.predictions import said
 from transfergrid.runs.stages import Outcome, Setup
-from transfergrid.sources.backbone import Backbone, evaluating
+from transfergrid.runs.standing import standing
+from transfergrid.sources.backbone import Backbone
 
 FEWEST, MOST = 64, 256
 """Examples of each part that are looked at."""
+SHORTEST = 32
+"""The same where `diagnostics=short`."""
+NOT_ASKED = "trainer.diagnostics={}"
+"""Why a part is null that was not asked for."""
 SHARE = 0.02
 """Of the examples that training passes through the backbone: so many of each part."""
 LARGEST_RANDOM = 50_000_000
@@ -66,13 +71,18 @@ class Watch:
         self.setup, self.source, self.machine, self.scored = setup, source, machine, scored
         plan = setup.strategy.training_plan
         self.batch = plan.batch_size
-        self.looks = Looks(int(np.clip(SHARE * plan.steps * plan.batch_size, FEWEST, MOST)))
+        self.is_short = machine.diagnostics == "short"
+        fewest = SHORTEST if self.is_short else FEWEST
+        self.looks = Looks(int(np.clip(SHARE * plan.steps * plan.batch_size, fewest, MOST)))
         self.device = torch.device("cpu")
         self.samples: dict[str, Sample] = {}
         self.skipped: dict[str, str] = {}
 
     def begin(self) -> None:
         """Look at the backbone as the strategy got it."""
+        if self.machine.diagnostics == "none":
+            self.skipped["before"] = NOT_ASKED.format("none")
+            return
         with untouched_randomness():
             self._try("before", self._begin)
 
@@ -85,6 +95,7 @@ class Watch:
             if self.skipped.keys() & {"before", "after"}:
                 return found
             setup, looks, backbone = self.setup, self.looks, self.backbone
+            why = NOT_ASKED.format("short") if self.is_short else "no BatchNorm"
             return replace(
                 found,
                 optimisation=self._try(
@@ -92,7 +103,7 @@ class Watch:
                 ),
                 features=self._try("features", lambda: noting.features(looks)),
                 head=self._try("head", lambda: noting.head(setup, looks, outcome)),
-                batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks)),
+                batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks, why)),
                 drift=self._try("drift", lambda: noting.drift(backbone, looks)),
                 priors=self._try("priors", lambda: noting.priors(setup, self._predicted)),
                 domains=self._try("domains", lambda: noting.domains(setup, looks)),
@@ -126,8 +137,9 @@ class Watch:
         self._try("source", self._draw_source)
         for name, sample in self.samples.items():
             if name != "validation":
-                self.looks.before[name] = self._look(name, sample)
-        if self._starts_from_source() and "train" in self.samples:
+                kept = self._kept(sample) if self.is_short else None
+                self.looks.before[name] = kept or self._look(name, sample)
+        if not self.is_short and self._starts_from_source() and "train" in self.samples:
             self._try("renormalised", self._look_renormalised)
             self._try("random", self._look_at_random)
 
@@ -137,11 +149,12 @@ class Watch:
             if view is not None:
                 self._draw(name, view)
         rows = drawn.unlabelled[spread(len(drawn.unlabelled), self.looks.most)]
+        every = np.arange(len(rows), dtype=np.int64)
         seen = next((v for v in (data.train, data.unlabelled, data.validation) if v), None)
         self.samples["target"] = (
-            Sample(seen.prepared.rows, self.setup.preprocess, rows)  # prepared for them anyway
+            Sample.of_view(View(seen.prepared, rows), every)  # prepared for them anyway
             if seen is not None
-            else Sample.of_examples(self.setup.target.examples("pool"), self.setup.preprocess, rows)
+            else Sample.of_few(self.setup.target.view("pool", self.setup.preprocess, rows))
         )
 
     def _draw(self, name: str, view: View) -> None:
@@ -161,10 +174,10 @@ class Watch:
             or not self._learns()
         ):
             return
-        examples = OpenDomain(domain).examples("pool")
-        rows = spread(len(examples), self.looks.most)
-        sample = Sample.of_examples(examples, self.setup.preprocess, rows)
-        self.samples["source"], self.looks.labels["source"] = sample, examples.labels[rows]
+        opened = OpenDomain(domain)
+        rows = spread(len(opened.examples("pool")), self.looks.most)
+        view = opened.view("pool", self.setup.preprocess, rows)
+        self.samples["source"], self.looks.labels["source"] = Sample.of_few(view), view.labels
 
     def _learns(self) -> bool:
         return any(p.requires_grad for p in self.backbone.parameters())
@@ -179,6 +192,8 @@ class Watch:
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
     def _look(self, name: str, sample: Sample) -> Seen:
+        if self.is_short:
+            return look(self.backbone, sample, self.batch, self.device)
         target, own = name == "target", name == "source" and name not in self.looks.before
         return look(
             self.backbone,
@@ -188,6 +203,14 @@ class Watch:
             blocks=target,
             statistics=target or own,
         )
+
+    def _kept(self, sample: Sample) -> Seen | None:
+        """Return what the backbone as the strategy got it makes of a sample, by the cache."""
+        found = standing(self.setup.strategy, (), self.machine, [sample.view])
+        if found is None:
+            return None
+        embeddings = tensors_of(found.view(sample.view).inputs(sample.view.rows))[0]
+        return Seen(finite(as_array(embeddings)))
 
     def _starts_from_source(self) -> bool:
         """Whether the weights are anything but random, or may be."""
@@ -230,11 +253,10 @@ class Watch:
 
     def _predicted(self) -> NDArray[np.int64]:
         """Return how many of the target sample the strategy takes for each class."""
-        strategy, device = self.setup.strategy, self.device
-        with torch.no_grad(), evaluating(strategy), on_device(strategy, device):
-            inputs = self.samples["target"].batches(self.batch)
-            said = [as_array(strategy.predict(moved(i, device))).argmax(axis=1) for i in inputs]
-        return np.bincount(np.concatenate(said), minlength=len(self.setup.target.classes))
+        strategy, view = self.setup.strategy, self.samples["target"].view
+        still = standing(strategy, strategy.phases(), self.machine, [view])
+        outputs = as_array(said(strategy, strategy.predict, view, self.machine, standing=still))
+        return np.bincount(outputs.argmax(axis=1), minlength=len(self.setup.target.classes))
 
 
 @contextmanager

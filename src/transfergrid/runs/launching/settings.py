@@ -21,10 +21,11 @@ TRAINER = {
     "loader_workers": Whole,
     "deterministic": bool | Literal["warn"],
     "cache": NotNegative,
+    "diagnostics": Literal["none", "short", "full"],
     "progress": Literal["auto", "bar", "lines"],
 }
 """What the keys of trainer take."""
-MACHINE = ("accelerator", "loader_workers", "deterministic", "cache")
+MACHINE = ("accelerator", "loader_workers", "deterministic", "cache", "diagnostics")
 """Those that a cell's machine takes as they are."""
 
 
