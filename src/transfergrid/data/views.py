@@ -113,6 +113,17 @@ class Prepared:
         self._large = False
         self._n_cut: int | None = None
 
+    def few(self, number: int) -> Prepared:
+        """Return itself, or what reads no more than it is asked for where that is a small part."""
+        is_small = not self._large and self._cache is None and 4 * number < len(self.examples)
+        return self.unkept() if is_small else self
+
+    def unkept(self) -> Prepared:
+        """Return what reads no example but those that it is asked for, each time anew."""
+        found = Prepared(self.examples, self.preprocess, self.place)
+        found._large = True
+        return found
+
     def rows(self, indices: NDArray[np.int64]) -> Inputs:
         """Return the prepared inputs of these examples."""
         self.warm()
@@ -185,7 +196,8 @@ class View:
 
     def part(self, rows: NDArray[np.int64]) -> Self:
         """Return some of its rows as a view."""
-        return replace(self, indices=self.indices[rows], labels=self.labels[rows])
+        labels = self.labels[rows] if len(self.labels) else self.labels
+        return replace(self, indices=self.indices[rows], labels=labels)
 
     def alone(self, row: int) -> Inputs:
         """Return model inputs of one row, without a look at the others."""

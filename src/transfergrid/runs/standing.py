@@ -80,6 +80,7 @@ class Standing:
 
     def view(self, view: View) -> StandingView:
         """Return a view whose inputs are what these blocks make of the examples."""
+        assert view.prepared.place is not None, "nobody could say what is kept"
         return StandingView(view.prepared, view.indices, view.labels, self)
 
     def entry(self, examples: Prepared, viewed: Viewed) -> Entry:
@@ -92,7 +93,7 @@ class Standing:
         augmented = viewed if viewed.number >= 0 else None
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
-            part = View(examples, missing)
+            part = View(examples.few(len(missing)), missing)
             with applied(self.strategy, self.machine, self.trainer) as brought:
                 made_by = self._network()
                 for batch in self.machine.evaluation_loader(part, augmented):
@@ -132,7 +133,7 @@ class StandingView(View):
 
     def part(self, rows: NDArray[np.int64]) -> StandingView:
         """See `View.part`."""
-        return StandingView(self.prepared, self.indices[rows], self.labels[rows], self.standing)
+        return self.standing.view(View(self.prepared, self.indices, self.labels).part(rows))
 
     def reading_order(self) -> NDArray[np.int64]:
         """Return rows as they stand: nothing is padded any more."""

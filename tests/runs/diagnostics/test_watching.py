@@ -1,6 +1,7 @@
 """What a cell notes about itself: that noting changes nothing, and that it is what it says."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,12 +29,12 @@ CPU = Machine(accelerator="cpu")
 SHORT = Training(steps=8, batch_size=8, validations=2, lr=0.01)
 
 
-def ran(folder, strategy, labels=10, training=SHORT, source=None, target=None):
+def ran(folder, strategy, labels=10, training=SHORT, source=None, target=None, diagnostics="full"):
     chosen = source or TinySource()
     target = target or TinyDomain()
-    return api.run(
-        chosen, strategy, target, labels=labels, training=training, results=folder, machine=CPU
-    )
+    told = {"labels": labels, "training": training, "results": folder}
+    machine = replace(CPU, diagnostics=diagnostics)
+    return api.run(chosen, strategy, target, machine=machine, **told)
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +183,28 @@ def test_a_few_of_many_are_of_all_classes_even_where_these_take_turns():
     rows = spread(4000, 40)
     assert len(set(rows)) == 40
     assert set(rows % 10) == set(range(10)), "every hundredth would be of one class"
+
+
+def test_what_is_not_asked_for_is_null_and_says_so(tmp_path):
+    none = ran(tmp_path / "none", FullFinetuning(), diagnostics="none").diagnostics
+    assert none.skipped == {"before": "trainer.diagnostics=none"}
+    short = ran(tmp_path / "short", FullFinetuning(), diagnostics="short").diagnostics
+    assert short.skipped["batch_norm"] == "trainer.diagnostics=short"
+    assert short.features.random is None
+    assert short.features.renormalised is None
+    assert set(short.drift.cka) == {None}
+    assert len(short.drift.cka) == len(short.drift.blocks)
+
+
+def test_short_ones_say_what_full_ones_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "SHORTEST", watching.FEWEST)
+    for strategy in (FullFinetuning(), FeatureExtraction(), DomainAdversarial()):
+        full = ran(tmp_path / "full", strategy, diagnostics="full").diagnostics
+        short = ran(tmp_path / "short", strategy, diagnostics="short").diagnostics
+        assert short.features.before == full.features.before
+        assert short.features.after == full.features.after
+        assert short.head == full.head
+        assert short.optimisation == full.optimisation
+        assert short.drift.weights == full.drift.weights
+        assert short.priors == full.priors
+        assert short.domains == full.domains

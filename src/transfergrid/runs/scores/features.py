@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from transfergrid.data.domain import Examples
-from transfergrid.data.inputs import Inputs
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.data.views import prepared
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
 from transfergrid.records.needs import Needs
 from transfergrid.records.printing import say
 from transfergrid.records.seeds import generator
 from transfergrid.records.tracking import NoTracker, RunCard
+from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine
+from transfergrid.runs.predictions import said
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.scores import posteriors
 from transfergrid.runs.scores.base import Features, Floats, Ints, Targets
+from transfergrid.runs.standing import standing
 from transfergrid.runs.starting import start
-from transfergrid.sources.backbone import Backbone, evaluating
+from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Source
+from transfergrid.strategies.base import Strategy
 
 CAP = 2000
 """So many examples of the target, and of the source domain, are embedded at most."""
-BATCH = 64
-KEPT_SOURCES = 8
 
 
 class TellsOfTraining(NoTracker):
@@ -45,7 +41,7 @@ class TellsOfTraining(NoTracker):
 
 
 class FeaturePasses:
-    """Embeds examples with frozen sources; an example that a source has embedded is kept.
+    """Embeds examples with frozen sources, each once: what a cell has embedded is not run again.
 
     Args:
         results: the ledger's folder, for sources that are trained here.
@@ -53,9 +49,8 @@ class FeaturePasses:
     """
 
     def __init__(self, results: Path, machine: Machine) -> None:
-        self.device = machine.device
+        self.machine = machine.kept_in(results)
         self.maker = SourceMaker(results / "sources", machine, TellsOfTraining(), Stopwatch())
-        self._seen: OrderedDict[tuple[str, str], dict[int, Floats]] = OrderedDict()
 
     def of(
         self, source: Config, target: Config, labels: Labels, seed: int
@@ -73,7 +68,7 @@ class FeaturePasses:
         drawn = domain.draw(labels, seed)
         rows = _some(drawn.train if labels != 0 else drawn.unlabelled, seed)
         pool = domain.examples("pool")
-        embedded = self._embedded(backbone, domain.key, pool, rows)
+        embedded = self._embedded(backbone, domain, rows)
         brought = self._source_domain(made, source.get("domain"), backbone)
         said, how = _posteriors(made, backbone, embedded, brought)
         features = Features(
@@ -103,39 +98,20 @@ class FeaturePasses:
         domain = OpenDomain(config)
         pool = domain.examples("pool")
         rows = _some(np.arange(len(pool), dtype=np.int64), 0)
-        return self._embedded(backbone, domain.key, pool, rows), pool.labels[rows]
+        return self._embedded(backbone, domain, rows), pool.labels[rows]
 
-    def _embedded(self, backbone: Backbone, key: str, pool: Examples, rows: Ints) -> Floats:
-        """Return embeddings (len(rows), d) of these examples, reading those that are new."""
-        place = (backbone.fingerprint(), key)
-        known = self._seen.setdefault(place, {})
-        self._seen.move_to_end(place)
-        while len(self._seen) > KEPT_SOURCES:
-            self._seen.popitem(last=False)
-        new = np.array([row for row in rows if int(row) not in known], dtype=np.int64)
-        for begin in range(0, len(new), BATCH):
-            batch = new[begin : begin + BATCH]
-            embedded = embed(backbone, pool, batch, self.device)
-            known.update(zip(batch.tolist(), embedded, strict=True))
+    def _embedded(self, backbone: Backbone, domain: OpenDomain, rows: Ints) -> Floats:
+        """Return embeddings (len(rows), d) of these examples of the pool, not augmented."""
         if not len(rows):
             return np.empty((0, backbone.dim))
-        return np.stack([known[int(row)] for row in rows])
-
-
-def embed(backbone: Backbone, pool: Examples, rows: Ints, device: torch.device) -> Floats:
-    """Return a frozen backbone's embeddings of these examples, not augmented, (n, d)."""
-    seed_torch(0)  # for a backbone that draws even in eval mode
-    made = prepared(backbone.preprocess, pool, rows)
-    inputs = _on(backbone.preprocess.finish(made, "none", None), device)
-    with evaluating(backbone.to(device)), torch.inference_mode():
-        found: Floats = backbone.embed(inputs).double().cpu().numpy()
-    return found
-
-
-def _on(inputs: Inputs, device: torch.device) -> Inputs:
-    if isinstance(inputs, Mapping):
-        return {name: value.to(device) for name, value in inputs.items()}
-    return inputs.to(device)
+        carrier = Strategy()
+        carrier.attach(backbone, domain.task, Training(), 0)
+        view = domain.view("pool", backbone.preprocess, rows)
+        view.prepared = view.prepared.unkept()
+        seed_torch(0)  # for a backbone that draws even in eval mode
+        found = standing(carrier, (), self.machine, [view])
+        features = said(carrier, carrier.features, view, self.machine, standing=found)
+        return np.asarray(features.double().cpu().numpy())
 
 
 def _some(rows: Ints, seed: int) -> Ints:
