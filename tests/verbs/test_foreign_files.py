@@ -160,6 +160,7 @@ OF_A_LEDGER = {
     "list": [["cells"], []],
     "track": [["results"]],
     "dashboard": [["--results", "results", "-o", "page.json"]],
+    "cache": [["status"], ["clear"]],
 }
 OF_A_CELL = {
     "export": lambda name: [name, "-o", f"exported-{name}"],

@@ -89,18 +89,19 @@ class Machine:
         return DataLoader(batches, batch_size=None, num_workers=self.loader_workers)
 
     def evaluation_loader(
-        self, view: View, augmented: tuple[str, int] | None = None
+        self, view: View, augmented: tuple[str, int] | None = None, size: int | None = None
     ) -> DataLoader[Any]:
         """Return a loader of a whole view, in its `reading_order`.
 
         Args:
             view: the examples.
             augmented: an augmentation and which view by it; None: as they are.
+            size: of a batch; None: what is quickest where each example is for itself.
         """
         if self.loader_workers:
             view.prepared.warm()
-        size = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
-        return self.loader(ViewBatches(view, size, augmented))
+        quickest = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
+        return self.loader(ViewBatches(view, size or quickest, augmented))
 
 
 def at_rest(machine: Machine, training: Training) -> pl.Trainer:

@@ -19,6 +19,10 @@ from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 
 
+AT_ONCE = 256
+"""Examples of a batch between steps: of many, for a strategy may take its statistics."""
+
+
 class SeenView:
     """All examples of one stream; see `strategies.phases.View`."""
 
@@ -49,7 +53,7 @@ class SeenView:
 
     def batches(self) -> Iterator[Labelled]:
         """Yield all examples in batches, not augmented."""
-        for batch in self.machine.evaluation_loader(self.view):
+        for batch in self.machine.evaluation_loader(self.view, size=AT_ONCE):
             yield self._brings(batch)
 
     @cached_property
