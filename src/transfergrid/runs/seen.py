@@ -18,7 +18,6 @@ from transfergrid.runs.predictions import said
 from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 
-
 AT_ONCE = 256
 """Examples of a batch between steps: of many, for a strategy may take its statistics."""
 
