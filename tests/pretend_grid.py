@@ -49,7 +49,7 @@ def _run(results, cells, first, trainer):
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
     waves = [set(first), {c.id for c in cells} - set(first)]
-    return processes.run_grid(left, waves, ledger, settings, done=len(done))
+    return processes.run_grid(left, waves, processes.Pool(ledger, settings), done=len(done))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics.functional import classification as tm
 from typing_extensions import override
 
 from transfergrid.records.errors import check_known
@@ -194,6 +193,8 @@ class Classification(Task):
     @override
     def _scores(self) -> dict[str, Score]:
         """Classes that do not occur are left out of means over classes."""
+        from torchmetrics.functional import classification as tm  # seconds; nothing built pays them
+
         n = self.outputs
         return {
             "accuracy": lambda p, y: tm.multiclass_accuracy(p, y, n, average="micro"),
@@ -226,6 +227,8 @@ def _auroc(probabilities: Tensor, labels: Tensor) -> Tensor:
     A class that is absent, or has nothing beside it, has none: torchmetrics would count it as 0.
     NaN where no class has one.
     """
+    from torchmetrics.functional import classification as tm
+
     classes = probabilities.shape[1]
     areas = tm.multiclass_auroc(probabilities, labels, classes, average="none")
     counts = labels.bincount(minlength=classes)

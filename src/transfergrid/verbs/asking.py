@@ -52,9 +52,15 @@ def _sweep(
     request = read_request([*places, *arguments], params, defaults_of(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     asked = ask(request, composer)
-    from transfergrid.verbs.sweep import run  # which the refusals so far do not wait for
+    from transfergrid.records.ledger import Ledger  # and more that no refusal so far waits for
+    from transfergrid.runs.launching.processes import begun
 
-    return run(asked, composer, settings, config)
+    ledger = Ledger(str(config.results))
+    ledger.check_writable()
+    with begun(ledger, settings, 0 if config.debug else asked.cells) as pool:
+        from transfergrid.verbs.sweep import run
+
+        return run(asked, composer, pool, config)
 
 
 def ask(request: Request, composer: Composer) -> Asked:
@@ -65,6 +71,7 @@ def ask(request: Request, composer: Composer) -> Asked:
     """
     labels = list(dict.fromkeys(read_labels(value) for value in request.labels))
     seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
+    composer.compose_together(request.axes)
     options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
     return Asked(
         sources=options["source"],

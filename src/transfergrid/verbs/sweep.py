@@ -22,7 +22,7 @@ from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.report.words import plural
-from transfergrid.runs.launching.processes import run_grid, run_here
+from transfergrid.runs.launching.processes import Pool, run_grid, run_here
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
@@ -35,15 +35,14 @@ BASELINES = ("all", "none")
 """The values of the key `baselines`."""
 
 
-def run(asked: Asked, composer: Composer, settings: Settings, config: DictConfig) -> int:
+def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
     """Run the grid of what was asked for; return the exit code, see `asking.sweep`.
 
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
     """
     declared = declare(config, asked)
-    ledger = Ledger(str(config.results))
-    ledger.check_writable()
+    ledger, settings = pool.ledger, pool.settings
     compared = _compared(config)
     plan = make_plan(asked, composer, _references(config), compared)
     for line in forewarnings.lines(plan.cells):
@@ -66,7 +65,7 @@ def run(asked: Asked, composer: Composer, settings: Settings, config: DictConfig
             say(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
-    outcome = run_grid(left, plan.waves, ledger, settings, len(done), checked, keeper, labels)
+    outcome = run_grid(left, plan.waves, pool, len(done), checked, keeper, labels)
     try:
         ledger.compact()
     except OSError as error:  # it opens more slowly, and that is all

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, ClassVar
@@ -125,14 +125,26 @@ class Pool:
     """What cells are called, by identity."""
     pace: Pace = field(default_factory=lambda: Pace((), 1))
 
+    def begin(self, cells: int) -> None:
+        """Start as many workers as so many cells take, and let them import side by side.
+
+        The first imports only what it checks parts with, for an answer is waited for.
+        """
+        if not self.workers:
+            count = self.settings.workers
+            say(f"starting {count} worker{'s' if count > 1 else ''}", flush=True)
+        for slot in range(min(self.settings.workers, cells)):
+            if slot not in self.workers:
+                self.workers[slot] = self._start(slot)
+                self.workers[slot].send({"prepare": "cells" if slot else "check"})
+
     def check(self, cells: Sequence[Cell]) -> None:
         """Let the first worker build what these cells are made of, before anything is kept.
 
         Raises:
             BadInputError: a part cannot be built as it was asked for.
         """
-        for slot in range(min(self.settings.workers, len(cells))):
-            self.workers[slot] = self._start(slot)  # all of them: they import side by side
+        self.begin(len(cells))
         worker = self.workers[0]
         worker.send({"check": [asdict(cell) for cell in different_parts(cells)]})
         line = self._answer(worker)
@@ -144,6 +156,7 @@ class Pool:
         if answer["reason"] is not None:
             raise BadInputError(answer["reason"])
         self.sizes = answer.get("bytes", {})
+        worker.send({"prepare": "cells"})
 
     def _answer(self, worker: Worker) -> str:
         """Return a worker's next answer, and show what it says of its doings until then."""
@@ -283,11 +296,32 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it says nothing"
 
 
+@contextmanager
+def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
+    """Yield the workers of a grid, who end with it.
+
+    Where nothing was ever done they begin now and not when the grid is planned: what they import
+    takes longer than the plan.
+
+    Args:
+        ledger: where records will go.
+        settings: how to run.
+        cells: how many there will be at least, if none turns out to be impossible.
+    """
+    pool = Pool(ledger, settings)
+    try:
+        if cells and not ledger.exists():
+            _stop_on_sigterm()
+            pool.begin(cells)
+        yield pool
+    finally:
+        pool.stop()
+
+
 def run_grid(
     cells: Sequence[Cell],
     waves: Sequence[set[str]],
-    ledger: Ledger,
-    settings: Settings,
+    pool: Pool,
     done: int = 0,
     checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
     keeper: Keeper | None = None,
@@ -298,8 +332,7 @@ def run_grid(
     Args:
         cells: what is left to do.
         waves: identities; a wave begins when the one before has ended.
-        ledger: where records go.
-        settings: how to run.
+        pool: the workers.
         done: how many cells of the grid were done before.
         checked: called once it is known that all parts can be built, with the bytes that some
             cells would keep, by identity.
@@ -312,9 +345,9 @@ def run_grid(
     if not cells:
         checked({})
         return Outcome()
-    say(f"starting {settings.workers} worker{'s' if settings.workers > 1 else ''}", flush=True)
-    pool = Pool(ledger, settings, keeper=keeper, pace=Pace(cells, settings.workers))
-    pool.labels = labels or {}
+    settings = pool.settings
+    pool.keeper, pool.labels = keeper, labels or {}
+    pool.pace = Pace(cells, settings.workers)
     try:
         _stop_on_sigterm()
         pool.check(cells)

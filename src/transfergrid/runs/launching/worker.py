@@ -10,7 +10,8 @@ The file holds an order or a record, such as results/attempts/<id>/1/record.json
 `cell` (as in a record, without results) and may hold `results` (the ledger's folder), `machine`
 (arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
 kept). Or it holds `check`, a list of cells whose parts are built and thrown away: the answer says
-what is wrong, and how many bytes each would keep.
+what is wrong, and how many bytes each would keep. Or `prepare`, what to import before it is needed:
+that is not answered.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,9 @@ from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
 from transfergrid.runs.planning.plan import Option
+
+PREPARED = {"check": "transfergrid.runs.checking", "cells": "transfergrid.runs.cell"}
+"""What to import for the orders to come; Lightning, which takes longest, only cells need."""
 
 
 def run(
@@ -117,6 +123,10 @@ def serve() -> None:
         sizes: dict[str, int] = {}
         try:
             order = json.loads(line)
+            if "prepare" in order:
+                with suppress(Exception):  # whoever needs it will tell
+                    import_module(PREPARED[order["prepare"]])
+                continue
             if "check" in order:
                 reason, sizes = check(order["check"])
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,6 +116,12 @@ class Asked:
     trainings: Sequence[Option]
     labels: Sequence[Labels]
     seeds: Sequence[int]
+
+    @property
+    def cells(self) -> int:
+        """How many cells that is, those that cannot be among them."""
+        axes = (self.sources, self.strategies, self.targets, self.trainings)
+        return math.prod(map(len, (*axes, self.labels, self.seeds)))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -182,6 +182,19 @@ class Composer:
             group, config_name=self.config_name, overrides=self.settings
         )
 
+    def compose_together(self, axes: Mapping[str, Axis]) -> None:
+        """Compose an option of each group at once, for a config holds one of each.
+
+        Where one of them is wrong nothing is kept: it is met again, and told, by itself.
+        """
+        for row in zip_longest(*(axes[group].names for group in GROUPS)):
+            choice = [f"{g}={name}" for g, name in zip(GROUPS, row, strict=True) if name]
+            try:
+                whole = self._load(choice)
+            except (HydraException, OmegaConfBaseException, YAMLError):
+                return
+            self._wholes.update({(one,): whole for one in choice})
+
     def options(self, group: str, axis: Axis) -> list[Option]:
         """Return the options that were asked of a group, under names that tell them apart.
 
@@ -253,21 +266,22 @@ class Composer:
                 group, _, name = choice[0].partition("=")
                 check_known(group, name, self.names(group))
                 raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
-            with flag_override(whole, ["struct", "readonly"], False):
-                whole.pop("hydra")
             self._wholes[choice] = whole
         return self._wholes[choice]
 
     def _load(self, choice: Sequence[str]) -> DictConfig:
         overrides = [*self.settings, *choice]
         try:
-            return self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+            whole = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
         except HydraException as error:
             absent = _ABSENT_PART.search(str(error))
             plain = [part for part in choice if absent and part.startswith(f"{absent[1]}=")]
             if not plain:
                 raise
             return self._load([f"+{o}" if o in plain else o for o in choice])
+        with flag_override(whole, ["struct", "readonly"], False):
+            whole.pop("hydra", None)
+        return whole
 
 
 def _drop_unused(node: DictConfig) -> None:
