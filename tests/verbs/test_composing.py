@@ -34,6 +34,24 @@ def names(*arguments, **more):
     return {g: [o.name for o in axis] for g, axis in zip(GROUPS, axes, strict=True)}
 
 
+def test_options_of_all_groups_are_composed_at_once(monkeypatch):
+    """One composition takes 0.1 s: there are as many as the longest axis has options."""
+    loaded = []
+    real = type(loader()).load_configuration
+
+    def load(self, *arguments, **more):
+        loaded.append(arguments[1])
+        return real(self, *arguments, **more)
+
+    monkeypatch.setattr(type(loader()), "load_configuration", load)
+    words = ("source=glyph_digits,placebo", "strategy=scratch,shot,mcd", "target=digits")
+    made = asked(*words)
+    assert len(loaded) == 3
+    assert [option.name for option in made.strategies] == ["scratch", "shot", "mcd"]
+    alone = [only(f"strategy={name}")["strategy"] for name in ("scratch", "shot", "mcd")]
+    assert [option.config for option in made.strategies] == alone
+
+
 # Every shipped config ---------------------------------------------------------------------------
 
 

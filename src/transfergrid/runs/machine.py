@@ -21,6 +21,7 @@ from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
 from transfergrid.records.cached import FOLDER, Store
 from transfergrid.records.training import Precision, Training
+from transfergrid.runs.plugins import found_once
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 
@@ -167,6 +168,7 @@ def _brought(trainer: pl.Trainer, batch: Any) -> Any:
 def quiet() -> None:
     """Keep memory that is freed, and Lightning's remarks about this machine out of every log."""
     _keep_memory()
+    found_once()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for known in (
         "does not have many workers",  # batches are made of tensors in memory

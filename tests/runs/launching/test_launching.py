@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,8 +19,10 @@ from pretend_grid import cell
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.runs.launching import processes
 from transfergrid.runs.launching.processes import run_here
 from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.launching.worker import PREPARED
 
 
 def tries(folder, number):
@@ -269,3 +272,92 @@ def test_debugging_raises_as_it_is(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError, match="in the middle"):
         run_here(chosen, Ledger(tmp_path), settings)
     assert not list((tmp_path / "cells").glob("*")) if (tmp_path / "cells").exists() else True
+
+
+# Workers that begin before the grid is planned --------------------------------------------------
+
+
+@pytest.fixture
+def settings():
+    return Settings.read(pretend_grid.TRAINER, {}, None)
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    monkeypatch.setattr(processes.Pool, "command", pretend_grid.COMMAND)
+
+
+@pytest.mark.parametrize(("cells", "workers"), [(1, [0]), (5, [0, 1])])
+def test_where_nothing_is_done_workers_begin_before_the_plan_and_end_with_it(
+    results, settings, pretended, capsys, cells, workers
+):
+    with processes.begun(Ledger(results), settings, cells) as pool:
+        assert [*pool.workers] == workers
+        assert capsys.readouterr().out == "starting 2 workers\n"
+        made = [pool.workers[slot].process for slot in workers]
+        pool.begin(cells)  # as a check does
+        assert [pool.workers[slot].process for slot in workers] == made, "none begins twice"
+        assert all(process.poll() is None for process in made)
+    assert all(process.poll() is not None for process in made)
+    assert not capsys.readouterr().out
+
+
+def test_workers_end_where_the_plan_finds_a_mistake(results, settings, pretended):
+    with pytest.raises(BadInputError), processes.begun(Ledger(results), settings, 1) as pool:
+        made = pool.workers[0].process
+        raise BadInputError("no such thing")
+    assert made.poll() is not None
+
+
+def test_no_worker_begins_before_it_is_known_what_is_left(results, settings, pretended, capsys):
+    cells = [cell(0)]
+    pretend_grid.run(results, cells)
+    capsys.readouterr()
+    for ledger, asked in ((Ledger(results), 1), (Ledger(results / "other"), 0)):
+        with processes.begun(ledger, settings, asked) as pool:
+            assert not pool.workers
+    assert not capsys.readouterr().out
+
+
+def test_the_first_worker_checks_before_it_imports_what_only_training_needs(
+    tmp_path, results, monkeypatch
+):
+    orders = []
+    real = processes.Worker.send
+
+    def send(self, order):
+        orders.append((self.slot, *(part for part in (*order, order.get("prepare")) if part)))
+        real(self, order)
+
+    monkeypatch.setattr(processes.Worker, "send", send)
+    pretend_grid.run(results, [cell(i) for i in range(2)])
+    begun = [(0, "prepare", "check"), (1, "prepare", "cells")]
+    assert orders[:4] == [*begun, (0, "check"), (0, "prepare", "cells")]
+
+
+def test_what_checks_parts_imports_neither_lightning_nor_metrics(tmp_path):
+    """They take three times as long as torch, and a mistake is told without them."""
+    code = (
+        f"import sys, {PREPARED['check']};"
+        "print({'torchmetrics', 'pytorch_lightning', 'torchvision', 'sklearn'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_what_is_prepared_is_what_orders_need():
+    assert all(find_spec(module) for module in PREPARED.values())
+
+
+def test_what_is_prepared_is_not_answered_even_where_it_cannot_be(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('broken')")
+    orders = [{"prepare": "check"}, {"prepare": "cells"}, {"check": []}]
+    worker = subprocess.run(
+        [sys.executable, "-m", "transfergrid.runs.launching.worker", "-"],
+        input="".join(json.dumps(order) + "\n" for order in orders),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
+    )
+    (answer,) = worker.stdout.splitlines()
+    assert json.loads(answer)["reason"] == "ImportError: broken"

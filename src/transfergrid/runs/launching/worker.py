@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,13 @@ def free_cycles() -> None:
     is there after the first cell (modules, caches) is set aside, which makes later searches short.
     """
     gc.collect()
-    if gc.get_freeze_count() == 0:
-        gc.freeze()
+    _set_aside()
+
+
+@cache
+def _set_aside() -> None:
+    """Do so once; to count what was set aside, as Python does to tell, takes 0.05 s."""
+    gc.freeze()
 
 
 def serve() -> None:
