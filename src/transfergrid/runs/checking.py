@@ -33,10 +33,7 @@ def check_parts(cell: Cell) -> int:
     Raises:
         BadInputError: a part cannot be built as it was asked for.
     """
-    strategy: Strategy = build(cell.config["strategy"])
-    _check_description(strategy, cell.config["strategy"]["about"])
-    training: Training = build(told) if (told := cell.config["training"]) else Training()
-    target: Domain = build(cell.config["target"])
+    strategy, training, target = check_values(cell)
     backbone = _first_weights(cell, strategy)
     student: Architecture | None = strategy.hparams.get("student")
     trained = student.build() if student is not None else backbone
@@ -53,6 +50,19 @@ def check_parts(cell: Cell) -> int:
         raise BadInputError(f"{' with '.join(parts)}: {error}") from error
     checked(strategy.phases(), cell.names.strategy)
     return kept_bytes(strategy)
+
+
+def check_values(cell: Cell) -> tuple[Strategy, Training, Domain]:
+    """Build the parts of a cell that are no networks, whose libraries take seconds to import.
+
+    Raises:
+        BadInputError: one cannot be built as it was asked for.
+    """
+    strategy: Strategy = build(cell.config["strategy"])
+    _check_description(strategy, cell.config["strategy"]["about"])
+    training: Training = build(told) if (told := cell.config["training"]) else Training()
+    target: Domain = build(cell.config["target"])
+    return strategy, training, target
 
 
 def _check_description(strategy: Strategy, about: Config) -> None:

@@ -303,10 +303,16 @@ def test_where_nothing_is_done_workers_begin_before_the_plan_and_end_with_it(
 
 
 def test_workers_end_where_the_plan_finds_a_mistake(results, settings, pretended):
-    with pytest.raises(BadInputError), processes.begun(Ledger(results), settings, 1) as pool:
-        made = pool.workers[0].process
-        raise BadInputError("no such thing")
-    assert made.poll() is not None
+    made = []
+
+    def plan():
+        with processes.begun(Ledger(results), settings, 1) as pool:
+            made.append(pool.workers[0].process)
+            raise BadInputError("no such thing")
+
+    with pytest.raises(BadInputError):
+        plan()
+    assert made[0].poll() is not None
 
 
 def test_no_worker_begins_before_it_is_known_what_is_left(results, settings, pretended, capsys):

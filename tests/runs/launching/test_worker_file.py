@@ -11,6 +11,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Machine, Status
+from transfergrid.runs import checking
 from transfergrid.runs.checking import check_parts
 from transfergrid.runs.launching import worker
 from transfergrid.runs.launching.worker import cell_in
@@ -68,6 +69,29 @@ def test_phases_that_cannot_be_meant_are_refused_before_anything_runs(cells, mon
     monkeypatch.setattr(FullFinetuning, "phases", phases)
     with pytest.raises(BadInputError, match="full_finetuning: the shares of its phases make 50"):
         check_parts(_tuned(cells))
+
+
+def test_what_takes_no_network_is_checked_before_the_first_network_is_built(cells, monkeypatch):
+    told = [json.loads(json.dumps(asdict(cell))) for cell in cells]
+    told[-1]["config"]["strategy"]["about"]["version"] = 77
+    built = []
+    monkeypatch.setattr(checking, "_first_weights", lambda *_: built.append(1))
+    reason, sizes = worker.check(told)
+    assert "its YAML differ in needs" in reason
+    assert (built, sizes) == ([], {})
+
+
+def test_a_check_that_breaks_by_no_mistake_of_the_users_is_left_to_the_cell(cells, monkeypatch):
+    first = cells[0].id
+
+    def size(cell):
+        if cell.id == first:
+            raise MemoryError
+        return 7
+
+    monkeypatch.setattr(checking, "check_parts", size)
+    told = [asdict(cell) for cell in cells]
+    assert worker.check(told) == (None, {cell.id: 7 for cell in cells if cell.id != first})
 
 
 def test_a_student_for_other_inputs_than_its_teachers_is_refused():

@@ -21,13 +21,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
@@ -41,6 +41,7 @@ from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
 from transfergrid.runs.planning.plan import Option
 
+Found = TypeVar("Found")
 PREPARED = {"check": "transfergrid.runs.checking", "cells": "transfergrid.runs.cell"}
 """What to import for the orders to come; Lightning, which takes longest, only cells need."""
 
@@ -82,18 +83,28 @@ def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
     sizes: dict[str, int] = {}
     try:
         trust.check(cells)
+        from transfergrid.runs.checking import check_parts, check_values
+
+        told = [cell_of(cell) for cell in cells]
+        for cell in told:  # of all, before the first network is built: a mistake is told sooner
+            _unless_broken(check_values, cell)
+        for cell in told:
+            size = _unless_broken(check_parts, cell)
+            sizes.update({} if size is None else {cell.id: size})
     except BadInputError as error:
         return str(error), sizes
-    from transfergrid.runs.checking import check_parts
-
-    for cell in cells:
-        try:
-            sizes[cell["id"]] = check_parts(cell_of(cell))
-        except BadInputError as error:
-            return str(error), sizes
-        except Exception:
-            traceback.print_exc()
     return None, sizes
+
+
+def _unless_broken(step: Callable[[Cell], Found], cell: Cell) -> Found | None:
+    """Return what a step of checking gives; None where it breaks by no mistake of the user's."""
+    try:
+        return step(cell)
+    except BadInputError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        return None
 
 
 def reason_of(error: BaseException) -> str:
