@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from transfergrid.records.cached import Store
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.training import Training
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.standing import standing, weights_of
@@ -148,3 +149,46 @@ def test_weights_of_leading_blocks_do_not_hear_of_later_ones():
     after = [weights_of(backbone, k) for k in (1, 2)]
     assert before[0] == after[0]
     assert before[1] != after[1]
+
+
+class TellsBatchNormOfTheTarget(FeatureExtraction):
+    """A probe on statistics that are the target's: they are taken before the first step."""
+
+    def phases(self):
+        (probe,) = super().phases()
+        return [replace(probe, before=self.take)]
+
+    def take(self, data):
+        before = data.target.features()
+        buffers = dict(self.backbone.named_buffers())
+        for name, value in buffers.items():
+            if name.endswith("running_mean"):
+                value += 0.1
+        assert not torch.equal(before, data.target.features())
+
+
+def test_statistics_that_a_phase_sets_first_are_what_its_steps_see(tmp_path, passes):
+    plain = passes.run(TellsBatchNormOfTheTarget, None)
+    kept = passes.run(TellsBatchNormOfTheTarget, Store(tmp_path, GIB))
+    for name, value in plain.state.items():
+        torch.testing.assert_close(kept.state[name], value, rtol=1e-5, atol=1e-5, msg=name)
+    torch.testing.assert_close(kept.predictions, plain.predictions, rtol=1e-5, atol=1e-5)
+
+
+class GoesOnTelling(TellsBatchNormOfTheTarget):
+    def phases(self):
+        (probe,) = super().phases()
+        return [replace(probe, every=0.5)]
+
+
+class SaysSo(GoesOnTelling):
+    def phases(self):
+        (probe,) = super().phases()
+        return [replace(probe, cached=False)]
+
+
+def test_what_moves_though_nobody_trains_it_is_not_served(tmp_path, passes):
+    with pytest.raises(BadInputError, match=r"'probe' of GoesOnTelling .* says cached=False"):
+        passes.run(GoesOnTelling, Store(tmp_path, GIB))
+    kept = passes.run(SaysSo, Store(tmp_path, GIB))
+    assert torch.equal(kept.predictions, passes.run(SaysSo, None).predictions)

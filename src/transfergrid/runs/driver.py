@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,6 +21,7 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch, parts_of
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES
 from transfergrid.runs.choosing import Choice
@@ -131,8 +133,7 @@ class Driver:
             if self.choice.looked != (phase.counts, self.done(phase)):
                 self.choice.look(phase, self.done(phase))
         elif phase.before is not None:
-            with placed(self.strategy, self.machine.device):
-                self.prepare(phase, 0)
+            self.prepare(phase, 0)
             if self.curves.step:
                 self.choice.look(phase, self.done(phase))
         return True
@@ -148,9 +149,9 @@ class Driver:
         mode, cut, strategy.cut = strategy.training, strategy.cut, 0
         seed_torch(stream_seed(strategy.block_seed, "before", self.number, step))
         strategy.eval()
-        with torch.no_grad():
-            standing = self.standing(self.phases[: self.number + bool(step)])
-            phase.before(Seen(strategy, self.data, self.machine, phase.reads, standing))
+        with torch.no_grad(), placed(strategy, self.machine.device):
+            still = partial(self.standing, self.phases[: self.number + bool(step)])
+            phase.before(Seen(strategy, self.data, self.machine, phase.reads, still))
         strategy.cut = cut
         strategy.train(mode)
 
@@ -228,7 +229,7 @@ class Learner(pl.LightningModule):
         self.begin = driver.begin_of(phase)
         self.every = max(1, round(phase.every * length)) if phase.every else length
         self.standing: Standing | None = None
-        self.is_cut = False
+        self.is_cut = self.is_prepared = False
 
     def train_on(self, machine: Machine) -> None:
         """Train until the phase ends or the run is cut."""
@@ -251,13 +252,20 @@ class Learner(pl.LightningModule):
         )
 
     def _behind_blocks(self, numbers: range) -> StepBatches | None:
-        """Return batches of what blocks that stand still make; None where none is kept."""
-        plan, driver = self.plan, self.driver
-        if not are_fixed(self.phase, Augmenting(plan.augmentation, plan.views)):
+        """Return batches of what blocks that stand still make; None where none is kept.
+
+        What the phase computes before its first step, which may be the blocks' statistics, is
+        computed before that.
+        """
+        plan, driver, phase = self.plan, self.driver, self.phase
+        fixed = are_fixed(phase, Augmenting(plan.augmentation, plan.views))
+        if not fixed or driver.standing([phase]) is None:
             return None
-        found = driver.standing([self.phase])
-        if found is None:
-            return None
+        if phase.before is not None and not driver.first:
+            driver.prepare(phase, 0)
+            self.is_prepared = True
+        found = driver.standing([phase])
+        assert found is not None
         data = held(found, driver.data, lambda data: self._batches(data, numbers).uses())
         if data is None:
             return None
@@ -302,8 +310,10 @@ class Learner(pl.LightningModule):
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step, strategy = self.driver.first, self.strategy
-        if self.phase.before is not None and step % self.every == 0:
+        if self.phase.before is not None and step % self.every == 0 and not self.is_prepared:
             self.driver.prepare(self.phase, step)
+            self._expect_still()
+        self.is_prepared = False
         strategy.cut = self.standing.blocks if self.standing is not None else 0
         own = self.phase.lr_factor
         base = self.plan.lr * (strategy.lr_factor if own is None else own) * self._rate(step)
@@ -312,6 +322,18 @@ class Learner(pl.LightningModule):
         # Dropout is of the seed block too: an arm that draws more of it in one step would else
         # differ from the others in all later ones.
         seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step))
+
+    def _expect_still(self) -> None:
+        """Raise unless blocks that were run ahead of the steps are as they were.
+
+        Raises:
+            BadInputError: something beside the optimiser has changed them.
+        """
+        if self.standing is not None and self.standing.has_moved():
+            raise BadInputError(
+                f"phase {self.phase.name!r} of {type(self.strategy).__name__} changes blocks that "
+                "none of its objectives trains: such a phase says cached=False"
+            )
 
     def _rate(self, step: int) -> float:
         own = self.phase.schedule
@@ -391,6 +413,7 @@ class Learner(pl.LightningModule):
         )
         self.is_cut = driver.is_to_stop() and not ends
         if ends or self.is_cut:
+            self._expect_still()
             driver.optimiser = self._kept_optimiser()
             self.trainer.should_stop = True
 

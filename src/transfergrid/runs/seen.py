@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ AT_ONCE = 256
 """Examples of a batch between steps: of many, for a strategy may take its statistics."""
 
 
+StillNow: TypeAlias = Callable[[], Standing | None]
+"""Says which blocks need not be run: asked each time, for a strategy may change what it sees by."""
+
+
 class SeenView:
     """All examples of one stream; see `strategies.phases.View`."""
 
@@ -31,7 +35,7 @@ class SeenView:
         view: View,
         machine: Machine,
         labelled: bool,
-        standing: Standing | None,
+        standing: StillNow,
     ) -> None:
         self.strategy, self.view, self.machine, self.labelled = strategy, view, machine, labelled
         self.standing = standing
@@ -68,7 +72,7 @@ class SeenView:
         return self._said(self.strategy.predict)
 
     def _said(self, by: Callable[[Inputs], Tensor]) -> Tensor:
-        return said(self.strategy, by, self.view, self.machine, standing=self.standing)
+        return said(self.strategy, by, self.view, self.machine, standing=self.standing())
 
 
 class Seen:
@@ -80,7 +84,7 @@ class Seen:
         data: CellData,
         machine: Machine,
         reads: Sequence[StreamName],
-        standing: Standing | None = None,
+        standing: StillNow = lambda: None,
     ) -> None:
         self._told = (data, machine, reads)
 

@@ -78,6 +78,10 @@ class Standing:
             "versions": versions(),
         }
 
+    def has_moved(self) -> bool:
+        """Return whether the blocks are others by now."""
+        return weights_of(self.strategy.backbone, self.blocks) != self._about["weights"]
+
     def view(self, view: View) -> StandingView:
         """Return a view whose inputs are what these blocks make of the examples."""
         assert view.prepared.place is not None, "nobody could say what is kept"
