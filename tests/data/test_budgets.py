@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfergrid.data.budgets import _validating_groups, draw, stratified_split
+from transfergrid.data.budgets import _validating_groups, draw, some_of, stratified_split
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import generator
 
@@ -254,3 +254,40 @@ def test_why_nothing_validates_is_told_where_labels_are_enough(
     enough = len(labels) >= 10 * len(counts) and (budget == "all" or budget >= 10)
     assert (found.no_validation is not None) == (enough and not len(found.validation))
     assert draw(labels, len(counts), budget, seed, sampling).no_validation is None
+
+
+# Those that judge -------------------------------------------------------------------------------
+
+
+@given(sizes, st.tuples(st.integers(1, 120), st.integers(1, 120)), seeds)
+def test_those_that_judge_are_nested_and_no_more_than_asked_for(counts, two, seed):
+    labels = pool(counts)
+    indices = np.flatnonzero(np.random.default_rng(seed).random(len(labels)) < 0.7)
+    small, large = (some_of(labels, indices, most, seed) for most in sorted(two))
+    assert len(small) == min(min(two), len(indices))
+    assert set(small) <= set(large) <= set(indices)
+    assert list(small) == sorted(small)
+
+
+@given(sizes, st.integers(5, 120), seeds)
+def test_each_class_judges_in_its_proportion_and_none_is_left_out(counts, most, seed):
+    labels = pool(counts)
+    chosen = some_of(labels, np.arange(len(labels)), most, seed)
+    exact = np.array(counts) * len(chosen) / len(labels)
+    got = np.bincount(labels[chosen], minlength=len(counts))
+    assert got.min() >= 1  # five classes at most, and no fewer asked for
+    assert np.all(np.abs(got - np.maximum(exact, 1)) <= 1 + np.sum(np.maximum(1 - exact, 0)))
+
+
+def test_numbers_judge_from_each_tenth_alike():
+    labels = np.random.default_rng(0).exponential(size=(1000, 1)).astype(np.float32)
+    chosen = some_of(labels, np.arange(1000), 50, seed=3)
+    tenth = np.searchsorted(np.quantile(labels, np.arange(1, 10) / 10), labels[chosen, 0])
+    assert list(np.bincount(tenth, minlength=10)) == [5] * 10
+
+
+def test_seeds_choose_others():
+    labels = pool([100, 100])
+    chosen = [tuple(some_of(labels, np.arange(200), 20, seed)) for seed in range(5)]
+    assert len(set(chosen)) == 5
+    assert chosen[0] == tuple(some_of(labels, np.arange(200), 20, 0))

@@ -73,6 +73,8 @@ def test_constant_is_constant():
         ({"steps": True}, "training.steps"),
         ({"batch_size": 1}, "training.batch_size must be a whole number from 2: 1"),
         ({"validations": 0}, "training.validations"),
+        ({"validation_examples": 0}, "training.validation_examples"),
+        ({"validation_examples": "al"}, "training.validation_examples"),
         ({"lr": 0.0}, "training.lr must be above 0"),
         ({"lr": float("nan")}, "training.lr must be above 0"),
         ({"weight_decay": -0.1}, "training.weight_decay must be from 0"),

@@ -13,8 +13,10 @@ from transfergrid.data.views import View
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
+from transfergrid.report.model_card import model_card
 from transfergrid.runs import cell as cell_module
 from transfergrid.runs.cell import run_cell
+from transfergrid.runs.choosing import Choice
 from transfergrid.runs.machine import Machine
 
 SMALL = [
@@ -126,6 +128,32 @@ def test_the_step_is_chosen_on_the_validation_part(records, ledger):
     assert record.scores.validation["accuracy"] == pytest.approx(best)
     assert record.budget.validation_checks == len(curves["validation_step"])
     assert list(curves["examples_seen"]) == [32 * step for step in curves["train_step"]]
+
+
+def test_so_many_examples_judge_as_were_asked_for_and_the_same_of_all_arms(ledger, monkeypatch):
+    parts, looked = [], []
+
+    def learn(setup, *rest):
+        parts.append((set(setup.data.validation.indices), set(setup.drawn.validation)))
+        return was_learned(setup, *rest)
+
+    def look(choice, *rest):
+        looked.append(len(choice.view))
+        return was_looked(choice, *rest)
+
+    was_learned, was_looked = cell_module.learn, Choice.look
+    monkeypatch.setattr(cell_module, "learn", learn)
+    monkeypatch.setattr(Choice, "look", look)
+    for name in ("full_finetuning", "scratch"):
+        record = run_cell(cell("training.validation_examples=12", strategy=name), ledger, CPU)
+        data = record.data
+        assert (data.train, data.validation, data.judged, record.n_validation) == (160, 40, 12, 12)
+        right = record.scores.validation["accuracy"] * 12
+        assert right == pytest.approx(round(right)), "a share of twelve"
+        assert "40 set aside, 12 to choose by" in model_card(ledger, record)
+    assert set(looked) == {12}
+    assert parts[0] == parts[1]
+    assert parts[0][0] < parts[0][1]
 
 
 def test_predictions_are_the_scores(records, ledger):

@@ -43,6 +43,7 @@ class Draw:
         short: what there was too little of: class index, or "all" under natural sampling and of
             numbers, to (asked, got).
         no_validation: why nothing validates although there are labels enough, if that is so.
+        judges: those of `validation` that are looked at, sorted; None: all.
     """
 
     train: Indices
@@ -51,6 +52,12 @@ class Draw:
     per_class: dict[str, int]
     short: dict[str, tuple[int, int]]
     no_validation: str | None = None
+    judges: Indices | None = None
+
+    @property
+    def judging(self) -> Indices:
+        """The labelled examples that are chosen by."""
+        return self.validation if self.judges is None else self.judges
 
 
 def draw(
@@ -137,6 +144,31 @@ def _drawn_of_numbers(
         short={"all": (int(budget), n)} if budget != "all" and budget > n else {},
         no_validation=_why_none(may_validate) if enough and not validates.any() else None,
     )
+
+
+def some_of(labels: Labels, indices: Indices, most: int, seed: int) -> Indices:
+    """Return at most `most` of these indices, a seeded choice: each class in its proportion.
+
+    Each class that there is keeps one at least, if `most` allows. Of numbers each tenth by size is
+    kept in proportion. A smaller choice is a part of a larger one.
+
+    Args:
+        labels: (n,) class index of every example, or its numbers (n,) or (n, outputs).
+        indices: of those that are chosen among, sorted.
+        most: how many, from 1.
+        seed: the seed block's.
+    """
+    if len(indices) <= most:
+        return indices
+    own = labels[indices]
+    parts = tenths(first_of(own)) if own.dtype.kind == "f" else own
+    turn, tie = np.empty(len(own)), generator(seed, "labels", "judges").permutation(len(own))
+    for part in np.unique(parts):
+        members = np.flatnonzero(parts == part)
+        place = generator(seed, "labels", "judges", int(part)).permutation(len(members))
+        turn[members] = np.where(place == 0, -1.0, (place + 0.5) / len(members))
+    first = np.lexsort((tie, turn))[:most]
+    return np.asarray(indices[np.sort(first)])
 
 
 def _in_turn(parts: Indices, rank: Indices, seed: int) -> Indices:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.budgets import Draw, draw
+from transfergrid.data.budgets import Draw, draw, some_of
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
 from transfergrid.data.domain import Labels as Targets
 from transfergrid.data.inputs import Preprocess
@@ -66,10 +67,13 @@ class OpenDomain:
         """What is predicted."""
         return self.loaded.task
 
-    def draw(self, labels: Labels, seed: int) -> Draw:
-        """Draw the labels that a seed block may see."""
+    def draw(self, labels: Labels, seed: int, judges: int | None = None) -> Draw:
+        """Draw the labels that a seed block may see; at most so many of them are chosen by."""
         pool, sampling = self.loaded.pool, self.domain.sampling
-        return draw(pool.labels, len(self.classes), labels, seed, sampling, pool.kept_whole)
+        drawn = draw(pool.labels, len(self.classes), labels, seed, sampling, pool.kept_whole)
+        if judges is None:
+            return drawn
+        return replace(drawn, judges=some_of(pool.labels, drawn.validation, judges, seed))
 
     def view(
         self,

@@ -119,7 +119,11 @@ class Data:
     """How many target examples the cell saw."""
 
     train: Annotated[int, Count, "labelled training examples"] = 0
-    validation: Annotated[int, Count, "labelled validation examples"] = 0
+    validation: Annotated[int, Count, "labelled examples set aside to choose by"] = 0
+    judged: Annotated[
+        int | None,
+        "those of them that were chosen by, and that `scores.validation` is of; null: all",
+    ] = None
     unlabelled: Annotated[int, Count, "training examples seen without labels"] = 0
     test: Annotated[int, Count, "test examples"] = 0
     classes: Annotated[
@@ -227,6 +231,11 @@ class Record(Cell):
         strategy = self.config.get("strategy")
         told = strategy.get("_target_") if isinstance(strategy, dict) else None
         return told if isinstance(told, str) else None
+
+    @property
+    def n_validation(self) -> int:
+        """How many examples the validation scores are of."""
+        return self.data.validation if self.data.judged is None else self.data.judged
 
     @property
     def labels_got(self) -> tuple[int, int] | None:

@@ -42,6 +42,11 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 VALIDATION_FROM = 10
 """Labels a class from which on a part of them validates."""
+MOST_VALIDATION = 2000
+"""Examples that validate at most where nobody says how many: an accuracy of half is then known to
+about one point."""
+LARGE_POOL = 5 * MOST_VALIDATION
+"""Labelled examples of a target, of which more than that many may validate."""
 Schedule = Literal["constant", "cosine", "inverse_decay", "slanted_triangular"]
 """A key of `SCHEDULES`."""
 Optimizer = Literal["adamw", "sgd"]
@@ -77,6 +82,9 @@ class Training(Component):
             of the whole batch wherever a loss is a mean over examples; BatchNorm, and losses of
             whole batches, see one part at a time.
         validations: how often the validation part is scored, spread evenly over the steps.
+        validation_examples: how many of the labels that may validate do, a seeded choice that is
+            the same for all arms; "all", or None: all. A grid puts 2,000 in the place of None
+            where its target holds more than 10,000 labelled examples.
 
     Raises:
         BadInputError: a value makes no sense.
@@ -84,7 +92,7 @@ class Training(Component):
 
     version: ClassVar[int] = 1
     group: ClassVar[str] = "training"
-    optional: ClassVar[tuple[str, ...]] = ("views",)
+    optional: ClassVar[tuple[str, ...]] = ("views", "validation_examples")
 
     steps: Count = 200
     batch_size: Annotated[int, Ge(2)] = 32
@@ -99,3 +107,9 @@ class Training(Component):
     gradient_clip: Positive | None = None
     accumulate: Count = 1
     validations: Count = 10
+    validation_examples: Count | Literal["all"] | None = None
+
+    @property
+    def judges(self) -> int | None:
+        """How many examples validate at most; None: all that there are."""
+        return None if self.validation_examples == "all" else self.validation_examples

@@ -57,7 +57,8 @@ def _what(record: Record) -> Iterator[str]:
         got = f"{low} to {high}" if low < high else f"{low}"
         budget = f"{got} {each}, of {record.labels} asked for"
     rows.append(("target labels given", budget))
-    counts = f"{data.train} to learn from, {data.validation} to choose by"
+    apart = f"{data.validation} set aside, " if record.n_validation < data.validation else ""
+    counts = f"{data.train} to learn from, {apart}{record.n_validation} to choose by"
     more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""
     rows.append(("of these", counts + more))
     if chosen is not None and chosen.by != "closed_form":

@@ -24,7 +24,7 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
     def part(indices: NDArray[np.int64]) -> View | None:
         return target.view("pool", preprocess, indices) if len(indices) else None
 
-    data = CellData(target.task, part(drawn.train), part(drawn.validation))
+    data = CellData(target.task, part(drawn.train), part(drawn.judging))
     if needs.target_labels == "unused":
         data.train = data.validation = None
     if data.train is not None:

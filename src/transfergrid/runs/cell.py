@@ -102,7 +102,7 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     config, source = cell.config, cell.config["source"]
     target, strategy = OpenDomain(config["target"]), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
-    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed)
+    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed, training.judges)
 
     begun: Start | None = None
     preprocess: Preprocess

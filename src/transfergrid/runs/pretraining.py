@@ -120,14 +120,14 @@ class SourceMaker:
         seed_torch(stream_seed(own_seed, "backbone"))
         backbone = source.initial()
         strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
-        drawn = domain.draw("all", own_seed)
+        assert isinstance(source.training, Training)
+        drawn = domain.draw("all", own_seed, source.training.judges)
         data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
         assert data.train is not None
         if source.shuffle_labels:
             data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
         if source.shuffle_labels or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
-        assert isinstance(source.training, Training)
         strategy.attach(backbone, data.task, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")

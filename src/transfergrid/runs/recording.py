@@ -101,7 +101,8 @@ def _data(setup: Setup, test: Tensor) -> Data:
 
     return Data(
         train=len(data.train) if data.train is not None else 0,
-        validation=len(data.validation) if data.validation is not None else 0,
+        validation=len(setup.drawn.validation) if data.validation is not None else 0,
+        judged=len(data.validation) if data.validation is not None else 0,
         unlabelled=len(data.unlabelled) if data.unlabelled is not None else 0,
         test=len(test),
         classes=classes,

@@ -91,7 +91,7 @@ def _predictions(record: Record, old: Ledger, new: Ledger) -> Compared:
 
 def _counts(record: Record) -> str:
     data = record.data
-    counts = (data.train, data.validation, data.unlabelled, data.test)
+    counts = (data.train, record.n_validation, data.unlabelled, data.test)
     return "/".join(map(str, counts))
 
 

@@ -23,6 +23,7 @@ from transfergrid.records.identity import (
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
+from transfergrid.runs.planning.judged import judged
 from transfergrid.runs.planning.plan import (
     Arm,
     Asked,
@@ -53,6 +54,7 @@ class Planner:
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
+        self._trainings: dict[tuple[Option, Option], Option] = {}
         self._arms: dict[tuple[Option | None, Option, Option, Option | None], Arm] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
@@ -124,7 +126,7 @@ class Planner:
         if key not in self._arms:
             chosen = self._tuned(strategy, training)
             reduced, part = self._reduce(source, chosen.needs)
-            kept = training if chosen.needs.steps else None
+            kept = self._judged(training, target) if training and chosen.needs.steps else None
             parts = Parts(
                 source=part,
                 strategy=chosen.digest,
@@ -139,6 +141,12 @@ class Planner:
         if key not in self._chosen:
             self._chosen[key] = tuned(strategy, training)
         return self._chosen[key]
+
+    def _judged(self, training: Option, target: Option) -> Option:
+        key = (training, target)
+        if key not in self._trainings:
+            self._trainings[key] = judged(training, target.config)
+        return self._trainings[key]
 
     def _reduce(self, source: Option | None, needs: Needs) -> tuple[Option | None, str | None]:
         """Return the source as far as it matters to these needs, and the digest of that."""
