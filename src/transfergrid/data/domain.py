@@ -47,6 +47,9 @@ class Examples(ABC):
     """(n,) what each example depends on (its patient, author, film), where that is declared; one
     for each example where these are declared independent."""
 
+    are_decoded: bool = False
+    """Whether reading is work that is worth doing once only."""
+
     @property
     def kept_whole(self) -> NDArray[np.str_] | None:
         """Return (n,) what no split may cut apart: clusters, or groups where none are declared."""
@@ -70,6 +73,8 @@ class Examples(ABC):
 
 class DecodedExamples(Examples):
     """Images that are decoded when they are read; a photo may take 36 MB then."""
+
+    are_decoded = True
 
     @abstractmethod
     def image(self, place: int) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from transfergrid.data.inputs import Preprocess
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
+from transfergrid.records.cached import Store
 from transfergrid.records.cell import Labels
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import config_digest
@@ -32,10 +33,10 @@ def _opened(config: str) -> tuple[Domain, LoadedDomain]:
 
 
 @lru_cache(maxsize=6)
-def _prepared(config: str, split: str, preprocess: Preprocess) -> Prepared:
+def _prepared(config: str, split: str, preprocess: Preprocess, store: Store | None) -> Prepared:
     loaded = _opened(config)[1]
     examples = loaded.pool if split == "pool" else loaded.test
-    return Prepared(examples, preprocess, {**_place(config), "split": split})
+    return Prepared(examples, preprocess, {**_place(config), "split": split}, store)
 
 
 @lru_cache(maxsize=6)
@@ -51,9 +52,15 @@ def _place(config: str) -> dict[str, Any]:
 
 
 class OpenDomain:
-    """A domain with its splits loaded; a worker keeps the last few for its next cells."""
+    """A domain with its splits loaded; a worker keeps the last few for its next cells.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        config: of the domain.
+        store: where its images are kept as they are prepared; None: in memory alone.
+    """
+
+    def __init__(self, config: Config, store: Store | None = None) -> None:
+        self.store = store
         self.key = json.dumps(config, sort_keys=True)
         self.domain, self.loaded = _opened(self.key)
 
@@ -86,7 +93,7 @@ class OpenDomain:
         if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared
             prepared = Prepared(self.examples(split), preprocess)
         else:
-            prepared = _prepared(self.key, split, preprocess)  # type: ignore[arg-type]
+            prepared = _prepared(self.key, split, preprocess, self.store)  # type: ignore[arg-type]
         own = self.examples(split).labels[indices]
         return View(prepared, indices, own if labels is None else labels)
 

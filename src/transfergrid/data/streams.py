@@ -252,9 +252,18 @@ class StepBatches(Dataset[Batch]):
         return [stream for stream in found if stream is not None]
 
     def warm(self) -> None:
-        """Prepare all that the batches are taken from."""
-        for stream in self.streams:
-            stream.view.prepared.warm()
+        """Prepare all that the batches are taken from, of what is kept on disk all that is used."""
+        views = [stream.view for stream in self.streams]
+        views += [self.episodes.view] if self.episodes is not None else []
+        for view in views:
+            view.prepared.warm()
+        if not any(view.prepared.is_on_disk for view in views):
+            return
+        used: dict[int, tuple[View, list[NDArray[np.int64]]]] = {}
+        for use in self.uses():
+            used.setdefault(id(use.view), (use.view, []))[1].append(use.rows)
+        for view, rows in used.values():
+            view.prepared.have(view.indices[np.unique(np.concatenate(rows))])
 
     def uses(self) -> Iterator[Use]:
         """Yield what all of its steps use, step by step."""

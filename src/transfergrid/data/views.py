@@ -13,6 +13,8 @@ from torch import Tensor
 
 from transfergrid.data.domain import Examples, Labels
 from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.data.kept_images import KeptImages, as_bytes, can_be_kept
+from transfergrid.records.cached import Store
 from transfergrid.records.seeds import stream_seed
 
 AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
@@ -95,20 +97,29 @@ def joined(parts: Sequence[Inputs], fills: Mapping[str, int] | None = None) -> I
 
 
 class Prepared:
-    """One split as a backbone's preprocessing sees it, kept in memory where it fits.
+    """One split as a backbone's preprocessing sees it, kept where it fits: in memory, or on disk.
+
+    On disk are images that had to be decoded, or that are many and had to be resized.
 
     Args:
         examples: of the split.
         preprocess: of the backbone.
         place: which split of which data this is, plain values; None where nobody can say.
+        store: where images are kept that all workers share; None: in memory alone.
     """
 
     def __init__(
-        self, examples: Examples, preprocess: Preprocess, place: Mapping[str, Any] | None = None
+        self,
+        examples: Examples,
+        preprocess: Preprocess,
+        place: Mapping[str, Any] | None = None,
+        store: Store | None = None,
     ) -> None:
         self.examples = examples
         self.preprocess = preprocess
         self.place = place
+        self.store = store
+        self._kept: KeptImages | None = None
         self._cache: Inputs | None = None
         self._large = False
         self._n_cut: int | None = None
@@ -129,6 +140,8 @@ class Prepared:
         self.warm()
         if self._cache is not None:
             return take(self._cache, torch.from_numpy(indices))
+        if self._kept is not None and len(indices):
+            return self._kept.rows(indices)
         return prepared(self.preprocess, self.examples, indices)
 
     def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -149,15 +162,36 @@ class Prepared:
         return self._n_cut
 
     def warm(self) -> None:
-        """Prepare everything now, where it fits: processes that are forked later share it."""
-        if self._cache is None and not self._large:
-            self._cache = self._whole()
+        """Prepare everything now, where it is to be in memory: processes forked later share it."""
+        if self._cache is None and self._kept is None and not self._large:
+            one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
+            self._kept = self._on_disk(one)
+            self._cache = None if self._kept is not None else self._whole(one)
             self._large = self._cache is None
 
-    def _whole(self) -> Inputs | None:
+    def have(self, indices: NDArray[np.int64]) -> None:
+        """Prepare these now, where they are kept: all at once is better than batch by batch."""
+        self.warm()
+        if self._kept is not None and len(indices):
+            self._kept.have(indices)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it is kept there, which is known once it is warm."""
+        return self._kept is not None
+
+    def _on_disk(self, one: Inputs) -> KeptImages | None:
+        if self.store is None or self.place is None or not isinstance(one, Tensor):
+            return None
+        fits = byte_size(one) * len(self.examples) <= CACHE_BYTES
+        is_work = self.examples.are_decoded or not (fits or as_bytes(one) is not None)
+        if not is_work or not can_be_kept(self.preprocess, one):
+            return None
+        return KeptImages(self.store, self.examples, self.preprocess, self.place, one)
+
+    def _whole(self, one: Inputs) -> Inputs | None:
         """Return everything prepared; None if too large. All images are as large as the first."""
         n = len(self.examples)
-        one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
         if byte_size(one) * n > CACHE_BYTES:
             return None
         if isinstance(one, dict):
@@ -198,6 +232,10 @@ class View:
         """Return some of its rows as a view."""
         labels = self.labels[rows] if len(self.labels) else self.labels
         return replace(self, indices=self.indices[rows], labels=labels)
+
+    def warm(self) -> None:
+        """Have all of it prepared, where that is kept: processes that are forked later share it."""
+        self.prepared.have(self.indices)
 
     def alone(self, row: int) -> Inputs:
         """Return model inputs of one row, without a look at the others."""

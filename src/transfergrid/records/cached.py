@@ -1,4 +1,6 @@
-"""What frozen networks made of examples, kept on disk: no worker computes it a second time.
+"""What examples were made to, kept on disk: no worker computes it a second time.
+
+That is what frozen networks make of them, and images that were decoded and resized.
 
 An entry is a folder of *parts*, each a few arrays of some rows. A part is written under a
 temporary name and renamed whole, never changed, read by memory map, and believed once its checksums
@@ -151,6 +153,16 @@ class Entry:
             self._read_new()
         if self._missing(rows).size:
             self._complete(rows, compute)
+
+    def __len__(self) -> int:
+        """Return how many rows are known to be there."""
+        return len(self._place)
+
+    def missing(self, rows: Rows) -> Rows:
+        """Return which of these rows nobody has computed yet, sorted."""
+        if self._missing(rows).size:
+            self._read_new()
+        return self._missing(rows)
 
     @property
     def row_bytes(self) -> int:

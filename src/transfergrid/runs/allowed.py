@@ -12,6 +12,7 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
+from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs
 from transfergrid.sources.backbone import Backbone
@@ -45,13 +46,14 @@ def add_source_domain(
     needs: Needs,
     preprocess: Preprocess,
     kept: NDArray[np.int64] | None = None,
+    store: Store | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
     """
-    source = OpenDomain(domain)
+    source = OpenDomain(domain, store)
     if kept is None:
         view = source.whole("pool", preprocess)
     else:

@@ -100,7 +100,8 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     A strategy that is `given` takes the place of the one that the cell describes.
     """
     config, source = cell.config, cell.config["source"]
-    target, strategy = OpenDomain(config["target"]), given or build(config["strategy"])
+    store = maker.machine.store
+    target, strategy = OpenDomain(config["target"], store), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
     needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed, training.judges)
 
@@ -119,7 +120,7 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     copies = source_copies(source, needs, target)
     if needs.domains:
         assert source is not None
-        add_source_domain(data, source["domain"], needs, preprocess, copies.kept)
+        add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store)
     strategy.attach(
         backbone,
         data.task,

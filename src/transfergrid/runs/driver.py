@@ -237,7 +237,7 @@ class Learner(pl.LightningModule):
         batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
         if self.standing is not None:
             machine = replace(machine, loader_workers=0)  # all is in memory
-        elif machine.loader_workers:
+        else:
             batches.warm()
         trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(numbers))
         trainer.fit(self, machine.loader(batches))

@@ -99,8 +99,7 @@ class Machine:
             augmented: an augmentation and which view by it; None: as they are.
             size: of a batch; None: what is quickest where each example is for itself.
         """
-        if self.loader_workers:
-            view.prepared.warm()
+        view.warm()
         quickest = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
         return self.loader(ViewBatches(view, size or quickest, augmented))
 

@@ -115,7 +115,7 @@ class SourceMaker:
     def _train(
         self, source: TrainedSource, seed: int, content: str
     ) -> tuple[Scratch, dict[str, Any]]:
-        clock, domain = Stopwatch(), OpenDomain(config_of(source.domain))
+        clock, domain = Stopwatch(), OpenDomain(config_of(source.domain), self.machine.store)
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
         seed_torch(stream_seed(own_seed, "backbone"))
         backbone = source.initial()

@@ -143,6 +143,9 @@ class StandingView(View):
         """Return rows as they stand: nothing is padded any more."""
         return self.rows
 
+    def warm(self) -> None:
+        """Prepare nothing: the examples themselves are not read where the blocks have been."""
+
     def hold(self, rows: Rows, viewed: Viewed = AS_IT_IS) -> None:
         """Have these rows at hand, computed now where nobody has; in memory where they fit.
 

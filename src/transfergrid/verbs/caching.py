@@ -1,4 +1,4 @@
-"""The verb `cache`: what frozen networks made of examples, and how much disk that takes."""
+"""The verb `cache`: what was made of examples once for all, and how much disk that takes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def command(arguments: Sequence[str]) -> int:
     """
     parser = Parser(
         prog="transfergrid cache",
-        description="Show, or remove, what frozen layers made of examples. It is computed again "
-        "when it is needed; no result is lost.",
+        description="Show, or remove, what frozen layers made of examples, and images as they were "
+        "prepared. It is computed again when it is needed; no result is lost.",
     )
     parser.add_argument("what", nargs="?", default=DOES[0], help=" or ".join(DOES))
     parser.add_argument("results", nargs="?", default="results", help="the ledger's folder")
@@ -51,7 +51,7 @@ def _sheet(store: Store) -> Sheet:
     entries = store.entries()[::-1]
     columns: list[Column[Kept]] = [
         Column("network", lambda kept: _network(kept)[:MOST], wraps=True),
-        Column("blocks", lambda kept: str(kept.about.get("blocks", "?")), Align.RIGHT),
+        Column("blocks", lambda kept: str(kept.about.get("blocks", "")), Align.RIGHT),
         Column("data", _data),
         Column("view", _view),
         Column("examples", lambda kept: str(kept.rows), Align.RIGHT),
@@ -68,7 +68,7 @@ def _sheet(store: Store) -> Sheet:
 
 
 def _network(kept: Kept) -> str:
-    return " ".join(str(kept.about.get("network", "?")).split())
+    return " ".join(str(kept.about.get("network") or kept.about.get("what", "?")).split())
 
 
 def _data(kept: Kept) -> str:
@@ -78,7 +78,7 @@ def _data(kept: Kept) -> str:
 
 
 def _view(kept: Kept) -> str:
-    view = kept.about.get("view", "?")
+    view = kept.about.get("view") or kept.about.get("as", "?")
     return f"{view[0]} {view[1]}" if isinstance(view, list) and len(view) == 2 else str(view)
 
 

@@ -35,7 +35,7 @@ class Subset(Examples):
 
     def __init__(self, whole: Examples, places: NDArray[np.int64]) -> None:
         """Keep those at these places (n,)."""
-        self.whole, self.places = whole, places
+        self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
         self.labels = whole.labels[places]
         self.groups = None if whole.groups is None else whole.groups[places]
         self.clusters = None if whole.clusters is None else whole.clusters[places]

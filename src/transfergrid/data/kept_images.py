@@ -1,0 +1,154 @@
+"""Images as they are prepared for a network, decoded once and shared by every worker.
+
+They lie in the store beside what frozen layers make of them: read by memory map, bounded, the
+longest not used removed first. Where values are bytes, as of images that need no resizing, bytes
+are kept; resized ones are real numbers, and kept as such: what is read is equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transfergrid.data.domain import Examples
+from transfergrid.data.inputs import Preprocess
+from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store
+from transfergrid.records.provenance import versions
+
+SHARE = 2
+"""One part in so many of the store is what the images of one split may take."""
+
+
+class _NotBytesError(Exception):
+    """An image came out with values that are no bytes."""
+
+
+class KeptImages:
+    """The prepared images of one split.
+
+    Args:
+        store: where they are kept.
+        examples: of the split.
+        preprocess: makes them what they are; a dataclass, which says all that it does.
+        place: which split of which data this is.
+        first: the first of them, prepared, (1, channels, height, width) float32.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        examples: Examples,
+        preprocess: Preprocess,
+        place: Mapping[str, Any],
+        first: Tensor,
+    ) -> None:
+        self.store, self.examples, self.preprocess = store, examples, preprocess
+        self._about = {
+            "what": "images as they go in",
+            "inputs": f"{preprocess!r} {preprocess}",
+            "data": dict(place),
+            "code": _code_of(type(preprocess)),
+            "versions": {**versions(), "pillow": version("pillow")},
+        }
+        self._use(as_bytes(first) is not None, first.numel())
+        if self._are_bytes and self._has_numbers():
+            self._use(False, first.numel())
+
+    def _has_numbers(self) -> bool:
+        """Return whether somebody found an image that is not of bytes, and kept numbers."""
+        numbers = self._entry("float32")
+        numbers.missing(np.zeros(1, dtype=np.int64))  # reads what there is
+        return len(numbers) > 0
+
+    def _entry(self, kind: str) -> Entry:
+        return self.store.entry({**self._about, "as": kind})
+
+    def _use(self, are_bytes: bool, values: int) -> None:
+        self._are_bytes, self._values = are_bytes, values
+        kind = "uint8" if are_bytes else "float32"
+        self.entry = self._entry(kind)
+        self._most = self.store.limit // SHARE // (values * np.dtype(kind).itemsize)
+
+    def have(self, indices: NDArray[np.int64]) -> None:
+        """Have these there, as many as fit; those that nobody has prepared yet are now."""
+        missing = self.entry.missing(indices)
+        missing = missing[: max(0, self._most - len(self.entry))]
+        if not missing.size:
+            return
+        try:
+            self.entry.have(missing, self._computing())
+        except _NotBytesError:
+            self._use(False, self._values)
+            self.have(indices)
+
+    def rows(self, indices: NDArray[np.int64]) -> Tensor:
+        """Return these prepared, (n, channels, height, width) float32; n is 1 at least."""
+        self.have(indices)
+        missing = self.entry.missing(indices)
+        if not missing.size:
+            return _as_numbers(self.entry.rows(indices, self._computing()))
+        streamed = np.isin(indices, missing)
+        new = self._prepared(indices[streamed])
+        found = new.new_empty((len(indices), *new.shape[1:]))
+        found[torch.from_numpy(streamed)] = new
+        if not streamed.all():
+            there = self.entry.rows(indices[~streamed], self._computing())
+            found[torch.from_numpy(~streamed)] = _as_numbers(there)
+        return found
+
+    def _prepared(self, indices: NDArray[np.int64]) -> Tensor:
+        parts = [self.preprocess.prepare(part) for part in self.examples.in_parts(indices)]
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+
+    def _computing(self) -> Compute:
+        """Return what prepares images, no more at once than memory should hold decoded."""
+
+        def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
+            done = 0
+            for raw in self.examples.in_parts(missing):
+                made = self.preprocess.prepare(raw)
+                assert isinstance(made, Tensor)
+                kept = as_bytes(made) if self._are_bytes else made
+                if kept is None:
+                    raise _NotBytesError
+                yield missing[done : done + len(made)], (kept.numpy(),)
+                done += len(made)
+
+        return compute
+
+
+def can_be_kept(preprocess: Preprocess, prepared: Tensor) -> bool:
+    """Return whether images by this preprocessing, which must say all that it does, can be."""
+    return dataclasses.is_dataclass(preprocess) and prepared.dtype is torch.float32
+
+
+def as_bytes(images: Tensor) -> Tensor | None:
+    """Return images in 0 to 1 as bytes, if nothing is lost: `_as_numbers` gives back the same."""
+    found = (images * 255).round().to(torch.uint8)
+    return found if torch.equal(found.float().div_(255), images) else None
+
+
+def _as_numbers(arrays: Arrays) -> Tensor:
+    found = torch.from_numpy(arrays[0])
+    return found.float().div_(255) if found.dtype is torch.uint8 else found
+
+
+@cache
+def _code_of(kind: type) -> str:
+    """Return 16 hex digits of the code that reads images, and of that which prepares them."""
+    found = hashlib.sha256()
+    own = inspect.getsourcefile(kind)
+    for file in (*sorted(Path(__file__).parent.rglob("*.py")), *([Path(own)] if own else [])):
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
