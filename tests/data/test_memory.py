@@ -1,19 +1,24 @@
 """Large images are small before others are decoded, and come out as if all were read at once."""
 
+import shutil
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from transfergrid.data import domain
+from transfergrid.data import domain, views
 from transfergrid.data.copies import image_copies
 from transfergrid.data.copies.duplicates import Subset
 from transfergrid.data.domain import ArrayExamples, Reading
 from transfergrid.data.features import ImageFeatures
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.views import Prepared, prepared
+from transfergrid.records import cached
+from transfergrid.records.cached import Store
 from transfergrid.runs.models import new_view
 from transfergrid.sources.preprocessing.images import ImagePreprocess
 
@@ -69,7 +74,16 @@ def fitted(examples):
     return ImageFeatures().fit(Reading(examples, ROWS))
 
 
+def kept_on_disk(examples):
+    place, folder = {"domain": "photos"}, Path(tempfile.mkdtemp())
+    try:
+        Prepared(examples, preprocess(), place, Store(folder, 2**30)).rows(ROWS)
+    finally:
+        shutil.rmtree(folder)
+
+
 READERS = {
+    "kept on disk": kept_on_disk,
     "whole split": lambda e: Prepared(e, Weighed()).rows(ROWS),
     "batch": lambda e: prepared(Weighed(), e, ROWS),
     "new images": lambda e: new_view(e, Weighed()).inputs(ROWS),
@@ -133,3 +147,22 @@ def test_parts_are_in_order_and_none_is_left_out(monkeypatch, tmp_path):
 def test_nothing_is_prepared_to_nothing(tmp_path):
     none = np.empty(0, dtype=np.int64)
     assert prepared(preprocess(), examples("equal", tmp_path), none).shape == (0, 3, 16, 16)
+
+
+def test_what_is_kept_on_disk_is_in_memory_part_by_part(monkeypatch, tmp_path):
+    """Sixteen megabytes of prepared images, written in parts of one and read in batches."""
+    monkeypatch.setattr(views, "CACHE_BYTES", 0)
+    monkeypatch.setattr(cached, "PART_BYTES", 2**20)
+    monkeypatch.setattr(domain, "PART_BYTES", 2**16)
+    images = np.random.default_rng(0).integers(0, 256, (400, 20, 20, 3), dtype=np.uint8)
+    held = ArrayExamples(images, np.zeros(400, dtype=np.int64))
+    sizes = iter((58, 59))  # `peak` does it twice
+
+    def read():
+        store = Store(tmp_path, 2**30)
+        made = Prepared(held, preprocess((next(sizes),) * 2), {"domain": "many"}, store)
+        made.have(np.arange(400))
+        for begin in range(0, 400, 40):
+            assert len(made.rows(np.arange(begin, begin + 40))) == 40
+
+    assert 2**20 < peak(read) < 6 * 2**20
