@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transfergrid.data.batches import Batch, Labelled, parts_of
+from transfergrid.data.copies.duplicates import Subset
 from transfergrid.data.opened import OpenDomain
-from transfergrid.data.streams import Augmenting, CellData, Episodes, StepBatches
+from transfergrid.data.streams import Augmenting, CellData, Episodes, StepBatches, Stream
 from transfergrid.data.task import Classification
-from transfergrid.data.views import View
+from transfergrid.data.text import TextExamples
+from transfergrid.data.views import Prepared, View
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -191,3 +195,58 @@ def test_steps_draw_from_so_many_views_and_from_all_of_them(data):
         assert stream[step].target.rows.tolist() == rows.tolist()
         seen = data.train.fixed(rows, "light", numbers)
         assert torch.equal(stream[step].target.inputs, seen)
+
+
+# Texts of like length ----------------------------------------------------------------------------
+
+
+def texts(n, seed=0):
+    lengths = np.random.default_rng(seed).geometric(0.05, size=n)
+    examples = TextExamples(["a" * k for k in lengths], np.zeros(n, dtype=np.int64))
+    return View(Prepared(examples, TinyPreprocess()), np.arange(n)), lengths
+
+
+def order(view, steps, size=8, seed=5, group_by="length"):
+    stream = Stream(view, "target", seed, size, Augmenting("none"), group_by=group_by)
+    return np.array([stream.rows(step) for step in steps])
+
+
+@given(st.integers(2, 700), st.integers(2, 40), st.integers(1, 4), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_grouped_by_length_every_example_still_comes_once_in_each_round(n, size, rounds, seed):
+    view, _ = texts(n)
+    size = min(size, n)
+    rows = order(view, range(-(-rounds * n // size)), size, seed).ravel()[: rounds * n]
+    for number in range(rounds):
+        assert sorted(rows[number * n : (number + 1) * n]) == list(range(n))
+
+
+def test_grouped_by_length_little_of_a_batch_is_padding():
+    view, lengths = texts(1000)
+
+    def padding(group_by):
+        found = lengths[order(view, range(250), group_by=group_by)]
+        return 1 - found.mean() / found.max(axis=1).mean()
+
+    assert padding(None) > 0.5
+    assert padding("length") < 0.15
+
+
+def test_groups_are_of_the_seed_and_come_in_no_order_of_length():
+    view, lengths = texts(1000)
+    first, again, other = (order(view, range(120), seed=seed) for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    means = lengths[first[:30]].mean(axis=1)  # of one window
+    assert abs(np.corrcoef(means, np.arange(30))[0, 1]) < 0.5
+    late = order(view, range(100, 110))
+    assert np.array_equal(late, first[100:110]), "a run can be cut anywhere"
+
+
+def test_pairs_count_both_texts_and_images_have_no_length(data):
+    pairs = TextExamples([("ab", "c"), ("", "abcd")], np.zeros(2, dtype=np.int64))
+    assert list(pairs.characters) == [3, 4]
+    assert list(Subset(pairs, np.array([1])).characters) == [4]
+    image = data.target
+    assert image.characters() is None
+    assert np.array_equal(order(image, range(9)), order(image, range(9), group_by=None))

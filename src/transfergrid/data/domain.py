@@ -55,6 +55,11 @@ class Examples(ABC):
         """Return (n,) what no split may cut apart: clusters, or groups where none are declared."""
         return self.groups if self.clusters is None else self.clusters
 
+    @property
+    def characters(self) -> NDArray[np.int64] | None:
+        """How many characters each example has, (n,), both of a pair together; None of images."""
+        return None
+
     def __len__(self) -> int:
         """Return how many examples there are."""
         return len(self.labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -61,11 +62,18 @@ class Use(NamedTuple):
     numbers: NDArray[np.int64]
 
 
+WINDOW = 32
+"""Batches whose examples are sorted by length among each other, where they are."""
+
+
 class Stream:
     """An endless seeded order over a view: one fresh permutation after another.
 
     Every batch has the same size, min(batch size, len(view)), so no step trains on a leftover of
     one; a batch may cross from one permutation to the next.
+
+    Where texts are grouped by length, each permutation is cut into windows of some batches, sorted
+    within them, and the batches of a window take their turns at random.
 
     Args:
         view: what it is over.
@@ -74,6 +82,7 @@ class Stream:
         batch_size: of a batch, at most.
         augmenting: of its inputs.
         drawn: names the random numbers of the augmentation; by default as the stream.
+        group_by: "length" or None.
     """
 
     def __init__(
@@ -84,18 +93,36 @@ class Stream:
         batch_size: int,
         augmenting: Augmenting,
         drawn: str | None = None,
+        group_by: str | None = None,
     ) -> None:
         self.view, self.name, self.seed, self.drawn = view, name, seed, drawn or name
         self.size = min(batch_size, len(view))
         self.augmenting = augmenting
+        self._lengths = view.characters() if group_by == "length" else None
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._orders:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
             rng = generator(self.seed, "order", self.name, epoch)
-            self._orders[epoch] = rng.permutation(len(self.view)).astype(np.int64)
+            order = rng.permutation(len(self.view)).astype(np.int64)
+            self._orders[epoch] = self._grouped(order, epoch, rng)
         return self._orders[epoch]
+
+    def _grouped(
+        self, order: NDArray[np.int64], epoch: int, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Return an order in which like lengths share a batch, as far as it holds whole ones."""
+        if self._lengths is None:
+            return order
+        begin = -epoch * len(order) % self.size  # those before end a batch of the epoch before
+        whole = (len(order) - begin) // self.size * self.size
+        parts = [order[:begin]]
+        for start in range(begin, begin + whole, WINDOW * self.size):
+            window = order[start : min(start + WINDOW * self.size, begin + whole)]
+            window = window[np.argsort(self._lengths[window], kind="stable")]
+            parts.append(rng.permutation(window.reshape(-1, self.size)).ravel())
+        return np.concatenate([*parts, order[begin + whole :]])
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Return the rows of the view that this step uses, (size,)."""
@@ -207,6 +234,7 @@ class StepBatches(Dataset[Batch]):
         augmenting: of all inputs.
         reads: the streams that are in the batches, as far as the cell has them.
         episode: ways, shots and queries a class of the stream `episode`.
+        group_by: "length": texts of like length share a step.
     """
 
     def __init__(
@@ -218,11 +246,13 @@ class StepBatches(Dataset[Batch]):
         augmenting: Augmenting,
         reads: Sequence[StreamName] = ("target",),
         episode: tuple[int, int, int] = (5, 1, 15),
+        group_by: str | None = None,
     ) -> None:
         self.steps, self.attributes = steps, None
+        making = partial(Stream, seed=seed, batch_size=batch_size, group_by=group_by)
 
         def stream(view: View | None, name: str) -> Stream | None:
-            return Stream(view, name, seed, batch_size, augmenting) if view is not None else None
+            return making(view, name, augmenting=augmenting) if view is not None else None
 
         own, source = data.unlabelled, data.source
         self.target = stream(data.train, "target") if "target" in reads else None
@@ -230,10 +260,10 @@ class StepBatches(Dataset[Batch]):
         self.strong = None
         if "views" in reads and own is not None:
             strongly = augmenting._replace(name=STRONG)
-            self.strong = Stream(own, "unlabelled", seed, batch_size, strongly, drawn=STRONG)
+            self.strong = making(own, "unlabelled", augmenting=strongly, drawn=STRONG)
         self.alone = "unlabelled" in reads
         self.source = [
-            Stream(view, f"source{i or ''}", seed, batch_size, augmenting)
+            making(view, f"source{i or ''}", augmenting=augmenting)
             for i, view in enumerate(source if "source" in reads else ())
         ]
         self.episodes = None

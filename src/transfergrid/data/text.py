@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -28,6 +29,12 @@ class TextExamples(Examples):
         self.texts = texts
         self.labels = labels
         self.groups = groups
+
+    @cached_property
+    def characters(self) -> NDArray[np.int64]:
+        """See `Examples.characters`."""
+        counts = [len(t) if isinstance(t, str) else sum(map(len, t)) for t in self.texts]
+        return np.array(counts, dtype=np.int64)
 
     def read(self, indices: NDArray[np.int64]) -> list[str] | list[tuple[str, str]]:
         """Return these texts, or pairs of texts."""

@@ -242,6 +242,14 @@ class View:
         examples, preprocess = self.prepared.examples, self.prepared.preprocess
         return preprocess.finish(prepared(preprocess, examples, self.indices[[row]]), "none", None)
 
+    def characters(self) -> NDArray[np.int64] | None:
+        """Return how many characters each text has, or pair of texts, (n,); None of images.
+
+        That is the same whatever a network's tokenizer makes of them.
+        """
+        texts = self.prepared.examples.characters
+        return None if texts is None else texts[self.indices]
+
     def reading_order(self) -> NDArray[np.int64]:
         """Return rows in the order in which to read them all, (n,): like lengths side by side.
 

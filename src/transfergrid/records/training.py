@@ -81,6 +81,9 @@ class Training(Component):
         accumulate: parts in which a step's batch is computed, to save memory. Gradients are those
             of the whole batch wherever a loss is a mean over examples; BatchNorm, and losses of
             whole batches, see one part at a time.
+        group_by: "length": texts of like length share a step, so that less of it is padding. The
+            order stays seeded and goes by the texts' characters, the same for every arm. None:
+            they share one as they are drawn.
         validations: how often the validation part is scored, spread evenly over the steps.
         validation_examples: how many of the labels that may validate do, a seeded choice that is
             the same for all arms; "all", or None: all. A grid puts 2,000 in the place of None
@@ -92,7 +95,7 @@ class Training(Component):
 
     version: ClassVar[int] = 1
     group: ClassVar[str] = "training"
-    optional: ClassVar[tuple[str, ...]] = ("views", "validation_examples")
+    optional: ClassVar[tuple[str, ...]] = ("views", "validation_examples", "group_by")
 
     steps: Count = 200
     batch_size: Annotated[int, Ge(2)] = 32
@@ -108,6 +111,7 @@ class Training(Component):
     accumulate: Count = 1
     validations: Count = 10
     validation_examples: Count | Literal["all"] | None = None
+    group_by: Literal["length"] | None = None
 
     @property
     def judges(self) -> int | None:

@@ -247,9 +247,8 @@ class Learner(pl.LightningModule):
         plan, phase = self.plan, self.phase
         augmenting = Augmenting(plan.augmentation, plan.views)
         seed = self.strategy.block_seed
-        return StepBatches(
-            data, seed, numbers, plan.batch_size, augmenting, phase.reads, phase.episode
-        )
+        streams = (phase.reads, phase.episode, plan.group_by)
+        return StepBatches(data, seed, numbers, plan.batch_size, augmenting, *streams)
 
     def _behind_blocks(self, numbers: range) -> StepBatches | None:
         """Return batches of what blocks that stand still make; None where none is kept.

@@ -40,6 +40,12 @@ class Subset(Examples):
         self.groups = None if whole.groups is None else whole.groups[places]
         self.clusters = None if whole.clusters is None else whole.clusters[places]
 
+    @property
+    def characters(self) -> NDArray[np.int64] | None:
+        """See `Examples.characters`."""
+        counts = self.whole.characters
+        return None if counts is None else counts[self.places]
+
     def read(self, indices: NDArray[np.int64]) -> Raw:
         """See `Examples.read`."""
         return self.whole.read(self.places[indices])
