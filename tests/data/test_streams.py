@@ -247,6 +247,6 @@ def test_pairs_count_both_texts_and_images_have_no_length(data):
     pairs = TextExamples([("ab", "c"), ("", "abcd")], np.zeros(2, dtype=np.int64))
     assert list(pairs.characters) == [3, 4]
     assert list(Subset(pairs, np.array([1])).characters) == [4]
-    image = data.target
+    image = data.train
     assert image.characters() is None
     assert np.array_equal(order(image, range(9)), order(image, range(9), group_by=None))
