@@ -130,7 +130,7 @@ class KeptImages:
 
 def can_be_kept(preprocess: Preprocess, prepared: Tensor) -> bool:
     """Return whether images by this preprocessing, which must say all that it does, can be."""
-    return dataclasses.is_dataclass(preprocess) and prepared.dtype is torch.float32
+    return dataclasses.is_dataclass(type(preprocess)) and prepared.dtype is torch.float32
 
 
 def as_bytes(images: Tensor) -> Tensor | None:
