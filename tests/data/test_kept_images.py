@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfergrid.data import views
+from transfergrid.data import kept_images, views
 from transfergrid.data.copies.duplicates import Subset
 from transfergrid.data.domain import ArrayExamples
 from transfergrid.data.images.image_files import FileExamples
@@ -165,3 +165,13 @@ def test_nothing_is_kept_of_what_nobody_can_name(files, tmp_path):
     worker = Prepared(examples(files), preprocess(), None, Store(tmp_path, GIB))
     assert torch.equal(worker.rows(np.arange(N)), plain(files, np.arange(N)))
     assert not kinds(tmp_path)
+
+
+def test_where_the_disk_takes_nothing_memory_is_not_filled_instead(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_images, "PART_BYTES", 4 * BYTES)
+    monkeypatch.setattr(kept_images, "IN_MEMORY", 6 * BYTES)
+    (tmp_path / "store").write_text("a file where a folder should be")
+    worker, rows = split(files[:12], tmp_path / "store"), np.arange(12)
+    for _ in range(3):
+        assert torch.equal(worker.rows(rows), plain(files[:12], rows))
+    assert len(worker._kept.entry) == 8

@@ -28,6 +28,10 @@ from transfergrid.records.provenance import versions
 
 SHARE = 2
 """One part in so many of the store is what the images of one split may take."""
+PART_BYTES = 64 * 2**20
+"""Of prepared images, in which they are kept: other workers have their turn in between."""
+IN_MEMORY = 256 * 2**20
+"""Of those that could not be written, which a process holds at most, and not yet another part."""
 
 
 class _NotBytesError(Exception):
@@ -78,16 +82,19 @@ class KeptImages:
         self._are_bytes, self._values = are_bytes, values
         kind = "uint8" if are_bytes else "float32"
         self.entry = self._entry(kind)
-        self._most = self.store.limit // SHARE // (values * np.dtype(kind).itemsize)
+        one = values * np.dtype(kind).itemsize
+        self._most = self.store.limit // SHARE // one
+        self._at_once = max(1, PART_BYTES // one)
 
     def have(self, indices: NDArray[np.int64]) -> None:
         """Have these there, as many as fit; those that nobody has prepared yet are now."""
         missing = self.entry.missing(indices)
         missing = missing[: max(0, self._most - len(self.entry))]
-        if not missing.size:
-            return
         try:
-            self.entry.have(missing, self._computing())
+            for begin in range(0, len(missing), self._at_once):
+                if self.entry.bytes_in_memory >= IN_MEMORY:
+                    return  # no disk takes them: the others are prepared as they are read
+                self.entry.have(missing[begin : begin + self._at_once], self._computing())
         except _NotBytesError:
             self._use(False, self._values)
             self.have(indices)

@@ -158,6 +158,12 @@ class Entry:
         """Return how many rows are known to be there."""
         return len(self._place)
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """Bytes of the rows that this process holds by itself, as no disk took them."""
+        arrays = [a for part in self._parts.values() for a in part.arrays]
+        return sum(a.nbytes for a in arrays if not isinstance(a, np.memmap))
+
     def missing(self, rows: Rows) -> Rows:
         """Return which of these rows nobody has computed yet, sorted."""
         if self._missing(rows).size:
