@@ -23,6 +23,7 @@ DEFAULTS = {
     "strategy": "full_finetuning",
     "target": "digits",
     "training": "default",
+    "tuning": "none",
     "labels": "20",
     "seed": "0",
 }
@@ -81,12 +82,12 @@ def planned(*arguments: str, references: Sequence[str] = ()) -> Plan:
 
 
 def whole(*arguments: str) -> dict[str, Any]:
-    """Return the four groups as Hydra composes the primary config once, shortcuts taken out."""
+    """Return the five groups as Hydra composes the primary config once, shortcuts taken out."""
     overrides = [prepared(argument) for argument in arguments]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = OmegaConf.to_container(compose("config", overrides), resolve=True)
     assert isinstance(config, dict)
     return {
         group: finished(described(config[group]))
-        for group in ("source", "strategy", "target", "training")
+        for group in ("source", "strategy", "target", "training", "tuning")
     }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transfergrid.evidence.curves.results import Curve, NoCurve
     from transfergrid.records.training import Training
     from transfergrid.runs.machine import Machine
+    from transfergrid.runs.tuning.searches import Search
     from transfergrid.sources.source import Source
     from transfergrid.strategies.base import Strategy
 
@@ -43,6 +44,7 @@ def run(
     labels: int | str = 20,
     seed: int = 0,
     training: Training | None = None,
+    tuning: Search | None = None,
     results: str | Path = "results",
     machine: Machine | None = None,
     names: dict[str, str] | None = None,
@@ -59,6 +61,8 @@ def run(
         labels: 0, a number per class, or `"all"`.
         seed: of the seed block.
         training: what all arms share; the default is that of `conf/training/default.yaml`.
+        tuning: how settings are looked for inside the cell and its baseline, by their validation
+            parts; by default each strategy's own are taken.
         results: the ledger's folder.
         machine: what to run on; by default one CPU thread or the GPU.
         names: display names of `source`, `strategy` and `target`.
@@ -80,6 +84,9 @@ def run(
         labels=[read_labels(labels)],
         seeds=[read_seed(seed)],
     )
+    if tuning is not None:
+        tuning.check()
+        asked.tunings = [_option(tuning, type(tuning).__name__.removesuffix("Search").lower())]
     target.check()
     source.check()
     plan = Planner(_baseline).plan(asked)

@@ -18,7 +18,7 @@ from transfergrid.records.factory import build, locate
 from transfergrid.records.shipped import HERE, conf_dir, group_of, is_part, located, parameters
 from transfergrid.verbs.configs.refusals import check_config
 
-ROOMS = ("data", "sources", "strategies", "runs/scores")
+ROOMS = ("data", "sources", "strategies", "runs/scores", "runs/tuning")
 MODULES = [
     ".".join(f.relative_to(HERE.parent).with_suffix("").parts)
     for room in ROOMS

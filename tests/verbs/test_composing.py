@@ -20,17 +20,17 @@ STUDIES = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
 
 
 def only(*arguments):
-    """Return the single cell's four configs that these overrides ask for, assembled."""
+    """Return the single cell's five configs that these overrides ask for, assembled."""
     made = asked(*arguments)
-    axes = (made.sources, made.strategies, made.targets, made.trainings)
-    assert [len(axis) for axis in axes] == [1, 1, 1, 1]
+    axes = (made.sources, made.strategies, made.targets, made.trainings, made.tunings)
+    assert [len(axis) for axis in axes] == [1, 1, 1, 1, 1]
     return {group: axis[0].config for group, axis in zip(GROUPS, axes, strict=True)}
 
 
 def names(*arguments, **more):
     """Return the display names of the options that are asked for, axis by axis."""
     made = asked(*arguments, **more)
-    axes = (made.sources, made.strategies, made.targets, made.trainings)
+    axes = (made.sources, made.strategies, made.targets, made.trainings, made.tunings)
     return {g: [o.name for o in axis] for g, axis in zip(GROUPS, axes, strict=True)}
 
 

@@ -19,6 +19,9 @@ CLASSICAL = {CLASSES: "logistic_regression", NUMBERS: "ridge_regression"}
 CONSTANT = "majority"
 """The strategy whose arm always predicts the most frequent class, or the mean."""
 
+UNTUNED = "untuned"
+"""What an arm without a search is called beside the same one with a search."""
+
 Key = tuple[Parts, Labels]
 
 
@@ -80,8 +83,10 @@ def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
         architecture = names.architecture and names.architecture + ("" if source else marks[0])
         target = names.target + marks[2] + of_protocol(cells[0])
         shown[key] = source, architecture, names.strategy + marks[1], target
+    tunings = {key: cells[0].names.tuning or UNTUNED for key, cells in groups.items()}
     trainings = {key: cells[0].names.training for key, cells in groups.items()}
-    return _told_apart_by_training(shown, trainings)
+    shown = _told_apart(shown, tunings, {key: key[0].tuning for key in groups})
+    return _told_apart(shown, trainings, {key: key[0].training for key in groups})
 
 
 def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | None]]:
@@ -93,28 +98,30 @@ def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | 
     ]
 
 
-def _training_mark(key: Key, alike: list[Key], trainings: dict[Key, str | None]) -> str:
-    """Return the training's name, or its digest where that tells it no better."""
-    names = [trainings[other] for other in alike]
-    name, digest = trainings[key], key[0].training
-    if name and len(set(names)) == len(names):
-        return f" {name}"
-    return f"#{digest[:4]}" if digest else ""
-
-
-def _told_apart_by_training(
-    shown: dict[Key, Shown], trainings: dict[Key, str | None]
+def _told_apart(
+    shown: Mapping[Key, Shown],
+    names: Mapping[Key, str | None],
+    digests: Mapping[Key, str | None],
 ) -> dict[Key, Shown]:
-    """Add the training to the strategy where rows would differ in nothing else shown."""
+    """Add a part to the strategy where rows differ in it, and in nothing else shown.
+
+    Args:
+        shown: what each row is called.
+        names: of the part, by row.
+        digests: likewise; they are shown where the names tell rows no better.
+    """
     alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
-    for key, names in shown.items():
-        alike[(*names, key[1])].append(key)
-    for keys in alike.values():
-        for key in keys if len(keys) > 1 else ():
+    for key, called in shown.items():
+        alike[(*called, key[1])].append(key)
+    new = dict(shown)
+    for keys in (keys for keys in alike.values() if len({digests[key] for key in keys}) > 1):
+        distinct = len({names[key] for key in keys}) == len(keys)
+        for key in keys:
             source, architecture, strategy, target = shown[key]
-            told = _training_mark(key, keys, trainings)
-            shown[key] = (source, architecture, strategy + told, target)
-    return shown
+            digest = f"#{digests[key]:.4}" if digests[key] else ""
+            told = f" {names[key]}" if names[key] and distinct else digest
+            new[key] = (source, architecture, strategy + told, target)
+    return new
 
 
 def baselines_of(cells: Sequence[Cell], by_id: Mapping[str, Cell]) -> list[Cell]:

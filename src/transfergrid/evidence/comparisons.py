@@ -73,6 +73,7 @@ def _same_source(
         return None
     found = there.get(_but_strategy(cell), [])
     alike = [other for other in found if other.parts.source == cell.parts.source] or found
+    alike = [other for other in alike if other.names.tuning == cell.names.tuning] or alike
     return Reference(name=name, id=alike[0].id) if len(alike) == 1 else None
 
 
@@ -101,7 +102,7 @@ def _placebo_of(cell: AnyCell, placebos: Mapping[tuple[Any, ...], AnyCell]) -> R
 
 def _but_source(cell: AnyCell) -> tuple[Any, ...]:
     parts = cell.parts
-    shared = parts.strategy, parts.target, parts.training
+    shared = parts.strategy, parts.target, parts.training, parts.tuning
     return *shared, cell.names.architecture, cell.labels, cell.seed
 
 

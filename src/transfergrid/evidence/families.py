@@ -87,7 +87,7 @@ def kind_of(cell: Result) -> str:
 
 def arm_of(parts: Parts) -> str:
     """Spell what tells an arm from the others of its family."""
-    return _spelled(parts.source, parts.strategy, parts.training)
+    return _spelled(parts.source, parts.strategy, parts.training, parts.tuning)
 
 
 def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
@@ -107,7 +107,7 @@ def _by_family(
     found: defaultdict[Family, dict[str, T]] = defaultdict(dict)
     for one in verdicts:
         if one.n > 1:
-            arm = _spelled(one.source_part, one.strategy_part, one.training_part)
+            arm = _spelled(one.source_part, one.strategy_part, one.training_part, one.tuning_part)
             found[family_of(one)][arm] = of(one)
     return {**found}
 
@@ -125,4 +125,6 @@ def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
 
 
 def _spelled(*digests: str | None) -> str:
-    return ".".join((digest or "")[:8] for digest in digests)
+    """Spell the digests of three parts, and of the search where there was one: it came later."""
+    *parts, tuning = digests
+    return ".".join((digest or "")[:8] for digest in [*parts, *([tuning] if tuning else [])])

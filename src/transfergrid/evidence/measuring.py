@@ -213,6 +213,9 @@ class Measured:
             kind=arm.kind,
             family=_family(target, arm),
             training=first.names.training,
+            tuning=first.names.tuning,
+            trials=_trials(cells),
+            baseline_trials=_trials([base for _, base in pairs]),
             labels_are=labels_are(first.metric.name),
             metric=first.metric.name,
             unit=unit(first.metric),
@@ -248,6 +251,7 @@ class Measured:
             strategy_part=key[0].strategy,
             target_part=key[0].target,
             training_part=key[0].training,
+            tuning_part=key[0].tuning,
             reference=arm.reference,
             arm_n=len(scores),
             arm_mean=statistics.fmean(scores) if scores else None,
@@ -261,6 +265,11 @@ def _family(target: str, arm: Comparison) -> str:
     plural = {TRANSFER: "", PLACEBO: ", placebos", CONTROL: ", arms without a source"}
     compared = f"{target}, labels={arm.key[1]}, over {arm.baseline}{plural[arm.kind]}"
     return compared if arm.baseline else ""
+
+
+def _trials(cells: Sequence[Result]) -> int:
+    """Return how many settings a cell tried, the most of any: 1 where nothing was searched."""
+    return max((cell.trials or 1 for cell in cells), default=1)
 
 
 def _validation(cells: Sequence[Result]) -> float | None:

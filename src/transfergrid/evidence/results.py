@@ -51,6 +51,8 @@ class Result:
     study: str | None = None
     code: str = ""
     labels_got: tuple[int, int] | None = None
+    trials: int | None = None
+    """Settings that it tried; None for a cell that has one."""
     strategy_class: str | None = None
     finished: str | None = None
 
@@ -80,13 +82,13 @@ def references(cell: AnyCell) -> tuple[Reference, ...]:
 _SAME = (
     *("id", "protocol", "seed", "score", "train_score", "validation_score", "ece", "floor"),
     *("classes", "one_checkpoint", "placebo", "seconds", "source_seconds", "study", "code"),
-    *("strategy_class", "finished"),
+    *("strategy_class", "finished", "trials"),
 )
 """Columns of an index that are fields of a result under the same name."""
 COLUMNS = (
     *_SAME,
-    *("strategy", "target", "source", "architecture", "training"),
-    *("strategy_part", "target_part", "source_part", "training_part", "labels"),
+    *("strategy", "target", "source", "architecture", "training", "tuning"),
+    *("strategy_part", "target_part", "source_part", "training_part", "tuning_part", "labels"),
     *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better"),
     *("collapsed", "underfit", "contaminated_by", "fewest_labels", "most_labels"),
     *("right", "items_n", "items", "clusters"),
@@ -120,8 +122,8 @@ def results_from(records: Iterable[Record]) -> list[Result]:
 
 
 def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
-    strategy, target, source, architecture, training, *rest = row[len(_SAME) :]
-    strategy_part, target_part, source_part, training_part, labels, *rest = rest
+    strategy, target, source, architecture, training, tuning, *rest = row[len(_SAME) :]
+    strategy_part, target_part, source_part, training_part, tuning_part, labels, *rest = rest
     baseline, baseline_id, exploratory, metric, higher, *rest = rest
     collapsed, underfit, contaminated_by, fewest, most, bits, items_n, items, clusters = rest
     result = Result(
@@ -133,6 +135,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
             source=source,
             architecture=architecture,
             training=training,
+            tuning=tuning,
         ),
         parts=shared(
             Parts,
@@ -140,6 +143,7 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
             target=target_part,
             source=source_part,
             training=training_part,
+            tuning=tuning_part,
         ),
         labels="all" if labels == "all" else int(labels),
         metric=shared(Metric, name=metric, higher_is_better=higher),

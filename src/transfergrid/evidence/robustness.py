@@ -136,4 +136,5 @@ def _by_arm(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:
 
 def _arm(one: Verdict) -> Arm:
     """Stand for an arm, whatever it is compared with."""
-    return one.source_part, one.strategy_part, one.target_part, one.labels, one.training
+    arm = one.source_part, one.strategy_part, one.target_part, one.labels
+    return *arm, one.training, one.tuning_part

@@ -66,12 +66,25 @@ def _notes(one: Verdict) -> list[str]:
             one.scope == SEEDS_AND_GROUPS and one.items < FEW_GROUPS,
             f"{one.items} groups of test items: too few to tell how much groups differ",
         ),
+        (bool(one.cells) and one.trials != one.baseline_trials, _unequal(one)),
         (one.scope == THIS_TEST_SET, ONE_TEST_SET),
         (one.scope == THIS_MODEL and one.low is not None, ONE_MODEL),
         (bool(one.stale), f"{_runs(one.stale)} stale: the strategy's code has changed since"),
         (one.one_checkpoint and one.kind == TRANSFER, ONE_CHECKPOINT),
     ]
     return [text for applies, text in told if applies]
+
+
+def _unequal(one: Verdict) -> str:
+    """Say that one side had more settings to choose from."""
+    return (
+        f"unequal tuning: {_trials(one.trials)}, the baseline {_trials(one.baseline_trials)}: "
+        "what more trials give is in the gain"
+    )
+
+
+def _trials(number: int) -> str:
+    return f"{number} trials" if number > 1 else "1 trial"
 
 
 def _unseen(one: Verdict) -> str:

@@ -62,6 +62,11 @@ class Verdict:
     """Names the comparisons that were corrected together."""
     family_size: int = 1
     training: str | None = None
+    tuning: str | None = None
+    """How settings were looked for inside its cells; None where none were."""
+    trials: int = 1
+    """Settings that each cell tried."""
+    baseline_trials: int = 1
     labels_are: str = "class"
     """What a number of labels counts: those of a "class", the "total", or "percent" of all."""
     block: str = "seed"
@@ -159,6 +164,7 @@ class Verdict:
     strategy_part: str | None = None
     target_part: str | None = None
     training_part: str | None = None
+    tuning_part: str | None = None
     labels_got: tuple[int, int] | None = None
     """Fewest and most labels that a class got, where these are others than `labels`."""
     reference: str = ""

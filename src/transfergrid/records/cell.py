@@ -42,6 +42,7 @@ class Names:
     source: Annotated[str | None, "the source; null for an arm that uses none"] = None
     architecture: Annotated[str | None, "the backbone's architecture; null if there is none"] = None
     training: Annotated[str | None, "the shared training; null for an arm without steps"] = None
+    tuning: Annotated[str | None, "how settings were looked for; null where none were"] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,9 @@ class Parts:
     source: Annotated[str | None, "hex digest of the source's config; null if there is none"] = None
     training: Annotated[
         str | None, "hex digest of what all arms share; null for an arm it does not reach"
+    ] = None
+    tuning: Annotated[
+        str | None, "hex digest of the search and what was searched; null without one"
     ] = None
 
 
@@ -94,6 +98,7 @@ class Cell:
         training = self.names.training
         if training and "(" in training:  # not as shipped
             rest.append(training)
+        rest += [f"tuning={self.names.tuning}"] if self.names.tuning else []
         return one_line(", ".join([" x ".join(filter(None, words)), *rest]))
 
     @property

@@ -172,13 +172,15 @@ def _several(key: str, value: Any) -> str:
 
 def group_of(names: Names, labels: Labels, parts: Parts) -> str:
     """Return the group of a cell's run: names may be shared, digests of the parts are not."""
-    return f"{title(names, labels)} {digest([asdict(parts), labels])[:6]}"
+    told = {name: part for name, part in asdict(parts).items() if (name, part) != ("tuning", None)}
+    return f"{title(names, labels)} {digest([told, labels])[:6]}"
 
 
 def cell_id(parts: Parts, labels: Labels, seed: int, protocol: int = PROTOCOL) -> str:
     """Return the identity of the cell with these part digests, label budget and seed."""
     digests = (parts.source, parts.strategy, parts.target, parts.training)
-    return digest([protocol, *digests, labels, seed])
+    tuned = [parts.tuning] if parts.tuning else []  # it came later than cells
+    return digest([protocol, *digests, *tuned, labels, seed])
 
 
 def given(needs: Needs, labels: Labels) -> Labels:
@@ -188,12 +190,13 @@ def given(needs: Needs, labels: Labels) -> Labels:
 
 def identity_of(config: Config, needs: Needs, protocol: int = PROTOCOL) -> tuple[Parts, str]:
     """Return the part digests and the identity of a cell by its full plain config."""
-    source, training = config["source"], config["training"]
+    source, training, tuning = config["source"], config["training"], config.get("tuning")
     part = source_part(source, needs, protocol)
     parts = Parts(
         source=None if part is None else part_digest(part, protocol),
         strategy=config_digest(config["strategy"], protocol),
         target=config_digest(config["target"], protocol),
         training=config_digest(training, protocol) if training and needs.steps else None,
+        tuning=config_digest(tuning, protocol) if tuning else None,
     )
     return parts, cell_id(parts, given(needs, config["labels"]), config["seed"], protocol)

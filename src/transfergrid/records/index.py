@@ -28,6 +28,7 @@ Warn = Callable[[Path, object], None]
 
 KINDS = {
     **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
+    **dict.fromkeys(("trials",), "int64"),
     **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds"), "float64"),
@@ -41,7 +42,10 @@ KINDS = {
 NEWEST = "classes"
 """A column that all segments of this version have, and none of an earlier one."""
 
-ABSENT: dict[str, Any] = {"protocol": 1, "floor": None}
+ABSENT: dict[str, Any] = {
+    "protocol": 1,
+    **dict.fromkeys(("floor", "tuning", "tuning_part", "trials")),
+}
 """What a column holds in segments that were written before there was this column."""
 
 
@@ -55,6 +59,7 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
     **dict.fromkeys(("one_checkpoint", "placebo"), bool),
     "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
+    "trials": int | None,
     "exploratory": Json[list[tuple[str, str]]],
     "contaminated_by": Json[list[str]],
     "finished": Annotated[str | None, Checked(is_time)],
@@ -184,6 +189,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "strategy": names.strategy,
         "target": names.target,
         "training": names.training,
+        "tuning": names.tuning,
         "labels": str(record.labels),
         "fewest_labels": fewest,
         "most_labels": most,
@@ -192,6 +198,8 @@ def columns(row: Indexed) -> dict[str, Any]:
         "strategy_part": parts.strategy,
         "target_part": parts.target,
         "training_part": parts.training,
+        "tuning_part": parts.tuning,
+        "trials": len(record.tuning.trials) if record.tuning else None,
         "baseline": baseline.name if baseline else None,
         "baseline_id": baseline.id if baseline else None,
         "exploratory": json.dumps([[other.name, other.id] for other in record.exploratory]),

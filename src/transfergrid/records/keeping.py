@@ -92,7 +92,12 @@ def rank_of(record: Record) -> Rank | None:
 
 def can_be_chosen(cell: Cell) -> bool:
     """Return whether a part of the cell's labels validates, as far as the budget tells."""
-    return cell.labels == "all" or cell.labels >= VALIDATION_FROM
+    return can_validate(cell.labels)
+
+
+def can_validate(labels: Labels) -> bool:
+    """Return whether a part of so many labels validates, as far as their number tells."""
+    return labels == "all" or labels >= VALIDATION_FROM
 
 
 def groups_of(cells: Sequence[Cell]) -> dict[Group, list[str]]:

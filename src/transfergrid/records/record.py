@@ -115,6 +115,29 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One setting that was tried inside a cell."""
+
+    values: Annotated[dict[str, float], "what was tried, by the strategy's argument"]
+    score: Annotated[
+        float | None, "on the validation part, by the metric that decides; null if it failed"
+    ] = None
+    step: Annotated[int | None, "batches seen by the weights that were scored"] = None
+    reason: Annotated[str | None, "why it failed, in one line"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """The search for settings inside a cell; every trial had the steps of the cell."""
+
+    trials: Annotated[tuple[Trial, ...], "in the order in which they were run"] = ()
+    chosen: Annotated[
+        int | None, "place in `trials` of the one that was tested; null where nothing was searched"
+    ] = None
+    reason: Annotated[str | None, "why nothing was searched: the defaults were run"] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """How many target examples the cell saw."""
 
@@ -201,6 +224,9 @@ class Record(Cell):
     flags: Annotated[Flags, "collapsed, underfit"] = field(default_factory=Flags)
     chosen: Annotated[Chosen | None, "which weights were tested; null if none were"] = None
     budget: Annotated[Budget, "what the cell was given"] = field(default_factory=Budget)
+    tuning: Annotated[
+        Tuning | None, "the search for settings inside the cell; null without one"
+    ] = None
     data: Annotated[Data, "target examples seen"] = field(default_factory=Data)
     cost: Annotated[Cost, "what the cell took"] = field(default_factory=Cost)
     source: Annotated[

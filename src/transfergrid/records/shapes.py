@@ -14,7 +14,7 @@ from transfergrid.records.arguments import Whole
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
 
-PARTS = ("source", "strategy", "target", "training")
+PARTS = ("source", "strategy", "target", "training", "tuning")
 
 _OPEN = {"extra": "allow", "strict": True}
 

@@ -25,6 +25,26 @@ class Range:
     default: float = 1.0
     under: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is of whole numbers: both ends are, and so is the default."""
+        return all(type(value) is int for value in (self.low, self.high, self.default))
+
+    def at(self, share: float) -> float:
+        """Return the value at a share of the way from low to high; whole ones share it out.
+
+        Args:
+            share: from 0 to 1.
+        """
+        end = self.high + 1 if self.is_whole else self.high
+        way = (
+            (end / self.low) ** share * self.low
+            if self.log
+            else self.low + (end - self.low) * share
+        )
+        inside = min(max(way, self.low), self.high)
+        return int(inside) if self.is_whole else float(inside)
+
 
 def rates(default: float, **under: float) -> Range:
     """Return the space of a learning-rate factor: two decades around all of its defaults."""

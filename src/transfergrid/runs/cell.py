@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,11 +20,11 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.factory import build
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import now
-from transfergrid.records.record import Record
+from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, sizes_of, target_data
+from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.watching import Watch
@@ -33,9 +34,10 @@ from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
-from transfergrid.runs.stages import Outcome, Setup
+from transfergrid.runs.stages import Outcome, Setup, Tuned
 from transfergrid.runs.standing import standing
-from transfergrid.runs.starting import Start, start
+from transfergrid.runs.starting import Start, attach, start
+from transfergrid.runs.tuning.trying import Trials
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 
@@ -121,18 +123,11 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     if needs.domains:
         assert source is not None
         add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store)
-    strategy.attach(
-        backbone,
-        data.task,
-        training,
-        cell.seed,
-        sizes=sizes_of(data, backbone),
-        source_tasks=data.source_tasks,
-        source_head=begun.head if begun else None,
-        taught=begun.taught if begun else None,
-    )
+    told = config.get("tuning")
+    tuned = Tuned(build(told), config["strategy"], deepcopy(begun)) if told else None
+    attach(strategy, begun, data, training, cell.seed)
     card = source_card(maker, begun.of_source if begun else None)
-    return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes)
+    return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
 
 
 def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:
@@ -143,11 +138,21 @@ def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]
 
 
 def learn(setup: Setup, machine: Machine, log: Log, measure: Measure | None = None) -> Fit:
-    """Run the strategy's phases, a teacher's among them; the test split is out of reach."""
+    """Run the strategy's phases, a teacher's among them; the test split is out of reach.
+
+    Of a tuned cell they are run once for each trial, and the one that validates best is left.
+    """
     metric = setup.target.domain.metric
-    fitted = Driver(setup.strategy, setup.data, machine, metric, log, measure).run()
+
+    def drive(strategy: Strategy, log: Log) -> Driver:
+        return Driver(strategy, setup.data, machine, metric, log, measure)
+
+    if setup.tuned is not None and setup.data.validation is not None:
+        return Trials(setup, setup.tuned, metric, drive, log).run()
+    fitted = drive(setup.strategy, log).run()
     assert fitted is not None  # it was not to be cut
-    return fitted
+    untuned = Tuning(reason="nothing validates") if setup.tuned else None
+    return replace(fitted, tuning=untuned)
 
 
 def judge(setup: Setup, machine: Machine) -> Outcome:

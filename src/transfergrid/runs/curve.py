@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.data.task import Task
+from transfergrid.records.record import Tuning
 from transfergrid.records.telling import tell
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -33,6 +34,7 @@ class Fit:
             the `optimiser` took on the strategy's own.
         curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
             validation_step, validation_score, validation_loss.
+        tuning: the search that it came out of; None where nothing was to be searched.
     """
 
     steps: int = 0
@@ -41,6 +43,25 @@ class Fit:
     validation_checks: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
+    tuning: Tuning | None = None
+
+
+def logged(
+    curves: Mapping[str, NDArray[Any]], metric: str
+) -> Iterator[tuple[dict[str, float], int]]:
+    """Yield what a log is told of a run with these curves, by step."""
+    columns = {
+        "train/loss": ("train_step", "train_loss"),
+        "examples_seen": ("train_step", "examples_seen"),
+        f"validation/{metric}": ("validation_step", "validation_score"),
+        "validation/loss": ("validation_step", "validation_loss"),
+    }
+    rows: dict[int, dict[str, float]] = {}
+    for key, (at, of) in columns.items():
+        for step, value in zip(curves.get(at, ()), curves.get(of, ()), strict=True):
+            rows.setdefault(int(step), {})[key] = float(value)
+    for step in sorted(rows):
+        yield rows[step], step
 
 
 class Curves:

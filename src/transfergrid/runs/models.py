@@ -92,12 +92,20 @@ def description_of(record: Record) -> Config:
     config = record.config
     return {
         "architecture": _network(config),
-        "strategy": config["strategy"],
+        "strategy": {**config["strategy"], **chosen_values(record)},
         "training": config["training"],
         "classes": list(record.data.classes),
         "outputs": list(record.data.outputs),
         "seed": record.seed,
     }
+
+
+def chosen_values(record: Record) -> dict[str, float]:
+    """Return the setting that a search inside the cell chose; nothing without one."""
+    tuning = record.tuning
+    if tuning is None or tuning.chosen is None:
+        return {}
+    return dict(tuning.trials[tuning.chosen].values)
 
 
 def _network(config: Mapping[str, Any]) -> Config | None:

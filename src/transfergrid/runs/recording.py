@@ -60,6 +60,7 @@ def record_of(
         ),
         chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
         budget=_budget(cell, fitted),
+        tuning=fitted.tuning,
         data=_data(setup, outcome.test[1]),
         cost=Cost(
             seconds=Seconds(**clock.seconds, total=clock.total()),
@@ -89,8 +90,16 @@ def _budget(cell: Cell, fitted: Fit) -> Budget:
         source_batches=fitted.taken["source"],
         teacher_steps=fitted.taken["teacher"],
         validation_checks=fitted.validation_checks,
-        tuning_trials=cell.config["strategy"].get("about", {}).get("tuning_trials", 0),
+        tuning_trials=_tried(cell, fitted),
     )
+
+
+def _tried(cell: Cell, fitted: Fit) -> int:
+    """Return how many settings were tried: in this cell, or else before it was planned."""
+    if fitted.tuning is not None and fitted.tuning.trials:
+        return len(fitted.tuning.trials)
+    tried: int = cell.config["strategy"].get("about", {}).get("tuning_trials", 0)
+    return tried
 
 
 def _data(setup: Setup, test: Tensor) -> Data:

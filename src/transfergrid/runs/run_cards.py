@@ -19,6 +19,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Cost, Metric, Record
 from transfergrid.records.tracking import RunCard, Tracker, unique
+from transfergrid.runs.curve import logged
 
 
 def run_card(cell: Cell, ledger: Ledger) -> RunCard:
@@ -80,19 +81,7 @@ def kept_curves(record: Record, ledger: Ledger) -> Iterator[tuple[dict[str, floa
     Raises:
         BadInputError: the curves were not kept, or are unreadable.
     """
-    curves = ledger.curves(record.id)
-    columns = {
-        "train/loss": ("train_step", "train_loss"),
-        "examples_seen": ("train_step", "examples_seen"),
-        f"validation/{record.metric.name}": ("validation_step", "validation_score"),
-        "validation/loss": ("validation_step", "validation_loss"),
-    }
-    rows: dict[int, dict[str, float]] = {}
-    for key, (at, of) in columns.items():
-        for step, value in zip(curves.get(at, ()), curves.get(of, ()), strict=True):
-            rows.setdefault(int(step), {})[key] = float(value)
-    for step in sorted(rows):
-        yield rows[step], step
+    yield from logged(ledger.curves(record.id), record.metric.name)
 
 
 def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:

@@ -11,8 +11,22 @@ from transfergrid.data.budgets import Draw
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import CellData
+from transfergrid.records.factory import Config
+from transfergrid.runs.starting import Start
+from transfergrid.runs.tuning.searches import Search
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
+
+
+@dataclass
+class Tuned:
+    """What the trials of a cell are made of."""
+
+    search: Search
+    described: Config
+    """The strategy's config."""
+    start: Start | None
+    """What each trial begins with: a copy of this."""
 
 
 @dataclass
@@ -29,6 +43,8 @@ class Setup:
     """What is known of the source: its weights' fingerprint, how it was trained, notes."""
     source_copies: dict[str, Any] = field(default_factory=dict)
     """Test examples with copies in the source domain; empty where there is nothing to search."""
+    tuned: Tuned | None = None
+    """What its trials are made of; None for a cell that has one setting."""
 
 
 @dataclass

@@ -9,14 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import architecture_of
 from transfergrid.records.needs import Needs
 from transfergrid.records.seeds import stream_seed
+from transfergrid.records.training import Training
+from transfergrid.runs.allowed import sizes_of
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Maker, Source
+from transfergrid.strategies.base import Strategy
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,23 @@ def start(
     learner = (student or build(architecture_of(source))).build()
     check_same_inputs(loaded, learner)
     return Start(learner, loaded)
+
+
+def attach(
+    strategy: Strategy, begun: Start | None, data: CellData, training: Training, seed: int
+) -> None:
+    """Give a strategy its parts: the networks that it begins with, and the sizes of its data."""
+    backbone = begun.backbone if begun else None
+    strategy.attach(
+        backbone,
+        data.task,
+        training,
+        seed,
+        sizes=sizes_of(data, backbone),
+        source_tasks=data.source_tasks,
+        source_head=begun.head if begun else None,
+        taught=begun.taught if begun else None,
+    )
 
 
 def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.Module:

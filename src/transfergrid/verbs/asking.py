@@ -80,6 +80,7 @@ def ask(request: Request, composer: Composer) -> Asked:
         trainings=options["training"],
         labels=labels,
         seeds=seeds,
+        tunings=options["tuning"],
     )
 
 

@@ -28,6 +28,7 @@ KINDS = {
     "sources": "source",
     "targets": "target",
     "training": "training",
+    "tuning": "tuning",
     "studies": "study",
     "tracking": "tracking",
     "scores": "score",

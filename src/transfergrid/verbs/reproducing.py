@@ -24,7 +24,7 @@ from transfergrid.verbs.comparing import Compared, compare, conclusion, sheet
 from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.parser import Parser
 
-PARTS = ("source", "strategy", "target", "training")
+PARTS = ("source", "strategy", "target", "training", "tuning")
 
 
 def command(arguments: Sequence[str]) -> int:

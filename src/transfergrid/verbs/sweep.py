@@ -28,6 +28,7 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan
+from transfergrid.runs.planning.tuned import untuned
 from transfergrid.verbs.configs.composing import Composer
 
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     ledger, settings = pool.ledger, pool.settings
     compared = _compared(config)
     plan = make_plan(asked, composer, _references(config), compared)
-    for line in forewarnings.lines(plan.cells):
+    for line in (*forewarnings.lines(plan.cells), *untuned(asked.tunings, plan.cells)):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
@@ -127,6 +128,8 @@ def make_plan(
     planner = Planner(library, references, compared)
     for training in asked.trainings:
         build(training.config)
+    for tuning in filter(None, asked.tunings):
+        build(tuning.config).check()
     for target in asked.targets:
         with told_if_slow(f"reading target {target.name}"):
             planner.classes(target.config)

@@ -6,9 +6,12 @@ import pytest
 
 from composed import composer, planned
 from transfergrid.api import _option
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import identity_of
+from transfergrid.records.needs import Needs
 from transfergrid.records.shipped import strategies
 from transfergrid.runs.planning.plan import Option
-from transfergrid.runs.planning.tuned import tuned
+from transfergrid.runs.planning.tuned import search_of, tuned, untuned
 from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
@@ -103,3 +106,86 @@ def test_baselines_take_theirs_too():
     (scratch,) = (cell for cell in typed.cells if cell.id not in typed.wanted)
     assert wanted.config["strategy"]["lr_factor"] == 0.123
     assert scratch.config["strategy"]["lr_factor"] == CHOSEN["text"]["scratch"]
+
+
+# Searches inside a cell -------------------------------------------------------------------------
+
+RANDOM = ("tuning=random", "tuning.trials=4")
+
+
+def test_a_search_is_of_the_strategys_own_space_and_its_baselines_search_as_often():
+    cells = planned("strategy=distillation", *RANDOM).cells
+    searches = {c.names.strategy: c.config["tuning"] for c in cells}
+    assert searches.keys() == {"distillation", "scratch"}
+    assert {told["trials"] for told in searches.values()} == {4}
+    assert searches["distillation"]["space"].keys() == {"lr_factor", "temperature", "weight"}
+    assert searches["scratch"]["space"].keys() == {"lr_factor"}
+    assert {cell.names.tuning for cell in cells} == {"random(trials=4)"}
+
+
+def test_what_was_typed_is_not_searched():
+    cells = planned("strategy=distillation", "strategy.temperature=2", *RANDOM).cells
+    told = next(c.config for c in cells if c.names.source)
+    assert told["tuning"]["space"].keys() == {"lr_factor", "weight"}
+    fixed = planned("strategy=full_finetuning", "strategy.lr_factor=0.5", *RANDOM).cells
+    assert next(c for c in fixed if c.names.source).names.tuning is None
+
+
+def test_without_a_search_cells_are_what_they_were():
+    plain, none = planned("strategy=l2_sp"), planned("tuning=none", "strategy=l2_sp")
+    assert [cell.id for cell in plain.cells] == [cell.id for cell in none.cells]
+    assert all("tuning" not in cell.config for cell in plain.cells)
+
+
+def test_identity_moves_with_search_trials_and_space():
+    ids = {
+        next(c.id for c in planned("strategy=full_finetuning", *words).cells if c.names.source)
+        for words in (
+            (),
+            RANDOM,
+            ("tuning=random", "tuning.trials=5"),
+            ("tuning=grid", "tuning.trials=4"),
+        )
+    }
+    assert len(ids) == 4
+    cells = planned("strategy=full_finetuning", *RANDOM).cells
+    cell = next(c for c in cells if c.names.source)
+    wider = copy.deepcopy(cell.config)
+    wider["tuning"]["space"]["lr_factor"]["high"] = 1000.0
+    assert identity_of(cell.config, Needs()) == (cell.parts, cell.id)
+    assert identity_of(wider, Needs())[1] != cell.id
+
+
+def test_cells_that_cannot_choose_are_those_without_a_search_and_it_is_said():
+    words = ("strategy=full_finetuning", "labels=2,20")
+    searched = planned(*words, *RANDOM, references=["majority"])
+    plain = planned(*words, references=["majority"])
+    few = {c.id for c in plain.cells if c.labels == 2 or c.names.strategy == "majority"}
+    assert {c.id for c in searched.cells if c.names.tuning is None} == few
+    told = untuned([searching()], searched.cells)
+    assert told == [
+        "untuned, labels=2: no label validates, so the strategies' defaults are run once",
+        "untuned, majority: nothing of it is searched, so it is run once",
+    ]
+    assert untuned([None], plain.cells) == []
+
+
+def searching():
+    return composer().option("tuning", "random")
+
+
+def test_a_space_without_ends_is_refused_where_it_is_to_be_searched():
+    config = copy.deepcopy(strategy("full_finetuning").config)
+    config["about"]["space"] = {"lr_factor": {"default": 1.0}}
+    with pytest.raises(BadInputError, match=r"mine.*lr_factor.*low.*high"):
+        search_of(searching(), Option("mine", config), 20)
+    assert search_of(None, Option("mine", config), 20) is None
+
+
+def test_ends_that_were_typed_are_those_of_every_arm():
+    ends = "tuning.space={lr_factor: {low: 0.5, high: 2.0}}"
+    cells = planned("strategy=distillation", *RANDOM, ends).cells
+    spaces = {cell.names.strategy: cell.config["tuning"]["space"] for cell in cells}
+    for space in spaces.values():
+        assert space["lr_factor"] == {"low": 0.5, "high": 2.0, "log": True}
+    assert spaces["distillation"]["temperature"]["high"] == 10.0

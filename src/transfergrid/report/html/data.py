@@ -8,6 +8,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from markupsafe import Markup
+
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
@@ -31,6 +33,7 @@ class Section:
         lines: what the tables come to, a sentence each.
         notes: what letters in the tables mean, a line each.
         most_open: lines from which on a table is folded.
+        pictures: what is drawn above the tables.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Section:
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     most_open: int = 12
+    pictures: tuple[Markup, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ Named = tuple[str, Verdict]
 """What a verdict's source is called, and it."""
 
 NO_SOURCE = "no source"
-PARTS = ("source", "strategy", "target", "training")
+PARTS = ("source", "strategy", "target", "training", "tuning")
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
     *("strategy", "target", "baseline", "n", "p", "p_corrected", "seeds_needed"),

@@ -65,6 +65,7 @@ def kind_of(cell: Cell) -> str:
 def steps_of(cell: Cell) -> int:
     """Return about how many steps a cell trains for, its teacher's included; 0 without any."""
     steps = int((cell.config["training"] or {}).get("steps", 0))
+    steps *= int((cell.config.get("tuning") or {}).get("trials", 1))
     needs = (cell.config["strategy"].get("about") or {}).get("needs") or {}
     return 2 * steps if needs.get("teacher") else steps
 

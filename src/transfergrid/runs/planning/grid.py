@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from transfergrid.records.cell import PROTOCOL, Cell, Labels, Parts, Reference
 from transfergrid.records.errors import BadInputError
@@ -20,6 +21,7 @@ from transfergrid.records.identity import (
     part_digest,
     source_part,
 )
+from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
@@ -29,11 +31,12 @@ from transfergrid.runs.planning.plan import (
     Asked,
     Option,
     Plan,
+    Shared,
     Skipped,
     architecture_name,
     depths,
 )
-from transfergrid.runs.planning.tuned import tuned
+from transfergrid.runs.planning.tuned import search_of, tuned
 
 Library = Callable[[str], Option]
 
@@ -55,9 +58,10 @@ class Planner:
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
         self._trainings: dict[tuple[Option, Option], Option] = {}
-        self._arms: dict[tuple[Option | None, Option, Option, Option | None], Arm] = {}
+        self._arms: dict[tuple[Any, ...], Arm] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
+        self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
         self._students: dict[tuple[Option, Option], Option] = {}
         self.cells: dict[str, Cell] = {}
         self.skipped: dict[Skipped, None] = {}
@@ -69,8 +73,8 @@ class Planner:
         Raises:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
-        for target, labels, training, strategy, seed, source in _product(asked):
-            cell = self._ask(source, strategy, target, training, labels, seed)
+        for target, labels, shared, strategy, seed, source in _product(asked):
+            cell = self._ask(source, strategy, target, shared, labels, seed)
             if cell is not None:
                 self.wanted.add(cell.id)
         if not self.wanted:
@@ -91,7 +95,7 @@ class Planner:
         source: Option | None,
         strategy: Option,
         target: Option,
-        training: Option,
+        shared: Shared,
         labels: Labels,
         seed: int,
     ) -> Cell | None:
@@ -100,11 +104,11 @@ class Planner:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
             return None
-        arm = self.arm(source, strategy, target, training)
-        labels = given(arm.strategy.needs, labels)
+        labels = given(strategy.needs, labels)
+        arm = self.arm(source, strategy, target, shared, labels)
         identity = cell_id(arm.parts, labels, seed)
         if identity not in self.cells:
-            baseline, exploratory = self._comparisons(arm, training, labels, seed)
+            baseline, exploratory = self._comparisons(arm, shared, labels, seed)
             self.cells[identity] = Cell(
                 id=identity,
                 protocol=PROTOCOL,
@@ -119,22 +123,36 @@ class Planner:
         return self.cells[identity]
 
     def arm(
-        self, source: Option | None, strategy: Option, target: Option, training: Option | None
+        self,
+        source: Option | None,
+        strategy: Option,
+        target: Option,
+        shared: Shared,
+        labels: Labels,
     ) -> Arm:
         """Return what the cells of these parts have in common, less what cannot matter to them."""
-        key = (source, strategy, target, training)
+        search = self._search(shared.tuning, strategy, labels)
+        key = (source, strategy, target, shared.training, search)
         if key not in self._arms:
-            chosen = self._tuned(strategy, training)
+            chosen = self._tuned(strategy, shared.training)
             reduced, part = self._reduce(source, chosen.needs)
-            kept = self._judged(training, target) if training and chosen.needs.steps else None
+            training = shared.training if chosen.needs.steps else None
+            kept = self._judged(training, target) if training else None
             parts = Parts(
                 source=part,
                 strategy=chosen.digest,
                 target=target.digest,
                 training=kept.digest if kept else None,
+                tuning=search.digest if search else None,
             )
-            self._arms[key] = Arm(reduced, chosen, target, kept, parts)
+            self._arms[key] = Arm(reduced, chosen, target, kept, parts, search)
         return self._arms[key]
+
+    def _search(self, tuning: Option | None, strategy: Option, labels: Labels) -> Option | None:
+        key = (tuning, strategy, can_validate(labels))
+        if key not in self._searches:
+            self._searches[key] = search_of(tuning, strategy, labels)
+        return self._searches[key]
 
     def _tuned(self, strategy: Option, training: Option | None) -> Option:
         key = (strategy, training)
@@ -250,30 +268,31 @@ class Planner:
     # What is compared with what ----------------------------------------------------------------
 
     def _comparisons(
-        self, arm: Arm, training: Option, labels: Labels, seed: int
+        self, arm: Arm, shared: Shared, labels: Labels, seed: int
     ) -> tuple[Reference | None, tuple[Reference, ...]]:
         """Return the primary baseline of an arm's cell, now planned, and the further ones."""
         if not self.compared:
             return None, ()
-        baseline = self._baseline(arm, training, labels, seed)
-        return baseline, tuple(self._exploratory(arm, training, labels, seed))
+        baseline = self._baseline(arm, shared, labels, seed)
+        return baseline, tuple(self._exploratory(arm, shared, labels, seed))
 
-    def _baseline(self, arm: Arm, training: Option, labels: Labels, seed: int) -> Reference | None:
+    def _baseline(self, arm: Arm, shared: Shared, labels: Labels, seed: int) -> Reference | None:
         names = arm.strategy.baselines
         name = names.unlabelled if labels == 0 else names.labelled
         if name is None:
             return None
-        made = self._ask(*self._comparison(arm, name), training, labels, seed)
+        made = self._ask(*self._comparison(arm, name), shared, labels, seed)
         return Reference(name=name, id=made.id) if made else None
 
     def _exploratory(
-        self, arm: Arm, training: Option, labels: Labels, seed: int
+        self, arm: Arm, shared: Shared, labels: Labels, seed: int
     ) -> Iterator[Reference]:
         for name in arm.strategy.baselines.exploratory:
             source, strategy, target = self._comparison(arm, name)
             if self._impossible(source, strategy, target, labels) is None:
-                other = self.arm(source, strategy, target, training)
-                identity = cell_id(other.parts, given(strategy.needs, labels), seed)
+                own = given(strategy.needs, labels)
+                other = self.arm(source, strategy, target, shared, own)
+                identity = cell_id(other.parts, own, seed)
                 yield Reference(name=name, id=identity)
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
@@ -295,10 +314,11 @@ class Planner:
         budgets = {cell.labels for cell in self.cells.values() if cell.labels != 0}
         for name in self.references:
             strategy = self.library(name)
-            axes = product(asked.targets, sorted(budgets, key=str), asked.seeds)
-            for target, labels, seed in axes:
+            axes = product(asked.targets, sorted(budgets, key=str), asked.seeds, asked.tunings)
+            for target, labels, seed, tuning in axes:
                 if task_of(target.config) in strategy.needs.tasks:
-                    self._ask(None, strategy, target, asked.trainings[0], labels, seed)
+                    shared = Shared(asked.trainings[0], tuning)
+                    self._ask(None, strategy, target, shared, labels, seed)
 
 
 PLURAL = {"image": "images", "text": "texts"}
@@ -315,10 +335,11 @@ def modality(config: Config) -> str:
     return str(getattr(locate(config["_target_"]), "modality", "image"))
 
 
-def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Option, Option, int, Option]]:
+def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int, Option]]:
     """Sources vary fastest: cells side by side then seldom wait for the same source's training."""
+    shared = [Shared(*both) for both in product(asked.trainings, asked.tunings)]
     return product(
-        asked.targets, asked.labels, asked.trainings, asked.strategies, asked.seeds, asked.sources
+        asked.targets, asked.labels, shared, asked.strategies, asked.seeds, asked.sources
     )
 
 

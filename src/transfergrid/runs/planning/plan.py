@@ -54,6 +54,15 @@ class Option:
         return dict(said)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all arms of a comparison share."""
+
+    training: Option
+    tuning: Option | None = None
+    """How settings are looked for inside a cell; None for each strategy's defaults."""
+
+
 @dataclass(frozen=True, eq=False)
 class Arm:
     """What cells that differ in labels and seed alone have in common, less what cannot matter."""
@@ -63,6 +72,7 @@ class Arm:
     target: Option
     training: Option | None
     parts: Parts
+    tuning: Option | None = None
 
     @cached_property
     def names(self) -> Names:
@@ -75,6 +85,7 @@ class Arm:
             target=self.target.name,
             architecture=architecture_name(network) if network else None,
             training=self.training.name if self.training else None,
+            tuning=self.tuning.name if self.tuning else None,
         )
 
     @property
@@ -86,6 +97,7 @@ class Arm:
 
     def config(self, labels: Labels, seed: int) -> Config:
         """Return the full plain config of one of its cells."""
+        tuned = {"tuning": self.tuning.config} if self.tuning else {}
         return {
             "source": self.source and self.source.config,
             "strategy": self.strategy.config,
@@ -93,6 +105,7 @@ class Arm:
             "labels": labels,
             "seed": seed,
             "training": self.training and self.training.config,
+            **tuned,
         }
 
 
@@ -116,6 +129,8 @@ class Asked:
     trainings: Sequence[Option]
     labels: Sequence[Labels]
     seeds: Sequence[int]
+    tunings: Sequence[Option | None] = (None,)
+    """How settings are looked for inside a cell; None for each strategy's defaults."""
 
     @property
     def cells(self) -> int:

@@ -1,4 +1,4 @@
-"""Defaults that a strategy has under a kind of training.
+"""Defaults that a strategy has under a kind of training, and what is searched of it.
 
 What fits small networks from random weights does not fit a pretrained transformer, so a strategy's
 own `space` may say other defaults for a kind of training: `about.kind` in the training's YAML. They
@@ -7,8 +7,14 @@ are part of planning: a cell's identity and record hold the value that was used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from transfergrid.records.cell import Cell, Labels
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
+from transfergrid.records.keeping import can_validate
 from transfergrid.runs.planning.plan import Option
+from transfergrid.runs.tuning.searches import searched
 
 
 def tuned(strategy: Option, training: Option | None) -> Option:
@@ -32,3 +38,44 @@ def _with_defaults(config: Config, kind: str, typed: frozenset[str], path: str) 
         if kind in told.get("under", {}) and name in config and f"{path}{name}" not in typed:
             new[name] = told["under"][kind]
     return new
+
+
+def untuned(tunings: Sequence[Option | None], cells: Iterable[Cell]) -> list[str]:
+    """Say which cells of a grid that is to be tuned run their defaults once, and why."""
+    if not all(map(_searches, tunings)):
+        return []
+    without = [cell for cell in cells if cell.names.tuning is None]
+    budgets = sorted({c.labels for c in without if not can_validate(c.labels)}, key=str)
+    names = sorted({c.names.strategy for c in without if can_validate(c.labels)})
+    few = ", ".join(f"labels={budget}" for budget in budgets)
+    lines = [
+        (few, f"untuned, {few}: no label validates, so the strategies' defaults are run once"),
+        (names, f"untuned, {', '.join(names)}: nothing of it is searched, so it is run once"),
+    ]
+    return [line for there, line in lines if there]
+
+
+def _searches(tuning: Option | None) -> bool:
+    return tuning is not None and "trials" in tuning.config
+
+
+def search_of(tuning: Option | None, strategy: Option, labels: Labels) -> Option | None:
+    """Return a search with what it is to search of a strategy; None where there is nothing.
+
+    What was typed stays. Where no label validates, nothing can be chosen: the defaults are run.
+    """
+    if tuning is None or not _searches(tuning) or not can_validate(labels):
+        return None
+    space = (strategy.config.get("about") or {}).get("space") or {}
+    typed = tuning.config.get("space") or {}
+    free = {
+        name: {**told, **typed.get(name, {})}
+        for name, told in space.items()
+        if name not in strategy.typed
+    }
+    for name, told in free.items():
+        if not {"low", "high"} <= told.keys():
+            raise BadInputError(f"strategy {strategy.name}: about.space.{name} has no low and high")
+    if not free:
+        return None
+    return Option(tuning.name, {**tuning.config, "space": searched(free)}, tuning.typed)

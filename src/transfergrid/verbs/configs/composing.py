@@ -31,7 +31,7 @@ from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.refusals import check_config
 
-GROUPS = ("source", "strategy", "target", "training")
+GROUPS = ("source", "strategy", "target", "training", "tuning")
 SETTINGS = (
     *("trainer", "tracking", "study", "results", "keep"),
     *("references", "baselines", "verdict", "debug", "allow", "hydra"),

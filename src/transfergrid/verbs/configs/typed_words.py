@@ -28,6 +28,7 @@ INSIDE = {
         ("steps", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "schedule"),
         "training",
     ),
+    "trials": "tuning",
     **dict.fromkeys(("margin", "alpha", "power", "correction", "max_seeds"), "verdict"),
     **dict.fromkeys(("accelerator", "workers", "threads"), "trainer"),
     **dict.fromkeys(("root", "test_split", "test_file", "group_column", "metric"), "target"),

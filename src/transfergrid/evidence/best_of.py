@@ -1,0 +1,93 @@
+"""The best of k settings out of n that were tried, expected: unbiased, and for every k at once.
+
+Where each k of the n are as likely, the best of them by validation is the i-th of all, from the
+worst, with probability C(i - 1, k - 1) / C(n, k) (Tang et al. 2020; Dodge et al. 2019 draw with
+replacement, which is biased downwards).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from statistics import fmean
+
+from transfergrid.records.points import points
+from transfergrid.records.record import Record
+
+Curve = tuple[float, ...]
+"""What is expected of the best of 1, 2, ... settings."""
+
+
+def best_of(
+    validation: Sequence[float], higher: bool = True, got: Sequence[float] | None = None
+) -> Curve:
+    """Return what is expected of the best of k, for each k from 1 to n.
+
+    Args:
+        validation: the n scores that settings are chosen by.
+        higher: whether more is better.
+        got: of each setting the score that choosing it gives; by default the one it is chosen by.
+            Of settings that validate alike each is as likely.
+    """
+    outcome = validation if got is None else got
+    alike: defaultdict[float, list[float]] = defaultdict(list)
+    for score, value in zip(validation, outcome, strict=True):
+        alike[score].append(value)
+    ordered = [
+        fmean(alike[score])
+        for score in sorted(alike, reverse=not higher)
+        for _ in range(len(alike[score]))
+    ]
+    n = len(ordered)
+    return tuple(
+        sum(value * comb(place, k - 1) for place, value in enumerate(ordered)) / comb(n, k)
+        for k in range(1, n + 1)
+    )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What more trials gave an arm, by its own validation parts.
+
+    Attributes:
+        curve: the mean over seeds, in the unit of the scores; as long as the fewest trials of one.
+        n: seeds.
+        failed: trials without a score, of all seeds.
+        alike: whether any k of the trials were as likely to be tried as any other.
+    """
+
+    curve: Curve
+    n: int
+    failed: int
+    alike: bool
+
+
+def tried(cells: Sequence[Record]) -> Tried | None:
+    """Return what more trials gave the cells of one arm; None where nothing was searched.
+
+    A trial that failed counts as the worst one.
+    """
+    curves, failed = [], 0
+    for cell in cells:
+        trials = cell.tuning.trials if cell.tuning else ()
+        scores = [trial.score for trial in trials if trial.score is not None]
+        if not scores:
+            continue
+        higher, lost = cell.metric.higher_is_better, len(trials) - len(scores)
+        worst = min(scores) if higher else max(scores)
+        in_points = [points(cell.metric) * score for score in [worst] * lost + scores]
+        curves.append(best_of(in_points, higher))
+        failed += lost
+    if not curves:
+        return None
+    curve = tuple(fmean(each) for each in zip(*curves, strict=False))
+    alike = not any(_learns(cell) for cell in cells)
+    return Tried(curve, len(curves), failed, alike)
+
+
+def _learns(cell: Record) -> bool:
+    """Return whether later trials were chosen by earlier ones."""
+    told = str((cell.config.get("tuning") or {}).get("_target_"))
+    return told.endswith("OptunaSearch")

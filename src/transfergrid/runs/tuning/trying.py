@@ -1,0 +1,190 @@
+"""Runs a cell's trials one after another and leaves the strategy of the best one.
+
+A trial chooses its step as every run does; between trials the validation part chooses, the earliest
+of equals. Test is out of reach.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from transfergrid.data.task import better
+from transfergrid.records.factory import build
+from transfergrid.records.metrics import METRICS
+from transfergrid.records.record import Trial, Tuning
+from transfergrid.records.telling import tell
+from transfergrid.runs.curve import Fit, Log, logged
+from transfergrid.runs.driver import Driver
+from transfergrid.runs.predictions import predictions
+from transfergrid.runs.stages import Setup, Tuned
+from transfergrid.runs.standing import standing
+from transfergrid.runs.starting import attach
+from transfergrid.runs.tuning.searches import Values
+from transfergrid.sources.backbone import Backbone
+from transfergrid.strategies.base import Strategy
+
+Drive = Callable[[Strategy, Log], Driver]
+"""Makes what trains a strategy on the cell's data."""
+
+
+@dataclass
+class Best:
+    """The best trial so far, and what came of it."""
+
+    number: int
+    fitted: Fit
+    strategy: Strategy
+    backbone: Backbone | None
+
+
+class Trials:
+    """The trials of one cell.
+
+    Args:
+        setup: of the cell, as it is before anything is trained; at the end it holds the chosen
+            strategy.
+        tuned: what its trials are made of.
+        metric: decides between trials, as it does between steps.
+        drive: makes what trains a strategy.
+        log: is told the curves of the chosen trial.
+        progress: plain values and tensors of the trials that ended, filled as they do; another
+            process that is given them goes on with the next one.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        tuned: Tuned,
+        metric: str,
+        drive: Drive,
+        log: Log,
+        progress: dict[str, Any] | None = None,
+    ) -> None:
+        self.setup, self.tuned, self.search = setup, tuned, tuned.search
+        self.metric, self.drive, self.log = metric, drive, log
+        self.seed = setup.strategy.block_seed
+        self.progress = {} if progress is None else progress
+        self.ended: list[Trial] = []
+        self.best: Best | None = None
+        self.looks = 0
+        """Times that they scored the validation part."""
+
+    def run(self) -> Fit:
+        """Run what is left and leave the setup with the chosen strategy, in eval mode.
+
+        Raises:
+            FloatingPointError: every trial diverged.
+        """
+        self._restore()
+        while len(self.ended) < self.search.count:
+            tell(f"trial {len(self.ended) + 1} of {self.search.count}")
+            values = self._next()
+            try:
+                self._try(values)
+            except FloatingPointError as error:
+                self.ended.append(Trial(values=values, reason=str(error)))
+            self._note()
+        return self._chosen()
+
+    def _next(self) -> Values:
+        """Return the setting of the trial that is the next to run."""
+        maximise = METRICS[self.metric].higher_is_better
+        return self.search.values(len(self.ended), self.seed, self.ended, maximise)
+
+    def _try(self, values: Values) -> None:
+        """Train with these values from the start that all trials have; keep it if it is the best.
+
+        Raises:
+            FloatingPointError: it diverged.
+        """
+        strategy, backbone = self._attached(values)
+        driver = self.drive(strategy, lambda values, step: None)
+        fitted = driver.run()
+        assert fitted is not None  # it was not to be cut
+        self.looks += fitted.validation_checks
+        score = self._score(driver)
+        self.ended.append(Trial(values=values, score=score, step=fitted.chosen_step))
+        if self.best is None or better(self.metric, score, self._best_score):
+            self.best = Best(len(self.ended) - 1, fitted, strategy, backbone)
+
+    def _attached(self, values: Values) -> tuple[Strategy, Backbone | None]:
+        setup, begun = self.setup, copy.deepcopy(self.tuned.start)
+        strategy: Strategy = build({**self.tuned.described, **values})
+        attach(strategy, begun, setup.data, setup.strategy.training_plan, self.seed)
+        return strategy, begun.backbone if begun else None
+
+    @property
+    def _best_score(self) -> float:
+        score = self.ended[self.best.number].score if self.best else None
+        return math.nan if score is None else score
+
+    def _score(self, driver: Driver) -> float:
+        """Score the validation part by what the strategy predicts as it was left."""
+        strategy, view = driver.strategy, self.setup.data.validation
+        assert view is not None
+        found = standing(strategy, strategy.phases(), driver.machine, (view,))
+        said = predictions(strategy, view, driver.machine, found)
+        value = strategy.task.score(self.metric, said, torch.from_numpy(view.labels))
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{self.metric} is {value} on the validation part")
+        return value
+
+    def _chosen(self) -> Fit:
+        if self.best is None:
+            told = dict.fromkeys(str(trial.reason) for trial in self.ended)
+            raise FloatingPointError(f"all {len(self.ended)} trials failed: {'; '.join(told)}")
+        best, setup = self.best, self.setup
+        setup.strategy, setup.backbone, setup.tuned = best.strategy, best.backbone, None
+        for values, step in logged(best.fitted.curves, self.metric):
+            self.log(values, step)
+        searched = Tuning(trials=tuple(self.ended), chosen=best.number)
+        return replace(best.fitted, validation_checks=self.looks, tuning=searched)
+
+    # Going on ------------------------------------------------------------------------------------
+
+    def _note(self) -> None:
+        """Fill `progress` with what another process needs to go on with the next trial."""
+        best = self.best
+        self.progress |= {
+            "trials": [asdict(trial) for trial in self.ended],
+            "looks": self.looks,
+            "best": best and {"number": best.number, "fitted": _plain(best.fitted)},
+            "strategy": dict(best.strategy.state_dict()) if best else {},
+        }
+
+    def _restore(self) -> None:
+        """Go on from `progress`, if there is any, of the same trials of an equal cell."""
+        told = self.progress
+        if not told:
+            return
+        self.ended = [Trial(**trial) for trial in told["trials"]]
+        self.looks = told["looks"]
+        if told["best"]:
+            number = told["best"]["number"]
+            strategy, backbone = self._attached(self.ended[number].values)
+            strategy.load_state_dict(dict(told["strategy"]))
+            strategy.eval()
+            self.best = Best(number, _fit(told["best"]["fitted"]), strategy, backbone)
+
+
+def _plain(fitted: Fit) -> dict[str, Any]:
+    curves = {name: values.tolist() for name, values in fitted.curves.items()}
+    kept = ("steps", "chosen_step", "chosen_by", "validation_checks")
+    return {
+        **{name: getattr(fitted, name) for name in kept},
+        "taken": dict(fitted.taken),
+        "curves": curves,
+    }
+
+
+def _fit(plain: Mapping[str, Any]) -> Fit:
+    curves = {name: np.array(values) for name, values in plain["curves"].items()}
+    return Fit(**{**plain, "taken": Counter(plain["taken"]), "curves": curves})
