@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import identity, made, predicted
+from transfergrid.records import arrays
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import SCHEMA, Scores, Status
@@ -342,3 +343,23 @@ def test_a_pipe_in_a_files_place_is_not_waited_for(ledger, place, indexed):
     lost = {cell.id for cell in cells if path.is_relative_to(folder(ledger, cell))}
     there = {record.id for record in opened.records()}
     assert there >= {cell.id for cell in cells} - lost
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.int32).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array([], dtype=np.float32),
+        np.zeros((0, 4)),
+        np.array(["a", "bcd"]),
+        np.array(7),
+    ],
+)
+def test_arrays_come_back_as_numpy_reads_them(tmp_path, array):
+    np.savez_compressed(tmp_path / "curves.npz", some=array)
+    with np.load(tmp_path / "curves.npz") as kept:
+        expected = kept["some"]
+    found = arrays.curves(tmp_path / "curves.npz")["some"]
+    np.testing.assert_array_equal(found, expected)
+    assert (found.dtype, found.flags.writeable) == (expected.dtype, True)

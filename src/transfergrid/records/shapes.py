@@ -93,7 +93,7 @@ def config(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(value: Any, where: str) -> None:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if value.get("about") or not isinstance(value.get("_target_", ""), str):
             try:
                 _node.of(value)
