@@ -108,7 +108,7 @@ def table(results: str | Path = "results") -> list[Verdict]:
     Raises:
         BadInputError: there is no ledger in this folder.
     """
-    return rows_of(Ledger(results))[0]
+    return rows_of(bench_of(Ledger(results)))[0]
 
 
 def verdicts(
@@ -192,10 +192,10 @@ def curves(
     Raises:
         BadInputError: there is no ledger in this folder, or nothing is meant.
     """
-    ledger = Ledger(results)
-    curves, without = curves_of(ledger, over=over, where=Where.parse(where))
+    bench = bench_of(Ledger(results))
+    curves, without = curves_of(bench, over=over, where=Where.parse(where))
     shown = {cell for curve in curves for cell in curve.cells}
-    bench_of(ledger).note_gains(shown, "api", over)
+    bench.note_gains(shown, "api", over)
     return curves, without
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.evidence.comparisons import by_group, exploratory, over, places_of
+from transfergrid.evidence.curves.assembly import curves_of
+from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.records.cell import Reference
@@ -15,6 +17,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
 from transfergrid.report.closing import rows_of
+from transfergrid.report.sides import effects_of
 from transfergrid.verbs.table import command
 from verdict_cells import Cells
 
@@ -48,18 +51,20 @@ def gains(rows):
 
 
 def test_a_gain_is_read_over_an_exploratory_baseline(ledger):
-    (key, value), *rest = gains(rows_of(ledger, over="feature_extraction")[0]).items()
+    (key, value), *rest = gains(rows_of(bench_of(ledger), over="feature_extraction")[0]).items()
     assert (key, rest) == (("digits", "full_finetuning"), [])
     assert value == pytest.approx(10)
 
 
 def test_over_the_primary_baseline_nothing_changes(ledger):
-    assert gains(rows_of(ledger, over="scratch")[0]) == gains(rows_of(ledger)[0])
+    assert gains(rows_of(bench_of(ledger), over="scratch")[0]) == gains(
+        rows_of(bench_of(ledger))[0]
+    )
 
 
 def test_a_baseline_that_nobody_names_is_told(ledger):
     with pytest.raises(BadInputError, match="unknown baseline 'feature_extracton'; did you mean"):
-        rows_of(ledger, over="feature_extracton")
+        rows_of(bench_of(ledger), over="feature_extracton")
 
 
 def test_any_strategy_may_be_the_baseline_of_its_source_though_nobody_names_it():
@@ -94,7 +99,7 @@ def test_two_sources_of_one_name_are_told_apart_or_not_compared():
 
 
 def test_gains_are_read_within_each_group(ledger):
-    rows = rows_of(ledger, by_group=True)[0]
+    rows = rows_of(bench_of(ledger), by_group=True)[0]
     assert {row.target: row.group for row in rows} == {
         "digits in ann": "ann",
         "digits in bob": "bob",
@@ -102,7 +107,7 @@ def test_gains_are_read_within_each_group(ledger):
     found = gains(rows)
     assert found["digits in ann", "full_finetuning"] == pytest.approx(50)
     assert found["digits in bob", "full_finetuning"] == pytest.approx(-10)
-    whole = gains(rows_of(ledger)[0])["digits", "full_finetuning"]
+    whole = gains(rows_of(bench_of(ledger))[0])["digits", "full_finetuning"]
     assert whole == pytest.approx(np.mean([50, -10]))
 
 
@@ -121,7 +126,7 @@ def test_without_groups_that_is_told(tmp_path):
     cell = made()
     ledger.write(cell, predicted([True, False]))
     with pytest.raises(BadInputError, match=r"no target of these results has groups"):
-        rows_of(ledger, by_group=True)
+        rows_of(bench_of(ledger), by_group=True)
 
 
 def test_both_can_be_typed(ledger, capsys):
@@ -185,3 +190,19 @@ def test_a_group_in_which_a_metric_is_not_defined_has_no_score():
     }
     assert found["ann"] is None
     assert 0 <= found["bob"] <= 1
+
+
+def test_each_record_is_opened_once_whatever_is_asked_of_a_bench(ledger, monkeypatch):
+    opened, read = [], Ledger.read
+
+    def counted(self, identity):
+        opened.append(identity)
+        return read(self, identity)
+
+    bench = bench_of(ledger)
+    monkeypatch.setattr(Ledger, "read", counted)
+    bench.arms()
+    bench.arms("scratch")
+    curves_of(bench)
+    effects_of(bench, bench.verdicts())
+    assert sorted(opened) == sorted(result.id for result in bench.results)

@@ -1,5 +1,7 @@
 """The rule for one family: its order, its limits, and what it says of undecided gains."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from scipy import stats
 from transfergrid.evidence.decisions import NO_MORE, Kind, Rules, decide
 from transfergrid.evidence.standing import MORE_ITEMS, TOO_MANY, Standing, seeds_needed
 from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
+from transfergrid.evidence.statistics.power import finds, multiplier
 from transfergrid.evidence.statistics.skew import SKEWED, is_skewed
 from transfergrid.records.errors import BadInputError
 
@@ -300,3 +303,26 @@ def test_items_of_no_error_are_not_lacking():
     gains = spread(0.0, 40)[:, None] + np.zeros((5, 100))
     (one,) = decide([over_blocks_and_items(gains)], [gains.mean(axis=1)], Rules(margin=0.1))
     assert one.why == TOO_MANY
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(1e-3, 5), st.floats(0.3, 5_000), st.sampled_from([0.05, 0.01]), st.floats(1e-3, 50)
+)
+def test_what_a_test_finds_is_what_its_multiplier_says(se, df, level, effect):
+    assert finds(se, df, level, 0.8, effect) is (multiplier(df, level, 0.8) * se <= effect)
+
+
+def test_without_a_look_ahead_all_is_decided_alike():
+    rng = np.random.default_rng(0)
+    gains = [rng.normal(mean, 3, (5, 40)) for mean in (-5, -1, 0, 0.5, 1, 8)]
+    estimates = [over_blocks_and_items(one) for one in gains]
+    means = [one.mean(axis=1) for one in gains]
+    both = zip(
+        *(decide(estimates, means, Rules(), ahead=how) for how in (True, False)), strict=True
+    )
+    for whole, short in both:
+        alike = replace(
+            whole, detectable=None, seeds_needed=None, seeds_range=(None, None), seeds_for_harm=None
+        )
+        assert short == alike

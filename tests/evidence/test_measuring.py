@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made, measured, predicted
-from transfergrid.evidence import results
+from transfergrid.evidence import measuring
 from transfergrid.evidence.comparisons import over
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.measuring import measure
@@ -157,7 +157,7 @@ def test_one_source_of_which_two_strategies_take_different_parts_keeps_its_name(
 
 @pytest.mark.parametrize(("now", "stale"), [("new", 1), ("", 0)])
 def test_cells_run_with_other_code_are_stale_and_unknown_code_is_not(now, stale, monkeypatch):
-    monkeypatch.setattr(results, "code_fingerprint", lambda path: now if path == "a.B" else "?")
+    monkeypatch.setattr(measuring, "code_fingerprint", lambda path: now if path == "a.B" else "?")
 
     def cell(seed, code):
         return replace(made(seed=seed), code=code, config={"strategy": {"_target_": "a.B"}})

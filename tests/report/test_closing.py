@@ -28,7 +28,7 @@ def ledger(tmp_path):
 
 
 def gain(ledger):
-    (row,) = [row for row in rows_of(ledger)[0] if row.gain is not None]
+    (row,) = [row for row in rows_of(bench_of(ledger))[0] if row.gain is not None]
     return row.gain
 
 

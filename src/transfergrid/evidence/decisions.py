@@ -33,12 +33,13 @@ from transfergrid.evidence.standing import (
     Forecast,
     Standing,
     forecast,
+    is_ahead,
     seeds_needed,
     why_none,
 )
 from transfergrid.evidence.statistics.correction import correction
 from transfergrid.evidence.statistics.intervals import THIS_MODEL, Estimate
-from transfergrid.evidence.statistics.skew import is_constant, is_skewed
+from transfergrid.evidence.statistics.skew import is_constant
 from transfergrid.records.errors import BadInputError
 
 ALPHA, MARGIN, POWER = 0.05, 1.0, 0.8
@@ -149,6 +150,7 @@ def decide(
     rules: Rules,
     level: float | None = None,
     later: float | None = None,
+    ahead: bool = True,
 ) -> list[Decision]:
     """Decide the gains of one family.
 
@@ -158,6 +160,7 @@ def decide(
         rules: as declared.
         level: the error that the family may make at this look; by default `rules.alpha`.
         later: the error that it may make at a look with more seeds; by default the same.
+        ahead: whether to tell what could have been found, and what further seeds would show.
     """
     allowed = rules.alpha if level is None else level
     all_of = [Standing(*pair) for pair in zip(estimates, gains, strict=True)]
@@ -167,7 +170,7 @@ def decide(
     tested = rule.tested([crossed, seeds], rules.margin, correction(rules.correction))
     called = rule.called(crossed, tested, rules.margin, allowed)
     at = _levels(tested, rules, allowed, allowed if later is None else later)
-    return [_decision(one, i, tested, called, rules, at) for i, one in enumerate(all_of)]
+    return [_decision(one, i, tested, called, rules, at, ahead) for i, one in enumerate(all_of)]
 
 
 class _Levels(NamedTuple):
@@ -188,22 +191,26 @@ def _levels(tested: Tested, rules: Rules, allowed: float, later: float) -> _Leve
 
 
 def _decision(
-    standing: Standing, arm: int, tested: Tested, called: Called, rules: Rules, at: _Levels
+    standing: Standing,
+    arm: int,
+    tested: Tested,
+    called: Called,
+    rules: Rules,
+    at: _Levels,
+    ahead: bool,
 ) -> Decision:
     p, corrected, outside, p_harm, p_gain = (_known(values[0, arm]) for values in tested)
     estimate = standing.estimate
-    why = _undecidable(estimate, standing.gains)
+    why = _undecidable(standing)
     kind = Kind.UNDECIDED if why else CODES[called.kinds[0, arm]]
     detectable, needed, for_harm = None, NO_FORECAST, None
     ruled_out = not why and bool(called.harm[0, arm]), not why and bool(called.gain[0, arm])
     if p is not None:
-        detectable = standing.detectable(at.single, rules.power)
+        if ahead:
+            detectable = standing.detectable(at.single, rules.power)
         if kind is Kind.UNDECIDED:
-            needed, for_harm = _further(standing, rules, at)
-            if needed.seeds is None and not why:
-                effect = max(abs(estimate.mean), rules.margin)
-                none = why_none(standing, effect, at.later, rules.power)
-                why = NO_MORE if at.later <= 0 else none
+            needed, for_harm = _further(standing, rules, at) if ahead else (NO_FORECAST, None)
+            why = why or _hopeless(standing, max(abs(estimate.mean), rules.margin), rules, at)
     return Decision(
         kind,
         p,
@@ -218,6 +225,13 @@ def _decision(
         (needed.low, needed.high),
         for_harm,
     )
+
+
+def _hopeless(standing: Standing, effect: float, rules: Rules, at: _Levels) -> str:
+    """Return why no number of further seeds would show a gain of this effect, if so."""
+    if is_ahead(standing, effect, at.later, rules.power):
+        return ""
+    return NO_MORE if at.later <= 0 else why_none(standing, effect, at.later, rules.power)
 
 
 def _known(value: float) -> float | None:
@@ -236,15 +250,16 @@ def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, i
     return needed, seeds_needed(standing, mean + margin, at.harm, rules.power)
 
 
-def _undecidable(estimate: Estimate, gains: NDArray[np.float64]) -> str:
+def _undecidable(standing: Standing) -> str:
     """Return why the data cannot decide whatever they say, if so."""
+    estimate, gains = standing.estimate, standing.gains
     if estimate.scope == THIS_MODEL:
         return "one seed: it speaks of these two models only"
     if estimate.se is None and not is_constant(gains):
         return "no variation between test items: nothing tells how sure it is"
     if estimate.se is None:
         return f"{constant(len(gains))}: a fact of this test set, and nothing tells of another one"
-    if is_skewed(gains):
+    if standing.is_skewed:
         return f"skewed: one of {len(gains)} seeds stands apart, and a t test would mislead"
     return ""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from transfergrid.evidence import looks
-from transfergrid.evidence.arms import Key
 from transfergrid.evidence.comparisons import by_group
 from transfergrid.evidence.comparisons import over as over_baseline
 from transfergrid.evidence.decisions import Rules
@@ -36,7 +35,7 @@ from transfergrid.evidence.families import (
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.measuring import measure
 from transfergrid.evidence.outcomes import Outcomes
-from transfergrid.evidence.remarks import Remarks, by_arm
+from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
@@ -65,6 +64,16 @@ class Bench:
     """Cells that a grid asked for and of which nothing is there yet."""
     plans: dict[str, looks.Plan] = field(default_factory=dict)
     """The seeds declared for each family before it was looked at."""
+    asked: Mapping[str, Comparisons] = field(default_factory=dict)
+    """What each cell is compared with, as the grid says that asked for it last."""
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The whole records of the results by identity, as declared, for what results leave out."""
+        meant = {result.id for result in self.results}
+        with without_garbage_collection():
+            found = (record for record in self.ledger.records() if record.id in meant)
+            return {record.id: record for record in as_declared(found, self.asked)}
 
     def declaration_of(self, family: Family) -> Declaration:
         """Return what a family's verdicts were declared to be decided by."""
@@ -85,6 +94,12 @@ class Bench:
             BadInputError: none is meant.
         """
         return replace(self, results=where.of_runs().rows(self.results))
+
+    def of_cells(self, cells: Container[str]) -> Bench:
+        """Return it less the cells, done or failed, that are not meant; what was declared stays."""
+        results = [result for result in self.results if result.id in cells]
+        failures = [record for record in self.failures if record.id in cells]
+        return replace(self, results=results, failures=failures)
 
     def verdicts(
         self,
@@ -117,7 +132,7 @@ class Bench:
         Raises:
             BadInputError: no cell names such a baseline.
         """
-        failures, told = map(result_of, self.failures), self._remarks()
+        failures, told = map(result_of, self.failures), by_arm(self.records.values())
         return measure(self._over(over), read=self.outcomes, failures=failures, remarks=told)
 
     def arms_by_group(self, over: str | None = None) -> list[Verdict]:
@@ -126,7 +141,7 @@ class Bench:
         Raises:
             BadInputError: no cell names such a baseline, or no target has groups.
         """
-        told = self._remarks()
+        told = by_arm(self.records.values())
         return [
             replace(row, group=name)
             for name, inside, read in by_group(self._over(over), self.outcomes)
@@ -135,11 +150,6 @@ class Bench:
 
     def _over(self, name: str | None) -> list[Result]:
         return over_baseline(self.results, name) if name else self.results
-
-    def _remarks(self) -> dict[Key, Remarks]:
-        """Return what records alone tell of each arm's data."""
-        meant = {result.id for result in self.results}
-        return by_arm(record for record in self.ledger.records() if record.id in meant)
 
     def levels(self, rules: RulesOf | None = None) -> Levels:
         """Return what gives each family its error now, by default as declared."""
@@ -197,6 +207,7 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
         by_family(grids, families),
         len(asked - there),
         plans_by_family(grids, families, earlier),
+        told,
     )
 
 

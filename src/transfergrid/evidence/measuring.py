@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from transfergrid.evidence.verdict_notes import noted
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.metrics import labels_are
 from transfergrid.records.points import points, unit
+from transfergrid.records.provenance import code_fingerprint
 
 
 def measure(
@@ -156,6 +157,7 @@ class Measured:
         self.classical = arms.classical_means(self.groups)
         self.beside = arms.without_network(self.groups)
         self.fallen = fallen(self.groups)
+        self.code_now = cache(code_fingerprint)  # looked for once a class, not once a cell
         self.used = {cell.baseline.id for cell in results if cell.baseline}
 
     def arms(self) -> Iterator[Comparison]:
@@ -238,7 +240,7 @@ class Measured:
             baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
             baseline_underfit=sum(base.flags.underfit for _, base in pairs),
             fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
-            stale=sum(cell.is_stale for cell in cells),
+            stale=sum(cell.is_stale(self.code_now) for cell in cells),
             items=estimate.items,
             items_share=estimate.items_share,
             seconds=_seconds(cells),

@@ -59,7 +59,9 @@ def part_gains(
         over_blocks_and_clusters(part, _clusters_of(within, rows))
         for part, rows in zip(inside, places.values(), strict=True)
     ]
-    decided = decide(estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level)
+    decided = decide(
+        estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level, ahead=False
+    )
     found = [
         _part(verdict, name, rows, estimate, decision, arm, base)
         for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)

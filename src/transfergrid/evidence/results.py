@@ -13,7 +13,6 @@ from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, Reference
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import Flags, Metric, Record
 
 
@@ -61,10 +60,13 @@ class Result:
         """Whether it collapsed or is underfit."""
         return self.flags.collapsed or self.flags.underfit
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether the strategy's code is known, and another one now."""
-        now = code_fingerprint(self.strategy_class) if self.strategy_class else ""
+    def is_stale(self, code_now: Callable[[str], str]) -> bool:
+        """Return whether the strategy's code is known, and another one now.
+
+        Args:
+            code_now: fingerprints the code of a class by its dotted path.
+        """
+        now = code_now(self.strategy_class) if self.strategy_class else ""
         return bool(now) and self.code != now
 
 

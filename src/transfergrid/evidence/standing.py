@@ -6,14 +6,16 @@ It stands against its crossed estimate and, with few seeds, against the seeds al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, Estimate, over_blocks
-from transfergrid.evidence.statistics.power import multiplier
+from transfergrid.evidence.statistics.power import finds, multiplier
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
 
 MOST_SEEDS = 1_000
@@ -32,12 +34,14 @@ class Standing:
 
     def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
         self.estimate, self.gains = estimate, gains
+        self.is_skewed = bool(is_skewed(gains))
         few = 1 < estimate.n < ENOUGH_SEEDS
         self.seeds = over_blocks(gains) if estimate.is_crossed and few else None
 
     def noisier(self, factor: float) -> Standing:
         """Return it as if what shrinks with the seeds had so many times the variance."""
-        found = Standing(_noisier(self.estimate, factor), self.gains)
+        found = copy(self)
+        found.estimate = _noisier(self.estimate, factor)
         found.seeds = _noisier(self.seeds, factor) if self.seeds else None
         return found
 
@@ -52,6 +56,11 @@ class Standing:
     def detectable(self, level: float, power: float) -> float | None:
         """Return the smallest gain that would have been found."""
         return _largest(_reach(one.se, one.df, level, power) for one in self.tests())
+
+    def finds(self, effect: float, n: int, level: float, power: float) -> bool:
+        """Return whether `n` seeds would show a gain of this effect."""
+        errors = [one.se_with(n) for one in self._tests_with(n)]
+        return level > 0 and all(finds(*error, level, power, effect) for error in errors)
 
     def reach(self, n: int, level: float, power: float) -> float | None:
         """Return the smallest gain that would be found with `n` seeds."""
@@ -100,6 +109,7 @@ def forecast(standing: Standing, effect: float, level: float, power: float) -> F
     return Forecast(needed, *ends)
 
 
+@lru_cache(maxsize=64)
 def _factors(df: int) -> tuple[float, float]:
     """Return the smallest and largest true variance, over the estimated one, that one reckons."""
     from scipy.special import chdtri
@@ -113,16 +123,18 @@ def seeds_needed(standing: Standing, effect: float, level: float, power: float) 
 
     None if even `MOST_SEEDS` would not. Skewed gains take as many as a t test bears them with.
     """
-    least = ENOUGH_SEEDS if is_skewed(standing.gains) else 0
+    least = ENOUGH_SEEDS if standing.is_skewed else 0
 
     def enough(n: int) -> bool:
-        if n < least:
-            return False
-        reach = standing.reach(n, level, power)
-        return reach is not None and reach <= effect
+        return n >= least and standing.finds(effect, n, level, power)
 
     n = max(standing.estimate.n, 1)
     return _first(enough, n, standing.estimate.n + MOST_SEEDS, standing.estimate.n)
+
+
+def is_ahead(standing: Standing, effect: float, level: float, power: float) -> bool:
+    """Return whether `seeds_needed` is any number, without searching for it."""
+    return standing.finds(effect, standing.estimate.n + MOST_SEEDS, level, power)
 
 
 def _first(enough: Callable[[int], bool], low: int, high: int, now: int) -> int | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
@@ -26,20 +26,15 @@ UNCOMPARED = (
 
 
 def rows_of(
-    ledger: Ledger,
-    cells: Container[str] | None = None,
-    over: str | None = None,
-    by_group: bool = False,
+    bench: Bench, over: str | None = None, by_group: bool = False
 ) -> tuple[list[Verdict], list[Told]]:
-    """Return the rows of a ledger's cells, or of some of them, and the failed ones in words.
+    """Return the rows of a ledger's cells, and the failed ones in words.
 
     Args:
-        ledger: holds the cells.
-        cells: identities of those that are meant.
+        bench: holds the cells.
         over: name of an exploratory baseline that takes the primary one's place.
         by_group: give every group of the test items rows of its own.
     """
-    bench = bench_of(ledger, cells)
     if by_group:
         inside = bench.arms_by_group(over)
         rows = [replace(row, target=row.target + words.in_group(row.group)) for row in inside]
@@ -80,7 +75,7 @@ def show_grid(
         show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))
         bench.note_look(verdicts, "grid")
     else:
-        rows, failed = rows_of(ledger, cells)
+        rows, failed = rows_of(bench)
         early = not whole and any(row.arm_n > 1 for row in rows)
         alone = early or not compared
         if alone:

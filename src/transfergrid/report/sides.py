@@ -76,7 +76,7 @@ def parts_in(bench: Bench, verdict: Verdict, by: By, rules: RulesOf) -> list[Ver
     Raises:
         BadInputError: it cannot be taken apart.
     """
-    record = bench.ledger.find(verdict.cells[0]) if verdict.cells else None
+    record = bench.records.get(verdict.cells[0]) if verdict.cells else None
     classes, decided_by = record.data.classes if record else (), rules(family_of(verdict))
     return part_gains(verdict, bench.outcomes, by, classes, decided_by, verdict.level)
 
@@ -111,7 +111,7 @@ def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]
     """
     found = {}
     for identity in verdict.cells if verdict.source else ():
-        record = bench.ledger.find(identity)
+        record = bench.records.get(identity)
         noted = record.diagnostics if record and knows_its_task(record) else None
         lost = noted.forgetting if noted else None
         if lost and lost.before is not None and lost.after is not None:

@@ -9,7 +9,7 @@ from transfergrid.evidence.curves.assembly import curves_of
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.report import curves_table
 from transfergrid.report.declared import closing_lines
 from transfergrid.report.sheet import show
@@ -33,10 +33,12 @@ def command(arguments: Sequence[str]) -> int:
     check_known("axis", chosen.against, [axis.value for axis in Axis])
     if not 0 <= chosen.exchange < float("inf"):
         raise BadInputError(f"--exchange must be from 0: {chosen.exchange}")
-    ledger, against = Ledger(chosen.results), Axis(chosen.against)
+    bench, against = bench_of(Ledger(chosen.results)), Axis(chosen.against)
     where = selecting.Where.parse(chosen.where)
-    curves, none = curves_of(ledger, against, chosen.threshold, chosen.exchange, chosen.over, where)
-    bench = bench_of(ledger)
+    with without_garbage_collection():
+        curves, none = curves_of(
+            bench, against, chosen.threshold, chosen.exchange, chosen.over, where
+        )
     show(curves_table.sheet(curves, none, closing_lines(bench)), chosen.format)
     if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
         bench.note_gains({c for curve in curves for c in curve.cells}, "curves", chosen.over)

@@ -10,7 +10,7 @@ from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import closing_lines
@@ -37,10 +37,10 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.leaderboard:
         return _leaderboard(chosen)
-    ledger = Ledger(chosen.results)
-    bench = bench_of(ledger)
+    bench = bench_of(Ledger(chosen.results))
     cells = _selected(bench, chosen.where)
-    rows, failed = rows_of(ledger, cells, over=chosen.over, by_group=chosen.by_group)
+    with without_garbage_collection():
+        rows, failed = rows_of(bench.of_cells(cells), over=chosen.over, by_group=chosen.by_group)
     show(table.sheet(rows, failed, footer=closing_lines(bench)), chosen.format)
     bench.note_gains(cells, "table", chosen.over)
     return 0

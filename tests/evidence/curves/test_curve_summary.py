@@ -24,12 +24,12 @@ def test_both_arms_are_compared_at_equal_totals():
 
 def test_a_charge_of_nothing_changes_nothing():
     plain = measures(BOTH, 65, 10)
-    assert charged(BOTH, plain, 65, 10, 0.0) == plain
+    assert charged(BOTH, plain, 10, 0.0) == plain
 
 
 def test_the_charge_is_added_to_what_the_arm_takes():
     plain = measures(BOTH, 65, 10)  # 15 steps against 35
-    dear = charged(BOTH, plain, 65, 10, 10)
+    dear = charged(BOTH, plain, 10, 10)
     assert plain.efficiency.value == pytest.approx(35 / 15)
     assert dear.reach.arm.value == pytest.approx(25)
     assert dear.efficiency.value == pytest.approx(35 / 25)
@@ -38,7 +38,7 @@ def test_the_charge_is_added_to_what_the_arm_takes():
 
 
 def test_a_source_dearer_than_the_baseline_was_followed_leaves_the_threshold_alone():
-    dear = charged(BOTH, measures(BOTH, 65, 10), 65, 10, 400)
+    dear = charged(BOTH, measures(BOTH, 65, 10), 10, 400)
     assert dear.area.gain.value is None
     assert dear.jumpstart.note == (
         "no common part: the source alone takes 400, and the baseline was followed to 40"

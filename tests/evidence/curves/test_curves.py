@@ -7,7 +7,12 @@ import pytest
 
 from curve_records import study
 from ledger_factory import made
-from transfergrid.evidence.curves.assembly import VALIDATION, label_curves, step_curves
+from transfergrid.evidence.curves.assembly import (
+    VALIDATION,
+    label_curves,
+    step_curves,
+    step_means,
+)
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
@@ -144,6 +149,38 @@ def test_curves_over_steps_are_of_the_validation_scores():
     assert curve.points[0].arm_mean == pytest.approx(61)
     assert (curve.charge, curve.charged.area.gain.value) == (400, None)
     assert any("validation" in note for note in curve.notes)
+
+
+def test_each_cells_curves_are_opened_once_however_many_arms_it_is_compared_with():
+    records, _ = study((2, 20))
+    by_id = {cell.id: recorded(cell) for cell in records}
+    others = [
+        replace(cell, id=f"other {cell.id}", parts=replace(cell.parts, strategy="other"))
+        for cell in records
+        if cell.names.source
+    ]
+    by_id |= {cell.id: recorded(cell) for cell in others}
+    for read in (step_curves, step_means):
+        opened = []
+
+        def curves_of(identity, opened=opened):
+            opened.append(identity)
+            return by_id[identity]
+
+        read([*records, *others], curves_of)
+        assert sorted(opened) == sorted(by_id)
+
+
+def test_the_points_of_a_chart_are_those_of_the_curves_over_steps():
+    records, _ = study((2, 20))
+    by_id = {cell.id: recorded(cell) for cell in records}
+    curves, _ = step_curves(records, by_id.__getitem__)
+    means = step_means(records, by_id.__getitem__)
+    assert [curve.cells[0] for curve in curves] == [one.cell for one in means]
+    for curve, one in zip(curves, means, strict=True):
+        assert one.steps == tuple(point.x for point in curve.points)
+        assert one.arm == pytest.approx([point.arm_mean for point in curve.points])
+        assert one.baseline == pytest.approx([point.baseline_mean for point in curve.points])
 
 
 def test_gains_over_steps_cover_seeds_with_a_validation_part_each():

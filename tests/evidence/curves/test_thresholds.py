@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curve_pairs import both_noisy, noisy, pair, swapped
+from transfergrid.evidence.curves import thresholds
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.curves.thresholds import break_even, efficiency, reach, usual_threshold
+from transfergrid.evidence.curves.thresholds import break_even, reach, usual_threshold
 
 # on log2 labels the arm rises 10 a doubling from 60, the baseline from 40: four times the labels
 ARM, BASELINE, X = [60, 70, 80, 90], [40, 50, 60, 70], (2, 4, 8, 16)
@@ -16,6 +17,10 @@ LUCK = np.array([-1.0, 0.0, 1.0])[:, None]
 
 def straight(axis=Axis.LABELS, x=X):
     return pair(LUCK + ARM, LUCK * 2 + BASELINE, x, axis)
+
+
+def efficiency(both, threshold):
+    return thresholds.efficiency(both, reach(both, threshold))
 
 
 def test_labels_to_a_threshold_are_interpolated_on_their_log():

@@ -9,6 +9,7 @@ import pytest
 
 from ledger_factory import made, measured
 from transfergrid.data.noise import Noise
+from transfergrid.evidence.judged import bench_of
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
@@ -120,7 +121,7 @@ def test_the_last_grid_says_what_was_typed_later(tmp_path, records):
     unseen = records[2]
     cells = {unseen.id: {"baseline": None, "exploratory": [], "contaminated_by": ["Our scans"]}}
     ledger.write_document("grids", {"id": "1", "asked": "2026-01-01", "cells": cells})
-    told = {row.source: row.contaminated_by for row in rows_of(ledger)[0]}
+    told = {row.source: row.contaminated_by for row in rows_of(bench_of(ledger))[0]}
     assert told == {None: (), "seen": ("ImageNet-1k",), "unseen": ("Our scans",)}
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence import comparisons, declarations, selecting
+from transfergrid.evidence import comparisons, selecting
 from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
 from transfergrid.evidence.curves.cells import (
     Pair,
     arms,
     by_labels,
+    by_step,
     complete,
     gap,
     is_natural,
     labels_given,
     remarks_on,
     scores,
-    scores_at,
 )
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.evidence.curves.measures import (
@@ -39,12 +40,11 @@ from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
 from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
 from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
-from transfergrid.evidence.judged import as_declared
+from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.scoring import BY_ITEM
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
 from transfergrid.records.points import oriented, unit
 from transfergrid.records.record import Record
@@ -62,7 +62,7 @@ NOTHING_VALIDATES = "nothing validates here, so no score is known before the las
 
 
 def curves_of(
-    ledger: Ledger,
+    bench: Bench,
     against: Axis = Axis.LABELS,
     threshold: float | None = None,
     exchange: float = 1.0,
@@ -72,21 +72,19 @@ def curves_of(
     """Return a ledger's curves, compared as the grids that asked for its cells last declared.
 
     Args:
-        ledger: holds the cells.
+        bench: the ledger.
         against: labels a class, or steps.
         threshold: the score to reach, in points; by default one is chosen from each pair.
         exchange: how many target labels a label of the source is charged as.
         over: name of an exploratory baseline that takes the primary one's place.
         where: which arms, and of which runs.
     """
-    told = declarations.comparisons(declarations.grids_of(ledger))
-    records = as_declared(ledger.records(), told)
-    records = selecting.selected(records, where or selecting.Where())
+    records = selecting.selected(bench.records.values(), where or selecting.Where())
     if over is not None:
         records = comparisons.over(records, over)
     if against is Axis.STEPS:
-        return step_curves(records, ledger.curves, threshold)
-    return label_curves(records, ledger.predictions, threshold, exchange)
+        return step_curves(records, bench.ledger.curves, threshold)
+    return label_curves(records, bench.outcomes, threshold, exchange)
 
 
 def label_curves(
@@ -127,15 +125,49 @@ def step_curves(
     cells = list(records)
     shown = display_names(grouped(cells))
     curves, none = [], []
+    for found in _all_against_steps(cells, read):
+        if isinstance(found, NoCurve):
+            none.append(found)
+        else:
+            curves.append(_curve(found, shown, threshold, 1.0))
+    return sorted(curves, key=_order), none
+
+
+class StepMeans(NamedTuple):
+    """The mean validation scores of an arm and its baseline, as a chart draws them."""
+
+    cell: str
+    """The arm's first cell by identity."""
+    steps: tuple[float, ...]
+    arm: tuple[float, ...]
+    baseline: tuple[float, ...]
+
+
+def step_means(records: Iterable[Record], read: ReadCurves) -> list[StepMeans]:
+    """Return the points of `step_curves` alone, without intervals and measures."""
+    cells = list(records)
+    shown = display_names(grouped(cells))
+    gathered = (one for one in _all_against_steps(cells, read) if isinstance(one, _Gathered))
+    return [_means(found) for found in sorted(gathered, key=lambda found: _place(found, shown))]
+
+
+def _means(found: _Gathered) -> StepMeans:
+    cell, _ = found.blocks[0][0]
+    sign = 1.0 if cell.metric.higher_is_better else -1.0
+    sides = (tuple((sign * side).mean(axis=(0, 1)).tolist())
+             for side in (found.both.arm, found.both.baseline))  # fmt: skip
+    return StepMeans(cell.id, tuple(found.both.x.tolist()), *sides)
+
+
+def _all_against_steps(cells: Sequence[Record], read: ReadCurves) -> Iterator[_Gathered | NoCurve]:
+    """Yield what there is of each arm and label budget; each cell's curves are opened once."""
+    once = cache(lambda identity: by_step(read(identity)))
     for pairs in arms(cells).values():
         for labels, inside in by_labels(pairs).items():
             try:
-                found = _against_steps(inside, labels, read)
+                yield _against_steps(inside, labels, once)
             except BadInputError as error:
-                none.append(_no_curve(inside, labels, str(error)))
-            else:
-                curves.append(_curve(found, shown, threshold, 1.0))
-    return sorted(curves, key=_order), none
+                yield _no_curve(inside, labels, str(error))
 
 
 @dataclass(frozen=True)
@@ -165,17 +197,20 @@ def _against_labels(pairs: list[Pair], read: Read | None) -> _Gathered:
     return _Gathered(both, blocks, [*notes, NATURAL_ALL], beside=_beside(whole, read))
 
 
-def _against_steps(pairs: list[Pair], labels: Labels, read: ReadCurves) -> _Gathered:
+def _against_steps(
+    pairs: list[Pair], labels: Labels, read: Callable[[str], dict[int, float]]
+) -> _Gathered:
     curves = [(read(cell.id), read(base.id)) for cell, base in pairs]
-    steps = [set(map(int, side.get("validation_step", ()))) for pair in curves for side in pair]
-    if not all(steps):
+    scored = [side.keys() for pair in curves for side in pair]
+    if not all(scored):
         raise BadInputError(NOTHING_VALIDATES)
-    x = np.array(sorted(set.intersection(*steps)), dtype=np.float64)
+    shared = sorted(set.intersection(*map(set, scored)))
+    x = np.array(shared, dtype=np.float64)
     if len(x) < 2:
         raise BadInputError(f"the arms share {len(x)} steps at which both were scored, of two")
     scale = oriented(pairs[0][0].metric)
     arm, baseline = (
-        scale * np.stack([scores_at(pair[side], x) for pair in curves])[:, None, :]
+        scale * np.array([[pair[side][step] for step in shared] for pair in curves])[:, None, :]
         for side in (0, 1)
     )
     both = Both(Axis.STEPS, x, arm, baseline, VALIDATION)
@@ -206,13 +241,13 @@ def _curve(
         metric=cell.metric.name,
         unit=unit(cell.metric),
         n=both.n,
-        scope=measured(both.gain[:, :, 0], both.scope).scope or "no interval",
+        scope=plain.jumpstart.scope or "no interval",
         points=tuple(_points(both, sign)),
         beside=found.beside,
         threshold=sign * level,
         threshold_given=threshold is not None,
         measures=plain,
-        charged=charged(both, plain, level, classes, charge) if charge else None,
+        charged=charged(both, plain, classes, charge) if charge else None,
         charge=charge,
         break_even=_break_even(both, plain, cost, charge),
         cost=cost,
@@ -288,6 +323,16 @@ def _no_curve(pairs: Sequence[Pair], labels: Labels | None, reason: str) -> NoCu
 
 
 def _order(curve: Curve) -> tuple[Any, ...]:
-    labels = -1.0 if curve.labels is None else labels_order(curve.labels)
-    names = (curve.source or "", curve.architecture or "", curve.strategy)
-    return (curve.target, labels, curve.baseline, *names)
+    names = (curve.source, curve.architecture, curve.strategy, curve.target)
+    return _in_order(names, curve.labels, curve.baseline)
+
+
+def _place(found: _Gathered, shown: Mapping[Key, Shown]) -> tuple[Any, ...]:
+    cell, base = found.blocks[0][0]
+    return _in_order(shown[key_of(cell)], found.labels, shown[key_of(base)][2])
+
+
+def _in_order(names: Shown, labels: Labels | None, baseline: str) -> tuple[Any, ...]:
+    source, architecture, strategy, target = names
+    place = -1.0 if labels is None else labels_order(labels)
+    return (target, place, baseline, source or "", architecture or "", strategy)

@@ -101,10 +101,10 @@ def _by_item(cells: Sequence[Record], read: Read | None) -> tuple[Array, NDArray
         return own, None
 
 
-def scores_at(curves: Mapping[str, NDArray[Any]], steps: Array) -> Array:
-    """Return the validation scores (points,) at these steps."""
-    found = dict(zip(curves["validation_step"], curves["validation_score"], strict=True))
-    return np.array([found[int(step)] for step in steps], dtype=np.float64)
+def by_step(curves: Mapping[str, NDArray[Any]]) -> dict[int, float]:
+    """Return the validation scores by step; empty where nothing validated."""
+    steps = map(int, np.asarray(curves.get("validation_step", ())).tolist())
+    return dict(zip(steps, np.asarray(curves.get("validation_score", ())).tolist(), strict=False))
 
 
 def gap(cell: Record) -> float | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transfergrid.evidence.curves.measures import Axis, Both, estimate
+from transfergrid.evidence.curves.between import Mixtures
+from transfergrid.evidence.curves.measures import Axis, Both, estimate, scope_of
 from transfergrid.evidence.curves.thresholds import first_not_above
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
@@ -48,7 +49,7 @@ def crossover(both: Both) -> Crossover:
     if not helps:
         return Crossover("never helps", n=both.n, note=hurt)
     last = helps[-1]
-    scope = estimate(both.gain[:, :, last], both.scope).scope
+    scope = scope_of(both.gain, both.scope)
     after = float(both.x[last])
     if last == len(signs) - 1:
         return Crossover("beyond", after, n=both.n, scope=scope, note=hurt)
@@ -86,10 +87,13 @@ def _ceases(both: Both, start: int, which: int | None) -> float | None:
         start: the point's index.
         which: 0 for the interval's lower end, 1 for the upper one, None for the mean.
     """
+    sums = Mixtures(both.gain)
 
     def criterion(position: float) -> float | None:
-        found = estimate(both.along(both.gain, position), both.scope)
-        return found.mean if which is None else found.interval()[which]
+        mix = both.mix_at(position)
+        return sums.less(
+            mix, which, 0.0, lambda: estimate(both.along(both.gain, position), both.scope)
+        )
 
-    end = first_not_above(criterion, both.axis.position(both.x)[start:])
+    end = first_not_above(criterion, both.where[start:])
     return None if end is None else both.axis.at(end)

@@ -7,17 +7,23 @@ per seed block and test item too, so its interval covers both where items are kn
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from operator import neg
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transfergrid.evidence.curves.between import Mix, Mixtures
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
+    SEEDS_AND_ITEMS,
+    THIS_MODEL,
+    THIS_TEST_SET,
     Estimate,
     in_groups,
     over_blocks,
@@ -89,10 +95,16 @@ class Both:
         if not (self.x > 0).all() or not (np.diff(self.x) > 0).all():
             raise ValueError(f"points must be above 0 and increase: {self.x}")
 
-    @property
+    @cached_property
     def gain(self) -> Array:
         """The arm's scores less its baseline's."""
         return self.arm - self.baseline
+
+    @cached_property
+    def where(self) -> list[float]:
+        """Where on the axis the points stand."""
+        places: list[float] = self.axis.position(self.x).tolist()
+        return places
 
     def along(self, values: Array, position: float) -> Array:
         """Return values (blocks, items) of (blocks, items, points) at a position between points.
@@ -103,12 +115,18 @@ class Both:
 
     def weights_at(self, position: float) -> Array:
         """Return the weights (points,) that interpolate at a position, of the ends outside them."""
-        where, weights = self.axis.position(self.x), np.zeros(len(self.x))
-        right = int(np.clip(np.searchsorted(where, position), 1, len(where) - 1))
-        share = (position - where[right - 1]) / (where[right] - where[right - 1])
-        share = min(max(float(share), 0.0), 1.0)
-        weights[right - 1 : right + 1] = 1.0 - share, share
+        left, before, right, share = self.mix_at(position)
+        weights = np.zeros(len(self.x))
+        weights[left], weights[right] = before, share
         return weights
+
+    def mix_at(self, position: float) -> Mix:
+        """Return the points on both sides of a position, with their weights."""
+        where = self.where
+        right = min(max(bisect_left(where, position), 1), len(where) - 1)
+        share = (position - where[right - 1]) / (where[right] - where[right - 1])
+        share = min(max(share, 0.0), 1.0)
+        return Mix(right - 1, 1.0 - share, right, share)
 
     @property
     def n(self) -> int:
@@ -168,6 +186,15 @@ def estimate(values: Array, scope: str | None = None) -> Estimate:
     if scope == SEEDS_AND_GROUPS:
         return in_groups(found)
     return replace(found, scope=scope) if scope and values.shape[1] == 1 else found
+
+
+def scope_of(values: Array, scope: str | None = None) -> str:
+    """Return what intervals from (blocks, items, ...) values cover; see `estimate`."""
+    blocks, items = values.shape[:2]
+    if items > 1 and blocks > 1:
+        return scope if scope == SEEDS_AND_GROUPS else SEEDS_AND_ITEMS
+    plain = THIS_TEST_SET if blocks > 1 else THIS_MODEL
+    return scope if scope and scope != SEEDS_AND_GROUPS and items == 1 else plain
 
 
 def measured(values: Array, scope: str | None = None, note: str = "") -> Measure:
@@ -297,15 +324,20 @@ def transfer_ratio(both: Both, classes: int) -> Measure:
         return undefined("the baseline's area is not shown to lie above chance", both.n)
     value = float(arm.mean() / baseline.mean())
 
+    sums = Mixtures(np.stack([arm, baseline], axis=2))
+
     def test(ratio: float) -> Estimate:
         return estimate(arm - ratio * baseline, both.scope)
+
+    def end(which: int) -> Criterion:
+        return lambda r: sums.less(Mix(0, 1.0, 1, -r), which, 0.0, lambda: test(r))
 
     found = test(value)
     if found.se is None:
         return Measure(value - 1, n=both.n, note=_no_interval(both.n))
     step = found.se / float(baseline.mean())
-    low = outward(lambda ratio: _known(neg, test(ratio).interval()[0]), value, -step)
-    high = outward(lambda ratio: test(ratio).interval()[1], value, step)
+    low = outward(lambda ratio: _known(neg, end(0)(ratio)), value, -step)
+    high = outward(end(1), value, step)
     return Measure(value, low, high, both.n, found.scope).mapped(lambda ratio: ratio - 1)
 
 

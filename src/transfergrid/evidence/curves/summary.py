@@ -44,6 +44,12 @@ def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures
         threshold: the score p that is to be reached, in points.
         classes: of the target, where scores are accuracy; None where they are not.
     """
+    sides = thresholds.reach(both, threshold)
+    return _measures(both, classes, sides, thresholds.efficiency(both, sides))
+
+
+def _measures(both: Both, classes: int | None, reach: Sides, efficiency: Measure) -> CurveMeasures:
+    """Return all measures, given those of a threshold."""
     ratio = undefined(NOT_ACCURACY, both.n)
     return CurveMeasures(
         jumpstart=of.jumpstart(both),
@@ -51,15 +57,13 @@ def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures
         asymptotic=of.asymptote(both),
         area=of.area(both),
         transfer_ratio=of.transfer_ratio(both, classes) if classes else ratio,
-        reach=thresholds.reach(both, threshold),
-        efficiency=thresholds.efficiency(both, threshold),
+        reach=reach,
+        efficiency=efficiency,
         crossover=crossover(both),
     )
 
 
-def charged(
-    both: Both, plain: CurveMeasures, threshold: float, classes: int | None, cost: float
-) -> CurveMeasures:
+def charged(both: Both, plain: CurveMeasures, classes: int | None, cost: float) -> CurveMeasures:
     """Return the measures with the arm's curve moved along the axis by what its source cost.
 
     Both arms are then compared at equal totals, as far as the baseline was followed. The labels or
@@ -68,17 +72,13 @@ def charged(
     Args:
         both: the curves, not moved.
         plain: their measures.
-        threshold: the score p.
         classes: as for `measures`.
         cost: of the source, in the unit of the axis.
     """
-    moved = shifted(both, cost)
+    moved, reached, dearer = shifted(both, cost), _costlier(plain, cost), _dearer(plain, cost)
     if moved is not None:
-        found = measures(moved, threshold, classes)
-    else:
-        found = _without_common_part(both, plain, cost)
-    reached = _costlier(plain, cost)
-    return replace(found, reach=reached, efficiency=_dearer(plain, cost))
+        return _measures(moved, classes, reached, dearer)
+    return replace(_without_common_part(both, plain, cost), reach=reached, efficiency=dearer)
 
 
 def shifted(both: Both, cost: float) -> Both | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
+from transfergrid.evidence.curves.between import Mixtures
 from transfergrid.evidence.curves.measures import (
     Array,
     Both,
@@ -15,6 +16,7 @@ from transfergrid.evidence.curves.measures import (
     Sides,
     boundary,
     estimate,
+    scope_of,
     undefined,
 )
 
@@ -43,13 +45,16 @@ def reach(both: Both, threshold: float) -> Sides:
     return Sides(arm, baseline, less(arm, baseline))
 
 
-def efficiency(both: Both, threshold: float) -> Measure:
+def efficiency(both: Both, sides: Sides) -> Measure:
     """Return n_0(p) / n_TL(p): how often over the baseline needs what the arm needs.
 
     The interval holds every ratio for which the baseline, given that many times n_TL(p), is not
     told from the arm at n_TL(p), paired by block and item.
+
+    Args:
+        both: the curves.
+        sides: what each takes to the threshold, as `reach` gives it.
     """
-    sides = reach(both, threshold)
     found = saved(sides)
     arm, baseline = sides.arm, sides.baseline
     if found.value is None or arm.value is None:
@@ -124,25 +129,24 @@ def less(arm: Measure, baseline: Measure) -> Measure:
 
 def _reached(both: Both, values: Array, level: float) -> Measure:
     """Return where the mean curve of values (blocks, items, points) gets to a level."""
-    axis, n = both.axis, both.n
-    where = axis.position(both.x)
+    axis, n, where, sums = both.axis, both.n, both.where, Mixtures(values)
 
-    def mean(position: float) -> float:
-        return level - float(both.along(values, position).mean())
-
-    def end(which: int) -> Callable[[float], float | None]:
+    def less(which: int | None) -> Criterion:
         def criterion(position: float) -> float | None:
-            found = estimate(both.along(values, position), both.scope).interval()[which]
-            return None if found is None else level - found
+            mix = both.mix_at(position)
+            found = sums.less(
+                mix, which, level, lambda: estimate(both.along(values, position), both.scope)
+            )
+            return None if found is None else -found
 
         return criterion
 
-    low, high = (first_not_above(end(which), where) for which in (1, 0))
+    low, high = (first_not_above(less(which), where) for which in (1, 0))
     ends = [None if p is None else axis.at(p) for p in (low, high)]
-    scope = estimate(values[:, :, 0], both.scope).scope if ends != [None, None] else None
+    scope = scope_of(values, both.scope) if ends != [None, None] else None
     never = int((values.mean(axis=1).max(axis=1) < level).sum())
     note = f"{never} of {n} seeds never reach it" if never else ""
-    found = first_not_above(mean, where)
+    found = first_not_above(less(None), where)
     if found is None:
         note = note if never < n else ""
         return Measure(float(both.x[-1]), ends[0], None, n, scope, ">", note)
@@ -151,10 +155,10 @@ def _reached(both: Both, values: Array, level: float) -> Measure:
     return Measure(axis.at(found), low_end, ends[1], n, scope, relation, note)
 
 
-def first_not_above(criterion: Criterion, where: Array) -> float | None:
+def first_not_above(criterion: Criterion, where: Sequence[float]) -> float | None:
     """Return the first position at which a criterion is no longer above zero, if there is one."""
     before: float | None = None
-    for position in map(float, where):
+    for position in where:
         found = criterion(position)
         if found is not None and found <= 0:
             return position if before is None else boundary(criterion, before, position)

@@ -126,7 +126,7 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     free = (n - 1) * (items - 1)
     a = float(block_means.var(ddof=1)) / n
     c = float((left**2).sum()) / free / (n * items)
-    return _crossed(mean, n, items, (a, b, c))
+    return crossed(mean, n, items, (a, b, c))
 
 
 def by_cluster(gains: NDArray[np.float64], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -201,7 +201,7 @@ def over_blocks_and_resamples(gains: NDArray[np.float64], variances: ItemVarianc
     if n == 1:
         return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
     a, c = float(gains.var(ddof=1)) / n, variances.left
-    return _crossed(mean, n, items, (a, b, c))
+    return crossed(mean, n, items, (a, b, c))
 
 
 def over_blocks(gains: NDArray[np.float64]) -> Estimate:
@@ -209,8 +209,12 @@ def over_blocks(gains: NDArray[np.float64]) -> Estimate:
     n = len(gains)
     if n == 1:
         return Estimate(float(gains[0]), None, None, THIS_MODEL)
-    a = float(gains.var(ddof=1)) / n
-    return _estimate(float(gains.mean()), a, a**2 / (n - 1), THIS_TEST_SET, (n, 1, a, 0.0))
+    return of_blocks(float(gains.mean()), n, float(gains.var(ddof=1)) / n)
+
+
+def of_blocks(mean: float, n: int, a: float) -> Estimate:
+    """Return the estimate that the variance of two or more block means, over n, comes to."""
+    return _estimate(mean, a, a**2 / (n - 1), THIS_TEST_SET, (n, 1, a, 0.0))
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -221,8 +225,8 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def _crossed(mean: float, n: int, items: int, parts: tuple[float, float, float]) -> Estimate:
-    """Return the estimate that A, B and C come to."""
+def crossed(mean: float, n: int, items: int, parts: tuple[float, float, float]) -> Estimate:
+    """Return the estimate that A, B and C of `over_blocks_and_items` come to."""
     a, b, c = parts
     spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / ((n - 1) * (items - 1))
     shared = max(b - c, 0.0)  # of the item means' variance, c is what is left over n

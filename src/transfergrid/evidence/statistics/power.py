@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 FAR = 30.0
@@ -24,3 +25,25 @@ def multiplier(df: float, level: float, power: float) -> float:
     else:
         found = critical * float(chdtri(df, 1 - power) / df) ** 0.5
     return max(found, 0.0)
+
+
+RUNGS = 16
+"""Rungs, in which degrees of freedom double, of a ladder that bounds what lies between two."""
+ROUNDING = 1e-6
+"""Beyond what the multiplier is computed to."""
+
+
+def finds(se: float, df: float, level: float, power: float, effect: float) -> bool:
+    """Return whether a test with this error finds a gain of this effect: see `multiplier`.
+
+    The multiplier falls with the degrees of freedom. So most answers are known from those of the
+    nearest rounder numbers, which are asked for again and again.
+    """
+    if 0 < df < 1e6 and se > 0:
+        rung = math.floor(math.log2(df) * RUNGS)
+        most, least = (multiplier(2 ** (k / RUNGS), level, power) for k in (rung, rung + 1))
+        if most * (1 + ROUNDING) * se <= effect:
+            return True
+        if least * (1 - ROUNDING) * se > effect:
+            return False
+    return multiplier(df, level, power) * se <= effect

@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any
 
 from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
-from transfergrid.evidence.curves.assembly import label_curves, step_curves
-from transfergrid.evidence.declarations import comparisons, grids_of
-from transfergrid.evidence.judged import Bench, as_declared
+from transfergrid.evidence.curves.assembly import label_curves, step_means
+from transfergrid.evidence.declarations import grids_of
+from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
@@ -88,7 +88,7 @@ def _beside(bench: Bench, verdicts: Sequence[Verdict]) -> Beside:
     if _is_large(bench):
         _foretell(bench, verdicts, beside)
         return beside
-    records = _records(bench)
+    records = list(bench.records.values())
     beside.add(best_of.tuning(records))
     curves, _ = label_curves(records, bench.outcomes)
     shown = {cell for verdict in verdicts for cell in verdict.cells}
@@ -119,30 +119,14 @@ def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
     beside.add(sections.came_with(effects_of(bench, [v for v in verdicts if v.n])))
 
 
-def _records(bench: Bench) -> list[Record]:
-    asked = comparisons(grids_of(bench.ledger))
-    meant = {result.id for result in bench.results}
-    found = (record for record in bench.ledger.records() if record.id in meant)
-    return as_declared(found, asked)
-
-
 def _steps(
     bench: Bench, verdicts: Sequence[Verdict], records: Sequence[Record]
 ) -> list[tuple[int, Points, Points, Points]]:
     rows = {cell: row for row, verdict in enumerate(verdicts) for cell in verdict.cells}
-    try:
-        curves, _ = step_curves(records, bench.ledger.curves)
-    except BadInputError:
-        return []
     return [
-        (
-            rows[curve.cells[0]],
-            tuple(point.x for point in curve.points),
-            tuple(point.arm_mean for point in curve.points),
-            tuple(point.baseline_mean for point in curve.points),
-        )
-        for curve in curves
-        if curve.cells[0] in rows
+        (rows[one.cell], one.steps, one.arm, one.baseline)
+        for one in step_means(records, bench.ledger.curves)
+        if one.cell in rows
     ]
 
 
