@@ -28,7 +28,7 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan
-from transfergrid.runs.planning.tuned import untuned
+from transfergrid.runs.planning.tuned import check_searched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
 INTERRUPTED = 130
@@ -128,6 +128,7 @@ def make_plan(
     planner = Planner(library, references, compared)
     for training in asked.trainings:
         build(training.config)
+    check_searched(asked.tunings, asked.strategies)
     for tuning in filter(None, asked.tunings):
         build(tuning.config).check()
     for target in asked.targets:

@@ -189,3 +189,19 @@ def test_ends_that_were_typed_are_those_of_every_arm():
     for space in spaces.values():
         assert space["lr_factor"] == {"low": 0.5, "high": 2.0, "log": True}
     assert spaces["distillation"]["temperature"]["high"] == 10.0
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ("{lr_factor: 3}", "tuning.space.lr_factor has no low and high"),
+        ("{lr_factor: {low: 5, hgh: 9}}", "key of tuning.space.lr_factor.*hgh.*did you mean high"),
+        ("{lr_factor: {low: 5.0, high: 3.0}}", "5.0 to 3.0 is no range"),
+        ("{lr_factor: {low: 0}}", "0 to 10.0 is no range"),
+        ("{lr_factor: {low: few}}", "low and high are numbers, not few"),
+        ("{lr: {low: 0.1}}", "argument in tuning.space .lr.; there is lr_factor"),
+    ],
+)
+def test_ends_that_are_none_are_refused_before_anything_runs(space, told):
+    with pytest.raises(BadInputError, match=told):
+        planned("strategy=full_finetuning", *RANDOM, f"tuning.space={space}")

@@ -7,10 +7,12 @@ are part of planning: a cell's identity and record hold the value that was used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from transfergrid.records.cell import Cell, Labels
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import can_validate
 from transfergrid.runs.planning.plan import Option
@@ -69,13 +71,42 @@ def search_of(tuning: Option | None, strategy: Option, labels: Labels) -> Option
     space = (strategy.config.get("about") or {}).get("space") or {}
     typed = tuning.config.get("space") or {}
     free = {
-        name: {**told, **typed.get(name, {})}
+        name: _range(strategy, name, told, typed.get(name, {}))
         for name, told in space.items()
         if name not in strategy.typed
     }
-    for name, told in free.items():
-        if not {"low", "high"} <= told.keys():
-            raise BadInputError(f"strategy {strategy.name}: about.space.{name} has no low and high")
     if not free:
         return None
     return Option(tuning.name, {**tuning.config, "space": searched(free)}, tuning.typed)
+
+
+def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
+    """Return what an argument is searched between; what was typed wins.
+
+    Raises:
+        BadInputError: these are no two ends.
+    """
+    where = f"tuning.space.{name}" if typed else f"strategy {strategy.name}: about.space.{name}"
+    both = {**told, **typed} if isinstance(typed, Mapping) else typed
+    if not isinstance(both, Mapping) or not {"low", "high"} <= both.keys():
+        raise BadInputError(f"{where} has no low and high")
+    for key in typed:
+        check_known(f"key of {where}", str(key), ("low", "high", "log"))
+    low, high = both["low"], both["high"]
+    if not all(type(end) in (int, float) and math.isfinite(end) for end in (low, high)):
+        raise BadInputError(f"{where}: low and high are numbers, not {low} and {high}")
+    if low > high or (both.get("log", True) and low <= 0):
+        raise BadInputError(
+            f"{where}: {low} to {high} is no range: low is not above high, and above 0 unless "
+            "log is false"
+        )
+    return dict(both)
+
+
+def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option]) -> None:
+    """Raise `BadInputError` if ends were typed of what none of these strategies has."""
+    spaces = [(option.config.get("about") or {}).get("space") or {} for option in strategies]
+    known = sorted({name for space in spaces for name in space})
+    for tuning in filter(None, tunings):
+        for name in tuning.config.get("space") or {}:
+            check_known("argument in tuning.space", str(name), known)
