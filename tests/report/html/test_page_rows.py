@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_report import ATTACK, small_report, verdict
 
@@ -114,6 +114,7 @@ def test_what_is_drawn_stays_within_the_metric_and_what_is_ruled_out_has_its_mar
 
 
 @given(st.floats(-12_000, 12_000), st.sampled_from(["%", ""]))
+@example(1.22499227270522e-58, "")
 def test_what_is_shortened_for_the_page_is_shown_as_the_number_itself(gain, unit):
     one = verdict(gain=gain, mean=gain, baseline_mean=0.0, unit=unit)
     (row,) = page_rows([one], {})

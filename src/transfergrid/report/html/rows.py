@@ -235,6 +235,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         short = float(f"{value:.5g}")
         same = all(round(short, digits) == round(value, digits) for digits in (0, 1, 3))
+        same &= all(f"{short:.{digits}g}" == f"{value:.{digits}g}" for digits in (2, 3, 4))
         return short if same else value
     return [_rounded(item) for item in value] if isinstance(value, (tuple, list)) else value
 
