@@ -14,6 +14,7 @@ from transfergrid.runs.standing import standing, weights_of
 from transfergrid.strategies.closed_form.prototypes import Prototypes
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.gradual_unfreezing import GradualUnfreezing
 from transfergrid.testing import bench as benches
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyBackbone
@@ -192,3 +193,14 @@ def test_what_moves_though_nobody_trains_it_is_not_served(tmp_path, passes):
         passes.run(GoesOnTelling, Store(tmp_path, GIB))
     kept = passes.run(SaysSo, Store(tmp_path, GIB))
     assert torch.equal(kept.predictions, passes.run(SaysSo, None).predictions)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-mixed"])
+def test_in_every_precision_it_is_as_without(precision, tmp_path, passes):
+    training = replace(PLAIN, precision=precision)
+    plain = passes.run(GradualUnfreezing, None, training=training)
+    kept = passes.run(GradualUnfreezing, Store(tmp_path, GIB), training=training)
+    close = {"32-true": 1e-5, "64-true": 1e-9, "bf16-mixed": 0.05}[precision]
+    losses = [run.fitted.curves["train_loss"] for run in (plain, kept)]
+    np.testing.assert_allclose(*losses, rtol=close, atol=close)
+    assert {kept.about["precision"] for kept in Store(tmp_path, GIB).entries()} == {precision}

@@ -29,7 +29,7 @@ from transfergrid.data.views import Prepared, View
 from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.provenance import versions
-from transfergrid.runs.machine import Machine, applied
+from transfergrid.runs.machine import Machine, applied, at_rest
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.phases import Phase
@@ -66,13 +66,14 @@ class Standing:
     ) -> None:
         self.strategy, self.blocks, self.machine, self.store = strategy, blocks, machine, store
         self.trainer = trainer
-        backbone = strategy.backbone
+        backbone, plan = strategy.backbone, strategy.training_plan
+        at_rest(machine, plan).precision_plugin.convert_module(strategy)  # as it will be run
         self._about = {
             "network": backbone.architecture,
             "blocks": blocks if blocks < len(backbone.blocks("fine")) else "all",
             "weights": weights_of(backbone, blocks),
             "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
-            "precision": strategy.training_plan.precision,
+            "precision": plan.precision,
             "device": machine.device.type,
             "code": code_of(backbone),
             "versions": versions(),
