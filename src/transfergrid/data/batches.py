@@ -138,25 +138,27 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
 class ViewBatches(Dataset[Labelled]):
     """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`.
 
-    Its examples come in the view's `reading_order`; of a view without labels none has one.
+    Its examples come in the view's `reading_order`; of a view without labels none has one. Batches
+    are as even as can be: below 16 examples a processor's kernels are others, which shows in the
+    last digits.
 
     Args:
         view: all of it.
-        size: of a batch.
+        size: of a batch, at most.
         augmented: an augmentation and the number of the view by it; None: as they are.
     """
 
     def __init__(self, view: View, size: int, augmented: tuple[str, int] | None = None) -> None:
-        self.view, self.size, self.order = view, size, view.reading_order()
-        self.augmented = augmented
+        self.view, self.augmented = view, augmented
+        self.batches = np.array_split(view.reading_order(), math.ceil(len(view) / size) or 1)
 
     def __len__(self) -> int:
-        return math.ceil(len(self.view) / self.size)
+        return len(self.batches) if len(self.view) else 0
 
     def __getitem__(self, number: int) -> Labelled:
         if number >= len(self):
             raise IndexError(number)
-        rows = self.order[number * self.size : (number + 1) * self.size]
+        rows = self.batches[number]
         labels = self.view.labels[rows] if len(self.view.labels) else self.view.labels
         return Labelled(self._inputs(rows), torch.from_numpy(labels), torch.from_numpy(rows))
 

@@ -34,6 +34,9 @@ from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.phases import Phase
 
+FEWEST = 16
+"""Examples that are run at once at least: of fewer, kernels of a processor may round otherwise."""
+
 
 class Viewed(NamedTuple):
     """One way to see every example: the view of that number by an augmentation, or as it is."""
@@ -98,13 +101,16 @@ class Standing:
         augmented = viewed if viewed.number >= 0 else None
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
-            part = View(examples.few(len(missing)), missing)
+            filled = np.resize(missing, max(len(missing), FEWEST))
+            part = View(examples.few(len(missing)), filled)
             with applied(self.strategy, self.machine, self.trainer) as brought:
                 made_by = self._network()
                 for batch in self.machine.evaluation_loader(part, augmented):
                     made = made_by(brought(batch).inputs)
                     assert batch.rows is not None
-                    yield missing[batch.rows.numpy()], tuple(map(_as_array, made))
+                    own = batch.rows.numpy() < len(missing)
+                    arrays = tuple(_as_array(part)[own] for part in made)
+                    yield missing[batch.rows.numpy()[own]], arrays
 
         return compute
 
