@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -37,6 +38,18 @@ def python(words, folder, environment=None):
     """
     (done,) = side_by_side([words], folder, environment)
     return done
+
+
+@contextmanager
+def begun(words, folder):
+    """Yield the process of `python *words`, and the files of what it prints, while it runs."""
+    with TemporaryDirectory() as place:
+        _, process, files = _start(words, folder, dict(os.environ), Path(place, "0"))
+        try:
+            yield process, files
+        finally:
+            process.kill()
+            process.join(SECONDS)
 
 
 def side_by_side(commands, folder, environment=None):

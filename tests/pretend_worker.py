@@ -29,13 +29,24 @@ def do(cell, results):
     if what == "die":
         print("last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-    if what == "sleep":
+    if what == "put down":
+        signal.signal(signal.SIGTERM, lambda *_: _put_down(tries / f"{cell.id}.left"))
+    if what == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if what in ("sleep", "put down", "deaf"):
+        (tries / f"{cell.id}.asleep").touch()
         time.sleep(600)
     metric = Metric(name="accuracy", higher_is_better=True)
     scores, data = Scores(test={"accuracy": 0.5}), Data(classes=("a", "b"))
     record = identified(cell, Status.DONE, metric=metric, scores=scores, data=data)
     Ledger(results).write(record, Predictions(np.full((2, 2), 0.5), np.array([0, 1])), {})
     return None
+
+
+def _put_down(file):
+    time.sleep(0.2)
+    file.touch()
+    sys.exit(143)
 
 
 def main():

@@ -24,6 +24,7 @@ from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
 )
 from transfergrid.strategies.phases import Group, Objective, Phase
 from transfergrid.testing.bench import Bench, state_of
+from transfergrid.testing.cutting import killed
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 
 PLAN = Training(steps=24, batch_size=8, lr=0.01, schedule="constant", validations=8)
@@ -188,9 +189,7 @@ def test_what_is_computed_between_steps_is_part_of_the_run_and_of_its_seed_block
 def test_cut_anywhere_and_gone_on_with_it_is_the_same_run(labels, stop):
     bench = Bench(Stages)
     whole, setup = bench.trained(labels), bench.set_up(labels)
-    first = bench.driver(setup)
-    assert first.run(stop=stop) is None
-    state, fresh = first.state(), bench.set_up(labels)
+    state, fresh = killed(bench, setup, stop), bench.set_up(labels)
     second = bench.driver(fresh)
     second.restore(state)
     fitted = second.run()

@@ -11,6 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
+RUNNING = "running"
+"""Of a ledger's folder, where runs that take long leave what another process goes on from."""
 _DAY = 86_400.0
 
 

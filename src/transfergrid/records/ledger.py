@@ -5,6 +5,7 @@
     grids/<id>.json      what was asked for, and declared
     looks/<id>.json      when verdicts were looked at, and with how many seeds
     index/*.parquet      copies of records, so that many of them open at once
+    running/             what cells that are not done yet go on from
     tmp/                 what is being written; no reader looks here
 
 Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
@@ -17,7 +18,7 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ class Ledger(Store):
         known = index.load(self.root / "index", found, ("id", index.NEWEST), self.leave_out)
         new = [row for row in self._unindexed(found, known) if self._is_whole(row)]
         folders.clear_abandoned(self.root / "tmp")
+        self._clear_running(found)
         if not new:
             return None
         name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
@@ -88,6 +90,14 @@ class Ledger(Store):
             index.save(draft / name, new)
             (self.root / "index").mkdir(exist_ok=True)
             return (draft / name).replace(self.root / "index" / name)
+
+    def _clear_running(self, done: Container[str]) -> None:
+        """Remove what a process was left with that was killed after another was done."""
+        place = self.root / folders.RUNNING
+        for name in folders.listed(place):
+            if name.partition(".")[0] in done:
+                with contextlib.suppress(OSError):
+                    (place / name).unlink()
 
     def done(self, ids: Iterable[str]) -> set[str]:
         """Return those of the cells that are done; cheap for a hundred thousand."""

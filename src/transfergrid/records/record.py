@@ -197,6 +197,11 @@ class Cost:
     peak_memory_bytes: Annotated[
         int | None, "most memory held, on the device if it has its own"
     ] = None
+    continued: Annotated[
+        int,
+        "times that it was stopped and went on from a checkpoint; seconds and memory are of all "
+        "these runs, less what was lost between checkpoint and stop",
+    ] = 0
     parameters: Annotated[int | None, "parameters of all modules"] = None
     parameters_trained: Annotated[int | None, "those of them that a gradient reaches"] = None
     flops_forward: Annotated[int | None, "floating-point operations to predict one example"] = None

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 TRAINS_SOURCE = "training source"
 """What the telling of a source's training begins with."""
+GOES_ON = "going on at step"
+"""What is told first of a run that another process had begun."""
 Listener = Callable[[str], None]
 _listener: Listener | None = None
 

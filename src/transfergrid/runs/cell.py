@@ -25,6 +25,7 @@ from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, track
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
 from transfergrid.runs.allowed import add_source_domain, target_data
+from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.watching import Watch
@@ -66,19 +67,21 @@ def run_cell(
 
     with clock.measure("load"):
         setup = set_up(cell, _maker(cell, ledger, machine, tracker, clock))
-    with tracked(tracker, run_cards.run_card(cell, ledger)) as summary:
+    left = checkpoint(cell, setup, ledger, machine, clock, started)
+    card = run_cards.run_card(cell, ledger, left.attempt)
+    with left.until_done(), tracked(tracker, card) as summary:
         with clock.measure("diagnose"):
             watch = Watch(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
         with clock.measure("train"):
-            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure)
+            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine)
         with clock.measure("diagnose"):
             diagnostics = watch.end(fitted, outcome)
 
-        record = recording.record_of(cell, setup, fitted, outcome, clock, machine)
-        record = replace(record, started=started, diagnostics=diagnostics)
+        record = recording.record_of(cell, setup, fitted, outcome, left.spent(), machine)
+        record = replace(record, diagnostics=diagnostics)
         test = setup.target.loaded.test
         said, labels = (part.numpy() for part in outcome.test)
         predictions = Predictions(said, labels, test.groups, test.clusters)
@@ -137,7 +140,21 @@ def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]
     return {**maker.card, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
 
 
-def learn(setup: Setup, machine: Machine, log: Log, measure: Measure | None = None) -> Fit:
+def checkpoint(
+    cell: Cell, setup: Setup, ledger: Ledger, machine: Machine, clock: Stopwatch, started: str
+) -> Checkpoint:
+    """Return what an earlier process left of this cell, if any, and this one will leave."""
+    parts = [*setup.strategy.modules(), setup.preprocess, setup.target.domain]
+    return Checkpoint(ledger.root, cell.id, parts, machine, clock, started)
+
+
+def learn(
+    setup: Setup,
+    machine: Machine,
+    log: Log,
+    measure: Measure | None = None,
+    left: Checkpoint | None = None,
+) -> Fit:
     """Run the strategy's phases, a teacher's among them; the test split is out of reach.
 
     Of a tuned cell they are run once for each trial, and the one that validates best is left.
@@ -145,14 +162,13 @@ def learn(setup: Setup, machine: Machine, log: Log, measure: Measure | None = No
     metric = setup.target.domain.metric
 
     def drive(strategy: Strategy, log: Log) -> Driver:
-        return Driver(strategy, setup.data, machine, metric, log, measure)
+        return Driver(strategy, setup.data, machine, metric, log, measure, left)
 
     if setup.tuned is not None and setup.data.validation is not None:
-        return Trials(setup, setup.tuned, metric, drive, log).run()
-    fitted = drive(setup.strategy, log).run()
-    assert fitted is not None  # it was not to be cut
+        progress = left.progress if left is not None else None
+        return Trials(setup, setup.tuned, metric, drive, log, progress).run()
     untuned = Tuning(reason="nothing validates") if setup.tuned else None
-    return replace(fitted, tuning=untuned)
+    return replace(drive(setup.strategy, log).run(), tuning=untuned)
 
 
 def judge(setup: Setup, machine: Machine) -> Outcome:

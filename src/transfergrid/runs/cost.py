@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,25 +22,69 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
-        self._running: list[list[float]] = []
+        self._running: list[_Running] = []
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
         """Add the time spent inside, less what nested measurements took, to `name`."""
-        started, inner = time.perf_counter(), [0.0]
-        self._running.append(inner)
+        self._running.append(running := _Running(name, time.perf_counter()))
         try:
             yield
         finally:
             self._running.pop()
-            spent = time.perf_counter() - started
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent - inner[0]
+            spent = time.perf_counter() - running.started
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent - running.inner
             if self._running:
-                self._running[-1][0] += spent
+                self._running[-1].inner += spent
 
     def total(self) -> float:
-        """Return the seconds since this stopwatch was made."""
+        """Return the seconds since this stopwatch was made, and those carried over."""
         return time.perf_counter() - self._started
+
+    def so_far(self) -> dict[str, float]:
+        """Return the seconds by name, those of what is running now among them."""
+        found, now, inside = dict(self.seconds), time.perf_counter(), 0.0
+        for running in reversed(self._running):
+            spent = now - running.started
+            found[running.name] = found.get(running.name, 0.0) + spent - running.inner - inside
+            inside = spent
+        return found
+
+    def carry(self, seconds: Mapping[str, float], total: float) -> None:
+        """Add what an earlier process took for the same."""
+        self._started -= total
+        for name, spent in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+@dataclass
+class _Running:
+    """What is being measured: its name, when it began, seconds that nested measurements took."""
+
+    name: str
+    started: float
+    inner: float = 0.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What all runs of a cell took together, as far as it is known: not what a kill undid.
+
+    Attributes:
+        seconds: by name, as a `Stopwatch` has them.
+        total: seconds of all.
+        peak_memory_bytes: the highest of all; None if unknown.
+        continued: how often another process went on where one had stopped.
+        attempt: number of the latest run, from 1.
+        started: ISO 8601 time at which the first began.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    total: float = 0.0
+    peak_memory_bytes: int | None = None
+    continued: int = 0
+    attempt: int = 0
+    started: str | None = None
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -119,6 +119,9 @@ class Curves:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the curves as named arrays."""
         self.flush()
+        return self._arrays()
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
         train = np.array(self.train, dtype=np.float64).reshape(-1, 3)
         validation = np.array(self.validation, dtype=np.float64).reshape(-1, 3)
         return {
@@ -146,3 +149,5 @@ class Curves:
         self.losses = list(state["losses"])
         self.train = [tuple(row) for row in state["train"]]
         self.validation = [tuple(row) for row in state["validation"]]
+        for values, step in logged(self._arrays(), self.metric):  # to another listener
+            self.log(values, step)

@@ -1,6 +1,6 @@
 """Runs a strategy's phases with Lightning: the only place in which anything is trained.
 
-A run is cut at any step into a plain `state` and goes on from it, in this process or another.
+At any step a run is a plain `state`, from which it goes on in this process or another.
 """
 
 from __future__ import annotations
@@ -11,32 +11,48 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch, parts_of
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records import stopping
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import stream_seed
+from transfergrid.records.telling import GOES_ON, tell
 from transfergrid.records.training import SCHEDULES
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.machine import Machine, placed
 from transfergrid.runs.seen import Seen
 from transfergrid.runs.standing import Standing, are_fixed, held, standing
+from transfergrid.runs.states import State
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.checked import checked, checked_loss
 from transfergrid.strategies.phases import Group, Objective, Phase, lengths
 
 Measure = Callable[[str], AbstractContextManager[None]]
-State = dict[str, Any]
 Pieces = Sequence[tuple[Batch, float]]
 """Parts of a batch, and the share that each has of it."""
+
+
+class Checkpoints(Protocol):
+    """Where a run's state is left for another process, and where it finds one."""
+
+    def take(self) -> State | None:
+        """Return the state to begin with, once."""
+
+    def is_due(self, step: int) -> bool:
+        """Return whether to leave one after this step, counted over all phases."""
+
+    def leave(self, state: State) -> None:
+        """Keep a state, whose tensors go on changing; or end the process."""
 
 
 class Driver:
@@ -53,6 +69,7 @@ class Driver:
         metric: decides between steps.
         log: is told every point of the curves.
         measure: of the time that a teacher takes.
+        checkpoint: what another process left of this run, and is to find; None: it is not left.
     """
 
     def __init__(
@@ -63,6 +80,7 @@ class Driver:
         metric: str,
         log: Log,
         measure: Measure | None = None,
+        checkpoint: Checkpoints | None = None,
     ) -> None:
         self.strategy, self.data, self.machine = strategy, data, machine
         self.phases = checked(strategy.phases(), type(strategy).__name__)
@@ -71,6 +89,7 @@ class Driver:
         self.curves = Curves(strategy.task, metric, sum(own), log)
         self.choice = Choice(strategy, data.validation, machine, self.curves)
         self.measure: Measure = measure or (lambda name: nullcontext())
+        self.checkpoint = checkpoint
         self.number = 0
         """Of the phase that is running."""
         self.first = 0
@@ -79,29 +98,30 @@ class Driver:
         """Of those steps, where the phase may end early."""
         self.taken: Counter[str] = Counter()
         self.optimiser: State | None = None
-        """That of the phase before, or of this one where the run was cut."""
-        self._stop: int | None = None
+        """That of the phase before, or of this one where the run was left."""
 
-    def run(self, stop: int | None = None) -> Fit | None:
+    def run(self) -> Fit:
         """Run what is left and leave the strategy at the chosen step, in eval mode.
-
-        Args:
-            stop: cut after so many batches, counted over all phases; the result is then None,
-                and `state` says all that is needed to go on.
 
         Raises:
             FloatingPointError: the loss is not finite.
         """
-        self._stop = stop
+        if self.checkpoint is None:
+            return self._run_all()
+        state = self.checkpoint.take()
+        if state is not None:
+            self.restore(state)
+            tell(f"{GOES_ON} {self.step} of {sum(self.lengths)}")
+        with stopping.heeding():
+            return self._run_all()
+
+    def _run_all(self) -> Fit:
         while self.number < len(self.phases):
             phase, length = self.phases[self.number], self.lengths[self.number]
             with self.measure("teacher") if phase.counts == "teacher" else nullcontext():
-                ended = self._run(phase, length)
-            if not ended:
-                return None
+                self._run(phase, length)
             self.number, self.first, self.losses = self.number + 1, 0, []
-            if self.is_to_stop() and self.number < len(self.phases):
-                return None
+            self.leave_if_due()
         self.choice.take()
         self.strategy.learn_only([group for phase in self.phases for group in phase.learning()])
         self.strategy.eval()
@@ -118,25 +138,20 @@ class Driver:
 
     # One phase -----------------------------------------------------------------------------------
 
-    def _run(self, phase: Phase, length: int) -> bool:
-        """Return whether the phase came to its end."""
+    def _run(self, phase: Phase, length: int) -> None:
         if phase.objectives and not length:
-            return True  # its share is less than half a step
+            return  # its share is less than half a step
         if not self.first and (not phase.objectives or self._is_judged_anew()):
             self.choice.begin_anew()
         self.strategy.learn_only(phase.learning())
         if length:
-            learner = Learner(self, phase, length)
-            learner.train_on(self.machine)
-            if learner.is_cut:
-                return False
+            Learner(self, phase, length).train_on(self.machine)
             if self.choice.looked != (phase.counts, self.done(phase)):
                 self.choice.look(phase, self.done(phase))
         elif phase.before is not None:
             self.prepare(phase, 0)
             if self.curves.step:
                 self.choice.look(phase, self.done(phase))
-        return True
 
     def _is_judged_anew(self) -> bool:
         before = self.phases[self.number - 1] if self.number else None
@@ -183,37 +198,44 @@ class Driver:
         self.taken["source"] += bool(batch.source or batch.episode)
         self.curves.stepped(loss.detach(), batch.size)
 
-    def is_to_stop(self) -> bool:
-        """Return whether the run is to be cut here."""
-        return self._stop is not None and self.curves.step + self.taken["teacher"] >= self._stop
+    @property
+    def step(self) -> int:
+        """Batches until now, over all phases."""
+        return self.curves.step + self.taken["teacher"]
 
-    # Cutting -------------------------------------------------------------------------------------
+    # Going on ------------------------------------------------------------------------------------
+
+    def leave_if_due(self, learner: Learner | None = None) -> None:
+        """Leave the state, if it is time to; a phase that is under way has a learner."""
+        if self.checkpoint is not None and self.checkpoint.is_due(self.step):
+            if learner is not None:
+                self.optimiser = learner.kept_optimiser()
+            self.checkpoint.leave(self.state())
 
     def state(self) -> State:
-        """Return all that is needed to go on, as plain values and tensors that nothing else holds.
+        """Return all that is needed to go on, as plain values and the run's own tensors.
 
         Every random number is a function of seed and step, so no generator is in it.
         """
-        return deepcopy(
-            {
-                "phase": self.number,
-                "step": self.first,
-                "losses": self.losses,
-                "strategy": dict(self.strategy.state_dict()),
-                "optimiser": self.optimiser,
-                "taken": dict(self.taken),
-                "curves": self.curves.state(),
-                "choice": self.choice.state(),
-            }
-        )
+        return {
+            "phase": self.number,
+            "step": self.first,
+            "losses": self.losses,
+            "strategy": dict(self.strategy.state_dict()),
+            "optimiser": self.optimiser,
+            "taken": dict(self.taken),
+            "curves": self.curves.state(),
+            "choice": self.choice.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of an equal strategy on equal data."""
+        """Go on from a state of an equal strategy on equal data, which stays as it is."""
         state = deepcopy(dict(state))
-        self.number, self.first, self.losses = state["phase"], state["step"], state["losses"]
+        self.number, self.first = state["phase"], state["step"]
+        self.losses = move_data_to_device(state["losses"], self.machine.device)
         self.strategy.load_state_dict(state["strategy"])
         self.optimiser, self.taken = state["optimiser"], Counter(state["taken"])
-        self.curves.restore(state["curves"])
+        self.curves.restore(move_data_to_device(state["curves"], self.machine.device))
         self.choice.restore(state["choice"])
 
 
@@ -229,10 +251,10 @@ class Learner(pl.LightningModule):
         self.begin = driver.begin_of(phase)
         self.every = max(1, round(phase.every * length)) if phase.every else length
         self.standing: Standing | None = None
-        self.is_cut = self.is_prepared = False
+        self.is_prepared = False
 
     def train_on(self, machine: Machine) -> None:
-        """Train until the phase ends or the run is cut."""
+        """Train until the phase ends."""
         numbers = range(self.begin + self.driver.first, self.begin + self.length)
         batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
         if self.standing is not None:
@@ -294,13 +316,17 @@ class Learner(pl.LightningModule):
         kept, optimiser = self.driver.optimiser, self._optimiser
         if kept is not None and self.driver.first:
             optimiser.load_state_dict(kept["whole"])
+            self.trainer.precision_plugin.load_state_dict(kept["scaler"])
         elif kept is not None and self.phase.carries_on:
             named: dict[Tensor, str] = {p: name for name, p in self.strategy.named_parameters()}
-            own = [p for group in optimiser.param_groups for p in group["params"]]
-            optimiser.state.update(
-                {p: kept["named"][n] for p in own if (n := named[p]) in kept["named"]}
-            )
+            own = [named[p] for group in optimiser.param_groups for p in group["params"]]
+            state = {i: kept["named"][n] for i, n in enumerate(own) if n in kept["named"]}
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         self.strategy.train()
+
+    @override
+    def on_train_start(self) -> None:
+        stopping.obey_again()  # Lightning, asked to go, ends a phase wherever it is
 
     @property
     def _optimiser(self) -> torch.optim.Optimizer:
@@ -410,16 +436,19 @@ class Learner(pl.LightningModule):
         ends = driver.first == self.length or (
             phase.until is not None and phase.until(driver.losses)
         )
-        self.is_cut = driver.is_to_stop() and not ends
-        if ends or self.is_cut:
-            self._expect_still()
-            driver.optimiser = self._kept_optimiser()
-            self.trainer.should_stop = True
+        if not ends:
+            driver.leave_if_due(self)
+            return
+        driver.optimiser = self.kept_optimiser()
+        self.trainer.should_stop = True
 
-    def _kept_optimiser(self) -> State:
+    def kept_optimiser(self) -> State:
+        """Return what the optimiser has gathered, by parameter, and a scaler of losses."""
+        self._expect_still()
         optimiser, named = self._optimiser, self.strategy.named_parameters()
         own = {name: optimiser.state[p] for name, p in named if p in optimiser.state}
-        return {"whole": optimiser.state_dict(), "named": own}
+        scaler = self.trainer.precision_plugin.state_dict()
+        return {"whole": optimiser.state_dict(), "named": own, "scaler": scaler}
 
 
 def _parameters(groups: Sequence[Group]) -> list[torch.nn.Parameter]:

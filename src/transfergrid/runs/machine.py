@@ -50,6 +50,8 @@ class Machine:
             computed anew each time.
         diagnostics: what a cell notes about itself: `none`, `short` (what embeddings tell) or
             `full` (other passes too: random weights, BatchNorm's statistics, block by block).
+        checkpoint_minutes: after which a run that is not done leaves what another process can go
+            on from, and again after as many; 0: never.
         store: where features are kept; nowhere before `kept_in`.
     """
 
@@ -59,6 +61,7 @@ class Machine:
     deterministic: bool | str = "warn"
     cache: float = CACHE_GIB
     diagnostics: Literal["none", "short", "full"] = "full"
+    checkpoint_minutes: float = 10.0
     store: Store | None = None
 
     def kept_in(self, results: Path) -> Machine:

@@ -26,6 +26,7 @@ from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, Tracker, tracked, unique
 from transfergrid.records.training import Training
 from transfergrid.runs.allowed import target_data
+from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
@@ -131,10 +132,11 @@ class SourceMaker:
         strategy.attach(backbone, data.task, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
-        with tracked(self.tracker, self._card(source, seed, content)) as summary:
+        left = self._checkpoint(content, strategy, domain, clock)
+        with left.until_done(), tracked(self.tracker, self._card(source, seed, content)) as summary:
             metric, curve = domain.domain.metric, Curve(self.tracker)
-            fitted = Driver(strategy, data, self.machine, metric, curve).run()
-            assert fitted is not None
+            run = Driver(strategy, data, self.machine, metric, curve, checkpoint=left)
+            fitted = run.run()
             test = domain.whole("test", backbone.preprocess)
             labels = torch.from_numpy(test.labels)
             own = data.task.scores(predictions(strategy, test, self.machine), labels)
@@ -150,9 +152,16 @@ class SourceMaker:
             "own_test_examples": len(test),
             "chance": _chance(domain, labels),
             "seconds": clock.total(),
+            "continued": left.spent().continued,
             "fingerprint": backbone.fingerprint(),
         }
         return strategy, card
+
+    def _checkpoint(
+        self, content: str, strategy: Scratch, domain: OpenDomain, clock: Stopwatch
+    ) -> Checkpoint:
+        parts = [*strategy.modules(), strategy.backbone.preprocess, domain.domain]
+        return Checkpoint(self.folder.parent, f"source-{content}", parts, self.machine, clock)
 
     def _card(self, source: TrainedSource, seed: int, content: str) -> RunCard:
         domain, config = type(source.domain).__name__, config_of(source)

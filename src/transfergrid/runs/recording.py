@@ -24,7 +24,7 @@ from transfergrid.records.record import (
     Seconds,
     Status,
 )
-from transfergrid.runs.cost import Stopwatch, count_parameters, peak_memory
+from transfergrid.runs.cost import Spent, count_parameters
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.machine import Machine as RunsOn
 from transfergrid.runs.planning import contamination
@@ -36,7 +36,7 @@ def record_of(
     setup: Setup,
     fitted: Fit,
     outcome: Outcome,
-    clock: Stopwatch,
+    spent: Spent,
     machine: RunsOn,
 ) -> Record:
     """Return the record of a cell that is done."""
@@ -63,13 +63,15 @@ def record_of(
         tuning=fitted.tuning,
         data=_data(setup, outcome.test[1]),
         cost=Cost(
-            seconds=Seconds(**clock.seconds, total=clock.total()),
-            peak_memory_bytes=peak_memory(machine.device),
+            seconds=Seconds(**spent.seconds, total=spent.total),
+            peak_memory_bytes=spent.peak_memory_bytes,
+            continued=spent.continued,
             parameters=parameters,
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,
         ),
         source=_source(cell, setup),
+        started=spent.started,
         machine=_machine(machine, setup),
     )
 

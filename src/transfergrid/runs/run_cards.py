@@ -22,9 +22,15 @@ from transfergrid.records.tracking import RunCard, Tracker, unique
 from transfergrid.runs.curve import logged
 
 
-def run_card(cell: Cell, ledger: Ledger) -> RunCard:
-    """Return what a tracker is told of a cell before it runs; a new id for every attempt."""
-    attempt = len(folders.names(ledger.root / "attempts" / cell.id)) + 1
+def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
+    """Return what a tracker is told of a cell before it runs; a new id for every attempt.
+
+    Args:
+        cell: that runs.
+        ledger: of its results; it keeps the attempts that failed.
+        attempt: at least; of some, such as one that a cluster stopped, checkpoints alone know.
+    """
+    attempt = max(attempt, len(folders.names(ledger.root / "attempts" / cell.id)) + 1)
     tags = (cell.study, cell.names.strategy, cell.names.source, cell.names.target)
     told = {
         "cell": cell.id,
@@ -112,6 +118,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "parameters": cost.parameters,
         "parameters_trained": cost.parameters_trained,
         "flops_forward": cost.flops_forward,
+        "continued": cost.continued or None,
     }
     return {key: value for key, value in told.items() if value is not None}
 

@@ -78,7 +78,7 @@ class Standing:
             "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
             "precision": plan.precision,
             "device": machine.device.type,
-            "code": code_of(backbone),
+            "code": code_of(_kinds(backbone), ("data", "sources")),
             "versions": versions(),
         }
 
@@ -314,14 +314,17 @@ def weights_of(backbone: Backbone, blocks: int) -> str:
     return found.hexdigest()[:16]
 
 
-def code_of(backbone: Backbone) -> str:
-    """Return 16 hex digits of the code of a network, its layers and what prepares its inputs."""
-    kinds: set[type] = {type(part) for part in backbone.modules()}
-    kinds.add(type(backbone.preprocess))
+def _kinds(backbone: Backbone) -> set[type]:
+    """Return the classes of a network, its layers and what prepares its inputs."""
+    return {*map(type, backbone.modules()), type(backbone.preprocess)}
+
+
+def code_of(kinds: Iterable[type], rooms: Sequence[str]) -> str:
+    """Return 16 hex digits of the code of these classes, and of these rooms of this program."""
     found = hashlib.sha256()
     for file in sorted({file for kind in kinds if (file := _file_of(kind)) is not None}):
         found.update(_digest(file))
-    for room in ("data", "sources"):
+    for room in rooms:
         for file in sorted(str(f) for f in (Path(__file__).parents[1] / room).rglob("*.py")):
             found.update(_digest(file))
     return found.hexdigest()[:16]

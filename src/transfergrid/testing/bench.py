@@ -27,7 +27,7 @@ from transfergrid.records.training import Training
 from transfergrid.runs import cell
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.curve import Fit, Log
-from transfergrid.runs.driver import Driver
+from transfergrid.runs.driver import Checkpoints, Driver
 from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup
@@ -159,12 +159,18 @@ class Bench:
             },
         )
 
-    def driver(self, setup: Setup, kind: type[Driver] = Driver) -> Driver:
+    def driver(
+        self,
+        setup: Setup,
+        kind: type[Driver] = Driver,
+        checkpoint: Checkpoints | None = None,
+    ) -> Driver:
         """Return what trains a cell."""
         quiet()
         metric = setup.target.domain.metric
         log: Log = lambda values, step: None  # noqa: E731
-        return kind(setup.strategy, setup.data, self.machine, metric, log)
+        data, machine = setup.data, self.machine
+        return kind(setup.strategy, data, machine, metric, log, checkpoint=checkpoint)
 
     def prepared(self, labels: Labels) -> Setup:
         """Return a cell on the eve of its first step."""
@@ -178,7 +184,6 @@ class Bench:
 
     def _finished(self, setup: Setup, driver: Driver) -> Run:
         fitted = driver.run()
-        assert fitted is not None  # it was not to be cut
         state = state_of(setup.strategy)
         loaded = setup.target.loaded
         with unsealed(cast(TinyExamples, loaded.pool)), unsealed(cast(TinyExamples, loaded.test)):

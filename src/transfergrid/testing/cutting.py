@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -17,8 +16,10 @@ from torch import Tensor
 from transfergrid.data.batches import parts_of
 from transfergrid.records.cached import Store
 from transfergrid.records.cell import Labels
+from transfergrid.runs import states
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.stages import Setup
+from transfergrid.runs.states import State
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.phases import Objective
 from transfergrid.testing.bench import Bench, Moment, Run, sealed, state_of
@@ -60,21 +61,65 @@ def in_pieces(
     bench: Bench, labels: Labels, cuts: Iterable[int], target: TinyDomain | None = None
 ) -> tuple[dict[str, Tensor], Fit]:
     """Run a cell that is cut after so many steps, each piece in parts that are made anew."""
-    kept: dict[str, Any] | None = None
-    for stop in [*sorted(cuts), None]:
+    kept: State | None = None
+    for stop in sorted(cuts):
         setup = bench.set_up(labels, target)
-        driver = bench.driver(setup)
-        if kept is not None:
-            driver.restore(kept)
         with _out_of_reach(setup):
-            fitted = driver.run(stop)
-        if fitted is not None:
-            return state_of(setup.strategy), fitted
-        kept = _as_a_file(driver.state())
-    raise AssertionError("a run without a stop comes to its end")
+            kept = killed(bench, setup, stop, kept)
+    setup = bench.set_up(labels, target)
+    with _out_of_reach(setup):
+        fitted = bench.driver(setup, checkpoint=KilledAt(None, kept)).run()
+    return state_of(setup.strategy), fitted
 
 
-@contextmanager
+def killed(bench: Bench, setup: Setup, step: int, begun: State | None = None) -> State:
+    """Run a cell that is killed after so many steps; return what it left, read from its file.
+
+    Args:
+        bench: what it runs on.
+        setup: its parts; the strategy stays as the kill found it.
+        step: counted over all phases.
+        begun: what an earlier one left.
+    """
+    checkpoint = KilledAt(step, begun)
+    with contextlib.suppress(Killed):
+        bench.driver(setup, checkpoint=checkpoint).run()
+    assert checkpoint.left is not None, f"there is no step {step}"
+    return checkpoint.left
+
+
+class Killed(Exception):  # noqa: N818 (nothing went wrong)
+    """A cell was killed."""
+
+
+@dataclasses.dataclass
+class KilledAt:
+    """Checkpoints of a cell that is killed once it has left one.
+
+    Args:
+        step: after which that is; None: never.
+        begun: what an earlier one left.
+    """
+
+    step: int | None
+    begun: State | None
+    left: State | None = None
+
+    def take(self) -> State | None:
+        """See `Checkpoints`."""
+        return self.begun
+
+    def is_due(self, step: int) -> bool:
+        """See `Checkpoints`."""
+        return step == self.step
+
+    def leave(self, state: State) -> None:
+        """See `Checkpoints`."""
+        self.left = _as_a_file(state)
+        raise Killed
+
+
+@contextlib.contextmanager
 def _out_of_reach(setup: Setup) -> Iterator[None]:
     loaded = setup.target.loaded
     pool, test = cast(TinyExamples, loaded.pool), cast(TinyExamples, loaded.test)
@@ -82,12 +127,11 @@ def _out_of_reach(setup: Setup) -> Iterator[None]:
         yield
 
 
-def _as_a_file(state: Mapping[str, Any]) -> dict[str, Any]:
-    file = io.BytesIO()
-    torch.save(dict(state), file)
-    file.seek(0)
-    kept: dict[str, Any] = torch.load(file, weights_only=True)
-    return kept
+def _as_a_file(state: State) -> State:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "state.safetensors"
+        states.write(state, file, Path(folder))
+        return states.read(file)
 
 
 def _cuts(plain: Run) -> list[int]:

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
+from unittest.mock import patch
 
 import pytest
 
@@ -19,7 +21,8 @@ from pretend_grid import cell
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
-from transfergrid.runs.launching import processes
+from transfergrid.records.telling import GOES_ON
+from transfergrid.runs.launching import processes, progress
 from transfergrid.runs.launching.processes import run_here
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.worker import PREPARED
@@ -190,6 +193,47 @@ def test_ctrl_c_ends_cleanly(tmp_path, results):
     assert not list((results / "tmp").iterdir())
     wait_for(lambda: not any(alive(pid) for pid in workers))
     assert not list((results / "attempts").glob("*")), "an interrupted cell has not failed"
+
+
+def interrupted(folder, results, *what, grace=20.0):
+    """Run cells of which each sleeps, interrupt the grid when all do; return the outcome."""
+    asleep = folder / "tries"
+    grid = threading.Thread(target=wait_and_interrupt, args=(asleep, len(what)))
+    grid.start()
+    with patch.object(processes, "GRACE", grace):
+        outcome = pretend_grid.run(results, [cell(i, w) for i, w in enumerate(what)], workers=2)
+    grid.join()
+    return outcome
+
+
+def wait_and_interrupt(asleep, count):
+    wait_for(lambda: len(list(asleep.glob("*.asleep"))) == count)
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_who_is_in_the_midst_of_a_cell_may_put_down_what_it_has(tmp_path, results):
+    outcome = interrupted(tmp_path, results, "put down", "sleep")
+    assert (outcome.interrupted, outcome.left, outcome.failed) == (True, 2, 0)
+    assert [f.stem for f in (tmp_path / "tries").glob("*.left")] == [cell(0).id]
+    assert not list((results / "attempts").glob("*"))
+
+
+def test_who_does_not_listen_is_ended_all_the_same(tmp_path, results):
+    before = time.monotonic()
+    outcome = interrupted(tmp_path, results, "deaf", grace=0.5)
+    assert outcome.interrupted
+    assert time.monotonic() - before < 15
+    assert not any(alive(int(pid)) for pid in tries(tmp_path, 0))
+
+
+def test_a_cell_that_goes_on_says_from_where(capsys):
+    pool = processes.Pool(Ledger("x"), Settings.read(pretend_grid.TRAINER, {}, None))
+    with progress.progress("lines", total=3, done=0) as pool.shown:
+        pool._tell(0, cell(1), "")
+        pool._tell(0, cell(1), f"{GOES_ON} 70 of 100")
+        pool._tell(0, cell(1), "step 80 of 100")
+    label = "work x t, labels=1, seed=1"
+    assert capsys.readouterr().out == f"{label}\n{label}: going on at step 70 of 100\n"
 
 
 def wait_for(what, seconds=30.0):

@@ -9,6 +9,7 @@ from transfergrid.strategies.fine_tuning.gradual_unfreezing import GradualUnfree
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.strategies.phases import lengths
 from transfergrid.testing.bench import Bench
+from transfergrid.testing.cutting import killed
 from watched_rates import rates_of
 
 ALSO = {"stem": "g0", "body": "g1", "neck": "g2", "head": "head"}
@@ -41,7 +42,6 @@ def test_with_all_blocks_from_the_start_it_is_layerwise_lr():
 
 def test_the_head_keeps_its_moments_as_blocks_join_it():
     bench = Bench(GradualUnfreezing, training=Training(steps=6, batch_size=8))
-    driver = bench.driver(bench.set_up(10))
-    assert driver.run(stop=2) is None
-    kept = driver.optimiser["named"]["head.weight"]["step"]
+    state = killed(bench, bench.set_up(10), 2)
+    kept = state["optimiser"]["named"]["head.weight"]["step"]
     assert float(kept) == 2.0

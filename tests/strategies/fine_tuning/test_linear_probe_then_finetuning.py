@@ -8,6 +8,7 @@ from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
     LinearProbeThenFinetuning,
 )
 from transfergrid.testing.bench import Bench
+from transfergrid.testing.cutting import killed
 
 PLAN = Training(steps=8, batch_size=8, validations=2, lr=0.01)
 HALF = Training(steps=4, batch_size=8, validations=1, lr=0.01)
@@ -16,7 +17,7 @@ HALF = Training(steps=4, batch_size=8, validations=1, lr=0.01)
 def test_before_the_first_tuning_step_it_is_the_probe():
     bench = Bench(LinearProbeThenFinetuning, {"lr_factor": 3.0}, training=PLAN)
     setup = bench.set_up(2)
-    assert bench.driver(setup).run(stop=4) is None
+    killed(bench, setup, 4)
     probe = Bench(FeatureExtraction, {"lr_factor": 3.0}, training=HALF).run(2)
     state = setup.strategy.state_dict()
     assert all(torch.equal(state[name], value) for name, value in probe.state.items())

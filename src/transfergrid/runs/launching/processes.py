@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say, told_os
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
-from transfergrid.records.telling import TRAINS_SOURCE
+from transfergrid.records.telling import GOES_ON, TRAINS_SOURCE
 from transfergrid.records.trust import allowed
 from transfergrid.runs.launching.pace import Pace, kind_of
 from transfergrid.runs.launching.progress import Progress, Silent, progress
@@ -35,6 +36,8 @@ WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
 """What a line of a worker begins with that is no answer."""
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
+GRACE = 20.0
+"""Seconds in which a worker that is stopped may put down what it has."""
 
 
 @dataclass
@@ -84,6 +87,11 @@ class Worker:
         """Return the end of what it printed during the current cell."""
         text = Path(self.log.name).read_bytes()[-LOG_TAIL:]
         return text.decode(errors="replace")
+
+    def ask(self) -> None:
+        """Ask the process to go; one in the midst of a cell leaves first what it has of it."""
+        with suppress(ProcessLookupError, PermissionError):
+            self.process.terminate()
 
     def stop(self) -> None:
         """End the process, whatever it is doing, and those that it started."""
@@ -169,6 +177,9 @@ class Pool:
 
     def _tell(self, slot: int, cell: Cell, doing: str) -> None:
         """Show what a worker said: another thing that it does, or how far it is with it."""
+        if doing.startswith(GOES_ON):
+            self.shown.remark(f"{self.stages[slot]}: {doing}")
+            return
         is_stage = doing.startswith(TRAINS_SOURCE) or not doing
         if is_stage:
             self.stages[slot] = doing or self._called(cell)
@@ -285,7 +296,15 @@ class Pool:
             self._repeat_warnings(line)
 
     def stop(self) -> None:
-        """End all workers."""
+        """End all workers, those with a cell once they have left what they have of it."""
+        busy = [worker for worker in self.workers.values() if worker.cell is not None]
+        end = time.monotonic() + GRACE
+        with suppress(KeyboardInterrupt):  # again: it is not waited for
+            for worker in busy:
+                worker.ask()
+            for worker in busy:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(max(0.0, end - time.monotonic()))
         for worker in self.workers.values():
             worker.stop()
         self.workers.clear()

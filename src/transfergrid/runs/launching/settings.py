@@ -22,10 +22,14 @@ TRAINER = {
     "deterministic": bool | Literal["warn"],
     "cache": NotNegative,
     "diagnostics": Literal["none", "short", "full"],
+    "checkpoint_minutes": NotNegative,
     "progress": Literal["auto", "bar", "lines"],
 }
 """What the keys of trainer take."""
-MACHINE = ("accelerator", "loader_workers", "deterministic", "cache", "diagnostics")
+MACHINE = (
+    *("accelerator", "loader_workers", "deterministic"),
+    *("cache", "diagnostics", "checkpoint_minutes"),
+)
 """Those that a cell's machine takes as they are."""
 
 

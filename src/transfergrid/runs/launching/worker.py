@@ -29,7 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transfergrid.records import trust
+from transfergrid.records import stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
@@ -240,4 +240,5 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     trust.leave_working_directory()
+    stopping.obey()
     sys.exit(main(sys.argv[1:]))

@@ -108,7 +108,6 @@ class Trials:
         strategy, backbone = self._attached(values)
         driver = self.drive(strategy, lambda values, step: None)
         fitted = driver.run()
-        assert fitted is not None  # it was not to be cut
         self.looks += fitted.validation_checks
         score = self._score(driver)
         self.ended.append(Trial(values=values, score=score, step=fitted.chosen_step))
