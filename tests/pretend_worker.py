@@ -29,12 +29,14 @@ def do(cell, results):
     if what == "die":
         print("last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    marks = tries.parent / "marks"
+    marks.mkdir(exist_ok=True)
     if what == "put down":
-        signal.signal(signal.SIGTERM, lambda *_: _put_down(tries / f"{cell.id}.left"))
+        signal.signal(signal.SIGTERM, lambda *_: _put_down(marks / f"{cell.id}.left"))
     if what == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if what in ("sleep", "put down", "deaf"):
-        (tries / f"{cell.id}.asleep").touch()
+        (marks / f"{cell.id}.asleep").touch()
         time.sleep(600)
     metric = Metric(name="accuracy", higher_is_better=True)
     scores, data = Scores(test={"accuracy": 0.5}), Data(classes=("a", "b"))

@@ -196,25 +196,26 @@ def test_ctrl_c_ends_cleanly(tmp_path, results):
 
 
 def interrupted(folder, results, *what, grace=20.0):
-    """Run cells of which each sleeps, interrupt the grid when all do; return the outcome."""
-    asleep = folder / "tries"
-    grid = threading.Thread(target=wait_and_interrupt, args=(asleep, len(what)))
+    """Run cells of which each sleeps, stop the grid when all do; return the outcome."""
+    before = signal.getsignal(signal.SIGTERM)
+    grid = threading.Thread(target=wait_and_interrupt, args=(folder / "marks", len(what)))
     grid.start()
     with patch.object(processes, "GRACE", grace):
         outcome = pretend_grid.run(results, [cell(i, w) for i, w in enumerate(what)], workers=2)
     grid.join()
+    signal.signal(signal.SIGTERM, before)
     return outcome
 
 
-def wait_and_interrupt(asleep, count):
-    wait_for(lambda: len(list(asleep.glob("*.asleep"))) == count)
-    signal.raise_signal(signal.SIGINT)
+def wait_and_interrupt(marks, count):
+    wait_for(lambda: len(list(marks.glob("*.asleep"))) == count)
+    os.kill(os.getpid(), signal.SIGTERM)  # to the process: its main thread waits for answers
 
 
 def test_who_is_in_the_midst_of_a_cell_may_put_down_what_it_has(tmp_path, results):
     outcome = interrupted(tmp_path, results, "put down", "sleep")
     assert (outcome.interrupted, outcome.left, outcome.failed) == (True, 2, 0)
-    assert [f.stem for f in (tmp_path / "tries").glob("*.left")] == [cell(0).id]
+    assert [f.stem for f in (tmp_path / "marks").glob("*.left")] == [cell(0).id]
     assert not list((results / "attempts").glob("*"))
 
 
