@@ -27,6 +27,7 @@ from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.runs.pretraining import SourceMaker
+from transfergrid.runs.tuning.searches import RandomSearch
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.fine_tuning.distillation import Distillation
@@ -39,7 +40,7 @@ from transfergrid.testing.tiny import TinyDomain, TinySource
 CPU = Machine(accelerator="cpu", checkpoint_minutes=10)
 
 
-def chosen(strategy, labels=10, **training):
+def chosen(strategy, labels=10, tuning=None, **training):
     """Return the planned cell of this strategy, with a tiny source and target."""
     plan = Training(**{"steps": 8, "batch_size": 8, "validations": 4, "lr": 0.01, **training})
     asked = Asked(
@@ -47,6 +48,7 @@ def chosen(strategy, labels=10, **training):
         strategies=[api._option(strategy)],
         targets=[api._option(TinyDomain())],
         trainings=[api._option(plan)],
+        tunings=[tuning and api._option(tuning)],
         labels=[labels],
         seeds=[0],
     )
@@ -145,6 +147,35 @@ def by_step(rows):
     for step, values in rows:
         found.setdefault(step, {}).update(values)
     return found
+
+
+def test_a_tuned_cell_goes_on_within_the_trial_that_was_cut(tmp_path):
+    cell = chosen(FullFinetuning(), tuning=RandomSearch(trials=3))
+    whole, cut, begun = Ledger(tmp_path / "whole"), Ledger(tmp_path / "cut"), []
+    expected = run_cell(cell, whole, CPU)
+    leave = Checkpoint.leave
+
+    def left(self, state):
+        begun.append(len(self.progress.get("trials", ())))
+        if begun == [0, 1]:
+            leave(self, state)
+            raise Kill
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Checkpoint, "is_due", lambda self, at: at == 5)
+        patched.setattr(Checkpoint, "leave", left)
+        with pytest.raises(Kill):
+            run_cell(cell, cut, CPU)
+    told = []
+    listen(told.append)
+    found = run_cell(cell, cut, CPU)
+    listen(None)
+    assert [line for line in told if line.startswith("trial")] == ["trial 2 of 3", "trial 3 of 3"]
+    assert told.count("going on at step 5 of 8") == 1
+    for part in ("scores", "chosen", "budget", "tuning"):
+        assert getattr(found, part) == getattr(expected, part), part
+    curves = cut.curves(cell.id)
+    assert all(np.array_equal(c, curves[name]) for name, c in whole.curves(cell.id).items())
 
 
 def test_the_test_split_is_read_after_going_on_and_never_before(tmp_path, killing, monkeypatch):

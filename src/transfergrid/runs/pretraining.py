@@ -135,7 +135,7 @@ class SourceMaker:
         left = self._checkpoint(content, strategy, domain, clock)
         with left.until_done(), tracked(self.tracker, self._card(source, seed, content)) as summary:
             metric, curve = domain.domain.metric, Curve(self.tracker)
-            run = Driver(strategy, data, self.machine, metric, curve, checkpoint=left)
+            run = Driver(strategy, data, self.machine, metric, curve, None, left)
             fitted = run.run()
             test = domain.whole("test", backbone.preprocess)
             labels = torch.from_numpy(test.labels)
