@@ -152,7 +152,11 @@ def read(target: Domain) -> None:
         BadInputError: the target cannot be read.
     """
     from transfergrid.data import opened
+    from transfergrid.records.tracking import NoTracker
     from transfergrid.runs import cell
+    from transfergrid.runs.cost import Stopwatch
+    from transfergrid.runs.machine import Machine
+    from transfergrid.runs.pretraining import SourceMaker
 
     opened._opened.cache_clear()
     option, strategy = _option(target), _option(Majority())
@@ -162,7 +166,8 @@ def read(target: Domain) -> None:
     plan = planner.plan(Asked(**parts, trainings=[_option(Training())], labels=[2], seeds=[0]))
     for line in forewarnings.lines(plan.cells):
         say(line)
-    setup = cell.set_up(plan.cells[0], None)  # type: ignore[arg-type]
+    maker = SourceMaker(Path("unused"), Machine(accelerator="cpu"), NoTracker(), Stopwatch())
+    setup = cell.set_up(plan.cells[0], maker)
     view = setup.target.whole("test", setup.preprocess)
     view.inputs(view.rows)
 

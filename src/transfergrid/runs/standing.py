@@ -25,7 +25,7 @@ from torch import Tensor
 from transfergrid.data import views
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.streams import Augmenting, CellData, Use
-from transfergrid.data.views import Prepared, View
+from transfergrid.data.views import Prepared, View, size_of, take
 from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.provenance import versions
@@ -101,16 +101,14 @@ class Standing:
         augmented = viewed if viewed.number >= 0 else None
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
-            filled = np.resize(missing, max(len(missing), FEWEST))
-            part = View(examples.few(len(missing)), filled)
+            part = View(examples.few(len(missing)), missing)
             with applied(self.strategy, self.machine, self.trainer) as brought:
                 made_by = self._network()
                 for batch in self.machine.evaluation_loader(part, augmented):
-                    made = made_by(brought(batch).inputs)
                     assert batch.rows is not None
-                    own = batch.rows.numpy() < len(missing)
-                    arrays = tuple(_as_array(part)[own] for part in made)
-                    yield missing[batch.rows.numpy()[own]], arrays
+                    rows = missing[batch.rows.numpy()]
+                    made = made_by(_filled(brought(batch).inputs))
+                    yield rows, tuple(_as_array(part[: len(rows)]) for part in made)
 
         return compute
 
@@ -304,13 +302,14 @@ def _is_calm(strategy: Strategy, blocks: int) -> bool:
 
 def weights_of(backbone: Backbone, blocks: int) -> str:
     """Return 16 hex digits of the parameters and buffers of the leading blocks."""
-    own = backbone.state_dict()
+    own: dict[str, Tensor] = dict(backbone.named_parameters(remove_duplicate=False))
+    own |= dict(backbone.named_buffers(remove_duplicate=False))  # those that no file holds too
     names = [n for b in backbone.blocks("fine")[:blocks] for n in (*b.parameters, *b.buffers)]
     found = hashlib.sha256()
     for name in names:
         tensor = own[name].detach().cpu().contiguous()
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()[:16]
 
 
@@ -344,6 +343,12 @@ def _digest(file: str) -> bytes:
         return hashlib.sha256(Path(file).read_bytes()).digest()
     except OSError:
         return file.encode()
+
+
+def _filled(inputs: Inputs) -> Inputs:
+    """Return inputs of `FEWEST` examples at least: of fewer, the same ones again."""
+    size = size_of(inputs)
+    return inputs if size >= FEWEST else take(inputs, torch.arange(FEWEST) % size)
 
 
 def _as_array(part: Tensor) -> NDArray[Any]:
