@@ -18,9 +18,10 @@ from transfergrid.report.html.data import Section
 
 Arm = tuple[str, Labels, str, Tried]
 """Target, label budget, name, and what more trials gave it."""
-WIDTH, HEIGHT, EDGE, NAMES = 420, 180, 34, 260
+WIDTH, HEIGHT, EDGE, NAMES = 420, 180, 34, 300
 """Pixels of a drawing's axes, what is left around them, and room for the names on the right."""
-LINE = 14
+LINE, KEY = 14, 26
+"""Pixels from name to name, and of the piece of its line that stands before each."""
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 5", "12 4")
 
 
@@ -99,11 +100,16 @@ def _drawing(place: tuple[str, Labels], arms: Sequence[Arm]) -> Markup:
     parts = []
     for number, ((_, _, name, told), end) in enumerate(zip(arms, ends, strict=True)):
         points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(told.curve, 1))
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.6" '
-            f'stroke-dasharray="{DASHES[number % len(DASHES)]}"/>'
-            f'<text x="{x(len(told.curve)) + 6:.1f}" y="{end + 4:.1f}">{escape(name)}</text>'
+        beside = x(len(told.curve)) + 8
+        key = (
+            f"{beside:.1f},{end:.1f} {beside + KEY:.1f},{end:.1f}"
         )
+        parts += [
+            f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1.6" '
+            f'stroke-dasharray="{DASHES[number % len(DASHES)]}"/>'
+            for line in (points, key)
+        ]
+        parts.append(f'<text x="{beside + KEY + 6:.1f}" y="{end + 4:.1f}">{escape(name)}</text>')
     title = f"{place[0]}, labels={place[1]}: expected validation score of the best of k trials"
     base = EDGE + HEIGHT + 16
     axes = (
