@@ -101,9 +101,7 @@ def _drawing(place: tuple[str, Labels], arms: Sequence[Arm]) -> Markup:
     for number, ((_, _, name, told), end) in enumerate(zip(arms, ends, strict=True)):
         points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(told.curve, 1))
         beside = x(len(told.curve)) + 8
-        key = (
-            f"{beside:.1f},{end:.1f} {beside + KEY:.1f},{end:.1f}"
-        )
+        key = f"{beside:.1f},{end:.1f} {beside + KEY:.1f},{end:.1f}"
         parts += [
             f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1.6" '
             f'stroke-dasharray="{DASHES[number % len(DASHES)]}"/>'
