@@ -221,18 +221,6 @@ def test_of_cells_that_are_done_the_ledger_removes_it(made, tmp_path):
 # Being asked to go --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def obeying(monkeypatch):
-    """Signals mean what they mean to a worker."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(stopping, "_asked", None)
-    monkeypatch.setattr(stopping, "_obeys", False)
-    stopping.obey()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 def asked_to_go(checkpoint, clock, after, number=signal.SIGTERM):
     """Ask this process to go while a checkpoint is looked at; return how it ended."""
     with stopping.heeding():

@@ -231,18 +231,6 @@ def test_the_training_of_a_source_goes_on_too(tmp_path, killing):
     assert not left.parent.exists()
 
 
-@pytest.fixture
-def obeying(monkeypatch):
-    """Signals mean what they mean to a worker."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(stopping, "_asked", None)
-    monkeypatch.setattr(stopping, "_obeys", False)
-    stopping.obey()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("where", ["on_train_batch_start", "on_train_batch_end"])
 @pytest.mark.parametrize("step", [3, 8])
 def test_asked_to_go_at_any_moment_of_a_step_it_ends_after_one(

@@ -7,6 +7,7 @@ block draw the same places in what they search. Imports no torch.
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -27,7 +28,7 @@ RANDOM_FIRST = 4
 
 
 @dataclass(frozen=True)
-class Search(Component):
+class Search(Component, ABC):
     """How the settings of a strategy are looked for, with the same trials for all arms.
 
     Args:
@@ -57,6 +58,7 @@ class Search(Component):
     def check(self) -> None:
         """Raise `BadInputError` if it cannot be done here."""
 
+    @abstractmethod
     def values(self, number: int, seed: int, before: Sequence[Trial], maximise: bool) -> Values:
         """Return the setting of a trial.
 
@@ -66,7 +68,6 @@ class Search(Component):
             before: the trials so far.
             maximise: whether higher scores are better.
         """
-        raise NotImplementedError
 
 
 class RandomSearch(Search):
