@@ -100,13 +100,12 @@ def _drawing(place: tuple[str, Labels], arms: Sequence[Arm]) -> Markup:
     parts = []
     for number, ((_, _, name, told), end) in enumerate(zip(arms, ends, strict=True)):
         points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(told.curve, 1))
+        dash = DASHES[number % len(DASHES)]
+        pen = f'fill="none" stroke="currentColor" stroke-width="1.6" stroke-dasharray="{dash}"'
+        parts.append(f'<polyline points="{points}" {pen}/>')
         beside = x(len(told.curve)) + 8
-        key = f"{beside:.1f},{end:.1f} {beside + KEY:.1f},{end:.1f}"
-        parts += [
-            f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1.6" '
-            f'stroke-dasharray="{DASHES[number % len(DASHES)]}"/>'
-            for line in (points, key)
-        ]
+        level = f'y1="{end:.1f}" y2="{end:.1f}"'
+        parts.append(f'<line x1="{beside:.1f}" x2="{beside + KEY:.1f}" {level} {pen}/>')
         parts.append(f'<text x="{beside + KEY + 6:.1f}" y="{end + 4:.1f}">{escape(name)}</text>')
     title = f"{place[0]}, labels={place[1]}: expected validation score of the best of k trials"
     base = EDGE + HEIGHT + 16
