@@ -1,6 +1,6 @@
 """Learning rates as a run sets them, step by step."""
 
-from transfergrid.runs.driver import Learner
+from transfergrid.runs.learner import Learner
 
 
 def rates_of(bench, labels, monkeypatch):

@@ -22,7 +22,7 @@ from transfergrid.runs import checkpoints, states
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch
-from transfergrid.runs.driver import Learner
+from transfergrid.runs.learner import Learner
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked

@@ -1,0 +1,274 @@
+"""Trains one phase of a run with Lightning: its batches, its optimiser, its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from transfergrid.data.batches import Batch, parts_of
+from transfergrid.data.streams import Augmenting, CellData, StepBatches
+from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records import stopping
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.seeds import stream_seed
+from transfergrid.records.training import SCHEDULES
+from transfergrid.runs.choosing import Choice
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.standing import Standing, are_fixed, held
+from transfergrid.runs.states import State
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.checked import checked_loss
+from transfergrid.strategies.phases import Group, Objective, Phase
+
+Pieces = Sequence[tuple[Batch, float]]
+"""Parts of a batch, and the share that each has of it."""
+
+
+class Run(Protocol):
+    """The run that a phase is a part of, as whoever trains the phase sees it."""
+
+    strategy: Strategy
+    data: CellData
+    choice: Choice
+    first: int
+    """Steps of the phase that are done."""
+    losses: list[Tensor]
+    """Of those steps, where the phase may end early."""
+    optimiser: State | None
+    """That of the phase before, or of this one where the run was left."""
+
+    def begin_of(self, phase: Phase) -> int:
+        """Return the number of a phase's first batch, among those that count as it does."""
+
+    def done(self, phase: Phase) -> int:
+        """Return how many batches there were that count as a phase's do."""
+
+    def prepare(self, phase: Phase, step: int) -> None:
+        """Let a phase compute what it needs at this step."""
+
+    def standing(self, phases: Sequence[Phase]) -> Standing | None:
+        """Return the blocks that none of these phases moves, where what they make is kept."""
+
+    def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
+        """Count a step."""
+
+    def leave_if_due(self, optimiser: Callable[[], State]) -> None:
+        """Leave the state for another process, if it is time to, with the optimiser's."""
+
+
+class Learner(pl.LightningModule):
+    """One phase as Lightning trains it."""
+
+    def __init__(self, driver: Run, phase: Phase, length: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.strategy = driver.strategy
+        self.driver, self.phase, self.length = driver, phase, length
+        self.plan = driver.strategy.training_plan
+        self.begin = driver.begin_of(phase)
+        self.every = max(1, round(phase.every * length)) if phase.every else length
+        self.standing: Standing | None = None
+        self.is_prepared = False
+
+    def train_on(self, machine: Machine) -> None:
+        """Train until the phase ends."""
+        numbers = range(self.begin + self.driver.first, self.begin + self.length)
+        batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
+        if self.standing is not None:
+            machine = replace(machine, loader_workers=0)  # all is in memory
+        else:
+            batches.warm()
+        trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(numbers))
+        trainer.fit(self, machine.loader(batches))
+        self.strategy.cut = 0
+
+    def _batches(self, data: CellData, numbers: range) -> StepBatches:
+        plan, phase = self.plan, self.phase
+        augmenting = Augmenting(plan.augmentation, plan.views)
+        seed = self.strategy.block_seed
+        streams = (phase.reads, phase.episode, plan.group_by)
+        return StepBatches(data, seed, numbers, plan.batch_size, augmenting, *streams)
+
+    def _behind_blocks(self, numbers: range) -> StepBatches | None:
+        """Return batches of what blocks that stand still make; None where none is kept.
+
+        What the phase computes before its first step, which may be the blocks' statistics, is
+        computed before that.
+        """
+        plan, driver, phase = self.plan, self.driver, self.phase
+        fixed = are_fixed(phase, Augmenting(plan.augmentation, plan.views))
+        if not fixed or driver.standing([phase]) is None:
+            return None
+        if phase.before is not None and not driver.first:
+            driver.prepare(phase, 0)
+            self.is_prepared = True
+        found = driver.standing([phase])
+        assert found is not None
+        data = held(found, driver.data, lambda data: self._batches(data, numbers).uses())
+        if data is None:
+            return None
+        self.standing = found
+        return self._batches(data, numbers)
+
+    @override
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        plan, groups = self.plan, self.phase.learning()
+        told = [
+            {
+                "params": list(group.parameters),
+                "factor": group.factor,
+                "name": group.name,
+                "weight_decay": plan.weight_decay if group.decay else 0.0,
+            }
+            for group in groups
+        ]
+        fused = plan.precision != "16-mixed"  # what a scaler has fused cannot be clipped
+        if plan.optimizer == "sgd":
+            nesterov = plan.momentum > 0
+            return torch.optim.SGD(told, plan.lr, plan.momentum, 0, nesterov=nesterov, fused=fused)
+        return torch.optim.AdamW(told, plan.lr, fused=fused)
+
+    @override
+    def on_fit_start(self) -> None:
+        kept, optimiser = self.driver.optimiser, self._optimiser
+        if kept is not None and self.driver.first:
+            optimiser.load_state_dict(kept["whole"])
+            self.trainer.precision_plugin.load_state_dict(kept["scaler"])
+        elif kept is not None and self.phase.carries_on:
+            named: dict[Tensor, str] = {p: name for name, p in self.strategy.named_parameters()}
+            own = [named[p] for group in optimiser.param_groups for p in group["params"]]
+            state = {i: kept["named"][n] for i, n in enumerate(own) if n in kept["named"]}
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        self.strategy.train()
+
+    @override
+    def on_train_start(self) -> None:
+        stopping.obey_again()  # Lightning, asked to go, ends a phase wherever it is
+
+    @property
+    def _optimiser(self) -> torch.optim.Optimizer:
+        return self.trainer.optimizers[0]
+
+    @override
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        step, strategy = self.driver.first, self.strategy
+        if self.phase.before is not None and step % self.every == 0 and not self.is_prepared:
+            self.driver.prepare(self.phase, step)
+            self._expect_still()
+        self.is_prepared = False
+        strategy.cut = self.standing.blocks if self.standing is not None else 0
+        own = self.phase.lr_factor
+        base = self.plan.lr * (strategy.lr_factor if own is None else own) * self._rate(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = base * group["factor"]
+        # Dropout is of the seed block too: an arm that draws more of it in one step would else
+        # differ from the others in all later ones.
+        seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step))
+
+    def _expect_still(self) -> None:
+        """Raise unless blocks that were run ahead of the steps are as they were.
+
+        Raises:
+            BadInputError: something beside the optimiser has changed them.
+        """
+        if self.standing is not None and self.standing.has_moved():
+            raise BadInputError(
+                f"phase {self.phase.name!r} of {type(self.strategy).__name__} changes blocks that "
+                "none of its objectives trains: such a phase says cached=False"
+            )
+
+    def _rate(self, step: int) -> float:
+        own = self.phase.schedule
+        if callable(own):
+            return own(step, self.length)
+        return SCHEDULES[own or self.strategy.schedule or self.plan.schedule](step / self.length)
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        progress, phase = self.driver.first / self.length, self.phase
+        pieces = parts_of(batch, self.plan.accumulate)
+        if phase.combine is not None:
+            return self._combined(pieces, progress)
+        losses = [
+            self._learn(objective, pieces, progress)
+            for objective in phase.objectives
+            for _ in range(objective.repeat)
+        ]
+        return losses[0]
+
+    def _learn(self, objective: Objective, pieces: Pieces, progress: float) -> Tensor:
+        """Take one step of one objective; return its loss."""
+        self._optimiser_step_begins()
+        loss = self._backward(objective, pieces, progress)
+        self.optimizers().step()  # type: ignore[union-attr]
+        return loss
+
+    def _optimiser_step_begins(self) -> None:
+        for group in self._optimiser.param_groups:  # who does not learn has no gradient and no step
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def _backward(self, objective: Objective, pieces: Pieces, progress: float) -> Tensor:
+        """Add the gradients of an objective to those who learn from it; return its loss."""
+        own = _parameters(objective.learns)
+        total: Tensor | None = None
+        for piece, share in pieces:
+            loss = checked_loss(objective.loss(piece, progress), self.phase)
+            loss = loss if len(pieces) == 1 else share * loss
+            self.manual_backward(loss, inputs=own)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
+    def _combined(self, pieces: Pieces, progress: float) -> Tensor:
+        """Take one step of the combined gradients of all objectives; return the sum of losses."""
+        assert self.phase.combine is not None
+        shared = _parameters(self.phase.learning())
+        found, total = [], torch.zeros((), device=self.device)
+        for objective in self.phase.objectives:
+            self._optimiser_step_begins()
+            total = total + self._backward(objective, pieces, progress)
+            found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in shared])
+        for parameter, gradient in zip(shared, self.phase.combine(found), strict=True):
+            parameter.grad = gradient
+        self.optimizers().step()  # type: ignore[union-attr]
+        return total
+
+    @override
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.plan.gradient_clip is not None:  # by now a scaler has scaled the gradients back
+            own = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(own, self.plan.gradient_clip)
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        driver, phase = self.driver, self.phase
+        driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
+        if driver.choice.is_due(driver.done(phase)):
+            driver.choice.look(phase, driver.done(phase), self.trainer, self.standing)
+        ends = driver.first == self.length or (
+            phase.until is not None and phase.until(driver.losses)
+        )
+        if not ends:
+            driver.leave_if_due(self.kept_optimiser)
+            return
+        driver.optimiser = self.kept_optimiser()
+        self.trainer.should_stop = True
+
+    def kept_optimiser(self) -> State:
+        """Return what the optimiser has gathered, by parameter, and a scaler of losses."""
+        self._expect_still()
+        optimiser, named = self._optimiser, self.strategy.named_parameters()
+        own = {name: optimiser.state[p] for name, p in named if p in optimiser.state}
+        scaler = self.trainer.precision_plugin.state_dict()
+        return {"whole": optimiser.state_dict(), "named": own, "scaler": scaler}
+
+
+def _parameters(groups: Sequence[Group]) -> list[torch.nn.Parameter]:
+    return [p for group in groups for p in group.parameters]
