@@ -36,7 +36,7 @@ from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup, Tuned
-from transfergrid.runs.standing import standing
+from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.starting import Start, attach, start
 from transfergrid.runs.tuning.trying import Trials
 from transfergrid.sources.backbone import Backbone
@@ -184,7 +184,17 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     found = standing(strategy, strategy.phases(), machine, (data.train, data.validation, sealed))
     train, validation, test = say(_some(data.train)), say(data.validation), say(sealed)
     assert test is not None
-    return Outcome(train, validation, test, forward_flops(strategy, sealed.alone(0)))
+    return Outcome(train, validation, test, _flops(strategy, sealed, found))
+
+
+def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:
+    """Return the operations of one example's forward pass."""
+    if found is None:
+        return forward_flops(strategy, view.alone(0))
+    strategy.cut = found.blocks
+    behind = forward_flops(strategy, found.view(view).alone(0))
+    strategy.cut = 0
+    return found.flops(view.alone(0)) + behind
 
 
 def _some(view: View | None) -> View | None:

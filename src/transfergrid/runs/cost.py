@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-from transfergrid.data.inputs import Inputs
 
 
 class Stopwatch:
@@ -122,15 +121,20 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
 
 
-def forward_flops(module: nn.Module, inputs: Inputs) -> int:
+def forward_flops(module: nn.Module, inputs: Any) -> int:
     """Return the floating-point operations of one forward pass (a multiply-add counts as two)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(as_precise(inputs, module))
     return int(counter.get_total_flops())
 
 
-def as_precise(inputs: Inputs, module: nn.Module) -> Inputs:
-    """Return inputs in the module's own precision: training in float64 leaves it in that."""
+def as_precise(inputs: Any, module: nn.Module) -> Any:
+    """Return inputs in the module's own precision: training in float64 leaves it in that.
+
+    Args:
+        inputs: a tensor, or several in a dict, or a tuple of what leading blocks made of one.
+        module: that takes them.
+    """
     own = next((p.dtype for p in module.parameters()), None)
 
     def cast(part: Tensor) -> Tensor:
@@ -138,4 +142,4 @@ def as_precise(inputs: Inputs, module: nn.Module) -> Inputs:
 
     if isinstance(inputs, dict):
         return {name: cast(part) for name, part in inputs.items()}
-    return cast(inputs)
+    return tuple(map(cast, inputs)) if isinstance(inputs, tuple) else cast(inputs)

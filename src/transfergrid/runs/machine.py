@@ -148,13 +148,15 @@ def applied(
 @contextmanager
 def placed(strategy: Strategy, device: torch.device) -> Iterator[None]:
     """Put a strategy on a device, and afterwards back where it was."""
-    here = next((t.device for t in [*strategy.parameters(), *strategy.buffers()]), None)
+    held = {tensor.device: None for tensor in (*strategy.parameters(), *strategy.buffers())}
+    if all(place == device for place in held):  # moved by one module at a time, even so
+        yield
+        return
     strategy.to(device)
     try:
         yield
     finally:
-        if here is not None:
-            strategy.to(here)
+        strategy.to(next(iter(held)))
 
 
 def bringing(machine: Machine, training: Training) -> Callable[[Any], Any]:

@@ -29,6 +29,7 @@ from transfergrid.data.views import Prepared, View, size_of, take
 from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.provenance import versions
+from transfergrid.runs.cost import forward_flops
 from transfergrid.runs.machine import Machine, applied, at_rest
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy, still_blocks
@@ -36,6 +37,8 @@ from transfergrid.strategies.phases import Phase
 
 FEWEST = 16
 """Examples that are run at once at least: of fewer, kernels of a processor may round otherwise."""
+_flops: dict[tuple[Any, ...], int] = {}
+"""Operations of leading blocks, by architecture, their number and the shapes of the inputs."""
 
 
 class Viewed(NamedTuple):
@@ -112,6 +115,16 @@ class Standing:
 
         return compute
 
+    def flops(self, inputs: Inputs) -> int:
+        """Return the operations of these blocks, which are counted once in a process."""
+        backbone = self.strategy.backbone
+        parts = inputs.values() if isinstance(inputs, dict) else (inputs,)
+        key = (backbone.architecture, self.blocks, *(tuple(part.shape) for part in parts))
+        if key not in _flops:
+            behind = backbone if self.blocks == len(backbone.blocks("fine")) else None
+            _flops[key] = forward_flops(behind or backbone.prefix(self.blocks), inputs)
+        return _flops[key]
+
     def _network(self) -> Callable[[Inputs], tuple[Tensor, ...]]:
         backbone = self.strategy.backbone
         if self.blocks == len(backbone.blocks("fine")):
@@ -143,6 +156,11 @@ class StandingView(View):
     def part(self, rows: NDArray[np.int64]) -> StandingView:
         """See `View.part`."""
         return self.standing.view(View(self.prepared, self.indices, self.labels).part(rows))
+
+    def alone(self, row: int) -> Any:
+        """See `View.alone`."""
+        entry, compute = self._kept(AS_IT_IS)
+        return tuple(map(torch.from_numpy, entry.rows(self.indices[[row]], compute)))
 
     def reading_order(self) -> NDArray[np.int64]:
         """Return rows as they stand: nothing is padded any more."""

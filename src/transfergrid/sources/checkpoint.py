@@ -32,5 +32,7 @@ class Checkpoint(FileSource):
     def initial(self) -> Backbone:
         """Return the backbone with the file's weights, the only ones there are."""
         from transfergrid.sources.files import weights
+        from transfergrid.sources.files.remembered import remembered
 
-        return weights.load(self.architecture.build(), self.file)
+        file, build = self.file, self.architecture.build
+        return remembered(self, file, lambda: weights.load(build(), file))

@@ -127,9 +127,11 @@ class TimmSource(FileSource):
     def initial(self) -> Backbone:
         """Return the backbone with its pretrained weights."""
         from transfergrid.sources.files import hub, weights
+        from transfergrid.sources.files.remembered import remembered
 
         if self.file is not None:
-            return weights.load(self.architecture.build(), self.file)
+            file, build = self.file, self.architecture.build
+            return remembered(self, file, lambda: weights.load(build(), file))
         self.architecture.check()
         return hub.timm_backbone(self.architecture.model, self.architecture.with_weights)
 

@@ -159,12 +159,14 @@ class TorchvisionSource(FileSource):
     def initial(self) -> Backbone:
         """Return the backbone with its pretrained weights."""
         from transfergrid.sources.files import hub, weights
+        from transfergrid.sources.files.remembered import remembered
 
         self.architecture.check()
         file = self.file
         if file is None:
             file = hub.torchvision_file(self.architecture.model, self.architecture.published())
-        return weights.load(self.architecture.build(), file)
+        build = self.architecture.build
+        return remembered(self, file, lambda: weights.load(build(), file))
 
     def told_card(self) -> Card:
         """Return what torchvision says of the weights; of a file only if `weights` names them."""

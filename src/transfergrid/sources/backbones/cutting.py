@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import Backbone, Block, evaluating
+from transfergrid.sources.backbones.layout import is_channels_last, quickest
 
 BEFORE_ALL = -1
 """Level of the input: it lies before block 0."""
@@ -36,6 +37,8 @@ class Trace:
     made of those) are computed on both sides of a cut: a boundary has examples in rows only."""
     overwritten: set[fx.Node]
     """Nodes whose tensor a later node changes in place."""
+    channels_last: set[fx.Node]
+    """Nodes whose tensor lies so in memory. One that was kept on disk has lost that."""
 
 
 def trace(backbone: Backbone, blocks: list[Block]) -> Trace:
@@ -57,7 +60,9 @@ def trace(backbone: Backbone, blocks: list[Block]) -> Trace:
         below = [levels[n] for n in node.all_input_nodes]
         levels[node] = max([*below, _own_level(backbone, node, block_of)])
     tensors = {node for node, value in values.seen.items() if isinstance(value, Tensor)}
-    return Trace(graph, len(blocks), levels, tensors, _carriers(values), values.overwritten())
+    carriers, overwritten = _carriers(values), values.overwritten()
+    layout = {node for node in tensors if is_channels_last(values.seen[node])}
+    return Trace(graph, len(blocks), levels, tensors, carriers, overwritten, layout)
 
 
 def prefix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
@@ -78,6 +83,8 @@ def suffix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
     given = graph.placeholder("boundary")
     copies = {n: graph.call_function(_item, (given, i)) for i, n in enumerate(boundary)}
     for node in boundary:
+        if node in trace.channels_last:
+            copies[node] = graph.call_function(quickest, (copies[node],))
         if node in trace.overwritten:  # a cached boundary must stay as it is
             copies[node] = graph.call_method("clone", (copies[node],))
     result = _result(trace)

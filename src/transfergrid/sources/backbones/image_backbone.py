@@ -5,22 +5,30 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from transfergrid.data.inputs import Inputs
 from transfergrid.sources.backbone import Backbone, Block, Granularity
 from transfergrid.sources.backbones import cutting
+from transfergrid.sources.backbones.layout import quickest
 from transfergrid.sources.preprocessing.images import ImagePreprocess
+
+fx.wrap("quickest")  # a call of its own where a network is traced
 
 
 class ImageBackbone(Backbone):
-    """A network from images to embeddings that can be traced, and so be cut."""
+    """A network from images to embeddings that can be traced, and so be cut.
+
+    Attributes:
+        any_layout: whether its layers take tensors whatever their order in memory: `view` does not.
+    """
 
     preprocess: ImagePreprocess
     image_shape: tuple[int, int, int]
+    any_layout: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -41,7 +49,7 @@ class ImageBackbone(Backbone):
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Return embeddings (batch, dim) of images (batch, channels, height, width)."""
-        embeddings: Tensor = self.network(inputs)
+        embeddings: Tensor = self.network(quickest(inputs) if self.any_layout else inputs)
         return embeddings
 
     def example(self, batch: int = 1) -> Tensor:

@@ -15,6 +15,7 @@ class OwnBackbone(TorchvisionBackbone):
     """A plain torch network up to what its classifier takes; see `TorchvisionBackbone`."""
 
     former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    any_layout = False
     ways = MappingProxyType(
         {
             "size": "source.size={}",
