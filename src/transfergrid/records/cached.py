@@ -42,6 +42,8 @@ PART_BYTES = 64 * 2**20
 MOST_OPEN = 64
 """Entries whose parts a process has mapped at once."""
 _SUMS, _ABOUT, _ROWS = "sums.json", "about.json", "rows.npy"
+WRITERS = 8
+"""Processes that may write at once without the limit being passed between two looks."""
 _LOCK, _USED, _DRAFTS = "lock", "used", "drafts"
 
 
@@ -71,6 +73,8 @@ class Store:
     def __init__(self, root: Path, limit: int) -> None:
         self.root, self.limit = root, limit
         self._open: OrderedDict[str, Entry] = OrderedDict()
+        self._room = 0
+        """Bytes that this process may write before it looks again what all have written."""
 
     def entry(self, about: Mapping[str, Any]) -> Entry:
         """Return the entry of what is described, plain values that say all that its rows are of."""
@@ -88,11 +92,20 @@ class Store:
         found = [_kept(shelf / name) for shelf in shelves for name in names(shelf)]
         return sorted((kept for kept in found if kept.bytes), key=lambda kept: kept.used)
 
-    def make_room(self, own: Path) -> None:
-        """Remove entries until the limit is kept, the longest not used first, `own` never."""
+    def make_room(self, own: Path, written: int) -> None:
+        """Remove entries until the limit is kept, the longest not used first, `own` never.
+
+        Args:
+            own: folder of the entry that has grown.
+            written: bytes by which it has.
+        """
+        self._room -= written
+        if self._room >= 0:
+            return
         with FileLock(self.root / _LOCK):
             entries = self.entries()
             over = sum(kept.bytes for kept in entries) - self.limit
+            self._room = max(0, -over) // WRITERS
             for kept in entries:
                 if over <= 0:
                     break
@@ -219,10 +232,12 @@ class Entry:
             missing = self._missing(rows)
             if not missing.size:
                 return
+            written = 0
             for part in _gather(compute(missing), self._largest(missing)):
                 self._write(part)
+                written += sum(array.nbytes for array in part.arrays)
         with contextlib.suppress(OSError):
-            self.store.make_room(self.folder)
+            self.store.make_room(self.folder, written)
 
     def _largest(self, missing: Rows) -> Callable[[Arrays], None]:
         def check(arrays: Arrays) -> None:

@@ -103,13 +103,14 @@ class Learner(pl.LightningModule):
         """
         plan, driver, phase = self.plan, self.driver, self.phase
         fixed = are_fixed(phase, Augmenting(plan.augmentation, plan.views))
-        if not fixed or driver.standing([phase]) is None:
+        found = driver.standing([phase]) if fixed else None
+        if found is None:
             return None
         if phase.before is not None and not driver.first:
             driver.prepare(phase, 0)
             self.is_prepared = True
-        found = driver.standing([phase])
-        assert found is not None
+            found = driver.standing([phase])
+            assert found is not None
         data = held(found, driver.data, lambda data: self._batches(data, numbers).uses())
         if data is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -172,6 +173,7 @@ def _brought(trainer: pl.Trainer, batch: Any) -> Any:
 def quiet() -> None:
     """Keep memory that is freed, and Lightning's remarks about this machine out of every log."""
     _keep_memory()
+    _ask_no_driver()
     found_once()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for known in (
@@ -181,6 +183,13 @@ def quiet() -> None:
         r"Found \d+ module\(s\) in eval mode",  # frozen means frozen
     ):
         warnings.filterwarnings("ignore", message=f".*{known}.*")
+
+
+@cache
+def _ask_no_driver() -> None:
+    """Let torch remember that there is no GPU: Lightning has it ask the driver at every step."""
+    if not torch.cuda.is_available():
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
 _MALLOPT = {-1: 512 * 2**20, -2: 64 * 2**20, -4: 0}
