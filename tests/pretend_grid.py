@@ -37,19 +37,18 @@ def cell(number, what="work", training=None, **strategy):
     )
 
 
-def run(results, cells, first=(), command=COMMAND, **trainer):
+def run(results, cells, command=COMMAND, **trainer):
     """Run what is missing of these cells."""
     with patch.object(processes.Pool, "command", command):
-        return _run(results, cells, first, trainer)
+        return _run(results, cells, trainer)
 
 
-def _run(results, cells, first, trainer):
+def _run(results, cells, trainer):
     settings = Settings.read({**TRAINER, **trainer}, {}, None)
     ledger = Ledger(results)
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
-    waves = [set(first), {c.id for c in cells} - set(first)]
-    return processes.run_grid(left, waves, processes.Pool(ledger, settings), done=len(done))
+    return processes.run_grid(left, processes.Pool(ledger, settings), done=len(done))
 
 
 if __name__ == "__main__":

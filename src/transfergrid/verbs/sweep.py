@@ -20,6 +20,7 @@ from transfergrid.records.printing import say, told_os, warn
 from transfergrid.records.provenance import now
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
+from transfergrid.report.coming import Coming
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.report.words import plural
 from transfergrid.runs.launching.processes import Pool, run_grid, run_here
@@ -27,7 +28,7 @@ from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
-from transfergrid.runs.planning.plan import Asked, Plan
+from transfergrid.runs.planning.plan import Asked, Plan, place_of
 from transfergrid.runs.planning.tuned import check_searched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
@@ -66,7 +67,8 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
             say(line, flush=True)
         kept.say(kept.planned(keeper, left, done, sizes))
 
-    outcome = run_grid(left, plan.waves, pool, len(done), checked, keeper, labels)
+    as_they_come = Coming(ledger, cells, place_of, done).ended if compared else None
+    outcome = run_grid(left, pool, len(done), checked, keeper, labels, as_they_come)
     try:
         ledger.compact()
     except OSError as error:  # it opens more slowly, and that is all

@@ -104,12 +104,21 @@ def test_the_same_command_again_runs_what_is_missing(tmp_path, results):
     assert pretend_grid.run(results, cells[:2]).exit_code == 0
 
 
-def test_baselines_end_before_the_others_begin(tmp_path, results, capsys):
-    cells = [cell(i) for i in range(6)]
-    pretend_grid.run(results, cells, first=[cells[4].id, cells[5].id])
+def test_cells_begin_in_their_order(results, capsys):
+    pretend_grid.run(results, [cell(i) for i in (4, 5, 0, 3)], workers=1)
     lines = capsys.readouterr().out.splitlines()
-    order = [line.split("seed=")[1][0] for line in lines if line.startswith("[")]
-    assert sorted(order[:2]) == ["4", "5"]
+    assert [line.split("seed=")[1][0] for line in lines if line.startswith("[")] == [*"4503"]
+
+
+def test_whoever_asked_is_told_of_each_cell_that_ends(results):
+    told = []
+    settings = Settings.read({**pretend_grid.TRAINER, "workers": 1}, {}, None)
+    pool = processes.Pool(Ledger(results), settings)
+    with patch.object(processes.Pool, "command", pretend_grid.COMMAND):
+        processes.run_grid(
+            [cell(0), cell(1, "fail")], pool, ended=lambda cell, to_go: told.append(cell.seed)
+        )
+    assert told == [0, 1]
 
 
 # Before the first cell --------------------------------------------------------------------------

@@ -307,12 +307,23 @@ def test_baselines_first():
         range(3),
         references=["majority"],
     )
-    wave = {name: number for number, names in enumerate(made.waves) for name in names}
-    assert [wave[cell.id] for cell in made.cells] == sorted(wave.values())
-    assert len(wave) == len(made.cells)
+    number = {cell.id: i for i, cell in enumerate(made.cells)}
     compared = [cell for cell in made.cells if cell.baseline]
     assert compared
-    assert all(wave[cell.baseline.id] < wave[cell.id] for cell in compared)
+    assert all(number[cell.baseline.id] < number[cell.id] for cell in compared)
+
+
+def test_one_place_after_the_other_and_seed_by_seed():
+    made = plan(["full_finetuning", "feature_extraction"], [PRINTED], [20, 2], [1, 0])
+    assert [cell.labels for cell in made.cells] == [20] * 6 + [2] * 6
+    baselines = [cell.seed for cell in made.cells if cell.baseline is None]
+    assert baselines == [0, 1, 0, 1]
+
+
+def test_a_baseline_of_another_place_is_run_with_the_first_that_needs_it():
+    made = plan(["adversarial"], [PRINTED], [2, 0], [0])
+    number = {cell.id: i for i, cell in enumerate(made.cells)}
+    assert all(number[c.baseline.id] < number[c.id] for c in made.cells if c.baseline)
 
 
 def test_the_same_request_has_the_same_identity_in_any_order():

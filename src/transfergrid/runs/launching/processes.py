@@ -132,6 +132,8 @@ class Pool:
     labels: Mapping[str, str] = field(default_factory=dict)
     """What cells are called, by identity."""
     pace: Pace = field(default_factory=lambda: Pace((), 1))
+    ended: Callable[[Cell, float | None], None] | None = None
+    """Is told of each cell that is done or failed, and of how many seconds are foreseen."""
 
     def begin(self, cells: int) -> None:
         """Start as many workers as so many cells take, and let them import side by side.
@@ -285,7 +287,10 @@ class Pool:
             self.outcome.failed += 1
             self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
         self.pace.ended(kind_of(cell), seconds)
-        self.shown.ended(self._called(cell), reason, self.pace.to_go())
+        to_go = self.pace.to_go()
+        self.shown.ended(self._called(cell), reason, to_go)
+        if self.ended is not None:
+            self.ended(cell, to_go)
 
     def _keep_failure(self, record: Record, log: str) -> None:
         """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
@@ -339,24 +344,24 @@ def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
 
 def run_grid(
     cells: Sequence[Cell],
-    waves: Sequence[set[str]],
     pool: Pool,
     done: int = 0,
     checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
     keeper: Keeper | None = None,
     labels: Mapping[str, str] | None = None,
+    ended: Callable[[Cell, float | None], None] | None = None,
 ) -> Outcome:
-    """Run cells wave by wave, baselines before what is compared; a failing cell stops no other.
+    """Run cells in their order, several at once; a failing cell stops no other.
 
     Args:
         cells: what is left to do.
-        waves: identities; a wave begins when the one before has ended.
         pool: the workers.
         done: how many cells of the grid were done before.
         checked: called once it is known that all parts can be built, with the bytes that some
             cells would keep, by identity.
         keeper: decides whose weights are kept; None keeps none.
         labels: what progress calls cells, by identity, where that is not their label.
+        ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for; nothing was run.
@@ -365,15 +370,14 @@ def run_grid(
         checked({})
         return Outcome()
     settings = pool.settings
-    pool.keeper, pool.labels = keeper, labels or {}
+    pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
     pool.pace = Pace(cells, settings.workers)
     try:
         _stop_on_sigterm()
         pool.check(cells)
         checked(pool.sizes)
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
-            for wave in waves:
-                pool.run([cell for cell in cells if cell.id in wave])
+            pool.run(cells)
     except KeyboardInterrupt:
         pool.outcome.interrupted = True
     finally:

@@ -34,7 +34,7 @@ from transfergrid.runs.planning.plan import (
     Shared,
     Skipped,
     architecture_name,
-    depths,
+    in_order,
 )
 from transfergrid.runs.planning.tuned import search_of, tuned
 
@@ -81,9 +81,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
         self._add_references(asked)
-        depth = depths(self.cells)
-        order = sorted(self.cells.values(), key=lambda cell: (depth[cell.id], cell.seed))
-        return Plan([self._beside(cell) for cell in order], list(self.skipped), self.wanted)
+        order = [self._beside(cell) for cell in in_order(self.cells)]
+        return Plan(order, list(self.skipped), self.wanted)
 
     def _beside(self, cell: Cell) -> Cell:
         """Return a cell with those of its further baselines that are in the plan."""

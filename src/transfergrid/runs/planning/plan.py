@@ -161,14 +161,32 @@ class Plan:
         """Identity of the grid: of the set of its cells."""
         return digest(sorted(cell.id for cell in self.cells))
 
-    @cached_property
-    def waves(self) -> list[set[str]]:
-        """Identities in the order to run them: a cell's baseline is always in an earlier wave."""
-        found = depths({cell.id: cell for cell in self.cells})
-        return [
-            {name for name, depth in found.items() if depth == wave}
-            for wave in range(max(found.values(), default=-1) + 1)
-        ]
+
+def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
+    """Return cells as they are to be run: place by place, baselines before what is compared.
+
+    A place is a target with a label budget. What is compared there is through, and can be judged,
+    while other places have yet to begin. Places stand in the order of their first cells.
+    """
+    places = {place_of(cell): None for cell in cells.values()}
+    number, depth = {place: i for i, place in enumerate(places)}, depths(cells)
+    wanted = sorted(cells, key=lambda k: (number[place_of(cells[k])], depth[k], cells[k].seed))
+    found: dict[str, Cell] = {}
+
+    def add(name: str) -> None:
+        below = cells[name].baseline
+        if below is not None and below.id in cells and below.id not in found:
+            add(below.id)
+        found.setdefault(name, cells[name])
+
+    for name in wanted:
+        add(name)
+    return list(found.values())
+
+
+def place_of(cell: Cell) -> tuple[str, Labels]:
+    """Return where a cell is compared with others: on which target, at which label budget."""
+    return cell.parts.target, cell.labels
 
 
 def depths(cells: Mapping[str, Cell]) -> dict[str, int]:

@@ -1,0 +1,70 @@
+"""Verdicts while a grid still runs: of each target and label budget, once all of it is in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Sequence
+
+from transfergrid.evidence.judged import bench_of
+from transfergrid.records.cell import Cell
+from transfergrid.records.ledger import Ledger
+from transfergrid.report import verdict_table
+from transfergrid.report.sheet import show
+from transfergrid.report.words import plural
+
+WORTHWHILE = 30.0
+"""Seconds that a grid has to go at least, for verdicts to be shown before its end."""
+
+
+class Coming:
+    """Shows the verdicts of a place as soon as its cells and those they are compared with are in.
+
+    That is no early look: a place that is through has all the seeds that the grid declared, and
+    the table that ends the grid shows the same verdicts again.
+
+    Args:
+        ledger: holds the cells.
+        cells: of the grid.
+        place_of: gives the place of a cell.
+        done: identities of cells that were done before.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        cells: Sequence[Cell],
+        place_of: Callable[[Cell], Hashable],
+        done: Collection[str],
+    ) -> None:
+        self.ledger = ledger
+        self.ids: defaultdict[Hashable, set[str]] = defaultdict(set)
+        there = {cell.id for cell in cells}
+        for cell in cells:
+            others = [cell.baseline, *cell.exploratory]
+            compared = {other.id for other in others if other is not None} & there
+            self.ids[place_of(cell)] |= {cell.id, *compared}
+        self.waited_for = {place: ids - set(done) for place, ids in self.ids.items()}
+
+    def ended(self, cell: Cell, to_go: float | None) -> None:
+        """Count a cell, and show what it was the last one of.
+
+        Args:
+            cell: is done, or failed.
+            to_go: seconds that the grid will still take; None where nobody knows.
+        """
+        mine = [place for place, ids in self.waited_for.items() if cell.id in ids]
+        for place in mine:
+            self.waited_for[place].discard(cell.id)
+        left = sum(map(bool, self.waited_for.values()))
+        if left and to_go is not None and to_go >= WORTHWHILE:
+            for place in mine:
+                if not self.waited_for[place]:
+                    self._show(place, left)
+
+    def _show(self, place: Hashable, left: int) -> None:
+        bench = bench_of(self.ledger, self.ids[place])
+        verdicts = bench.verdicts()
+        if any(verdict.n > 1 for verdict in verdicts):
+            lines = [f"All of this is in; {plural(left, 'table')} more to come."]
+            show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))
+            bench.note_look(verdicts, "grid")
