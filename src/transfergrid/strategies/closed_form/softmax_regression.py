@@ -1,0 +1,319 @@
+"""Softmax regression with a ridge penalty, solved to its one optimum, for many penalties at once.
+
+What is minimised, in float64, is the mean over rows of -log softmax(W x + b)[y], plus ridge / 2
+|W|^2; the bias is not penalised. Newton's method takes some ten steps, each by conjugate gradients
+(Nocedal & Wright 2006, algorithm 7.1), which ask for products with the rows and for no Hessian. The
+rows are first turned into their own span, where few columns say the same as many and one number a
+column says how steep it is. Penalties of the same rows are one batch, and each is as if it were
+alone. Imports no torch.
+
+`logistic_head` is what strategies ask for: scikit-learn's problem, and its words for it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Matrix = Floats | Any
+"""(n, d), dense or one of SciPy's sparse ones."""
+
+UNSEEN = -30.0
+"""The bias of a class without examples: far below the highest logit, which is at least 0."""
+TOLERANCE = 1e-8
+"""Of the gradient's norm, as a part of what it is where all weights are 0."""
+STEPS = 200
+PRODUCTS = 1000
+"""At most so many conjugate gradients a step."""
+HALVINGS = 30
+STEEP, RISE = 0.8, 1e-6
+"""Slope and value where a step may end, parts of the start's (Hager & Zhang 2005, section 4)."""
+
+
+def logistic_head(
+    features: Matrix, labels: NDArray[np.int64], classes: int, c: float, most: int = STEPS
+) -> tuple[Floats, Floats]:
+    """Return weights (classes, d) and biases (classes,) of scikit-learn's logistic regression.
+
+    Least is c times the sum of losses plus |w|^2 / 2, where w is of two classes their difference,
+    of more one row a class. A class without examples is never predicted.
+
+    Args:
+        features: (n, d).
+        labels: (n,) of classes.
+        classes: how many there are, with examples or without.
+        c: inverse strength of the penalty.
+        most: steps of Newton's method; a warning says so where they did not do.
+    """
+    weights, biases = np.zeros((classes, features.shape[1])), np.full(classes, UNSEEN)
+    known, own = np.unique(labels, return_inverse=True)
+    biases[known] = 0.0
+    if len(known) < 2:  # of one class alone nothing can be fitted
+        return weights, biases
+    # Two rows that are each other's negative have half the squares of their difference's.
+    ridge = (2.0 if len(known) == 2 else 1.0) / (c * len(labels))
+    found = solve(Rows.of(features), own, len(known), np.array([ridge]), most=most)
+    if not found.converged.all():
+        warnings.warn(
+            f"logistic regression with c={c:g} is not at its optimum after {found.steps[0]} steps: "
+            f"{found.gradients[0]:.1e} of the gradient is left. Take a smaller c",
+            stacklevel=2,
+        )
+    weights[known], biases[known] = found.weights[0], found.biases[0]
+    return weights, biases
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples as columns that are alike for all penalties; the last one is of ones.
+
+    Attributes:
+        turned: (n, r + 1), in the span of the rows where these are dense.
+        steepness: (r + 1,) mean squares of its columns.
+        back: (d, r), from weights of the columns to weights of features; None where they are these.
+        centre: (d,), what the features were moved by; the bias takes it up.
+    """
+
+    turned: Matrix
+    steepness: Floats
+    back: Floats | None
+    centre: Floats
+
+    @classmethod
+    def of(cls, features: Matrix) -> Self:
+        """Turn features (n, d) once for any number of penalties; sparse ones stay as they are."""
+        if not isinstance(features, np.ndarray):
+            return cls._sparse(features)
+        rows = features.astype(np.float64)
+        centre = rows.mean(axis=0)
+        rows -= centre
+        wide = rows.shape[0] < rows.shape[1]
+        small = np.asarray(np.linalg.qr(rows.T if wide else rows, mode="r"))
+        left, sizes, right = np.linalg.svd(small.T if wide else small, full_matrices=False)
+        some = sizes > sizes.max(initial=0) * max(rows.shape) * np.finfo(np.float64).eps
+        back = rows.T @ (left[:, some] / sizes[some]) if wide else right[some].T
+        turned = left[:, some] * sizes[some] if wide else rows @ back
+        return cls(_with_ones(turned), _steepness(sizes[some], len(rows)), back, centre)
+
+    @classmethod
+    def _sparse(cls, features: Any) -> Self:
+        from scipy.sparse import hstack
+
+        rows = features.astype(np.float64)
+        n, width = rows.shape
+        sizes = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=0)).ravel())
+        turned = hstack([rows, np.ones((n, 1))]).tocsr()
+        return cls(turned, _steepness(sizes, n), None, np.zeros(width))
+
+    def weights(self, found: Floats) -> tuple[Floats, Floats]:
+        """Return weights (P, classes, d) and biases (P, classes) of what was found.
+
+        Args:
+            found: (r + 1, P, classes), the last row of biases.
+        """
+        inner = found[:-1]
+        whole = inner if self.back is None else np.tensordot(self.back, inner, axes=1)
+        moved = found[-1] - np.tensordot(self.centre, whole, axes=1)
+        return np.moveaxis(whole, 0, -1), moved
+
+
+def _with_ones(rows: Floats) -> Floats:
+    return np.hstack([rows, np.ones((len(rows), 1))])
+
+
+def _steepness(sizes: Floats, n: int) -> Floats:
+    return np.append(sizes**2 / n, 1.0)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One head a penalty, and how near its optimum it is.
+
+    Attributes:
+        weights: (P, classes, d).
+        biases: (P, classes), which sum to 0 over the classes, as the weights do.
+        steps: (P,) that Newton's method took.
+        gradients: (P,) norm of the gradient, as a part of what it is where all weights are 0.
+        converged: (P,) whether that is within the tolerance.
+    """
+
+    weights: Floats
+    biases: Floats
+    steps: NDArray[np.int64]
+    gradients: Floats
+    converged: NDArray[np.bool_]
+
+
+def solve(
+    rows: Rows,
+    labels: NDArray[np.int64],
+    classes: int,
+    ridges: Floats,
+    tolerance: float = TOLERANCE,
+    most: int = STEPS,
+) -> Heads:
+    """Solve for one head a penalty.
+
+    Args:
+        rows: examples.
+        labels: (n,) from 0; each class should have examples, or its bias has no optimum.
+        classes: how many there are.
+        ridges: (P,) penalties of the mean loss, above 0: weight decay, or 1 / (n C) of
+            scikit-learn's C.
+        tolerance: of the gradient, see `Heads.gradients`.
+        most: steps of Newton's method; what needs more comes back as not converged.
+    """
+    problem = _Problem(rows, labels)
+    found = np.zeros((rows.turned.shape[1], len(ridges), classes))
+    steps, gradients = np.zeros(len(ridges), dtype=np.int64), np.zeros(len(ridges))
+    now = problem.begin(found, ridges)
+    for step in range(most + 1):
+        left = _norm(now.slope) / now.scale
+        ended = (left <= tolerance) | now.stuck | (step == most)
+        which = now.which[ended]
+        found[:, which], gradients[which], steps[which] = now.at[:, ended], left[ended], step
+        now = now.among(~ended)
+        if not len(now.which):
+            break
+        now = problem.step(now, np.minimum(0.1, np.sqrt(left[~ended])))
+    return Heads(*rows.weights(found), steps, gradients, gradients <= tolerance)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where problems stand that have not ended; the last axis but classes is of problems."""
+
+    which: NDArray[np.int64]
+    ridge: Floats
+    scale: Floats
+    value: Floats
+    stuck: NDArray[np.bool_]
+    at: Floats
+    slope: Floats
+    said: Floats
+    """(n, P, classes) probabilities."""
+
+    def among(self, some: NDArray[np.bool_]) -> _State:
+        """Return the state of some problems."""
+        if some.all():
+            return self
+        told = [getattr(self, field.name) for field in fields(self)]
+        return _State(*(part[some] if part.ndim == 1 else part[:, some] for part in told))
+
+
+class _Problem:
+    """The loss of rows, its gradient, and products with its Hessian, for a batch of weights."""
+
+    def __init__(self, rows: Rows, labels: NDArray[np.int64]) -> None:
+        self.rows, self.labels, self.n = rows.turned, labels, len(labels)
+        self.columns = rows.turned.T.copy()
+        self.steepness = rows.steepness[:, None, None]
+
+    def begin(self, at: Floats, ridge: Floats) -> _State:
+        """Return the state of weights that are all 0."""
+        value, slope, said = self._look(at, ridge)
+        # A gradient that is nothing but rounding is no measure.
+        scale = np.maximum(_norm(slope), 1e-6 * np.sqrt(self.steepness.sum()))
+        stuck, which = np.zeros(len(ridge), dtype=bool), np.arange(len(ridge))
+        return _State(which, ridge, scale, value, stuck, at, slope, said)
+
+    def _look(self, at: Floats, ridge: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return value (P,), gradient (r + 1, P, classes) and probabilities (n, P, classes)."""
+        logits = self._forth(at)
+        own = np.arange(self.n), slice(None), self.labels
+        highest = logits.max(axis=2)
+        right = logits[own] - highest
+        said = np.exp(logits - highest[..., None])
+        total = said.sum(axis=2)
+        said /= total[..., None]
+        off = said.copy()
+        off[own] -= 1.0
+        pulled = _penalty(ridge, at) * at
+        value = (np.log(total) - right).mean(axis=0) + _dot(pulled, at) / 2
+        return value, self._back(off) + pulled, said
+
+    def _forth(self, at: Floats) -> Floats:
+        found: Floats = self.rows @ at.reshape(len(at), -1)
+        return found.reshape(self.n, *at.shape[1:])
+
+    def _back(self, off: Floats) -> Floats:
+        found: Floats = self.columns @ off.reshape(self.n, -1)
+        return found.reshape(-1, *off.shape[1:]) / self.n
+
+    def step(self, now: _State, enough: Floats) -> _State:
+        """Take one step of Newton's method, halved until it neither rises nor overshoots."""
+        way = self._way(now, enough)
+        down = _dot(now.slope, way)
+        length = np.ones(len(down))
+        for _ in range(HALVINGS):
+            at = now.at + length[:, None] * way
+            value, slope, said = self._look(at, now.ridge)
+            steep = _dot(slope, way) <= -STEEP * down
+            far = ~(steep & (value <= now.value + RISE * abs(now.value)))
+            if not far.any():
+                break
+            length[far] /= 2
+        return _State(now.which, now.ridge, now.scale, value, far, at, slope, said)
+
+    def _way(self, now: _State, enough: Floats) -> Floats:
+        """Return where the quadratic at this state has its least value, by conjugate gradients.
+
+        Args:
+            now: the state.
+            enough: (P,) part of the gradient that may be left over.
+        """
+        penalty = _penalty(now.ridge, now.at)
+        moving = (now.said * (1 - now.said)).mean(axis=0)
+        scale = 1 / np.maximum(self.steepness * moving + penalty, np.finfo(np.float64).tiny)
+        way, left = np.zeros_like(now.slope), -now.slope
+        good = enough * _norm(left)
+        ahead = towards = _centred(scale * left)
+        size = _dot(left, ahead)
+        live = np.ones(len(size), dtype=bool)
+        for _ in range(PRODUCTS):
+            curved = self._curvature(now.said, towards) + penalty * towards
+            bent = _dot(towards, curved)
+            live &= bent > 0
+            length = np.where(live, size / np.where(live, bent, 1), 0)[:, None]
+            way, left = way + length * towards, left - length * curved
+            live &= _norm(left) > good
+            if not live.any():
+                break
+            ahead = _centred(scale * left)
+            before, size = size, _dot(left, ahead)
+            towards = ahead + np.where(live, size / np.where(live, before, 1), 0)[:, None] * towards
+        return way
+
+    def _curvature(self, said: Floats, way: Floats) -> Floats:
+        """Return the Hessian of the loss times a direction."""
+        moved = self._forth(way)
+        moved -= np.einsum("npc,npc->np", said, moved)[..., None]
+        moved *= said
+        return self._back(moved)
+
+
+def _penalty(ridge: Floats, at: Floats) -> Floats:
+    """Return the ridge of each weight, (r + 1, P, 1): none for the bias, which is the last."""
+    penalised = np.ones((len(at), 1, 1))
+    penalised[-1] = 0.0
+    return penalised * ridge[:, None]
+
+
+def _centred(way: Floats) -> Floats:
+    """Take out what all classes share: softmax does not see it."""
+    found: Floats = way - way.mean(axis=2, keepdims=True)
+    return found
+
+
+def _dot(one: Floats, other: Floats) -> Floats:
+    found: Floats = np.einsum("rpc,rpc->p", one, other)
+    return found
+
+
+def _norm(vector: Floats) -> Floats:
+    return np.sqrt(_dot(vector, vector))

@@ -1,0 +1,29 @@
+"""A linear probe without a step: the optimum of logistic regression on the frozen source."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
+from transfergrid.testing.bench import Bench
+
+
+@pytest.mark.parametrize("c", [0.01, 10.0])
+def test_a_cell_predicts_what_scikit_learn_does_of_the_frozen_features(c):
+    run = Bench(LogisticProbe, {"c": c}).run(10)
+    setup, backbone = run.setup, run.setup.backbone.eval()
+    train, test = setup.data.train, setup.target.whole("test", setup.preprocess)
+    with torch.no_grad():
+        features, others = (
+            backbone(view.inputs(view.rows)).double().numpy() for view in (train, test)
+        )
+    solver = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(features, train.labels)
+    assert np.allclose(run.predictions, solver.predict_proba(others), atol=1e-5)
+    assert (run.fitted.steps, run.fitted.chosen_by) == (0, "closed_form")
+
+
+def test_it_is_one_cell_under_every_training():
+    assert not LogisticProbe.needs.steps
+    with pytest.raises(TypeError, match="lr_factor"):
+        LogisticProbe(lr_factor=1.0)
