@@ -125,7 +125,10 @@ class Strategy(nn.Module, Component):
     baselines: ClassVar[Baselines] = Baselines()
     space: ClassVar[Space] = {}
     stackable: ClassVar[bool] = False
-    """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked."""
+    """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked.
+
+    It is not inherited: each class says so of its own losses.
+    """
     moves_statistics: ClassVar[bool] = False
     """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
     setting: ClassVar[Setting] = "inductive"
@@ -147,6 +150,7 @@ class Strategy(nn.Module, Component):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let the constructor note its arguments, from which an equal strategy can be made."""
         super().__init_subclass__(**kwargs)
+        cls.stackable = vars(cls).get("stackable", False)
         check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
         check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
         if "__init__" in vars(cls):
@@ -166,7 +170,8 @@ class Strategy(nn.Module, Component):
     @classmethod
     @override
     def about(cls) -> dict[str, Any]:
-        kind = {"setting": cls.setting, "transfers": cls.transfers}
+        kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
+        kind |= {"stackable": True} if cls.stackable else {}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
 
     # What a subclass overrides -----------------------------------------------------------------

@@ -20,6 +20,8 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
 class Coral(FeatureAlignment):
     """Deep CORAL; of a batch of one example nothing is known, and nothing is added."""
 
+    stackable = True
+
     def distance(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
         if min(len(source), len(target)) < 2:
             return source.new_zeros(())

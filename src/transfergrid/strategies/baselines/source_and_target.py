@@ -22,6 +22,7 @@ class SourceAndTarget(Strategy):
     needs: ClassVar[Needs] = Needs(source="start", domains=1, classes="same")
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
+    stackable = True
 
     def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
         super().__init__(schedule=schedule, **shared)

@@ -38,6 +38,7 @@ class L2SP(Strategy):
         "alpha": Range(1e-4, 1e-1, default=0.01),
         "beta": Range(1e-4, 1e-1, default=0.01),
     }
+    stackable = True
 
     def __init__(self, alpha: NotNegative = 0.01, beta: NotNegative = 0.01, **shared: Any) -> None:
         super().__init__(**shared)

@@ -32,6 +32,7 @@ class LayerwiseLR(Strategy):
         "lr_factor": rates(10.0, small_images=3.0, images=1.0, text=0.3),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
+    stackable = True
 
     def __init__(
         self,
