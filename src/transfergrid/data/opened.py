@@ -19,6 +19,7 @@ from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.cached import Store
 from transfergrid.records.cell import Labels
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import config_digest
 from transfergrid.records.provenance import code_fingerprint
@@ -81,6 +82,27 @@ class OpenDomain:
         if judges is None:
             return drawn
         return replace(drawn, judges=some_of(pool.labels, drawn.validation, judges, seed))
+
+    def hold_out(
+        self, drawn: Draw, labels: Labels, more: int, seed: int
+    ) -> tuple[Draw, NDArray[np.int64]]:
+        """Return a draw without what so many further labels a class are of, and these.
+
+        They are the next of the seed block's order, of no group that the draw has labels of.
+
+        Raises:
+            BadInputError: nothing is left for it.
+        """
+        pool, taken = self.loaded.pool, np.union1d(drawn.train, drawn.validation)
+        further = self.draw(labels if labels == "all" else labels + more, seed)
+        held = np.setdiff1d(np.union1d(further.train, further.validation), taken)
+        if pool.kept_whole is not None:
+            held = held[~np.isin(pool.kept_whole[held], pool.kept_whole[taken])]
+        if not len(held):
+            raise BadInputError(
+                f"tuning.held_out={more}: labels={labels} leaves nothing of the pool to judge by"
+            )
+        return replace(drawn, unlabelled=np.setdiff1d(drawn.unlabelled, held)), held
 
     def view(
         self,

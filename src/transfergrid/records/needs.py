@@ -117,4 +117,4 @@ def describe(
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if key != "under" or value}
+    return {k: value for k, value in told.items() if k not in ("under", "as_baseline") or value}

@@ -17,6 +17,8 @@ class Range:
         log: whether the search is even in the logarithm.
         default: the paper's value, or the one that a log of ours found.
         under: other defaults, by the kind of training (`about.kind` of its YAML).
+        as_baseline: whether it is always the value of the strategy's baselines, because the
+            strategy is one of them as soon as its own term is 0; then they are tuned as one.
     """
 
     low: float
@@ -24,6 +26,7 @@ class Range:
     log: bool = True
     default: float = 1.0
     under: Mapping[str, float] = field(default_factory=dict)
+    as_baseline: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -46,10 +49,10 @@ class Range:
         return int(inside) if self.is_whole else float(inside)
 
 
-def rates(default: float, **under: float) -> Range:
+def rates(default: float, *, as_baseline: bool = False, **under: float) -> Range:
     """Return the space of a learning-rate factor: two decades around all of its defaults."""
     known = (default, *under.values())
-    return Range(min(known) / 10, max(known) * 10, True, default, under)
+    return Range(min(known) / 10, max(known) * 10, True, default, under, as_baseline)
 
 
 Space: TypeAlias = Mapping[str, Range]

@@ -38,6 +38,7 @@ from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup, Tuned
 from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.starting import Start, attach, start
+from transfergrid.runs.tuning.searches import Search
 from transfergrid.runs.tuning.trying import Trials
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
@@ -109,6 +110,10 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     target, strategy = OpenDomain(config["target"], store), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
     needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed, training.judges)
+    search: Search | None = build(told) if (told := config.get("tuning")) else None
+    held = None
+    if search is not None and search.held_out is not None:
+        drawn, held = target.hold_out(drawn, cell.labels, search.held_out, cell.seed)
 
     begun: Start | None = None
     preprocess: Preprocess
@@ -126,8 +131,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     if needs.domains:
         assert source is not None
         add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store)
-    told = config.get("tuning")
-    tuned = Tuned(build(told), config["strategy"], deepcopy(begun)) if told else None
+    tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
+    if tuned is not None and held is not None:
+        tuned.held = target.view("pool", preprocess, held)
     attach(strategy, begun, data, training, cell.seed)
     card = source_card(maker, begun.of_source if begun else None)
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
@@ -164,7 +170,7 @@ def learn(
     def drive(strategy: Strategy, log: Log) -> Driver:
         return Driver(strategy, setup.data, machine, metric, log, measure, left)
 
-    if setup.tuned is not None and setup.data.validation is not None:
+    if setup.tuned is not None and setup.judges is not None:
         progress = left.progress if left is not None else None
         return Trials(setup, setup.tuned, metric, drive, log, progress).run()
     untuned = Tuning(reason="nothing validates") if setup.tuned else None

@@ -11,6 +11,7 @@ from transfergrid.data.budgets import Draw
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import CellData
+from transfergrid.data.views import View
 from transfergrid.records.factory import Config
 from transfergrid.runs.starting import Start
 from transfergrid.runs.tuning.searches import Search
@@ -27,6 +28,8 @@ class Tuned:
     """The strategy's config."""
     start: Start | None
     """What each trial begins with: a copy of this."""
+    held: View | None = None
+    """What was held out for trials to be judged by; None for the validation part."""
 
 
 @dataclass
@@ -45,6 +48,12 @@ class Setup:
     """Test examples with copies in the source domain; empty where there is nothing to search."""
     tuned: Tuned | None = None
     """What its trials are made of; None for a cell that has one setting."""
+
+    @property
+    def judges(self) -> View | None:
+        """What trials are scored on, if there is anything."""
+        held = self.tuned.held if self.tuned else None
+        return self.data.validation if held is None else held
 
 
 @dataclass

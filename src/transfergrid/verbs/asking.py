@@ -6,8 +6,8 @@ imported yet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +20,12 @@ from transfergrid.records.printing import complain, told_os
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
+
+if TYPE_CHECKING:
+    from transfergrid.runs.launching.processes import Pool
+
+Obey: TypeAlias = "Callable[[Asked, Composer, Pool, DictConfig], int]"
+"""What is done with a request that was read; returns the exit code."""
 
 
 def sweep(
@@ -42,6 +48,27 @@ def sweep(
 def _sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
+    return obeyed(arguments, params, config, loader, _run)
+
+
+def _run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
+    from transfergrid.verbs.sweep import run
+
+    return run(asked, composer, pool, config)
+
+
+def obeyed(
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    config: DictConfig,
+    loader: ConfigLoader,
+    obey: Obey,
+) -> int:
+    """Read what was asked for and let it be obeyed, while workers import what cells need.
+
+    Raises:
+        BadInputError: the request cannot be met.
+    """
     trust.allow(allowed_in(config))
     settings = settings_of(config)
     if type(config.debug) is not bool:
@@ -58,9 +85,7 @@ def _sweep(
     ledger = Ledger(str(config.results))
     ledger.check_writable()
     with begun(ledger, settings, 0 if config.debug else asked.cells) as pool:
-        from transfergrid.verbs.sweep import run
-
-        return run(asked, composer, pool, config)
+        return obey(asked, composer, pool, config)
 
 
 def ask(request: Request, composer: Composer) -> Asked:

@@ -43,6 +43,7 @@ VERBS = {
     "predict": "transfergrid.verbs.predicting",
     "reproduce": "transfergrid.verbs.reproducing",
     "cache": "transfergrid.verbs.caching",
+    "tune": "transfergrid.verbs.tuning",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20

@@ -13,10 +13,9 @@ from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.metrics import NUMBERS
-from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.planning.plan import Option
-from transfergrid.verbs.configs import own_configs
-from transfergrid.verbs.configs.typed_words import readable, told
+from transfergrid.verbs.configs.loading import loading
+from transfergrid.verbs.configs.typed_words import readable
 from transfergrid.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -248,22 +247,9 @@ def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[A
     Raises:
         BadInputError: an override cannot be read, or means nothing here.
     """
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    GlobalHydra.instance().clear()
-    own = ["--config-dir", config_dir] if config_dir else []
-    typed = own_configs.use([*own, *words])
-    typed = [readable(*word.split("=", 1)) if "=" in word else word for word in typed]
-    try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            yield _asked(typed, hydra.config_loader)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise BadInputError(told(error)) from error
+    with loading(words, config_dir) as (typed, loader):
+        typed = [readable(*word.split("=", 1)) if "=" in word else word for word in typed]
+        yield _asked(typed, loader)
 
 
 def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:

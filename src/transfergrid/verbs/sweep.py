@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,7 +23,7 @@ from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.report.words import plural
-from transfergrid.runs.launching.processes import Pool, run_grid, run_here
+from transfergrid.runs.launching.processes import Outcome, Pool, run_grid, run_here
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
@@ -37,8 +37,37 @@ BASELINES = ("all", "none")
 """The values of the key `baselines`."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A grid that is planned, and how much of it is done."""
+
+    plan: Plan
+    cells: list[Cell]
+    done: set[str]
+    keeper: Keeper
+    declared: Declaration | None
+    """What is declared of its verdicts; None for one without baselines."""
+
+
 def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
     """Run the grid of what was asked for; return the exit code, see `asking.sweep`.
+
+    Raises:
+        BadInputError: a part cannot be used, or nothing that was asked is possible.
+    """
+    ready = get_ready(asked, composer, pool, config)
+    if config.debug:
+        return _debug(ready, pool)
+    coming = Coming(pool.ledger, ready.cells, place_of, ready.done)
+    outcome = carry_out(ready, pool, coming.ended if ready.declared else None)
+    if outcome.left < len(ready.cells):  # else nothing was begun, and there is nothing to show
+        _close(ready, outcome, pool)
+    kept.say(kept.ended(ready.keeper))
+    return exit_code(outcome)
+
+
+def get_ready(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> Ready:
+    """Plan the grid of what was asked for and look which of its cells are done.
 
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
@@ -52,45 +81,66 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
-    if config.debug:
-        return _debug(cells, plan, ledger, settings, keeper)
-    left = [cell for cell in cells if cell.id not in done]
-    marked = contamination.marks(cells)
+    return Ready(plan, cells, done, keeper, declared if compared else None)
 
+
+def carry_out(
+    ready: Ready, pool: Pool, ended: Callable[[Cell, float | None], None] | None = None
+) -> Outcome:
+    """Run the cells that are not done, and say before what is begun.
+
+    Args:
+        ready: the grid.
+        pool: runs it.
+        ended: see `run_grid`.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for.
+    """
+    ledger, cells, keeper = pool.ledger, ready.cells, ready.keeper
+    left = [cell for cell in cells if cell.id not in ready.done]
+    marked = contamination.marks(cells)
     labels, common = names.of_cells(left)
 
     def checked(sizes: Mapping[str, int]) -> None:
-        asks = _grid(plan, cells, settings, marked, declared if compared else None)
+        asks = _grid(ready.plan, cells, pool.settings, marked, ready.declared)
         ledger.write_document("grids", asks)
-        _announce(plan, cells, done)
+        _announce(ready.plan, cells, ready.done)
         for line in (*_not_taken(ledger), *common, *contamination.warnings(cells, marked)):
             say(line, flush=True)
-        kept.say(kept.planned(keeper, left, done, sizes))
+        kept.say(kept.planned(keeper, left, ready.done, sizes))
 
-    as_they_come = Coming(ledger, cells, place_of, done).ended if compared else None
-    outcome = run_grid(left, pool, len(done), checked, keeper, labels, as_they_come)
+    outcome = run_grid(left, pool, len(ready.done), checked, keeper, labels, ended)
     try:
         ledger.compact()
     except OSError as error:  # it opens more slowly, and that is all
         warn(f"no index was written: {told_os(error)}")
-    if outcome.left < len(cells):  # else nothing was begun, and there is nothing to show
-        left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
-        ids, whole = {cell.id for cell in cells}, not outcome.left
-        verdicts = show_grid(ledger, ids, left_out, whole, compared)
-        if whole and compared:
-            grid = Judged(
-                id=plan.id,
-                study=settings.study,
-                declaration=declared.digest,
-                cells=len(cells),
-                failed=outcome.failed,
-            )
-            report_verdicts(verdicts, settings.tracking, ledger, grid)
-    kept.say(kept.ended(keeper))
+    return outcome
+
+
+def exit_code(outcome: Outcome) -> int:
+    """Return the exit code of what became of a grid; say how one that was stopped goes on."""
     if outcome.interrupted:
         say(f"stopped: {plural(outcome.left, 'cell')} left; the same command goes on from here")
         return INTERRUPTED
     return outcome.exit_code
+
+
+def _close(ready: Ready, outcome: Outcome, pool: Pool) -> None:
+    """Show what came of a grid, and send its verdicts where they are tracked."""
+    plan, declared, ledger, settings = ready.plan, ready.declared, pool.ledger, pool.settings
+    left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
+    ids, whole = {cell.id for cell in ready.cells}, not outcome.left
+    verdicts = show_grid(ledger, ids, left_out, whole, declared is not None)
+    if whole and declared is not None:
+        grid = Judged(
+            id=plan.id,
+            study=settings.study,
+            declaration=declared.digest,
+            cells=len(ready.cells),
+            failed=outcome.failed,
+        )
+        report_verdicts(verdicts, settings.tracking, ledger, grid)
 
 
 def declare(config: DictConfig, asked: Asked) -> Declaration:
@@ -203,12 +253,11 @@ def _not_taken(ledger: Ledger) -> list[str]:
     ]
 
 
-def _debug(
-    cells: Sequence[Cell], plan: Plan, ledger: Ledger, settings: Settings, keeper: Keeper
-) -> int:
-    cell = next(cell for cell in cells if cell.id in plan.wanted)
+def _debug(ready: Ready, pool: Pool) -> int:
+    cells = ready.cells
+    cell = next(cell for cell in cells if cell.id in ready.plan.wanted)
     others = f"; {plural(len(cells) - 1, 'other cell')} of the grid not run"
     say(f"debug: {cell.label}, alone and in this process{others}", flush=True)
-    run_here(cell, ledger, settings, keeper)
-    show_grid(ledger, {cell.id}, [])
+    run_here(cell, pool.ledger, pool.settings, ready.keeper)
+    show_grid(pool.ledger, {cell.id}, [])
     return 0

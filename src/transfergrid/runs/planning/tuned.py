@@ -47,8 +47,10 @@ def untuned(tunings: Sequence[Option | None], cells: Iterable[Cell]) -> list[str
     if not all(map(_searches, tunings)):
         return []
     without = [cell for cell in cells if cell.names.tuning is None]
-    budgets = sorted({c.labels for c in without if not can_validate(c.labels)}, key=str)
-    names = sorted({c.names.strategy for c in without if can_validate(c.labels)})
+    held_out = all(tuning and tuning.config.get("held_out") for tuning in tunings)
+    judged = {cell.id for cell in without if held_out or can_validate(cell.labels)}
+    budgets = sorted({cell.labels for cell in without if cell.id not in judged}, key=str)
+    names = sorted({cell.names.strategy for cell in without if cell.id in judged})
     few = ", ".join(f"labels={budget}" for budget in budgets)
     lines = [
         (few, f"untuned, {few}: no label validates, so the strategies' defaults are run once"),
@@ -66,18 +68,22 @@ def search_of(tuning: Option | None, strategy: Option, labels: Labels) -> Option
 
     What was typed stays. Where no label validates, nothing can be chosen: the defaults are run.
     """
-    if tuning is None or not _searches(tuning) or not can_validate(labels):
+    if tuning is None or not _searches(tuning):
         return None
+    if not (can_validate(labels) or tuning.config.get("held_out")):
+        return None
+    only = tuning.config.get("only")
     space = (strategy.config.get("about") or {}).get("space") or {}
     typed = tuning.config.get("space") or {}
     free = {
         name: _range(strategy, name, told, typed.get(name, {}))
         for name, told in space.items()
-        if name not in strategy.typed
+        if name not in strategy.typed and (only is None or name in only)
     }
     if not free:
         return None
-    return Option(tuning.name, {**tuning.config, "space": searched(free)}, tuning.typed)
+    told = {key: value for key, value in tuning.config.items() if key != "only"}
+    return Option(tuning.name, {**told, "space": searched(free)}, tuning.typed)
 
 
 def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
@@ -104,9 +110,11 @@ def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
 
 
 def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option]) -> None:
-    """Raise `BadInputError` if ends were typed of what none of these strategies has."""
+    """Raise `BadInputError` if something is typed of what none of these strategies has."""
     spaces = [(option.config.get("about") or {}).get("space") or {} for option in strategies]
     known = sorted({name for space in spaces for name in space})
     for tuning in filter(None, tunings):
         for name in tuning.config.get("space") or {}:
             check_known("argument in tuning.space", str(name), known)
+        for name in tuning.config.get("only") or ():
+            check_known("argument in tuning.only", str(name), known)

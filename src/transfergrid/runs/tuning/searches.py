@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from transfergrid.records.arguments import Count, Options
+from transfergrid.records.arguments import Count, Options, Whole
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Trial
@@ -35,15 +35,23 @@ class Search(Component, ABC):
         trials: how many settings each arm tries, for the full number of steps each.
         space: what is searched, by the strategy's argument: `low`, `high`, `log` and `default` as
             in the strategy's own YAML. Planning fills it from there; what is given here wins.
+        only: of the space, what is searched; the rest keeps its defaults. None for all of it.
+        seed: of what is drawn, the same settings then in all seed blocks; None for each block's.
+        held_out: labels a class (of numbers, in all) that judge the trials although no strategy
+            is given them, of a development target; None for the cell's validation part.
 
     Raises:
         BadInputError: a value makes no sense.
     """
 
     group: ClassVar[str] = "tuning"
+    optional: ClassVar[tuple[str, ...]] = ("only", "seed", "held_out")
 
     trials: Count = 8
     space: Options = field(default_factory=dict)
+    only: Sequence[str] | None = None
+    seed: Whole | None = None
+    held_out: Count | None = None
 
     @property
     def count(self) -> int:

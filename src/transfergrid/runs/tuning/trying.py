@@ -71,6 +71,7 @@ class Trials:
         self.setup, self.tuned, self.search = setup, tuned, tuned.search
         self.metric, self.drive, self.log = metric, drive, log
         self.seed = setup.strategy.block_seed
+        self.drawn_by = self.seed if self.search.seed is None else self.search.seed
         self.progress = {} if progress is None else progress
         self.ended: list[Trial] = []
         self.best: Best | None = None
@@ -97,7 +98,7 @@ class Trials:
     def _next(self) -> Values:
         """Return the setting of the trial that is the next to run."""
         maximise = METRICS[self.metric].higher_is_better
-        return self.search.values(len(self.ended), self.seed, self.ended, maximise)
+        return self.search.values(len(self.ended), self.drawn_by, self.ended, maximise)
 
     def _try(self, values: Values) -> None:
         """Train with these values from the start that all trials have; keep it if it is the best.
@@ -126,8 +127,8 @@ class Trials:
         return math.nan if score is None else score
 
     def _score(self, driver: Driver) -> float:
-        """Score the validation part by what the strategy predicts as it was left."""
-        strategy, view = driver.strategy, self.setup.data.validation
+        """Score what judges trials by what the strategy predicts as it was left."""
+        strategy, view = driver.strategy, self.setup.judges
         assert view is not None
         found = standing(strategy, strategy.phases(), driver.machine, (view,))
         said = predictions(strategy, view, driver.machine, found)

@@ -1,6 +1,7 @@
 """What strategies share that bring the features of two domains together."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -24,6 +25,8 @@ ADAPTS = Needs(source="start", target_labels="optional", domains=1, classes="sam
 ADAPTED = Baselines("source_and_target", "source_only", ["scratch", "full_finetuning"])
 RATES = rates(3.0, small_images=3.0, images=0.3, text=0.1)
 """Those of `source_only` and `source_and_target`, which adaptation is compared with."""
+SAME = replace(RATES, as_baseline=True)
+"""Of what is one of these two as soon as its own term is 0."""
 
 
 class FeatureAlignment(Strategy):
@@ -38,7 +41,10 @@ class FeatureAlignment(Strategy):
     """
 
     needs, baselines = ADAPTS, ADAPTED
-    space = {"lr_factor": RATES, "weight": Range(1e-2, 10.0, default=1.0)}
+    space = {
+        "lr_factor": replace(RATES, as_baseline=True),
+        "weight": Range(1e-2, 10.0, default=1.0),
+    }
     setting, transfers = "transductive", "features"
 
     def __init__(

@@ -62,7 +62,7 @@ class DomainAdversarial(Strategy):
         exploratory=["scratch", "full_finetuning"],
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1),
+        "lr_factor": rates(3.0, as_baseline=True, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(1e-2, 10.0, default=1.0),
     }
     setting: ClassVar[Setting] = "transductive"

@@ -1,0 +1,162 @@
+"""What the verb `tune` found: a row a strategy, the lines of YAML to write, and the log of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from transfergrid.evidence.defaults import Default
+from transfergrid.records.points import unit
+from transfergrid.records.record import Metric, Record
+from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.sheet import Sheet
+from transfergrid.report.words import plural
+
+KEYS = ("strategy", "source", "target", "labels", "seed", "trial")
+SCORED = ("metric", "score", "step", "reason", "cell")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What defaults were looked for under.
+
+    Attributes:
+        training: its name.
+        kind: its kind, which strategies have defaults of their own for; None without one.
+        metric: that trials were scored by.
+        judges: what they were scored on, in words.
+    """
+
+    training: str
+    kind: str | None
+    metric: Metric
+    judges: str
+
+
+def sheet(rows: Sequence[Default], searched: Searched) -> Sheet:
+    """Return what was chosen as a sheet."""
+    plain = [asdict(row) for row in rows]
+    keys = [field.name for field in fields(Default)]
+    return Sheet(lambda medium: _page(rows, searched, medium), lambda: plain, keys=keys)
+
+
+def _page(rows: Sequence[Default], searched: Searched, medium: Medium) -> Page:
+    columns = [
+        Column[Default]("strategy", lambda row: row.strategy, least=12, key=True),
+        Column[Default]("setting", lambda row: "\n".join(_settings(row))),
+        Column[Default](_scored_by(searched), _score, Align.RIGHT),
+        Column[Default]("95 % interval", _interval, Align.RIGHT),
+        Column[Default]("seeds", lambda row: str(row.seeds), Align.RIGHT),
+        Column[Default]("cells", lambda row: str(row.cells), Align.RIGHT),
+        Column[Default]("trials", lambda row: str(row.trials), Align.RIGHT),
+        Column[Default]("ahead", _ahead, Align.RIGHT),
+    ]
+    title = medium.joined(f"training={searched.training}", searched.judges)
+    return Page([Table(columns, [Group(rows)], title=title)], below=list(_below(rows, searched)))
+
+
+def _scored_by(searched: Searched) -> str:
+    return " ".join(filter(None, (searched.metric.name, unit(searched.metric))))
+
+
+def _settings(row: Default) -> list[str]:
+    return [f"{name} {number(value)}" for name, value in row.setting.items()]
+
+
+def number(value: float) -> str:
+    """Write a setting in two digits, which is more than any search can tell."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _score(row: Default) -> str:
+    return f"{row.score:.2f}"
+
+
+def _interval(row: Default) -> str:
+    return "–" if row.low is None or row.high is None else f"{row.low:.1f} to {row.high:.1f}"
+
+
+def _ahead(row: Default) -> str:
+    return "–" if row.ahead is None else f"{row.ahead:+.2f}"
+
+
+def _below(rows: Sequence[Default], searched: Searched) -> Iterator[str]:
+    """Yield what a reader must know, a line of any length each, and what to write."""
+    yield (
+        "Chosen is the best mean over all cells of a strategy, of the settings that all of them "
+        "tried; ahead: of the second best, in points. The interval is of this mean for other "
+        "seeds, on these targets; the best of many is a little worse than it looks. Test was not "
+        "read."
+    )
+    if len({row.trials for row in rows}) > 1:
+        yield "Strategies had unequal trials: a search of more finds more."
+    for row in rows:
+        yield from _remarks(row)
+    under = f"under {searched.kind}" if searched.kind else "default"
+    yield f"To make them defaults, in each strategy's space ({under}):"
+    for row in rows:
+        yield f"  {row.strategy}: {to_write(row, searched.kind)}{_before(row)}"
+
+
+def _remarks(row: Default) -> Iterator[str]:
+    for name in row.edges:
+        low, high = map(number, row.tried[name])
+        yield (
+            f"{row.strategy}: {name} {number(row.setting[name])} stands at the edge of what was "
+            f"tried, {low} to {high}: look beyond."
+        )
+    if row.alone is not None:
+        told = ", ".join(f"{name} {number(value)}" for name, value in row.alone.items())
+        yield (
+            f"{row.strategy}: one value with {', '.join(row.shares)}, the best of their sum; alone "
+            f"it would take {told}."
+        )
+    if row.failed:
+        yield f"{row.strategy}: {plural(row.failed, 'trial')} failed, counted as the worst."
+
+
+def to_write(row: Default, kind: str | None) -> str:
+    """Return what of a strategy's `space` makes the chosen setting its default."""
+
+    def told(name: str, value: float) -> str:
+        at = f"under: {{{kind}: {number(value)}}}" if kind else f"default: {number(value)}"
+        return f"{name}: {{{at}}}"
+
+    return ", ".join(told(name, value) for name, value in row.setting.items())
+
+
+def _before(row: Default) -> str:
+    changed = {n: v for n, v in row.now.items() if number(v) != number(row.setting[n])}
+    if not changed:
+        return "   # as it is"
+    return f"   # {', '.join(f'{name} is {number(value)}' for name, value in changed.items())}"
+
+
+def log(records: Sequence[Record]) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Return the head and the rows of the log: one a trial, arguments in columns of their own."""
+    rows = [row for record in records for row in _logged(record)]
+    rows.sort(
+        key=lambda row: tuple(str(row[key]) for key in KEYS[:4]) + (row["seed"], row["trial"])
+    )
+    names = sorted({name for row in rows for name in row} - {*KEYS, *SCORED})
+    return [*KEYS, *names, *SCORED], rows
+
+
+def _logged(record: Record) -> Iterator[dict[str, Any]]:
+    names = record.names
+    for number, trial in enumerate(record.tuning.trials if record.tuning else ()):
+        yield {
+            "strategy": names.strategy,
+            "source": names.source or names.architecture,
+            "target": names.target,
+            "labels": record.labels,
+            "seed": record.seed,
+            "trial": number,
+            **trial.values,
+            "metric": record.metric.name,
+            "score": trial.score if trial.score is None else round(trial.score, 6),
+            "step": trial.step,
+            "reason": trial.reason,
+            "cell": record.id,
+        }

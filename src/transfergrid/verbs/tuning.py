@@ -1,0 +1,195 @@
+"""The verb `tune`: which settings should be defaults, by equal searches on development targets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.needs import Baselines
+from transfergrid.records.printing import say
+from transfergrid.verbs.parser import Parser
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from transfergrid.records.record import Record
+    from transfergrid.runs.launching.processes import Pool
+    from transfergrid.runs.planning.plan import Asked, Option
+    from transfergrid.verbs.configs.composing import Composer
+
+USAGE = (
+    "transfergrid tune source=NAME strategy=A,B,C target=NAME[,NAME] [training=NAME] "
+    "[labels=2,20] [seed='range(3)'] [tuning=grid|random|optuna] [tuning.trials=8] "
+    "[tuning.only=[lr_factor]] [tuning.held_out=20] [-o LOG.csv] "
+    "[--format table|json|csv|markdown|latex]"
+)
+WITHOUT = {"tuning": "grid", "tuning.seed": "0", "references": "[]"}
+"""What is meant where nothing is typed: the same settings in all cells, and no other arms."""
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid tune source=... strategy=... target=... [-o LOG.csv] [--format ...]`."""
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from transfergrid.verbs.asking import obeyed
+    from transfergrid.verbs.configs.loading import loading
+    from transfergrid.verbs.configs.typed_words import for_hydra
+
+    chosen = _parser().parse_intermixed_args(arguments)
+    log = Path(chosen.log) if chosen.log else None
+    if log is not None and not log.absolute().parent.is_dir():
+        raise BadInputError(f"-o {log}: there is no folder {log.absolute().parent}")
+    search = Search()
+    with loading(chosen.overrides, chosen.config_dir) as (typed, loader):
+        words = for_hydra([*typed, *_meant(typed)], ())
+        config = loader.load_configuration("config", words, RunMode.MULTIRUN)
+        _check(config)
+        asked: Any = OmegaConf.to_container(config.hydra.overrides.task)
+        study = config.hydra.sweeper.get("params")
+        params: Any = OmegaConf.to_container(study) if study else {}
+        quiet = chosen.format in ("json", "csv")
+        with redirect_stdout(sys.stderr) if quiet else nullcontext():
+            code = obeyed(asked, params, config, loader, search.run)
+    if search.cells:
+        search.show(chosen.format, log)
+    return code
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="transfergrid tune",
+        usage=USAGE,
+        description="Choose defaults: every strategy, scratch included, gets the same number of "
+        "trials on development targets, which are no targets of a study; the best mean validation "
+        "score over targets, label budgets and seeds is chosen. The cells are kept like all cells: "
+        "the same command goes on where it was stopped.",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for a grid; tuning.space sets other ends")
+    parser.add_argument("-o", dest="log", metavar="FILE", help="write every trial there, as CSV")
+    parser.add_format()
+    parser.add_argument("--config-dir", help="a folder with configs of your own")
+    return parser
+
+
+def _meant(typed: Sequence[str]) -> list[str]:
+    keys = {word.partition("=")[0].lstrip("+") for word in typed}
+    return [f"{key}={value}" for key, value in WITHOUT.items() if key not in keys]
+
+
+def _check(config: DictConfig) -> None:
+    """Raise `BadInputError` if what was typed leaves out what makes searches equal."""
+    if config.debug:
+        raise BadInputError("debug=true runs one cell: a search takes all of its cells")
+    if config.baselines != "all":
+        raise BadInputError(
+            f"baselines={config.baselines}: a search is equal where the baselines search too"
+        )
+
+
+@dataclass
+class Search:
+    """Equal searches of several strategies, and what came of them."""
+
+    cells: list[Record] = field(default_factory=list)
+    """Those that are done."""
+    kind: str | None = None
+    """Of the training."""
+    training: str = ""
+    judges: str = ""
+
+    def run(self, asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
+        """Run what is missing; return the exit code, see `asking.sweep`.
+
+        Raises:
+            BadInputError: nothing can be searched, or no default can be chosen.
+        """
+        from transfergrid.verbs.sweep import carry_out, exit_code, get_ready
+
+        training, tuning = _one("training", asked.trainings), _one("tuning", asked.tunings)
+        if tuning is None or "trials" not in tuning.config:
+            raise BadInputError("tuning=none searches nothing: take grid, random or optuna")
+        self.training, self.kind = training.name, (training.config.get("about") or {}).get("kind")
+        self.judges = _judged_by(tuning.config.get("held_out"))
+        ready = get_ready(_with_baseline(asked, composer), composer, pool, config)
+        searched = [cell for cell in ready.cells if cell.names.tuning is not None]
+        if not searched:
+            raise BadInputError(
+                "nothing is searched: no label validates (tuning.held_out=20 sets labels aside "
+                "that do), or these strategies have no space"
+            )
+        _check_common(tuning, [cell.names.strategy for cell in searched])
+        ids = {cell.id for cell in searched}
+        ready = replace(ready, cells=searched, plan=replace(ready.plan, cells=searched))
+        outcome = carry_out(ready, pool)
+        if not outcome.left:
+            self.cells = [pool.ledger.read(name) for name in sorted(pool.ledger.done(ids))]
+        return exit_code(outcome)
+
+    def show(self, format: str, log: Path | None) -> None:
+        """Print what is chosen, and write the log.
+
+        Raises:
+            BadInputError: nothing can be chosen.
+        """
+        from transfergrid.evidence.defaults import defaults
+        from transfergrid.report import defaults_table
+        from transfergrid.report.sheet import show
+
+        rows = defaults(self.cells)
+        metric = self.cells[0].metric
+        searched = defaults_table.Searched(self.training, self.kind, metric, self.judges)
+        if log is not None:
+            _write(log, *defaults_table.log(self.cells))
+        show(defaults_table.sheet(rows, searched), format)
+        if log is not None:
+            say(f"every trial: {log}", file=sys.stderr)
+
+
+def _one(group: str, options: Sequence[Option | None]) -> Any:
+    if len(options) > 1:
+        names = ", ".join(option.name for option in options if option)
+        raise BadInputError(f"{group}={names}: defaults are chosen under one {group} at a time")
+    return options[0]
+
+
+def _with_baseline(asked: Asked, composer: Composer) -> Asked:
+    """Return the request with the primary baseline among the strategies, which has to search too.
+
+    Further baselines join as those of any grid do.
+    """
+    name = Baselines().labelled
+    if name is None or name in {option.name for option in asked.strategies}:
+        return asked
+    return replace(asked, strategies=[*asked.strategies, composer.option("strategy", name)])
+
+
+def _judged_by(held_out: int | None) -> str:
+    if held_out is None:
+        return "by each cell's validation part"
+    return f"by {held_out} labels a class held out"
+
+
+def _check_common(tuning: Option, names: Sequence[str]) -> None:
+    """Raise `BadInputError` if each cell of a strategy would try settings of its own."""
+    several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if several and (tuning.name.startswith("optuna") or tuning.config.get("seed") is None):
+        raise BadInputError(
+            f"{tuning.name}: each cell of {several[0]} would try other settings, and a default is "
+            "chosen among those that all cells tried: take tuning=grid or tuning=random without "
+            "tuning.seed=null, or one target, label budget and seed"
+        )
+
+
+def _write(file: Path, head: Sequence[str], rows: Sequence[Any]) -> None:
+    from transfergrid.report.escaping import CsvWriter
+
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = CsvWriter(stream)
+        writer.row(head)
+        writer.rows([row.get(key) for key in head] for row in rows)
