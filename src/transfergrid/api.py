@@ -25,6 +25,7 @@ from transfergrid.report.verdict_table import as_rows
 from transfergrid.runs.planning import forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
+from transfergrid.runs.planning.tuned import check_budgets
 
 if TYPE_CHECKING:
     from transfergrid.data.domain import Domain
@@ -87,6 +88,7 @@ def run(
     if tuning is not None:
         tuning.check()
         asked.tunings = [_option(tuning, type(tuning).__name__.removesuffix("Search").lower())]
+        check_budgets(asked.tunings)
     target.check()
     source.check()
     plan = Planner(_baseline).plan(asked)

@@ -170,11 +170,13 @@ OF_A_CELL = {
 }
 OF_A_CLASS = ("check", "describe")
 """They read no results."""
+RUNS = ("tune",)
+"""What was typed, like any grid."""
 RANK = ["--results", "results"]
 
 
 def test_every_verb_is_walked():
-    assert {*OF_A_LEDGER, *OF_A_CELL, "rank", *OF_A_CLASS} == {*VERBS}
+    assert {*OF_A_LEDGER, *OF_A_CELL, "rank", *OF_A_CLASS, *RUNS} == {*VERBS}
 
 
 def test_every_name_at_every_place_is_refused_and_named(here, cell):

@@ -188,13 +188,16 @@ def _shared(group: Sequence[Arm]) -> dict[str, float]:
     options: list[set[tuple[float, ...]]] = [
         {tuple(dict(s)[name] for name in names) for s in arm.scores} for arm in group
     ]
-    common = sorted(set.intersection(*options)) if names else []
+    common: list[tuple[float, ...]] = sorted(set.intersection(*options)) if names else []
 
     def together(values: tuple[float, ...]) -> float:
         kept = dict(zip(names, values, strict=True))
         return sum(arm.means[arm.best(kept)] for arm in group)
 
-    return dict(zip(names, max(common, key=together), strict=True)) if common else {}
+    if not common:
+        return {}
+    best = max(common, key=together)
+    return dict(zip(names, best, strict=True))
 
 
 def _default(arm: Arm, kept: Mapping[str, float], others: Sequence[str]) -> Default:

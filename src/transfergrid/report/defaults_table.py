@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from transfergrid.evidence.defaults import Default
 from transfergrid.records.points import unit
 from transfergrid.records.record import Metric, Record
+from transfergrid.report import words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet
-from transfergrid.report.words import plural
 
 KEYS = ("strategy", "source", "target", "labels", "seed", "trial")
 SCORED = ("metric", "score", "step", "reason", "cell")
@@ -47,12 +47,16 @@ def _page(rows: Sequence[Default], searched: Searched, medium: Medium) -> Page:
         Column[Default]("setting", lambda row: "\n".join(_settings(row))),
         Column[Default](_scored_by(searched), _score, Align.RIGHT),
         Column[Default]("95 % interval", _interval, Align.RIGHT),
-        Column[Default]("seeds", lambda row: str(row.seeds), Align.RIGHT),
-        Column[Default]("cells", lambda row: str(row.cells), Align.RIGHT),
-        Column[Default]("trials", lambda row: str(row.trials), Align.RIGHT),
         Column[Default]("ahead", _ahead, Align.RIGHT),
+        Column[Default]("cells", lambda row: str(row.cells), Align.RIGHT),
     ]
-    title = medium.joined(f"training={searched.training}", searched.judges)
+    trials = sorted({row.trials for row in rows})
+    title = medium.joined(
+        f"training={searched.training}",
+        words.plural(max(row.seeds for row in rows), "seed"),
+        f"{' or '.join(map(str, trials))} trials a cell",
+        searched.judges,
+    )
     return Page([Table(columns, [Group(rows)], title=title)], below=list(_below(rows, searched)))
 
 
@@ -86,8 +90,8 @@ def _below(rows: Sequence[Default], searched: Searched) -> Iterator[str]:
     yield (
         "Chosen is the best mean over all cells of a strategy, of the settings that all of them "
         "tried; ahead: of the second best, in points. The interval is of this mean for other "
-        "seeds, on these targets; the best of many is a little worse than it looks. Test was not "
-        "read."
+        "seeds, on these targets; the best of many is a little worse than it looks. No test score "
+        "was looked at."
     )
     if len({row.trials for row in rows}) > 1:
         yield "Strategies had unequal trials: a search of more finds more."
@@ -113,7 +117,7 @@ def _remarks(row: Default) -> Iterator[str]:
             f"it would take {told}."
         )
     if row.failed:
-        yield f"{row.strategy}: {plural(row.failed, 'trial')} failed, counted as the worst."
+        yield f"{row.strategy}: {words.plural(row.failed, 'trial')} failed, counted as the worst."
 
 
 def to_write(row: Default, kind: str | None) -> str:
@@ -133,12 +137,10 @@ def _before(row: Default) -> str:
     return f"   # {', '.join(f'{name} is {number(value)}' for name, value in changed.items())}"
 
 
-def log(records: Sequence[Record]) -> tuple[list[str], list[Mapping[str, Any]]]:
+def log(records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the head and the rows of the log: one a trial, arguments in columns of their own."""
     rows = [row for record in records for row in _logged(record)]
-    rows.sort(
-        key=lambda row: tuple(str(row[key]) for key in KEYS[:4]) + (row["seed"], row["trial"])
-    )
+    rows.sort(key=lambda row: (*(str(row[key]) for key in KEYS[:4]), row["seed"], row["trial"]))
     names = sorted({name for row in rows for name in row} - {*KEYS, *SCORED})
     return [*KEYS, *names, *SCORED], rows
 

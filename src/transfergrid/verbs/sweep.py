@@ -29,7 +29,7 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan, place_of
-from transfergrid.runs.planning.tuned import check_searched, untuned
+from transfergrid.runs.planning.tuned import check_budgets, check_searched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
 INTERRUPTED = 130
@@ -55,6 +55,7 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
     """
+    check_budgets(asked.tunings)
     ready = get_ready(asked, composer, pool, config)
     if config.debug:
         return _debug(ready, pool)
@@ -66,8 +67,14 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     return exit_code(outcome)
 
 
-def get_ready(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> Ready:
-    """Plan the grid of what was asked for and look which of its cells are done.
+def get_ready(
+    asked: Asked,
+    composer: Composer,
+    pool: Pool,
+    config: DictConfig,
+    part: Callable[[Plan], Plan] = lambda plan: plan,
+) -> Ready:
+    """Plan the grid of what was asked for, or a part of it, and look which cells are done.
 
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
@@ -75,7 +82,7 @@ def get_ready(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) 
     declared = declare(config, asked)
     ledger, settings = pool.ledger, pool.settings
     compared = _compared(config)
-    plan = make_plan(asked, composer, _references(config), compared)
+    plan = part(make_plan(asked, composer, _references(config), compared))
     for line in (*forewarnings.lines(plan.cells), *untuned(asked.tunings, plan.cells)):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]

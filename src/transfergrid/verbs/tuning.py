@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from transfergrid.records.record import Record
     from transfergrid.runs.launching.processes import Pool
-    from transfergrid.runs.planning.plan import Asked, Option
+    from transfergrid.runs.planning.plan import Asked, Option, Plan
     from transfergrid.verbs.configs.composing import Composer
 
 USAGE = (
@@ -45,6 +45,8 @@ def command(arguments: Sequence[str]) -> int:
     log = Path(chosen.log) if chosen.log else None
     if log is not None and not log.absolute().parent.is_dir():
         raise BadInputError(f"-o {log}: there is no folder {log.absolute().parent}")
+    if "tuning=none" in chosen.overrides:
+        raise BadInputError("tuning=none searches nothing: take grid, random or optuna")
     search = Search()
     with loading(chosen.overrides, chosen.config_dir) as (typed, loader):
         words = for_hydra([*typed, *_meant(typed)], ())
@@ -109,26 +111,20 @@ class Search:
         Raises:
             BadInputError: nothing can be searched, or no default can be chosen.
         """
+        from transfergrid.report.words import plural
         from transfergrid.verbs.sweep import carry_out, exit_code, get_ready
 
         training, tuning = _one("training", asked.trainings), _one("tuning", asked.tunings)
-        if tuning is None or "trials" not in tuning.config:
-            raise BadInputError("tuning=none searches nothing: take grid, random or optuna")
         self.training, self.kind = training.name, (training.config.get("about") or {}).get("kind")
         self.judges = _judged_by(tuning.config.get("held_out"))
-        ready = get_ready(_with_baseline(asked, composer), composer, pool, config)
-        searched = [cell for cell in ready.cells if cell.names.tuning is not None]
-        if not searched:
-            raise BadInputError(
-                "nothing is searched: no label validates (tuning.held_out=20 sets labels aside "
-                "that do), or these strategies have no space"
-            )
-        _check_common(tuning, [cell.names.strategy for cell in searched])
-        ids = {cell.id for cell in searched}
-        ready = replace(ready, cells=searched, plan=replace(ready.plan, cells=searched))
+        both = _with_baseline(asked, composer)
+        ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
         outcome = carry_out(ready, pool)
+        if outcome.failed:
+            say(f"{plural(outcome.failed, 'cell')} failed: means are of the others")
         if not outcome.left:
-            self.cells = [pool.ledger.read(name) for name in sorted(pool.ledger.done(ids))]
+            ids = pool.ledger.done(cell.id for cell in ready.cells)
+            self.cells = [pool.ledger.read(name) for name in sorted(ids)]
         return exit_code(outcome)
 
     def show(self, format: str, log: Path | None) -> None:
@@ -147,8 +143,6 @@ class Search:
         if log is not None:
             _write(log, *defaults_table.log(self.cells))
         show(defaults_table.sheet(rows, searched), format)
-        if log is not None:
-            say(f"every trial: {log}", file=sys.stderr)
 
 
 def _one(group: str, options: Sequence[Option | None]) -> Any:
@@ -167,6 +161,27 @@ def _with_baseline(asked: Asked, composer: Composer) -> Asked:
     if name is None or name in {option.name for option in asked.strategies}:
         return asked
     return replace(asked, strategies=[*asked.strategies, composer.option("strategy", name)])
+
+
+def _searched(plan: Plan, tuning: Option) -> Plan:
+    """Return what of a plan is searched, and say what is not.
+
+    Raises:
+        BadInputError: nothing is, or each cell would try settings of its own.
+    """
+    cells = [cell for cell in plan.cells if cell.names.tuning is not None]
+    names = [cell.names.strategy for cell in cells]
+    without = sorted({cell.names.strategy for cell in plan.cells} - set(names))
+    why = (
+        "no label validates (tuning.held_out=20 sets labels aside that do), or there is nothing to "
+        "search in its space"
+    )
+    if not cells:
+        raise BadInputError(f"nothing is searched: {why}")
+    if without:
+        say(f"not searched, {', '.join(without)}: {why}", flush=True)
+    _check_common(tuning, names)
+    return replace(plan, cells=cells, wanted=plan.wanted & {cell.id for cell in cells})
 
 
 def _judged_by(held_out: int | None) -> str:

@@ -11,7 +11,7 @@ from transfergrid.records.identity import identity_of
 from transfergrid.records.needs import Needs
 from transfergrid.records.shipped import strategies
 from transfergrid.runs.planning.plan import Option
-from transfergrid.runs.planning.tuned import search_of, tuned, untuned
+from transfergrid.runs.planning.tuned import check_budgets, search_of, tuned, untuned
 from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
@@ -205,3 +205,38 @@ def test_ends_that_were_typed_are_those_of_every_arm():
 def test_ends_that_are_none_are_refused_before_anything_runs(space, told):
     with pytest.raises(BadInputError, match=told):
         planned("strategy=full_finetuning", *RANDOM, f"tuning.space={space}")
+
+
+# What the verb `tune` asks for --------------------------------------------------------------------
+
+HELD = ("tuning=grid", "tuning.held_out=5")
+
+
+def test_only_some_of_a_space_is_searched():
+    told = planned("strategy=distillation", *RANDOM, "tuning.only=[lr_factor]").cells
+    assert {tuple(c.config["tuning"]["space"]) for c in told} == {("lr_factor",)}
+    named = "strategy.temperature=4", "strategy.weight=0.9"  # as they are
+    same = planned("strategy=distillation", *RANDOM, *named).cells
+    assert {cell.id for cell in told} == {cell.id for cell in same}
+    with pytest.raises(BadInputError, match=r"unknown argument in tuning.only 'lr'"):
+        planned("strategy=distillation", *RANDOM, "tuning.only=[lr]")
+
+
+def test_what_is_held_out_judges_where_no_label_validates():
+    for words in (["labels=2"], ["labels=0", "strategy=domain_adversarial"]):
+        assert {c.names.tuning for c in planned(*words, "tuning=grid").cells} == {None}
+        assert {c.config["tuning"]["held_out"] for c in planned(*words, *HELD).cells} == {5}
+
+
+def test_a_grid_takes_no_labels_beyond_its_budgets():
+    search = composer().option("tuning", "grid", ("tuning.held_out=5",))
+    with pytest.raises(BadInputError, match=r"tuning.held_out=5: labels beyond a cell's own"):
+        check_budgets([search])
+    check_budgets([composer().option("tuning", "grid"), None])
+
+
+def test_keys_that_came_later_are_no_part_of_what_a_search_was():
+    search = composer().option("tuning", "random")
+    later = ("only", "seed", "held_out")
+    before = {key: value for key, value in search.config.items() if key not in later}
+    assert Option("random", before).digest == search.digest

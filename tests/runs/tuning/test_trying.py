@@ -11,6 +11,7 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.training import Training
 from transfergrid.runs import cell as cell_module
 from transfergrid.runs.driver import Driver
+from transfergrid.runs.machine import Machine
 from transfergrid.runs.stages import Tuned
 from transfergrid.runs.starting import Start
 from transfergrid.runs.tuning.searches import GridSearch, RandomSearch
@@ -165,3 +166,26 @@ def test_only_the_curve_of_the_chosen_trial_is_logged():
     assert losses == fitted.curves["train_loss"].tolist()
     steps = [step for _, step in told]
     assert steps == sorted(steps)
+
+
+def test_a_seed_of_the_search_gives_all_seed_blocks_the_same_settings():
+    space, first = SPACES[LogisticRegression], {}
+    for seed, block in itertools.product((None, 7), (0, 1)):
+        search = RandomSearch(trials=2, seed=seed, space=space)
+        _, setup, _ = tuned(LogisticRegression, search)
+        setup.strategy.block_seed = block
+        first[seed, block] = Trials(setup, setup.tuned, "accuracy", None, None)._next()
+    assert first[7, 0] == first[7, 1]
+    assert first[None, 0] != first[None, 1]
+
+
+def test_trials_are_scored_on_what_was_held_out():
+    _, setup, trials = tuned(
+        LogisticRegression, GridSearch(trials=2, space=SPACES[LogisticRegression])
+    )
+    rows = np.arange(30, 50)
+    held = setup.tuned.held = setup.target.view("pool", setup.preprocess, rows)
+    trials.run()
+    said = cell_module.predictions(setup.strategy, held, Machine(accelerator="cpu"))
+    right = (said.argmax(dim=1).numpy() == setup.target.loaded.pool.labels[rows]).mean()
+    assert trials.ended[trials.best.number].score == pytest.approx(right)

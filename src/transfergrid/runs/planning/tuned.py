@@ -109,6 +109,16 @@ def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
     return dict(both)
 
 
+def check_budgets(tunings: Iterable[Option | None]) -> None:
+    """Raise `BadInputError` if a cell's search would see labels that the cell is not given."""
+    for tuning in filter(None, tunings):
+        if (more := tuning.config.get("held_out")) is not None:
+            raise BadInputError(
+                f"tuning.held_out={more}: labels beyond a cell's own choose defaults alone, in "
+                "transfergrid tune"
+            )
+
+
 def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option]) -> None:
     """Raise `BadInputError` if something is typed of what none of these strategies has."""
     spaces = [(option.config.get("about") or {}).get("space") or {} for option in strategies]
