@@ -119,7 +119,7 @@ class Search:
         self.judges = _judged_by(tuning.config.get("held_out"))
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
-        outcome = carry_out(ready, pool)
+        outcome = carry_out(replace(ready, declared=None), pool)  # no verdict is asked for
         if outcome.failed:
             say(f"{plural(outcome.failed, 'cell')} failed: means are of the others")
         if not outcome.left:
