@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ _memory: OrderedDict[tuple[object, ...], Backbone] = OrderedDict()
 
 
 def remembered(source: Component, file: str, read: Callable[[], Backbone]) -> Backbone:
-    """Return a copy of what `read` returned for the same source while its file was the same.
+    """Return what `read` does, or a copy of what it did for the same source and the same file.
 
     Args:
         source: whose config says all that `read` depends on, beside what is in the file.
@@ -36,12 +37,13 @@ def remembered(source: Component, file: str, read: Callable[[], Backbone]) -> Ba
         return read()  # which says what is wrong
     config = json.dumps(config_of(source), sort_keys=True, default=repr)
     key = (config, told.st_mtime_ns, told.st_size, told.st_ino)
-    if key not in _memory:
-        made = read()
-        if sum(p.nbytes for p in (*made.parameters(), *made.buffers())) > LARGEST_BYTES:
-            return made
-        _memory[key] = made
-    _memory.move_to_end(key)
+    if key in _memory:
+        _memory.move_to_end(key)
+        return deepcopy(_memory[key])
+    made = read()
+    if sum(p.nbytes for p in (*made.parameters(), *made.buffers())) <= LARGEST_BYTES:
+        with suppress(RuntimeError, TypeError):  # not every network can be copied
+            _memory[key] = deepcopy(made)
     while len(_memory) > MOST:
         _memory.popitem(last=False)
-    return deepcopy(_memory[key])
+    return made
