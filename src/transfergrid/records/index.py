@@ -80,15 +80,15 @@ class Indexed(NamedTuple):
     """The test items that it got right; None if no predictions were kept."""
 
 
-def save(path: Path, rows: Sequence[Indexed]) -> None:
-    """Write one or more records as one segment."""
+def save(path: Path, rows: Iterable[Indexed]) -> None:
+    """Write one or more records as one segment; none of them is held once it is flat."""
     import pyarrow  # a third of a second that commands which read no ledger do not pay
     import pyarrow.parquet
 
     flat = [columns(row) for row in rows]
     # types spelled out, for a column of nulls alone would get another type than its neighbours'
     schema = pyarrow.schema({key: KINDS.get(key, "string") for key in flat[0]})
-    table = pyarrow.Table.from_pylist(flat, schema=schema)
+    table = pyarrow.table({key: [row[key] for row in flat] for key in flat[0]}, schema=schema)
     pyarrow.parquet.write_table(table, path, compression="zstd")
 
 

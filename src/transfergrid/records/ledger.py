@@ -20,6 +20,7 @@ import re
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,14 @@ class Ledger(Store):
         """
         found = self._listed()
         known = index.load(self.root / "index", found, ("id", index.NEWEST), self.leave_out)
-        new = [row for row in self._unindexed(found, known) if self._is_whole(row)]
+        new = filter(self._is_whole, self._unindexed(found, known))
         folders.clear_abandoned(self.root / "tmp")
         self._clear_running(found)
-        if not new:
+        if (first := next(new, None)) is None:
             return None
         name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
-        with self.draft() as draft:
-            index.save(draft / name, new)
+        with self.draft() as draft, without_garbage_collection():
+            index.save(draft / name, chain([first], new))
             (self.root / "index").mkdir(exist_ok=True)
             return (draft / name).replace(self.root / "index" / name)
 
