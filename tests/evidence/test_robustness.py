@@ -209,3 +209,28 @@ def test_what_has_no_seed_in_common_is_neither_verdict_nor_flip(cells):
     cells.arm("a", "glyphs", 80, base, sd=1.0, exploratory=[longer])
     cells.records = [c for c in cells.records if c.names.strategy != "scratch_converged"]
     assert flipped(cells) == {}
+
+
+def test_verdicts_that_are_known_already_flip_the_same_and_are_not_judged_again(cells):
+    base = cells.arm("scratch", mean=70)
+    longer = cells.arm("scratch_converged", mean=90)
+    cells.arm("a", "glyphs", 80, base, sd=1.0, exploratory=[longer])
+    results = results_from(cells.records)
+    verdicts = judge(results, read=cells.read)
+    harmed = judge(over(results, "scratch_converged"), read=cells.read, primary=False)
+    known = {"scratch_converged": harmed, "probe": harmed}  # the latter is nobody's baseline
+    (flip,) = flips(results, verdicts, cells.read, Rules(), known=known)
+    (same,) = flips(results, verdicts, cells.read, Rules())
+    other = flip.others["over scratch_converged"]
+    assert other is harmed[0]
+    assert flip.others.keys() == same.others.keys()
+    assert same.others["over scratch_converged"].verdict is other.verdict is Kind.NEGATIVE
+
+
+def test_a_verdict_changed_is_the_same_but_for_what_is_changed(cells):
+    base = cells.arm("scratch", mean=70)
+    cells.arm("a", "glyphs", 80, base)
+    (verdict,) = judge(results_from(cells.records))
+    assert verdict.but(gain=1.5, notes=("x",)) == replace(verdict, gain=1.5, notes=("x",))
+    with pytest.raises(TypeError, match="no gian"):
+        verdict.but(gian=1.5)

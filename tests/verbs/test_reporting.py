@@ -1,14 +1,18 @@
 """The verb `report`."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
+from transfergrid.evidence.judged import bench_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
+from transfergrid.report.html.gather import report_data
 from transfergrid.verbs.cli import main
 
 
@@ -53,6 +57,25 @@ def test_one_file_with_the_answer(results, tmp_path, capsys):
     assert set(row["cells"]) | set(row["baseline_cells"]) == set(payload(out)["cells"])
     told = {cell.id for cell in results.records()}
     assert told == set(payload(out)["cells"]), "every number leads to a cell of the ledger"
+
+
+def test_nothing_is_left_out_of_a_report_of_thousands_of_cells(tmp_path):
+    ledger = Ledger(tmp_path / "results")
+    curves = {"validation_step": np.array([1, 2]), "validation_score": np.array([0.4, 0.6])}
+    base, better = [i % 2 > 0 for i in range(8)], [i > 0 for i in range(8)]
+    for labels, seed in itertools.product((5, 20), (0, 1)):
+        scratch = scored(made("scratch", labels=labels, seed=seed), base, 0.5)
+        ledger.write(scratch, predicted(base), curves)
+        for source in map(str, range(500)):
+            arm = made("probe", source, labels, seed, baseline=scratch)
+            ledger.write(scored(arm, better, 0.8), predicted(better), curves)
+    found = report_data(bench_of(ledger))
+    assert len(found.cells) == 2004
+    assert len(found.verdicts) == len(found.steps) == 1000
+    assert set(found.remarks) == set(range(1000)), "classes of each"
+    (crossing,) = (section for section in found.sections if section.name == "crossover")
+    assert "350 more" in crossing.tables[0].title, "500 curves over labels, of which 150 are shown"
+    assert {"references", "classes"} < {section.name for section in found.sections}
 
 
 def test_classes_and_curves_come_with_it(results, tmp_path):

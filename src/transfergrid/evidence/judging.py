@@ -41,6 +41,7 @@ def judge(
     failures: Iterable[Result] = (),
     levels: Levels | None = None,
     primary: bool = True,
+    ahead: bool = True,
 ) -> list[Verdict]:
     """Return the verdict on each arm that names a baseline.
 
@@ -55,6 +56,8 @@ def judge(
         failures: failed cells, counted in the arms that they would have joined.
         levels: gives the error that each family may make; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
+        ahead: whether to tell more than the verdicts and their gains: what could have been found,
+            what further seeds would show, what would undo them and what a reader must know.
     """
     rules_of = rules or Rules()
     table = _Judge(list(results), list(failures), read)
@@ -72,8 +75,8 @@ def judge(
         }
         alpha = decided_by.alpha
         at = levels(family, shown, shares) if levels else (alpha, alpha)
-        verdicts += table.family(compared, decided_by, primary, *at)
-    return sorted(noted(verdicts), key=_order)
+        verdicts += table.family(compared, decided_by, primary, ahead, *at)
+    return sorted(noted(verdicts) if ahead else verdicts, key=_order)
 
 
 def _order(verdict: Verdict) -> tuple[object, ...]:
@@ -102,15 +105,16 @@ class _Judge(Measured):
         self.seen, self.chance = Seen(results), Chance(self.beside)
 
     def family(
-        self, compared: list[Comparison], rules: Rules, primary: bool, level: float, later: float
-    ) -> list[Verdict]:
+        self, compared: list[Comparison], rules: Rules, primary: bool, ahead: bool, level: float,
+        later: float,
+    ) -> list[Verdict]:  # fmt: skip
         """Decide one family, by a margin in the unit that its metric is shown in."""
         first = compared[0].cells[0]
         rules = in_unit(rules, size := point(first.metric, first.floor))
-        decisions = _decided(compared, rules, level, later)
+        decisions = _decided(compared, rules, level, later, ahead)
         unflagged = [one.without_flagged() for one in compared]
         changed = any(rest is not one for rest, one in zip(unflagged, compared, strict=True))
-        again = _decided(unflagged, rules, level, later) if changed else decisions
+        again = _decided(unflagged, rules, level, later, ahead=False) if changed else decisions
         of_family: dict[str, Any] = {
             "margin": rules.margin,
             "point": size,
@@ -119,26 +123,26 @@ class _Judge(Measured):
             "family_size": sum(decision.p is not None for decision in decisions),
             "primary": primary,
         }
+        if not ahead:
+            both = zip(compared, decisions, strict=True)
+            return [self.verdict(one).but(**_said(found), **of_family) for one, found in both]
         four = zip(compared, decisions, unflagged, again, strict=True)
-        return [replace(self._decided(*one, rules.margin, level), **of_family) for one in four]
+        return [self._decided(*one, of_family) for one in four]
 
     def _decided(
         self, compared: Comparison, decided: Decision, rest: Comparison, other: Decision,
-        margin: float, level: float,
+        of_family: dict[str, Any],
     ) -> Verdict:  # fmt: skip
         """Return a verdict with what was decided of it, with all runs and without flagged ones."""
         found, n = self.verdict(compared), len(compared.pairs)
         without = _other(compared, decided, rest, other)
         fell = about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, rest.estimate.mean)
         why = (decided.why,) if decided.why and n else ()
-        low, high = decided.seeds_range
-        return replace(
-            found,
-            **{name: getattr(decided, name) for name in _SAME},
+        margin, level = of_family["margin"], of_family["level"]
+        return found.but(
+            **of_family,
+            **_said(decided),
             **self._collapses(compared, decided, margin, level),
-            verdict=decided.kind,
-            seeds_needed_low=low,
-            seeds_needed_high=high,
             unseen_bad_seed_rate_95=unseen_bad_seed_rate(n) if decided.harm_ruled_out else None,
             notes=(*why, *self._uncrossed(compared), *fell),
             beyond_margin=_is_beyond(found.low, found.high, margin),
@@ -182,10 +186,17 @@ def in_unit(rules: Rules, size: float) -> Rules:
 
 
 def _decided(
-    compared: Sequence[Comparison], rules: Rules, level: float, later: float
+    compared: Sequence[Comparison], rules: Rules, level: float, later: float, ahead: bool
 ) -> list[Decision]:
     estimates, gains = [one.estimate for one in compared], [one.shape for one in compared]
-    return decide(estimates, gains, rules, level, later)
+    return decide(estimates, gains, rules, level, later, ahead)
+
+
+def _said(decided: Decision) -> dict[str, Any]:
+    """Return what a decision gives to a verdict, by field."""
+    low, high = decided.seeds_range
+    ends = {"seeds_needed_low": low, "seeds_needed_high": high, "verdict": decided.kind}
+    return ends | {name: getattr(decided, name) for name in _SAME}
 
 
 def _other(compared: Comparison, decided: Decision, rest: Comparison, without: Decision) -> str:

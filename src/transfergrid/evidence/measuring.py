@@ -56,8 +56,9 @@ def measure(
     if read and not isinstance(read, Outcomes):
         read = lru_cache(maxsize=256)(read)  # a baseline serves many arms
     measured, told = Measured(list(results), list(failures), read), remarks or {}
-    rows = [replace(measured.verdict(arm), remarks=told.get(arm.key, Remarks()))
-            for arm in measured.arms()]  # fmt: skip
+    rows = [
+        measured.verdict(arm).but(remarks=told.get(arm.key, Remarks())) for arm in measured.arms()
+    ]
     return sorted(noted(rows), key=_order)
 
 
@@ -257,10 +258,16 @@ class Measured:
             reference=arm.reference,
             arm_n=len(scores),
             arm_mean=statistics.fmean(scores) if scores else None,
-            arm_sd=statistics.stdev(scores) if len(scores) > 1 else None,
+            arm_sd=_sd(tuple(scores)) if len(scores) > 1 else None,
             protocol=first.protocol,
             is_baseline=not arm.baseline or any(cell.id in self.used for cell in cells),
         )
+
+
+@lru_cache(maxsize=65_536)
+def _sd(scores: tuple[float, ...]) -> float:
+    """Return what is the same over each baseline, and takes long to compute without rounding."""
+    return statistics.stdev(scores)
 
 
 def _family(target: str, arm: Comparison) -> str:

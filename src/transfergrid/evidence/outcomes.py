@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class Outcomes:
     def __init__(self, read: Read, known: Mapping[str, Packed] | None = None) -> None:
         self._read, self._known = read, known or {}
         self._clusters: dict[str, NDArray[np.int32] | None] = {"": None}
+        self._labels: dict[str, NDArray[Any]] = {}
 
     def __call__(self, identity: str) -> Predictions:
         """Return a cell's predictions.
@@ -49,6 +51,13 @@ class Outcomes:
             self._clusters[name] = self._read(identity).dependent()
         return self._clusters[name]
 
+    def labels(self, identity: str) -> NDArray[Any]:
+        """See `labels`; likewise."""
+        name = self.right(identity).items
+        if name not in self._labels:
+            self._labels[name] = self._read(identity).labels
+        return self._labels[name]
+
 
 def right(read: Read, identity: str) -> Packed:
     """Return which items a cell got right, opening its predictions only where that is needed.
@@ -68,6 +77,15 @@ def clusters(read: Read, identity: str) -> NDArray[np.int32] | None:
     if isinstance(read, Outcomes):
         return read.clusters(identity)
     return read(identity).dependent()
+
+
+def labels(read: Read, identity: str) -> NDArray[Any]:
+    """Return the true class (n,) of each test item of a cell.
+
+    Raises:
+        BadInputError: its predictions were not kept.
+    """
+    return read.labels(identity) if isinstance(read, Outcomes) else read(identity).labels
 
 
 def shared_items(cells: Sequence[Packed]) -> bool:

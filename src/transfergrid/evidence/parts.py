@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
-from transfergrid.evidence.outcomes import Read, clusters
+from transfergrid.evidence.outcomes import Read, clusters, labels
 from transfergrid.evidence.scoring import BY_ITEM, ERRORS, scores_by_item
 from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and_clusters
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 
@@ -50,9 +48,7 @@ def part_gains(
     """
     metric = _by_item(verdict.metric, by)
     arm, base = (_items(cells, read, metric) for cells in (verdict.cells, verdict.baseline_cells))
-    said = read(verdict.cells[0])
-    places = _places(said, by, classes)
-    within = said.clusters if by == "group" else clusters(read, verdict.cells[0])
+    places, within = _places(read, verdict.cells[0], by, classes)
     gains = base - arm if metric in ERRORS else arm - base
     inside = [gains[:, rows] for rows in places.values()]
     estimates = [
@@ -90,8 +86,7 @@ def _part(
 ) -> Verdict:
     low, high = estimate.interval()
     own = is_of_numbers(whole.metric)
-    return replace(
-        whole,
+    return whole.but(
         metric=whole.metric if own else "accuracy",
         unit=whole.unit if own else "%",
         group=name,
@@ -134,11 +129,16 @@ def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]
     return scores if metric in ERRORS else 100.0 * scores
 
 
-def _places(said: Predictions, by: By, classes: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+def _places(
+    read: Read, cell: str, by: By, classes: Sequence[str]
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int32] | None]:
+    """Return where the items of each part stand, and what items depend on."""
     if by == "group":
+        said = read(cell)
         if said.groups is None:
             raise BadInputError("the target has no groups: target.group_column names one")
-        return places_of(said.groups)
-    known = np.unique(said.labels)
+        return places_of(said.groups), said.clusters
+    of = labels(read, cell)
+    known = np.unique(of)
     names = {int(k): classes[int(k)] if int(k) < len(classes) else str(k) for k in known}
-    return {names[int(k)]: np.flatnonzero(said.labels == k) for k in known}
+    return {names[int(k)]: np.flatnonzero(of == k) for k in known}, clusters(read, cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,6 +47,7 @@ def flips(
     rules: RulesOf,
     levels: Levels | None = None,
     against: str | None = None,
+    known: Mapping[str, Sequence[Verdict]] | None = None,
 ) -> list[Flip]:
     """Return the verdicts that flip, in their order, each with what makes it flip.
 
@@ -57,16 +58,19 @@ def flips(
         rules: as the verdicts were judged with; so are the levels.
         levels: see `judge`.
         against: the exploratory baseline that the verdicts are over.
+        known: verdicts over exploratory baselines by name, where they were judged before, likewise.
     """
-    judged = partial(judge, rules=rules, levels=levels)
-    ways = _over_others(results, read, judged, against)
+    judged = partial(judge, rules=rules, levels=levels, ahead=False)
+    ways = _over_others(results, read, judged, against, known or {})
     results = over(results, against) if against else results
     if read is not None:
         ways[THIS_TEST_SET] = _by_arm(judged(results))
     fell = fallen_among(results)
     kept = [cell for cell in results if not (cell.bears_flag or cell.id in fell)]
-    as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
-    ways[WITHOUT_FLAGGED] = _by_arm(judge(kept, rules, read=read, levels=as_then))
+    if len(kept) < len(results):
+        as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
+        without = judge(kept, rules, read=read, levels=as_then, ahead=False)
+        ways[WITHOUT_FLAGGED] = _by_arm(without)
     ways[MADE_ANEW] = _made_anew(verdicts)
     found = []
     for verdict in verdicts:
@@ -94,12 +98,15 @@ def _over_others(
     read: Read | None,
     judged: Callable[..., list[Verdict]],
     against: str | None,
+    known: Mapping[str, Sequence[Verdict]],
 ) -> dict[str, dict[Arm, Verdict]]:
+    def verdicts(name: str) -> Sequence[Verdict]:
+        if name in known:
+            return known[name]
+        return judged(over(results, name), read=read, primary=False)
+
     names = [name for name in exploratory(results) if name != against]
-    ways = {
-        f"over {name}": _by_arm(judged(over(results, name), read=read, primary=False))
-        for name in names
-    }
+    ways = {f"over {name}": _by_arm(verdicts(name)) for name in names}
     if against:
         ways[OVER_PRIMARY] = _by_arm(judged(results, read=read))
     return ways

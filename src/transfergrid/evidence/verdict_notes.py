@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,9 +27,7 @@ ONE_CHECKPOINT = "one checkpoint of the source"
 def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts with their notes; those on placebos bear on those beside them."""
     placebos = [verdict for verdict in verdicts if verdict.kind == PLACEBO]
-    return [
-        replace(one, notes=(*one.notes, *_notes(one), *_shared(one, placebos))) for one in verdicts
-    ]
+    return [one.but(notes=(*one.notes, *_notes(one), *_shared(one, placebos))) for one in verdicts]
 
 
 def _notes(one: Verdict) -> list[str]:

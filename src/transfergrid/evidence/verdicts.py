@@ -186,6 +186,15 @@ class Verdict:
     remarks: Remarks = field(default_factory=Remarks)
     """What its cells remark about their data, where their records were read; no column."""
 
+    def but(self, **changes: Any) -> Verdict:
+        """Return it with some fields changed, as `replace` does in ten times the time."""
+        unknown = changes.keys() - vars(self).keys()
+        if unknown:
+            raise TypeError(f"a verdict has no {', '.join(sorted(unknown))}")
+        found = object.__new__(Verdict)
+        vars(found).update(vars(self), **changes)
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Return it by field name, ready for JSON or a data frame: the columns of every output.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, writing
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.printing import say
 from transfergrid.verbs.parser import Parser
 
@@ -19,11 +19,12 @@ def command(arguments: Sequence[str]) -> int:
 
     chosen = _parser().parse_args(arguments)
     bench = bench_of(Ledger(chosen.results))
-    data = report_data(bench, title=chosen.title, where=chosen.where)
-    if not (data.verdicts or data.failed):
-        raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
-    with writing(chosen.output):
-        Path(chosen.output).write_text(page(data), encoding="utf-8")
+    with without_garbage_collection():
+        data = report_data(bench, title=chosen.title, where=chosen.where)
+        if not (data.verdicts or data.failed):
+            raise BadInputError(f"nothing in '{chosen.results}' is compared with a baseline")
+        with writing(chosen.output):
+            Path(chosen.output).write_text(page(data), encoding="utf-8")
     if chosen.figures and data.verdicts:
         from transfergrid.report.html.figures import write_figures
 

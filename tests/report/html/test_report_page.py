@@ -155,12 +155,6 @@ def test_every_section_of_evidence_has_its_place_and_its_words():
         )
 
 
-def test_a_large_grid_leaves_what_is_slow_to_other_commands():
-    told = "transfergrid verdicts --show flips | classes | beside"
-    assert told in page(small_report(large=True))
-    assert told not in page(small_report())
-
-
 def test_no_reader_goes_through_more_lines_than_a_few_screens():
     text = page(small_report(sections=(one_section(written(("arm",), [("probe",)] * 153)),)))
     assert "<caption>The first 150 lines; 3 more are left out.</caption>" in text

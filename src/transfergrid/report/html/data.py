@@ -75,8 +75,6 @@ class ReportData:
     """What was declared beforehand and its hash, and which looks were taken, a line each."""
     made: tuple[str, ...] = ()
     """Where it came from: ledger, commit, versions, a line each."""
-    large: bool = False
-    """Whether what must read each cell's files is left to verbs of its own."""
 
     @cached_property
     def _named(self) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -29,9 +29,6 @@ from transfergrid.report.html.sections import Beside
 from transfergrid.report.sides import effects_of, parts_in
 from transfergrid.report.words import Told, told
 
-LARGE = 2_000
-"""Cells from which on what must read each cell's files is left to verbs of its own."""
-
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:
     """Return what a report of a ledger shows.
@@ -45,11 +42,12 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     bench = bench.of_runs(asked) if bench.results else bench
     results = bench.results
     verdicts = bench.verdicts(where=asked.of_arms())
-    over = _over_others(bench, verdicts)
+    judged = _over_others(bench)
+    over = {name: _of_arms(verdicts, found) for name, found in judged.items()}
     told_of = chain(verdicts, *over.values())
     shown = {cell for v in told_of for cell in (*v.cells, *v.baseline_cells)}
     cells = {cell.id: cell for cell in results if cell.id in shown}
-    beside = _beside(bench, verdicts)
+    beside = _beside(bench, verdicts, judged)
     beside.add(boards.leaders(leaderboards(verdicts, results, bench.outcomes)))
     beside.add(boards.over_plain(over.get(PLAIN, ())))
     return ReportData(
@@ -68,12 +66,7 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         skipped=tuple(left_out(bench.ledger)),
         declaration=_without_failures(declared_lines(bench, bench.rules, verdicts, where)),
         made=_made(bench),
-        large=_is_large(bench),
     )  # fmt: skip
-
-
-def _is_large(bench: Bench) -> bool:
-    return len(bench.results) > LARGE
 
 
 def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
@@ -81,13 +74,10 @@ def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(line for line in lines if not line.startswith(" ") and " failed:" not in line)
 
 
-def _beside(bench: Bench, verdicts: Sequence[Verdict]) -> Beside:
-    """Return the side views; those that read every cell's files only for a grid that is small."""
+def _beside(bench: Bench, verdicts: Sequence[Verdict], over: Mapping[str, list[Verdict]]) -> Beside:
+    """Return the side views, given the verdicts of all arms over exploratory baselines, by name."""
     beside = Beside()
     beside.add(sections.measured_against(bench.results, verdicts))
-    if _is_large(bench):
-        _foretell(bench, verdicts, beside)
-        return beside
     records = list(bench.records.values())
     beside.add(best_of.tuning(records))
     curves, _ = label_curves(records, bench.outcomes)
@@ -95,7 +85,7 @@ def _beside(bench: Bench, verdicts: Sequence[Verdict]) -> Beside:
     beside.add(sections.crossing([c for c in curves if not shown.isdisjoint(c.cells)]))
     beside.steps = _steps(bench, verdicts, records)
     _foretell(bench, verdicts, beside)
-    _inside(bench, verdicts, beside)
+    _inside(bench, verdicts, over, beside)
     found = forecasts.causes(verdicts, records, bench.outcomes)
     beside.add(forecasts.explained(verdicts, found))
     for one in found:
@@ -105,9 +95,15 @@ def _beside(bench: Bench, verdicts: Sequence[Verdict]) -> Beside:
     return beside
 
 
-def _inside(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
+def _inside(
+    bench: Bench,
+    verdicts: Sequence[Verdict],
+    over: Mapping[str, list[Verdict]],
+    beside: Beside,
+) -> None:
     """Add what flips, what hides in classes and what came with the gains."""
-    found = flips(bench.results, verdicts, bench.outcomes, bench.rules, bench.levels())
+    levels = bench.levels()
+    found = flips(bench.results, verdicts, bench.outcomes, bench.rules, levels, known=over)
     beside.add(sections.flipping(found))
     arms = []
     for row, verdict in enumerate(verdicts):
@@ -141,16 +137,18 @@ def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None
     beside.scores = forecasts.score_points(found, places)
 
 
-def _over_others(bench: Bench, shown: Sequence[Verdict]) -> dict[str, tuple[Verdict, ...]]:
-    """Return the verdicts of the arms that are shown over each exploratory baseline."""
+def _over_others(bench: Bench) -> dict[str, list[Verdict]]:
+    """Return the verdicts of all arms over each exploratory baseline."""
     names = {other.name for cell in bench.results for other in cell.exploratory}
     adapted = strategies_with_source(bench.results)
     names |= {PLAIN} if PLAIN in adapted and len(adapted) > 1 else set()
+    return {name: bench.verdicts(name) for name in sorted(names)}
+
+
+def _of_arms(shown: Sequence[Verdict], found: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Return those of the arms that are shown."""
     arms = {cell for verdict in shown for cell in verdict.cells}
-    return {
-        name: tuple(v for v in bench.verdicts(name) if not arms.isdisjoint(v.cells))
-        for name in sorted(names)
-    }
+    return tuple(v for v in found if not arms.isdisjoint(v.cells))
 
 
 def left_out(ledger: Ledger) -> list[Told]:

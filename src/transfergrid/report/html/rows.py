@@ -30,7 +30,7 @@ NO_SOURCE = "no source"
 PARTS = ("source", "strategy", "target", "training", "tuning")
 _KINDS = (TRANSFER, CONTROL, PLACEBO)
 _AS_THEY_ARE = (
-    *("strategy", "target", "baseline", "n", "p", "p_corrected", "seeds_needed"),
+    *("baseline", "n", "p", "p_corrected", "seeds_needed"),
     *("kind", "metric", "mean", "baseline_mean", "validation", "scope", "notes", "fragile"),
     *("gain", "seeds", "gains", "cells", "baseline_cells", "family_size"),
 )
@@ -182,20 +182,14 @@ def source_names(verdicts: Sequence[Verdict], called: Mapping[str, str] | None =
 
 def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dict[str, Any]:
     found = {name: getattr(verdict, name) for name in _AS_THEY_ARE}
+    found |= _told(verdict, source)
     found |= {
         "row": row,
-        "source": source,
-        "labels": str(verdict.labels),
         "apart": (verdict.labels == "all" and not is_of_numbers(verdict.metric)) or None,
         "order": labels_order(verdict.labels) if verdict.labels != "all" else 1e9,
-        "verdict": verdict.verdict.value,
-        "said": said.SAID[verdict.verdict],
-        "mark": said.sign(verdict.verdict),
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
-        "shown": said.gain(verdict),
         "digits": said.digits(verdict),
-        "interval": said.interval(verdict),
         **_in_points(verdict),
         "seconds": verdict.seconds,
         "all_seconds": _seconds(verdict, with_source=True),
@@ -204,6 +198,27 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
     return {
         name: _rounded(value) for name, value in found.items() if value not in (None, (), [], "")
     }
+
+
+def _told(verdict: Verdict, source: str) -> dict[str, str]:
+    """Return which arm a verdict is of, and what it says of it: all that others than rows show."""
+    return {
+        "source": source,
+        "strategy": verdict.strategy,
+        "target": verdict.target,
+        "labels": str(verdict.labels),
+        "verdict": verdict.verdict.value,
+        "said": said.SAID[verdict.verdict],
+        "mark": said.sign(verdict.verdict),
+        "shown": said.gain(verdict),
+        "interval": said.interval(verdict),
+    }
+
+
+def _over(verdicts: Sequence[Verdict], called: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what stands beside a row that is opened."""
+    names = source_names(verdicts, called)
+    return [_told(verdict, name) for verdict, name in zip(verdicts, names, strict=True)]
 
 
 def _in_points(verdict: Verdict) -> dict[str, Any]:
@@ -312,7 +327,7 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
             for row in zip(names, data.verdicts, strict=True)
         ],
         "rows": page_rows(data.verdicts, data.remarks, data.called),
-        "over": {n: page_rows(found, {}, data.called) for n, found in data.over_baselines.items()},
+        "over": {n: _over(found, data.called) for n, found in data.over_baselines.items()},
         "cells": {name: cell_facts(cell) for name, cell in data.cells.items()},
         "configs": data.configs,
         "steps": [[_rounded(told) for told in curve] for curve in data.steps],
@@ -328,6 +343,8 @@ def _calm(value: Any) -> Any:
     """Return data whose texts are each in one line and command nothing."""
     if isinstance(value, str):
         return one_line(value)
-    if isinstance(value, Mapping):
-        return {key: _calm(inner) for key, inner in value.items()}
-    return [_calm(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, (list, tuple)):
+        return [_calm(inner) for inner in value]
+    if value is None or isinstance(value, (int, float)):  # most of half a million
+        return value
+    return {key: _calm(inner) for key, inner in value.items()}
