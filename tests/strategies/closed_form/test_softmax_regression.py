@@ -131,9 +131,18 @@ def test_sparse_rows_have_the_optimum_of_dense_ones():
 
 def test_what_can_be_told_apart_stays_finite_without_a_penalty_to_speak_of():
     features, labels = np.array([[-1.0], [-2.0], [1.0], [3.0]]), np.array([0, 0, 1, 1])
-    heads = fitted(features, labels, [1e-6, 1e-12, 1e-300])
+    heads = solve(Rows.of(features), labels, 2, np.array([1e-6, 1e-12, 1e-300]))
+    assert heads.converged.tolist() == [True, True, False]  # the last one has no optimum near
     assert np.isfinite(heads.weights).all()
     assert (np.diff(heads.weights[:, 1, 0]) > 0).all()
+
+
+def test_a_weak_penalty_is_at_its_own_optimum():
+    """Of x = -1 and 1, as below: where hardly any loss is left its gradient is next to none."""
+    v = 20.0
+    ridge = 1 / (1 + np.exp(2 * v)) / v
+    heads = fitted(np.array([[-1.0], [1.0]]), np.array([0, 1]), [ridge])
+    assert heads.weights[0] == pytest.approx(np.array([[-v], [v]]), rel=1e-8)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])

@@ -23,10 +23,11 @@ Floats = NDArray[np.float64]
 Matrix = Floats | Any
 """(n, d), dense or one of SciPy's sparse ones."""
 
+TINY = np.finfo(np.float64).tiny
 UNSEEN = -30.0
 """The bias of a class without examples: far below the highest logit, which is at least 0."""
 TOLERANCE = 1e-8
-"""Of the gradient's norm, as a part of what it is where all weights are 0."""
+"""Of the gradient's norm, as a part of what it sums up: the norms of the rows' own gradients."""
 STEPS = 200
 PRODUCTS = 1000
 """At most so many conjugate gradients a step."""
@@ -75,12 +76,14 @@ class Rows:
     Attributes:
         turned: (n, r + 1), in the span of the rows where these are dense.
         steepness: (r + 1,) mean squares of its columns.
+        lengths: (n,) norms of its rows.
         back: (d, r), from weights of the columns to weights of features; None where they are these.
         centre: (d,), what the features were moved by; the bias takes it up.
     """
 
     turned: Matrix
     steepness: Floats
+    lengths: Floats
     back: Floats | None
     centre: Floats
 
@@ -97,18 +100,19 @@ class Rows:
         left, sizes, right = np.linalg.svd(small.T if wide else small, full_matrices=False)
         some = sizes > sizes.max(initial=0) * max(rows.shape) * np.finfo(np.float64).eps
         back = rows.T @ (left[:, some] / sizes[some]) if wide else right[some].T
-        turned = left[:, some] * sizes[some] if wide else rows @ back
-        return cls(_with_ones(turned), _steepness(sizes[some], len(rows)), back, centre)
+        turned = _with_ones(left[:, some] * sizes[some] if wide else rows @ back)
+        lengths = np.linalg.norm(turned, axis=1)
+        return cls(turned, _steepness(sizes[some], len(rows)), lengths, back, centre)
 
     @classmethod
     def _sparse(cls, features: Any) -> Self:
-        from scipy.sparse import hstack
+        from scipy.sparse import hstack, linalg
 
         rows = features.astype(np.float64)
         n, width = rows.shape
-        sizes = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=0)).ravel())
         turned = hstack([rows, np.ones((n, 1))]).tocsr()
-        return cls(turned, _steepness(sizes, n), None, np.zeros(width))
+        sizes, lengths = linalg.norm(rows, axis=0), linalg.norm(turned, axis=1)
+        return cls(turned, _steepness(sizes, n), lengths, None, np.zeros(width))
 
     def weights(self, found: Floats) -> tuple[Floats, Floats]:
         """Return weights (P, classes, d) and biases (P, classes) of what was found.
@@ -138,7 +142,8 @@ class Heads:
         weights: (P, classes, d).
         biases: (P, classes), which sum to 0 over the classes, as the weights do.
         steps: (P,) that Newton's method took.
-        gradients: (P,) norm of the gradient, as a part of what it is where all weights are 0.
+        gradients: (P,) norm of the gradient, as a part of the mean norm of the rows' own gradients.
+            Where the penalty is weak all of these are small, and only their sum tells the optimum.
         converged: (P,) whether that is within the tolerance.
     """
 
@@ -173,14 +178,15 @@ def solve(
     steps, gradients = np.zeros(len(ridges), dtype=np.int64), np.zeros(len(ridges))
     now = problem.begin(found, ridges)
     for step in range(most + 1):
-        left = _norm(now.slope) / now.scale
+        left = _norm(now.slope) / np.maximum(now.scale, TINY)
         ended = (left <= tolerance) | now.stuck | (step == most)
         which = now.which[ended]
         found[:, which], gradients[which], steps[which] = now.at[:, ended], left[ended], step
         now = now.among(~ended)
         if not len(now.which):
             break
-        now = problem.step(now, np.minimum(0.1, np.sqrt(left[~ended])))
+        with np.errstate(all="ignore"):  # what is no number is no step, and the problem is stuck
+            now = problem.step(now, np.minimum(0.1, np.sqrt(left[~ended])))
     return Heads(*rows.weights(found), steps, gradients, gradients <= tolerance)
 
 
@@ -190,10 +196,11 @@ class _State:
 
     which: NDArray[np.int64]
     ridge: Floats
-    scale: Floats
-    value: Floats
     stuck: NDArray[np.bool_]
     at: Floats
+    value: Floats
+    scale: Floats
+    """(P,) mean norm of the rows' own gradients."""
     slope: Floats
     said: Floats
     """(n, P, classes) probabilities."""
@@ -205,6 +212,14 @@ class _State:
         told = [getattr(self, field.name) for field in fields(self)]
         return _State(*(part[some] if part.ndim == 1 else part[:, some] for part in told))
 
+    def back_at(self, before: _State) -> _State:
+        """Return the state with those that are stuck where they were."""
+        for name in ("at", "value", "scale", "slope", "said"):
+            found, old = getattr(self, name), getattr(before, name)
+            places = self.stuck if found.ndim == 1 else (slice(None), self.stuck)
+            found[places] = old[places]
+        return self
+
 
 class _Problem:
     """The loss of rows, its gradient, and products with its Hessian, for a batch of weights."""
@@ -213,17 +228,15 @@ class _Problem:
         self.rows, self.labels, self.n = rows.turned, labels, len(labels)
         self.columns = rows.turned.T.copy()
         self.steepness = rows.steepness[:, None, None]
+        self.lengths = rows.lengths[:, None]
 
     def begin(self, at: Floats, ridge: Floats) -> _State:
         """Return the state of weights that are all 0."""
-        value, slope, said = self._look(at, ridge)
-        # A gradient that is nothing but rounding is no measure.
-        scale = np.maximum(_norm(slope), 1e-6 * np.sqrt(self.steepness.sum()))
         stuck, which = np.zeros(len(ridge), dtype=bool), np.arange(len(ridge))
-        return _State(which, ridge, scale, value, stuck, at, slope, said)
+        return _State(which, ridge, stuck, at, *self._look(at, ridge))
 
-    def _look(self, at: Floats, ridge: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return value (P,), gradient (r + 1, P, classes) and probabilities (n, P, classes)."""
+    def _look(self, at: Floats, ridge: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return value (P,), scale (P,), gradient (r + 1, P, classes) and probabilities."""
         logits = self._forth(at)
         own = np.arange(self.n), slice(None), self.labels
         highest = logits.max(axis=2)
@@ -232,10 +245,14 @@ class _Problem:
         total = said.sum(axis=2)
         said /= total[..., None]
         off = said.copy()
-        off[own] -= 1.0
+        off[own] = 0.0
+        wrong = off.sum(axis=2)
+        off[own] = -wrong  # not p - 1, which is rounded where p is nearly 1
+        losses = np.where(wrong < 0.5, -np.log1p(-np.minimum(wrong, 0.5)), np.log(total) - right)
+        scale = (self.lengths * np.sqrt(np.square(off).sum(axis=2))).mean(axis=0)
         pulled = _penalty(ridge, at) * at
-        value = (np.log(total) - right).mean(axis=0) + _dot(pulled, at) / 2
-        return value, self._back(off) + pulled, said
+        value = losses.mean(axis=0) + _dot(pulled, at) / 2
+        return value, scale, _centred(self._back(off) + pulled), said
 
     def _forth(self, at: Floats) -> Floats:
         found: Floats = self.rows @ at.reshape(len(at), -1)
@@ -252,13 +269,14 @@ class _Problem:
         length = np.ones(len(down))
         for _ in range(HALVINGS):
             at = now.at + length[:, None] * way
-            value, slope, said = self._look(at, now.ridge)
+            value, scale, slope, said = self._look(at, now.ridge)
             steep = _dot(slope, way) <= -STEEP * down
             far = ~(steep & (value <= now.value + RISE * abs(now.value)))
             if not far.any():
                 break
             length[far] /= 2
-        return _State(now.which, now.ridge, now.scale, value, far, at, slope, said)
+        found = _State(now.which, now.ridge, far, at, value, scale, slope, said)
+        return found if not far.any() else found.back_at(now)
 
     def _way(self, now: _State, enough: Floats) -> Floats:
         """Return where the quadratic at this state has its least value, by conjugate gradients.
@@ -269,7 +287,7 @@ class _Problem:
         """
         penalty = _penalty(now.ridge, now.at)
         moving = (now.said * (1 - now.said)).mean(axis=0)
-        scale = 1 / np.maximum(self.steepness * moving + penalty, np.finfo(np.float64).tiny)
+        scale = 1 / np.maximum(self.steepness * moving + penalty, TINY)
         way, left = np.zeros_like(now.slope), -now.slope
         good = enough * _norm(left)
         ahead = towards = _centred(scale * left)
@@ -285,8 +303,8 @@ class _Problem:
             if not live.any():
                 break
             ahead = _centred(scale * left)
-            before, size = size, _dot(left, ahead)
-            towards = ahead + np.where(live, size / np.where(live, before, 1), 0)[:, None] * towards
+            before, size = np.maximum(size, TINY), _dot(left, ahead)
+            towards = ahead + np.where(live, size / before, 0)[:, None] * towards
         return way
 
     def _curvature(self, said: Floats, way: Floats) -> Floats:
