@@ -136,6 +136,15 @@ class Learner(pl.LightningModule):
         return torch.optim.AdamW(told, plan.lr, fused=fused)
 
     @override
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        if device.type == "cpu":  # where batches are made: Lightning would go through all of it
+            return batch
+        moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
+    @override
     def on_fit_start(self) -> None:
         kept, optimiser = self.driver.optimiser, self._optimiser
         if kept is not None and self.driver.first:

@@ -214,7 +214,7 @@ class StandingView(View):
         return found  # type: ignore[return-value]
 
     def _of(self, rows: Rows, viewed: Viewed) -> Any:
-        if viewed not in self._held or not np.isin(rows, self._held[viewed][0]).all():
+        if viewed not in self._held or not _are_in(rows, self._held[viewed][0]):
             self.hold(self.rows if viewed == AS_IT_IS else rows, viewed)
         known, tensors = self._held[viewed]
         if tensors is not None:
@@ -361,6 +361,12 @@ def _digest(file: str) -> bytes:
         return hashlib.sha256(Path(file).read_bytes()).digest()
     except OSError:
         return file.encode()
+
+
+def _are_in(rows: Rows, known: Rows) -> bool:
+    """Return whether all rows are among sorted ones."""
+    places = np.searchsorted(known, rows)
+    return bool(np.all(known.take(places, mode="clip") == rows)) if known.size else not rows.size
 
 
 def _filled(inputs: Inputs) -> Inputs:
