@@ -74,6 +74,7 @@ class Statistics:
 class BatchNorm:
     """BatchNorm's mismatch with the target."""
 
+    n: Annotated[int, "target examples; 0 in older records: `examples`"] = 0
     before: Annotated[Statistics | None, "of the weights that the strategy got"] = None
     after: Annotated[Statistics | None, "of the weights that were tested"] = None
     source: Annotated[
@@ -85,6 +86,7 @@ class BatchNorm:
 class Drift:
     """How far the backbone moved, by coarse block from input to output."""
 
+    n: Annotated[int, "target examples for similarities; 0 in older records: `examples`"] = 0
     blocks: Annotated[tuple[str, ...], "names of the blocks"] = ()
     weights: Annotated[tuple[float | None, ...], "L2 change of weights over their start's"] = ()
     cka: Annotated[
@@ -129,6 +131,9 @@ class Forgetting:
 class Diagnostics:
     """What a cell noted about itself; none of it is used for any choice."""
 
+    extent: Annotated[
+        Literal["none", "short", "full"], "`trainer.diagnostics`; older records: full"
+    ] = "full"
     examples: Annotated[int, "examples of each part that were looked at, at most"] = 0
     optimisation: Annotated[Optimisation | None, "how the training went"] = None
     features: Annotated[Features | None, "what embeddings tell of the target's labels"] = None

@@ -28,7 +28,7 @@ from transfergrid.runs.allowed import add_source_domain, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.runs.curve import Fit, Log
-from transfergrid.runs.diagnostics.watching import Watch
+from transfergrid.runs.diagnostics.brief import watch_over
 from transfergrid.runs.driver import Driver, Measure
 from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.models import save_model
@@ -72,7 +72,7 @@ def run_cell(
     card = run_cards.run_card(cell, ledger, left.attempt)
     with left.until_done(), tracked(tracker, card) as summary:
         with clock.measure("diagnose"):
-            watch = Watch(setup, cell.config["source"], machine, _some(setup.data.train))
+            watch = watch_over(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
         with clock.measure("train"):
             fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left)
@@ -181,16 +181,20 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     """Apply the trained strategy to its own labels and, after every choice, once to `test`."""
     strategy, data = setup.strategy, setup.data
 
-    def say(view: View | None) -> tuple[Tensor, Tensor] | None:
+    heard: dict[str, Tensor] = {}
+
+    def say(view: View | None, part: str | None = None) -> tuple[Tensor, Tensor] | None:
         if view is None:
             return None
-        return predictions(strategy, view, machine, found), torch.from_numpy(view.labels)
+        hear = partial(heard.__setitem__, part) if part else None
+        return predictions(strategy, view, machine, found, hear), torch.from_numpy(view.labels)
 
     sealed = setup.target.whole("test", setup.preprocess)
     found = standing(strategy, strategy.phases(), machine, (data.train, data.validation, sealed))
-    train, validation, test = say(_some(data.train)), say(data.validation), say(sealed)
+    train, validation = say(_some(data.train), "train"), say(data.validation, "validation")
+    test = say(sealed)
     assert test is not None
-    return Outcome(train, validation, test, _flops(strategy, sealed, found))
+    return Outcome(train, validation, test, _flops(strategy, sealed, found), heard)
 
 
 def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:

@@ -49,8 +49,8 @@ class Machine:
         deterministic: Lightning's: True, False or "warn".
         cache: GiB that what blocks which stand still make of examples may take on disk; 0: it is
             computed anew each time.
-        diagnostics: what a cell notes about itself: `none`, `short` (what embeddings tell) or
-            `full` (other passes too: random weights, BatchNorm's statistics, block by block).
+        diagnostics: what a cell notes about itself: `none`, `short` (what is at hand or takes
+            few passes) or `full` (random weights too, other BatchNorm statistics, each block).
         checkpoint_minutes: after which a run that is not done leaves what another process can go
             on from, and again after as many; 0: never.
         store: where features are kept; nowhere before `kept_in`.
@@ -61,7 +61,7 @@ class Machine:
     loader_workers: int = 0
     deterministic: bool | str = "warn"
     cache: float = CACHE_GIB
-    diagnostics: Literal["none", "short", "full"] = "full"
+    diagnostics: Literal["none", "short", "full"] = "short"
     checkpoint_minutes: float = 10.0
     store: Store | None = None
 

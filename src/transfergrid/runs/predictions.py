@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytorch_lightning as pl
 import torch
@@ -14,16 +15,30 @@ from transfergrid.runs.machine import Machine, applied
 from transfergrid.runs.standing import Standing, StandingView
 from transfergrid.strategies.base import Strategy
 
+Hear = Callable[[Tensor], None]
+"""Is told the embeddings that predictions were made of, (n, dim), in the view's order."""
+
 
 def predictions(
-    strategy: Strategy, view: View, machine: Machine, standing: Standing | None = None
+    strategy: Strategy,
+    view: View,
+    machine: Machine,
+    standing: Standing | None = None,
+    hear: Hear | None = None,
 ) -> Tensor:
     """Return what the task decodes, (n, outputs) float32 on the CPU, in the view's order.
+
+    Args:
+        strategy: that predicts.
+        view: the examples.
+        machine: where to run.
+        standing: leading blocks of it as they are, that need not be run again.
+        hear: see `said`.
 
     Raises:
         FloatingPointError: one of them is not finite; such a run has no valid score.
     """
-    outputs = said(strategy, strategy.predict, view, machine, standing=standing)
+    outputs = said(strategy, strategy.predict, view, machine, standing=standing, hear=hear)
     found = strategy.task.decode(outputs.float().cpu())
     if not bool(found.isfinite().all()):
         raise FloatingPointError("the predictions are not finite")
@@ -37,6 +52,7 @@ def said(
     machine: Machine,
     trainer: pl.Trainer | None = None,
     standing: Standing | None = None,
+    hear: Hear | None = None,
 ) -> Tensor:
     """Return what a part of a strategy gives for a whole view, in eval mode and in its order.
 
@@ -47,13 +63,38 @@ def said(
         machine: where to run.
         trainer: in which the strategy is training at this moment, if it is.
         standing: leading blocks of it as they are, that need not be run again.
+        hear: is told what `features` gave on the way, where that was once for each example.
     """
     if standing is not None and not isinstance(view, StandingView):
         view = standing.view(view)
-    with applied(strategy, machine, trainer) as brought:
+    listening = overhearing(strategy) if hear is not None else nullcontext([])
+    with applied(strategy, machine, trainer) as brought, listening as heard:
         strategy.cut = standing.blocks if standing is not None else 0
         parts = [by(brought(batch).inputs) for batch in machine.evaluation_loader(view)]
+    if hear is not None and [*map(len, heard)] == [*map(len, parts)]:
+        hear(_in_order(heard, view))
+    return _in_order(parts, view)
+
+
+def _in_order(parts: list[Tensor], view: View) -> Tensor:
     found = torch.cat(parts)
     in_order = torch.empty_like(found)
     in_order[torch.from_numpy(view.reading_order()).to(found.device)] = found
     return in_order
+
+
+@contextmanager
+def overhearing(strategy: Strategy) -> Iterator[list[Tensor]]:
+    """Yield what the strategy's `features` gives while inside, call by call."""
+    heard: list[Tensor] = []
+    features = strategy.features
+
+    def listened(inputs: Inputs, recorded: bool = True) -> Tensor:
+        heard.append(features(inputs, recorded))
+        return heard[-1]
+
+    object.__setattr__(strategy, "features", listened)
+    try:
+        yield heard
+    finally:
+        object.__delattr__(strategy, "features")

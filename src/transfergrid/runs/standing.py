@@ -99,14 +99,30 @@ class Standing:
         told = list(viewed) if viewed.number >= 0 else "as it is"
         return self.store.entry({**self._about, "data": examples.place, "view": told})
 
-    def computing(self, examples: Prepared, viewed: Viewed) -> Compute:
-        """Return what computes rows of that entry."""
+    def told(self, name: str, of: View, by: Callable[[Inputs], tuple[Tensor, ...]]) -> Arrays:
+        """Return something else that the network tells of each example, kept likewise.
+
+        Args:
+            name: of what is told, and of its making.
+            of: these examples as they are.
+            by: tells it of inputs.
+        """
+        about = {**self._about, "data": of.prepared.place, "view": "as it is", "told": name}
+        return self.store.entry(about).rows(of.indices, self.computing(of.prepared, AS_IT_IS, by))
+
+    def computing(
+        self,
+        examples: Prepared,
+        viewed: Viewed,
+        by: Callable[[Inputs], tuple[Tensor, ...]] | None = None,
+    ) -> Compute:
+        """Return what computes rows of that entry: what the blocks make, or what is asked for."""
         augmented = viewed if viewed.number >= 0 else None
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
             part = View(examples.few(len(missing)), missing)
             with applied(self.strategy, self.machine, self.trainer) as brought:
-                made_by = self._network()
+                made_by = by or self._network()
                 for batch in self.machine.evaluation_loader(part, augmented):
                     assert batch.rows is not None
                     rows = missing[batch.rows.numpy()]

@@ -135,17 +135,13 @@ def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
     )
 
 
-def batch_norm(looks: Looks, why: str) -> BatchNorm:
-    """Note how BatchNorm's statistics fit the target, and the source domain where there is one.
-
-    Args:
-        looks: what was seen.
-        why: they were not watched, if so.
-    """
+def batch_norm(looks: Looks) -> BatchNorm:
+    """Note how BatchNorm's statistics fit the target, and the source domain where there is one."""
     if looks.after["target"].statistics is None:
-        raise Nothing(why)
+        raise Nothing("no BatchNorm")
     source = looks.before.get("source")
     return BatchNorm(
+        n=looks.after["target"].watched,
         before=looks.before["target"].statistics,
         after=looks.after["target"].statistics,
         source=source.statistics if source else None,
@@ -157,6 +153,7 @@ def drift(backbone: Backbone, looks: Looks) -> Drift:
     blocks, current = backbone.blocks("coarse"), dict(backbone.named_parameters())
     old, new = looks.before["target"], looks.after["target"]
     return Drift(
+        n=len(old.embeddings),
         blocks=tuple(block.name for block in blocks),
         weights=tuple(
             relative_change(
@@ -172,8 +169,8 @@ def drift(backbone: Backbone, looks: Looks) -> Drift:
     )
 
 
-def priors(setup: Setup, predict: Callable[[], NDArray[np.int64]]) -> Priors:
-    """Note the shares of the classes: given, predicted (in counts), in the source."""
+def priors(setup: Setup, predict: Callable[[], NDArray[np.int64] | None]) -> Priors:
+    """Note the shares of the classes: given, predicted (in counts, if asked), in the source."""
     data, classes = setup.data, len(setup.target.classes)
     if not classes:
         raise Nothing(NUMBERS)
@@ -183,7 +180,7 @@ def priors(setup: Setup, predict: Callable[[], NDArray[np.int64]]) -> Priors:
         source = _shares(np.bincount(data.source[0].labels, minlength=classes))
     return Priors(
         given=_shares(given) if data.train is not None else None,
-        predicted=_shares(predict()),
+        predicted=None if (predicted := predict()) is None else _shares(predicted),
         source=source,
     )
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ class Sample:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def part(self, rows: Indices) -> Sample:
+        """Return some of them."""
+        return Sample(self._read, self.view.part(rows))
+
     def batches(self, size: int) -> Iterator[Inputs]:
         """Yield the examples as inputs, in order, not augmented."""
         every = np.arange(len(self), dtype=np.int64)
@@ -87,6 +92,8 @@ class Seen:
     blocks: list[Pooled | None] = field(default_factory=list)
     """Outputs of the coarse blocks, means over places or tokens, (n, channels) each."""
     statistics: Statistics | None = None
+    watched: int = 0
+    """Examples that the statistics are of."""
 
 
 def look(
@@ -122,7 +129,8 @@ def look(
             stack.enter_context(outputs.watched())
         parts = [embed(backbone, inputs, device) for inputs in sample.batches(batch)]
         found = norms.summary()
-    return Seen(np.concatenate(parts), outputs.pooled() if outputs else [], found)
+    watched = len(sample) if found is not None else 0
+    return Seen(np.concatenate(parts), outputs.pooled() if outputs else [], found, watched)
 
 
 def embed(backbone: Backbone, inputs: Inputs, device: torch.device) -> Pooled:
@@ -257,6 +265,39 @@ class Moments:
             for handle in handles:
                 handle.remove()
 
+    def of_each(self, embed: Callable[[], object]) -> Tensor:
+        """Return means and mean squares of what reaches each layer in a pass, (n, 2 channels).
+
+        They are those of each example by itself, layer by layer; NaN of a layer that nothing
+        reaches. Raises `ValueError` where one is reached more than once.
+        """
+        caught: dict[str, Tensor] = {}
+
+        def catch(name: str, inputs: Tensor) -> None:
+            if name in caught:
+                raise ValueError(f"BatchNorm layer {name} is passed twice")
+            values = inputs.detach().float().flatten(2) if inputs.ndim > 2 else inputs[..., None]
+            caught[name] = torch.cat([values.mean(2), values.square().mean(2)], dim=1)
+
+        with ExitStack() as stack:
+            for name, layer in self.layers.items():
+                hook = partial(_first_input, partial(catch, name))
+                stack.callback(layer.register_forward_pre_hook(hook).remove)
+            embed()
+        one = next(iter(caught.values()))
+        for name in self.layers.keys() - caught.keys():
+            width = 2 * self.layers[name].num_features
+            caught[name] = one.new_full((len(one), width), torch.nan)
+        return torch.cat([caught[name] for name in self.layers], dim=1)
+
+    def take(self, each: Tensor) -> None:
+        """Take over what `of_each` told of some examples, (n, 2 channels)."""
+        widths = [2 * layer.num_features for layer in self.layers.values()]
+        for name, part in zip(self.layers, each.mean(dim=0).split(widths), strict=True):
+            if not part.isnan().any():
+                mean, squares = part.chunk(2)
+                self.sums[name] = [torch.ones_like(mean), mean, squares]
+
     @contextmanager
     def by_batch(self) -> Iterator[None]:
         """Let the layers normalise by the batch at hand, which they do not record."""
@@ -306,6 +347,10 @@ class Moments:
         shift = (mean - expected).abs() / (spread_ + layer.eps).sqrt()
         ratio = ((variance + layer.eps) / (spread_ + layer.eps)).log().abs()
         return float(shift.mean()), float(ratio.mean())
+
+
+def _first_input(catch: Callable[[Tensor], None], layer: nn.Module, inputs: Any) -> None:
+    catch(inputs[0])
 
 
 def brief(value: float) -> float:

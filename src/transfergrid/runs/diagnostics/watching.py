@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.data.views import View, tensors_of
+from transfergrid.data.views import View
 from transfergrid.records.factory import Config, build
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.identity import architecture_of
@@ -31,7 +31,6 @@ from transfergrid.runs.diagnostics.reading import (
     Sample,
     Seen,
     as_array,
-    finite,
     look,
     spread,
 )
@@ -43,10 +42,8 @@ from transfergrid.sources.backbone import Backbone
 
 FEWEST, MOST = 64, 256
 """Examples of each part that are looked at."""
-SHORTEST = 32
-"""The same where `diagnostics=short`."""
-NOT_ASKED = "trainer.diagnostics={}"
-"""Why a part is null that was not asked for."""
+NOT_ASKED = "trainer.diagnostics=none"
+"""Why nothing was looked at."""
 SHARE = 0.02
 """Of the examples that training passes through the backbone: so many of each part."""
 LARGEST_RANDOM = 50_000_000
@@ -58,6 +55,8 @@ T = TypeVar("T")
 class Watch:
     """Looks at a cell twice: `begin` before it learns, `end` after it was scored.
 
+    This one looks at all there is, at the price of many passes.
+
     Args:
         setup: of the cell.
         source: the cell's config of its source; None where it has none.
@@ -65,15 +64,16 @@ class Watch:
         scored: the training examples that are scored after training, in that order.
     """
 
+    fewest: ClassVar[int] = FEWEST
+    """Examples of each part that are looked at at least, if there are as many."""
+
     def __init__(
         self, setup: Setup, source: Config | None, machine: Machine, scored: View | None
     ) -> None:
         self.setup, self.source, self.machine, self.scored = setup, source, machine, scored
         plan = setup.strategy.training_plan
         self.batch = plan.batch_size
-        self.is_short = machine.diagnostics == "short"
-        fewest = SHORTEST if self.is_short else FEWEST
-        self.looks = Looks(int(np.clip(SHARE * plan.steps * plan.batch_size, fewest, MOST)))
+        self.looks = Looks(int(np.clip(SHARE * plan.steps * plan.batch_size, self.fewest, MOST)))
         self.device = torch.device("cpu")
         self.samples: dict[str, Sample] = {}
         self.skipped: dict[str, str] = {}
@@ -81,21 +81,21 @@ class Watch:
     def begin(self) -> None:
         """Look at the backbone as the strategy got it."""
         if self.machine.diagnostics == "none":
-            self.skipped["before"] = NOT_ASKED.format("none")
+            self.skipped["before"] = NOT_ASKED
             return
         with untouched_randomness():
             self._try("before", self._begin)
 
     def end(self, fitted: Fit, outcome: Outcome) -> Diagnostics:
         """Look at the backbone as it was tested; return what was found."""
-        found = Diagnostics(examples=self.looks.most, skipped=self.skipped)
+        extent, most = self.machine.diagnostics, self.looks.most
+        found = Diagnostics(extent=extent, examples=most, skipped=self.skipped)
         with untouched_randomness():
             if "before" not in self.skipped:
-                self._try("after", self._look_again)
+                self._try("after", lambda: self._look_again(outcome))
             if self.skipped.keys() & {"before", "after"}:
                 return found
             setup, looks, backbone = self.setup, self.looks, self.backbone
-            why = NOT_ASKED.format("short") if self.is_short else "no BatchNorm"
             return replace(
                 found,
                 optimisation=self._try(
@@ -103,7 +103,7 @@ class Watch:
                 ),
                 features=self._try("features", lambda: noting.features(looks)),
                 head=self._try("head", lambda: noting.head(setup, looks, outcome)),
-                batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks, why)),
+                batch_norm=self._try("batch_norm", lambda: noting.batch_norm(looks)),
                 drift=self._try("drift", lambda: noting.drift(backbone, looks)),
                 priors=self._try("priors", lambda: noting.priors(setup, self._predicted)),
                 domains=self._try("domains", lambda: noting.domains(setup, looks)),
@@ -135,19 +135,24 @@ class Watch:
         self.device = self.machine.device
         self._draw_target()
         self._try("source", self._draw_source)
+        self._look_before()
+
+    def _look_before(self) -> None:
         for name, sample in self.samples.items():
             if name != "validation":
-                kept = self._kept(sample) if self.is_short else None
-                self.looks.before[name] = kept or self._look(name, sample)
-        if not self.is_short and self._starts_from_source() and "train" in self.samples:
+                self.looks.before[name] = self._look(name, sample)
+        if self._starts_from_source() and "train" in self.samples:
             self._try("renormalised", self._look_renormalised)
             self._try("random", self._look_at_random)
 
     def _draw_target(self) -> None:
-        data, drawn = self.setup.data, self.setup.drawn
-        for name, view in {"train": self.scored, "validation": data.validation}.items():
+        for name, view in {"train": self.scored, "validation": self.setup.data.validation}.items():
             if view is not None:
                 self._draw(name, view)
+        self._draw_unlabelled()
+
+    def _draw_unlabelled(self) -> None:
+        data, drawn = self.setup.data, self.setup.drawn
         rows = drawn.unlabelled[spread(len(drawn.unlabelled), self.looks.most)]
         every = np.arange(len(rows), dtype=np.int64)
         seen = next((v for v in (data.train, data.unlabelled, data.validation) if v), None)
@@ -192,8 +197,6 @@ class Watch:
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
     def _look(self, name: str, sample: Sample) -> Seen:
-        if self.is_short:
-            return look(self.backbone, sample, self.batch, self.device)
         target, own = name == "target", name == "source" and name not in self.looks.before
         return look(
             self.backbone,
@@ -203,14 +206,6 @@ class Watch:
             blocks=target,
             statistics=target or own,
         )
-
-    def _kept(self, sample: Sample) -> Seen | None:
-        """Return what the backbone as the strategy got it makes of a sample, by the cache."""
-        found = standing(self.setup.strategy, (), self.machine, [sample.view])
-        if found is None:
-            return None
-        embeddings = tensors_of(found.view(sample.view).inputs(sample.view.rows))[0]
-        return Seen(finite(as_array(embeddings)))
 
     def _starts_from_source(self) -> bool:
         """Whether the weights are anything but random, or may be."""
@@ -236,7 +231,7 @@ class Watch:
 
     # After --------------------------------------------------------------------------------------
 
-    def _look_again(self) -> None:
+    def _look_again(self, outcome: Outcome) -> None:
         """Look again; a backbone that did not change is not looked at twice."""
         before = self.looks.before if self._is_unchanged() else {}
         self.looks.after = {
@@ -251,7 +246,7 @@ class Watch:
             if name in self.looks.start
         )
 
-    def _predicted(self) -> NDArray[np.int64]:
+    def _predicted(self) -> NDArray[np.int64] | None:
         """Return how many of the target sample the strategy takes for each class."""
         strategy, view = self.setup.strategy, self.samples["target"].view
         still = standing(strategy, strategy.phases(), self.machine, [view])
