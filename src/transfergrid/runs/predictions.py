@@ -67,7 +67,8 @@ def said(
     """
     if standing is not None and not isinstance(view, StandingView):
         view = standing.view(view)
-    listening = overhearing(strategy) if hear is not None else nullcontext([])
+    silent: list[Tensor] = []
+    listening = overhearing(strategy) if hear is not None else nullcontext(silent)
     with applied(strategy, machine, trainer) as brought, listening as heard:
         strategy.cut = standing.blocks if standing is not None else 0
         parts = [by(brought(batch).inputs) for batch in machine.evaluation_loader(view)]

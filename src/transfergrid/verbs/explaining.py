@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.autopsy.case import Cause
@@ -39,6 +41,8 @@ FORMATS = ("text", "json")
 class Explained:
     """A cell's autopsy, with what its ledger adds."""
 
+    results: Path
+    """The ledger's folder."""
     cell: Record
     baseline: Record | None
     found: Autopsy
@@ -46,6 +50,12 @@ class Explained:
     """Of the arm's other seeds."""
     block: tuple[Record, ...]
     """The other cells of its seed block, among which a remedy may have been tried."""
+
+    @property
+    def is_partly_noted(self) -> bool:
+        """Return whether the cell could have noted more of itself."""
+        noted = self.cell.diagnostics
+        return noted is not None and noted.extent != "full"
 
     def seeds(self, cause: Cause) -> str:
         """Say in how many seeds a cause stands out; empty with one seed."""
@@ -63,34 +73,47 @@ class Explained:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid explain CELL [--results DIR] [--format text|json]`."""
+    """Obey `transfergrid explain CELL [--full] [--results DIR] [--format text|json]`."""
     parser = Parser(
         prog="transfergrid explain",
         description="Say why a cell did worse than its baseline, from what it noted in its record, "
         "and what to try next.",
     )
     parser.add_cell()
+    parser.add_argument(
+        "--full", action="store_true", help="run it again first, and look at all there is"
+    )
     parser.add_argument("--format", default="text", help=", ".join(FORMATS))
     chosen = parser.parse_args(arguments)
     check_known("format", chosen.format, FORMATS)
     ledger = Ledger(chosen.results)
-    told = explain(ledger, find_cell(ledger, chosen.cell))
+    told = explain(ledger, find_cell(ledger, chosen.cell), chosen.full)
     text = json.dumps(plain(told), indent=1) if chosen.format == "json" else shown(told)
     say(text)
     return 0
 
 
-def explain(ledger: Ledger, identity: str) -> Explained:
+def explain(ledger: Ledger, identity: str, full: bool = False) -> Explained:
     """Judge a done cell, and its arm's other seeds likewise.
 
+    Args:
+        ledger: that it is in.
+        identity: of the cell.
+        full: run it again first, for all that it can note of itself; the ledger stays as it is.
+
     Raises:
-        BadInputError: there is no such cell.
+        BadInputError: there is no such cell, or it cannot be run again.
     """
     cell, records = ledger.read(identity), ledger.records()
+    if full:
+        from transfergrid.verbs.examining import examined
+
+        cell = examined(ledger, cell)
     case = case_of(cell, records, ledger.predictions)
     others = [other for other in arm_of(cell, records) if other.id != cell.id]
     judged = tuple(autopsy(case_of(o, records, ledger.predictions)) for o in others)
-    return Explained(cell, case.baseline, autopsy(case), judged, tuple(block_of(cell, records)))
+    block = tuple(block_of(cell, records))
+    return Explained(ledger.root, cell, case.baseline, autopsy(case), judged, block)
 
 
 def shown(told: Explained) -> str:
@@ -109,7 +132,23 @@ def shown(told: Explained) -> str:
         numbers = is_of_numbers(told.cell.metric.name)
         why = " (most are told of classes, and these labels are numbers)" if numbers else ""
         lines += _wrapped(f"Not judged{why}: {', '.join(told.found.unjudged)}")
+    lines += _wrapped(_more(told)) if told.is_partly_noted else []
     return "\n".join(lines)
+
+
+def _more(told: Explained) -> str:
+    """Say what the cell did not note, and the command that tells it."""
+    noted, where = told.cell.diagnostics, str(told.results)
+    assert noted is not None
+    told_of = (
+        "It noted nothing of itself (trainer.diagnostics=none)"
+        if noted.extent == "none"
+        else "Noted in short: nothing of random weights, of BatchNorm by the target's own "
+        "statistics, block by block"
+    )
+    command = f"transfergrid explain {told.cell.id[:8]} --full"
+    command += "" if where == "results" else f" --results {shlex.quote(where)}"
+    return f"{told_of}. To run it again and look: {command}"
 
 
 def _gain(told: Explained) -> str:
@@ -177,6 +216,7 @@ def plain(told: Explained) -> dict[str, Any]:
         "low": None if gain is None else gain.low,
         "high": None if gain is None else gain.high,
         "has_diagnostics": told.found.has_diagnostics,
+        "extent": told.cell.diagnostics.extent if told.cell.diagnostics else None,
         "stands_out_from": STANDS_OUT,
         "causes": [_plain_cause(told, cause) for cause in told.found.causes],
         "not_judged": list(told.found.unjudged),

@@ -13,7 +13,8 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
-from transfergrid.runs.diagnostics import watching
+from transfergrid.runs.diagnostics import brief, watching
+from transfergrid.runs.diagnostics.brief import BriefWatch
 from transfergrid.runs.diagnostics.noting import relative_change
 from transfergrid.runs.diagnostics.reading import Moments, Outputs, spread
 from transfergrid.runs.diagnostics.watching import Watch, untouched_randomness
@@ -188,23 +189,94 @@ def test_a_few_of_many_are_of_all_classes_even_where_these_take_turns():
 def test_what_is_not_asked_for_is_null_and_says_so(tmp_path):
     none = ran(tmp_path / "none", FullFinetuning(), diagnostics="none").diagnostics
     assert none.skipped == {"before": "trainer.diagnostics=none"}
+    assert none.extent == "none"
     short = ran(tmp_path / "short", FullFinetuning(), diagnostics="short").diagnostics
-    assert short.skipped["batch_norm"] == "trainer.diagnostics=short"
+    assert short.extent == "short"
+    for part in ("batch_norm", "domains", "forgetting"):  # 64 examples, each a few times
+        assert "fewer than 512 examples: trainer.diagnostics=full" in short.skipped[part]
     assert short.features.random is None
     assert short.features.renormalised is None
+    assert short.priors.predicted is None
     assert set(short.drift.cka) == {None}
     assert len(short.drift.cka) == len(short.drift.blocks)
 
 
+LONGER = replace(SHORT, steps=64)
+
+
 def test_short_ones_say_what_full_ones_say(tmp_path, monkeypatch):
-    monkeypatch.setattr(watching, "SHORTEST", watching.FEWEST)
+    monkeypatch.setattr(brief, "WATCHED", watching.FEWEST)
+    monkeypatch.setattr(BriefWatch, "fewest", watching.FEWEST)
     for strategy in (FullFinetuning(), FeatureExtraction(), DomainAdversarial()):
-        full = ran(tmp_path / "full", strategy, diagnostics="full").diagnostics
-        short = ran(tmp_path / "short", strategy, diagnostics="short").diagnostics
+        told = {"strategy": strategy, "training": LONGER}
+        full = ran(tmp_path / "full", **told, diagnostics="full").diagnostics
+        short = ran(tmp_path / "short", **told, diagnostics="short").diagnostics
         assert short.features.before == full.features.before
         assert short.features.after == full.features.after
         assert short.head == full.head
         assert short.optimisation == full.optimisation
         assert short.drift.weights == full.drift.weights
-        assert short.priors == full.priors
-        assert short.domains == full.domains
+        assert short.priors == replace(full.priors, predicted=None)
+        assert short.forgetting == full.forgetting
+        assert (short.domains is None) == (full.domains is None)
+        assert short.batch_norm.n == 60, "the whole pool: full ones are of what has no label"
+        assert short.batch_norm.after.layers == full.batch_norm.after.layers
+        assert short.batch_norm.after.mean_shift == pytest.approx(
+            full.batch_norm.after.mean_shift, rel=0.25
+        )
+        if full.batch_norm.source is not None:
+            ours, theirs = short.batch_norm.source, full.batch_norm.source
+            assert ours.mean_shift == pytest.approx(theirs.mean_shift, rel=1e-3, abs=1e-4)
+            assert ours.log_variance == pytest.approx(theirs.log_variance, rel=1e-3, abs=1e-4)
+            assert ours.worst_layer == theirs.worst_layer
+
+
+def test_short_ones_pass_few_examples_through_a_network(tmp_path, monkeypatch):
+    passed = []
+    embed = TinyBackbone.embed
+
+    def counting(backbone, inputs):
+        passed.append(len(inputs))
+        return embed(backbone, inputs)
+
+    monkeypatch.setattr(TinyBackbone, "embed", counting)
+
+    def passes(folder, strategy, extent):
+        passed.clear()
+        ran(tmp_path / folder, strategy, training=LONGER, diagnostics=extent)
+        return sum(passed)
+
+    more = passes("short", FullFinetuning(), "short") - passes("none", FullFinetuning(), "none")
+    labelled, source, few = 24, 32, 16
+    cell = labelled + source + 2 * few + source + few  # before, after
+    baseline = labelled + few + few
+    assert more <= cell + baseline
+
+
+def test_batch_norm_by_examples_is_that_of_the_batch():
+    backbone = TinyBackbone(4).eval()
+    inputs = torch.randn(20, *backbone.example(1).shape[1:], generator=torch.manual_seed(0))
+    at_once, each = Moments(backbone), Moments(backbone)
+    with at_once.watched():
+        backbone.embed(inputs)
+    parts = [each.of_each(lambda p=part: backbone.embed(p)) for part in inputs.split(5)]
+    each.take(torch.cat(parts))
+    ours, theirs = each.summary(), at_once.summary()
+    assert ours.layers == theirs.layers == 2
+    assert ours.worst_layer == theirs.worst_layer
+    assert ours.mean_shift == pytest.approx(theirs.mean_shift, rel=1e-3)
+    assert ours.log_variance == pytest.approx(theirs.log_variance, rel=1e-3)
+
+
+def test_what_was_said_of_the_labelled_ones_is_heard_not_passed_again(tmp_path):
+    bench = Bench(FullFinetuning, training=LONGER)
+    setup = bench.set_up(10)
+    bench_fit = cell.learn(setup, bench.machine, lambda values, step: None)
+    assert bench_fit.steps == LONGER.steps
+    outcome = cell.judge(setup, bench.machine)
+    heard = outcome.embeddings["train"]
+    with torch.no_grad():
+        own = setup.strategy.eval().backbone.embed(setup.data.train.inputs(setup.data.train.rows))
+    torch.testing.assert_close(heard, own, rtol=1e-5, atol=1e-5)
+    assert set(outcome.embeddings) == {"train", "validation"}
+    assert "features" not in vars(setup.strategy)

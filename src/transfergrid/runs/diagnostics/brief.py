@@ -41,6 +41,11 @@ FEWEST = 32
 WATCHED = 16
 """Examples by which BatchNorm's statistics are judged; each has many places that count."""
 
+LEAST = 512
+"""Training examples, each as often as it is met, of which a twentieth is more than what is passed
+through a network that has learned; of a shorter training that is left out."""
+TOO_SHORT = f"trained on fewer than {LEAST} examples: trainer.diagnostics=full"
+
 
 def watch_over(setup: Setup, source: Config | None, machine: Machine, scored: View | None) -> Watch:
     """Return what looks at a cell as thoroughly as was asked for; see `Watch`."""
@@ -52,6 +57,15 @@ class BriefWatch(Watch):
     """Looks at what is at hand; labelled target examples stand for unlabelled ones."""
 
     fewest: ClassVar[int] = FEWEST
+    few: dict[str, Sample]
+    """By which BatchNorm is judged, of target and source."""
+
+    @override
+    def _begin(self) -> None:
+        plan = self.setup.strategy.training_plan
+        if self._learns() and plan.steps * plan.batch_size < LEAST:
+            self.looks.left_out = TOO_SHORT
+        super()._begin()
 
     @override
     def _draw_target(self) -> None:
@@ -79,9 +93,14 @@ class BriefWatch(Watch):
             seen = seen or self._passed(sample, statistics=True)
             before[name] = replace(before[name], statistics=seen.statistics, watched=seen.watched)
 
+    @override
+    def _draw_source(self) -> None:
+        if not self.looks.left_out:
+            super()._draw_source()
+
     def _few(self) -> dict[str, Sample]:
         """Return what BatchNorm is judged by: of every cell of a target and source the same."""
-        if not Moments(self.backbone).layers:
+        if self.looks.left_out or not Moments(self.backbone).layers:
             return {}
         data, target = self.setup.data, self.setup.target
         rows = spread(len(target.examples("pool")), WATCHED)

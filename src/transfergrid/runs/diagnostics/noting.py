@@ -60,6 +60,7 @@ class Looks:
         random: embeddings of the training examples with random weights.
         renormalised: those before, BatchNorm by the examples' own statistics.
         start: copies of what could change: the backbone's tensors by name, the head's after "head".
+        left_out: why nothing was passed through a network that has learned, if so.
     """
 
     most: int
@@ -69,6 +70,7 @@ class Looks:
     random: Pooled | None = None
     renormalised: Pooled | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
+    left_out: str = ""
 
 
 def optimisation(setup: Setup, looks: Looks, fitted: Fit) -> Optimisation:
@@ -138,7 +140,7 @@ def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
 def batch_norm(looks: Looks) -> BatchNorm:
     """Note how BatchNorm's statistics fit the target, and the source domain where there is one."""
     if looks.after["target"].statistics is None:
-        raise Nothing("no BatchNorm")
+        raise Nothing(looks.left_out or "no BatchNorm")
     source = looks.before.get("source")
     return BatchNorm(
         n=looks.after["target"].watched,
@@ -188,7 +190,7 @@ def priors(setup: Setup, predict: Callable[[], NDArray[np.int64] | None]) -> Pri
 def domains(setup: Setup, looks: Looks) -> Domains:
     """Note how far source domain and target are apart."""
     if "source" not in looks.after:
-        raise Nothing("no source domain, or a frozen backbone")
+        raise Nothing(looks.left_out or "no source domain, or a frozen backbone")
     return Domains(
         n=min(len(looks.before[part].embeddings) for part in ("source", "target")),
         before=_distance(looks.before),
@@ -223,7 +225,7 @@ def _match(setup: Setup, looks: Looks, seen: dict[str, Seen]) -> float | None:
 def forgetting(looks: Looks) -> Forgetting:
     """Note what embeddings tell of the source's own task."""
     if "source" not in looks.after:
-        raise Nothing("no source domain, or a frozen backbone")
+        raise Nothing(looks.left_out or "no source domain, or a frozen backbone")
     labels = of_classes(looks.labels["source"])
     before, after = (probe(s["source"].embeddings, labels) for s in (looks.before, looks.after))
     return Forgetting(before=before, after=after)

@@ -293,7 +293,7 @@ class Moments:
     def take(self, each: Tensor) -> None:
         """Take over what `of_each` told of some examples, (n, 2 channels)."""
         widths = [2 * layer.num_features for layer in self.layers.values()]
-        for name, part in zip(self.layers, each.mean(dim=0).split(widths), strict=True):
+        for name, part in zip(self.layers, torch.split(each.mean(dim=0), widths), strict=True):
             if not part.isnan().any():
                 mean, squares = part.chunk(2)
                 self.sums[name] = [torch.ones_like(mean), mean, squares]
