@@ -18,6 +18,7 @@ the noise: then up to 24 % did (`experiments/calibration`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,6 +36,7 @@ from transfergrid.evidence.standing import (
     forecast,
     is_ahead,
     seeds_needed,
+    standings,
     why_none,
 )
 from transfergrid.evidence.statistics.correction import correction
@@ -163,14 +165,18 @@ def decide(
         ahead: whether to tell what could have been found, and what further seeds would show.
     """
     allowed = rules.alpha if level is None else level
-    all_of = [Standing(*pair) for pair in zip(estimates, gains, strict=True)]
+    all_of = standings(estimates, gains)
     crossed, seeds = (
         Estimates.of_one_family((*one.tests(), None)[which] for one in all_of) for which in (0, 1)
     )
     tested = rule.tested([crossed, seeds], rules.margin, correction(rules.correction))
     called = rule.called(crossed, tested, rules.margin, allowed)
     at = _levels(tested, rules, allowed, allowed if later is None else later)
-    return [_decision(one, i, tested, called, rules, at, ahead) for i, one in enumerate(all_of)]
+    values = np.stack([each[0] for each in tested], axis=1).tolist()
+    return [
+        _decision(one, i, of, called, rules, at, ahead)
+        for i, (one, of) in enumerate(zip(all_of, values, strict=True))
+    ]
 
 
 class _Levels(NamedTuple):
@@ -193,13 +199,13 @@ def _levels(tested: Tested, rules: Rules, allowed: float, later: float) -> _Leve
 def _decision(
     standing: Standing,
     arm: int,
-    tested: Tested,
+    tested: Sequence[float],
     called: Called,
     rules: Rules,
     at: _Levels,
     ahead: bool,
 ) -> Decision:
-    p, corrected, outside, p_harm, p_gain = (_known(values[0, arm]) for values in tested)
+    p, corrected, outside, p_harm, p_gain = map(_known, tested)
     estimate = standing.estimate
     why = _undecidable(standing)
     kind = Kind.UNDECIDED if why else CODES[called.kinds[0, arm]]
@@ -235,7 +241,7 @@ def _hopeless(standing: Standing, effect: float, rules: Rules, at: _Levels) -> s
 
 
 def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if math.isnan(value) else value
 
 
 def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, int | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from itertools import repeat
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,11 @@ from transfergrid.evidence.comparisons import places_of
 from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.outcomes import Read, clusters, labels
 from transfergrid.evidence.scoring import BY_ITEM, ERRORS, scores_by_item
-from transfergrid.evidence.statistics.intervals import Estimate, over_blocks_and_clusters
+from transfergrid.evidence.statistics.intervals import (
+    Estimate,
+    each_over_blocks_and_items,
+    over_blocks_and_clusters,
+)
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
@@ -50,19 +55,56 @@ def part_gains(
     arm, base = (_items(cells, read, metric) for cells in (verdict.cells, verdict.baseline_cells))
     places, within = _places(read, verdict.cells[0], by, classes)
     gains = base - arm if metric in ERRORS else arm - base
-    inside = [gains[:, rows] for rows in places.values()]
-    estimates = [
-        over_blocks_and_clusters(part, _clusters_of(within, rows))
-        for part, rows in zip(inside, places.values(), strict=True)
-    ]
-    decided = decide(
-        estimates, [part.mean(axis=1) for part in inside], rules or Rules(), level, ahead=False
-    )
+    inside = _inside(arm, base, gains, list(places.values()), within)
+    estimates, of_blocks = [one.estimate for one in inside], [one.gains for one in inside]
+    decided = decide(estimates, of_blocks, rules or Rules(), level, ahead=False)
     found = [
-        _part(verdict, name, rows, estimate, decision, arm, base)
-        for (name, rows), estimate, decision in zip(places.items(), estimates, decided, strict=True)
+        _part(verdict, name, one, decision)
+        for name, one, decision in zip(places, inside, decided, strict=True)
     ]
     return sorted(found, key=lambda part: part.gain or 0.0)
+
+
+class _Inside(NamedTuple):
+    """What was measured on the items of a part."""
+
+    items: int
+    mean: float
+    baseline_mean: float
+    gains: NDArray[np.float64]
+    """(blocks,)."""
+    estimate: Estimate
+
+
+def _inside(
+    arm: NDArray[np.float64],
+    base: NDArray[np.float64],
+    gains: NDArray[np.float64],
+    places: Sequence[NDArray[np.int64]],
+    clusters: NDArray[np.int32] | None,
+) -> list[_Inside]:
+    """Measure each part, given where its items stand; those of one size all at once."""
+    found: dict[int, _Inside] = {}
+    for size in dict.fromkeys(map(len, places)):
+        alike = [i for i, rows in enumerate(places) if len(rows) == size]
+        rows = np.stack([places[i] for i in alike])
+        own = _taken(gains, rows)
+        means = (_taken(side, rows).mean(axis=(1, 2)).tolist() for side in (arm, base))
+        if clusters is None:
+            estimates = each_over_blocks_and_items(own)
+        else:
+            estimates = [
+                over_blocks_and_clusters(part, _clusters_of(clusters, places[i]))
+                for part, i in zip(own, alike, strict=True)
+            ]
+        told = zip(repeat(size), *means, own.mean(axis=2), estimates, strict=False)
+        found |= dict(zip(alike, map(_Inside._make, told), strict=True))
+    return [found[i] for i in range(len(places))]
+
+
+def _taken(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the values (blocks, items) of items (parts, n) as (parts, blocks, n)."""
+    return values.T[rows].transpose(0, 2, 1)
 
 
 def _clusters_of(
@@ -75,24 +117,17 @@ def _clusters_of(
     return None if len(names) == len(rows) else of.astype(np.int32)
 
 
-def _part(
-    whole: Verdict,
-    name: str,
-    rows: NDArray[np.int64],
-    estimate: Estimate,
-    decision: Decision,
-    arm: NDArray[np.float64],
-    base: NDArray[np.float64],
-) -> Verdict:
+def _part(whole: Verdict, name: str, one: _Inside, decision: Decision) -> Verdict:
+    estimate = one.estimate
     low, high = estimate.interval()
     own = is_of_numbers(whole.metric)
     return whole.but(
         metric=whole.metric if own else "accuracy",
         unit=whole.unit if own else "%",
         group=name,
-        items=len(rows),
-        mean=float(arm[:, rows].mean()),
-        baseline_mean=float(base[:, rows].mean()),
+        items=one.items,
+        mean=one.mean,
+        baseline_mean=one.baseline_mean,
         gain=estimate.mean,
         low=low,
         high=high,

@@ -5,16 +5,21 @@ It stands against its crossed estimate and, with few seeds, against the seeds al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, Estimate, over_blocks
+from transfergrid.evidence.statistics.intervals import (
+    SEEDS_AND_GROUPS,
+    Estimate,
+    each_over_blocks,
+    over_blocks,
+)
 from transfergrid.evidence.statistics.power import finds, multiplier
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
 
@@ -34,9 +39,17 @@ class Standing:
 
     def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
         self.estimate, self.gains = estimate, gains
-        self.is_skewed = bool(is_skewed(gains))
-        few = 1 < estimate.n < ENOUGH_SEEDS
-        self.seeds = over_blocks(gains) if estimate.is_crossed and few else None
+
+    @cached_property
+    def is_skewed(self) -> bool:
+        """Whether its gains lie so unevenly that a t test of them would mislead."""
+        return bool(is_skewed(self.gains))
+
+    @cached_property
+    def seeds(self) -> Estimate | None:
+        """The estimate over seeds alone, where it counts beside that over seeds and items."""
+        few = 1 < self.estimate.n < ENOUGH_SEEDS
+        return over_blocks(self.gains) if self.estimate.is_crossed and few else None
 
     def noisier(self, factor: float) -> Standing:
         """Return it as if what shrinks with the seeds had so many times the variance."""
@@ -66,6 +79,24 @@ class Standing:
         """Return the smallest gain that would be found with `n` seeds."""
         tests = self._tests_with(n)
         return _largest(_reach(*one.se_with(n), level, power) for one in tests)
+
+
+def standings(
+    estimates: Sequence[Estimate], gains: Sequence[NDArray[np.float64]]
+) -> list[Standing]:
+    """Return how each stands, given its estimate and its gains by block (n,).
+
+    What is computed of the gains is so of all at once where there are equally many of each.
+    """
+    found = list(map(Standing, estimates, gains))
+    if len({len(own) for own in gains}) == 1 and len(gains[0]) > 1:
+        together = np.stack(gains)
+        skewed, alone = is_skewed(together).tolist(), each_over_blocks(together)
+        for one, uneven, by_seeds in zip(found, skewed, alone, strict=True):
+            one.is_skewed = uneven
+            few = one.estimate.n < ENOUGH_SEEDS
+            one.seeds = by_seeds if one.estimate.is_crossed and few else None
+    return found
 
 
 def _noisier(estimate: Estimate, factor: float) -> Estimate:

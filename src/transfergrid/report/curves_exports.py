@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from typing import Any
 
 from transfergrid.evidence.curves.measures import Measure, Sides
 from transfergrid.evidence.curves.results import Curve
@@ -27,6 +29,15 @@ def as_rows(curves: Sequence[Curve]) -> list[dict[str, object]]:
         for head in [[getattr(curve, name) for name in COLUMNS[:9]]]
         for line in _lines(curve)
     ]
+
+
+def plain(found: Any) -> Any:
+    """Return a curve, with what is in it, as mappings: `asdict` copies each number and text."""
+    if isinstance(found, tuple):
+        return [plain(inner) for inner in found]
+    if is_dataclass(found):
+        return {name: plain(inner) for name, inner in vars(found).items()}
+    return found
 
 
 def _lines(curve: Curve) -> Iterator[list[object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -51,7 +51,7 @@ def sheet(
     return Sheet(
         lambda medium: _page(curves, none, footer, medium),
         lambda: curves_exports.as_rows(curves),
-        lambda: [asdict(curve) for curve in curves],
+        lambda: [curves_exports.plain(curve) for curve in curves],
         curves_exports.COLUMNS,
     )
 

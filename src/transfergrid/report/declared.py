@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import SHOWN, Declaration, grids_of, newest
+from transfergrid.evidence.declarations import SHOWN, Declaration
 from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import Look, named
@@ -68,10 +68,9 @@ def shown_where(where: str) -> list[str]:
 
 def closing_lines(bench: Bench) -> list[str]:
     """Return what closes a table without verdicts: what was declared, and cells of earlier days."""
-    declaration = newest(grids_of(bench.ledger))
     told = NOTHING
-    if declaration is not None:
-        told = f"Declared {declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
+    if bench.declared:
+        told = f"Declared {bench.declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
     return [told, *earlier_protocols(bench.results)]
 
 

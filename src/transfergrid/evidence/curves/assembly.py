@@ -31,7 +31,9 @@ from transfergrid.evidence.curves.measures import (
     Both,
     Measure,
     Sides,
+    by_point,
     counted_by,
+    each_measured,
     measured,
     no_sides,
     undefined,
@@ -295,12 +297,12 @@ def _beside(pairs: list[Pair], read: Read | None) -> CurvePoint:
 
 
 def _points(both: Both, sign: float) -> Iterable[CurvePoint]:
-    for i, x in enumerate(both.x):
-        arm, baseline, gain = (
-            measured(values[:, :, i], both.scope)
-            for values in (sign * both.arm, sign * both.baseline, both.gain)
-        )
-        ends = [end for side in (arm, baseline, gain) for end in (side.value, side.low, side.high)]
+    sides = (
+        each_measured(by_point(values), both.scope)
+        for values in (sign * both.arm, sign * both.baseline, both.gain)
+    )
+    for x, *three in zip(both.x, *sides, strict=True):
+        ends = [end for side in three for end in (side.value, side.low, side.high)]
         yield CurvePoint(float(x), both.n, *ends)
 
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transfergrid.evidence.curves.between import Mixtures
-from transfergrid.evidence.curves.measures import Axis, Both, estimate, scope_of
+from transfergrid.evidence.curves.measures import (
+    Axis,
+    Both,
+    by_point,
+    estimate,
+    estimates,
+    scope_of,
+)
 from transfergrid.evidence.curves.thresholds import first_not_above
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
@@ -73,7 +80,7 @@ def _hurt(both: Both, at: list[float]) -> str:
 
 def gain_signs(both: Both) -> list[int | None]:
     """Return where each point's interval lies: 1 above zero, −1 under it, 0 over it, else None."""
-    found = [estimate(both.gain[:, :, i], both.scope).interval() for i in range(len(both.x))]
+    found = (one.interval() for one in estimates(by_point(both.gain), both.scope))
     return [
         None if low is None or high is None else int(low > 0) - int(high < 0) for low, high in found
     ]

@@ -25,9 +25,8 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_MODEL,
     THIS_TEST_SET,
     Estimate,
+    each_over_blocks_and_items,
     in_groups,
-    over_blocks,
-    over_blocks_and_items,
 )
 from transfergrid.records.metrics import is_of_numbers
 
@@ -182,10 +181,16 @@ def estimate(values: Array, scope: str | None = None) -> Estimate:
         values: (blocks, items).
         scope: as `Both.scope`.
     """
-    found = over_blocks(values[:, 0]) if values.shape[1] == 1 else over_blocks_and_items(values)
+    return estimates(values[None], scope)[0]
+
+
+def estimates(values: Array, scope: str | None = None) -> list[Estimate]:
+    """Estimate the means of many (m, blocks, items) values at once."""
+    found = each_over_blocks_and_items(values)
     if scope == SEEDS_AND_GROUPS:
-        return in_groups(found)
-    return replace(found, scope=scope) if scope and values.shape[1] == 1 else found
+        return list(map(in_groups, found))
+    of_blocks = scope and values.shape[2] == 1
+    return [replace(one, scope=scope) for one in found] if of_blocks else found
 
 
 def scope_of(values: Array, scope: str | None = None) -> str:
@@ -199,19 +204,30 @@ def scope_of(values: Array, scope: str | None = None) -> str:
 
 def measured(values: Array, scope: str | None = None, note: str = "") -> Measure:
     """Return the mean of (blocks, items) values with its interval."""
-    found = estimate(values, scope)
-    low, high = found.interval()
-    if low is None:
-        return Measure(found.mean, n=len(values), note=note or _no_interval(len(values)))
-    return Measure(found.mean, low, high, len(values), found.scope, note=note)
+    return each_measured(values[None], scope, note)[0]
+
+
+def each_measured(values: Array, scope: str | None = None, note: str = "") -> list[Measure]:
+    """Return the means of many (m, blocks, items) values with their intervals."""
+    n, measures = values.shape[1], []
+    for found in estimates(values, scope):
+        low, high = found.interval()
+        if low is None:
+            measures.append(Measure(found.mean, n=n, note=note or _no_interval(n)))
+        else:
+            measures.append(Measure(found.mean, low, high, n, found.scope, note=note))
+    return measures
+
+
+def by_point(values: Array) -> Array:
+    """Return values (blocks, items, points) as (points, blocks, items)."""
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def weighted(both: Both, weights: Array) -> Sides:
     """Return the sum over points of scores times weights (points,), for both arms and the gain."""
-    arm, baseline, gain = (
-        measured(values @ weights, both.scope) for values in (both.arm, both.baseline, both.gain)
-    )
-    return Sides(arm, baseline, gain)
+    sums = [values @ weights for values in (both.arm, both.baseline, both.gain)]
+    return Sides(*each_measured(np.stack(sums), both.scope))
 
 
 def jumpstart(both: Both) -> Measure:

@@ -113,20 +113,29 @@ def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     freedom are SE⁴ / (A²/(n−1) + B²/(N−1) + C²/((n−1)(N−1))). A single block has the items' part
     only, and speaks of one model; a single item has the blocks' part only.
     """
-    n, items = gains.shape
+    return each_over_blocks_and_items(gains[None])[0]
+
+
+def each_over_blocks_and_items(gains: NDArray[np.float64]) -> list[Estimate]:
+    """Return the same of many `gains` (m, blocks, items) at once, to the last bit."""
+    _, n, items = gains.shape
     if items == 1:
-        return over_blocks(gains[:, 0])
-    mean, block_means, item_means = float(gains.mean()), gains.mean(axis=1), gains.mean(axis=0)
-    b = float(item_means.var(ddof=1)) / items
+        return each_over_blocks(gains[:, :, 0])
+    mean, block_means, item_means = gains.mean(axis=(1, 2)), gains.mean(axis=2), gains.mean(axis=1)
+    by_items = (item_means.var(axis=1, ddof=1) / items).tolist()
     if n == 1:
-        return _estimate(mean, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
-    left = gains - block_means[:, None]
-    left -= item_means  # in place: the same numbers with fewer copies
-    left += mean
+        return [
+            _estimate(value, b, b**2 / (items - 1), THIS_MODEL, (1, items, 0.0, b))
+            for value, b in zip(mean.tolist(), by_items, strict=True)
+        ]
+    left = gains - block_means[:, :, None]
+    left -= item_means[:, None]  # in place: the same numbers with fewer copies
+    left += mean[:, None, None]
     free = (n - 1) * (items - 1)
-    a = float(block_means.var(ddof=1)) / n
-    c = float((left**2).sum()) / free / (n * items)
-    return crossed(mean, n, items, (a, b, c))
+    by_blocks = (block_means.var(axis=1, ddof=1) / n).tolist()
+    rest = ((left**2).sum(axis=(1, 2)) / free / (n * items)).tolist()
+    parts = zip(by_blocks, by_items, rest, strict=True)
+    return [crossed(value, n, items, abc) for value, abc in zip(mean.tolist(), parts, strict=True)]
 
 
 def by_cluster(gains: NDArray[np.float64], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -206,10 +215,17 @@ def over_blocks_and_resamples(gains: NDArray[np.float64], variances: ItemVarianc
 
 def over_blocks(gains: NDArray[np.float64]) -> Estimate:
     """Estimate the mean of `gains` (blocks,) for new seeds on the same test items."""
-    n = len(gains)
+    return each_over_blocks(gains[None])[0]
+
+
+def each_over_blocks(gains: NDArray[np.float64]) -> list[Estimate]:
+    """Return the same of many `gains` (m, blocks) at once."""
+    n = gains.shape[1]
     if n == 1:
-        return Estimate(float(gains[0]), None, None, THIS_MODEL)
-    return of_blocks(float(gains.mean()), n, float(gains.var(ddof=1)) / n)
+        return [Estimate(float(gain), None, None, THIS_MODEL) for gain in gains[:, 0]]
+    parts = (gains.var(axis=1, ddof=1) / n).tolist()
+    both = zip(gains.mean(axis=1).tolist(), parts, strict=True)
+    return [of_blocks(mean, n, part) for mean, part in both]
 
 
 def of_blocks(mean: float, n: int, a: float) -> Estimate:
