@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfergrid.evidence.decisions import NO_MORE, Kind, Rules, decide
-from transfergrid.evidence.standing import MORE_ITEMS, TOO_MANY, Standing, seeds_needed
+from transfergrid.evidence.standing import MORE_ITEMS, TOO_MANY, Standing, seeds_needed, standings
 from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 from transfergrid.evidence.statistics.power import finds, multiplier
 from transfergrid.evidence.statistics.skew import SKEWED, is_skewed
@@ -326,3 +326,16 @@ def test_without_a_look_ahead_all_is_decided_alike():
             whole, detectable=None, seeds_needed=None, seeds_range=(None, None), seeds_for_harm=None
         )
         assert short == alike
+
+
+def test_arms_of_unequal_seeds_stand_as_each_would_alone():
+    rng = np.random.default_rng(0)
+    alike = [rng.normal(size=(5, 30)) for _ in range(4)]
+    for gains in (alike, [*alike, rng.normal(size=(3, 30)), rng.normal(size=(12, 30))]):
+        means = [one.mean(axis=1) for one in gains]
+        together = standings([over_blocks_and_items(one) for one in gains], means)
+        for one, own, mean in zip(together, gains, means, strict=True):
+            alone = Standing(over_blocks_and_items(own), mean)
+            assert one.is_skewed == alone.is_skewed
+            assert one.seeds == alone.seeds
+            assert one.tests() == alone.tests()

@@ -13,6 +13,8 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_TEST_SET,
     ItemVariances,
     by_cluster,
+    each_over_blocks,
+    each_over_blocks_and_items,
     over_blocks,
     over_blocks_and_clusters,
     over_blocks_and_items,
@@ -228,3 +230,11 @@ def test_an_interval_that_tells_nothing_is_none():
     estimate = over_blocks_and_items(gains)
     assert estimate.df < 0.1
     assert estimate.interval() == (None, None)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 40), (3, 1, 9), (4, 12, 1), (2, 2, 130)])
+def test_many_at_once_are_to_the_last_bit_those_of_one_after_the_other(shape):
+    gains = np.random.default_rng(0).normal(size=shape)
+    together = each_over_blocks_and_items(gains)
+    assert together == [over_blocks_and_items(one) for one in gains]
+    assert each_over_blocks(gains[:, :, 0]) == [over_blocks(one[:, 0]) for one in gains]

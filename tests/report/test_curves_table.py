@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -108,3 +108,9 @@ def test_of_numbers_no_class_and_no_point_is_named(found):
     assert "Gains are in the metric's units, more is better" in " ".join(text.split())
     for word in ("a class", "classes", " points", "chance", "accuracy"):
         assert word not in text
+
+
+def test_a_curve_as_json_is_what_its_fields_say(found):
+    curves, _ = found
+    told = json.loads(render(curves, format="json"))
+    assert told == json.loads(json.dumps([asdict(curve) for curve in curves]))

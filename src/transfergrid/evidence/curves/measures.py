@@ -189,8 +189,9 @@ def estimates(values: Array, scope: str | None = None) -> list[Estimate]:
     found = each_over_blocks_and_items(values)
     if scope == SEEDS_AND_GROUPS:
         return list(map(in_groups, found))
-    of_blocks = scope and values.shape[2] == 1
-    return [replace(one, scope=scope) for one in found] if of_blocks else found
+    if not scope or values.shape[2] > 1:
+        return found
+    return [replace(one, scope=scope) for one in found]
 
 
 def scope_of(values: Array, scope: str | None = None) -> str:
