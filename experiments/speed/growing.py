@@ -8,6 +8,8 @@ Run by `run.py 6`, which also draws `growth.svg` and writes `growth.csv`.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from side_by_side import Arm, Experiment, Found, Told, Wanted, Watched, peak_mb
+from side_by_side import Arm, Experiment, Found, Told, Wanted, Watched, peak_mb, peak_mb_of_others
 from workload import ledgers, planned
 
 HERE = Path(__file__).parent
@@ -86,6 +88,7 @@ def _of(
     from transfergrid.sources.small_cnn import SmallCNN
     from transfergrid.sources.trained_here import TrainedHere
 
+    atexit.register(gc.unfreeze)  # libraries complain of what is frozen when the process ends
     training = Training(steps=told.steps or 20, augmentation="none", validations=2)
     printed = Glyphs(size=SIDE, per_class=20, test_per_class=5)
     source = TrainedHere(SmallCNN(SIDE, 1, (8, 16, width)), printed, Training(steps=5))
@@ -140,7 +143,7 @@ def judging(told: Told) -> Found:
             with Watched() as own:
                 subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
             found[name] = own.cpu
-    return {**found, **watched.found}
+    return {**found, **watched.found, "peak": peak_mb_of_others()}
 
 
 RUNS: dict[str, Callable[..., Found]] = dict(

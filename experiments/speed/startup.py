@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from side_by_side import Arm, Experiment, Found, Told, Wanted
+from side_by_side import Arm, Experiment, Found, Told, Wanted, peak_mb_of_others
 
 PROGRAM = [sys.executable, "-m", "transfergrid.verbs.cli"]
 PART = ["source.architecture.options.foo=1"]
@@ -36,7 +36,13 @@ def first_cell(told: Told) -> Found:
     _until([*PROGRAM], lambda line: True)
     seconds = _until([*PROGRAM], lambda line: line.endswith(": done"))
     first, last = seconds[0], seconds[-1]
-    return {"wall": last, "cells": 1, "first line s": first, "first cell s": last}
+    return {
+        "wall": last,
+        "cells": 1,
+        "peak": peak_mb_of_others(),
+        "first line s": first,
+        "first cell s": last,
+    }
 
 
 def _until(command: Sequence[str], is_last: Callable[[str], bool]) -> list[float]:
@@ -73,13 +79,13 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def refusal(told: Told) -> Found:
     """Ask for a network that cannot be built."""
-    return {"wall": _seconds(PART), "cells": 1}
+    return {"wall": _seconds(PART), "cells": 1, "peak": peak_mb_of_others()}
 
 
 def words(told: Told) -> Found:
     """Ask for help, and make mistakes that show before anything is built."""
     found = {name: _seconds(given) for name, given in WORDS.items()}
-    return {"wall": max(found.values()), "cells": 1, **found}
+    return {"wall": max(found.values()), "cells": 1, "peak": peak_mb_of_others(), **found}
 
 
 def _seconds(given: Sequence[str]) -> float:
