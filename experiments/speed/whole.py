@@ -38,6 +38,7 @@ from transfergrid.runs.learner import Learner
 from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
 STEPS, BATCH, LABELS = 60, 16, 20
@@ -215,7 +216,7 @@ def job_of(network: Callable[[], nn.Module], cell: Cell, factor: float, machine:
         read=(batches(train), batches(validation), batches(test)),
         plan=_plan(plan, factor),
         device=machine.device,
-        channels_last=_is_channels_last(train),
+        channels_last=_is_channels_last(strategy, machine.device),
     )
 
 
@@ -224,15 +225,9 @@ def _plan(training: Training, factor: float) -> Plan:
     return Plan(lr, decay, training.gradient_clip, training.validations)
 
 
-def _is_channels_last(view: View) -> bool:
-    """Return whether the product reads images in that memory format."""
-    inputs = view.inputs(view.rows[:2])
-    return (
-        isinstance(inputs, Tensor)
-        and inputs.ndim == 4
-        and inputs.is_contiguous(memory_format=torch.channels_last)
-        and not inputs.is_contiguous()
-    )
+def _is_channels_last(strategy: Strategy, device: torch.device) -> bool:
+    """Return whether the product lays images out that way."""
+    return device.type == "cpu" and getattr(strategy.backbone, "any_layout", False)
 
 
 # The script of Lightning -------------------------------------------------------------------------
