@@ -115,10 +115,10 @@ def cell_of(kind: Kind, told: Told, steps: int | None = None) -> Cell:
 # The product -------------------------------------------------------------------------------------
 
 
-def product(name: str, told: Told, diagnostics: str = "full") -> Found:
-    """Run a cell in a warm process."""
+def product(name: str, told: Told, **changes: Any) -> Found:
+    """Run a cell in a warm process, on a machine with these `changes`."""
     kind = KINDS[name]
-    machine = Machine(accelerator=told.accelerator, threads=1, diagnostics=diagnostics)  # type: ignore[arg-type]
+    machine = Machine(accelerator=told.accelerator, threads=1, **changes)
     with ledgers() as ledger:
         cells.run_cell(cell_of(kind, told, 2), ledger("warm"), machine)
         return measured_cell(cell_of(kind, told), ledger("warm"), machine)
@@ -298,6 +298,7 @@ def experiment(kind: str) -> Experiment:
         Wanted(f"{kind}: a whole cell / a bare loop", ours, loop, most=1.10),
         Wanted(f"{kind}: a step / a bare loop's", ours, loop, most=1.03, key="ms a step"),
         Wanted(f"{kind}: a whole cell / a script of Lightning", ours, script, most=0.8),
+        Wanted(f"{kind}: share of training that waits for input, %", ours, most=5, key="input %"),
     ]
     arms = {name: Arm(name) for name in names}
     return Experiment(f"full fine-tuning, {kind}", "whole", arms, wanted)
