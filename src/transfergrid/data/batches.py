@@ -30,12 +30,18 @@ descriptions of the target's classes."""
 class Labelled:
     """Inputs of a batch with their labels, (batch, ...).
 
-    `rows` are their positions in the stream, (batch,) int64.
+    Attributes:
+        inputs: of the backbone.
+        labels: of classes, or numbers.
+        rows: their positions in the stream, (batch,) int64.
+        views: which of its few views each example is seen in, (batch,) int64; None: fresh ones,
+            or as they are.
     """
 
     inputs: Inputs
     labels: Tensor
     rows: Tensor | None = None
+    views: Tensor | None = None
 
 
 @dataclass
@@ -123,7 +129,8 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
     def labelled(part: Labelled) -> Labelled:
         own = rows(len(part.labels))
         places = part.rows[own] if part.rows is not None else None
-        return Labelled(cut(part.inputs), part.labels[own], places)
+        views = part.views[own] if part.views is not None else None
+        return Labelled(cut(part.inputs), part.labels[own], places, views)
 
     return replace(
         batch,

@@ -141,6 +141,13 @@ class Stream:
         numbers = self.augmenting.numbers(self.seed, self.drawn, step, self.size)
         return Use(self.view, self.rows(step), self.augmenting.name, numbers)
 
+    def views(self, step: int) -> Tensor | None:
+        """Return which views a step draws, (size,); None where they are not of a few."""
+        if self.augmenting.views is None or self.augmenting.name == "none":
+            return None
+        numbers = self.augmenting.numbers(self.seed, self.drawn, step, self.size)
+        return torch.from_numpy(numbers)
+
 
 @dataclass
 class CellData:
@@ -322,4 +329,5 @@ class StepBatches(Dataset[Batch]):
 def _labelled(stream: Stream, step: int) -> Labelled:
     inputs, rows = stream.inputs(step)
     labels = torch.from_numpy(stream.view.labels[rows])
-    return Labelled(inputs, labels, torch.from_numpy(rows))
+    views = stream.views(step)
+    return Labelled(inputs, labels, torch.from_numpy(rows), views)

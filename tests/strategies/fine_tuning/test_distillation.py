@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
+from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.fine_tuning.distillation import Distillation, distillation_loss
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -116,3 +117,43 @@ def test_the_loss_uses_the_teachers_logits_on_the_same_batch():
     student, teacher = setup.strategy.predict(inputs), setup.strategy.teacher.predict(inputs)
     expected = loss_of((student, teacher, labels), 2.0, 0.7)
     assert setup.strategy.loss(batch, 0.5).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(("augmentation", "views"), [("none", None), ("light", 2), ("light", None)])
+def test_a_teacher_is_asked_once_of_what_is_met_again(monkeypatch, augmentation, views):
+    plan = Training(steps=20, batch_size=8, augmentation=augmentation, views=views, validations=1)
+    asked, inside = [], []
+    predict, soft = FullFinetuning.predict, Distillation._soft
+
+    def counting(strategy, inputs):
+        asked.append(len(inputs) * len(inside))
+        return predict(strategy, inputs)
+
+    def asking(strategy, seen):
+        inside.append(True)
+        try:
+            return soft(strategy, seen)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(FullFinetuning, "predict", counting)
+    monkeypatch.setattr(Distillation, "_soft", asking)
+
+    def run(remember):
+        if not remember:
+            monkeypatch.setattr(Distillation, "_places", lambda self, sizes: 0)
+        bench = Bench(Distillation, {"teacher": FullFinetuning()}, training=plan)
+        setup = bench.set_up(10)
+        asked.clear()
+        return bench.learn(setup), setup
+
+    kept, setup = run(remember=True)
+    examples = len(setup.data.train) * (views or 1)
+    said, remembered = sum(asked), bool(len(setup.strategy.said.known))
+    plain, _ = run(remember=False)
+    assert sum(asked) == 20 * 8
+    assert said <= examples if remembered else said == 20 * 8
+    assert remembered == (augmentation == "none" or views is not None)
+    for name, value in plain.state.items():
+        if ".said." not in name:
+            torch.testing.assert_close(kept.state[name], value, rtol=1e-5, atol=1e-5, msg=name)

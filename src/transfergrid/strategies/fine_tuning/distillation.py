@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.batches import Batch
+from transfergrid.data.batches import Batch, Labelled
+from transfergrid.data.views import take
 from transfergrid.records.arguments import Positive, Share
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Baselines, Needs
@@ -16,6 +18,9 @@ from transfergrid.records.space import Range, Space, rates
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy, teaching
 from transfergrid.strategies.phases import Objective, Phase
+
+MOST_BYTES = 256 * 2**20
+"""What a teacher says is remembered up to this size."""
 
 
 def distillation_loss(
@@ -41,10 +46,41 @@ def distillation_loss(
     return (1.0 - weight) * hard + weight * temperature**2 * soft
 
 
+class Said(nn.Module):
+    """What a network that stands still says of examples, asked of each once.
+
+    Args:
+        places: examples, or views of them, (n); 0: nothing is kept.
+        outputs: what is said of each.
+    """
+
+    outputs: Tensor
+    known: Tensor
+
+    def __init__(self, places: int, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("outputs", torch.zeros(places, outputs))
+        self.register_buffer("known", torch.zeros(places, dtype=torch.bool))
+
+    def of(self, places: Tensor, say: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what is said at these places, (batch, outputs).
+
+        Args:
+            places: numbers of them, (batch,).
+            say: says it of some of them, given where in the batch these are.
+        """
+        new = (~self.known[places]).nonzero()[:, 0]
+        if len(new):
+            self.outputs[places[new]] = say(new).to(self.outputs.dtype)
+            self.known[places[new]] = True
+        return self.outputs[places]
+
+
 class Distillation(Strategy):
     """The teacher is the source adapted to the target; the student starts from random weights.
 
-    Teacher and student see the same augmented batch. The teacher's steps are counted apart.
+    Teacher and student see the same augmented batch. The teacher's steps are counted apart. Where
+    inputs are met again, not augmented or of k views, the teacher is asked of each once.
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
@@ -94,6 +130,17 @@ class Distillation(Strategy):
                 self.taught, self.task, self.training_plan, self.block_seed, sizes=sizes
             )
             self.scaffold["teacher"] = self.teacher
+            self.scaffold["said"] = Said(self._places(sizes), self.task.outputs)
+
+    def _places(self, sizes: Sizes) -> int:
+        """Return how many examples, seen in how many ways, the teacher is asked of at most.
+
+        0 where each time is a fresh view, or where there are too many to remember.
+        """
+        plan = self.training_plan
+        views = 1 if plan.augmentation == "none" else plan.views or 0
+        places = sizes.target * views
+        return places if places * self.task.outputs * 4 <= MOST_BYTES else 0
 
     @override
     def phases(self) -> list[Phase]:
@@ -104,7 +151,22 @@ class Distillation(Strategy):
     def loss(self, batch: Batch, progress: float) -> Tensor:
         seen = batch.labelled()
         with torch.no_grad():
-            soft = self.teacher.predict(seen.inputs)
+            soft = self._soft(seen)
         said = self.predict(seen.inputs)
         hard = self.task.loss(said, seen.labels)
         return distillation_loss(said, soft, hard, self.temperature, self.weight)
+
+    def _soft(self, seen: Labelled) -> Tensor:
+        """Return what the teacher says of a batch, (batch, classes)."""
+        if seen.rows is None or not len(self.said.known):
+            return self.teacher.predict(seen.inputs)
+        views = self.training_plan.views or 1
+        places = seen.rows if seen.views is None else seen.rows * views + seen.views
+        return self.said.of(places, lambda new: self.teacher.predict(take(seen.inputs, new)))
+
+    @property
+    def said(self) -> Said:
+        """What the teacher has said so far."""
+        own = self.scaffold["said"]
+        assert isinstance(own, Said)
+        return own
