@@ -1,9 +1,12 @@
 """Strategies on a real transformer, tiny: nothing in them knows what a text is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from small_models import pretrained
+from transfergrid.records.cached import Store
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
@@ -11,12 +14,14 @@ from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.fine_tuning.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
+from transfergrid.strategies.phases import Objective, Phase
 from transfergrid.testing.bench import Bench
-from transfergrid.testing.tiny_text import TinyTextDomain
+from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +81,56 @@ def test_a_transformer_is_trained_further_here(source, tmp_path):
     assert not torch.equal(start.state_dict()[words], trained.state_dict()[words])
     moved = (start.state_dict()[words] - trained.state_dict()[words]).abs().max()
     assert moved < 0.1  # by four steps from the start's weights, not from other random ones
+
+
+class LastLayer(Strategy):
+    """Embeddings and the first layers stand still; the last one learns, with the head."""
+
+    def phases(self):
+        first = len(self.backbone.blocks("fine")) - 1
+        return [
+            Phase("last", [Objective(self.loss, [self.head_group(), *self.block_groups(first)])])
+        ]
+
+
+@pytest.mark.parametrize(("augmentation", "views"), [("none", None), ("light", 2)])
+def test_layers_before_those_that_learn_are_run_once_a_text(source, tmp_path, augmentation, views):
+    plan = Training(steps=8, batch_size=8, validations=2, augmentation=augmentation, views=views)
+    passed = []
+
+    def run(machine):
+        own = replace(bench(source, LastLayer), training=plan, machine=machine)
+        setup = own.set_up(10)
+        words = setup.backbone.network.get_input_embeddings()
+        passed.clear()
+        handle = words.register_forward_hook(lambda m, told, out: passed.append(told[0]))
+        done = own.learn(setup)
+        handle.remove()
+        return done
+
+    plain = run(Machine(accelerator="cpu"))
+    often = sum(map(len, passed))
+    store = Store(tmp_path, 2**30)
+    kept = run(Machine(accelerator="cpu", store=store))
+    rows = sum(entry.rows for entry in store.entries())
+    passes = sum(len(torch.unique(tokens, dim=0)) for tokens in passed)  # others fill a batch
+    assert passes <= rows + 10 < often, "and a few by which networks are tried"
+    before = len(plain.setup.backbone.blocks()) - 1
+    assert {entry.about["blocks"] for entry in store.entries()} == {before}
+    again = run(Machine(accelerator="cpu", store=Store(tmp_path, 2**30)))
+    for found in (kept, again):
+        for name, value in plain.state.items():
+            torch.testing.assert_close(found.state[name], value, rtol=1e-5, atol=1e-5, msg=name)
+        torch.testing.assert_close(found.predictions, plain.predictions, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_before_the_cut_is_not_run_ahead(tmp_path):
+    class LastOfTiny(LastLayer):
+        pass
+
+    store = Store(tmp_path, 2**30)
+    plan = Training(steps=4, batch_size=8, validations=1, augmentation="none")
+    own = Bench(LastOfTiny, domain=TinyTextDomain, source=TinyTextSource(), training=plan)
+    own = replace(own, machine=Machine(accelerator="cpu", store=store))
+    own.run(10)
+    assert store.entries() == []

@@ -44,10 +44,11 @@ def join_inputs(first: Inputs, second: Inputs) -> Inputs:
 def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
     """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
     length = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
-    return torch.cat([_padded(part, length, fill) for part in parts])
+    return torch.cat([padded(part, length, fill) for part in parts])
 
 
-def _padded(tensor: Tensor, length: int, fill: int) -> Tensor:
+def padded(tensor: Tensor, length: int, fill: int = 0) -> Tensor:
+    """Return sequences (n, length, ...), filled up at their ends."""
     if tensor.ndim < 2 or tensor.shape[1] == length:
         return tensor
     more = tensor.new_full((len(tensor), length - tensor.shape[1], *tensor.shape[2:]), fill)

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +27,10 @@ from transfergrid.data.inputs import Inputs
 from transfergrid.data.streams import Augmenting, CellData, Use
 from transfergrid.data.views import Prepared, View, size_of, take
 from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
-from transfergrid.records.errors import BadInputError
 from transfergrid.records.provenance import versions
 from transfergrid.runs.cost import forward_flops
 from transfergrid.runs.machine import Machine, applied, at_rest
+from transfergrid.runs.prefixes import can_be_cut, is_calm, longest_of, of_one_length
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy, still_blocks
 from transfergrid.strategies.phases import Phase
@@ -73,10 +73,13 @@ class Standing:
         self.strategy, self.blocks, self.machine, self.store = strategy, blocks, machine, store
         self.trainer = trainer
         backbone, plan = strategy.backbone, strategy.training_plan
+        whole = len(backbone.blocks("fine"))
+        self.is_sequence = blocks < whole and backbone.image_shape is None
+        """Whether what the blocks make of an example is as long as the example."""
         at_rest(machine, plan).precision_plugin.convert_module(strategy)  # as it will be run
         self._about = {
             "network": backbone.architecture,
-            "blocks": blocks if blocks < len(backbone.blocks("fine")) else "all",
+            "blocks": blocks if blocks < whole else "all",
             "weights": weights_of(backbone, blocks),
             "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
             "precision": plan.precision,
@@ -122,7 +125,7 @@ class Standing:
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
             part = View(examples.few(len(missing)), missing)
             with applied(self.strategy, self.machine, self.trainer) as brought:
-                made_by = by or self._network()
+                made_by = by or self._network(examples)
                 for batch in self.machine.evaluation_loader(part, augmented):
                     assert batch.rows is not None
                     rows = missing[batch.rows.numpy()]
@@ -141,11 +144,20 @@ class Standing:
             _flops[key] = forward_flops(behind or backbone.prefix(self.blocks), inputs)
         return _flops[key]
 
-    def _network(self) -> Callable[[Inputs], tuple[Tensor, ...]]:
+    def _network(self, examples: Prepared) -> Callable[[Inputs], tuple[Tensor, ...]]:
         backbone = self.strategy.backbone
         if self.blocks == len(backbone.blocks("fine")):
             return lambda inputs: (backbone.embed(inputs),)
-        return backbone.prefix(self.blocks)
+        prefix = backbone.prefix(self.blocks)
+        return partial(of_one_length, prefix, longest_of(examples)) if self.is_sequence else prefix
+
+    def trimmed(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return sequences as long as the longest of them, as a batch of inputs would be."""
+        if not self.is_sequence:
+            return parts
+        *sequences, lengths = parts
+        longest = max(1, int(lengths.max())) if len(lengths) else 1
+        return tuple(part[:, :longest].contiguous() for part in sequences)
 
 
 class StandingView(View):
@@ -176,11 +188,12 @@ class StandingView(View):
     def alone(self, row: int) -> Any:
         """See `View.alone`."""
         entry, compute = self._kept(AS_IT_IS)
-        return tuple(map(torch.from_numpy, entry.rows(self.indices[[row]], compute)))
+        found = tuple(map(torch.from_numpy, entry.rows(self.indices[[row]], compute)))
+        return self.standing.trimmed(found)
 
     def reading_order(self) -> NDArray[np.int64]:
-        """Return rows as they stand: nothing is padded any more."""
-        return self.rows
+        """Return rows as they stand where nothing is padded any more."""
+        return super().reading_order() if self.standing.is_sequence else self.rows
 
     def warm(self) -> None:
         """Prepare nothing: the examples themselves are not read where the blocks have been."""
@@ -211,8 +224,7 @@ class StandingView(View):
     ) -> Inputs:
         """Return what the blocks make of these rows, which are not augmented."""
         assert augmentation == "none" or rng is None, "a fresh view is of no cache"
-        found: Inputs = self._of(rows, AS_IT_IS)
-        return found
+        return self.standing.trimmed(self._of(rows, AS_IT_IS))  # type: ignore[return-value]
 
     def fixed(
         self, rows: NDArray[np.int64], augmentation: str, numbers: NDArray[np.int64]
@@ -227,7 +239,7 @@ class StandingView(View):
             for whole, own in zip(found, parts, strict=True):
                 whole[here] = own
         assert found is not None
-        return found  # type: ignore[return-value]
+        return self.standing.trimmed(found)  # type: ignore[return-value]
 
     def _of(self, rows: Rows, viewed: Viewed) -> Any:
         if viewed not in self._held or not _are_in(rows, self._held[viewed][0]):
@@ -263,8 +275,12 @@ def standing(
     backbone = strategy.backbone
     whole = len(backbone.blocks("fine"))
     blocks = whole if blocks is None else blocks
-    if 0 < blocks < whole and not (_can_be_cut(backbone, blocks) and _is_calm(strategy, blocks)):
-        return None
+    if 0 < blocks < whole:
+        if not (can_be_cut(backbone, blocks) and is_calm(strategy, blocks)):
+            return None
+        seen = [view.prepared for view in examples if view is not None]
+        if backbone.image_shape is None and not all(map(longest_of, seen)):
+            return None  # nobody knows how long they are
     return Standing(strategy, blocks, machine, store, trainer) if blocks else None
 
 
@@ -306,32 +322,6 @@ def _is_known(strategy: Strategy, examples: Sequence[View | None]) -> bool:
         and dataclasses.is_dataclass(type(backbone.preprocess))
         and all(view.prepared.place is not None for view in examples if view is not None)
     )
-
-
-def _can_be_cut(backbone: Backbone, blocks: int) -> bool:
-    """Return whether a part of the blocks can be run by itself, on examples of one shape."""
-    if backbone.image_shape is None:
-        return False  # a sequence is as long as the longest of its batch
-    try:
-        backbone.prefix(blocks), backbone.suffix(blocks)
-    except BadInputError:
-        return False
-    return True
-
-
-def _is_calm(strategy: Strategy, blocks: int) -> bool:
-    """Return whether the blocks do in training what they do in evaluation: no dropout between."""
-    prefix, mode = strategy.backbone.prefix(blocks), strategy.training
-    inputs = strategy.backbone.example(2)
-    assert isinstance(inputs, Tensor)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        inputs = torch.randn_like(inputs)
-        strategy.train()
-        training = prefix(inputs)
-        strategy.eval()
-        same = zip(training, prefix(inputs), strict=True)
-    strategy.train(mode)
-    return all(torch.equal(one, other) for one, other in same)
 
 
 def weights_of(backbone: Backbone, blocks: int) -> str:
