@@ -1,20 +1,15 @@
-"""Heads of a grid on features in memory: all solved by one solver, or by scikit-learn one by one.
-
-    OMP_NUM_THREADS=1 python experiments/speed/heads.py [--rounds 5]
+"""Heads of a grid on features in memory: all penalties at once, or scikit-learn one by one.
 
 The problems are those of `probes.py`: MobileNetV2's features of photographs, 5 seeds x 8 penalties
-x 2 label budgets, logistic regression with an L2 penalty. Every arm solves all 80 and predicts the
-test part, round by round. Prints seconds of the processor, what is left of the gradient (the worst
-of 80, as `Heads.gradients` says it), how far probabilities of test examples are from those of the
-optimum, and the mean accuracy. The optimum is the solver's at a tolerance of
-1e-12. scikit-learn's `newton-cholesky` takes minutes here and is asked for two problems.
+x 2 label budgets, logistic regression with an L2 penalty. An arm solves all 80 and predicts the
+test part. Beside its seconds stand what is left of the gradient (the worst of 80, as
+`Heads.gradients` says it), how far probabilities of test examples are from those of the optimum
+(the worst), and the mean accuracy. The optimum is the solver's at a tolerance of 1e-12. Run by
+`run.py 1`.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,16 +18,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from probes import PENALTIES, _parts
+from probes import GRID, PENALTIES, _parts
+from side_by_side import Arm, Experiment, Found, Told, Wanted, Watched
 
 Floats = NDArray[np.float64]
 Head: TypeAlias = tuple[Any, Any]
-Arm: TypeAlias = Callable[[list["Problem"]], list[Head]]
+Solver: TypeAlias = Callable[[list["Problem"]], list[Head]]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One row set: its features and labels, and those of the test part."""
+    """One set of rows: features and labels, and those of the test part."""
 
     features: Floats
     labels: NDArray[np.int64]
@@ -45,12 +41,11 @@ class Problem:
         return len(self.labels)
 
 
-def problems() -> list[Problem]:
-    """Return the row sets of the grid, embedded once."""
+def problems(told: Told) -> list[Problem]:
+    """Return the sets of rows of the grid, embedded once."""
     import torch
 
-    backbone, images, (own, truth), blocks = _parts()
-    torch.set_num_threads(1)
+    backbone, images, (own, truth), blocks = _parts(told)
     with torch.no_grad():
         pool, test = (
             torch.cat([backbone.embed(part) for part in split.split(32)]).numpy()
@@ -63,7 +58,7 @@ def problems() -> list[Problem]:
 
 
 def together(told: list[Problem], tolerance: float) -> list[Head]:
-    """Solve all penalties of a row set at once."""
+    """Solve all penalties of a set of rows at once."""
     from transfergrid.strategies.closed_form.softmax_regression import Rows, solve
 
     found: list[Head] = []
@@ -111,19 +106,6 @@ def _each(told: list[Problem]) -> Iterator[tuple[Problem, float]]:
             yield problem, 1 / (penalty * problem.n)
 
 
-ARMS: dict[str, Arm] = {
-    "all penalties at once": partial(together, tolerance=1e-8),
-    "at once, loosely (1e-4)": partial(together, tolerance=1e-4),
-    "one by one, as cells do": alone,
-    "scikit-learn, as it comes": partial(scikit_learn, solver="lbfgs", tolerance=1e-4),
-    "scikit-learn, newton-cg": partial(scikit_learn, solver="newton-cg", tolerance=1e-4),
-    "scikit-learn, lbfgs, 1e-8": partial(scikit_learn, solver="lbfgs", tolerance=1e-8, wide=True),
-    "scikit-learn, newton-cg, 1e-8": partial(
-        scikit_learn, solver="newton-cg", tolerance=1e-8, wide=True
-    ),
-}
-
-
 def said(told: list[Problem], heads: list[Head]) -> list[Floats]:
     """Return probabilities of the test part for each head."""
     each = len(heads) // len(told)
@@ -153,34 +135,44 @@ def left(problem: Problem, c: float, head: Head) -> float:
     return float(np.linalg.norm(off.T @ rows / problem.n + penalty) / each)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+def run(solver: Solver, told: Told) -> Found:
+    """Solve all problems, and say how well that was done."""
     warnings.simplefilter("ignore")  # scikit-learn says that it has not converged
-    told = problems()
-    best = said(told, together(told, 1e-12))
-    seconds: dict[str, list[float]] = {name: [] for name in ARMS}
-    kept: dict[str, list[Head]] = {}
-    for name, arm in [*ARMS.items()] * rounds:
-        begun = time.process_time()
-        kept[name] = arm(told)
-        said(told, kept[name])
-        seconds[name].append(time.process_time() - begun)
-    print(f"{'':<31}{'cpu s':>8}{'ratio':>7}{'gradient':>10}{'off':>9}{'accuracy':>10}")
-    own = statistics.median(seconds["all penalties at once"])
-    for name, heads in kept.items():
-        took, found = statistics.median(seconds[name]), said(told, heads)
-        worst = max(left(*place, head) for place, head in zip(_each(told), heads, strict=True))
-        off = max(abs(one - other).max() for one, other in zip(found, best, strict=True))
-        right = np.mean([(part.argmax(1) == told[0].truth).mean() for part in found])
-        print(f"{name:<31}{took:>8.3f}{took / own:>7.1f}{worst:>10.0e}{off:>9.0e}{right:>10.4f}")
-    for number in (0, len(told) - 1):
-        begun = time.process_time()
-        scikit_learn([told[number]], "newton-cholesky", 1e-4)
-        took = (time.process_time() - begun) / len(PENALTIES)
-        print(f"newton-cholesky, {told[number].n} rows: {took:.2f} s a problem")
+    own = problems(told)
+    best = said(own, together(own, 1e-12))
+    solver(own[:1])  # what is imported and set up once is no solving
+    with Watched() as watched:
+        heads = solver(own)
+        found = said(own, heads)
+    worst = max(left(*place, head) for place, head in zip(_each(own), heads, strict=True))
+    off = max(abs(one - other).max() for one, other in zip(found, best, strict=True))
+    score = float(np.mean([(part.argmax(1) == own[0].truth).mean() for part in found]))
+    more = {"gradient left": worst, "off the optimum": float(off)}
+    return {**watched.found, "cells": len(heads), "score": score, **more}
 
 
-if __name__ == "__main__":
-    main()
+SOLVERS: dict[str, Solver] = {
+    "all penalties at once": partial(together, tolerance=1e-8),
+    "at once, loosely": partial(together, tolerance=0.1),
+    "one by one, as cells do": alone,
+    "scikit-learn as it comes": partial(scikit_learn, solver="lbfgs", tolerance=1e-4),
+    "scikit-learn newton-cg": partial(scikit_learn, solver="newton-cg", tolerance=1e-4),
+    "scikit-learn lbfgs, to 1e-8": partial(scikit_learn, solver="lbfgs", tolerance=1e-8, wide=True),
+    "scikit-learn newton-cg, to 1e-8": partial(
+        scikit_learn, solver="newton-cg", tolerance=1e-8, wide=True
+    ),
+}
+ARMS = {name: partial(run, solver) for name, solver in SOLVERS.items()}
+
+
+def experiment() -> Experiment:
+    """Return it."""
+    ours, loosely, *_ = ARMS
+    compared = [
+        ("scikit-learn as it comes", ours),
+        ("scikit-learn newton-cg", loosely),
+        ("scikit-learn newton-cg, to 1e-8", ours),
+    ]
+    wanted = [Wanted(f"heads: {name} / {own}", name, own, least=3) for name, own in compared]
+    arms = {name: Arm(name, GRID) for name in ARMS}
+    return Experiment(f"heads, {GRID} problems", "heads", arms, wanted, GRID)

@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python experiments/speed/run.py [1 2 3 6 7 ...] [--rounds 5]
         [--before CHECKOUT] [--accelerator auto] [--steps N]
 
-1 probes, 2 fine-tuning of the last blocks, 3 full fine-tuning, 6 growth, 7 from Enter. Prints a
-table of each, and one of all that is wanted. Where there is a GPU, `--accelerator gpu` runs 1 to 3
-on it: times are then those of the clock, examples a second and the input's share stand beside.
+1 probes and their heads alone, 2 fine-tuning of the last blocks, 3 full fine-tuning, 6 growth, 7
+from Enter. Prints a table of each, and one of all that is wanted. Where there is a GPU,
+`--accelerator gpu` runs 1 to 3 on it: times are then those of the clock, examples a second and the
+input's share stand beside.
 `--steps` makes cells short, to see whether all of it runs; such numbers say nothing.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 
 import growing
+import heads
 import partial
 import probes
 import startup
@@ -27,7 +29,7 @@ ONCE = "growing"
 def experiments(number: int, before: str | None) -> list[Experiment]:
     """Return those of a number."""
     return {
-        1: lambda: [probes.experiment(before)],
+        1: lambda: [probes.experiment(before), heads.experiment()],
         2: lambda: [partial.experiment()],
         3: lambda: [whole.experiment(kind) for kind in whole.KINDS],
         6: lambda: [growing.experiment(), growing.of_verbs()],
