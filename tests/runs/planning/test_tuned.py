@@ -240,3 +240,17 @@ def test_keys_that_came_later_are_no_part_of_what_a_search_was():
     later = ("only", "seed", "held_out")
     before = {key: value for key, value in search.config.items() if key not in later}
     assert Option("random", before).digest == search.digest
+
+
+def test_what_is_its_baseline_but_for_a_term_has_its_factor_everywhere():
+    tied = 0
+    for name in strategies():
+        told = strategy(name)
+        space = told.config["about"]["space"].get("lr_factor", {})
+        if not space.get("as_baseline"):
+            continue
+        tied += 1
+        for other in (told.baselines.labelled, told.baselines.unlabelled):
+            same = strategy(other).config["about"]["space"]["lr_factor"]
+            assert (same["default"], same["under"]) == (space["default"], space["under"])
+    assert tied >= 2
