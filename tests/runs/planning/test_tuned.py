@@ -261,7 +261,7 @@ def test_what_is_its_baseline_but_for_a_term_has_its_factor_everywhere():
 
 LOGS = Path(__file__).parents[3] / "experiments" / "learning_rates"
 KEPT = ("scratch", "source_and_target", "source_only", "coral")
-"""They keep what a larger search chose, for which studies were run; `coral` goes with two of them."""
+"""They keep what a larger search chose, for which studies were run; `coral` goes with two."""
 
 
 @pytest.mark.parametrize("log", ["labelled", "unlabelled", "second_rate"])
