@@ -114,12 +114,16 @@ class Driver:
             phase, length = self.phases[self.number], self.lengths[self.number]
             with self.measure("teacher") if phase.counts == "teacher" else nullcontext():
                 self._run(phase, length)
-            self.number, self.first, self.losses = self.number + 1, 0, []
+            self.go_on()
             self.leave_if_due()
         self.choice.take()
         self.strategy.learn_only([group for phase in self.phases for group in phase.learning()])
         self.strategy.eval()
         return self._fit()
+
+    def go_on(self) -> None:
+        """Go on to the next phase."""
+        self.number, self.first, self.losses = self.number + 1, 0, []
 
     def _fit(self) -> Fit:
         steps, chosen = self.curves.step, self.choice.best
@@ -140,12 +144,16 @@ class Driver:
         self.strategy.learn_only(phase.learning())
         if length:
             Learner(self, phase, length).train_on(self.machine)
-            if self.choice.looked != (phase.counts, self.done(phase)):
-                self.choice.look(phase, self.done(phase))
+            self.look_at_the_end(phase)
         elif phase.before is not None:
             self.prepare(phase, 0)
             if self.curves.step:
                 self.choice.look(phase, self.done(phase))
+
+    def look_at_the_end(self, phase: Phase) -> None:
+        """Score the validation part after a phase's last step, if that was not done just now."""
+        if self.choice.looked != (phase.counts, self.done(phase)):
+            self.choice.look(phase, self.done(phase))
 
     def _is_judged_anew(self) -> bool:
         before = self.phases[self.number - 1] if self.number else None

@@ -17,7 +17,7 @@ from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records import stopping
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import stream_seed
-from transfergrid.records.training import SCHEDULES
+from transfergrid.records.training import SCHEDULES, Training
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.standing import Standing, are_fixed, held
@@ -78,15 +78,20 @@ class Learner(pl.LightningModule):
 
     def train_on(self, machine: Machine) -> None:
         """Train until the phase ends."""
-        numbers = range(self.begin + self.driver.first, self.begin + self.length)
-        batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
+        batches = self.batches()
         if self.standing is not None:
             machine = replace(machine, loader_workers=0)  # all is in memory
-        else:
-            batches.warm()
-        trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(numbers))
+        trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(batches))
         trainer.fit(self, machine.loader(batches))
         self.strategy.cut = 0
+
+    def batches(self) -> StepBatches:
+        """Return what is left of the phase's batches, ready to be taken."""
+        numbers = range(self.begin + self.driver.first, self.begin + self.length)
+        batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
+        if self.standing is None:
+            batches.warm()
+        return batches
 
     def _batches(self, data: CellData, numbers: range) -> StepBatches:
         plan, phase = self.plan, self.phase
@@ -119,21 +124,7 @@ class Learner(pl.LightningModule):
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        plan, groups = self.plan, self.phase.learning()
-        told = [
-            {
-                "params": list(group.parameters),
-                "factor": group.factor,
-                "name": group.name,
-                "weight_decay": plan.weight_decay if group.decay else 0.0,
-            }
-            for group in groups
-        ]
-        fused = plan.precision != "16-mixed"  # what a scaler has fused cannot be clipped
-        if plan.optimizer == "sgd":
-            nesterov = plan.momentum > 0
-            return torch.optim.SGD(told, plan.lr, plan.momentum, 0, nesterov=nesterov, fused=fused)
-        return torch.optim.AdamW(told, plan.lr, fused=fused)
+        return optimiser_of(self.plan, self.phase.learning())
 
     @override
     def transfer_batch_to_device(
@@ -173,10 +164,7 @@ class Learner(pl.LightningModule):
             self._expect_still()
         self.is_prepared = False
         strategy.cut = self.standing.blocks if self.standing is not None else 0
-        own = self.phase.lr_factor
-        base = self.plan.lr * (strategy.lr_factor if own is None else own) * self._rate(step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = base * group["factor"]
+        self.set_rates(self._optimiser)
         # Dropout is of the seed block too: an arm that draws more of it in one step would else
         # differ from the others in all later ones.
         seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step))
@@ -192,6 +180,13 @@ class Learner(pl.LightningModule):
                 f"phase {self.phase.name!r} of {type(self.strategy).__name__} changes blocks that "
                 "none of its objectives trains: such a phase says cached=False"
             )
+
+    def set_rates(self, optimiser: torch.optim.Optimizer) -> None:
+        """Give an optimiser of the phase's groups the rates of the step to come."""
+        own, factor = self.phase.lr_factor, self.strategy.lr_factor
+        base = self.plan.lr * (factor if own is None else own) * self._rate(self.driver.first)
+        for group in optimiser.param_groups:
+            group["lr"] = base * group["factor"]
 
     def _rate(self, step: int) -> float:
         own = self.phase.schedule
@@ -278,6 +273,24 @@ class Learner(pl.LightningModule):
         own = {name: optimiser.state[p] for name, p in named if p in optimiser.state}
         scaler = self.trainer.precision_plugin.state_dict()
         return {"whole": optimiser.state_dict(), "named": own, "scaler": scaler}
+
+
+def optimiser_of(plan: Training, groups: Sequence[Group]) -> torch.optim.Optimizer:
+    """Return the optimiser of a plan for groups, whose rates are yet to be set."""
+    told = [
+        {
+            "params": list(group.parameters),
+            "factor": group.factor,
+            "name": group.name,
+            "weight_decay": plan.weight_decay if group.decay else 0.0,
+        }
+        for group in groups
+    ]
+    fused = plan.precision != "16-mixed"  # what a scaler has fused cannot be clipped
+    if plan.optimizer == "sgd":
+        nesterov = plan.momentum > 0
+        return torch.optim.SGD(told, plan.lr, plan.momentum, 0, nesterov=nesterov, fused=fused)
+    return torch.optim.AdamW(told, plan.lr, fused=fused)
 
 
 def _parameters(groups: Sequence[Group]) -> list[torch.nn.Parameter]:
