@@ -202,6 +202,11 @@ class Cost:
         "times that it was stopped and went on from a checkpoint; seconds and memory are of all "
         "these runs, less what was lost between checkpoint and stop",
     ] = 0
+    stacked: Annotated[
+        int,
+        "seeds that were trained side by side, this one among them; its seconds of load and train "
+        "hold an equal share of what that took",
+    ] = 1
     parameters: Annotated[int | None, "parameters of all modules"] = None
     parameters_trained: Annotated[int | None, "those of them that a gradient reaches"] = None
     flops_forward: Annotated[int | None, "floating-point operations to predict one example"] = None

@@ -8,6 +8,8 @@ TRAINS_SOURCE = "training source"
 """What the telling of a source's training begins with."""
 GOES_ON = "going on at step"
 """What is told first of a run that another process had begun."""
+ALONE = "seeds are trained one by one"
+"""What is told where cells were to be trained side by side and are not."""
 Listener = Callable[[str], None]
 _listener: Listener | None = None
 

@@ -35,7 +35,7 @@ from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.source_copies import source_copies
-from transfergrid.runs.stages import Outcome, Setup, Tuned
+from transfergrid.runs.stages import Outcome, Setup, Share, Tuned
 from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.starting import Start, attach, start
 from transfergrid.runs.tuning.searches import Search
@@ -53,8 +53,17 @@ def run_cell(
     machine: Machine,
     tracker: Tracker | None = None,
     keep: str | None = None,
+    share: Share | None = None,
 ) -> Record:
-    """Run a cell, write its record and return it; `keep` says why its weights are kept, if so.
+    """Run a cell, write its record and return it.
+
+    Args:
+        cell: what is run.
+        ledger: gets the record.
+        machine: where.
+        tracker: is told of it.
+        keep: why its weights are kept, if so.
+        share: what was trained of it beside other seeds.
 
     Raises:
         BadInputError: something that was asked for cannot be.
@@ -67,15 +76,17 @@ def run_cell(
     started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
 
     with clock.measure("load"):
-        setup = set_up(cell, _maker(cell, ledger, machine, tracker, clock))
+        setup = set_up(cell, maker_of(cell, ledger, machine, tracker, clock))
     left = checkpoint(cell, setup, ledger, machine, clock, started)
+    if share is not None:
+        left.add(share.spent)
     card = run_cards.run_card(cell, ledger, left.attempt)
     with left.until_done(), tracked(tracker, card) as summary:
         with clock.measure("diagnose"):
             watch = watch_over(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
         with clock.measure("train"):
-            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left)
+            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left, share)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine)
         with clock.measure("diagnose"):
@@ -93,9 +104,10 @@ def run_cell(
     return record
 
 
-def _maker(
+def maker_of(
     cell: Cell, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
 ) -> SourceMaker:
+    """Return what trains a cell's source, or finds it again."""
     asked = {"study": cell.study, "grid": cell.grid}
     return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
 
@@ -160,6 +172,7 @@ def learn(
     log: Log,
     measure: Measure | None = None,
     left: Checkpoint | None = None,
+    share: Share | None = None,
 ) -> Fit:
     """Run the strategy's phases, a teacher's among them; the test split is out of reach.
 
@@ -174,7 +187,10 @@ def learn(
         progress = left.progress if left is not None else None
         return Trials(setup, setup.tuned, metric, drive, log, progress).run()
     untuned = Tuning(reason="nothing validates") if setup.tuned else None
-    return replace(drive(setup.strategy, log).run(), tuning=untuned)
+    driver = drive(setup.strategy, log)
+    if share is not None and share.state is not None:
+        driver.restore(share.state)
+    return replace(driver.run(), tuning=untuned, stacked=share.cells if share else 1)
 
 
 def judge(setup: Setup, machine: Machine) -> Outcome:

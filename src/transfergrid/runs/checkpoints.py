@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,12 @@ class Checkpoint:
             self.attempt,
             self.before.started,
         )
+
+    def add(self, spent: Spent) -> None:
+        """Count what was done of this run before it began, beside others."""
+        peaks = [p for p in (self.before.peak_memory_bytes, spent.peak_memory_bytes) if p]
+        self.before = replace(self.before, peak_memory_bytes=max(peaks, default=None))
+        self.clock.carry(spent.seconds, spent.total)
 
     # Going on ------------------------------------------------------------------------------------
 

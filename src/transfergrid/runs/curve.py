@@ -35,6 +35,7 @@ class Fit:
         curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
             validation_step, validation_score, validation_loss.
         tuning: the search that it came out of; None where nothing was to be searched.
+        stacked: how many seeds were trained side by side, this one among them.
     """
 
     steps: int = 0
@@ -44,6 +45,7 @@ class Fit:
     taken: Counter[str] = field(default_factory=Counter)
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
     tuning: Tuning | None = None
+    stacked: int = 1
 
 
 def logged(

@@ -66,6 +66,7 @@ def record_of(
             seconds=Seconds(**spent.seconds, total=spent.total),
             peak_memory_bytes=spent.peak_memory_bytes,
             continued=spent.continued,
+            stacked=fitted.stacked,
             parameters=parameters,
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,

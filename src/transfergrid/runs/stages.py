@@ -13,7 +13,9 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config
+from transfergrid.runs.cost import Spent
 from transfergrid.runs.starting import Start
+from transfergrid.runs.states import State
 from transfergrid.runs.tuning.searches import Search
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
@@ -54,6 +56,22 @@ class Setup:
         """What trials are scored on, if there is anything."""
         held = self.tuned.held if self.tuned else None
         return self.data.validation if held is None else held
+
+
+@dataclass(frozen=True)
+class Share:
+    """What was trained of a cell beside other seeds of it.
+
+    Attributes:
+        state: that of its run after the last step; None: it is to be trained yet, and was only
+            looked at.
+        spent: its part of what all of them took; the training of a source is the first one's.
+        cells: how many there were.
+    """
+
+    state: State | None
+    spent: Spent
+    cells: int
 
 
 @dataclass

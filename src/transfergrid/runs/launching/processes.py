@@ -26,10 +26,11 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say, told_os
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
-from transfergrid.records.telling import GOES_ON, TRAINS_SOURCE
+from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE
 from transfergrid.records.trust import allowed
 from transfergrid.runs.launching.pace import Pace, kind_of
 from transfergrid.runs.launching.progress import Progress, Silent, progress
+from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
 
 WARNING = "transfergrid: warning:"
@@ -127,6 +128,9 @@ class Pool:
     keeper: Keeper | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes that some cells would keep, by identity, as the first worker measured them."""
+    waiting: deque[Cell] = field(default_factory=deque)
+    """Cells that no worker has yet."""
+    seeds: Seeds = field(default_factory=Seeds)
     stages: dict[int, str] = field(default_factory=dict)
     """What each worker is doing."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -179,6 +183,9 @@ class Pool:
 
     def _tell(self, slot: int, cell: Cell, doing: str) -> None:
         """Show what a worker said: another thing that it does, or how far it is with it."""
+        if doing == ALONE:
+            self.seeds.are_alone(slot, cell, self.waiting)
+            return
         if doing.startswith(GOES_ON):
             self.shown.remark(f"{self.stages[slot]}: {doing}")
             return
@@ -189,33 +196,38 @@ class Pool:
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells, and return when each is done or failed."""
-        waiting = deque(cells)
+        waiting = self.waiting = deque(cells)
+        self.seeds = Seeds(self.settings.stacked, self.settings.workers)
         selector = selectors.DefaultSelector()
         for worker in self.workers.values():
             selector.register(worker.answers, selectors.EVENT_READ, worker)
-        while waiting or any(worker.cell for worker in self.workers.values()):
-            self._hand_out(waiting, selector)
+        while waiting or self.seeds.are_kept() or any(w.cell for w in self.workers.values()):
+            self._hand_out(selector)
             for key, _ in selector.select():
                 self._hear(key.data, selector)
         selector.close()
 
-    def _hand_out(self, waiting: deque[Cell], selector: selectors.BaseSelector) -> None:
+    def _hand_out(self, selector: selectors.BaseSelector) -> None:
         for slot in range(self.settings.workers):
             idle = self.workers.get(slot)
             if idle and idle.cell is None and idle.process.poll() is not None:
                 selector.unregister(idle.answers)
                 self._bury(idle, None)
-            if waiting and slot not in self.workers:
+            if not (self.waiting or self.seeds.are_kept(slot)):
+                continue
+            if slot not in self.workers:
                 worker = self.workers[slot] = self._start(slot)
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
-            if waiting and self.workers[slot].cell is None:
-                cell = waiting.popleft()
-                self.workers[slot].give(cell, self._order(cell))
+            if self.workers[slot].cell is None:
+                cell, beside = self.seeds.take(slot, self.waiting)
+                self.workers[slot].give(cell, self._order(cell, beside))
                 self._tell(slot, cell, "")
 
-    def _order(self, cell: Cell) -> Config:
+    def _order(self, cell: Cell, beside: Sequence[Cell] = ()) -> Config:
         settings = self.settings
+        together = {"beside": [asdict(c) for c in beside], "stacked": settings.stacked}
         return {
+            **(together if beside else {}),
             "results": str(self.ledger.root),
             "machine": settings.machine,
             "tracking": settings.tracking,
@@ -272,6 +284,7 @@ class Pool:
         said = worker.said()
         worker.stop()
         del self.workers[worker.slot]
+        self.seeds.release(worker.slot, self.waiting)
         if cell is not None:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
             self._count(cell, f"its worker process ended with {how}{hint}", said)

@@ -11,6 +11,7 @@ from typing import Literal
 from transfergrid.records.arguments import Count, NotNegative, Whole, check_values
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
+from transfergrid.runs.launching.seeds import Stacked
 
 KEEPS = ("none", "best", "all")
 """Whose weights are kept; see `records.keeping`."""
@@ -23,6 +24,7 @@ TRAINER = {
     "cache": NotNegative,
     "diagnostics": Literal["none", "short", "full"],
     "checkpoint_minutes": NotNegative,
+    "stacked": bool | Literal["auto"],
     "progress": Literal["auto", "bar", "lines"],
 }
 """What the keys of trainer take."""
@@ -45,6 +47,7 @@ class Settings:
         progress: `bar`, `lines` or `auto`.
         study: the study's name.
         keep: whose weights are kept: `none`, `best` or `all`.
+        stacked: whether seeds of a cell are trained side by side; "auto": where it pays.
     """
 
     machine: Config
@@ -54,6 +57,7 @@ class Settings:
     progress: str
     study: str | None
     keep: str = "none"
+    stacked: Stacked = False
 
     @classmethod
     def read(
@@ -83,6 +87,7 @@ class Settings:
             trainer["progress"],
             study,
             keep,
+            trainer.get("stacked", False),
         )
 
 

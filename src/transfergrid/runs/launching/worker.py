@@ -9,9 +9,10 @@
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
 `cell` (as in a record, without results) and may hold `results` (the ledger's folder), `machine`
 (arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
-kept). Or it holds `check`, a list of cells whose parts are built and thrown away: the answer says
-what is wrong, and how many bytes each would keep. Or `prepare`, what to import before it is needed:
-that is not answered.
+kept). With `beside`, cells that differ in their seed alone and are ordered next, these are trained
+at once, if `stacked` says so. Or it holds `check`, a list of cells whose parts are built and thrown
+away: the answer says what is wrong, and how many bytes each would keep. Or `prepare`, what to
+import before it is needed: that is not answered.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfergrid.records import stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
@@ -39,9 +40,15 @@ from transfergrid.records.printing import complain, say
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
+from transfergrid.runs.launching.seeds import Stacked
 from transfergrid.runs.planning.plan import Option
 
+if TYPE_CHECKING:
+    from transfergrid.runs.stages import Share
+
 Found = TypeVar("Found")
+_shares: dict[str, Share] = {}
+"""What is trained already of cells that are yet to be run, by identity."""
 PREPARED = {"check": "transfergrid.runs.checking", "cells": "transfergrid.runs.cell"}
 """What to import for the orders to come; Lightning, which takes longest, only cells need."""
 
@@ -52,13 +59,20 @@ def run(
     machine: Config,
     tracking: Config | None = None,
     keep: str | None = None,
+    beside: Sequence[Cell] = (),
+    stacked: Stacked = False,
 ) -> Record:
-    """Run a cell with a tracker of its own."""
+    """Run a cell with a tracker of its own; before it, train it and those beside it together."""
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.machine import Machine
 
-    tracker = build(tracking) if tracking else None
-    return run_cell(cell, ledger, Machine(**machine), tracker, keep)
+    tracker, runs_on = build(tracking) if tracking else None, Machine(**machine)
+    if beside:
+        from transfergrid.runs.stacked import train_together
+
+        _shares.clear()
+        _shares.update(train_together([cell, *beside], ledger, runs_on, tracker, stacked))
+    return run_cell(cell, ledger, runs_on, tracker, keep, _shares.pop(cell.id, None))
 
 
 def obey(order: dict[str, Any]) -> Record:
@@ -67,7 +81,8 @@ def obey(order: dict[str, Any]) -> Record:
     ledger = Ledger(order.get("results", "results"))
     cell = cell_of(order["cell"])
     machine, tracking, keep = order.get("machine", {}), order.get("tracking"), order.get("keep")
-    return run(cell, ledger, machine, tracking, keep)
+    beside = [cell_of(other) for other in order.get("beside", ())]
+    return run(cell, ledger, machine, tracking, keep, beside, order.get("stacked", False))
 
 
 def _seconds(record: Record) -> float:

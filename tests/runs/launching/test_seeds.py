@@ -1,0 +1,98 @@
+"""Seeds of a cell are handed to one worker together, and to any other if it does not take them."""
+
+from collections import deque
+from dataclasses import replace
+
+import pytest
+
+import pretend_grid
+from pretend_grid import cell
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.telling import ALONE
+from transfergrid.runs.launching import processes
+from transfergrid.runs.launching.seeds import MOST, Seeds
+from transfergrid.runs.launching.settings import Settings
+
+
+def stackable(number, what="work", labels=1, **config):
+    made = cell(number, what, about={"stackable": True})
+    return replace(made, labels=labels, config={**made.config, **config})
+
+
+def taken(cells, asked="auto", workers=1):
+    """Return the numbers of the first cell with those beside it, and of those that wait."""
+    waiting = deque(cells)
+    first, beside = Seeds(asked, workers).take(0, waiting)
+    return [c.seed for c in (first, *beside)], [c.seed for c in waiting]
+
+
+def test_seeds_of_one_cell_are_taken_together():
+    mixed = [stackable(0), cell(1, "plain"), stackable(2, "other"), stackable(3)]
+    mixed.append(stackable(4, labels=5))
+    assert taken(mixed) == ([0, 3], [1, 2, 4])
+    assert taken(mixed, asked=False) == ([0], [1, 2, 3, 4])
+    assert taken(mixed[1:]) == ([1], [2, 3, 4]), "it does not say that it may be stacked"
+    tuned = [stackable(i, tuning={"trials": 2}) for i in range(2)]
+    assert taken(tuned) == ([0], [1])
+
+
+@pytest.mark.parametrize(("count", "workers", "first"), [(5, 2, 3), (4, 8, 1), (30, 1, MOST)])
+def test_no_worker_goes_idle_for_it_and_they_are_not_too_many(count, workers, first):
+    own, waiting = taken([stackable(i) for i in range(count)], workers=workers)
+    assert (own, waiting) == ([*range(first)], [*range(first, count)])
+
+
+def test_what_is_kept_for_a_worker_comes_next_and_no_other_is_given_it():
+    seeds, waiting = Seeds("auto", 2), deque(stackable(i) for i in range(6))
+    assert [c.seed for c in seeds.take(0, waiting)[1]] == [1, 2]
+    assert seeds.take(1, waiting)[0].seed == 3
+    assert [seeds.take(0, waiting)[0].seed for _ in range(2)] == [1, 2]
+    assert not seeds.are_kept(0)
+    assert seeds.are_kept(1)
+
+
+def test_what_is_kept_for_a_worker_that_is_gone_is_next_in_turn():
+    seeds, waiting = Seeds("auto", 1), deque([stackable(0), stackable(1), cell(2)])
+    seeds.take(0, waiting)
+    seeds.release(0, waiting)
+    assert [c.seed for c in waiting] == [1, 2]
+    assert not seeds.are_kept()
+
+
+def test_a_kind_that_is_trained_one_by_one_is_not_tried_again():
+    first, second = stackable(0), stackable(1)
+    seeds, waiting = Seeds("auto", 1), deque([first, second, stackable(2)])
+    seeds.take(0, waiting)
+    seeds.are_alone(0, first, waiting)
+    assert [c.seed for c in waiting] == [1, 2]
+    assert seeds.take(0, waiting) == (second, [])
+
+
+def test_a_worker_is_told_of_those_beside_a_cell_and_may_decline(tmp_path):
+    settings = Settings.read({**pretend_grid.TRAINER, "stacked": "auto"}, {}, None)
+    pool = processes.Pool(Ledger(tmp_path), settings)
+    first, second = stackable(0), stackable(1)
+    order = pool._order(first, [second])
+    assert ([c["seed"] for c in order["beside"]], order["stacked"]) == ([1], "auto")
+    assert not {"beside", "stacked"} & pool._order(first).keys()
+    pool.seeds, pool.waiting = Seeds("auto", 1), deque([first, second])
+    pool.seeds.take(0, pool.waiting)
+    pool._tell(0, first, ALONE)
+    assert list(pool.waiting) == [second]
+
+
+@pytest.mark.parametrize("what", ["work", "fail", "die"])
+def test_each_cell_is_run_once_whatever_becomes_of_the_worker(tmp_path, what):
+    cells = [stackable(i, what) for i in range(4)] + [stackable(i) for i in range(4, 8)]
+    outcome = pretend_grid.run(tmp_path / "results", cells, stacked=True)
+    well = 8 if what == "work" else 4
+    assert (outcome.done, outcome.failed, outcome.left) == (well, 8 - well, 0)
+    tries = [(tmp_path / "tries" / c.id).read_text().split() for c in cells]
+    assert [len(pids) for pids in tries] == [1] * 8
+
+
+def test_how_to_stack_is_checked():
+    with pytest.raises(BadInputError, match="stacked"):
+        Settings.read({**pretend_grid.TRAINER, "stacked": "often"}, {}, None)
+    assert Settings.read(pretend_grid.TRAINER, {}, None).stacked is False
