@@ -157,7 +157,6 @@ SOLVERS: dict[str, Solver] = {
     "one by one, as cells do": alone,
     "scikit-learn as it comes": partial(scikit_learn, solver="lbfgs", tolerance=1e-4),
     "scikit-learn newton-cg": partial(scikit_learn, solver="newton-cg", tolerance=1e-4),
-    "scikit-learn lbfgs, to 1e-8": partial(scikit_learn, solver="lbfgs", tolerance=1e-8, wide=True),
     "scikit-learn newton-cg, to 1e-8": partial(
         scikit_learn, solver="newton-cg", tolerance=1e-8, wide=True
     ),

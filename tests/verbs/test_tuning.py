@@ -85,6 +85,12 @@ def test_a_kind_of_training_has_its_own_line():
     assert to_write(found, None) == "lr_factor: {default: 0.95}, weight: {default: 2}"
 
 
+@pytest.mark.parametrize("key", ["strategy", "target"])
+def test_what_is_searched_for_is_typed(key):
+    with pytest.raises(BadInputError, match=f"tune also needs {key}=..."):
+        command([word for word in ADAPTS if not word.startswith(f"{key}=")])
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -100,7 +106,9 @@ def test_a_kind_of_training_has_its_own_line():
         (["baselines=none"], "baselines=none: a search is equal where the baselines search too"),
         (["strategy=corall"], "did you mean coral"),
         (["tunning=grid"], "tunning"),
-        (["-o", "there/is/none.csv"], "there is no folder"),
+        (["-o", "there/is/none.csv"], "give a file in a folder that is there"),
+        (["-o", "."], "give a file in a folder that is there"),
+        (["labels=all"], "tuning.held_out=3: labels=all leaves nothing of the pool to judge by"),
         (["--format", "xml"], "xml"),
     ],
 )

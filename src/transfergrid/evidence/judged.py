@@ -106,11 +106,14 @@ class Bench:
         over: str | None = None,
         rules: RulesOf | None = None,
         where: Where | None = None,
+        *,
+        ahead: bool = True,
     ) -> list[Verdict]:
         """Judge all arms against their primary baselines, or the exploratory one of this name.
 
         Of the verdicts those are returned that are meant; they are corrected beside all others, for
         a family does not shrink by looking at a part of it. Conditions on runs leave runs out.
+        Whether they tell more than what they are and their gains is `ahead`: see `judge`.
 
         Raises:
             BadInputError: no cell names such a baseline, or none is meant.
@@ -123,6 +126,7 @@ class Bench:
             failures=map(result_of, self.failures),
             levels=self.levels(rules),
             primary=over is None,
+            ahead=ahead,
         )
         return where.of_arms().rows(verdicts)
 

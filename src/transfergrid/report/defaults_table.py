@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from transfergrid.evidence.defaults import Default
+from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.record import Metric, Record
 from transfergrid.report import words
@@ -25,13 +26,14 @@ class Searched:
         training: its name.
         kind: its kind, which strategies have defaults of their own for; None without one.
         metric: that trials were scored by.
-        judges: what they were scored on, in words.
+        held_out: labels a class, of numbers in all, that trials were scored on; None for the
+            validation part of each cell.
     """
 
     training: str
     kind: str | None
     metric: Metric
-    judges: str
+    held_out: int | None
 
 
 def sheet(rows: Sequence[Default], searched: Searched) -> Sheet:
@@ -55,9 +57,16 @@ def _page(rows: Sequence[Default], searched: Searched, medium: Medium) -> Page:
         f"training={searched.training}",
         words.plural(max(row.seeds for row in rows), "seed"),
         f"{' or '.join(map(str, trials))} trials a cell",
-        searched.judges,
+        _judged_by(searched),
     )
     return Page([Table(columns, [Group(rows)], title=title)], below=list(_below(rows, searched)))
+
+
+def _judged_by(searched: Searched) -> str:
+    if searched.held_out is None:
+        return "by each cell's validation part"
+    each = "in all" if is_of_numbers(searched.metric.name) else "a class"
+    return f"by {searched.held_out} labels {each} held out"
 
 
 def _scored_by(searched: Searched) -> str:

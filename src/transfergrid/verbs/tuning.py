@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
@@ -43,10 +44,7 @@ def command(arguments: Sequence[str]) -> int:
 
     chosen = _parser().parse_intermixed_args(arguments)
     log = Path(chosen.log) if chosen.log else None
-    if log is not None and not log.absolute().parent.is_dir():
-        raise BadInputError(f"-o {log}: there is no folder {log.absolute().parent}")
-    if "tuning=none" in chosen.overrides:
-        raise BadInputError("tuning=none searches nothing: take grid, random or optuna")
+    _check_typed(chosen.overrides, log)
     search = Search()
     with loading(chosen.overrides, chosen.config_dir) as (typed, loader):
         words = for_hydra([*typed, *_meant(typed)], ())
@@ -80,8 +78,27 @@ def _parser() -> Parser:
 
 
 def _meant(typed: Sequence[str]) -> list[str]:
-    keys = {word.partition("=")[0].lstrip("+") for word in typed}
+    keys = _keys(typed)
     return [f"{key}={value}" for key, value in WITHOUT.items() if key not in keys]
+
+
+def _check_typed(words: Sequence[str], log: Path | None) -> None:
+    """Raise `BadInputError` if the words alone tell that nothing can come of it."""
+    if log is not None and (log.is_dir() or not os.access(log.absolute().parent, os.W_OK)):
+        raise BadInputError(f"-o {log}: give a file in a folder that is there")
+    if "tuning=none" in words:
+        raise BadInputError("tuning=none searches nothing: take grid, random or optuna")
+    keys = _keys(words)
+    for key in ("strategy", "target"):
+        if not {key, "study"} & keys:
+            raise BadInputError(
+                f"tune also needs {key}=...: strategies to search for, and a development target "
+                "that no study uses"
+            )
+
+
+def _keys(words: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0].lstrip("+") for word in words}
 
 
 def _check(config: DictConfig) -> None:
@@ -103,7 +120,7 @@ class Search:
     kind: str | None = None
     """Of the training."""
     training: str = ""
-    judges: str = ""
+    held_out: int | None = None
 
     def run(self, asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
         """Run what is missing; return the exit code, see `asking.sweep`.
@@ -116,7 +133,12 @@ class Search:
 
         training, tuning = _one("training", asked.trainings), _one("tuning", asked.tunings)
         self.training, self.kind = training.name, (training.config.get("about") or {}).get("kind")
-        self.judges = _judged_by(tuning.config.get("held_out"))
+        self.held_out = tuning.config.get("held_out")
+        if self.held_out and "all" in asked.labels:
+            raise BadInputError(
+                f"tuning.held_out={self.held_out}: labels=all leaves nothing of the pool to judge "
+                "by"
+            )
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
         outcome = carry_out(replace(ready, declared=None), pool)  # no verdict is asked for
@@ -139,7 +161,7 @@ class Search:
 
         rows = defaults(self.cells)
         metric = self.cells[0].metric
-        searched = defaults_table.Searched(self.training, self.kind, metric, self.judges)
+        searched = defaults_table.Searched(self.training, self.kind, metric, self.held_out)
         if log is not None:
             _write(log, *defaults_table.log(self.cells))
         show(defaults_table.sheet(rows, searched), format)
@@ -182,12 +204,6 @@ def _searched(plan: Plan, tuning: Option) -> Plan:
         say(f"not searched, {', '.join(without)}: {why}", flush=True)
     _check_common(tuning, names)
     return replace(plan, cells=cells, wanted=plan.wanted & {cell.id for cell in cells})
-
-
-def _judged_by(held_out: int | None) -> str:
-    if held_out is None:
-        return "by each cell's validation part"
-    return f"by {held_out} labels a class held out"
 
 
 def _check_common(tuning: Option, names: Sequence[str]) -> None:

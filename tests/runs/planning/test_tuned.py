@@ -1,6 +1,9 @@
 """A strategy has defaults of its own under a kind of training; what somebody typed wins."""
 
 import copy
+import csv
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -240,3 +243,47 @@ def test_keys_that_came_later_are_no_part_of_what_a_search_was():
     later = ("only", "seed", "held_out")
     before = {key: value for key, value in search.config.items() if key not in later}
     assert Option("random", before).digest == search.digest
+
+
+def test_what_is_its_baseline_but_for_a_term_has_its_factor_everywhere():
+    tied = 0
+    for name in strategies():
+        told = strategy(name)
+        space = told.config["about"]["space"].get("lr_factor", {})
+        if not space.get("as_baseline"):
+            continue
+        tied += 1
+        for other in (told.baselines.labelled, told.baselines.unlabelled):
+            same = strategy(other).config["about"]["space"]["lr_factor"]
+            assert (same["default"], same["under"]) == (space["default"], space["under"])
+    assert tied >= 2
+
+
+LOGS = Path(__file__).parents[3] / "experiments" / "learning_rates"
+KEPT = ("scratch", "source_and_target", "source_only", "coral")
+"""They keep what a larger search chose, for which studies were run; `coral` goes with two."""
+
+
+@pytest.mark.parametrize("log", ["labelled", "unlabelled", "second_rate"])
+def test_defaults_are_the_best_means_of_their_log(log):
+    with (LOGS / f"log_default_{log}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (key,) = {name for name in rows[0] if name.endswith("lr_factor")}
+    scores = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        scores[row["strategy"]][float(row[key])].append(float(row["score"]))
+    assert len(rows) == 14 * len(scores), "seven values of two seeds each: equal searches"
+    for name in scores.keys() - set(KEPT):
+        best = max(scores[name], key=lambda value: sum(scores[name][value]))
+        told = strategy(name).config
+        assert told[key] == told["about"]["space"][key]["default"] == float(f"{best:.2g}")
+
+
+def test_no_other_factor_is_by_analogy_than_the_one_that_the_readme_names():
+    untried = {
+        name
+        for name in strategies()
+        if "lr_factor" in strategy(name).config["about"]["space"]
+        and not strategy(name).config["about"]["tuning_trials"]
+    }
+    assert untried == {"shot"}

@@ -38,8 +38,9 @@ def test_the_first_gradient_is_that_of_fine_tuning():
 
 def test_without_weights_it_is_fine_tuning_without_decay():
     plan = Training(steps=6, batch_size=8, weight_decay=0.0)
-    anchored = Bench(L2SP, {"alpha": 0.0, "beta": 0.0}, training=plan).run(10)
-    plain = Bench(FullFinetuning, training=plan).run(10)
+    rate = {"lr_factor": 0.3}
+    anchored = Bench(L2SP, {"alpha": 0.0, "beta": 0.0, **rate}, training=plan).run(10)
+    plain = Bench(FullFinetuning, rate, training=plan).run(10)
     assert all(torch.equal(anchored.state[name], value) for name, value in plain.state.items())
 
 

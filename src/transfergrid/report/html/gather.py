@@ -138,11 +138,11 @@ def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None
 
 
 def _over_others(bench: Bench) -> dict[str, list[Verdict]]:
-    """Return the verdicts of all arms over each exploratory baseline."""
+    """Return the verdicts of all arms over each exploratory baseline, and no more of them."""
     names = {other.name for cell in bench.results for other in cell.exploratory}
     adapted = strategies_with_source(bench.results)
     names |= {PLAIN} if PLAIN in adapted and len(adapted) > 1 else set()
-    return {name: bench.verdicts(name) for name in sorted(names)}
+    return {name: bench.verdicts(name, ahead=False) for name in sorted(names)}
 
 
 def _of_arms(shown: Sequence[Verdict], found: Sequence[Verdict]) -> tuple[Verdict, ...]:

@@ -41,10 +41,7 @@ class FeatureAlignment(Strategy):
     """
 
     needs, baselines = ADAPTS, ADAPTED
-    space = {
-        "lr_factor": replace(RATES, as_baseline=True),
-        "weight": Range(1e-2, 10.0, default=1.0),
-    }
+    space = {"lr_factor": SAME, "weight": Range(1e-2, 10.0, default=1.0)}
     setting, transfers = "transductive", "features"
 
     def __init__(

@@ -15,8 +15,9 @@ from transfergrid.strategies import (
     Schedule,
     Sizes,
     Strategy,
+    rates,
 )
-from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, RATES, READS
+from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, READS
 
 
 def discrepancy(one: Tensor, other: Tensor) -> Tensor:
@@ -34,7 +35,10 @@ class MCD(Strategy):
     """
 
     needs, baselines = ADAPTS.of("classification"), ADAPTED
-    space = {"lr_factor": RATES, "repeat": Range(1, 10, log=False, default=4)}
+    space = {
+        "lr_factor": rates(0.95, small_images=3.0, images=0.3, text=0.1),
+        "repeat": Range(1, 10, log=False, default=4),
+    }
     setting, transfers = "transductive", "features"
 
     def __init__(

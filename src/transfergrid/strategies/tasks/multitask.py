@@ -30,7 +30,7 @@ class Multitask(Strategy):
     needs = Needs(source="start", domains=1)
     baselines = Baselines(exploratory=["full_finetuning", "source_and_target"])
     space = {
-        "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1),
+        "lr_factor": rates(9.5, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
     }
 
