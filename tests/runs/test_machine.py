@@ -52,3 +52,13 @@ def test_what_was_made_before_is_as_deterministic_as_asked(wanted):
             assert torch.is_deterministic_algorithms_warn_only_enabled() == (wanted == "warn")
     finally:
         torch.use_deterministic_algorithms(was[0], warn_only=was[1])
+
+
+@pytest.mark.parametrize("wanted", ["warn", True])
+def test_new_tensors_are_filled_where_all_is_to_be_strict_alone(wanted):
+    was = torch.are_deterministic_algorithms_enabled()
+    try:
+        at_rest(Machine("cpu", deterministic=wanted), Training())
+        assert torch.utils.deterministic.fill_uninitialized_memory == (wanted is True)
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=True)
