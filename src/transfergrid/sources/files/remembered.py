@@ -42,6 +42,7 @@ def remembered(source: Component, file: str, read: Callable[[], Backbone]) -> Ba
         return deepcopy(_memory[key])
     made = read()
     if sum(p.nbytes for p in (*made.parameters(), *made.buffers())) <= LARGEST_BYTES:
+        _ = made.dim  # measured by a pass, once for all copies
         with suppress(RuntimeError, TypeError):  # not every network can be copied
             _memory[key] = deepcopy(made)
     while len(_memory) > MOST:
