@@ -9,7 +9,7 @@ from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import SHOWN, Declaration
 from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.looks import Look, named
+from transfergrid.evidence.looks import named
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
@@ -112,7 +112,8 @@ def _typed(declaration: Declaration, rules: Rules) -> str:
 
 def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdict]) -> str:
     """Say which rules were other ones when somebody looked at these families before."""
-    looks = _looks_at(verdicts, bench)
+    families = {named(family_of(verdict)) for verdict in verdicts}
+    looks = [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
     told = []
     for name in ("margin", "alpha", "correction", "max_seeds"):
         now = getattr(declaration, name)
@@ -122,9 +123,10 @@ def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdi
     return f" Declared anew after a look: {'; '.join(told)}." if told else ""
 
 
-def _looks_at(verdicts: Sequence[Verdict], bench: Bench) -> list[Look]:
+def _looks_before(verdicts: Sequence[Verdict], bench: Bench) -> int:
+    """Return how often the family was looked at that was looked at most."""
     families = {named(family_of(verdict)) for verdict in verdicts}
-    return [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
+    return max((sum(name in look.seeds for look in bench.earlier) for name in families), default=0)
 
 
 def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
@@ -135,7 +137,7 @@ def _looks(bench: Bench, verdicts: Sequence[Verdict]) -> list[str]:
         return []
     told = " to ".join(dict.fromkeys(f"{100 * level:.2g}" for level in (levels[0], levels[-1])))
     whole = " or ".join(f"{100 * alpha:g}" for alpha in sorted(alphas))
-    before = len(_looks_at(shown, bench))
+    before = _looks_before(shown, bench)
     counted = f"{words.plural(before, 'look')} before" if before else "the first look"
     most = {plan.most for v in shown if (plan := bench.plans.get(named(family_of(v))))}
     last = most.pop() if len(most) == 1 else None
