@@ -207,7 +207,8 @@ def save(listed: Sequence[Mapping[str, Any]]) -> None:
         panels = []
         for what in SIZES:
             own = alt.Data(values=[dict(row) for row in listed if row["what"] == what])
-            x = alt.X("number:Q", scale=logarithmic, title=what, axis=alt.Axis(format="~s"))
+            sizes = alt.Axis(values=[row["number"] for row in listed if row["what"] == what])
+            x = alt.X("number:Q", scale=logarithmic, title=what, axis=sizes)
             y = alt.Y(f"{key}:Q", scale=scale, title=key)
             line = alt.Chart(own).mark_line(point=True, color="#0072B2")
             panels.append(line.encode(x=x, y=y).properties(width=170, height=130))
