@@ -6,7 +6,9 @@ import pytest
 
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.report import coming as coming_verdicts
 from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming
 from verdict_cells import Cells
@@ -67,3 +69,15 @@ def test_cells_that_were_done_before_are_not_waited_for(cells, capsys):
     shown = coming(cells, {record.id for record in few[1:]})
     shown.ended(few[0], 1000.0)
     assert "positive" in capsys.readouterr().out
+
+
+def test_what_cannot_be_shown_stops_no_grid(cells, capsys, monkeypatch):
+    def refuse(*_):
+        raise BadInputError("a document is damaged")
+
+    monkeypatch.setattr(coming_verdicts, "bench_of", refuse)
+    shown = coming(cells)
+    for record in cells[1]:
+        shown.ended(record, 1000.0)
+    told = capsys.readouterr()
+    assert "verdicts are shown at the end of the grid: a document is damaged" in told.out + told.err

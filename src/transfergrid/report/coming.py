@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.cell import Cell
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import warn
 from transfergrid.report import verdict_table
 from transfergrid.report.sheet import show
 from transfergrid.report.words import plural
@@ -59,7 +61,10 @@ class Coming:
         if left and to_go is not None and to_go >= WORTHWHILE:
             for place in mine:
                 if not self.waited_for[place]:
-                    self._show(place, left)
+                    try:
+                        self._show(place, left)
+                    except (BadInputError, OSError) as error:  # the cells go on all the same
+                        warn(f"verdicts are shown at the end of the grid: {error}")
 
     def _show(self, place: Hashable, left: int) -> None:
         bench = bench_of(self.ledger, self.ids[place])
