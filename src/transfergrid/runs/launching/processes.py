@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import ClassVar
 
 from transfergrid.records.cell import Cell, different_parts
 from transfergrid.records.errors import BadInputError
@@ -32,11 +32,11 @@ from transfergrid.runs.launching.pace import Pace, kind_of
 from transfergrid.runs.launching.progress import Progress, Silent, progress
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.launching.worker_process import Worker
 
 WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
 """What a line of a worker begins with that is no answer."""
-LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 GRACE = 20.0
 """Seconds in which a worker that is stopped may put down what it has."""
 
@@ -54,57 +54,6 @@ class Outcome:
     def exit_code(self) -> int:
         """1 if a cell failed."""
         return 1 if self.failed else 0
-
-
-@dataclass
-class Worker:
-    """One worker process, its slot and the cell that it is running."""
-
-    slot: int
-    process: subprocess.Popen[str]
-    log: IO[bytes]
-    cell: Cell | None = None
-
-    @property
-    def answers(self) -> IO[str]:
-        """Where the worker writes one line a cell."""
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    def give(self, cell: Cell, order: Config) -> None:
-        """Send a cell."""
-        self.cell = cell
-        self.log.truncate(0)
-        self.send({"cell": asdict(cell), **order})
-
-    def send(self, order: Config) -> None:
-        """Send an order; if the process is dead, the end of its answers will tell."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(order) + "\n")
-            self.process.stdin.flush()
-
-    def said(self) -> str:
-        """Return the end of what it printed during the current cell."""
-        text = Path(self.log.name).read_bytes()[-LOG_TAIL:]
-        return text.decode(errors="replace")
-
-    def ask(self) -> None:
-        """Ask the process to go; one in the midst of a cell leaves first what it has of it."""
-        with suppress(ProcessLookupError, PermissionError):
-            self.process.terminate()
-
-    def stop(self) -> None:
-        """End the process, whatever it is doing, and those that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):  # an order that it did not live to read
-                    stream.close()
-        self.log.close()
-        Path(self.log.name).unlink(missing_ok=True)
 
 
 @dataclass
