@@ -6,7 +6,7 @@ import torch
 from golden import golden
 from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.strategies.fine_tuning.l2_sp import L2SP, half_square
+from transfergrid.strategies.held_near.l2_sp import L2SP, half_square
 from transfergrid.testing.bench import Bench
 
 

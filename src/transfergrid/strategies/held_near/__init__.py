@@ -1,0 +1,1 @@
+"""Fine-tuning of all weights that something holds near the source."""
