@@ -1,0 +1,1 @@
+"""Stands here so that tests in folders below find the helpers beside it."""
