@@ -17,6 +17,7 @@ from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtrac
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.strategies.phases import Group, Objective, Phase
+from transfergrid.testing import check_strategy
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture, TinySource
 from watched_rates import rates_of
@@ -156,3 +157,74 @@ def test_what_makes_no_sense_is_refused_by_name(make, message):
 def test_a_kind_that_there_is_not_is_refused_with_the_class(said, meant):
     with pytest.raises(BadInputError, match=meant):
         type("Odd", (Strategy,), said)
+
+
+class Averaged(Strategy):
+    """Keeps the mean of the head's weights over all steps, and heats up as it goes."""
+
+    def build(self, sizes):
+        self.scaffold.register_buffer("mean", torch.zeros_like(self.head.weight))
+        self.scaffold.register_buffer("done", torch.zeros(()))
+
+    def heat(self):
+        return 1.0 + float(self.scaffold.done)
+
+    def phases(self):
+        head = Group("head", self.head.parameters(), self.heat)
+        train = Objective(self.loss, [head, self.backbone_group()])
+        return [Phase("train", [train], after=self.note)]
+
+    def note(self, step, steps):
+        self.scaffold.done.fill_(step)
+        self.scaffold.mean += self.head.weight / steps
+
+
+class Remembering(Averaged):
+    """Keeps them one by one, too."""
+
+    def build(self, sizes):
+        super().build(sizes)
+        self.seen = []
+
+    def note(self, step, steps):
+        assert not torch.is_grad_enabled()
+        super().note(step, steps)
+        self.seen.append(self.head.weight.clone())
+
+
+def test_after_follows_each_step_with_the_weights_that_it_left():
+    run = Bench(Remembering).run(5)  # too few labels to choose a step
+    strategy, steps = run.setup.strategy, run.setup.strategy.training_plan.steps
+    assert len(strategy.seen) == steps == int(strategy.scaffold.done)
+    assert torch.equal(strategy.seen[-1], strategy.head.weight)
+    mean = torch.stack(strategy.seen).mean(0)
+    torch.testing.assert_close(strategy.scaffold.mean, mean)
+
+
+def test_a_factor_that_changes_is_asked_before_each_step(monkeypatch):
+    rates = rates_of(Bench(Averaged), 10, monkeypatch)
+    assert [head / rest for head, rest in rates if rest] == pytest.approx(
+        [1.0 + step for step, (_, rest) in enumerate(rates) if rest]
+    )
+
+
+def test_a_strategy_with_state_between_steps_keeps_all_rules():
+    check_strategy(Averaged)
+
+
+@pytest.mark.parametrize("key", ["badges", "also_called"])
+def test_what_is_proven_and_how_it_is_called_are_each_class_s_own(key):
+    class Named(HalfFrozen):
+        also_called = ("half",)
+        badges = ("formula_exact",)
+
+    class Below(Named):
+        pass
+
+    assert key in Named.about()
+    assert key not in Below.about()
+
+
+def test_a_badge_that_there_is_not_is_refused():
+    with pytest.raises(BadInputError, match=r"unknown badge of .* did you mean formula_exact"):
+        type("Boasting", (HalfFrozen,), {"badges": ("formula",)})

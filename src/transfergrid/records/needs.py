@@ -14,6 +14,9 @@ LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Transferred = Literal["instances", "features", "parameters", "relations"]
+Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
+"""What tests prove of a strategy: its loss, weights or rates are the published values; its
+parameters after some steps are those of an independent loop; a published score is met."""
 TASKS = ("classification", "regression")
 _WORDS = {"source": SourceNeed, "target_labels": LabelNeed, "classes": ClassNeed}
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {

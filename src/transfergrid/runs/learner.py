@@ -183,10 +183,11 @@ class Learner(pl.LightningModule):
 
     def set_rates(self, optimiser: torch.optim.Optimizer) -> None:
         """Give an optimiser of the phase's groups the rates of the step to come."""
-        own, factor = self.phase.lr_factor, self.strategy.lr_factor
-        base = self.plan.lr * (factor if own is None else own) * self._rate(self.driver.first)
-        for group in optimiser.param_groups:
-            group["lr"] = base * group["factor"]
+        instead, factor = self.phase.lr_factor, self.strategy.lr_factor
+        factor = factor if instead is None else instead
+        base = self.plan.lr * factor * self._rate(self.driver.first)
+        for own, told in zip(optimiser.param_groups, self.phase.learning(), strict=True):
+            own["lr"] = base * told.factor_now
 
     def _rate(self, step: int) -> float:
         own = self.phase.schedule
@@ -255,6 +256,9 @@ class Learner(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         driver, phase = self.driver, self.phase
         driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
+        if phase.after is not None:
+            with torch.no_grad():
+                phase.after(driver.first, self.length)
         if driver.choice.is_due(driver.done(phase)):
             driver.choice.look(phase, driver.done(phase), self.trainer, self.standing)
         ends = driver.first == self.length or (
@@ -280,7 +284,6 @@ def optimiser_of(plan: Training, groups: Sequence[Group]) -> torch.optim.Optimiz
     told = [
         {
             "params": list(group.parameters),
-            "factor": group.factor,
             "name": group.name,
             "weight_decay": plan.weight_decay if group.decay else 0.0,
         }

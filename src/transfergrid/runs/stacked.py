@@ -140,8 +140,9 @@ def _is_one_pass(phases: Sequence[Phase]) -> bool:
     first = phases[0]
     if len(phases) > 1 or len(first.objectives) != 1 or first.objectives[0].repeat > 1:
         return False
-    between = (first.before, first.combine, first.until)
-    return first.counts == "steps" and all(what is None for what in between)
+    between = (first.before, first.after, first.combine, first.until)
+    alike = not any(callable(group.factor) for group in first.learning())
+    return first.counts == "steps" and alike and all(what is None for what in between)
 
 
 def _cut(driver: Driver) -> int:

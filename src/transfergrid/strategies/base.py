@@ -22,7 +22,14 @@ from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Positive, check_arguments
 from transfergrid.records.component import Component
 from transfergrid.records.errors import check_known
-from transfergrid.records.needs import Baselines, Needs, Setting, Transferred, describe
+from transfergrid.records.needs import (
+    Badge,
+    Baselines,
+    Needs,
+    Setting,
+    Transferred,
+    describe,
+)
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space
 from transfergrid.records.training import SCHEDULES, Schedule, Training
@@ -133,6 +140,10 @@ class Strategy(nn.Module, Component):
     """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
     setting: ClassVar[Setting] = "inductive"
     transfers: ClassVar[Transferred] = "parameters"
+    also_called: ClassVar[tuple[str, ...]] = ()
+    """Other usual names of the method, for whoever types one of them; not inherited."""
+    badges: ClassVar[tuple[Badge, ...]] = ()
+    """What tests prove of it, of `records.needs.Badge`; not inherited."""
 
     hparams: dict[str, Any]
     given: frozenset[str]
@@ -151,8 +162,12 @@ class Strategy(nn.Module, Component):
         """Let the constructor note its arguments, from which an equal strategy can be made."""
         super().__init_subclass__(**kwargs)
         cls.stackable = vars(cls).get("stackable", False)
+        cls.also_called = vars(cls).get("also_called", ())
+        cls.badges = vars(cls).get("badges", ())
         check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
         check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
+        for badge in cls.badges:
+            check_known(f"badge of {cls.__name__}", badge, get_args(Badge))
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
             cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
@@ -172,6 +187,8 @@ class Strategy(nn.Module, Component):
     def about(cls) -> dict[str, Any]:
         kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
         kind |= {"stackable": True} if cls.stackable else {}
+        told = {"also_called": list(cls.also_called), "badges": list(cls.badges)}
+        kind |= {key: names for key, names in told.items() if names}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
 
     # What a subclass overrides -----------------------------------------------------------------

@@ -89,8 +89,8 @@ def _faults(groups: Sequence[Group]) -> Iterator[str]:
     named: dict[str, Group] = {}
     where: dict[int, str] = {}
     for group in groups:
-        if not math.isfinite(group.factor) or group.factor < 0:
-            yield f"the group {group.name!r} learns at {group.factor} times the rate"
+        if not math.isfinite(group.factor_now) or group.factor_now < 0:
+            yield f"the group {group.name!r} learns at {group.factor_now} times the rate"
         known = named.setdefault(group.name, group)
         if _members(known) != _members(group) or known[2:] != group[2:]:
             yield f"two groups are called {group.name!r} and differ: give each a name"

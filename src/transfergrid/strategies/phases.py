@@ -18,19 +18,22 @@ Combine = Callable[[list[list[Tensor]]], list[Tensor]]
 """Gradients by objective, then by parameter, into one gradient a parameter (gradient surgery)."""
 Rate = Callable[[int, int], float]
 """A multiple of the learning rate at a step of a phase, given how many the phase has."""
+After = Callable[[int, int], None]
+"""What follows a step, given how many steps of the phase are done and how many it has at most."""
 
 
 class _Group(NamedTuple):
     name: str
     parameters: tuple[nn.Parameter, ...]
-    factor: float = 1.0
+    factor: float | Callable[[], float] = 1.0
     decay: bool = True
 
 
 class Group(_Group):
     """Parameters that learn at `factor` times the strategy's rate, decayed or not.
 
-    They come as any iterable, such as a module's `parameters()`.
+    They come as any iterable, such as a module's `parameters()`. A factor that changes is a
+    function, always the same one, asked before each step; what it tells lives in a buffer.
     """
 
     __slots__ = ()
@@ -39,11 +42,16 @@ class Group(_Group):
         cls,
         name: str,
         parameters: Iterable[nn.Parameter],
-        factor: float = 1.0,
+        factor: float | Callable[[], float] = 1.0,
         decay: bool = True,
     ) -> Self:
         """Keep a tuple: an iterator would be empty when asked again, and nothing would learn."""
         return super().__new__(cls, name, tuple(parameters), factor, decay)
+
+    @property
+    def factor_now(self) -> float:
+        """The factor at the step to come."""
+        return self.factor() if callable(self.factor) else self.factor
 
 
 class Objective(NamedTuple):
@@ -122,6 +130,7 @@ class Phase:
         before: computed ahead of the first step: anchors, memory banks, pseudo labels, closed
             forms, averages. Whatever it draws at random is fixed by the seed block.
         every: `before` runs again after each such share of the phase; None: once.
+        after: follows each step, without gradients: running means of weights, momentum encoders.
         combine: makes one gradient of those of all objectives.
         until: ends the phase early, given the losses of its steps so far, scalars, and asked after
             each of them; `share` is then the most it may take.
@@ -142,6 +151,7 @@ class Phase:
     reads: Sequence[StreamName] = ("target",)
     before: Callable[[Data], None] | None = None
     every: float | None = None
+    after: After | None = None
     combine: Combine | None = None
     until: Callable[[Sequence[Tensor]], bool] | None = None
     schedule: str | Rate | None = None

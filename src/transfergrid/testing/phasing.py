@@ -66,13 +66,14 @@ def _told(strategy: Strategy) -> list[tuple[Any, ...]]:
 
     def group(told: Group) -> tuple[Any, ...]:
         members = tuple(names.get(id(p), "?") for p in told.parameters)
-        return (told.name, members, told.factor, told.decay)
+        return (told.name, members, _called(told.factor), told.decay)
 
     def phase(told: Phase) -> tuple[Any, ...]:
         objectives = tuple(
             (_called(o.loss), tuple(group(g) for g in o.learns), o.repeat) for o in told.objectives
         )
-        functions = (told.before, told.combine, told.until, told.schedule, told.predicts)
+        between = (told.before, told.after, told.combine, told.until)
+        functions = (*between, told.schedule, told.predicts)
         values = (told.every, told.lr_factor, told.cached, told.carries_on, told.counts)
         called = tuple(_called(function) for function in functions)
         return (told.name, told.share, objectives, tuple(told.reads), called, values, told.episode)
@@ -151,8 +152,8 @@ def _expect_known(group: Group, names: dict[int, str], phase: Phase) -> None:
         "in a plain list or dict is not trained on the right device, nor kept",
     )
     expect(
-        math.isfinite(group.factor) and group.factor >= 0,
-        f"the group {group.name!r} learns at {group.factor} times the rate",
+        math.isfinite(group.factor_now) and group.factor_now >= 0,
+        f"the group {group.name!r} learns at {group.factor_now} times the rate",
         "Give it a factor from 0",
     )
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch, Labelled
 from transfergrid.runs.driver import Driver
 from transfergrid.strategies.base import Strategy
-from transfergrid.strategies.phases import Combine, Data, Loss, Objective, Phase
+from transfergrid.strategies.phases import After, Combine, Data, Loss, Objective, Phase
 from transfergrid.testing.found import expect
 
 STREAMS = tuple(f.name for f in fields(Batch))
@@ -101,7 +101,16 @@ class WatchedDriver(Driver):
         ]
         before = _watched_before(phase.before, phase) if phase.before is not None else None
         combine = _watched_combine(phase.combine, phase) if phase.combine is not None else None
-        return replace(phase, objectives=objectives, before=before, combine=combine)
+        after = self._watched_after(phase) if phase.after is not None else None
+        return replace(phase, objectives=objectives, before=before, after=after, combine=combine)
+
+    def _watched_after(self, phase: Phase) -> After:
+        def watched(step: int, steps: int) -> None:
+            assert phase.after is not None
+            phase.after(step, steps)
+            self.still = standing(self.strategy, phase, self.phases)
+
+        return watched
 
     def _watched_loss(self, loss: Loss, phase: Phase) -> Loss:
         def watched(batch: Batch, progress: float) -> Tensor:
