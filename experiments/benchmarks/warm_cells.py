@@ -23,7 +23,7 @@ from transfergrid.runs.planning.plan import Asked, Option
 from transfergrid.sources.timm import TimmArchitecture
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR

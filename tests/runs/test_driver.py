@@ -17,7 +17,7 @@ from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.scratch_converged import ScratchConverged
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
     LinearProbeThenFinetuning,

@@ -21,7 +21,7 @@ from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversar
 from transfergrid.strategies.baselines.majority import Majority
 from transfergrid.strategies.baselines.ridge_regression import RidgeRegression
 from transfergrid.strategies.baselines.source_only import SourceOnly
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinySource
 from transfergrid.testing.tiny_text import TinyTextSource

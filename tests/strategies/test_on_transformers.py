@@ -15,7 +15,7 @@ from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 from transfergrid.strategies.base import Strategy
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR

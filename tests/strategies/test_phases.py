@@ -3,7 +3,7 @@
 import pytest
 
 from transfergrid.strategies.base import still_blocks
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.gradual_unfreezing import GradualUnfreezing

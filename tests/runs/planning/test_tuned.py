@@ -15,7 +15,7 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.shipped import strategies
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.planning.tuned import check_budgets, search_of, tuned, untuned
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
 CHOSEN = {

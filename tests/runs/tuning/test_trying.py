@@ -17,7 +17,7 @@ from transfergrid.runs.starting import Start
 from transfergrid.runs.tuning.searches import GridSearch, RandomSearch
 from transfergrid.runs.tuning.trying import Trials
 from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
-from transfergrid.strategies.fine_tuning.distillation import Distillation
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench, state_of
 

@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.scratch import Scratch
-from transfergrid.strategies.fine_tuning.distillation import Distillation, distillation_loss
+from transfergrid.strategies.distillation.distillation import Distillation, distillation_loss
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyArchitecture
