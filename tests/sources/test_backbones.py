@@ -133,6 +133,17 @@ class TestEveryFamily:
                 assert (joined - whole).abs().max() == 0.0, k
                 assert all(map(torch.equal, boundary, kept)), "the suffix wrote into a boundary"
 
+    @pytest.mark.parametrize("granularity", GRANULARITIES)
+    def test_one_pass_tells_what_crosses_every_cut(self, backbone, granularity):
+        inputs, n = images(backbone), len(backbone.blocks(granularity))
+        with torch.no_grad():
+            told = backbone.boundaries(inputs, granularity)
+            assert len(told) == n
+            for k in {1, n // 2, n - 1, n} - {0}:
+                crossing = backbone.prefix(k, granularity)(inputs)
+                assert len(told[k - 1]) == len(crossing)
+                assert all(map(torch.equal, told[k - 1], crossing)), k
+
     def test_a_cut_parts_the_parameters(self, backbone):
         k = len(backbone.blocks()) // 2
         before = {n for block in backbone.blocks()[:k] for n in block.parameters}
@@ -201,6 +212,19 @@ def test_training_through_a_cut_is_training_the_whole(architecture):
         assert torch.equal(buffer, cut.get_buffer(name))
 
 
+def test_training_through_boundaries_is_training_the_whole():
+    torch.manual_seed(0)
+    whole = TimmArchitecture("test_resnet", 32, DROPPING).build().train()
+    cut, inputs = copy.deepcopy(whole), images(whole, 4)
+    torch.manual_seed(1)
+    whole.embed(inputs).square().sum().backward()
+    torch.manual_seed(1)
+    cut.boundaries(inputs)[-1][0].square().sum().backward()
+    for name, parameter in whole.named_parameters():
+        assert torch.equal(parameter.grad, cut.get_parameter(name).grad)
+    assert all(torch.equal(value, cut.get_buffer(name)) for name, value in whole.named_buffers())
+
+
 def test_cutting_leaves_modes_gradients_and_buffers_as_they_were(small):
     small.train()
     small.network.layer1.eval()
@@ -224,9 +248,12 @@ def test_cuts_work_in_inference_mode(small):
 
 def test_a_copy_is_cut_into_parts_of_its_own(small):
     small.suffix(1)
+    small.boundaries(images(small))
     other = copy.deepcopy(small)
     ours = {id(parameter) for parameter in small.parameters()}
     assert not ours & {id(parameter) for parameter in other.suffix(1).parameters()}
+    other.boundaries(images(small))[-1][0].sum().backward()
+    assert all(parameter.grad is None for parameter in small.parameters())
 
 
 class Awkward(nn.Module):

@@ -63,6 +63,8 @@ class TestEveryFamily:
                 kept = [part.clone() for part in boundary]
                 assert (backbone.suffix(k)(boundary) - whole).abs().max() == 0.0, k
                 assert all(map(torch.equal, boundary, kept))
+                if k:
+                    assert all(map(torch.equal, boundary, backbone.boundaries(inputs)[k - 1]))
                 assert all(len(part) == len(TEXTS) for part in boundary)
 
     def test_a_cut_parts_the_parameters(self, backbone, family):

@@ -89,6 +89,8 @@ class TestEveryFamily:
                 prefix, suffix = backbone.prefix(k), backbone.suffix(k)
                 boundary = prefix(inputs)
                 assert (suffix(boundary) - whole).abs().max() == 0.0, k
+                if k:
+                    assert all(map(torch.equal, boundary, backbone.boundaries(inputs)[k - 1]))
                 before = {name for block in blocks[:k] for name in block.parameters}
                 after = {name for block in blocks[k:] for name in block.parameters}
                 assert dict(prefix.named_parameters()).keys() == before

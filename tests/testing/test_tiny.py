@@ -20,6 +20,8 @@ def test_tiny_backbone_keeps_the_contract(granularity):
     for k in range(len(blocks) + 1):
         boundary = backbone.prefix(k, granularity)(inputs)
         assert torch.equal(backbone.suffix(k, granularity)(boundary), backbone.embed(inputs))
+        if k:
+            assert torch.equal(backbone.boundaries(inputs, granularity)[k - 1][0], boundary[0])
 
 
 def test_tiny_text_backbone_keeps_the_contract():
@@ -33,7 +35,10 @@ def test_tiny_text_backbone_keeps_the_contract():
     inputs = backbone.preprocess.finish(backbone.preprocess.prepare(raw), "none", None)
     whole = backbone.embed(inputs)
     for k in range(len(backbone.blocks()) + 1):
-        assert torch.equal(backbone.suffix(k)(backbone.prefix(k)(inputs)), whole)
+        boundary = backbone.prefix(k)(inputs)
+        assert torch.equal(backbone.suffix(k)(boundary), whole)
+        if k:
+            assert all(map(torch.equal, backbone.boundaries(inputs)[k - 1], boundary))
     alone = backbone.preprocess.finish(backbone.preprocess.prepare(raw[:1]), "none", None)
     torch.testing.assert_close(backbone.embed(alone), whole[:1])
 

@@ -94,6 +94,17 @@ class Backbone(nn.Module, ABC):
         `suffix(k)(prefix(k)(inputs))` equals `embed(inputs)` exactly.
         """
 
+    @abstractmethod
+    def boundaries(
+        self, inputs: Inputs, granularity: Granularity = "coarse"
+    ) -> list[tuple[Tensor, ...]]:
+        """Return what crosses each cut, from the one before block 1 to the end, in one pass.
+
+        Number `k` - 1 is what `prefix(k)` gives; its first tensor is the hidden state, a map
+        (batch, channels, height, width) or tokens (batch, tokens, width), and the last boundary
+        holds the embeddings alone. Whatever a pass moves or draws, it moves and draws once.
+        """
+
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""
         return self.embed(inputs)

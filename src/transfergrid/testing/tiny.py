@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -195,6 +196,18 @@ class TinyBackbone(Backbone):
     @override
     def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
         return Part(self.network[self._cut(k, granularity) :], opens=True)
+
+    @override
+    def boundaries(
+        self, inputs: Inputs, granularity: Granularity = "coarse"
+    ) -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        cuts = [*self.CUTS[granularity].values(), len(self.network)]
+        for start, end in pairwise(cuts):
+            inputs = self.network[start:end](inputs)
+            assert isinstance(inputs, Tensor)
+            found.append((inputs,))
+        return found
 
 
 class Part(nn.Module):

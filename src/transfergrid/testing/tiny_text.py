@@ -130,6 +130,15 @@ class TinyTextBackbone(Backbone):
     def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
         return TextPart(self, k, opens=True)
 
+    @override
+    def boundaries(
+        self, inputs: Inputs, granularity: Granularity = "coarse"
+    ) -> list[tuple[Tensor, ...]]:
+        found = [self.before(0, inputs)]
+        for step in self._steps():
+            found.append(step(found[-1]))
+        return found[1:]
+
     def before(self, k: int, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return the boundary before block `k`: tokens or hidden states, and the mask."""
         assert isinstance(inputs, dict)

@@ -93,6 +93,21 @@ def suffix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
     return _module(root, graph, "Suffix")
 
 
+def whole(root: Backbone, trace: Trace) -> fx.GraphModule:
+    """Return the whole pass; its output are the boundaries of all cuts from 1 to the last."""
+    cuts = [_boundary(trace, k) for k in range(1, trace.n_blocks)]
+    wanted = {node for cut in cuts for node in cut}
+    result = _result(trace)
+    graph, copies, told = fx.Graph(), dict[fx.Node, fx.Node](), dict[fx.Node, fx.Node]()
+    for node in trace.graph.nodes:
+        if node.op != "output":
+            copies[node] = told[node] = graph.node_copy(node, lambda n: copies[n])
+        if node in wanted & trace.overwritten:  # as it is before that
+            told[node] = graph.call_method("clone", (copies[node],))
+    graph.output([*(tuple(told[node] for node in cut) for cut in cuts), (copies[result],)])
+    return _module(root, graph, "Whole")
+
+
 def _item(boundary: tuple[Tensor, ...], i: int) -> Tensor:
     return boundary[i]
 

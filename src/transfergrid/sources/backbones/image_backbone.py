@@ -42,6 +42,7 @@ class ImageBackbone(Backbone):
         self.image_shape = (preprocess.channels, *preprocess.size)
         self._blocks: dict[str, list[Block]] = {}
         self._traces: dict[str, cutting.Trace] = {}
+        self._passes: dict[tuple[str, torch.device], fx.GraphModule] = {}
 
     @abstractmethod
     def groups(self, granularity: Granularity) -> list[list[str]]:
@@ -71,6 +72,16 @@ class ImageBackbone(Backbone):
         """See `Backbone.suffix`."""
         return cutting.suffix(self, self._trace(granularity), k)
 
+    def boundaries(
+        self, inputs: Inputs, granularity: Granularity = "coarse"
+    ) -> list[tuple[Tensor, ...]]:
+        """See `Backbone.boundaries`."""
+        trace, device = self._trace(granularity), next(self.parameters()).device
+        if (granularity, device) not in self._passes:
+            self._passes[granularity, device] = cutting.whole(self, trace)
+        found: list[tuple[Tensor, ...]] = self._passes[granularity, device](inputs)
+        return found
+
     def _trace(self, granularity: Granularity) -> cutting.Trace:
         if granularity not in self._traces:
             self._traces[granularity] = cutting.trace(self, self.blocks(granularity))
@@ -78,7 +89,7 @@ class ImageBackbone(Backbone):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave traces out of copies: they refer to the original's modules."""
-        return {**self.__dict__, "_traces": {}}
+        return {**self.__dict__, "_traces": {}, "_passes": {}}
 
 
 class ChildBlocks(ImageBackbone):

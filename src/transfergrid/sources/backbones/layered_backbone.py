@@ -92,6 +92,16 @@ class LayeredBackbone(Backbone):
         self._check_cut(k)
         return Suffix(self, k)
 
+    def boundaries(
+        self, inputs: Inputs, granularity: Granularity = "coarse"
+    ) -> list[tuple[Tensor, ...]]:
+        """See `Backbone.boundaries`."""
+        parts = self.unpacked(inputs)
+        with layers.noted(self.network, self.layout) as hidden:
+            output = self.network(**self.arguments(parts))
+        beside = self.beside(parts)
+        return [*((state, *beside) for state in hidden), (self.embedding(output, parts),)]
+
     def _check_cut(self, k: int) -> None:
         """Raise unless a cut before block `k` is possible and changes nothing."""
         if not 0 <= k <= self.layout.n_blocks:

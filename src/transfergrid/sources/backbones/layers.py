@@ -11,7 +11,8 @@ the first layer after it; behind the cut all that was computed before answers wi
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -214,7 +215,36 @@ class Stop(StandIn):
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         """Raise `Reached` with the first argument."""
-        raise Reached(args[0] if args else kwargs["hidden_states"])
+        raise Reached(_hidden(args, kwargs))
+
+
+@contextmanager
+def noted(network: nn.Module, layout: Layout) -> Iterator[list[Tensor]]:
+    """Let each layer leave the hidden state that it is first called with, in their order."""
+    found: list[Tensor] = []
+    hooks = [
+        network.get_submodule(path).register_forward_pre_hook(
+            partial(_note, found, number), with_kwargs=True
+        )
+        for number, path in enumerate(layout.layers)
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _note(
+    found: list[Tensor], number: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Any
+) -> None:
+    if number == len(found):
+        found.append(_hidden(args, kwargs))
+
+
+def _hidden(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden
 
 
 class Answer(StandIn):
