@@ -37,18 +37,19 @@ def cell(number, what="work", training=None, **strategy):
     )
 
 
-def run(results, cells, command=COMMAND, **trainer):
+def run(results, cells, command=COMMAND, checked=lambda found: None, **trainer):
     """Run what is missing of these cells."""
     with patch.object(processes.Pool, "command", command):
-        return _run(results, cells, trainer)
+        return _run(results, cells, trainer, checked)
 
 
-def _run(results, cells, trainer):
+def _run(results, cells, trainer, checked):
     settings = Settings.read({**TRAINER, **trainer}, {}, None)
     ledger = Ledger(results)
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
-    return processes.run_grid(left, processes.Pool(ledger, settings), done=len(done))
+    pool = processes.Pool(ledger, settings)
+    return processes.run_grid(left, pool, done=len(done), checked=checked)
 
 
 if __name__ == "__main__":

@@ -62,10 +62,11 @@ def main():
         told = [cell.config["strategy"] for cell in cells]
         wrong = [strategy["wrong"] for strategy in told if "wrong" in strategy]
         reason = wrong[0] if wrong else None
+        odd = {c.id: t["odd"] for c, t in zip(cells, told, strict=True) if "odd" in t}
         if "cell" in order:
             reason = do(cell_of(order["cell"]), order["results"])
         sys.stdout.flush()
-        print(json.dumps({"reason": reason}), file=answers, flush=True)
+        print(json.dumps({"reason": reason, "impossible": odd}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

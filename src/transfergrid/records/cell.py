@@ -14,6 +14,7 @@ from annotated_types import Ge, Interval
 from transfergrid.records import shapes
 from transfergrid.records.border import Checked, Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.needs import Needs
 from transfergrid.records.printing import one_line
 
 PROTOCOL = 2
@@ -130,12 +131,23 @@ def title(names: Names, labels: Labels) -> str:
     return " ".join([*filter(None, words), f"labels={labels}"])
 
 
+def pair_of(cell: Cell) -> tuple[str, str | None]:
+    """Return the digests of a cell's strategy and source, which suit each other or do not."""
+    return cell.parts.strategy, cell.parts.source
+
+
 def different_parts(cells: Sequence[Kind]) -> list[Kind]:
-    """Return cells in which every strategy and every source occurs, few of them."""
-    seen: set[tuple[str, str | None]] = set()
+    """Return cells in which every strategy and every source occurs, few of them.
+
+    With strategies that not every source suits, each source occurs.
+    """
+    seen: set[tuple[str | None, ...]] = set()
     chosen = []
     for cell in cells:
-        parts = {("strategy", cell.parts.strategy), ("source", cell.parts.source)}
+        both = pair_of(cell)
+        parts: set[tuple[str | None, ...]] = set(zip(("strategy", "source"), both, strict=True))
+        if Needs.read(cell.needs).are_choosy:
+            parts.add(("both", *both))
         if not parts <= seen:
             chosen.append(cell)
             seen |= parts

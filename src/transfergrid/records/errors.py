@@ -12,6 +12,10 @@ class BadInputError(Exception):
     """A request that cannot be met as it was typed; printed as one line, exit code 2."""
 
 
+class ImpossibleError(BadInputError):
+    """A method cannot be used with this network or source; a grid leaves such cells out."""
+
+
 @contextmanager
 def writing(place: object) -> Iterator[None]:
     """Tell as bad input what a disk does not take of what is written to a place."""

@@ -12,13 +12,19 @@ from transfergrid.records.space import Space
 SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described"]
+LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Transferred = Literal["instances", "features", "parameters", "relations"]
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
 """What tests prove of a strategy: its loss, weights or rates are the published values; its
 parameters after some steps are those of an independent loop; a published score is met."""
 TASKS = ("classification", "regression")
-_WORDS = {"source": SourceNeed, "target_labels": LabelNeed, "classes": ClassNeed}
+_WORDS = {
+    "source": SourceNeed,
+    "target_labels": LabelNeed,
+    "classes": ClassNeed,
+    "layers": LayerNeed,
+}
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),
     "same_classes": ("classes", {True: "same", False: "any"}),
@@ -43,6 +49,9 @@ class Needs:
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
         tasks: kinds of target that it can learn.
+        layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
+            `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
+            these cells out; with `any` it never does.
 
     Raises:
         BadInputError: one of them is a word that there is not.
@@ -56,6 +65,7 @@ class Needs:
     teacher: bool = False
     steps: bool = True
     tasks: tuple[str, ...] = TASKS
+    layers: LayerNeed = "any"
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
@@ -66,6 +76,11 @@ class Needs:
     def of(self, *tasks: str) -> Needs:
         """Return the same needs for these kinds of target alone."""
         return replace(self, tasks=tasks)
+
+    @property
+    def are_choosy(self) -> bool:
+        """Whether only the networks at hand can tell if there is what is needed."""
+        return self.layers != "any" or self.source == "head"
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:
@@ -116,6 +131,8 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"]["tasks"] = list(needs.tasks)
+    if needs.layers == "any":
+        del told["needs"]["layers"]
     return {**kind, **told, "space": {name: _plain(asdict(r)) for name, r in space.items()}}
 
 

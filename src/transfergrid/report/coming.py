@@ -47,6 +47,11 @@ class Coming:
             self.ids[place_of(cell)] |= {cell.id, *compared}
         self.waited_for = {place: ids - set(done) for place, ids in self.ids.items()}
 
+    def leave_out(self, cells: Collection[str]) -> None:
+        """Wait no longer for cells that turned out to be impossible, by their identities."""
+        for ids in (*self.ids.values(), *self.waited_for.values()):
+            ids.difference_update(cells)
+
     def ended(self, cell: Cell, to_go: float | None) -> None:
         """Count a cell, and show what it was the last one of.
 

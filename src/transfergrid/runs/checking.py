@@ -32,6 +32,7 @@ def check_parts(cell: Cell) -> int:
 
     Raises:
         BadInputError: a part cannot be built as it was asked for.
+        ImpossibleError: the strategy cannot be used with this source.
     """
     strategy, training, target = check_values(cell)
     backbone = _first_weights(cell, strategy)
@@ -47,7 +48,7 @@ def check_parts(cell: Cell) -> int:
         strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
     except BadInputError as error:  # as of a method that needs layers which the network has not
         parts = filter(None, (cell.names.strategy, cell.names.source))
-        raise BadInputError(f"{' with '.join(parts)}: {error}") from error
+        raise type(error)(f"{' with '.join(parts)}: {error}") from error
     checked(strategy.phases(), cell.names.strategy)
     return kept_bytes(strategy)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from transfergrid.records.component import Component
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.sources.cards import Card
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ class Source(Component, ABC):
             block_seed: see `load`.
 
         Raises:
-            BadInputError: the weights came without one, or it is no linear layer on embeddings.
+            ImpossibleError: the weights came without one, or it is no linear layer on embeddings.
         """
         from transfergrid.sources.files import heads
 
         found = heads.linear(backbone.head_weights, backbone.dim)
         if found is None:
-            raise BadInputError(
+            raise ImpossibleError(
                 f"{backbone.title}: its weights came without a classifier that is one linear layer "
                 "on its embeddings, and the strategy needs the source's own: give weights with "
                 "their classifier, or a source that is trained here"

@@ -8,7 +8,7 @@ from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import join_inputs, size_of, take
 from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Share
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
@@ -23,6 +23,7 @@ __all__ = [
     "Count",
     "Data",
     "Group",
+    "ImpossibleError",
     "Inputs",
     "Needs",
     "NotNegative",

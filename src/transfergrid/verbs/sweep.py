@@ -23,7 +23,7 @@ from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.report.words import plural
-from transfergrid.runs.launching.processes import Outcome, Pool, run_grid, run_here
+from transfergrid.runs.launching.processes import Checked, Outcome, Pool, run_grid, run_here
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
@@ -37,7 +37,7 @@ BASELINES = ("all", "none")
 """The values of the key `baselines`."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ready:
     """A grid that is planned, and how much of it is done."""
 
@@ -47,6 +47,15 @@ class Ready:
     keeper: Keeper
     declared: Declaration | None
     """What is declared of its verdicts; None for one without baselines."""
+
+    def leave_out(self, impossible: Mapping[str, str]) -> None:
+        """Go on without cells that turned out to be impossible, for a reason each.
+
+        Raises:
+            BadInputError: nothing that was asked for remains.
+        """
+        self.plan = self.plan.without(impossible)
+        self.cells = [cell for cell in self.cells if cell.id not in impossible]
 
 
 def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
@@ -60,7 +69,7 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     if config.debug:
         return _debug(ready, pool)
     coming = Coming(pool.ledger, ready.cells, place_of, ready.done)
-    outcome = carry_out(ready, pool, coming.ended if ready.declared else None)
+    outcome = carry_out(ready, pool, coming if ready.declared else None)
     if outcome.left < len(ready.cells):  # else nothing was begun, and there is nothing to show
         _close(ready, outcome, pool)
     kept.say(kept.ended(ready.keeper))
@@ -91,32 +100,36 @@ def get_ready(
     return Ready(plan, cells, done, keeper, declared if compared else None)
 
 
-def carry_out(
-    ready: Ready, pool: Pool, ended: Callable[[Cell, float | None], None] | None = None
-) -> Outcome:
+def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome:
     """Run the cells that are not done, and say before what is begun.
 
     Args:
-        ready: the grid.
+        ready: the grid; what turns out to be impossible is left out of it.
         pool: runs it.
-        ended: see `run_grid`.
+        coming: shows verdicts before its end.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for.
     """
-    ledger, cells, keeper = pool.ledger, ready.cells, ready.keeper
-    left = [cell for cell in cells if cell.id not in ready.done]
-    marked = contamination.marks(cells)
+    ledger, keeper = pool.ledger, ready.keeper
+    left = [cell for cell in ready.cells if cell.id not in ready.done]
     labels, common = names.of_cells(left)
 
-    def checked(sizes: Mapping[str, int]) -> None:
+    def checked(found: Checked) -> None:
+        ready.leave_out(found.impossible)
+        if coming is not None:
+            coming.leave_out(found.impossible)
+        cells = ready.cells
+        marked = contamination.marks(cells)
         asks = _grid(ready.plan, cells, pool.settings, marked, ready.declared)
         ledger.write_document("grids", asks)
         _announce(ready.plan, cells, ready.done)
         for line in (*_not_taken(ledger), *common, *contamination.warnings(cells, marked)):
             say(line, flush=True)
-        kept.say(kept.planned(keeper, left, ready.done, sizes))
+        there = [cell for cell in left if cell.id not in found.impossible]
+        kept.say(kept.planned(keeper, there, ready.done, found.sizes))
 
+    ended = coming.ended if coming is not None else None
     outcome = run_grid(left, pool, len(ready.done), checked, keeper, labels, ended)
     try:
         ledger.compact()

@@ -141,7 +141,8 @@ class Search:
             )
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
-        outcome = carry_out(replace(ready, declared=None), pool)  # no verdict is asked for
+        ready.declared = None  # no verdict is asked for
+        outcome = carry_out(ready, pool)
         if outcome.failed:
             say(f"{plural(outcome.failed, 'cell')} failed: means are of the others")
         if not outcome.left:

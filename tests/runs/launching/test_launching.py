@@ -46,6 +46,17 @@ def results(tmp_path):
 # Failing and dying ------------------------------------------------------------------------------
 
 
+def test_cells_that_no_network_suits_are_left_out_with_all_of_their_seeds(tmp_path, results):
+    odd = [cell(i, "odd", odd="it has no BatchNorm layer") for i in range(3)]
+    seen = []
+    outcome = pretend_grid.run(results, [*odd, cell(3)], checked=seen.append)
+    assert (outcome.done, outcome.failed, outcome.left) == (1, 0, 0)
+    assert done(tmp_path) == [3]
+    (found,) = seen
+    assert set(found.impossible) == {c.id for c in odd}
+    assert set(found.impossible.values()) == {"it has no BatchNorm layer"}
+
+
 def test_a_failing_cell_stops_no_other(tmp_path, results, capsys):
     outcome = pretend_grid.run(results, [cell(i, "fail" if i == 1 else "work") for i in range(6)])
     assert (outcome.done, outcome.failed, outcome.left, outcome.exit_code) == (5, 1, 0, 1)

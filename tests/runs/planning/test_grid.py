@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
@@ -375,3 +376,34 @@ def test_what_needs_described_classes_is_left_out_where_there_are_none():
     described = strategy("zero_shot", {"source": "weights", "classes": "described"})
     with pytest.raises(BadInputError, match="zero_shot needs descriptions of the classes, and"):
         plan([described])
+
+
+# What only the networks can tell ------------------------------------------------------------------
+
+CHOOSY = strategy("choosy", {"layers": "batch_norm"})
+
+
+def test_each_source_is_checked_with_a_strategy_that_not_every_source_suits():
+    both = plan([CHOOSY, "full_finetuning"], [PRINTED, LETTERS], seeds=range(3))
+    pairs = [(c.names.strategy, c.names.source) for c in different_parts(both.cells)]
+    assert sorted(pairs).count(("choosy", "printed")) == 1
+    assert sorted(pairs).count(("choosy", "letters")) == 1
+    assert len([pair for pair in pairs if pair[0] == "full_finetuning"]) <= 1
+
+
+def test_a_plan_goes_on_without_what_turned_out_to_be_impossible():
+    whole = plan([CHOOSY, "full_finetuning"], seeds=range(2))
+    odd = {c.id: "no BatchNorm" for c in whole.cells if c.names.strategy == "choosy"}
+    left = whole.without(odd)
+    assert [c.id for c in left.cells] == [c.id for c in whole.cells if c.id not in odd]
+    (told,) = left.skipped
+    assert (told.label, told.reason) == ("printed x choosy x digits, labels=20", "no BatchNorm")
+    assert left.id == whole.id
+    assert not left.wanted & set(odd)
+
+
+def test_a_request_of_which_nothing_is_possible_says_why():
+    whole = plan([CHOOSY])
+    wanted = dict.fromkeys(whole.wanted, "no BatchNorm")
+    with pytest.raises(BadInputError, match="nothing that was asked is possible: no BatchNorm"):
+        whole.without(wanted)

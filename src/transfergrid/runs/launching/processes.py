@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from transfergrid.records.cell import Cell, different_parts
+from transfergrid.records.cell import Cell, different_parts, pair_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import Keeper
@@ -101,8 +101,11 @@ class Pool:
                 self.workers[slot] = self._start(slot)
                 self.workers[slot].send({"prepare": "cells" if slot else "check"})
 
-    def check(self, cells: Sequence[Cell]) -> None:
+    def check(self, cells: Sequence[Cell]) -> dict[str, str]:
         """Let the first worker build what these cells are made of, before anything is kept.
+
+        Returns:
+            Why some of them cannot be, by identity.
 
         Raises:
             BadInputError: a part cannot be built as it was asked for.
@@ -120,6 +123,9 @@ class Pool:
             raise BadInputError(answer["reason"])
         self.sizes = answer.get("bytes", {})
         worker.send({"prepare": "cells"})
+        told = answer.get("impossible", {})
+        reasons = {pair_of(cell): told[cell.id] for cell in cells if cell.id in told}
+        return {c.id: reasons[pair_of(c)] for c in cells if pair_of(c) in reasons}
 
     def _answer(self, worker: Worker) -> str:
         """Return a worker's next answer, and show what it says of its doings until then."""
@@ -282,6 +288,19 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it says nothing"
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What building the parts of a grid's cells has shown.
+
+    Attributes:
+        sizes: bytes that some cells would keep, by identity.
+        impossible: why some cells cannot be, by identity; they are not run.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    impossible: Mapping[str, str] = field(default_factory=dict)
+
+
 @contextmanager
 def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
     """Yield the workers of a grid, who end with it.
@@ -308,7 +327,7 @@ def run_grid(
     cells: Sequence[Cell],
     pool: Pool,
     done: int = 0,
-    checked: Callable[[Mapping[str, int]], None] = lambda sizes: None,
+    checked: Callable[[Checked], None] = lambda found: None,
     keeper: Keeper | None = None,
     labels: Mapping[str, str] | None = None,
     ended: Callable[[Cell, float | None], None] | None = None,
@@ -319,8 +338,7 @@ def run_grid(
         cells: what is left to do.
         pool: the workers.
         done: how many cells of the grid were done before.
-        checked: called once it is known that all parts can be built, with the bytes that some
-            cells would keep, by identity.
+        checked: called once all parts were built, and before any cell is run.
         keeper: decides whose weights are kept; None keeps none.
         labels: what progress calls cells, by identity, where that is not their label.
         ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
@@ -329,15 +347,16 @@ def run_grid(
         BadInputError: a part cannot be built as it was asked for; nothing was run.
     """
     if not cells:
-        checked({})
+        checked(Checked())
         return Outcome()
     settings = pool.settings
     pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
     pool.pace = Pace(cells, settings.workers)
     try:
         _stop_on_sigterm()
-        pool.check(cells)
-        checked(pool.sizes)
+        impossible = pool.check(cells)
+        checked(Checked(pool.sizes, impossible))
+        cells = [cell for cell in cells if cell.id not in impossible]
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
             pool.run(cells)
     except KeyboardInterrupt:

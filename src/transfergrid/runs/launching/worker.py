@@ -24,7 +24,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfergrid.records import stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import identity_of
 from transfergrid.records.ledger import Ledger
@@ -90,12 +90,27 @@ def _seconds(record: Record) -> float:
     return record.cost.seconds.total - record.cost.seconds.source
 
 
-def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
-    """Build the parts of cells; return what is wrong, if anything, and bytes to keep by identity.
+@dataclass
+class Checked:
+    """What came of building the parts of cells.
+
+    Attributes:
+        reason: what was asked for wrongly, if anything.
+        bytes: that cells would keep, by identity.
+        impossible: why cells cannot be, by identity.
+    """
+
+    reason: str | None = None
+    bytes: dict[str, int] = field(default_factory=dict)
+    impossible: dict[str, str] = field(default_factory=dict)
+
+
+def check(cells: Sequence[dict[str, Any]]) -> Checked:
+    """Build the parts of cells, and say what came of it.
 
     Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
     """
-    sizes: dict[str, int] = {}
+    found = Checked()
     try:
         trust.check(cells)
         from transfergrid.runs.checking import check_parts, check_values
@@ -104,11 +119,14 @@ def check(cells: Sequence[dict[str, Any]]) -> tuple[str | None, dict[str, int]]:
         for cell in told:  # of all, before the first network is built: a mistake is told sooner
             _unless_broken(check_values, cell)
         for cell in told:
-            size = _unless_broken(check_parts, cell)
-            sizes.update({} if size is None else {cell.id: size})
+            try:
+                size = _unless_broken(check_parts, cell)
+                found.bytes.update({} if size is None else {cell.id: size})
+            except ImpossibleError as error:
+                found.impossible[cell.id] = str(error)
     except BadInputError as error:
-        return str(error), sizes
-    return None, sizes
+        found.reason = str(error)
+    return found
 
 
 def _unless_broken(step: Callable[[Cell], Found], cell: Cell) -> Found | None:
@@ -150,9 +168,8 @@ def serve() -> None:
     os.dup2(2, 1)
     listen(lambda stage: print(json.dumps({"doing": stage}), file=answers, flush=True))
     for line in sys.stdin:
-        reason: str | None = None
         seconds: float | None = None
-        sizes: dict[str, int] = {}
+        found = Checked()
         try:
             order = json.loads(line)
             if "prepare" in order:
@@ -160,16 +177,16 @@ def serve() -> None:
                     import_module(PREPARED[order["prepare"]])
                 continue
             if "check" in order:
-                reason, sizes = check(order["check"])
+                found = check(order["check"])
             else:
                 seconds = _seconds(obey(order))
         except Exception as error:  # a failing cell must not take the worker along
             traceback.print_exc()
-            reason = reason_of(error)
+            found.reason = reason_of(error)
         free_cycles()
         sys.stdout.flush()
         sys.stderr.flush()
-        answer = {"reason": reason, "bytes": sizes, "seconds": seconds}
+        answer = {**asdict(found), "seconds": seconds}
         print(json.dumps(answer), file=answers, flush=True)
 
 

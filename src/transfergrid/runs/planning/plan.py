@@ -155,11 +155,38 @@ class Plan:
     skipped: list[Skipped]
     wanted: set[str]
     """Identities that were asked for, the rest are baselines and reference arms."""
+    impossible: frozenset[str] = frozenset()
+    """Identities of those that turned out to be impossible, once their networks were built."""
+
+    def without(self, impossible: Mapping[str, str]) -> Plan:
+        """Return the plan without cells that turned out to be impossible.
+
+        Args:
+            impossible: why they are, by identity.
+
+        Raises:
+            BadInputError: nothing that was asked for remains.
+        """
+        if not impossible:
+            return self
+        gone = [cell for cell in self.cells if cell.id in impossible]
+        skipped = {Skipped(_combination(cell), impossible[cell.id]): None for cell in gone}
+        wanted = self.wanted - set(impossible)
+        if not wanted:
+            reasons = "; ".join(dict.fromkeys(each.reason for each in skipped))
+            raise BadInputError(f"nothing that was asked is possible: {reasons}")
+        cells = [cell for cell in self.cells if cell.id not in impossible]
+        return Plan(cells, [*self.skipped, *skipped], wanted, self.impossible | set(impossible))
 
     @cached_property
     def id(self) -> str:
-        """Identity of the grid: of the set of its cells."""
-        return digest(sorted(cell.id for cell in self.cells))
+        """Identity of the grid: of the set of its cells, the impossible ones among them."""
+        return digest(sorted({cell.id for cell in self.cells} | self.impossible))
+
+
+def _combination(cell: Cell) -> str:
+    names = filter(None, (cell.names.source, cell.names.strategy, cell.names.target))
+    return f"{' x '.join(names)}, labels={cell.labels}"
 
 
 def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
