@@ -17,7 +17,7 @@ def rate(step, steps):
 
 
 @pytest.mark.proves("trajectory_exact", "full_finetuning")
-@pytest.mark.parametrize("on", ["images", "texts"])
+@pytest.mark.parametrize("on", ["images", "tokens", "texts"])
 def test_full_finetuning(on):
     run = trajectory(FullFinetuning, {"lr_factor": 0.5}, on)
     net = run.net()

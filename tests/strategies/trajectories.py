@@ -117,8 +117,8 @@ def trajectory(
     Args:
         kind: the strategy's class.
         arguments: of its constructor.
-        on: "images" (a small convolutional net with BatchNorm) or "texts" (an embedding, a dense
-            layer with LayerNorm).
+        on: "images" (a small convolutional net with BatchNorm), "tokens" (images through a vision
+            transformer) or "texts" (an embedding, a dense layer with LayerNorm).
         labels: a class; None: 5, or 0 where the strategy uses none.
         reads: the streams that `batches` hold.
         plan: of `Training`, in the place of what `PLAN` says.
@@ -152,7 +152,8 @@ def trajectory(
 def _bench(kind: type[Strategy], arguments: dict[str, Any], on: str, training: Training) -> Bench:
     source = TinySource(domain=TinyDomain(shift=0.4, more=kind.needs.classes != "same"))
     bench = Bench(kind, arguments, training=training, source=source)
-    return {"images": lambda: bench, "texts": bench.on_texts}[on]()
+    others = {"tokens": bench.on_tokens, "texts": bench.on_texts}
+    return bench if on == "images" else others[on]()
 
 
 def _whole(view: View | None) -> Any:

@@ -387,6 +387,18 @@ class TakesTheSourcesTaskForItsOwn(Strategy):
         return [Phase("train", whole, reads=["source", "target"])]
 
 
+class TakesWeightsForMatricesOrFilters(Strategy):
+    """A penalty on the filters of each layer: the tokens' positions are neither."""
+
+    def loss(self, batch, progress):
+        norms = [self.of_filters(weight).sum() for weight in self.backbone.parameters()]
+        return super().loss(batch, progress) + 1e-3 * sum(norms)
+
+    def of_filters(self, weight):
+        around = {1: (), 2: (1,), 4: (1, 2, 3)}[weight.ndim]
+        return weight.square().sum(around) if around else weight.square()
+
+
 BROKEN = [
     ("goes_where_it_is_put", KeepsItInItsClass, "takes a tensor that stays behind"),
     ("goes_where_it_is_put", KeepsItInAFunction, "takes a tensor that stays behind"),
@@ -445,6 +457,11 @@ BROKEN = [
     ("cut_and_resumed", KeepsAnArrayAside, "it raises AttributeError where the cell is cut after"),
     ("cut_and_resumed", CountsWhatItRelabels, "where the cell is cut after step 1"),
     ("holds_on_numbers", TakesLabelsForClasses, "with numbers for labels it raises"),
+    (
+        "holds_on_tokens",
+        TakesWeightsForMatricesOrFilters,
+        "on a vision transformer it raises KeyError: 3",
+    ),
     ("holds_on_texts", TakesInputsForImages, "on texts it raises AttributeError: 'dict'"),
     ("holds_on_texts", ReadsPadding, "on texts: an example alone is predicted otherwise"),
 ]

@@ -13,6 +13,7 @@ from transfergrid.testing.conformance import (
 )
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain, TinySource
 from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextDomain, TinyTextSource
+from transfergrid.testing.tiny_tokens import TinyTokenArchitecture, TinyTokenSource
 
 __all__ = [
     "CHECKS",
@@ -24,6 +25,8 @@ __all__ = [
     "TinyTextArchitecture",
     "TinyTextDomain",
     "TinyTextSource",
+    "TinyTokenArchitecture",
+    "TinyTokenSource",
     "check_strategy",
     "outcomes",
     "run_check",

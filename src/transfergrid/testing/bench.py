@@ -37,6 +37,7 @@ from transfergrid.strategies.phases import Phase
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
+from transfergrid.testing.tiny_tokens import TinyTokenSource
 from transfergrid.testing.watched import Notes, WatchedDriver
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ class Bench:
             source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
             return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
         return dataclasses.replace(self, domain=TinyTextDomain, source=TinyTextSource())
+
+    def on_tokens(self) -> Bench:
+        """Return a bench for the same strategy whose network is a vision transformer."""
+        return dataclasses.replace(self, source=TinyTokenSource(domain=self.source.domain))
 
     def on_numbers(self) -> Bench:
         """Return a bench for the same strategy whose labels are numbers."""

@@ -68,16 +68,32 @@ _LEARNS: tuple[tuple[Check, ...], ...] = (
     ),
 )
 """What is asked of each strategy that can be attached."""
-_ON_ONE_KIND = (
+_OF_THE_DATA = (
     running.same_seed_same_result,
     running.sees_the_batches_of_its_block,
     running.cannot_reach_the_test_split,
     running.sees_only_its_labels,
     cutting.learns_in_parts,
-    cutting.cut_and_resumed,
-    cutting.still_blocks_run_ahead,
 )
+"""What no network changes."""
+_ON_ONE_KIND = (*_OF_THE_DATA, cutting.cut_and_resumed, cutting.still_blocks_run_ahead)
 """What no kind of label changes, and what takes further runs."""
+
+
+def holds_on_tokens(bench: Bench) -> None:
+    """What holds on convolutions with BatchNorm holds on a vision transformer with LayerNorm."""
+    tokens = bench.on_tokens()
+    if bench.strategy_class.needs.source == "none" or bench.source == tokens.source:
+        return
+    if _is_refused(tokens):
+        return
+    _expect_all(
+        tokens,
+        _OF_THE_DATA,
+        "on a vision transformer",
+        "Take no shape and no kind of layer for granted; what a network lacks that the method "
+        "needs, refuse in build",
+    )
 
 
 def holds_on_texts(bench: Bench) -> None:
@@ -148,6 +164,7 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
         phasing.phases_read_what_needs_grant,
     ),
     *_LEARNS,
+    (holds_on_tokens,),
     (holds_on_numbers,),
     (holds_on_texts,),
 )
@@ -238,7 +255,10 @@ def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[st
     needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
     source = TinySource(domain=TinyDomain(shift=0.4, more=needs.classes != "same"))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
-    return bench if CLASSES in needs.tasks else bench.on_numbers()
+    bench = bench if CLASSES in needs.tasks else bench.on_numbers()
+    tokens = bench.on_tokens()
+    with quiet_thread():
+        return tokens if _is_refused(bench) and not _is_refused(tokens) else bench
 
 
 def _run(check: Check, bench: Bench) -> dict[str, str]:
