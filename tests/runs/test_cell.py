@@ -286,3 +286,11 @@ def test_the_source_is_fingerprinted_before_it_is_trained_further(records):
     tuned, frozen = records["full_finetuning"].source, records["feature_extraction"].source
     assert tuned["fingerprint"] == frozen["fingerprint"]
     assert len(tuned["fingerprint"]) == 16
+
+
+def test_what_a_strategy_found_stands_in_its_record(tmp_path):
+    ledger = Ledger(tmp_path / "results")
+    record = run_cell(cell(strategy="auto_rgn"), ledger, CPU)
+    importance = ledger.read(record.id).told["importance"]
+    assert {"head", "backbone.network.conv1.0"} <= importance.keys()
+    assert 0 < max(importance.values()) <= 1

@@ -247,6 +247,9 @@ class Record(Cell):
     diagnostics: Annotated[
         Diagnostics | None, "what the cell noted about itself; null in older records"
     ] = None
+    told: Annotated[dict[str, Any], "what its strategy found: numbers by name"] = field(
+        default_factory=dict
+    )
     machine: Annotated[Machine, "what the cell ran on"] = field(default_factory=Machine)
     versions: Annotated[dict[str, str], "versions of Python and the libraries"] = field(
         default_factory=dict

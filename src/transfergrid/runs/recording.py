@@ -72,6 +72,7 @@ def record_of(
             flops_forward=outcome.flops,
         ),
         source=_source(cell, setup),
+        told=setup.strategy.tells(),
         started=spent.started,
         machine=_machine(machine, setup),
     )

@@ -12,7 +12,7 @@ from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
-from transfergrid.sources.backbone import evaluating
+from transfergrid.sources.backbone import Granularity, evaluating
 from transfergrid.strategies.base import Sizes, Strategy, teaching
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, in_one_run
 
@@ -22,6 +22,7 @@ __all__ = [
     "Batch",
     "Count",
     "Data",
+    "Granularity",
     "Group",
     "ImpossibleError",
     "Inputs",

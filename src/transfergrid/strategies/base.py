@@ -213,6 +213,13 @@ class Strategy(nn.Module, Component):
         outputs: Tensor = self.head(self.features(inputs))
         return outputs
 
+    def tells(self) -> dict[str, Any]:
+        """Return what it found, once it is trained, for its record's `told`.
+
+        Plain numbers by name, or lists and dicts of such; most methods have nothing to tell.
+        """
+        return {}
+
     # What it may use ---------------------------------------------------------------------------
 
     def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:

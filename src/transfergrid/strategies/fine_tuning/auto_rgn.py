@@ -1,0 +1,158 @@
+"""Fine-tune each tensor at a rate by how large its gradient is beside itself."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    Data,
+    Group,
+    Objective,
+    Phase,
+    Sizes,
+    Strategy,
+    rates,
+    take,
+)
+
+LOOKS = 20
+"""At most so many in a run, where nothing else is typed: an epoch of tiny data is one step."""
+
+
+def relative_rates(gradients: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Return each tensor's |g| / |w| over the largest of them, (tensors,).
+
+    A tensor of zeros has no such ratio: it learns at the full rate, and is not the largest. Without
+    any gradient all are 1.
+    """
+    slopes, sizes = (torch.stack([part.norm() for part in parts]) for parts in (gradients, weights))
+    ratios = torch.where(sizes > 0, slopes / sizes.where(sizes > 0, 1.0), 0.0)
+    largest = ratios.max()
+    if largest == 0:
+        return torch.ones_like(ratios)
+    return torch.where(sizes > 0, ratios / largest, 1.0)
+
+
+class Rates(nn.Module):
+    """The rate of each tensor as it stands, and what all looks said of it.
+
+    Args:
+        tensors: how many there are.
+    """
+
+    now: Tensor
+    total: Tensor
+    looks: Tensor
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.register_buffer("now", torch.ones(tensors))
+        self.register_buffer("total", torch.zeros(tensors))
+        self.register_buffer("looks", torch.zeros((), dtype=torch.int64))
+
+    def take(self, found: Tensor) -> None:
+        """Go on with these rates."""
+        self.now.copy_(found)
+        self.total += found
+        self.looks += 1
+
+
+class AutoRGN(Strategy):
+    """Auto-RGN: who has a large gradient for its size learns fast, everyone else next to nothing.
+
+    The rates are taken anew at each epoch of the labelled examples, without dropout and by running
+    statistics; the optimiser keeps its moments. The norms are those of the gradient of the mean
+    loss over the examples. Norm layers are tensors as all others. The record's `told` has the mean
+    rate of each layer, its importance.
+
+    Formula:
+        lr_i = lr * r_i / max_j r_j,  r_i = |dL/dw_i| / |w_i|
+
+    Try it:
+        Where some part of the source is wrong for the target and you do not know which; for a look
+        at which layers matter. Not where new weights start near zero: their ratio outshines all.
+
+    Cost:
+        That of full fine-tuning, and a pass forth and back of the examples looked at each epoch.
+        The same at prediction.
+
+    Source:
+        Lee et al. 2023, Surgical Fine-Tuning Improves Adaptation to Distribution Shifts (arXiv
+        2210.11466), section 4, Auto-RGN.
+
+    Args:
+        every: steps after which the rates are taken anew; null: an epoch, and a twentieth of all
+            steps at least.
+        examples: that are looked at each time, at most; of more, evenly spread ones.
+        shared: see `Strategy`.
+    """
+
+    baselines = Baselines(exploratory=["full_finetuning", "layerwise_lr"])
+    space = {"lr_factor": rates(10.0, small_images=3.0, images=1.0, text=0.3)}
+    also_called = ("surgical_auto_rgn", "autorgn", "relative_gradient_norm", "layer_importance")
+    badges = ("formula_exact", "trajectory_exact")
+
+    def __init__(self, every: Count | None = None, examples: Count = 1024, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.every, self.examples = every, examples
+
+    def build(self, sizes: Sizes) -> None:
+        plan = self.training_plan
+        epoch = max(-(-sizes.target // plan.batch_size), -(-plan.steps // LOOKS), 1)
+        self.share = min(1.0, (self.every or epoch) / max(1, plan.steps))
+        self.named = [
+            *self.head.named_parameters("head"),
+            *self.backbone.named_parameters("backbone"),
+        ]
+        self.scaffold["rates"] = Rates(len(self.named))
+        self.groups = [
+            Group(name, [parameter], partial(self.rate, i))
+            for i, (name, parameter) in enumerate(self.named)
+        ]
+
+    @property
+    def found(self) -> Rates:
+        """What the looks said."""
+        found = self.scaffold["rates"]
+        assert isinstance(found, Rates)
+        return found
+
+    def rate(self, number: int) -> float:
+        """Return the factor of one tensor at the step to come."""
+        return float(self.found.now[number])
+
+    def phases(self) -> list[Phase]:
+        learns = Objective(self.loss, self.groups)
+        return [Phase("train", [learns], before=self.look, every=self.share)]
+
+    def look(self, data: Data) -> None:
+        """Take the rates anew."""
+        assert data.target is not None
+        weights = [parameter for _, parameter in self.named]
+        sums = [torch.zeros_like(weight) for weight in weights]
+        apart = -(-len(data.target) // self.examples)
+        for batch in data.target.batches():
+            assert batch.rows is not None
+            few = (batch.rows % apart == 0).nonzero()[:, 0]
+            if not len(few):
+                continue
+            with torch.enable_grad():
+                said = self.predict(take(batch.inputs, few))
+                loss = self.task.loss(said, batch.labels[few]) * len(few)
+            slopes = torch.autograd.grad(loss, weights, allow_unused=True)
+            for total, slope in zip(sums, slopes, strict=True):
+                total += 0 if slope is None else slope
+        self.found.take(relative_rates(sums, weights))
+
+    def tells(self) -> dict[str, Any]:
+        """Return the mean rate of each layer, over all looks and its tensors."""
+        means = (self.found.total / self.found.looks.clamp(min=1)).tolist()
+        layers: dict[str, list[float]] = {}
+        for (name, _), mean in zip(self.named, means, strict=True):
+            layers.setdefault(name.rpartition(".")[0], []).append(mean)
+        return {"importance": {name: sum(own) / len(own) for name, own in layers.items()}}

@@ -1,0 +1,107 @@
+"""One stretch of blocks learns, the others keep every bit (Lee et al. 2023)."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from trajectories import same, trajectory
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.strategies import ImpossibleError
+from transfergrid.strategies.base import still_blocks
+from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.partial_finetuning import PartialFinetuning
+from transfergrid.testing.bench import Bench, state_of
+
+LAYERS = {"stem": ("conv1", "bn1"), "body": ("conv2", "bn2"), "neck": ("dense",)}
+"""The tiny network's coarse blocks; its fine ones are the five layers in this order."""
+
+
+def moved(**arguments):
+    """Return the layers of which anything changed, running statistics too, and the head."""
+    bench = Bench(PartialFinetuning, arguments)
+    setup = bench.set_up(10)
+    start = state_of(setup.strategy)
+    end = bench.learn(setup).state
+    changed = {name for name, value in start.items() if not torch.equal(value, end[name])}
+    return {name.removeprefix("backbone.network.").split(".")[0] for name in changed}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "block"),
+    [
+        ("first", "stem"),
+        ("middle", "body"),
+        ("last", "neck"),
+        ([1, 1], "stem"),
+        ([-1, -1], "neck"),
+        ([-2, 2], "body"),
+    ],
+)
+def test_one_block_learns_and_the_others_keep_every_bit(blocks, block):
+    assert moved(blocks=blocks) == {*LAYERS[block], "head"}
+
+
+def test_a_stretch_of_fine_blocks():
+    assert moved(blocks=[2, 3], granularity="fine") == {"bn1", "conv2", "head"}
+    assert moved(blocks=[1, -2]) == {*LAYERS["stem"], *LAYERS["body"], "head"}
+
+
+def test_all_blocks_are_full_finetuning():
+    rate = {"lr_factor": 1.0}
+    full = Bench(FullFinetuning, rate).run(10).state
+    for blocks in ("all", [1, 3]):
+        state = Bench(PartialFinetuning, {"blocks": blocks, **rate}).run(10).state
+        assert all(torch.equal(state[name], value) for name, value in full.items())
+
+
+@pytest.mark.parametrize(("blocks", "still"), [("first", 0), ("middle", 2), ("last", 4)])
+def test_leading_frozen_blocks_can_be_run_ahead(blocks, still):
+    strategy = Bench(PartialFinetuning, {"blocks": blocks}).set_up(10).strategy
+    assert still_blocks(strategy, strategy.phases()[0]) == still
+
+
+@pytest.mark.parametrize("blocks", [[0, 1], [3, 2], [-1, -2]])
+def test_what_is_no_stretch_is_refused(blocks):
+    with pytest.raises(BadInputError, match="FROM before TO"):
+        PartialFinetuning(blocks=blocks)
+
+
+def test_a_place_by_another_name_is_refused():
+    with pytest.raises(BadInputError, match="first, or middle, or last, or all"):
+        PartialFinetuning(blocks="midle")
+    with pytest.raises(BadInputError, match=r"\[FROM, TO\]"):
+        PartialFinetuning(blocks=[1, 2, 3])
+
+
+@pytest.mark.parametrize("blocks", [[2, 4], [-4, 1], [3, -2]])
+def test_blocks_that_the_network_does_not_have_are_impossible(blocks):
+    with pytest.raises(ImpossibleError, match="3 coarse blocks, numbered from 1 to 3"):
+        Bench(PartialFinetuning, {"blocks": blocks}).set_up(10)
+
+
+@pytest.mark.proves("trajectory_exact", "partial_finetuning")
+@pytest.mark.parametrize(
+    ("on", "still", "learns"),
+    [
+        ("images", ("conv1", "bn1", "dense"), ("conv2", "bn2")),
+        ("texts", ("words", "dense"), ("body",)),
+    ],
+)
+def test_the_middle_of_it_in_plain_torch(on, still, learns):
+    run = trajectory(PartialFinetuning, {"blocks": "middle", "lr_factor": 0.5}, on)
+    net = run.net()
+    layers = dict(net.backbone.network.named_children())
+    for name in still:
+        layers[name].eval().requires_grad_(False)
+    own = [p for name in learns for p in layers[name].parameters()]
+    optimiser = torch.optim.AdamW([*own, *net.head.parameters()], weight_decay=0.05)
+    for step, batch in enumerate(run.batches):
+        p = step / 20
+        rate = 1.0 if p <= 0.05 else 0.5 * (1 + math.cos(math.pi * (p - 0.05) / 0.95))
+        optimiser.param_groups[0]["lr"] = 0.02 * 0.5 * (0.05 if step == 0 else rate)
+        optimiser.zero_grad()
+        cross_entropy(net(batch.target.inputs), batch.target.labels).backward()
+        optimiser.step()
+    same(run, net)
