@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
+from trajectories import same, trajectory
 
 from golden import golden
 from transfergrid.records.training import Training
@@ -10,6 +12,7 @@ from transfergrid.strategies.held_near.l2_sp import L2SP, half_square
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "l2_sp")
 def test_the_penalty_is_half_the_square():
     given, expected, tolerance = golden("l2_sp", "penalty")
     way, head = (
@@ -61,3 +64,23 @@ def test_a_strong_pull_stays_at_the_start():
         return sum((value - start[name]).square().sum().item() for name, value in now)
 
     assert way(near) < 0.5 * way(far)
+
+
+@pytest.mark.proves("trajectory_exact", "l2_sp")
+@pytest.mark.parametrize("on", ["images", "texts"])
+def test_twenty_steps_are_those_of_plain_torch(on):
+    weights = {"alpha": 0.4, "beta": 0.2, "lr_factor": 0.5}
+    run = trajectory(L2SP, weights, on, schedule="constant", weight_decay=0.5)
+    net = run.net()
+    start = [weight.detach().clone() for weight in net.backbone.parameters()]
+    optimiser = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.0)
+    for batch in run.batches:
+        optimiser.zero_grad()
+        cross_entropy(net(batch.target.inputs), batch.target.labels).backward()
+        with torch.no_grad():
+            for weight, origin in zip(net.backbone.parameters(), start, strict=True):
+                weight.grad += 0.4 * (weight - origin)
+            for weight in net.head.parameters():
+                weight.grad += 0.2 * weight
+        optimiser.step()
+    same(run, net)

@@ -24,14 +24,31 @@ def half_square(parts: list[Tensor]) -> Tensor:
 
 
 class L2SP(Strategy):
-    """CE + a/2 |w - w0|^2 + b/2 |head|^2, norm layers anchored too (Li et al. 2018, section 3).
+    """Fine-tuning whose weights are pulled towards where they started, and not towards zero.
+
+    Anchored are all weights of the backbone, biases and those of norm layers too; nothing else
+    decays, whatever the training says.
+
+    Formula:
+        CE + a/2 |w - w0|^2 + b/2 |head|^2
+    Try it:
+        with few labels and a source near the target, where fine-tuning forgets; the pull of another
+        strategy is asked for by its `pull`. A far source holds one back
+    Cost:
+        that of full fine-tuning and the weights once more in memory; the same at prediction
+    Source:
+        Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with
+        convolutional networks, ICML, arXiv 1802.01483, section 3; half of each square, as in the
+        authors' code
 
     Args:
         alpha: pull of the backbone towards its start.
         beta: pull of the head towards zero; both stand in the place of weight decay.
-        shared: `lr_factor` and `schedule`.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
+    also_called = ("l2sp", "starting_point")
+    badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
         "lr_factor": rates(0.095, small_images=1.0, images=0.3, text=0.1),

@@ -1,0 +1,74 @@
+"""Fine-tune with a penalty on the smallest singular values of each batch's features (BSS)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Count,
+    NotNegative,
+    Range,
+    Strategy,
+    rates,
+)
+
+
+def least_squares(features: Tensor, k: int) -> Tensor:
+    """Return the sum of the squares of the `k` smallest singular values.
+
+    There are min(batch, dim) of them, and no more are summed up. What is not finite counts as
+    finite here: the rest of the loss tells of it.
+
+    Args:
+        features: (batch, dim), not centred; half precision is taken for single.
+        k: from 1.
+    """
+    single = features if features.dtype == torch.float64 else features.float()
+    return torch.linalg.svdvals(torch.nan_to_num(single))[-k:].square().sum()
+
+
+class BSS(Strategy):
+    """Fine-tuning that shrinks the smallest singular values of each batch's features.
+
+    Features are the embeddings that the head is given, of the batch as it comes and not centred.
+    Where `training.accumulate` cuts a batch into parts, each has its own singular values.
+
+    Formula:
+        CE + eta * sum of sigma_i(F)^2 over the k smallest singular values of F, (batch, dim)
+    Try it:
+        with few labels, on its own or beside `l2_sp`; with many labels a small part of the source
+        is unlearned anyway. Batches of fewer rows than `dim` have as many values as rows
+    Cost:
+        that of full fine-tuning and one decomposition of the batch's features a step; the same at
+        prediction
+    Source:
+        Chen, Wang, Fu, Long & Wang 2019, Catastrophic forgetting meets negative transfer: batch
+        spectral shrinkage for safe transfer learning, NeurIPS, section 4.2
+
+    Args:
+        weight: eta, of the penalty; 0 is full fine-tuning.
+        k: how many of the smallest singular values are shrunk.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    also_called = ("batch_spectral_shrinkage", "spectral_shrinkage")
+    badges = ("formula_exact", "trajectory_exact")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "weight": Range(1e-4, 1e-2, default=1e-3),
+    }
+    stackable = True
+
+    def __init__(self, weight: NotNegative = 1e-3, k: Count = 1, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.weight, self.k = weight, k
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.labelled()
+        features = self.features(seen.inputs)
+        fit = self.task.loss(self.head(features), seen.labels)
+        return fit + self.weight * least_squares(features, self.k)
