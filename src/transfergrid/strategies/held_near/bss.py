@@ -27,7 +27,8 @@ def least_squares(features: Tensor, k: int) -> Tensor:
         k: from 1.
     """
     single = features if features.dtype == torch.float64 else features.float()
-    return torch.linalg.svdvals(torch.nan_to_num(single))[-k:].square().sum()
+    values: Tensor = torch.linalg.svdvals(torch.nan_to_num(single))
+    return values[-k:].square().sum()
 
 
 class BSS(Strategy):
