@@ -96,6 +96,14 @@ class Regression(Task):
         return outputs
 
     @override
+    def answers(self, labels: Tensor) -> Tensor:
+        return _as_rows(labels)
+
+    @override
+    def encode(self, predicted: Tensor) -> Tensor:
+        return predicted
+
+    @override
     def criterion(self, predicted: Tensor, labels: Tensor) -> float:
         return float(self.loss(predicted, labels))
 

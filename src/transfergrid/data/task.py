@@ -97,6 +97,14 @@ class Task(ABC):
         """Return what is predicted, (batch, outputs): probabilities, or values."""
 
     @abstractmethod
+    def answers(self, labels: Tensor) -> Tensor:
+        """Return what is decoded where nothing is wrong, (n, outputs): one-hot, or the numbers."""
+
+    @abstractmethod
+    def encode(self, predicted: Tensor) -> Tensor:
+        """Return outputs of which `decode` makes this, (n, outputs), but for what rounds to 0."""
+
+    @abstractmethod
     def criterion(self, predicted: Tensor, labels: Tensor) -> float:
         """Return the loss of what was decoded, in the unit of `loss`."""
 
@@ -179,11 +187,19 @@ class Classification(Task):
 
     @override
     def prior(self, labels: Tensor) -> Tensor:
-        return self.constant(labels)[0].float().clamp_min(1e-12).log()
+        return self.encode(self.constant(labels)[0].float())
 
     @override
     def decode(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(dim=1)
+
+    @override
+    def answers(self, labels: Tensor) -> Tensor:
+        return nn.functional.one_hot(labels, self.outputs).float()
+
+    @override
+    def encode(self, predicted: Tensor) -> Tensor:
+        return predicted.clamp_min(1e-12).log()
 
     @override
     def criterion(self, predicted: Tensor, labels: Tensor) -> float:

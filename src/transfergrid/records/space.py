@@ -15,7 +15,8 @@ class Range:
         low: the smallest value.
         high: the largest one.
         log: whether the search is even in the logarithm.
-        default: the paper's value, or the one that a log of ours found.
+        default: the paper's value, or the one that a log of ours found; None where the method
+            chooses by itself, as from its training examples.
         under: other defaults, by the kind of training (`about.kind` of its YAML).
         as_baseline: whether it is always the value of the strategy's baselines, because the
             strategy is one of them as soon as its own term is 0; then they are tuned as one.
@@ -24,7 +25,7 @@ class Range:
     low: float
     high: float
     log: bool = True
-    default: float = 1.0
+    default: float | None = 1.0
     under: Mapping[str, float] = field(default_factory=dict)
     as_baseline: bool = False
 

@@ -176,7 +176,8 @@ class Strategy(nn.Module, Component):
     def __init__(self, lr_factor: Positive | None = None, schedule: Schedule | None = None) -> None:
         super().__init__()
         if lr_factor is None:
-            lr_factor = self.space["lr_factor"].default if "lr_factor" in self.space else 1.0
+            told = self.space.get("lr_factor")
+            lr_factor = told.default if told and told.default is not None else 1.0
         self.lr_factor, self.schedule = lr_factor, schedule
         self.hparams |= {
             k: getattr(self, k) for k in ("lr_factor", "schedule") if k in self.hparams

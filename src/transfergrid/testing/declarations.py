@@ -168,9 +168,8 @@ def space_fits_the_constructor(bench: Bench) -> None:
             f"{name} is {usual!r} by the constructor and {told.default!r} by the space",
             check,
         )
-        outside = [
-            v for v in (told.default, *told.under.values()) if not told.low <= v <= told.high
-        ]
+        known = [v for v in (told.default, *told.under.values()) if v is not None]
+        outside = [v for v in known if not told.low <= v <= told.high]
         expect(
             told.low < told.high and not outside and (told.low > 0 or not told.log),
             f"the space of {name} goes from {told.low} to {told.high}"

@@ -5,10 +5,25 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from golden import golden
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
+from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "logistic_probe")
+def test_its_head_is_the_golden_one():
+    given, expected, tolerance = golden("logistic_probe", "ridge_logistic")
+    features, labels = np.array(given["X"]), np.array(given["y"])
+    weights, biases = logistic_head(features, labels, 2, given["C"])
+    w, b = (weights[1] - weights[0])[0], biases[1] - biases[0]
+    assert np.allclose([w, b], [expected["w"], expected["b"]], atol=tolerance)
+    losses = np.log1p(np.exp(-(2 * labels - 1) * (w * features[:, 0] + b)))
+    objective = given["C"] * losses.sum() + w**2 / 2
+    assert objective == pytest.approx(expected["objective"], abs=tolerance)
+
+
+@pytest.mark.proves("formula_exact", "logistic_probe")
 @pytest.mark.parametrize("c", [0.01, 10.0])
 def test_a_cell_predicts_what_scikit_learn_does_of_the_frozen_features(c):
     run = Bench(LogisticProbe, {"c": c}).run(10)

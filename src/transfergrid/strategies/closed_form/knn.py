@@ -1,0 +1,103 @@
+"""The nearest training examples vote, on the frozen source."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    Data,
+    Inputs,
+    Needs,
+    Phase,
+    Positive,
+    Range,
+    Sizes,
+    Strategy,
+)
+
+TIED = 1e-6
+"""Cosines this near to the k-th are as near as it: rounding would choose between them."""
+
+
+def neighbour_weights(similar: Tensor, k: int, temperature: float) -> Tensor:
+    """Return what each training example's vote counts, (batch, n), up to a factor a row.
+
+    The k nearest count exp(s / temperature), all others nothing. Those that tie for the last places
+    share them evenly, so that the order of the training examples plays no part.
+
+    Args:
+        similar: cosines s, (batch, n).
+        k: how many vote; all, where there are fewer.
+        temperature: of the weights.
+    """
+    k = min(k, similar.shape[1])
+    nearest = similar.topk(k, dim=1).values
+    last, first = nearest[:, -1:], nearest[:, :1]
+    inside, tied = similar > last + TIED, (similar - last).abs() <= TIED
+    left = k - inside.sum(1, keepdim=True)
+    taken = inside + tied * left / tied.sum(1, keepdim=True)
+    return taken * ((similar - first) / temperature).exp()
+
+
+class KNN(Strategy):
+    """The nearest neighbours among the training examples vote, on the frozen source.
+
+    For numbers the answer is the neighbours' weighted mean. The model holds the training features:
+    whoever has it has those. Tied neighbours share the last places, equal votes go to the first
+    class, and a class without a vote has a probability of 1e-12.
+
+    Formula:
+        p(y | x) ~ sum over the k nearest i of exp(cos(f(x), f(x_i)) / T) [y_i = y]
+
+    Try it:
+        With few labels a class, or where classes are of several clusters each. A probe on the same
+        features is usually better from some twenty labels a class on.
+
+    Cost:
+        No training. A prediction is one pass of the source and n products of features; all
+        training features are kept.
+
+    Source:
+        Caron et al. 2021, Emerging Properties in Self-Supervised Vision Transformers
+        (arXiv 2104.14294), section 4.1 and eval_knn.py; Wu et al. 2018 (arXiv 1805.01978),
+        section 3.4.
+
+    Args:
+        k: neighbours that vote; all training examples, where there are fewer.
+        temperature: T of their weights; 0.07 gives a cosine of .9 4.17 times the vote of .8.
+    """
+
+    needs = Needs(steps=False)
+    baselines = Baselines(exploratory=["feature_extraction"])
+    space = {"k": Range(1, 200, default=20)}
+    transfers = "features"
+    also_called = ("k_nn", "nearest_neighbours", "nearest_neighbors", "k_nearest_neighbours")
+    badges = ("formula_exact",)
+
+    bank: Tensor
+    answers: Tensor
+
+    def __init__(self, k: Count = 20, temperature: Positive = 0.07) -> None:
+        super().__init__()
+        self.k, self.temperature = k, temperature
+
+    def build(self, sizes: Sizes) -> None:
+        self.head = nn.Identity()
+        self.register_buffer("bank", torch.zeros(sizes.target, self.backbone.dim))
+        self.register_buffer("answers", torch.zeros(sizes.target, self.task.outputs))
+
+    def phases(self) -> list[Phase]:
+        return [Phase("keep", before=self.keep)]
+
+    def keep(self, data: Data) -> None:
+        """Keep features and what is known of them."""
+        assert data.target is not None
+        self.bank.copy_(normalize(data.target.features(), dim=1))
+        self.answers.copy_(self.task.answers(data.target.labels))
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        similar = normalize(self.features(inputs), dim=1) @ self.bank.T
+        weights = neighbour_weights(similar, self.k, self.temperature)
+        return self.task.encode(weights @ self.answers / weights.sum(1, keepdim=True))
