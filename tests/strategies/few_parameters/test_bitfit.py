@@ -12,7 +12,7 @@ from trajectories import same, trajectory
 
 from golden import golden
 from transfergrid.records.errors import ImpossibleError
-from transfergrid.strategies.few_parameters.bitfit import BitFit
+from transfergrid.strategies.few_parameters.bitfit import Bitfit
 from transfergrid.strategies.few_parameters.parts import biases_of
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
@@ -55,7 +55,7 @@ def test_biases_without_a_layer_of_their_own_count_and_tables_do_not():
 @pytest.mark.proves("trajectory_exact", "bitfit")
 @pytest.mark.parametrize("on", ["images", "texts"])
 def test_it_ends_where_plain_torch_ends(on):
-    run = trajectory(BitFit, {"lr_factor": 2.0}, on)
+    run = trajectory(Bitfit, {"lr_factor": 2.0}, on)
     net = run.net()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -76,7 +76,7 @@ def test_it_ends_where_plain_torch_ends(on):
 
 
 def test_all_else_keeps_its_bits():
-    bench = Bench(BitFit)
+    bench = Bench(Bitfit)
     start, end = bench.set_up(10).strategy.state_dict(), bench.run(10).state
     moved = {name for name in start if not torch.equal(start[name], end[name])}
     biases = {f"backbone.network.{layer}.bias" for layer in ("bn1", "bn2", "dense")}
@@ -85,7 +85,7 @@ def test_all_else_keeps_its_bits():
 
 def test_it_predicts_otherwise_than_full_finetuning():
     rates = {"lr_factor": 1.0}
-    one, other = (Bench(kind, rates).run(10).predictions for kind in (BitFit, FullFinetuning))
+    one, other = (Bench(kind, rates).run(10).predictions for kind in (Bitfit, FullFinetuning))
     assert (one - other).abs().max() > 1e-3
 
 
@@ -93,7 +93,7 @@ def test_a_network_without_biases_is_refused():
     backbone = TinyBackbone(6)
     layers = [("flatten", nn.Flatten()), ("dense", nn.Linear(64, 12, bias=False))]
     backbone.network = nn.Sequential(OrderedDict(layers))
-    bench = Bench(BitFit)
+    bench = Bench(Bitfit)
     task = bench.set_up(10).strategy.task
     with pytest.raises(ImpossibleError, match="tiny width=6 has no biases"):
-        BitFit().attach(backbone, task, bench.training, 0)
+        Bitfit().attach(backbone, task, bench.training, 0)

@@ -13,7 +13,7 @@ from transfergrid.strategies.few_parameters.parts import biases_of, hold_statist
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 
-class BitFit(Strategy):
+class Bitfit(Strategy):
     """Every bias learns, and the head; all matrices, scales and statistics stay the source's.
 
     Formula:
