@@ -1,0 +1,86 @@
+"""Fine-tune while a random part of the weights is the source's (mixout)."""
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Interval
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from transfergrid.strategies import Baselines, Batch, Range, Sizes, Strategy, rates
+from transfergrid.strategies.draws import own_generator
+
+Chance = Annotated[float, Interval(ge=0, lt=1)]
+
+
+def mixed(weight: Tensor, start: Tensor, kept: Tensor, p: float) -> Tensor:
+    """Return ((1 - m) w0 + m w - p w0) / (1 - p), whose mean over the masks is w.
+
+    Args:
+        weight: w, of any shape.
+        start: w0, likewise.
+        kept: m, 1 where the weight is used and 0 where its start is: likewise, a draw for each.
+        p: how likely a start is.
+    """
+    return ((1 - kept) * start + kept * weight - p * start) / (1 - p)
+
+
+class Mixout(Strategy):
+    """Fine-tuning in which each weight is its start again with chance p, drawn anew at each step.
+
+    Mixed are the matrices and kernels of the backbone, each number on its own: what the authors'
+    code mixes, less its tables of embeddings, biases and norms. The head has no start and stays as
+    it is. Predictions are of the weights themselves; BatchNorm takes note of what the mixed ones
+    make. Dropout stays where the network has it. All parts of a batch have the same mask.
+
+    Formula:
+        used at each step: ((1 - m) w0 + m w - p w0) / (1 - p), m ~ Bernoulli(1 - p)
+    Try it:
+        with large pretrained text models and few labels, where fine-tuning fails on some seeds; a
+        high p trains a small part of the weights by large, noisy gradients
+    Cost:
+        time of full fine-tuning and a little for the masks; memory of the weights twice more; the
+        same at prediction
+    Source:
+        Lee, Cho & Kang 2020, Mixout: effective regularization to finetune large-scale pretrained
+        language models, ICLR, arXiv 1909.11299, equation 5; gradients are the formula's, with the
+        1 / (1 - p) that the authors' code leaves out
+
+    Args:
+        p: how likely a weight is its start, from 0 (full fine-tuning) to below 1.
+        shared: `lr_factor` and `schedule`.
+    """
+
+    badges = ("formula_exact", "trajectory_exact")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "p": Range(0.1, 0.9, log=False, default=0.9),
+    }
+
+    def __init__(self, p: Chance = 0.9, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.p = p
+
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold["start"] = self.copied(self.backbone)
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.labelled()
+        said = functional_call(self, self._mixed(), (seen.inputs,))
+        return self.task.loss(said, seen.labels)
+
+    def _mixed(self) -> dict[str, Tensor]:
+        """Return weights of this step, by the names of the strategy's."""
+        drawing, starts = own_generator(self, "mixout"), self.scaffold["start"].named_parameters()
+        known, tables, found = dict(self.backbone.named_parameters()), self._tables(), {}
+        for name, start in starts:
+            if start.ndim > 1 and id(weight := known[name]) not in tables:
+                kept = torch.empty_like(start).bernoulli_(1 - self.p, generator=drawing)
+                found[f"backbone.{name}"] = mixed(weight, start, kept, self.p)
+        return found
+
+    def _tables(self) -> set[int]:
+        """Return which parameters are tables of embeddings, whose rows are looked up."""
+        tables = (m for m in self.backbone.modules() if isinstance(m, nn.Embedding))
+        return {id(table.weight) for table in tables}
