@@ -83,7 +83,7 @@ class Trajectory:
         target: all labelled training examples, in the order of `rows`.
         unlabelled: all inputs of the target without labels, if the cell has them.
         source: all examples of each source domain.
-        steps: of the whole run.
+        steps: of the whole run; 20, or more where a strategy takes more.
     """
 
     strategy: Strategy
@@ -133,8 +133,7 @@ def trajectory(
                 module.p = 0.0
         layers = copy.deepcopy(strategy.backbone.network)
         head, start = copy.deepcopy(strategy.head), state_of(strategy)
-        bench.driver(setup).run()
-        steps = bench.training.steps
+        steps = max(bench.driver(setup).run().steps, bench.training.steps)
         return Trajectory(
             strategy=strategy,
             start=doubled(start),

@@ -16,3 +16,4 @@ class Scratch(Strategy):
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
     stackable = True
+    badges = ("trajectory_exact",)

@@ -19,6 +19,7 @@ class FeatureExtraction(Strategy):
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=30.0, text=10.0)}
     transfers = "features"
     stackable = True
+    badges = ("trajectory_exact",)
 
     @override
     def phases(self) -> list[Phase]:

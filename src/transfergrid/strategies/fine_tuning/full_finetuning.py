@@ -17,3 +17,4 @@ class FullFinetuning(Strategy):
     )
     space: ClassVar[Space] = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
     stackable = True
+    badges = ("trajectory_exact",)

@@ -32,6 +32,7 @@ class GradualUnfreezing(Strategy):
         "share": Range(0.2, 0.9, log=False, default=0.5),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
+    badges = ("trajectory_exact",)
 
     def __init__(self, share: Part = 0.5, decay: Positive = 1 / 2.6, **shared: Any) -> None:
         super().__init__(**shared)

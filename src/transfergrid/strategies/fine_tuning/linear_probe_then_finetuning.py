@@ -29,6 +29,7 @@ class LinearProbeThenFinetuning(Strategy):
         "tuning_lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
         "share": Range(0.2, 0.8, log=False, default=0.5),
     }
+    badges = ("trajectory_exact",)
 
     def __init__(self, share: Part = 0.5, tuning_lr_factor: Positive = 0.3, **shared: Any) -> None:
         super().__init__(**shared)
