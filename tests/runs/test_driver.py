@@ -465,6 +465,16 @@ def test_examples_come_in_batches_that_say_which_they_are():
     assert torch.equal(labels, data.target.labels[rows])
 
 
+def test_batches_are_mixed_for_a_pool_may_lie_class_by_class():
+    setup = Bench(FullFinetuning).set_up(10)
+    data = Seen(setup.strategy, setup.data, Bench(Strategy).machine, ["target"])
+    first, again = (torch.cat([b.rows for b in data.target.batches()]) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, first.sort().values)
+    (batch,) = data.target.batches()
+    assert torch.equal(batch.inputs, data.target.inputs()[batch.rows])
+
+
 @dataclasses.dataclass(frozen=True)
 class Elsewhere(Machine):
     device = "elsewhere"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from transfergrid.data.batches import Labelled, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
+from transfergrid.records.seeds import generator
 from transfergrid.runs.machine import Machine, bringing
 from transfergrid.runs.predictions import said
 from transfergrid.runs.standing import Standing
@@ -55,9 +57,15 @@ class SeenView:
         return inputs
 
     def batches(self) -> Iterator[Labelled]:
-        """Yield all examples in batches, not augmented."""
-        for batch in self.machine.evaluation_loader(self.view, size=AT_ONCE):
-            yield self._brings(batch)
+        """Yield all examples in batches, not augmented.
+
+        They are mixed by the seed block, for a pool may lie class by class and a batch would have
+        statistics of few of them; of sequences those of like lengths share a batch all the same.
+        """
+        order = generator(self.strategy.block_seed, "batches").permutation(len(self.view))
+        for batch in self.machine.evaluation_loader(self.view.part(order), size=AT_ONCE):
+            rows = torch.from_numpy(order)[batch.rows]
+            yield self._brings(dataclasses.replace(batch, rows=rows))
 
     @cached_property
     def _brings(self) -> Callable[[Any], Any]:

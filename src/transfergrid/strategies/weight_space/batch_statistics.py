@@ -1,0 +1,69 @@
+"""BatchNorm's running statistics of weights that no step has made, such as a mean's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import size_of
+from transfergrid.strategies.phases import View
+
+
+def norms_of(module: nn.Module, learning: Iterable[Tensor]) -> list[_BatchNorm]:
+    """Return the BatchNorm layers whose running statistics move where these parameters learn."""
+    known = {id(parameter) for parameter in learning}
+    return [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm)
+        and layer.running_mean is not None
+        and any(id(parameter) in known for parameter in layer.parameters())
+    ]
+
+
+def statistics_of(norms: Sequence[_BatchNorm]) -> list[Tensor]:
+    """Return the running means and variances of layers."""
+    found = [part for norm in norms for part in (norm.running_mean, norm.running_var)]
+    return [part for part in found if part is not None]
+
+
+@torch.no_grad()
+def retake(norms: Sequence[_BatchNorm], view: View, embed: Callable[[Inputs], Tensor]) -> None:
+    """Let layers have the mean over batches of a view's own statistics, by number of examples.
+
+    All else is in eval mode, so no dropout is in them; how many batches a layer has counted stays.
+    Of a single example, which has no variance, none are taken.
+
+    Args:
+        norms: the layers.
+        view: the examples, not augmented.
+        embed: takes inputs through the layers.
+    """
+    if not norms or len(view) < 2:
+        return
+    seen = 0
+    with _recording(norms):
+        for batch in view.batches():
+            seen += size_of(batch.inputs)
+            for norm in norms:
+                norm.momentum = size_of(batch.inputs) / seen
+            embed(batch.inputs)
+
+
+@contextmanager
+def _recording(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Let layers take note of what they see, and afterwards be in the mode that they were in."""
+    before = [(n, n.training, n.momentum, n.num_batches_tracked) for n in norms]
+    for norm in norms:
+        norm.train()
+        norm.num_batches_tracked = None  # else it counts these batches too
+    try:
+        yield
+    finally:
+        for norm, mode, momentum, counted in before:
+            norm.training, norm.momentum, norm.num_batches_tracked = mode, momentum, counted

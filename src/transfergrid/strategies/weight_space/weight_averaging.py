@@ -1,0 +1,100 @@
+"""Fine-tune at a steady rate and predict with the mean of the weights along the way."""
+
+from typing import Any
+
+from torch import Tensor
+
+from transfergrid.strategies import (
+    Baselines,
+    Data,
+    Inputs,
+    Objective,
+    Phase,
+    Range,
+    Schedule,
+    Share,
+    Sizes,
+    Strategy,
+    rates,
+)
+from transfergrid.strategies.weight_space.batch_statistics import norms_of, retake, statistics_of
+from transfergrid.strategies.weight_space.running_mean import RunningMean
+
+
+class WeightAveraging(Strategy):
+    """The mean of the weights after each of the last steps, instead of the last ones.
+
+    BatchNorm's statistics are taken anew, over the training inputs as they are, once the mean is in
+    place; its count of batches stays the run's. A validation part is asked what the mean so far
+    says, as soon as there is one, and chooses up to which step it goes. `begin: 1` is plain
+    fine-tuning at this schedule, bit for bit.
+
+    Formula:
+        w = (w_b + ... + w_T) / (T - b + 1), b = begin T; or m <- d m + (1 - d) w after each step.
+
+    Try it:
+        Where runs of several seeds differ, and labels are few: a mean lies flatter and varies less.
+        A rate that falls to nothing leaves nothing to average, so the schedule is constant here.
+
+    Cost:
+        One copy of the weights more and one addition a step; a pass over the training inputs where
+        there is BatchNorm. Prediction costs what it does: it is no ensemble.
+
+    Source:
+        Izmailov et al. 2018, Averaging Weights Leads to Wider Optima, arXiv 1803.05407, algorithm
+        1; the moving average: Polyak & Juditsky 1992, as Tarvainen & Valpola 2017 use it.
+
+    Args:
+        begin: share of the steps after which weights are averaged, to the last step.
+        decay: d of a moving average, .99 to .9999, which suits `begin: 0`; None for the mean.
+        schedule: of the rate.
+        shared: `lr_factor`.
+    """
+
+    also_called = ("swa", "stochastic_weight_averaging", "ema", "exponential_moving_average")
+    badges = ("formula_exact", "trajectory_exact")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "begin": Range(0.25, 0.95, log=False, default=0.75),
+    }
+
+    def __init__(
+        self,
+        begin: Share = 0.75,
+        decay: Share | None = None,
+        schedule: Schedule | None = "constant",
+        **shared: Any,
+    ) -> None:
+        super().__init__(schedule=schedule, **shared)
+        self.begin, self.decay = begin, decay
+
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold["mean"] = RunningMean(self._averaged, self.begin, self.decay)
+
+    def _averaged(self) -> list[Tensor]:
+        parameters = [*self.backbone.parameters(), *self.head.parameters()]
+        return [*parameters, *statistics_of(norms_of(self.backbone, parameters))]
+
+    @property
+    def mean(self) -> RunningMean:
+        """The mean so far."""
+        own = self.scaffold["mean"]
+        assert isinstance(own, RunningMean)
+        return own
+
+    def phases(self) -> list[Phase]:
+        learns = [Objective(self.loss, self.everything())]
+        train = Phase("train", learns, after=self.mean.note, predicts=self.predict_by_mean)
+        return [train, Phase("average", before=self.put)]
+
+    def predict_by_mean(self, inputs: Inputs) -> Tensor:
+        """Return what the mean of the weights so far says, (batch, outputs)."""
+        with self.mean.in_place():
+            return self.predict(inputs)
+
+    def put(self, data: Data) -> None:
+        """Put the mean in the place of the weights, with statistics of its own."""
+        if self.mean.put() and data.target is not None:
+            norms = norms_of(self.backbone, self.backbone.parameters())
+            retake(norms, data.target, self.backbone.embed)
