@@ -1,9 +1,8 @@
 """Each tensor's rate by its gradient beside itself (Lee et al. 2023, Auto-RGN)."""
 
-import math
-
 import pytest
 import torch
+from plain_torch import adamw, cosine, set_rate
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
@@ -43,18 +42,12 @@ def test_rates_by_hand(gradients, weights, expected):
     assert found.tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def rate(step):
-    """Warm up for one of twenty steps, then half a cosine."""
-    return 0.05 if step == 0 else 0.5 * (1 + math.cos(math.pi * (step / 20 - 0.05) / 0.95))
-
-
 @pytest.mark.proves("trajectory_exact", "auto_rgn")
 @pytest.mark.parametrize(("on", "told", "every"), [("images", {}, 2), ("texts", {"every": 7}, 7)])
 def test_in_plain_torch(on, told, every):
     run = trajectory(AutoRGN, {"lr_factor": 0.5, **told}, on)  # 15 examples, batches of 8
     net = run.net()
-    groups = [{"params": [p]} for p in net.parameters()]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0.05)
+    optimiser = adamw(*(([p], 1.0) for p in net.parameters()))
     for step, batch in enumerate(run.batches):
         if step % every == 0:
             net.eval()
@@ -66,7 +59,8 @@ def test_in_plain_torch(on, told, every):
             shares = [g / w / largest if w else 1.0 for g, w in norms]
             net.train()
         for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = 0.02 * 0.5 * rate(step) * share
+            group["factor"] = share
+        set_rate(optimiser, 0.5 * cosine(step, 20))
         optimiser.zero_grad()
         cross_entropy(net(batch.target.inputs), batch.target.labels).backward()
         optimiser.step()

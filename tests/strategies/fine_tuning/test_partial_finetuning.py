@@ -1,9 +1,8 @@
 """One stretch of blocks learns, the others keep every bit (Lee et al. 2023)."""
 
-import math
-
 import pytest
 import torch
+from plain_torch import adamw, cosine, set_rate
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
@@ -96,11 +95,9 @@ def test_the_middle_of_it_in_plain_torch(on, still, learns):
     for name in still:
         layers[name].eval().requires_grad_(False)
     own = [p for name in learns for p in layers[name].parameters()]
-    optimiser = torch.optim.AdamW([*own, *net.head.parameters()], weight_decay=0.05)
+    optimiser = adamw(([*own, *net.head.parameters()], 0.5))
     for step, batch in enumerate(run.batches):
-        p = step / 20
-        rate = 1.0 if p <= 0.05 else 0.5 * (1 + math.cos(math.pi * (p - 0.05) / 0.95))
-        optimiser.param_groups[0]["lr"] = 0.02 * 0.5 * (0.05 if step == 0 else rate)
+        set_rate(optimiser, cosine(step, 20))
         optimiser.zero_grad()
         cross_entropy(net(batch.target.inputs), batch.target.labels).backward()
         optimiser.step()

@@ -6,6 +6,15 @@ from transfergrid.strategies import Baselines, Data, Needs, Phase, Positive, Ran
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 
 
+def fit_head(strategy: Strategy, data: Data, c: float) -> None:
+    """Set a strategy's head to the optimum on the features of its labelled target examples."""
+    assert data.target is not None
+    features = data.target.features().cpu().double().numpy()
+    labels, outputs = data.target.labels.cpu().numpy(), strategy.task.outputs
+    weights, biases = logistic_head(features, labels, outputs, c)
+    strategy.task.fill(strategy.head, torch.from_numpy(weights), torch.from_numpy(biases))
+
+
 class LogisticProbe(Strategy):
     """Logistic regression on the frozen source: the linear probe, solved to its one optimum.
 
@@ -49,8 +58,4 @@ class LogisticProbe(Strategy):
 
     def solve(self, data: Data) -> None:
         """Set the head."""
-        assert data.target is not None
-        features = data.target.features().cpu().double().numpy()
-        labels = data.target.labels.cpu().numpy()
-        weights, biases = logistic_head(features, labels, self.task.outputs, self.c)
-        self.task.fill(self.head, torch.from_numpy(weights), torch.from_numpy(biases))
+        fit_head(self, data, self.c)

@@ -16,14 +16,32 @@ from transfergrid.strategies import (
 
 
 class GradualUnfreezing(Strategy):
-    """One coarse block more in each of equal stretches (Howard & Ruder 2018, section 3.3).
+    """The head learns first, then one coarse block more in each of equal stretches, from the top.
 
-    The schedule runs once over all of it and the optimiser is never begun anew.
+    The schedule runs once over all steps and the optimiser is never begun anew: a block joins the
+    moments that are there. A frozen block keeps its running statistics and has no dropout.
+
+    Formula:
+        stretch s trains head, W_B ... W_(B-s+1); the block d below the head at lr * decay^d
+
+    Try it:
+        On small targets, for texts above all. With few steps a stretch is too short for a block to
+        find its place: take layerwise_lr.
+
+    Cost:
+        Below full fine-tuning: the frozen blocks' outputs are kept and have no gradients. The same
+        at prediction.
+
+    Source:
+        Howard & Ruder 2018, Universal Language Model Fine-tuning for Text Classification (arXiv
+        1801.06146), section 3.3; discriminative rates 3.2, slanted triangles equation 3.
 
     Args:
-        share: of the steps, in which blocks are still frozen.
-        decay: factor of the rate per block towards the input; ULMFiT's is 1 / 2.6.
-        shared: `lr_factor`; and `schedule`, of which `slanted_triangular` is ULMFiT's.
+        share: of the steps, in which blocks are still frozen; ULMFiT's stretch is an epoch, which
+            is a step or two of few labels.
+        decay: factor of the rate per block towards the input (discriminative rates); ULMFiT's is
+            1 / 2.6, and 1 gives all one rate.
+        shared: `lr_factor`; `schedule`, of which `slanted_triangular` is ULMFiT's; see `Strategy`.
     """
 
     baselines = Baselines(exploratory=["layerwise_lr", "full_finetuning"])
@@ -32,7 +50,8 @@ class GradualUnfreezing(Strategy):
         "share": Range(0.2, 0.9, log=False, default=0.5),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
-    badges = ("trajectory_exact",)
+    also_called = ("ulmfit", "gradual_unfreeze")
+    badges = ("formula_exact", "trajectory_exact")
 
     def __init__(self, share: Part = 0.5, decay: Positive = 1 / 2.6, **shared: Any) -> None:
         super().__init__(**shared)

@@ -4,23 +4,49 @@ from typing import Any
 
 from transfergrid.strategies import (
     Baselines,
+    Data,
+    ImpossibleError,
     Objective,
     Part,
     Phase,
     Positive,
     Range,
+    Sizes,
     Strategy,
     rates,
 )
+from transfergrid.strategies.closed_form.logistic_probe import fit_head
 
 
 class LinearProbeThenFinetuning(Strategy):
-    """A head that fits keeps the features from being distorted (Kumar et al. 2022, section 3.4).
+    """A head that fits keeps the features from being distorted when all weights learn.
+
+    Before the first step of the second part the model is the probe, bit for bit, and so are its
+    scores: the head is neither drawn anew nor rescaled. In that step BatchNorm goes over to the
+    batch's statistics and dropout is on, so its training loss is not the probe's.
+
+    Formula:
+        head_0 = argmin CE(head | W_source), then min CE(head, W) from (head_0, W_source)
+
+    Try it:
+        With a good source and a target that is shifted, or inputs of another kind at test time.
+        Where the probe is poor, plain fine-tuning is as good.
+
+    Cost:
+        Below full fine-tuning: the probe's steps run on kept features; with c they are none. The
+        same at prediction.
+
+    Source:
+        Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution (arXiv 2202.10054), section 3.4.
 
     Args:
-        share: of the steps, that the probe takes.
-        tuning_lr_factor: multiplies the shared rate once all weights learn.
-        shared: `lr_factor` of the probe, and `schedule`, which each of the two runs through.
+        share: of the steps, that the probe takes; without meaning where c is given.
+        tuning_lr_factor: multiplies the shared rate once all weights learn; below the probe's.
+        c: solves the probe to its one optimum, of this inverse strength of penalty, as
+            `logistic_probe` does; then all steps tune. Null: the probe takes its share of steps.
+        shared: `lr_factor` of the probe, and `schedule`, which each of the two runs through; see
+            `Strategy`.
     """
 
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
@@ -29,16 +55,38 @@ class LinearProbeThenFinetuning(Strategy):
         "tuning_lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
         "share": Range(0.2, 0.8, log=False, default=0.5),
     }
+    optional = ("c",)
+    also_called = ("lp_ft", "lpft")
     badges = ("trajectory_exact",)
 
-    def __init__(self, share: Part = 0.5, tuning_lr_factor: Positive = 0.3, **shared: Any) -> None:
+    def __init__(
+        self,
+        share: Part = 0.5,
+        tuning_lr_factor: Positive = 0.3,
+        c: Positive | None = None,
+        **shared: Any,
+    ) -> None:
         super().__init__(**shared)
-        self.share, self.tuning_lr_factor = share, tuning_lr_factor
+        self.share, self.tuning_lr_factor, self.c = share, tuning_lr_factor, c
+
+    def build(self, sizes: Sizes) -> None:
+        if self.c is not None and self.task.kind != "classification":
+            raise ImpossibleError(
+                "strategy.c solves a probe of classes, and the target's labels are numbers: leave "
+                "it out, and the probe takes its share of the steps"
+            )
 
     def phases(self) -> list[Phase]:
-        probe = Objective(self.loss, [self.head_group()])
         tune, rate = Objective(self.loss, self.everything()), self.tuning_lr_factor
+        if self.c is not None:
+            return [Phase("probe", before=self.solve), Phase("tune", [tune], lr_factor=rate)]
+        probe = Objective(self.loss, [self.head_group()])
         return [
             Phase("probe", [probe], self.share),
             Phase("tune", [tune], 1 - self.share, lr_factor=rate),
         ]
+
+    def solve(self, data: Data) -> None:
+        """Set the head to the probe's optimum."""
+        assert self.c is not None
+        fit_head(self, data, self.c)
