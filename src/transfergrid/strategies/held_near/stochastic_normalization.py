@@ -1,0 +1,123 @@
+"""Fine-tune while BatchNorm takes running statistics or the batch's, at random for each channel."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    ImpossibleError,
+    Range,
+    Share,
+    Sizes,
+    Strategy,
+    rates,
+)
+from transfergrid.strategies.draws import own_generator
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def drawn(p: float, channels: int, rng: torch.Generator) -> Tensor:
+    """Return for each channel whether the batch's statistics are taken, with chance `p`."""
+    return torch.rand(channels, generator=rng, device=rng.device) < p
+
+
+def normalised(
+    layer: BatchNorm, plain: Callable[[Tensor], Tensor], inputs: Tensor, by_batch: Tensor
+) -> Tensor:
+    """Return what a layer in training mode makes of inputs, (batch, channels, ...), and note them.
+
+    Running statistics are those from before this batch, which they take note of as ever.
+
+    Args:
+        layer: whose statistics they are.
+        plain: its own forward pass, whatever else that does channel by channel.
+        inputs: of the layer.
+        by_batch: the channels that take the batch's statistics, (channels,).
+    """
+    mean, var = layer.running_mean, layer.running_var
+    assert mean is not None
+    assert var is not None
+    layer.training = False  # of copies: gradients are of the statistics as they are now
+    layer.running_mean, layer.running_var = mean.clone(), var.clone()
+    by_past = plain(inputs)
+    layer.running_mean, layer.running_var, layer.training = mean, var, True
+    return torch.where(by_batch.view(-1, *[1] * (inputs.ndim - 2)), plain(inputs), by_past)
+
+
+@contextmanager
+def _mixing(layer: BatchNorm, p: float, rng: torch.Generator) -> Iterator[None]:
+    plain = layer.forward
+
+    def forward(inputs: Tensor) -> Tensor:
+        return normalised(layer, plain, inputs, drawn(p, layer.num_features, rng))
+
+    layer.forward = forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        vars(layer).pop("forward")
+
+
+class StochasticNormalization(Strategy):
+    """Fine-tuning in which half of the channels trust the source's statistics, others each step.
+
+    All BatchNorm layers that learn take part; running statistics move as they do in full
+    fine-tuning, and predictions are made as there. A network without BatchNorm is impossible. All
+    parts of a batch have the same draws.
+
+    Formula:
+        s norm(x; batch) + (1 - s) norm(x; running), s ~ Bernoulli(p) for each channel at each step
+    Try it:
+        with few labels and small batches on convolutional networks that were trained with labels;
+        from self-supervised weights it lost to full fine-tuning in the authors' own table
+    Cost:
+        time of full fine-tuning and one more pass of each norm layer, whose outputs are held twice;
+        the same at prediction
+    Source:
+        Kou, You, Long & Wang 2020, Stochastic normalization, NeurIPS, section 3.2; p as in the
+        authors' code
+
+    Args:
+        p: how likely a channel takes the batch's statistics; 1 is full fine-tuning, 0 normalises by
+            running ones alone.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    also_called = ("stoch_norm", "stochnorm")
+    badges = ("formula_exact", "trajectory_exact")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3),
+        "p": Range(0.1, 0.9, log=False, default=0.5),
+    }
+
+    def __init__(self, p: Share = 0.5, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.p = p
+
+    def build(self, sizes: Sizes) -> None:
+        if not self.norms():
+            raise ImpossibleError(
+                "the network has no BatchNorm with running statistics, which the method mixes with "
+                "those of a batch: take a network with BatchNorm, such as a resnet"
+            )
+
+    def norms(self) -> list[BatchNorm]:
+        """Return the layers whose statistics are mixed."""
+        layers = (m for m in self.backbone.modules() if isinstance(m, BatchNorm))
+        return [m for m in layers if m.running_mean is not None and m.track_running_stats]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        mixing = partial(_mixing, p=self.p, rng=own_generator(self.backbone, "normalisation"))
+        with ExitStack() as mixed:
+            for layer in self.norms():
+                if layer.training:
+                    mixed.enter_context(mixing(layer))
+            return super().loss(batch, progress)
