@@ -58,7 +58,7 @@ def _mixing(layer: BatchNorm, p: float, rng: torch.Generator) -> Iterator[None]:
     def forward(inputs: Tensor) -> Tensor:
         return normalised(layer, plain, inputs, drawn(p, layer.num_features, rng))
 
-    layer.forward = forward  # type: ignore[method-assign]
+    vars(layer)["forward"] = forward
     try:
         yield
     finally:
