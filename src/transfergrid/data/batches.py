@@ -20,10 +20,12 @@ from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import View, join_inputs, size_of, take
 from transfergrid.records.errors import BadInputError
 
-StreamName: TypeAlias = Literal["target", "unlabelled", "views", "source", "episode", "attributes"]
-"""What a phase may read: labelled target examples; target inputs without labels, or two augmented
-views of them; labelled examples of each source domain; few-shot tasks drawn from the first one;
-descriptions of the target's classes."""
+StreamName: TypeAlias = Literal[
+    "target", "taught", "unlabelled", "views", "source", "episode", "attributes"
+]
+"""What a phase may read: labelled target examples; these as a teacher takes them; target inputs
+without labels, or two augmented views of them; labelled examples of each source domain; few-shot
+tasks drawn from the first one; descriptions of the target's classes."""
 
 
 @dataclass
@@ -36,12 +38,20 @@ class Labelled:
         rows: their positions in the stream, (batch,) int64.
         views: which of its few views each example is seen in, (batch,) int64; None: fresh ones,
             or as they are.
+        taught: the same examples, augmented alike, as inputs of a teacher; None where it takes
+            those of the backbone, or where the phase does not read them.
     """
 
     inputs: Inputs
     labels: Tensor
     rows: Tensor | None = None
     views: Tensor | None = None
+    taught: Inputs | None = None
+
+    @property
+    def for_teacher(self) -> Inputs:
+        """The inputs that a teacher is given of these examples."""
+        return self.inputs if self.taught is None else self.taught
 
 
 @dataclass
@@ -130,7 +140,8 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
         own = rows(len(part.labels))
         places = part.rows[own] if part.rows is not None else None
         views = part.views[own] if part.views is not None else None
-        return Labelled(cut(part.inputs), part.labels[own], places, views)
+        taught = cut(part.taught) if part.taught is not None else None
+        return Labelled(cut(part.inputs), part.labels[own], places, views, taught)
 
     return replace(
         batch,

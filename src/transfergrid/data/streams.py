@@ -161,6 +161,8 @@ class CellData:
         source: the labelled source domains.
         source_tasks: of each of them.
         attributes: a description of each class of the target, (classes, d), where it has one.
+        taught: the same labelled examples as a teacher takes them, where it takes other inputs
+            than the strategy that learns from it.
     """
 
     task: Task
@@ -170,6 +172,11 @@ class CellData:
     source: tuple[View, ...] = ()
     source_tasks: tuple[Task, ...] = ()
     attributes: Tensor | None = None
+    taught: CellData | None = None
+
+    def of_steps(self, counts: str) -> CellData:
+        """Return what steps learn from that count as "steps", or as a "teacher"'s."""
+        return self.taught if self.taught is not None and counts == "teacher" else self
 
 
 _Drawn: TypeAlias = Sequence[NDArray[np.int64]]
@@ -263,6 +270,9 @@ class StepBatches(Dataset[Batch]):
 
         own, source = data.unlabelled, data.source
         self.target = stream(data.train, "target") if "target" in reads else None
+        self.taught = None  # drawn as the target is: its rows, and the numbers of its augmentation
+        if {"target", "taught"} <= {*reads} and data.taught is not None:
+            self.taught = stream(data.taught.train, "target")
         self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
         self.strong = None
         if "views" in reads and own is not None:
@@ -285,7 +295,7 @@ class StepBatches(Dataset[Batch]):
     @property
     def streams(self) -> list[Stream]:
         """All that is read, but for episodes."""
-        found = (self.target, self.unlabelled, self.strong, *self.source)
+        found = (self.target, self.taught, self.unlabelled, self.strong, *self.source)
         return [stream for stream in found if stream is not None]
 
     def warm(self) -> None:
@@ -314,6 +324,8 @@ class StepBatches(Dataset[Batch]):
         batch = Batch(attributes=self.attributes)
         if self.target is not None:
             batch.target = _labelled(self.target, step)
+            if self.taught is not None:
+                batch.target.taught = self.taught.inputs(step)[0]
         batch.source = tuple(_labelled(stream, step) for stream in self.source)
         if self.unlabelled is not None:
             inputs, rows = self.unlabelled.inputs(step)

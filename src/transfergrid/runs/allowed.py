@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,6 +40,15 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
         indices = drawn.unlabelled
         data.unlabelled = View(target.view("pool", preprocess, indices).prepared, indices, hidden)
     return data
+
+
+def add_taught(
+    data: CellData, target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess
+) -> None:
+    """Add the target as a teacher takes it, where its preprocessing is another."""
+    views = (data.train, data.validation)
+    if any(view is not None and view.prepared.preprocess != preprocess for view in views):
+        data.taught = replace(target_data(target, drawn, needs, preprocess), task=data.task)
 
 
 def add_source_domain(

@@ -24,7 +24,7 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, target_data
+from transfergrid.runs.allowed import add_source_domain, add_taught, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
 from transfergrid.runs.curve import Fit, Log
@@ -139,6 +139,8 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     backbone = begun.backbone if begun else None
 
     data = target_data(target, drawn, needs, preprocess)
+    if begun is not None and begun.taught is not None:
+        add_taught(data, target, drawn, needs, begun.taught.preprocess)
     copies = source_copies(source, needs, target)
     if needs.domains:
         assert source is not None

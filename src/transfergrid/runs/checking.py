@@ -14,7 +14,7 @@ from transfergrid.records.identity import architecture_of
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.training import Training
 from transfergrid.runs.models import kept_bytes
-from transfergrid.runs.starting import check_same_inputs
+from transfergrid.runs.starting import check_same_kind
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture, Source, TrainedSource
 from transfergrid.strategies.base import Strategy
@@ -39,7 +39,7 @@ def check_parts(cell: Cell) -> int:
     student: Architecture | None = strategy.hparams.get("student")
     trained = student.build() if student is not None else backbone
     if strategy.needs.teacher and trained is not None and backbone is not None:
-        check_same_inputs(backbone, trained)
+        check_same_kind(backbone, trained)
     for network in (backbone, trained):
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
     taught = backbone if strategy.needs.teacher else None

@@ -36,6 +36,7 @@ class Choice:
     Args:
         strategy: that is trained.
         view: the validation part.
+        taught: the same as a teacher takes it; None where it takes the same inputs.
         machine: where it is scored.
         curves: are told each look, and say which metric decides.
     """
@@ -44,10 +45,12 @@ class Choice:
         self,
         strategy: Strategy,
         view: View | None,
+        taught: View | None,
         machine: Machine,
         curves: Curves,
     ) -> None:
-        self.strategy, self.view, self.machine, self.curves = strategy, view, machine, curves
+        self.strategy, self.machine, self.curves = strategy, machine, curves
+        self.view, self.taught = view, taught
         self.best: Best | None = None
         self._view_of: tuple[Standing, View] | None = None
         self.looked: tuple[str, int] = ("steps", 0)
@@ -78,6 +81,8 @@ class Choice:
             return
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)
+        if phase.counts == "teacher" and self.taught is not None:
+            view = self.taught
         outputs = said(strategy, by, view, self.machine, trainer, standing).float().cpu()
         decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
         value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")

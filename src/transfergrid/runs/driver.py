@@ -81,7 +81,8 @@ class Driver:
         self.lengths = lengths(self.phases, strategy.training_plan.steps)
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
         self.curves = Curves(strategy.task, metric, sum(own), log)
-        self.choice = Choice(strategy, data.validation, machine, self.curves)
+        taught = data.taught.validation if data.taught is not None else None
+        self.choice = Choice(strategy, data.validation, taught, machine, self.curves)
         self.measure: Measure = measure or (lambda name: nullcontext())
         self.checkpoint = checkpoint
         self.number = 0

@@ -88,7 +88,8 @@ class Learner(pl.LightningModule):
     def batches(self) -> StepBatches:
         """Return what is left of the phase's batches, ready to be taken."""
         numbers = range(self.begin + self.driver.first, self.begin + self.length)
-        batches = self._behind_blocks(numbers) or self._batches(self.driver.data, numbers)
+        data = self.driver.data.of_steps(self.phase.counts)
+        batches = self._behind_blocks(numbers) or self._batches(data, numbers)
         if self.standing is None:
             batches.warm()
         return batches

@@ -109,5 +109,6 @@ class Seen:
         self.attributes = None if told is None else told.to(machine.device)
 
     def by(self, strategy: Strategy) -> Seen:
-        """Return the same streams, embedded and predicted by another strategy."""
-        return Seen(strategy, *self._told)
+        """Return the same streams as a teacher takes them, embedded and predicted by it."""
+        data, machine, reads = self._told
+        return Seen(strategy, data.of_steps("teacher"), machine, reads)

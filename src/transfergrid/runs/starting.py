@@ -82,7 +82,7 @@ def start(
         return Start(loaded, head=head)
     seed_torch(stream_seed(seed, "backbone"))
     learner = (student or build(architecture_of(source))).build()
-    check_same_inputs(loaded, learner)
+    check_same_kind(loaded, learner)
     return Start(learner, loaded)
 
 
@@ -119,15 +119,15 @@ def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.
     return head
 
 
-def check_same_inputs(teacher: Backbone, student: Backbone) -> None:
-    """Raise unless both are made for the same inputs: they are given one batch.
+def check_same_kind(teacher: Backbone, student: Backbone) -> None:
+    """Raise unless both take images, or both take texts, each by a preprocessing of its own.
 
     Raises:
-        BadInputError: they are not; the message shows both.
+        BadInputError: they do not.
     """
-    if teacher.preprocess != student.preprocess:
+    kinds = ["texts" if isinstance(b.example(), dict) else "images" for b in (teacher, student)]
+    if kinds[0] != kinds[1]:
         raise BadInputError(
-            "teacher and student must take the same inputs, and the teacher takes "
-            f"{teacher.preprocess}, the student {student.preprocess}: set the student's size, "
-            "mean, std and options.in_chans"
+            f"the teacher, {teacher.title}, takes {kinds[0]}, and the student, {student.title}, "
+            f"{kinds[1]}: strategy.student must be a network for the target's examples"
         )

@@ -95,7 +95,7 @@ class Data(Protocol):
     """
 
     def by(self, strategy: Any) -> Data:
-        """Return the same streams, embedded and predicted by another strategy, as a teacher is."""
+        """Return the same streams as a teacher takes them, embedded and predicted by it."""
 
     @property
     def target(self) -> View | None:

@@ -223,7 +223,8 @@ class Bench:
             setup.strategy.load_state_dict(state)
             on_the_eve(driver, number)
             phase = driver.phases[number]
-            yield Moment(setup, number, phase, self.batch(setup.data, 0, phase.reads))
+            data = setup.data.of_steps(phase.counts)
+            yield Moment(setup, number, phase, self.batch(data, 0, phase.reads))
 
     def batch(self, data: CellData, step: int = 0, reads: Sequence[StreamName] = ALL) -> Batch:
         """Return what a cell with these data learns from at this step."""

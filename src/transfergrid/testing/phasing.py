@@ -19,6 +19,7 @@ from transfergrid.testing.found import expect, some
 
 GRANTS: dict[StreamName, str] = {
     "target": 'target_labels="..."',
+    "taught": "teacher=True",
     "unlabelled": "unlabelled=True",
     "views": "unlabelled=True",
     "source": "domains=1",
@@ -197,6 +198,7 @@ def _granted(needs: Needs) -> dict[StreamName, bool]:
     domains, unlabelled = needs.domains > 0, needs.unlabelled
     return {
         "target": needs.target_labels != "unused",
+        "taught": needs.teacher,
         "unlabelled": unlabelled,
         "views": unlabelled,
         "source": domains,

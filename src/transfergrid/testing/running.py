@@ -78,8 +78,9 @@ def sees_the_batches_of_its_block(bench: Bench) -> None:
         augmenting = Augmenting(plan.augmentation, plan.views)
         for number, place, batch in notes.batches:
             phase, steps = notes.phases[number], range(place, place + 1)
+            data = fresh.of_steps(phase.counts)
             streams = StepBatches(
-                fresh, SEED, steps, plan.batch_size, augmenting, phase.reads, phase.episode
+                data, SEED, steps, plan.batch_size, augmenting, phase.reads, phase.episode
             )
             expect(
                 _same_batch(batch, streams[0]),

@@ -94,12 +94,11 @@ def test_a_check_that_breaks_by_no_mistake_of_the_users_is_left_to_the_cell(cell
     assert worker.check(told) == (None, {cell.id: 7 for cell in cells if cell.id != first})
 
 
-def test_a_student_for_other_inputs_than_its_teachers_is_refused():
-    student = "{_target_: transfergrid.sources.timm.TimmArchitecture, model: test_resnet, size: 8}"
+def test_a_student_may_take_other_inputs_than_its_teacher():
+    student = "{_target_: transfergrid.sources.timm.TimmArchitecture, model: test_resnet, size: 24}"
     made = planned("strategy=distillation", f"strategy.student={student}", "labels=2")
     (cell,) = [c for c in made.cells if c.id in made.wanted]
-    with pytest.raises(BadInputError, match="must take the same inputs"):
-        check_parts(cell)
+    assert check_parts(cell) > 0
 
 
 def test_a_failed_record_runs_again_in_its_own_ledger(cells, tmp_path, monkeypatch):

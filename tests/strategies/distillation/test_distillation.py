@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
+from taught_loops import steps, teacher_of
+from torch.nn.functional import cross_entropy
+from trajectories import same, trajectory
 
+from golden import golden
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.scratch import Scratch
+from transfergrid.strategies.distillation import teacher
 from transfergrid.strategies.distillation.distillation import Distillation, distillation_loss
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
@@ -26,6 +31,21 @@ def loss_of(logits, temperature, weight):
     student, teacher, labels = logits
     hard = torch.nn.functional.cross_entropy(student, labels)
     return distillation_loss(student, teacher, hard, temperature, weight)
+
+
+@pytest.mark.proves("formula_exact", "distillation")
+def test_loss_is_the_published_value():
+    given, expected, tolerance = golden("distillation", "kd")
+    student, teacher = (
+        torch.tensor(given[name], dtype=torch.float64) for name in ("student", "teacher")
+    )
+    labels, weight = torch.tensor(given["labels"]), given["alpha"]
+    for temperature, value in (
+        (given["temperature"], expected["total_alpha_on_soft"]),
+        (1.0, (1 - weight) * expected["ce"] + weight * expected["kl_by_T"]["1"]),
+    ):
+        found = loss_of((student, teacher, labels), temperature, weight)
+        assert found.item() == pytest.approx(value, abs=tolerance)
 
 
 @pytest.mark.parametrize(("temperature", "weight"), [(1.0, 1.0), (4.0, 0.9), (20.0, 0.3), (2.0, 0)])
@@ -74,6 +94,22 @@ def test_at_high_temperature_it_matches_logits(logits):
     assert ((found - expected).norm() / expected.norm()).item() < 2e-3
 
 
+@pytest.mark.proves("trajectory_exact", "distillation")
+@pytest.mark.parametrize("on", ["images", "texts"])
+def test_it_ends_where_a_plain_loop_ends(on):
+    told = {"teacher": FullFinetuning(lr_factor=0.5), "temperature": 3.0, "weight": 0.8}
+    run = trajectory(Distillation, {**told, "lr_factor": 0.4}, on)
+    theirs, net = teacher_of(run), run.net()
+
+    def loss(target):
+        own, soft = net(target.inputs), torch.softmax(theirs(target.inputs) / 3, 1)
+        divergence = (soft * (soft.log() - torch.log_softmax(own / 3, 1))).sum(1).mean()
+        return 0.2 * cross_entropy(own, target.labels) + 0.8 * 9 * divergence
+
+    steps(run.batches, net.parameters(), 0.4, loss)
+    same(run, net)
+
+
 def test_the_teacher_gets_no_gradient(logits):
     *_, distils = Bench(Distillation, {"teacher": FullFinetuning()}).moments(10)
     strategy = distils.strategy
@@ -85,12 +121,12 @@ def test_the_teacher_gets_no_gradient(logits):
 def test_a_smaller_student_learns_and_does_not_carry_its_teacher():
     bench = Bench(Distillation, {"teacher": FullFinetuning(), "student": TinyArchitecture(3)})
     run = bench.run(10)
-    strategy, teacher = run.setup.strategy, run.setup.strategy.teacher
+    strategy, taught = run.setup.strategy, run.setup.strategy.teacher
     assert strategy.backbone.dim == 6
-    assert teacher.backbone.dim == 12
+    assert taught.backbone.dim == 12
     kept = strategy.kept_state()
     assert not any("teacher" in name for name in kept)
-    assert sum(t.numel() for t in kept.values()) < sum(p.numel() for p in teacher.parameters())
+    assert sum(t.numel() for t in kept.values()) < sum(p.numel() for p in taught.parameters())
 
 
 def test_the_teacher_is_the_adapted_source_and_its_steps_are_counted_apart():
@@ -114,8 +150,8 @@ def test_the_loss_uses_the_teachers_logits_on_the_same_batch():
     setup.strategy.eval()
     batch = bench.batch(setup.data)
     inputs, labels = batch.target.inputs, batch.target.labels
-    student, teacher = setup.strategy.predict(inputs), setup.strategy.teacher.predict(inputs)
-    expected = loss_of((student, teacher, labels), 2.0, 0.7)
+    said, theirs = setup.strategy.predict(inputs), setup.strategy.teacher.predict(inputs)
+    expected = loss_of((said, theirs, labels), 2.0, 0.7)
     assert setup.strategy.loss(batch, 0.5).item() == pytest.approx(expected.item())
 
 
@@ -123,7 +159,7 @@ def test_the_loss_uses_the_teachers_logits_on_the_same_batch():
 def test_a_teacher_is_asked_once_of_what_is_met_again(monkeypatch, augmentation, views):
     plan = Training(steps=20, batch_size=8, augmentation=augmentation, views=views, validations=1)
     asked, inside = [], []
-    predict, soft = FullFinetuning.predict, Distillation._soft
+    predict, soft = FullFinetuning.predict, Distillation.heard
 
     def counting(strategy, inputs):
         asked.append(len(inputs) * len(inside))
@@ -137,11 +173,11 @@ def test_a_teacher_is_asked_once_of_what_is_met_again(monkeypatch, augmentation,
             inside.pop()
 
     monkeypatch.setattr(FullFinetuning, "predict", counting)
-    monkeypatch.setattr(Distillation, "_soft", asking)
+    monkeypatch.setattr(Distillation, "heard", asking)
 
     def run(remember):
         if not remember:
-            monkeypatch.setattr(Distillation, "_places", lambda self, sizes: 0)
+            monkeypatch.setattr(teacher, "MOST_BYTES", 0)
         bench = Bench(Distillation, {"teacher": FullFinetuning()}, training=plan)
         setup = bench.set_up(10)
         asked.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,19 @@ class Said(nn.Module):
 
     Args:
         places: examples, or views of them, (n); 0: nothing is kept.
-        outputs: what is said of each.
+        shape: of what is said of each.
     """
 
     outputs: Tensor
     known: Tensor
 
-    def __init__(self, places: int, outputs: int) -> None:
+    def __init__(self, places: int, shape: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("outputs", torch.zeros(places, outputs))
+        self.register_buffer("outputs", torch.zeros(places, *shape))
         self.register_buffer("known", torch.zeros(places, dtype=torch.bool))
 
     def of(self, places: Tensor, say: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what is said at these places, (batch, outputs).
+        """Return what is said at these places, (batch, *shape).
 
         Args:
             places: numbers of them, (batch,).

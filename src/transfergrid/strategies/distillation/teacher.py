@@ -1,0 +1,159 @@
+"""What strategies share in which a student learns from labels and from a teacher."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from transfergrid.data.batches import Batch, Labelled, StreamName
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import take
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.needs import TASKS, Baselines, Needs
+from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.source import Architecture
+from transfergrid.strategies.base import Sizes, Strategy, teaching
+from transfergrid.strategies.distillation.said import Said
+from transfergrid.strategies.phases import Group, Objective, Phase
+
+MOST_BYTES = 256 * 2**20
+"""What a teacher says is remembered up to this size."""
+
+
+class Taught(Strategy):
+    """Learns from labels and from a teacher, which another strategy makes of the same block first.
+
+    The teacher's steps are counted apart. Where inputs are met again, not augmented or of k views,
+    it is asked of each once.
+
+    Args:
+        teacher: the strategy that makes the teacher.
+        shared: of `Strategy`, for who learns from it.
+
+    Raises:
+        BadInputError: the teacher's strategy needs more than the source's weights and labels.
+    """
+
+    baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
+    learns_beside: ClassVar[tuple[str, ...]] = ()
+    """Names of modules in the scaffold that learn with the network."""
+
+    def __init__(self, teacher: Strategy, **shared: Any) -> None:
+        super().__init__(**shared)
+        if teacher.needs.of(*TASKS) != Needs():
+            raise BadInputError(
+                "strategy.teacher must adapt the source's weights by target labels alone, as "
+                f"full_finetuning does: {type(teacher).__name__} needs something else"
+            )
+        self._teacher = (teacher,)  # in a tuple: it joins the scaffold once it has a backbone
+
+    @property
+    def teacher(self) -> Strategy:
+        """The strategy that makes the teacher, then the teacher itself."""
+        return self._teacher[0]
+
+    # What a subclass overrides -----------------------------------------------------------------
+
+    @abstractmethod
+    def network_to_teach(self, sizes: Sizes) -> Backbone | None:
+        """Return what becomes the teacher; None where a trained strategy is made again."""
+
+    @abstractmethod
+    def loss_by(self, seen: Labelled, theirs: Tensor) -> Tensor:
+        """Return what a step minimises, given what the teacher says of the same examples."""
+
+    def say(self, inputs: Inputs) -> Tensor:
+        """Return what the teacher is asked for, (batch, *shape_said)."""
+        return self.teacher.predict(inputs)
+
+    def shape_said(self) -> Sequence[int] | None:
+        """Return the shape of what it says of one example; None where that is not always one."""
+        return (self.task.outputs,)
+
+    # What is the same for all ------------------------------------------------------------------
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        network = self.network_to_teach(sizes)
+        if network is not None:
+            plan = self.training_plan
+            self.teacher.attach(network, self.task, plan, self.block_seed, sizes=sizes)
+            self.scaffold["teacher"] = self.teacher
+            self.build_beside(sizes)
+            self.scaffold["said"] = self._memory(sizes)
+
+    def build_beside(self, sizes: Sizes) -> None:
+        """Make what only trains, into the scaffold; the teacher is there."""
+
+    def _memory(self, sizes: Sizes) -> Said:
+        """Return one of all examples, seen in all ways; of none where each time is a fresh view.
+
+        Of none too where what is said is too large to remember, or not always of one shape.
+        """
+        plan, shape = self.training_plan, self.shape_said()
+        views = 1 if plan.augmentation == "none" else plan.views or 0
+        places = sizes.target * views if shape is not None else 0
+        fits = places * math.prod(shape or ()) * 4 <= MOST_BYTES
+        return Said(places if fits else 0, shape or ())
+
+    @override
+    def phases(self) -> list[Phase]:
+        if "teacher" not in self.scaffold:  # a trained strategy, made again to predict
+            return [Phase("distil", [Objective(self.loss, self.everything())], cached=False)]
+        beside = [Group(name, self.scaffold[name].parameters()) for name in self.learns_beside]
+        learns = [Objective(self.loss, [*self.everything(), *beside])]
+        reads: tuple[StreamName, ...] = ("target", "taught") if self.needs.teacher else ("target",)
+        return [*teaching(self.teacher), Phase("distil", learns, reads=reads, cached=False)]
+
+    @override
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.labelled()
+        with torch.no_grad():
+            theirs = self.heard(seen)
+        return self.loss_by(seen, theirs)
+
+    def heard(self, seen: Labelled) -> Tensor:
+        """Return what the teacher says of a batch, (batch, *shape_said), from memory if it can."""
+        inputs = seen.for_teacher
+        if seen.rows is None or not len(self.said.known):
+            return self.say(inputs)
+        views = self.training_plan.views or 1
+        places = seen.rows if seen.views is None else seen.rows * views + seen.views
+        return self.said.of(places, lambda new: self.say(take(inputs, new)))
+
+    @property
+    def said(self) -> Said:
+        """What the teacher has said so far."""
+        own = self.scaffold["said"]
+        assert isinstance(own, Said)
+        return own
+
+
+class Student(Taught):
+    """A student with random weights, of any architecture; the teacher is the adapted source.
+
+    Both see the same augmented examples, each by its own preprocessing.
+
+    Args:
+        teacher: the strategy that adapts the source into the teacher.
+        student: architecture of the student; None takes the source's.
+        shared: of `Strategy`, for the student.
+    """
+
+    needs: ClassVar[Needs] = Needs(teacher=True)
+
+    def __init__(
+        self, teacher: Strategy, student: Architecture | None = None, **shared: Any
+    ) -> None:
+        super().__init__(teacher, **shared)
+        self.student = student
+
+    @override
+    def network_to_teach(self, sizes: Sizes) -> Backbone | None:
+        return self.taught
