@@ -1,0 +1,110 @@
+"""Fine-tune while the source's own head goes on saying what it said of the target's inputs."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Group,
+    Inputs,
+    Needs,
+    NotNegative,
+    Objective,
+    Phase,
+    Positive,
+    Range,
+    Sizes,
+    Strategy,
+    rates,
+)
+from transfergrid.strategies.held_near.co_tuning import check_classes
+
+
+def forgotten(recorded: Tensor, now: Tensor, temperature: float) -> Tensor:
+    """Return KL(recorded || now) of softened outputs, a mean over the batch; no T^2 before it.
+
+    Args:
+        recorded: logits of the source before the first step, (batch, source classes).
+        now: logits of its head on the features as they are, likewise.
+        temperature: T, softens both.
+    """
+    return nn.functional.kl_div(
+        nn.functional.log_softmax(now / temperature, dim=1),
+        nn.functional.log_softmax(recorded / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+class LearningWithoutForgetting(Strategy):
+    """A source that is asked about the target's inputs should answer as it did at the start.
+
+    Its answers are those of the weights before the first step, in eval mode, to the same augmented
+    view that the network sees. No example of the source is needed, but its head is. Predictions
+    are the target head's. The paper's warm-up of the new head is a probe first.
+
+    Formula:
+        CE(target head, y) + lambda * KL(softmax(z_0 / T) || softmax(z / T)), z the source head's
+    Try it:
+        where what the source knew must last, or few labels come with a source of classes that tell
+        the target's inputs apart; it holds back where these mean nothing to the source
+    Cost:
+        one pass more of the source a step, in eval mode; memory of both networks while training;
+        that of full fine-tuning at prediction
+    Source:
+        Li & Hoiem 2016, Learning without forgetting, ECCV, arXiv 1606.09282, equations 2 to 4; KL
+        has the gradient of the paper's cross-entropy and is 0 at the start
+
+    Args:
+        weight: lambda, of the source's answers; 0 is full fine-tuning.
+        temperature: T, softens both answers.
+        source_head: whether the source's head learns, as in the paper, or stays as it was.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    also_called = ("lwf",)
+    badges = ("formula_exact", "trajectory_exact")
+    needs = Needs("head")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "weight": Range(0.1, 10.0, default=1.0),
+        "temperature": Range(1.0, 10.0, default=2.0),
+    }
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        temperature: Positive = 2.0,
+        source_head: Literal["learns", "stays"] = "learns",
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.weight, self.temperature = weight, temperature
+        self.source_head_learns = source_head == "learns"
+
+    def build(self, sizes: Sizes) -> None:
+        check_classes(self.source_head, "learning_without_forgetting")
+        self.scaffold["start"] = self.copied(self.backbone)
+        self.scaffold["start_head"] = self.copied(self.source_head)
+
+    def phases(self) -> list[Phase]:
+        source = Group("source head", self.source_head.parameters())
+        learns = [*self.everything(), *([source] if self.source_head_learns else [])]
+        return [Phase("train", [Objective(self.loss, learns)], cached=False)]
+
+    def recorded(self, inputs: Inputs) -> Tensor:
+        """Return what the source said of inputs before the first step, (batch, source classes)."""
+        with torch.no_grad():
+            said: Tensor = self.scaffold["start_head"](self.scaffold["start"](inputs))
+        return said
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.labelled()
+        features = self.features(seen.inputs)
+        fit = self.task.loss(self.head(features), seen.labels)
+        said = self.recorded(seen.inputs), self.source_head(features)
+        return fit + self.weight * forgotten(*said, self.temperature)
