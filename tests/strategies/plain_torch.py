@@ -33,5 +33,5 @@ def unrecorded(net, inputs):
     kept = {name: buffer.clone() for name, buffer in net.named_buffers()}
     features = net.features(inputs)
     for name, buffer in net.named_buffers():
-        buffer.copy_(kept[name])
+        buffer.data.copy_(kept[name])
     return features

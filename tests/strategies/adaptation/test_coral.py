@@ -10,6 +10,7 @@ from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "coral")
 def test_the_distance_is_the_papers():
     given, expected, tolerance = golden("coral", "deep")
     source, target = (torch.tensor(given[n], dtype=torch.float64) for n in ("source", "target"))

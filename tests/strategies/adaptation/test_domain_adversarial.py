@@ -19,6 +19,7 @@ from transfergrid.testing.tiny import CLASSES, TinyArchitecture
 from watched_rates import rates_of
 
 
+@pytest.mark.proves("formula_exact", "domain_adversarial")
 @pytest.mark.parametrize(
     ("progress", "strength"),
     [
@@ -34,6 +35,7 @@ def test_strength_of_the_reversal(progress, strength):
     assert reversal_strength(progress) == pytest.approx(strength, abs=5e-7)
 
 
+@pytest.mark.proves("formula_exact", "domain_adversarial")
 def test_learning_rate_is_annealed_as_in_the_paper(monkeypatch):
     plan = Training(steps=20, batch_size=8, lr=0.01)
     bench = Bench(DomainAdversarial, {"lr_factor": 1.0}, training=plan)

@@ -8,6 +8,7 @@ from transfergrid.strategies.adaptation.mcd import MCD, discrepancy
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "mcd")
 def test_the_discrepancy_is_a_mean_over_batch_and_classes():
     given, expected, tolerance = golden("mcd", "discrepancy")
     one, other = (torch.tensor(given[n], dtype=torch.float64).log() for n in ("p1", "p2"))

@@ -11,6 +11,7 @@ from transfergrid.strategies.adaptation.shot import SHOT, information, pseudo_la
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "shot")
 def test_pseudo_labels_round_by_round():
     given, expected, _ = golden("shot", "pseudo_labels")
     features, said = (
@@ -26,6 +27,7 @@ def test_a_class_that_nobody_is_of_is_dropped():
     assert set(pseudo_labels(features, said).tolist()) == {0, 1}
 
 
+@pytest.mark.proves("formula_exact", "shot")
 @pytest.mark.parametrize(
     ("said", "expected"),
     [

@@ -15,6 +15,7 @@ from transfergrid.runs.machine import Machine
 from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.baselines.logistic_regression import LogisticRegression
 from transfergrid.strategies.baselines.majority import Majority
+from transfergrid.strategies.baselines.ridge_regression import RidgeRegression
 from transfergrid.testing.bench import Bench
 
 
@@ -57,6 +58,7 @@ def predicted(strategy, data, rows):
     return strategy.eval()(torch.from_numpy(rows)).softmax(dim=1).numpy()
 
 
+@pytest.mark.proves("formula_exact", "majority")
 def test_majority_predicts_the_frequencies_of_the_training_labels():
     data, rows = table([0, 0, 0, 2, 2, 1, 0, 0], "abcd")
     expected = np.array([5, 1, 2, 0]) / 8
@@ -68,6 +70,7 @@ def test_majority_does_not_look_at_the_input():
     assert np.array_equal(predicted(Majority(), data, rows), predicted(Majority(), data, rows * 0))
 
 
+@pytest.mark.proves("formula_exact", "logistic_regression")
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [([0, 1] * 10, "ab"), ([0, 1, 2] * 8, "abc"), ([0, 0, 1, 2, 2, 2, 2] * 4, "abc")],
@@ -105,3 +108,19 @@ def test_logistic_regression_sees_pixels_of_the_given_labels_alone():
     solver = solved(pixels, loaded.pool.labels[train])
     assert np.allclose(run.predictions, solver.predict_proba(tests), atol=1e-5)
     assert (run.fitted.steps, run.fitted.chosen_by) == (0, "closed_form")
+
+
+@pytest.mark.proves("formula_exact", "ridge_regression")
+@pytest.mark.parametrize("alpha", [0.1, 30.0])
+def test_ridge_regression_solves_the_normal_equations_of_centred_pixels(alpha):
+    run = Bench(RidgeRegression, {"alpha": alpha}).on_numbers().run(50)
+    setup, loaded = run.setup, run.setup.target.loaded
+    train = setup.drawn.train
+    pixels = loaded.pool.read(train).reshape(len(train), -1) / 255
+    tests = loaded.test.read(np.arange(len(loaded.test))).reshape(len(loaded.test), -1) / 255
+    numbers = np.reshape(loaded.pool.labels[train], (len(train), -1))
+    centred, apart = pixels - pixels.mean(0), numbers - numbers.mean(0)
+    normal = centred.T @ centred + alpha * np.eye(pixels.shape[1])
+    weights = np.linalg.solve(normal, centred.T @ apart)
+    expected = numbers.mean(0) + (tests - pixels.mean(0)) @ weights
+    assert np.allclose(run.predictions, expected, rtol=1e-4, atol=1e-4)

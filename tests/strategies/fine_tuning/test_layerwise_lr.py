@@ -17,6 +17,7 @@ def rates_of(patch, plan, **arguments):
     return [dict(zip(names, row, strict=True)) for row in watched_rates.rates_of(bench, 10, patch)]
 
 
+@pytest.mark.proves("formula_exact", "layerwise_lr")
 def test_rates_of_ulmfit_for_four_layers(monkeypatch):
     rates = rates_of(monkeypatch, Training(steps=2, lr=0.01, schedule="constant"))
     found = [rates[1][name] for name in ("head", "neck", "body", "stem")]

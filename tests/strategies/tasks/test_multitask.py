@@ -9,6 +9,7 @@ from transfergrid.strategies.tasks.pcgrad import PCGrad, project_conflicts
 from transfergrid.testing.bench import Bench
 
 
+@pytest.mark.proves("formula_exact", "pcgrad")
 def test_each_gradient_loses_what_runs_against_another():
     given, expected, tolerance = golden("pcgrad", "two_tasks")
     gradients = [torch.tensor(g, dtype=torch.float64) for g in given["gradients"]]

@@ -21,6 +21,7 @@ class Coral(FeatureAlignment):
     """Deep CORAL; of a batch of one example nothing is known, and nothing is added."""
 
     stackable = True
+    badges = ("formula_exact", "trajectory_exact")
 
     def distance(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
         if min(len(source), len(target)) < 2:

@@ -67,6 +67,7 @@ class DomainAdversarial(Strategy):
     }
     setting: ClassVar[Setting] = "transductive"
     transfers: ClassVar[Transferred] = "features"
+    badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
         self,

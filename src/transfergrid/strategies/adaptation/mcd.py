@@ -40,6 +40,7 @@ class MCD(Strategy):
         "repeat": Range(1, 10, log=False, default=4),
     }
     setting, transfers = "transductive", "features"
+    badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
         self, repeat: Count = 4, schedule: Schedule | None = "inverse_decay", **shared: Any

@@ -62,6 +62,7 @@ class SHOT(Strategy):
     space = {"lr_factor": RATES, "weight": Range(0.03, 3.0, default=0.3)}
     setting = "transductive"
     moves_statistics = True
+    badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
         self,

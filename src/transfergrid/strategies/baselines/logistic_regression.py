@@ -26,6 +26,7 @@ class LogisticRegression(OnPlainFeatures):
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("classification",))
     space: ClassVar[Space] = {"c": Range(1e-3, 1e3, default=1.0)}
+    badges = ("formula_exact",)
 
     def __init__(self, c: Positive = 1.0, max_iter: Count = 1000) -> None:
         super().__init__()

@@ -21,6 +21,7 @@ class Majority(Strategy):
     needs: ClassVar[Needs] = Needs(source="none", steps=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     constant: Tensor
+    badges = ("formula_exact",)
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ class RidgeRegression(OnPlainFeatures):
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("regression",))
     space: ClassVar[Space] = {"alpha": Range(1e-3, 1e3, default=1.0)}
+    badges = ("formula_exact",)
 
     def __init__(self, alpha: Positive = 1.0) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ class SourceAndTarget(Strategy):
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     stackable = True
+    badges = ("trajectory_exact",)
 
     def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
         super().__init__(schedule=schedule, **shared)

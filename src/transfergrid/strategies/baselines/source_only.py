@@ -26,6 +26,7 @@ class SourceOnly(Strategy):
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     setting: ClassVar[Setting] = "transductive"
     stackable = True
+    badges = ("trajectory_exact",)
 
     def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
         super().__init__(schedule=schedule, **shared)

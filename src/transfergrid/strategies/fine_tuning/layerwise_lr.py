@@ -33,7 +33,7 @@ class LayerwiseLR(Strategy):
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
     stackable = True
-    badges = ("trajectory_exact",)
+    badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class PCGrad(Multitask):
     """Gradient surgery (Yu et al. 2020, section 2.3) on the two tasks of `multitask`."""
 
     space = {**Multitask.space, "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
+    badges = ("formula_exact", "trajectory_exact")
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
         flat = [torch.cat([part.flatten() for part in own]) for own in gradients]
