@@ -1,9 +1,10 @@
 """Source and target side by side, each with a head of its own."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from transfergrid.records.needs import Badge
 from transfergrid.strategies import (
     Baselines,
     Batch,
@@ -33,7 +34,7 @@ class Multitask(Strategy):
         "lr_factor": rates(9.5, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
     }
-    badges = ("trajectory_exact",)
+    badges: ClassVar[tuple[Badge, ...]] = ("trajectory_exact",)
 
     def __init__(self, weight: NotNegative = 1.0, **shared: Any) -> None:
         super().__init__(**shared)
