@@ -67,7 +67,7 @@ class LearningWithoutForgetting(Strategy):
 
     also_called = ("lwf",)
     badges = ("formula_exact", "trajectory_exact")
-    needs = Needs("head")
+    needs = Needs("head", tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
