@@ -88,6 +88,25 @@ class Flags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Path:
+    """A hyperparameter that acts after training: no value of it took another step."""
+
+    name: Annotated[str, "the strategy's argument"]
+    values: Annotated[tuple[float, ...], "those that were put, in their order"]
+    validation: Annotated[
+        tuple[float | None, ...],
+        "what each scored on the validation part, by the metric that decides; none where nothing "
+        "validates, and the default was tested",
+    ]
+    train_loss: Annotated[
+        tuple[float | None, ...],
+        "the loss of each on the training examples, which nothing was chosen by; none where it "
+        "says nothing",
+    ] = ()
+    chosen: Annotated[float, "the value that was tested"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chosen:
     """Which weights were tested."""
 
@@ -96,6 +115,9 @@ class Chosen:
         Literal["validation", "last_step", "closed_form"],
         "best validation score, the last step, or no steps at all",
     ]
+    paths: Annotated[
+        tuple[Path, ...], "hyperparameters that act after training, with what each value scored"
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

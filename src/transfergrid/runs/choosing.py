@@ -67,8 +67,10 @@ class Choice:
         step: int,
         trainer: pl.Trainer | None = None,
         standing: Standing | None = None,
-    ) -> None:
+    ) -> float | None:
         """Score the validation part; keep the weights if they are the best, the first of equals.
+
+        Return the score; None where nothing validates.
 
         Args:
             phase: says by what it is scored.
@@ -78,18 +80,20 @@ class Choice:
         """
         self.looked = (phase.counts, step)
         if self.view is None:
-            return
+            return None
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)
         if phase.counts == "teacher" and self.taught is not None:
             view = self.taught
         outputs = said(strategy, by, view, self.machine, trainer, standing).float().cpu()
         decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
-        value = self.curves.looked(decoded, labels, kept=phase.counts == "steps")
+        is_point = phase.counts == "steps" and phase.dial is None
+        value = self.curves.looked(decoded, labels, kept=is_point)
         if self.best is None or better(self.curves.metric, value, self.best.value):
             # All of it: what nobody learns a strategy may yet write itself, such as a mean.
             state = strategy.state_dict()
             self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
+        return value
 
     def _behind(self, standing: Standing | None) -> View:
         """Return the validation part as blocks leave it: the same one for all looks of a phase."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.data.task import Task
-from transfergrid.records.record import Tuning
+from transfergrid.records.record import Path, Tuning
 from transfergrid.records.telling import tell
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -35,6 +35,7 @@ class Fit:
         curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
             validation_step, validation_score, validation_loss.
         tuning: the search that it came out of; None where nothing was to be searched.
+        paths: what was chosen once it was trained, with what else there was to choose from.
         stacked: how many seeds were trained side by side, this one among them.
     """
 
@@ -45,6 +46,7 @@ class Fit:
     taken: Counter[str] = field(default_factory=Counter)
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
     tuning: Tuning | None = None
+    paths: tuple[Path, ...] = ()
     stacked: int = 1
 
 

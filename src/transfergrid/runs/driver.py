@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from transfergrid.data.batches import Batch
 from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records import stopping
+from transfergrid.records.record import Path
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.telling import GOES_ON, tell
 from transfergrid.runs.choosing import Choice
@@ -29,6 +31,7 @@ from transfergrid.runs.machine import Machine, placed
 from transfergrid.runs.seen import Seen
 from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.states import State
+from transfergrid.runs.turning import turned
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.checked import checked
 from transfergrid.strategies.phases import Phase, lengths
@@ -94,6 +97,8 @@ class Driver:
         self.taken: Counter[str] = Counter()
         self.optimiser: State | None = None
         """That of the phase before, or of this one where the run was left."""
+        self.paths: list[Path] = []
+        """Of the dials that were turned."""
 
     def run(self) -> Fit:
         """Run what is left and leave the strategy at the chosen step, in eval mode.
@@ -130,7 +135,9 @@ class Driver:
         steps, chosen = self.curves.step, self.choice.best
         arrays = self.curves.arrays() if steps else {}
         fitted = Fit(steps, steps, "last_step" if steps else "closed_form", taken=self.taken)
-        fitted.curves, fitted.validation_checks = arrays, len(self.curves.validation)
+        looks = len(self.curves.validation) + sum(len(path.validation) for path in self.paths)
+        fitted.curves, fitted.validation_checks = arrays, looks
+        fitted.paths = tuple(self.paths)
         if chosen is not None and steps:
             fitted.chosen_step, fitted.chosen_by = chosen.step, "validation"
         return fitted
@@ -146,10 +153,15 @@ class Driver:
         if length:
             Learner(self, phase, length).train_on(self.machine)
             self.look_at_the_end(phase)
-        elif phase.before is not None:
+            return
+        if phase.before is not None:
             self.prepare(phase, 0)
-            if self.curves.step:
-                self.choice.look(phase, self.done(phase))
+        if phase.dial is not None:
+            still = partial(self.standing, self.phases[: self.number + 1])
+            told = (phase, self.done(phase), self.choice, self.data.train, still)
+            self.paths.append(turned(phase.dial, *told))
+        elif phase.before is not None and self.curves.step:
+            self.choice.look(phase, self.done(phase))
 
     def look_at_the_end(self, phase: Phase) -> None:
         """Score the validation part after a phase's last step, if that was not done just now."""
@@ -229,6 +241,7 @@ class Driver:
             "taken": dict(self.taken),
             "curves": self.curves.state(),
             "choice": self.choice.state(),
+            "paths": [asdict(path) for path in self.paths],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -240,3 +253,4 @@ class Driver:
         self.optimiser, self.taken = state["optimiser"], Counter(state["taken"])
         self.curves.restore(move_data_to_device(state["curves"], self.machine.device))
         self.choice.restore(state["choice"])
+        self.paths = [Path(**path) for path in state["paths"]]

@@ -58,7 +58,7 @@ def record_of(
                 cell.config["source"], setup.strategy.needs, cell.config["target"]
             ),
         ),
-        chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by),
+        chosen=Chosen(step=fitted.chosen_step, by=fitted.chosen_by, paths=fitted.paths),
         budget=_budget(cell, fitted),
         tuning=fitted.tuning,
         data=_data(setup, outcome.test[1]),

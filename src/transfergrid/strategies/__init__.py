@@ -14,7 +14,7 @@ from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
 from transfergrid.sources.backbone import Granularity, evaluating
 from transfergrid.strategies.base import Sizes, Strategy, teaching
-from transfergrid.strategies.phases import Data, Group, Objective, Phase, in_one_run
+from transfergrid.strategies.phases import Data, Dial, Group, Objective, Phase, in_one_run
 
 __all__ = [
     "BadInputError",
@@ -22,6 +22,7 @@ __all__ = [
     "Batch",
     "Count",
     "Data",
+    "Dial",
     "Granularity",
     "Group",
     "ImpossibleError",

@@ -62,6 +62,7 @@ def _check(phase: Phase, where: str) -> None:
         check_known(f"schedule ({where})", phase.schedule, SCHEDULES)
     if phase.lr_factor is not None and not 0 < phase.lr_factor < math.inf:
         raise BadInputError(f"{where}: lr_factor must be above 0, and is {phase.lr_factor}")
+    _check_dial(phase, where)
     for objective in phase.objectives:
         if objective.repeat < 1 or (phase.combine is not None and objective.repeat > 1):
             raise BadInputError(
@@ -73,6 +74,15 @@ def _check(phase: Phase, where: str) -> None:
             raise BadInputError(f"{where}: an objective has no parameter to learn ({names})")
     for fault in _faults([group for o in phase.objectives for group in o.learns]):
         raise BadInputError(f"{where}: {fault}")
+
+
+def _check_dial(phase: Phase, where: str) -> None:
+    dial = phase.dial
+    if dial is not None and phase.objectives:
+        raise BadInputError(f"{where}: a dial is of a phase without objectives, after the steps")
+    if dial is not None and dial.default not in dial.values:
+        told = f"{dial.default}, the default of dial {dial.name!r},"
+        raise BadInputError(f"{where}: {told} is none of its values {list(dial.values)}")
 
 
 def _all(kind: type[Any], told: object, where: str) -> list[Any]:

@@ -115,6 +115,36 @@ class Data(Protocol):
 
 
 @dataclass(frozen=True)
+class Dial:
+    """A hyperparameter that acts after training: another value of it takes no step.
+
+    Each value is put and the validation part scored; the best is kept, of equals the one nearest
+    the default on the path. Where nothing validates the default is put. Whatever a value changes is
+    in the strategy's state, and follows from what `before` and the steps have left there.
+
+    Attributes:
+        name: the constructor's argument.
+        values: along the path; one that was typed stands alone.
+        put: gives the strategy a value.
+        default: one of the values.
+        traced: whether the record tells the loss on the training examples along the whole path,
+            by which nothing is chosen.
+    """
+
+    name: str
+    values: Sequence[float]
+    put: Callable[[float], None]
+    default: float
+    traced: bool = False
+
+    def nearest_first(self) -> list[float]:
+        """Return the values, the default first and then those that stand nearest to it."""
+        home = self.values.index(self.default)
+        places = sorted(range(len(self.values)), key=lambda place: abs(place - home))
+        return [self.values[place] for place in places]
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of a cell's steps with its own streams and objectives; without objectives, no step.
 
@@ -141,6 +171,7 @@ class Phase:
         carries_on: whether the optimiser goes on from the phase before; else it starts afresh.
         predicts: what a validation part is scored by in this phase; None: the strategy's `predict`.
             Where it changes from phase to phase, the best step so far is taken first.
+        dial: of a phase without objectives, a hyperparameter that is chosen once `before` has run.
         counts: what its steps count as: the strategy's own, or a teacher's.
         episode: ways, shots and queries a class of what the stream `episode` gives.
     """
@@ -159,6 +190,7 @@ class Phase:
     cached: bool = True
     carries_on: bool = False
     predicts: Callable[[Inputs], Tensor] | None = None
+    dial: Dial | None = None
     counts: Literal["steps", "teacher"] = "steps"
     episode: tuple[int, int, int] = (5, 1, 15)
 

@@ -76,7 +76,8 @@ def _told(strategy: Strategy) -> list[tuple[Any, ...]]:
         between = (told.before, told.after, told.combine, told.until)
         functions = (*between, told.schedule, told.predicts)
         values = (told.every, told.lr_factor, told.cached, told.carries_on, told.counts)
-        called = tuple(_called(function) for function in functions)
+        dial = told.dial and (told.dial.name, *told.dial.values, told.dial.default)
+        called = (*(_called(function) for function in functions), dial)
         return (told.name, told.share, objectives, tuple(told.reads), called, values, told.episode)
 
     return [phase(told) for told in strategy.phases()]

@@ -19,7 +19,7 @@ import torch
 from transfergrid.data.task import better
 from transfergrid.records.factory import build
 from transfergrid.records.metrics import METRICS
-from transfergrid.records.record import Trial, Tuning
+from transfergrid.records.record import Path, Trial, Tuning
 from transfergrid.records.telling import tell
 from transfergrid.runs.curve import Fit, Log, logged
 from transfergrid.runs.driver import Driver
@@ -181,10 +181,12 @@ def _plain(fitted: Fit) -> dict[str, Any]:
     return {
         **{name: getattr(fitted, name) for name in kept},
         "taken": dict(fitted.taken),
+        "paths": [asdict(path) for path in fitted.paths],
         "curves": curves,
     }
 
 
 def _fit(plain: Mapping[str, Any]) -> Fit:
     curves = {name: np.array(values) for name, values in plain["curves"].items()}
-    return Fit(**{**plain, "taken": Counter(plain["taken"]), "curves": curves})
+    paths = tuple(Path(**path) for path in plain["paths"])
+    return Fit(**{**plain, "taken": Counter(plain["taken"]), "curves": curves, "paths": paths})
