@@ -9,7 +9,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -77,6 +77,13 @@ class Task(ABC):
             bias: (outputs,).
         """
         head.load_state_dict({"weight": weight, "bias": bias}, strict=False)
+
+    def smoothed(self, share: float) -> Self | None:
+        """Return the task with labels whose mass is spread to this share; None where none has it.
+
+        Its `loss` alone is another one.
+        """
+        return None
 
     @abstractmethod
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -166,9 +173,11 @@ class Classification(Task):
 
     Attributes:
         classes: names in label order; labels are indices of them, (n,) int64.
+        smoothing: share of a label's mass that `loss` spreads evenly, unless more is asked for.
     """
 
     classes: tuple[str, ...]
+    smoothing: float = 0.0
     kind: ClassVar[str] = CLASSES
 
     @property
@@ -177,13 +186,18 @@ class Classification(Task):
         return self.classes
 
     @override
+    def smoothed(self, share: float) -> Self:
+        return replace(self, smoothing=share)
+
+    @override
     def _in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
         order = np.array([self.classes.index(name) for name in names])
         return np.asarray(order[labels])
 
     @override
     def loss(self, outputs: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        return nn.functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
+        share = max(smoothing, self.smoothing)
+        return nn.functional.cross_entropy(outputs, labels, label_smoothing=share)
 
     @override
     def prior(self, labels: Tensor) -> Tensor:

@@ -108,6 +108,13 @@ class Cell:
         about = (self.config.get("strategy") or {}).get("about") or {}
         return about.get("needs") or {}
 
+    @property
+    def has_additions(self) -> bool:
+        """Whether its strategy was asked for something beside its method."""
+        strategy = self.config.get("strategy") or {}
+        optional = (strategy.get("about") or {}).get("optional", ())
+        return any(strategy.get(key) not in (None, False) for key in optional)
+
 
 Kind = TypeVar("Kind", bound=Cell)
 _read: Reader[Cell] = Reader(Cell)
@@ -146,7 +153,7 @@ def different_parts(cells: Sequence[Kind]) -> list[Kind]:
     for cell in cells:
         both = pair_of(cell)
         parts: set[tuple[str | None, ...]] = set(zip(("strategy", "source"), both, strict=True))
-        if Needs.read(cell.needs).are_choosy:
+        if Needs.read(cell.needs).are_choosy or cell.has_additions:
             parts.add(("both", *both))
         if not parts <= seen:
             chosen.append(cell)

@@ -208,7 +208,9 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
         return predictions(strategy, view, machine, found, hear), torch.from_numpy(view.labels)
 
     sealed = setup.target.whole("test", setup.preprocess)
-    found = standing(strategy, strategy.phases(), machine, (data.train, data.validation, sealed))
+    found = standing(
+        strategy, strategy.all_phases(), machine, (data.train, data.validation, sealed)
+    )
     train, validation = say(_some(data.train), "train"), say(data.validation, "validation")
     test = say(sealed)
     assert test is not None

@@ -49,7 +49,7 @@ def check_parts(cell: Cell) -> int:
     except BadInputError as error:  # as of a method that needs layers which the network has not
         parts = filter(None, (cell.names.strategy, cell.names.source))
         raise type(error)(f"{' with '.join(parts)}: {error}") from error
-    checked(strategy.phases(), cell.names.strategy)
+    checked(strategy.all_phases(), cell.names.strategy)
     return kept_bytes(strategy)
 
 

@@ -80,7 +80,7 @@ class Driver:
         checkpoint: Checkpoints | None = None,
     ) -> None:
         self.strategy, self.data, self.machine = strategy, data, machine
-        self.phases = checked(strategy.phases(), type(strategy).__name__)
+        self.phases = checked(strategy.all_phases(), type(strategy).__name__)
         self.lengths = lengths(self.phases, strategy.training_plan.steps)
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
         self.curves = Curves(strategy.task, metric, sum(own), log)

@@ -19,7 +19,7 @@ from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.records.arguments import Positive, check_arguments
+from transfergrid.records.arguments import Part, Positive, Share, check_arguments
 from transfergrid.records.component import Component
 from transfergrid.records.errors import check_known
 from transfergrid.records.needs import (
@@ -35,7 +35,22 @@ from transfergrid.records.space import Space
 from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
 from transfergrid.strategies.checked import listed
+from transfergrid.strategies.composition.additions import Addition, asked
+from transfergrid.strategies.composition.l2_sp import L2SPPull
+from transfergrid.strategies.composition.label_smoothing import LabelSmoothing
+from transfergrid.strategies.composition.layer_decay import LayerDecay
+from transfergrid.strategies.composition.probe_first import ProbeFirst
+from transfergrid.strategies.composition.weight_averaging import WeightAveraging
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
+
+ADDITIONS: tuple[Addition, ...] = (
+    LabelSmoothing(),
+    LayerDecay(),
+    L2SPPull(),
+    WeightAveraging(),
+    ProbeFirst(),
+)
+"""What may be asked for beside any method of steps, in the order in which it is added."""
 
 
 def _noting(init: Callable[..., None], base: Callable[..., None] | None = None) -> Any:
@@ -108,9 +123,15 @@ class Strategy(nn.Module, Component):
         lr_factor: multiplies the shared learning rate of `Training`; None takes the default that
             `space` says.
         schedule: replaces the shared schedule where the method brings its own; None keeps it.
+        layer_decay: factor of the rate per coarse block towards the input, see `composition`.
+        label_smoothing: share of a label's mass that is spread over all classes.
+        l2_sp: pull of the backbone's weights towards their start, in the place of weight decay.
+        weight_averaging: share of the last phase after which its weights are averaged.
+        probe_first: whether the head begins as the logistic probe of the source's features.
 
     Raises:
         BadInputError: there is no such schedule, or the factor is not above 0.
+        ImpossibleError: at `attach`, something is asked for beside the method that cannot be.
 
     Attributes:
         hparams: the constructor's arguments by name; `given` are the names that were passed.
@@ -142,6 +163,8 @@ class Strategy(nn.Module, Component):
     transfers: ClassVar[Transferred] = "parameters"
     also_called: ClassVar[tuple[str, ...]] = ()
     """Other usual names of the method, for whoever types one of them; not inherited."""
+    closed_to: ClassVar[Mapping[str, str]] = {}
+    """Why an addition, by its key, cannot be: the method is it already, or has another way."""
     badges: ClassVar[tuple[Badge, ...]] = ()
     """What tests prove of it, of `records.needs.Badge`; not inherited."""
 
@@ -173,7 +196,16 @@ class Strategy(nn.Module, Component):
             cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
 
     @_noting
-    def __init__(self, lr_factor: Positive | None = None, schedule: Schedule | None = None) -> None:
+    def __init__(
+        self,
+        lr_factor: Positive | None = None,
+        schedule: Schedule | None = None,
+        layer_decay: Positive | None = None,
+        label_smoothing: Part | None = None,
+        l2_sp: Positive | None = None,
+        weight_averaging: Share | None = None,
+        probe_first: bool | None = None,
+    ) -> None:
         super().__init__()
         if lr_factor is None:
             told = self.space.get("lr_factor")
@@ -188,9 +220,16 @@ class Strategy(nn.Module, Component):
     def about(cls) -> dict[str, Any]:
         kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
         kind |= {"stackable": True} if cls.stackable else {}
+        kind |= {"optional": taken} if (taken := cls._additions()) else {}
         told = {"also_called": list(cls.also_called), "badges": list(cls.badges)}
         kind |= {key: names for key, names in told.items() if names}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
+
+    @classmethod
+    def _additions(cls) -> list[str]:
+        """Return the keys of what may be added to it."""
+        taken = inspect.signature(cls).parameters
+        return [addition.key for addition in ADDITIONS if addition.key in taken]
 
     # What a subclass overrides -----------------------------------------------------------------
 
@@ -312,8 +351,17 @@ class Strategy(nn.Module, Component):
             if source_head is not None:
                 self.source_head = source_head.requires_grad_(False)
             self.build(sizes or Sizes())
-        phases = listed(self.phases(), type(self).__name__)
+            for addition, value in asked(self, ADDITIONS):
+                addition.prepare(self, value)
+        phases = listed(self.all_phases(), type(self).__name__)
         self.learn_only([group for phase in phases for group in phase.learning()])
+
+    def all_phases(self) -> list[Phase]:
+        """Return what happens, in order, with what was asked for beside the method."""
+        phases = self.phases()
+        for addition, value in asked(self, ADDITIONS):
+            phases = addition.phases(self, value, listed(phases, type(self).__name__))
+        return phases  # type: ignore[return-value]  # whoever runs them checks
 
     def learn_only(self, groups: Sequence[Group]) -> None:
         """Freeze all parameters that are in none of these groups."""
@@ -393,7 +441,7 @@ def teaching(teacher: Strategy) -> list[Phase]:
             schedule=phase.schedule or schedule,
             predicts=phase.predicts or teacher.predict,
         )
-        for phase in teacher.phases()
+        for phase in teacher.all_phases()
     ]
 
 

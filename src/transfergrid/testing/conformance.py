@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, ImpossibleError, check_known
 from transfergrid.records.metrics import CLASSES, NUMBERS
 from transfergrid.sources.source import Architecture
-from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.base import ADDITIONS, Strategy
 from transfergrid.testing import (
     belonging,
     cutting,
@@ -34,11 +34,12 @@ from transfergrid.testing import (
     stacking,
 )
 from transfergrid.testing.bench import Bench, quiet_thread
-from transfergrid.testing.found import Broken
+from transfergrid.testing.found import Broken, expect
 from transfergrid.testing.tiny import TinyDomain, TinySource
 
 Check = Callable[[Bench], None]
 
+_ADDED = [addition.key for addition in ADDITIONS]
 _LEARNS: tuple[tuple[Check, ...], ...] = (
     (
         learning.reads_only_what_it_declares,
@@ -112,9 +113,21 @@ def holds_on_texts(bench: Bench) -> None:
 
 
 def _is_refused(bench: Bench) -> bool:
-    """Return whether `build` says in one line that it cannot learn on such a network."""
+    """Return whether `build` says in one line that it cannot learn on such a network.
+
+    Raises:
+        Broken: planning was not told that it may.
+    """
     try:
         bench.spare(bench.budgets()[0])
+    except ImpossibleError as error:
+        told = bench.strategy_class.needs.are_choosy or {*bench.arguments} & {*_ADDED}
+        expect(
+            bool(told),
+            f"build says that it is impossible ({error}), and needs say layers: any",
+            'Say layers="some" in needs, or what is looked for: a grid then tries each source',
+        )
+        return True
     except BadInputError:
         return True
     except Exception:  # told with the check that meets it
@@ -125,7 +138,7 @@ def _is_refused(bench: Bench) -> bool:
 def holds_on_numbers(bench: Bench) -> None:
     """What holds where labels are classes holds where they are numbers, if needs.tasks says so."""
     tasks = bench.strategy_class.needs.tasks
-    if bench.of_numbers or NUMBERS not in tasks:
+    if bench.of_numbers or NUMBERS not in tasks or _is_refused(bench.on_numbers()):
         return
     _expect_all(
         bench.on_numbers(),

@@ -178,7 +178,7 @@ def still_blocks_run_ahead(bench: Bench) -> None:
     plain = dataclasses.replace(bench, training=plan)
     for labels in bench.budgets():
         strategy = bench.set_up(labels).strategy
-        if not any(still_blocks(strategy, phase) for phase in strategy.phases()):
+        if not any(still_blocks(strategy, phase) for phase in strategy.all_phases()):
             continue
         expected = plain.run(labels)
         with TemporaryDirectory() as folder:

@@ -80,7 +80,7 @@ def _told(strategy: Strategy) -> list[tuple[Any, ...]]:
         called = (*(_called(function) for function in functions), dial)
         return (told.name, told.share, objectives, tuple(told.reads), called, values, told.episode)
 
-    return [phase(told) for told in strategy.phases()]
+    return [phase(told) for told in strategy.all_phases()]
 
 
 PLAIN = (str, int, float, type(None))
@@ -98,7 +98,7 @@ def _called(function: Any) -> Any:
 def _phases(bench: Bench) -> Iterator[tuple[Strategy, list[Phase]]]:
     for labels in bench.budgets():
         strategy = bench.set_up(labels).strategy
-        yield strategy, list(strategy.phases())
+        yield strategy, list(strategy.all_phases())
 
 
 def shares_make_one(bench: Bench) -> None:

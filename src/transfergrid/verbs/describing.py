@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,22 +80,41 @@ def described(kind: type[Strategy], before: str = "") -> str:
     line = (inspect.getdoc(kind) or kind.__name__).partition("\n")[0].rstrip(".")
     kept: dict[str, Any] = {"help": line, "tuning_trials": 0}
     kept |= {k: known[k] for k in KEPT if k in known}
-    values = re.split(r"(?m)^about:", before)[0] if before else _values(kind, kept["help"])
+    values = re.split(r"(?m)^about:", before)[0].rstrip()
+    values = "\n".join([values, *_lines(kind, _keys(before))]) if before else _values(kind, kept)
     return f"{values.rstrip()}\n{_about(told, kept)}"
 
 
-def _values(kind: type, line: str) -> str:
+def _keys(before: str) -> set[str]:
+    """Return the arguments that a file gives, itself or by its `defaults`."""
+    told = yaml.safe_load(before)
+    parts = [
+        place for entry in told.get("defaults", ()) if isinstance(entry, dict) for place in entry
+    ]
+    return {*told, *(place.partition("@")[2] for place in parts)}
+
+
+def _values(kind: type[Strategy], kept: Mapping[str, Any]) -> str:
     """Return what a new file begins with: the constructor's defaults, commented by its `Args`."""
+    line = kept["help"]
+    head = [f"# {line[:1].upper()}{line[1:]}.", f"_target_: {kind.__module__}.{kind.__qualname__}"]
+    return "\n".join([*head, *_lines(kind)])
+
+
+def _lines(kind: type[Strategy], there: Collection[str] = ()) -> list[str]:
+    """Return a line for each argument that is not there yet, with its default."""
     said = dict(re.findall(r"(?m)^ {4}(\w+): (.+)", inspect.getdoc(kind) or ""))
-    lines = [f"# {line[:1].upper()}{line[1:]}.", f"_target_: {kind.__module__}.{kind.__qualname__}"]
+    lines = []
     for name, parameter in inspect.signature(kind).parameters.items():
+        if name in there:
+            continue
         space = getattr(kind, "space", {})
         value = space[name].default if name in space else parameter.default
         if name == "lr_factor" and value is None:
             value = 1.0  # which it means where the space says nothing
         told = "???" if value is parameter.empty else _flow(value)
         lines.append(f"{name}: {told}" + (f"   # {said[name]}" if name in said else ""))
-    return "\n".join(lines)
+    return lines
 
 
 def _about(told: Mapping[str, Any], kept: Mapping[str, Any]) -> str:

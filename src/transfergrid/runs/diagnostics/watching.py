@@ -249,7 +249,7 @@ class Watch:
     def _predicted(self) -> NDArray[np.int64] | None:
         """Return how many of the target sample the strategy takes for each class."""
         strategy, view = self.setup.strategy, self.samples["target"].view
-        still = standing(strategy, strategy.phases(), self.machine, [view])
+        still = standing(strategy, strategy.all_phases(), self.machine, [view])
         outputs = as_array(said(strategy, strategy.predict, view, self.machine, standing=still))
         return np.bincount(outputs.argmax(axis=1), minlength=len(self.setup.target.classes))
 

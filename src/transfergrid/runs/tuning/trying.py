@@ -130,7 +130,7 @@ class Trials:
         """Score what judges trials by what the strategy predicts as it was left."""
         strategy, view = driver.strategy, self.setup.judges
         assert view is not None
-        found = standing(strategy, strategy.phases(), driver.machine, (view,))
+        found = standing(strategy, strategy.all_phases(), driver.machine, (view,))
         said = predictions(strategy, view, driver.machine, found)
         value = strategy.task.score(self.metric, said, torch.from_numpy(view.labels))
         if not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
@@ -31,6 +32,9 @@ class LayerwiseLR(Strategy):
     space: ClassVar[Space] = {
         "lr_factor": rates(10.0, small_images=3.0, images=1.0, text=0.3),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
+    }
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "layer_decay": "rates fall by layer as strategy.decay says"
     }
     stackable = True
     badges = ("formula_exact", "trajectory_exact")

@@ -58,6 +58,7 @@ class LinearProbeThenFinetuning(Strategy):
     optional = ("c",)
     also_called = ("lp_ft", "lpft")
     badges = ("trajectory_exact",)
+    closed_to = {"probe_first": "the method begins with a probe"}
 
     def __init__(
         self,

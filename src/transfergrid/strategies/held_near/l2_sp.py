@@ -55,6 +55,7 @@ class L2SP(Strategy):
         "alpha": Range(1e-4, 1e-1, default=0.01),
         "beta": Range(1e-4, 1e-1, default=0.01),
     }
+    closed_to = {"l2_sp": "the pull is strategy.alpha"}
     stackable = True
 
     def __init__(self, alpha: NotNegative = 0.01, beta: NotNegative = 0.01, **shared: Any) -> None:

@@ -1,0 +1,95 @@
+"""A pull towards the weights that the source came with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.batches import Batch
+from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.phases import Group, Loss, Objective, Phase
+
+STARTS_AT_THE_SOURCE = ("weights", "head", "start")
+
+
+class L2SPPull:
+    """alpha / 2 |w - w0|^2 more, of the backbone's weights that an objective teaches.
+
+    It stands in the place of their weight decay (Li et al. 2018, section 3); the head, which has no
+    start, keeps its own. `strategy=l2_sp` pulls the head to zero besides.
+    """
+
+    key = "l2_sp"
+
+    def prepare(self, strategy: Composed, value: float) -> None:
+        """Keep what the weights are.
+
+        Raises:
+            ImpossibleError: they are no source's, or none of them learns.
+        """
+        if strategy.needs.source not in STARTS_AT_THE_SOURCE or strategy.needs.teacher:
+            raise refusal(self.key, "what learns does not start from a source")
+        learning = own_learners(strategy)
+        own = {n: p for n, p in strategy.backbone.named_parameters() if id(p) in learning}
+        if not own:
+            raise refusal(self.key, "no layer of the backbone learns")
+        strategy.scaffold["l2_sp"] = _Starts(own)
+
+    def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
+        """Return phases with the pull in each of their losses."""
+        names = {id(p): name for name, p in strategy.backbone.named_parameters()}
+
+        def pulled(objective: Objective) -> Objective:
+            own = [names[id(p)] for g in objective.learns for p in g.parameters if id(p) in names]
+            loss = partial(_with_pull, strategy, objective.loss, value, tuple(own))
+            groups = [part for group in objective.learns for part in _undecayed(group, names)]
+            return objective._replace(loss=loss, learns=groups) if own else objective
+
+        return [
+            replace(phase, objectives=[pulled(o) for o in phase.objectives])
+            if phase.counts == "steps"
+            else phase
+            for phase in phases
+        ]
+
+
+class _Starts(nn.Module):
+    """What parameters were at the start, by name; buffers, so that a cut run has them too."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        super().__init__()
+        for name, parameter in parameters.items():
+            self.register_buffer(name.replace(".", "/"), parameter.detach().clone())
+
+    def of(self, name: str) -> Tensor:
+        """Return one of them."""
+        return self.get_buffer(name.replace(".", "/"))
+
+
+def _undecayed(group: Group, names: dict[int, str]) -> list[Group]:
+    """Return a group's parameters of the backbone without weight decay, and its others with."""
+    inside = tuple(p for p in group.parameters if id(p) in names)
+    others = tuple(p for p in group.parameters if id(p) not in names)
+    if not inside or not others:
+        return [group._replace(decay=group.decay and not inside)]
+    apart = group._replace(name=f"{group.name}: backbone", parameters=inside, decay=False)
+    return [group._replace(parameters=others), apart]
+
+
+def _with_pull(
+    strategy: Composed,
+    loss: Loss,
+    alpha: float,
+    names: Sequence[str],
+    batch: Batch,
+    progress: float,
+) -> Tensor:
+    starts = strategy.scaffold["l2_sp"]
+    assert isinstance(starts, _Starts)
+    now = dict(strategy.backbone.named_parameters())
+    way = [0.5 * (now[name] - starts.of(name)).square().sum() for name in names]
+    return loss(batch, progress) + alpha * torch.stack(way).sum()

@@ -1,0 +1,78 @@
+"""Rates that fall from the head towards the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.phases import Group, Objective, Phase
+
+
+class LayerDecay:
+    """Each coarse block of the backbone learns at `decay` times the rate of the one behind it.
+
+    The block next to the head has the factor once, as in `layerwise_lr` (Howard & Ruder 2018,
+    section 3.2); whatever factor a group has of its own is multiplied. What is no part of the
+    backbone keeps its rate.
+    """
+
+    key = "layer_decay"
+
+    def prepare(self, strategy: Composed, value: float) -> None:
+        """Look whether there is a layer to do it with.
+
+        Raises:
+            ImpossibleError: no layer of the backbone learns.
+        """
+        if not {id(p) for p in strategy.backbone.parameters()} & own_learners(strategy):
+            raise refusal(self.key, "no layer of the backbone learns")
+
+    def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
+        """Return phases whose groups are divided by block."""
+        named = dict(strategy.backbone.named_parameters())
+        blocks = strategy.backbone.blocks("coarse")
+        place = {id(named[n]): i for i, block in enumerate(blocks) for n in block.parameters}
+        factors = {i: value ** (len(blocks) - i) for i in range(len(blocks))}
+        names = [block.name for block in blocks]
+
+        def divided(objective: Objective) -> Objective:
+            groups = [part for g in objective.learns for part in _parts(g, place, factors, names)]
+            return objective._replace(learns=groups)
+
+        return [
+            replace(phase, objectives=[divided(o) for o in phase.objectives])
+            if phase.counts == "steps"
+            else phase
+            for phase in phases
+        ]
+
+
+def _parts(
+    group: Group, place: dict[int, int], factors: dict[int, float], names: list[str]
+) -> Iterator[Group]:
+    """Yield a group's parameters by block, at their rates; those of no block come first."""
+    found: dict[int, list[nn.Parameter]] = {}
+    for parameter in group.parameters:
+        found.setdefault(place.get(id(parameter), -1), []).append(parameter)
+    for number, members in sorted(found.items()):
+        if number < 0:
+            yield group._replace(parameters=tuple(members))
+            continue
+        name, own = f"{group.name}: {names[number]}", factors[number]
+        told = group.factor
+        factor = _Product(told, own) if callable(told) else told * own
+        yield Group(name, members, factor, group.decay)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A factor that changes, times one that does not."""
+
+    changing: Callable[[], float]
+    other: float
+
+    def __call__(self) -> float:
+        return self.changing() * self.other

@@ -1,0 +1,62 @@
+"""A head that fits the source's features before anything else is trained."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from transfergrid.records.metrics import CLASSES
+from transfergrid.strategies.closed_form.softmax_regression import logistic_head
+from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.phases import Data, Phase
+
+
+class ProbeFirst:
+    """The head begins as the logistic probe of the source's features, at C = 1, and not at random.
+
+    It is solved to its optimum and takes no step. It comes before the first phase in which the head
+    learns, on the features of that moment (Kumar et al. 2022, section 3.4, from the converged
+    probe).
+    """
+
+    key = "probe_first"
+
+    def prepare(self, strategy: Composed, value: bool) -> None:
+        """Look whether there is something to probe.
+
+        Raises:
+            ImpossibleError: there are no classes, no labels of the target, or no head on the
+                source's features alone.
+        """
+        if strategy.task.kind != CLASSES:
+            raise refusal(self.key, "it is for classes, and labels here are numbers")
+        if strategy.needs.target_labels != "required":
+            raise refusal(self.key, "the strategy can do without target labels")
+        weight = getattr(strategy.head, "weight", None)
+        width = strategy.backbone.dim
+        if not isinstance(weight, Tensor) or weight.shape != (strategy.task.outputs, width):
+            raise refusal(self.key, "the head is no linear layer on the features alone")
+        if not {id(p) for p in strategy.head.parameters()} & own_learners(strategy):
+            raise refusal(self.key, "the head does not learn")
+
+    def phases(self, strategy: Composed, value: bool, phases: list[Phase]) -> list[Phase]:
+        """Return the phases with the probe before the first that trains the head."""
+        head = {id(p) for p in strategy.head.parameters()}
+        trains = [
+            phase.counts == "steps"
+            and bool({id(p) for group in phase.learning() for p in group.parameters} & head)
+            for phase in phases
+        ]
+        first = trains.index(True)
+        probe = Phase("probe first", before=partial(_fit, strategy))
+        return [*phases[:first], probe, *phases[first:]]
+
+
+def _fit(strategy: Composed, data: Data) -> None:
+    assert data.target is not None
+    features = data.target.features().cpu().double().numpy()
+    labels = data.target.labels.cpu().numpy()
+    weights, biases = logistic_head(features, labels, strategy.task.outputs, 1.0)
+    strategy.task.fill(strategy.head, torch.from_numpy(weights), torch.from_numpy(biases))

@@ -1,0 +1,71 @@
+"""The mean of the weights along the way instead of the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.strategies.composition.additions import Composed, own_learners
+from transfergrid.strategies.phases import After, Data, Phase
+from transfergrid.strategies.weight_space.batch_statistics import norms_of, retake, statistics_of
+from transfergrid.strategies.weight_space.running_mean import RunningMean
+
+
+class WeightAveraging:
+    """The mean of all that learns after each of the last steps of the last phase with steps.
+
+    As `strategy=weight_averaging` has it (Izmailov et al. 2018, algorithm 1), but at the strategy's
+    own schedule: one that falls to nothing leaves little to average, and `constant` suits it.
+    BatchNorm's statistics are taken anew.
+    """
+
+    key = "weight_averaging"
+
+    def prepare(self, strategy: Composed, value: float) -> None:
+        """Make the place of the mean."""
+        own = partial(_averaged, strategy)
+        strategy.scaffold["weight_averaging"] = RunningMean(own, value)
+
+    def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
+        """Return phases of which the last one with steps ends in the mean."""
+        last = max(i for i, p in enumerate(phases) if p.objectives and p.counts == "steps")
+        mean, phase = _mean_of(strategy), phases[last]
+        predicts = partial(_said_by_mean, mean, phase.predicts or strategy.predict)
+        noting = replace(phase, after=partial(_both, phase.after, mean.note), predicts=predicts)
+        put = Phase("average", before=partial(_put, strategy))
+        return [*phases[:last], noting, put, *phases[last + 1 :]]
+
+
+def _mean_of(strategy: Composed) -> RunningMean:
+    mean = strategy.scaffold["weight_averaging"]
+    assert isinstance(mean, RunningMean)
+    return mean
+
+
+def _averaged(strategy: Composed) -> list[Tensor]:
+    learning = own_learners(strategy)
+    moving = [p for p in strategy.parameters() if id(p) in learning]
+    return [*moving, *statistics_of(norms_of(strategy.backbone, moving))]
+
+
+def _both(first: After | None, second: After, step: int, steps: int) -> None:
+    if first is not None:
+        first(step, steps)
+    second(step, steps)
+
+
+def _said_by_mean(mean: RunningMean, predict: Callable[[Inputs], Tensor], inputs: Inputs) -> Tensor:
+    with mean.in_place():
+        return predict(inputs)
+
+
+def _put(strategy: Composed, data: Data) -> None:
+    view = data.target if data.target is not None else next(iter(data.source), None)
+    if _mean_of(strategy).put() and view is not None:
+        learning = own_learners(strategy)
+        moving = [p for p in strategy.backbone.parameters() if id(p) in learning]
+        retake(norms_of(strategy.backbone, moving), view, strategy.backbone.embed)
