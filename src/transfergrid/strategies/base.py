@@ -36,19 +36,19 @@ from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
 from transfergrid.strategies.checked import listed
 from transfergrid.strategies.composition.additions import Addition, asked
-from transfergrid.strategies.composition.l2_sp import L2SPPull
-from transfergrid.strategies.composition.label_smoothing import LabelSmoothing
-from transfergrid.strategies.composition.layer_decay import LayerDecay
-from transfergrid.strategies.composition.probe_first import ProbeFirst
-from transfergrid.strategies.composition.weight_averaging import WeightAveraging
+from transfergrid.strategies.composition.l2_sp import PulledToStart
+from transfergrid.strategies.composition.label_smoothing import SmoothedLabels
+from transfergrid.strategies.composition.layer_decay import FallingRates
+from transfergrid.strategies.composition.probe_first import ProbedHead
+from transfergrid.strategies.composition.weight_averaging import AveragedWeights
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
 
 ADDITIONS: tuple[Addition, ...] = (
-    LabelSmoothing(),
-    LayerDecay(),
-    L2SPPull(),
-    WeightAveraging(),
-    ProbeFirst(),
+    SmoothedLabels(),
+    FallingRates(),
+    PulledToStart(),
+    AveragedWeights(),
+    ProbedHead(),
 )
 """What may be asked for beside any method of steps, in the order in which it is added."""
 

@@ -16,7 +16,7 @@ from transfergrid.strategies.phases import Group, Loss, Objective, Phase
 STARTS_AT_THE_SOURCE = ("weights", "head", "start")
 
 
-class L2SPPull:
+class PulledToStart:
     """alpha / 2 |w - w0|^2 more, of the backbone's weights that an objective teaches.
 
     It stands in the place of their weight decay (Li et al. 2018, section 3); the head, which has no

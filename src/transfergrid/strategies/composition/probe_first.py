@@ -13,7 +13,7 @@ from transfergrid.strategies.composition.additions import Composed, own_learners
 from transfergrid.strategies.phases import Data, Phase
 
 
-class ProbeFirst:
+class ProbedHead:
     """The head begins as the logistic probe of the source's features, at C = 1, and not at random.
 
     It is solved to its optimum and takes no step. It comes before the first phase in which the head

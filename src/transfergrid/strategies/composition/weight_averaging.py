@@ -15,7 +15,7 @@ from transfergrid.strategies.weight_space.batch_statistics import norms_of, reta
 from transfergrid.strategies.weight_space.running_mean import RunningMean
 
 
-class WeightAveraging:
+class AveragedWeights:
     """The mean of all that learns after each of the last steps of the last phase with steps.
 
     As `strategy=weight_averaging` has it (Izmailov et al. 2018, algorithm 1), but at the strategy's

@@ -8,7 +8,6 @@ from annotated_types import Len, doc
 from transfergrid.strategies import (
     BadInputError,
     Baselines,
-    Granularity,
     Group,
     ImpossibleError,
     Objective,
@@ -64,7 +63,7 @@ class PartialFinetuning(Strategy):
     def __init__(
         self,
         blocks: Place | Numbers = "last",
-        granularity: Granularity = "coarse",
+        granularity: Literal["coarse", "fine"] = "coarse",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
