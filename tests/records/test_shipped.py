@@ -59,14 +59,20 @@ def test_a_class_is_known_as_a_part_if_it_is_one(cls):
 
 
 def test_no_two_parts_are_called_alike():
-    """They are hashed, and found again, by name; so those of `testing` count too."""
+    """They are found again by the name of the class, and hashed, each in its part, in small
+    letters; so those of `testing` count too."""
     found: dict[str, set[str]] = {}
+    hashed: dict[tuple[str, str], set[str]] = {}
     for name, modules in shipped._classes().items():
         there = {f"{module}.{name}" for module in modules}
-        found.setdefault(name.lower().replace("_", ""), set()).update(filter(is_part, there))
+        parts = {t for t in filter(is_part, there) if located(t) == t}
+        found.setdefault(name, set()).update(parts)
+        for part in parts:
+            key = group_of(part), name.lower().replace("_", "")
+            hashed.setdefault(key, set()).add(part)
     assert {target(cls) for cls in PARTS} <= set().union(*found.values())
-    defined = {name: {t for t in there if located(t) == t} for name, there in found.items()}
-    assert {name: there for name, there in defined.items() if len(there) > 1} == {}
+    for named in (found, hashed):
+        assert {name: there for name, there in named.items() if len(there) > 1} == {}
 
 
 @pytest.mark.parametrize("cls", [c for c in PARTS if target(c) in TARGETS], ids=target)
