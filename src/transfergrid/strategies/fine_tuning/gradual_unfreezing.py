@@ -52,7 +52,6 @@ class GradualUnfreezing(Strategy):
     }
     also_called = ("ulmfit", "gradual_unfreeze")
     badges = ("formula_exact", "trajectory_exact")
-    badges = ("trajectory_exact",)
     closed_to = {"layer_decay": "rates fall by layer as strategy.decay says"}
 
     def __init__(self, share: Part = 0.5, decay: Positive = 1 / 2.6, **shared: Any) -> None:
