@@ -359,7 +359,7 @@ def test_its_mistakes_are_told_as_ones_own(own):
 
 def test_list_with_configs_of_ones_own(own):
     done = transfergrid("list", "strategies", "--config-dir", "my_conf", folder=own[0])
-    assert re.search(r"^mine +a strategy of my own$", done.stdout, re.M)
+    assert re.search(r"^mine +inductive +parameters +a strategy of my own$", done.stdout, re.M)
 
 
 def test_the_same_by_the_searchpath_is_the_same_cell_and_done(own):
