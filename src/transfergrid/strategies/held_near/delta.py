@@ -193,7 +193,7 @@ class DELTA(Strategy):
         return torch.cat(
             [
                 self._losses(behind(silenced(boundary, some)), labels, weight, bias)
-                for some in channels.split(max(1, ROWS // len(labels)))
+                for some in torch.split(channels, max(1, ROWS // len(labels)))
             ]
         )
 
@@ -209,13 +209,10 @@ class DELTA(Strategy):
         ours = self.backbone.boundaries(seen.inputs)
         with torch.no_grad():
             theirs = self.start.boundaries(seen.inputs)
-        moved = [
-            behaviour(
-                *(as_map(side[cut - 1][0], seen.inputs) for side in (theirs, ours)),
-                self.attended(cut),
-            ).mean()
-            for cut in self.cuts
-        ]
+        moved = []
+        for cut in self.cuts:
+            before, now = (as_map(side[cut - 1][0], seen.inputs) for side in (theirs, ours))
+            moved.append(behaviour(before, now, self.attended(cut)).mean())
         fit = self.task.loss(self.head(ours[-1][0]), seen.labels)
         pull = self.alpha * self.times * torch.stack(moved).sum()
         return fit + pull + self.beta * half_square([*self.head.parameters()])
