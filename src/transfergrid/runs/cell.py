@@ -136,7 +136,6 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
         student = strategy.hparams.get("student")
         begun = start(source, needs, maker, cell.seed, student=student, classes=target.task.names)
         preprocess = begun.backbone.preprocess
-    backbone = begun.backbone if begun else None
 
     data = target_data(target, drawn, needs, preprocess)
     if begun is not None and begun.taught is not None:
@@ -148,8 +147,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
-    card = source_card(maker, begun.of_source if begun else None)  # ahead of what a method builds
     attach(strategy, begun, data, training, cell.seed)
+    backbone = strategy.backbone if begun else None  # which may have put another in its place
+    card = source_card(maker, begun.of_source if begun else None)
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
 
 

@@ -40,6 +40,20 @@ class Architecture(Component, ABC):
             BadInputError: there is no such architecture, or not with these options.
         """
 
+    def beside(self, other: Backbone) -> Backbone:
+        """Return it with random weights, to take the inputs that are made for another network.
+
+        Raises:
+            BadInputError: it takes other ones, or cannot be built.
+        """
+        made = self.build()
+        if made.preprocess != other.preprocess:
+            raise BadInputError(
+                f"{self.name} stands beside {other.title} and must take the same inputs, which are "
+                f"{other.preprocess}, and its own {made.preprocess}: set its size, mean and std"
+            )
+        return made
+
     def moved(self, folder: Path) -> Architecture:
         """Return an equal architecture that needs no other file than it writes into a new folder.
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from transfergrid.records import shipped, trust
-from transfergrid.records.errors import BadInputError, did_you_mean
-from transfergrid.records.factory import locate
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of, locate
 from transfergrid.records.printing import say
-from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ def class_of(name: str) -> type[Strategy]:
 
     target = shipped.strategies().get(name, name)
     if "." not in target:
-        near = did_you_mean(target, shipped.strategies(), other_names("strategy"))
-        near = near if near.endswith("?") else ""
-        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS{near}")
+        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS")
     trust.vouch({"_target_": target})  # whoever types a name means it
     kind: Any = locate(target)
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
@@ -115,7 +112,7 @@ def _lines(kind: type[Strategy], there: Collection[str] = ()) -> list[str]:
         value = space[name].default if name in space else parameter.default
         if name == "lr_factor" and value is None:
             value = 1.0  # which it means where the space says nothing
-        told = "???" if value is parameter.empty else _flow(value)
+        told = "???" if value is parameter.empty else _flow(config_of(value))
         lines.append(f"{name}: {told}" + (f"   # {said[name]}" if name in said else ""))
     return lines
 

@@ -189,6 +189,19 @@ def test_a_student_is_compared_with_scratch_of_its_own_architecture():
     assert by_name["distillation"].names.architecture == "student"
 
 
+def test_what_stands_beside_a_source_is_compared_with_the_same_encoder_alone():
+    alone = strategy("alone", {"source": "architecture"}, encoder={"width": 64})
+    wide = strategy("alone", {"source": "architecture"}, encoder={"width": 128})
+    beside = strategy("beside", {}, {"exploratory": ["alone"]}, encoder={"width": 128})
+    LIBRARY["alone"] = alone
+    made = plan([beside, wide, alone])
+    del LIBRARY["alone"]
+    cells = {cell.names.strategy: cell for cell in made.cells}
+    (told,) = cells["beside"].exploratory
+    compared = next(cell for cell in made.cells if cell.id == told.id)
+    assert compared.config["strategy"]["encoder"] == {"width": 128}
+
+
 # Reference arms ---------------------------------------------------------------------------------
 
 

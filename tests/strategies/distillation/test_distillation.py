@@ -11,7 +11,7 @@ from trajectories import same, trajectory
 from golden import golden
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.scratch import Scratch
-from transfergrid.strategies.distillation import teacher
+from transfergrid.strategies.distillation import said as memories
 from transfergrid.strategies.distillation.distillation import Distillation, distillation_loss
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
@@ -177,7 +177,7 @@ def test_a_teacher_is_asked_once_of_what_is_met_again(monkeypatch, augmentation,
 
     def run(remember):
         if not remember:
-            monkeypatch.setattr(teacher, "MOST_BYTES", 0)
+            monkeypatch.setattr(memories, "MOST_BYTES", 0)
         bench = Bench(Distillation, {"teacher": FullFinetuning()}, training=plan)
         setup = bench.set_up(10)
         asked.clear()

@@ -25,6 +25,7 @@ from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
+from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
 from transfergrid.runs.planning.plan import (
     Arm,
@@ -62,7 +63,7 @@ class Planner:
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
-        self._students: dict[tuple[Option, Option], Option] = {}
+        self._alike = Alike()
         self.cells: dict[str, Cell] = {}
         self.skipped: dict[Skipped, None] = {}
         self.wanted: set[str] = set()
@@ -297,17 +298,8 @@ class Planner:
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
         if name not in self._strategies:
             self._strategies[name] = self.library(name)
-        return self._as_student(arm, self._strategies[name]), self._strategies[name], arm.target
-
-    def _as_student(self, arm: Arm, strategy: Option) -> Option | None:
-        """Return the arm's source; with the student's architecture where that is compared."""
-        student = arm.strategy.config.get("student")
-        if student is None or arm.source is None or strategy.needs.source != "architecture":
-            return arm.source
-        key = (arm.source, arm.strategy)
-        if key not in self._students:
-            self._students[key] = Option(architecture_name(student), {"architecture": student})
-        return self._students[key]
+        strategy = self._alike.strategy(arm, self._strategies[name])
+        return self._alike.source(arm, strategy), strategy, arm.target
 
     def _add_references(self, asked: Asked) -> None:
         budgets = {cell.labels for cell in self.cells.values() if cell.labels != 0}

@@ -119,7 +119,7 @@ class Trials:
         setup, begun = self.setup, copy.deepcopy(self.tuned.start)
         strategy: Strategy = build({**self.tuned.described, **values})
         attach(strategy, begun, setup.data, setup.strategy.training_plan, self.seed)
-        return strategy, begun.backbone if begun else None
+        return strategy, strategy.backbone if begun else None
 
     @property
     def _best_score(self) -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -82,13 +81,6 @@ class LayeredBackbone(Backbone):
     def blocks(self, granularity: Granularity = "fine") -> list[Block]:
         """See `Backbone.blocks`."""
         return layers.blocks(self, self.layout)
-
-    @contextmanager
-    def rebuilding(self) -> Iterator[None]:
-        """See `Backbone.rebuilding`."""
-        assert self.layout.n_blocks  # is found before anything changes
-        yield
-        self._proven = set()
 
     def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
         """See `Backbone.prefix`."""

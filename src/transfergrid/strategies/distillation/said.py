@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from transfergrid.data.batches import Labelled
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.views import take
+from transfergrid.records.training import Training
+
+MOST_BYTES = 256 * 2**20
+"""What is said is remembered up to this size."""
 
 
 class Said(nn.Module):
@@ -36,3 +45,35 @@ class Said(nn.Module):
             self.outputs[places[new]] = say(new).to(self.outputs.dtype)
             self.known[places[new]] = True
         return self.outputs[places]
+
+
+def memory(plan: Training, examples: int, shape: Sequence[int] | None) -> Said:
+    """Return one of all examples, seen in all ways; of none where each time is a fresh view.
+
+    Of none too where what is said is too large to remember, or, its shape being None, not always of
+    one shape.
+    """
+    views = 1 if plan.augmentation == "none" else plan.views or 0
+    places = examples * views if shape is not None else 0
+    fits = places * math.prod(shape or ()) * 4 <= MOST_BYTES
+    return Said(places if fits else 0, shape or ())
+
+
+def heard(
+    said: nn.Module, plan: Training, seen: Labelled, inputs: Inputs, say: Callable[[Inputs], Tensor]
+) -> Tensor:
+    """Return what is said of a batch, (batch, *shape), from memory if it can be.
+
+    Args:
+        said: the memory that was made for this plan.
+        plan: what all arms share.
+        seen: the batch.
+        inputs: the same examples as whoever speaks takes them.
+        say: says it of some inputs.
+    """
+    assert isinstance(said, Said)
+    if seen.rows is None or not len(said.known):
+        return say(inputs)
+    views = plan.views or 1
+    places = seen.rows if seen.views is None else seen.rows * views + seen.views
+    return said.of(places, lambda new: say(take(inputs, new)))

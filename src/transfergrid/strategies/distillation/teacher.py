@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,17 +12,13 @@ from typing_extensions import override
 
 from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
-from transfergrid.data.views import take
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import TASKS, Baselines, Needs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy, teaching
-from transfergrid.strategies.distillation.said import Said
+from transfergrid.strategies.distillation.said import Said, heard, memory
 from transfergrid.strategies.phases import Group, Objective, Phase
-
-MOST_BYTES = 256 * 2**20
-"""What a teacher says is remembered up to this size."""
 
 
 class Taught(Strategy):
@@ -86,21 +81,10 @@ class Taught(Strategy):
             self.teacher.attach(network, self.task, plan, self.block_seed, sizes=sizes)
             self.scaffold["teacher"] = self.teacher
             self.build_beside(sizes)
-            self.scaffold["said"] = self._memory(sizes)
+            self.scaffold["said"] = memory(plan, sizes.target, self.shape_said())
 
     def build_beside(self, sizes: Sizes) -> None:
         """Make what only trains, into the scaffold; the teacher is there."""
-
-    def _memory(self, sizes: Sizes) -> Said:
-        """Return one of all examples, seen in all ways; of none where each time is a fresh view.
-
-        Of none too where what is said is too large to remember, or not always of one shape.
-        """
-        plan, shape = self.training_plan, self.shape_said()
-        views = 1 if plan.augmentation == "none" else plan.views or 0
-        places = sizes.target * views if shape is not None else 0
-        fits = places * math.prod(shape or ()) * 4 <= MOST_BYTES
-        return Said(places if fits else 0, shape or ())
 
     @override
     def phases(self) -> list[Phase]:
@@ -120,12 +104,7 @@ class Taught(Strategy):
 
     def heard(self, seen: Labelled) -> Tensor:
         """Return what the teacher says of a batch, (batch, *shape_said), from memory if it can."""
-        inputs = seen.for_teacher
-        if seen.rows is None or not len(self.said.known):
-            return self.say(inputs)
-        views = self.training_plan.views or 1
-        places = seen.rows if seen.views is None else seen.rows * views + seen.views
-        return self.said.of(places, lambda new: self.say(take(inputs, new)))
+        return heard(self.said, self.training_plan, seen, seen.for_teacher, self.say)
 
     @property
     def said(self) -> Said:

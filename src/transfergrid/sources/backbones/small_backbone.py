@@ -1,0 +1,182 @@
+"""Small networks that take the inputs of another one; see `sources.small_encoder`."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.records.errors import ImpossibleError
+from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.preprocessing.text import TextPreprocess
+
+Parts = tuple[Tensor, ...]
+SMALLEST_MAP = 4
+"""Height and width down to which maps of images are halved."""
+
+
+class Stage(nn.Module):
+    """Layers on the first of what crosses a boundary; the rest goes on as it is."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, parts: Parts) -> Parts:
+        """Return what crosses the next boundary."""
+        return (self.layers(parts[0]), *parts[1:])
+
+
+class Words(nn.Module):
+    """Embeds tokens (batch, length) under their mask; of padding nothing is left."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, width)
+
+    def forward(self, parts: Parts) -> Parts:
+        """Return hidden states (batch, length, width) and the mask, of their kind."""
+        tokens, mask = parts
+        hidden = self.table(tokens)
+        real = mask.unsqueeze(-1).to(hidden.dtype)
+        return hidden * real, real
+
+
+class Neighbours(nn.Module):
+    """One convolution over three tokens; of each channel the highest value that is above 0."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, width, 3, padding=1)
+
+    def forward(self, parts: Parts) -> Parts:
+        """Return embeddings (batch, width), which how far a text was padded does not change."""
+        hidden, real = parts
+        seen = torch.relu(self.conv(hidden.transpose(1, 2)).transpose(1, 2)) * real
+        return (seen.amax(1),)
+
+
+class Run(nn.Module):
+    """Some of a network's stages; opened by inputs, or by a boundary."""
+
+    def __init__(self, stages: nn.Sequential, opened_by_inputs: bool) -> None:
+        super().__init__()
+        self.stages, self.opened_by_inputs = stages, opened_by_inputs
+
+    def forward(self, value: Inputs | Parts) -> Parts | Tensor:
+        """Return a boundary of inputs, or embeddings of a boundary."""
+        if self.opened_by_inputs:
+            return cast(Parts, self.stages(unpacked(cast(Inputs, value))))
+        return cast(Parts, self.stages(value))[0]
+
+
+def unpacked(inputs: Inputs) -> Parts:
+    """Return the boundary before all blocks: images, or tokens and their mask."""
+    if isinstance(inputs, dict):
+        return inputs["input_ids"], inputs["attention_mask"]
+    return (inputs,)
+
+
+class SmallBackbone(Backbone):
+    """Stages one after another, each of which is a block.
+
+    Args:
+        stages: by name; the last one gives the embeddings alone.
+        architecture: see `Backbone`.
+        preprocess: see `Backbone`.
+        example: of its inputs.
+    """
+
+    network: nn.Sequential
+
+    def __init__(
+        self,
+        stages: OrderedDict[str, nn.Module],
+        architecture: str,
+        preprocess: Preprocess,
+        example: Inputs,
+    ) -> None:
+        super().__init__(nn.Sequential(stages), architecture, preprocess)
+        self._example = example
+
+    @classmethod
+    def beside(cls, other: Backbone, width: int) -> SmallBackbone:
+        """Return one of this width for another network's inputs.
+
+        Raises:
+            ImpossibleError: these are neither images nor tokens.
+        """
+        example, preprocess = other.example(), other.preprocess
+        if isinstance(example, Tensor) and example.ndim == 4:
+            stages = _of_images(example.shape[1], max(example.shape[2:]), width)
+        elif isinstance(example, dict) and isinstance(preprocess, TextPreprocess):
+            stages = _of_texts(_vocabulary(preprocess), width)
+        else:
+            raise ImpossibleError(f"{other.title} takes neither images nor tokens of a tokenizer")
+        made = cls(stages, f"small {width} beside {other.architecture}", preprocess, example)
+        made.title, made.image_shape = "small_encoder", other.image_shape
+        return made.to(next(other.parameters()).device)
+
+    def embed(self, inputs: Inputs) -> Tensor:
+        """See `Backbone.embed`."""
+        return cast(Parts, self.network(unpacked(inputs)))[0]
+
+    def example(self, batch: int = 1) -> Inputs:
+        """See `Backbone.example`."""
+        device = next(self.parameters()).device
+
+        def some(part: Tensor) -> Tensor:
+            return part[:1].expand(batch, *part.shape[1:]).clone().to(device)
+
+        if isinstance(self._example, dict):
+            return {name: some(part) for name, part in self._example.items()}
+        return some(self._example)
+
+    def blocks(self, granularity: Granularity = "fine") -> list[Block]:
+        """See `Backbone.blocks`; coarse and fine are the same, and there are no buffers."""
+        return [
+            Block(name, tuple(f"network.{name}.{own}" for own, _ in stage.named_parameters()), ())
+            for name, stage in self.network.named_children()
+        ]
+
+    def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """See `Backbone.prefix`."""
+        return Run(self.network[:k], opened_by_inputs=True)
+
+    def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
+        """See `Backbone.suffix`."""
+        return Run(self.network[k:], opened_by_inputs=False)
+
+    def boundaries(self, inputs: Inputs, granularity: Granularity = "coarse") -> list[Parts]:
+        """See `Backbone.boundaries`."""
+        found = [unpacked(inputs)]
+        for stage in self.network:
+            found.append(stage(found[-1]))
+        return found[1:]
+
+
+def _of_images(channels: int, side: int, width: int) -> OrderedDict[str, nn.Module]:
+    """Return stages that halve images (batch, channels, side, side), and take the mean at last."""
+    number = max(1, math.ceil(math.log2(side / SMALLEST_MAP)))
+    widths = [*(min(width, max(1, width // 4) * 2**i) for i in range(number - 1)), width]
+    stages = OrderedDict[str, nn.Module]()
+    for i, (before, after) in enumerate(zip([channels, *widths], widths, strict=False)):
+        conv = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
+        layers = [conv, nn.GroupNorm(math.gcd(8, after), after), nn.ReLU()]
+        last = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if i == number - 1 else []
+        stages[f"conv{i + 1}"] = Stage(*layers, *last)
+    return stages
+
+
+def _of_texts(vocabulary: int, width: int) -> OrderedDict[str, nn.Module]:
+    return OrderedDict(words=Words(vocabulary, width), neighbours=Neighbours(width))
+
+
+def _vocabulary(preprocess: TextPreprocess) -> int:
+    """Return above which number there is no token."""
+    known: dict[str, int] = preprocess.tokenizer.get_vocab()
+    return 1 + max([preprocess.padding, *known.values()])

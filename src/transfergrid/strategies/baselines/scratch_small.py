@@ -1,0 +1,48 @@
+"""A small encoder with random weights: what there is without any transfer, and beside a source."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Space, rates
+from transfergrid.sources.small_encoder import SmallEncoder
+from transfergrid.sources.source import Architecture
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.beside.still_source import encoder_beside, head_on
+
+
+class ScratchSmall(Strategy):
+    """The encoder that `refine` and `side_tuning` put beside a source, trained alone.
+
+    It takes the inputs that are made for the source's architecture, and begins with the weights
+    that it has beside one. Of the source nothing else is used.
+
+    Formula:
+        outputs = head(h(x)), all of it from random weights
+    Try it:
+        beside `refine`: what it gains over this it has from the source
+    Cost:
+        a small part of full fine-tuning's, at training and at prediction
+    Source:
+        the baseline of Xu et al. 2025, arXiv 2505.11771: no source at all
+
+    Args:
+        encoder: what learns.
+        shared: `lr_factor` and `schedule`.
+    """
+
+    needs: ClassVar[Needs] = Needs(source="architecture")
+    baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=3.0)}
+
+    def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008
+        super().__init__(**shared)
+        self.encoder = encoder
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        self.backbone = encoder_beside(self, self.encoder)
+        self.head = head_on(self, self.backbone.dim)

@@ -1,0 +1,1 @@
+"""A second network beside the source's, which stands still."""
