@@ -71,6 +71,9 @@ def _refused(folder, monkeypatch, capfd, *arguments):
         ("source=glyph_digts", "unknown source 'glyph_digts'; did you mean glyph_digits?"),
         ("-m source=glyph_digits,glyph_digts", "did you mean glyph_digits?"),
         ("strategy=full_finetunning", "did you mean full_finetuning?"),
+        ("strategy=kd", "unknown strategy 'kd'; did you mean distillation?"),
+        ("-m strategy=scratch,lp-ft", "did you mean linear_probe_then_finetuning?"),
+        ("references=[ulmfit]", "did you mean gradual_unfreezing?"),
         ("target=digts", "unknown target 'digts'; did you mean digits?"),
         ("study=digit", "unknown study 'digit'; did you mean digits?"),
         ("training=defualt", "did you mean default?"),
@@ -278,7 +281,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_list(kind, capsys):
     assert listing.command([kind]) == 0
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    shown = capsys.readouterr().out.splitlines()
+    lines = dict(line.split(maxsplit=1) for line in shown if line)
     assert KINDS[kind] in lines
     assert all(len(help_line) > 10 for help_line in lines.values())
 
@@ -355,7 +359,7 @@ def test_its_mistakes_are_told_as_ones_own(own):
 
 def test_list_with_configs_of_ones_own(own):
     done = transfergrid("list", "strategies", "--config-dir", "my_conf", folder=own[0])
-    assert re.search(r"^mine +a strategy of my own$", done.stdout, re.M)
+    assert re.search(r"^mine +inductive +parameters +a strategy of my own$", done.stdout, re.M)
 
 
 def test_the_same_by_the_searchpath_is_the_same_cell_and_done(own):

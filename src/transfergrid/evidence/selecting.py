@@ -71,15 +71,19 @@ class Where:
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
-    def parse(cls, text: str | None) -> Where:
+    def parse(cls, text: str | None, keys: Sequence[str] = KEYS) -> Where:
         """Read conditions as they are typed.
+
+        Args:
+            text: what follows `--where`.
+            keys: those that there are of what is selected.
 
         Raises:
             BadInputError: a condition cannot be read, or its key is unknown.
         """
         tight = re.sub(rf"\s*({_OPERATOR})\s*", r"\1", (text or "").strip())
         words = re.sub(r"\s*,\s*", ",", tight).split()
-        return cls(tuple(_condition(word) for word in words))
+        return cls(tuple(_condition(word, keys) for word in words))
 
     def of_runs(self) -> Where:
         """Return the conditions that single runs meet or not: on seed, study and flags."""
@@ -144,12 +148,13 @@ def selected(cells: Iterable[Cell], where: Where) -> list[Cell]:
     return found
 
 
-def _condition(word: str) -> Condition:
+def _condition(word: str, keys: Sequence[str]) -> Condition:
     match = _CONDITION.fullmatch(word)
     if match is None:
-        raise BadInputError(f"--where: cannot read {word!r}; conditions look like target=digits")
+        shape = "target=digits" if "target" in keys else f"{keys[0]}=VALUE"
+        raise BadInputError(f"--where: cannot read {word!r}; conditions look like {shape}")
     key, sign, text = match.groups()
-    check_known("key in --where", key, KEYS)
+    check_known("key in --where", key, keys)
     values = tuple(value for value in text.split(",") if value)
     if not values:
         raise BadInputError(f"--where: {key}{sign} lacks a value ({key}{sign}none: without one)")
@@ -177,7 +182,9 @@ def _value(cell: Any, key: str) -> Any:
 
 
 def _matches(known: Any, wanted: str) -> bool:
-    """Return whether a value is the one wanted, by name or pattern."""
+    """Return whether a value, or one of several, is the one wanted, by name or pattern."""
+    if isinstance(known, tuple):
+        return any(_matches(each, wanted) for each in known or (None,))
     if known is None:
         return wanted.lower() in ("none", "null")
     if _is_number(known):
@@ -205,7 +212,7 @@ def _number(value: Any) -> float:
 
 def _told(condition: Condition, missing: str, cells: Sequence[Any]) -> str:
     """Say which value there is not, and which there are."""
-    known = {_value(cell, condition.key) for cell in cells}
+    known = set().union(*(_each(_value(cell, condition.key)) for cell in cells))
     ordered = sorted(known, key=lambda value: (value is None, _sort_key(value)))
     names = ["none" if value is None else str(value) for value in ordered]
     shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
@@ -213,6 +220,11 @@ def _told(condition: Condition, missing: str, cells: Sequence[Any]) -> str:
     near = near if near.endswith("?") else ";"
     what = missing if missing == str(condition) else f"{condition.key} {missing!r}"
     return f"--where: there is no {what}{near} there is {shown}"
+
+
+def _each(value: Any) -> set[Any]:
+    """Return a value, or the several ones of a tuple; None for none."""
+    return set(value or (None,)) if isinstance(value, tuple) else {value}
 
 
 def _sort_key(value: Any) -> tuple[float, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class BadInputError(Exception):
@@ -25,23 +29,45 @@ def writing(place: object) -> Iterator[None]:
         raise BadInputError(f"cannot write {place}: {error.strerror or error}") from error
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean X?"`` for the nearest known word, else the choices there are."""
+def did_you_mean(word: str, known: Iterable[str], also_called: Mapping[str, str] = NONE) -> str:
+    """Return ``"; did you mean X?"`` for the nearest known word, else the choices there are.
+
+    Args:
+        word: as typed.
+        known: the words that would have been right.
+        also_called: other usual names, each with the known word that it stands for. They are
+            compared without regard to capitals and to what stands between words.
+    """
     choices = sorted(known)
-    folded = {choice.casefold(): choice for choice in choices}
-    near = get_close_matches(word, choices, n=1, cutoff=0.6) or [
-        folded[match] for match in get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
-    ]
+    others = {_bare(other): name for other, name in also_called.items()}
+    near = others.get(_bare(word)) or _nearest(word, {c: c for c in choices}, 0.6)
+    near = near or _nearest(word.casefold(), {c.casefold(): c for c in choices}, 0.6)
+    near = near or _nearest(_bare(word), others, 0.75)
     if near:
-        return f"; did you mean {near[0]}?"
+        return f"; did you mean {near}?"
     return f"; there is {', '.join(choices)}" if choices else ""
 
 
-def check_known(kind: str, word: str, known: Iterable[str]) -> None:
-    """Raise `BadInputError` unless `word` is one of the `known` names of this `kind`."""
+def _nearest(word: str, known: Mapping[str, str], cutoff: float) -> str:
+    found = get_close_matches(word, known, n=1, cutoff=cutoff)
+    return known[found[0]] if found else ""
+
+
+def _bare(name: str) -> str:
+    """Return a name's letters and digits in small letters."""
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
+def check_known(
+    kind: str, word: str, known: Iterable[str], also_called: Mapping[str, str] = NONE
+) -> None:
+    """Raise `BadInputError` unless `word` is one of the `known` names of this `kind`.
+
+    It then says which known name is meant; see `did_you_mean`.
+    """
     choices = list(known)
     if word not in choices:
-        raise BadInputError(f"unknown {kind} {word!r}{did_you_mean(word, choices)}")
+        raise BadInputError(f"unknown {kind} {word!r}{did_you_mean(word, choices, also_called)}")
 
 
 def check_key(path: Sequence[str], node: Any, where: str) -> None:

@@ -47,7 +47,7 @@ class Column(Generic[Item]):
         over: a header above all columns beside each other that bear it.
         gap: spaces before it.
         below: the header of the column below which it stands, in a line of its own, where there is
-            no room beside.
+            no room beside; in several, indented, if it wraps.
         wraps: whether long texts take several lines.
         heads: headers by format where they differ from `head`, as they are written there.
         formats: those which it is shown in.

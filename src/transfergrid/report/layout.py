@@ -327,7 +327,11 @@ class _Block:
         for k in range(max(map(len, cells))):
             yield self._line([cell[k] if k < len(cell) else "" for cell in cells], styles)
         for c in self.grid.below:
-            if c.cells[i]:
+            if c.cells[i] and c.column.wraps and self.grid.width is not None:
+                room = self.grid.width - 2 * INDENT
+                for part in _folded_text(c.cells[i], room):
+                    yield " " * 2 * INDENT + self.paint(part, c.column.style(row))
+            elif c.cells[i]:
                 yield self._below(c, c.cells[i], c.column.style(row))
 
     def _below(self, column: _Fitted, text: str, style: str) -> str:

@@ -147,9 +147,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
+    card = source_card(maker, begun.of_source if begun else None)  # ahead of what a method builds
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
-    card = source_card(maker, begun.of_source if begun else None)
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
 
 

@@ -105,6 +105,14 @@ class Backbone(nn.Module, ABC):
         holds the embeddings alone. Whatever a pass moves or draws, it moves and draws once.
         """
 
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """Let modules of `network` be wrapped, or given further parts, while inside.
+
+        The blocks stay the same ones; what is new belongs to the block of the place where it is.
+        """
+        yield
+
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""
         return self.embed(inputs)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from transfergrid.records import shipped, trust
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.factory import config_of, locate
 from transfergrid.records.printing import say
+from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def class_of(name: str) -> type[Strategy]:
 
     target = shipped.strategies().get(name, name)
     if "." not in target:
-        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS")
+        near = did_you_mean(target, shipped.strategies(), other_names("strategy"))
+        near = near if near.endswith("?") else ""
+        raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS{near}")
     trust.vouch({"_target_": target})  # whoever types a name means it
     kind: Any = locate(target)
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):

@@ -19,6 +19,8 @@ from transfergrid.records.shipped import conf_dir
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.sheet import Sheet, show
 from transfergrid.report.words import number
+from transfergrid.verbs import listing_strategies
+from transfergrid.verbs.configs.other_names import LOADER
 from transfergrid.verbs.configs.own_configs import check_folder
 from transfergrid.verbs.finding import SHOWN
 from transfergrid.verbs.parser import Parser
@@ -34,9 +36,8 @@ KINDS = {
     "scores": "score",
 }
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""In C where PyYAML was built so; ten times as fast."""
-
+STRATEGIES = "strategies"
+"""Of which more is listed than a line of help."""
 CELLS = "cells"
 """What is done, beside what there is to choose from."""
 
@@ -47,12 +48,20 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument("kind", nargs="?", help=", ".join((*KINDS, CELLS)))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
     parser.add_argument("--results", default="results", help="where cells are kept")
-    parser.add_argument("--where", help=f"for {CELLS}: {selecting.HELP}")
+    parser.add_argument(
+        "--where",
+        help=f"for {CELLS}: {selecting.HELP}; for {STRATEGIES}: {listing_strategies.HELP}",
+    )
     parser.add_format()
     chosen = parser.parse_args(arguments)
     if chosen.kind == CELLS:
         where = selecting.Where.parse(chosen.where)
         shown = cells_sheet(Ledger(chosen.results), where)
+    elif chosen.kind == STRATEGIES:
+        found = listing_strategies.read(_files(KINDS[STRATEGIES], _folders(chosen.config_dir)))
+        shown = listing_strategies.strategies_sheet(found, chosen.where)
+    elif chosen.where is not None:
+        raise BadInputError(f"--where chooses among {CELLS} or {STRATEGIES}, which are to be named")
     else:
         shown = _options_sheet(chosen.kind, chosen.config_dir)
     show(shown, chosen.format, unbroken=True)
@@ -67,10 +76,7 @@ def _options_sheet(kind: str | None, config_dir: str | None) -> Sheet:
     """
     if kind is not None:
         check_known("kind of thing to list", kind, (*KINDS, CELLS))
-    folders = [conf_dir()]
-    if config_dir:
-        folders.append(Path(config_dir))
-        check_folder(folders[-1])
+    folders = _folders(config_dir)
     kinds = list(KINDS) if kind is None else [kind]
     found = {name: sorted(options(KINDS[name], folders).items()) for name in kinds}
     columns: list[Column[tuple[str, str]]] = [
@@ -133,29 +139,42 @@ def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
     }
 
 
-def options(group: str, folders: Sequence[Path]) -> dict[str, str]:
-    """Return a group's options with their line of help; later folders win."""
-    found = {}
-    for folder in folders:
-        for path in sorted((folder / group).glob("*.yaml")):
-            found[path.stem] = _help(path)
-    return found
-
-
-def _help(path: Path) -> str:
-    """Return what a file says of itself, else its first line if that is a comment.
+def _folders(config_dir: str | None) -> list[Path]:
+    """Return where options are, the user's own behind the shipped ones.
 
     Raises:
-        BadInputError: it is no YAML.
+        BadInputError: there is no such folder.
     """
+    if config_dir is None:
+        return [conf_dir()]
+    check_folder(Path(config_dir))
+    return [conf_dir(), Path(config_dir)]
+
+
+def options(group: str, folders: Sequence[Path]) -> dict[str, str]:
+    """Return a group's options with their line of help; later folders win."""
+    return {path.stem: told for path, told, _ in _files(group, folders)}
+
+
+def _files(group: str, folders: Sequence[Path]) -> list[tuple[Path, str, Any]]:
+    """Return a group's files by name, each with its line of help and what it holds.
+
+    Raises:
+        BadInputError: one is no YAML.
+    """
+    paths = {path.stem: path for folder in folders for path in (folder / group).glob("*.yaml")}
+    return [_read(paths[name]) for name in sorted(paths)]
+
+
+def _read(path: Path) -> tuple[Path, str, Any]:
     text = path.read_text()
     try:
-        config = yaml.load(text, Loader=_LOADER)
+        config = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise BadInputError(f"{path} is broken YAML: {' '.join(str(error).split())}") from error
     told = _inside(config, "about", "help") or _inside(config, "hydra", "help", "header")
     first, *_ = [*text.splitlines(), ""]
-    return str(told) if told else first.lstrip("# ") if first.startswith("#") else ""
+    return path, str(told or (first.lstrip("# ") if first.startswith("#") else "")), config
 
 
 def _inside(config: Any, *keys: str) -> Any:

@@ -66,7 +66,7 @@ def test_the_default_weight_ends_elsewhere_than_full_finetuning():
 
 
 @pytest.mark.proves("trajectory_exact", "bss")
-@pytest.mark.parametrize("on", ["images", "texts"])
+@pytest.mark.parametrize("on", ["images", "tokens", "texts"])
 def test_twenty_steps_are_those_of_plain_torch(on):
     run = trajectory(BSS, {"weight": 0.3, "k": 2, "lr_factor": 0.5}, on, schedule="constant")
     net = run.net()

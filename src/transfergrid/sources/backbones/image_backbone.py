@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import cycle, islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,6 +16,8 @@ from transfergrid.sources.backbone import Backbone, Block, Granularity
 from transfergrid.sources.backbones import cutting
 from transfergrid.sources.backbones.layout import quickest
 from transfergrid.sources.preprocessing.images import ImagePreprocess
+
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 
 fx.wrap("quickest")  # a call of its own where a network is traced
 
@@ -63,6 +66,14 @@ class ImageBackbone(Backbone):
         if granularity not in self._blocks:
             self._blocks[granularity] = named_blocks(self.network, self.groups(granularity))
         return list(self._blocks[granularity])
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """See `Backbone.rebuilding`."""
+        before = {g: self.blocks(g) for g in GRANULARITIES}
+        yield
+        self._blocks = {g: regrouped(self, blocks) for g, blocks in before.items()}
+        self._traces, self._passes = {}, {}
 
     def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
         """See `Backbone.prefix`."""
@@ -120,6 +131,29 @@ def named_blocks(network: nn.Module, groups: list[list[str]]) -> list[Block]:
         )
         for title, group in zip(_titles(groups), groups, strict=True)
     ]
+
+
+def regrouped(backbone: nn.Module, blocks: list[Block]) -> list[Block]:
+    """Return these blocks with the names that parameters and buffers have by now.
+
+    A tensor belongs to the block that owned the longest part of its path; where more than one did,
+    to the last of them.
+    """
+    owners: dict[str, int] = {}
+    for number, block in enumerate(blocks):
+        for name in (*block.parameters, *block.buffers):
+            owners |= dict.fromkeys(_paths(name), number)
+
+    def own(named: Iterable[tuple[str, Tensor]]) -> list[tuple[str, ...]]:
+        found: list[list[str]] = [[] for _ in blocks]
+        for name, _ in named:
+            inner = next(path for path in reversed(_paths(name)) if path in owners)
+            found[owners[inner]].append(name)
+        return [tuple(names) for names in found]
+
+    parameters, buffers = own(backbone.named_parameters()), own(backbone.named_buffers())
+    titles = [block.name for block in blocks]
+    return [Block(*parts) for parts in zip(titles, parameters, buffers, strict=True)]
 
 
 def _titles(groups: list[list[str]]) -> list[str]:

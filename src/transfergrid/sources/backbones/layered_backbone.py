@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,6 +82,13 @@ class LayeredBackbone(Backbone):
     def blocks(self, granularity: Granularity = "fine") -> list[Block]:
         """See `Backbone.blocks`."""
         return layers.blocks(self, self.layout)
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """See `Backbone.rebuilding`."""
+        assert self.layout.n_blocks  # is found before anything changes
+        yield
+        self._proven = set()
 
     def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
         """See `Backbone.prefix`."""

@@ -29,6 +29,7 @@ from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
 from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs.option_names import display_name, told_apart
+from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
 
 GROUPS = ("source", "strategy", "target", "training", "tuning")
@@ -264,7 +265,8 @@ class Composer:
                 raise BadInputError(f"{choice[0]}: broken YAML: {_one_line(error)}") from error
             except (HydraException, OmegaConfBaseException) as error:
                 group, _, name = choice[0].partition("=")
-                check_known(group, name, self.names(group))
+                places = [element.path for element in self.loader.get_search_path().get_path()]
+                check_known(group, name, self.names(group), other_names(group, places))
                 raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
             self._wholes[choice] = whole
         return self._wholes[choice]

@@ -13,6 +13,7 @@ from yaml import MarkedYAMLError
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
 from transfergrid.verbs.configs.composing import GROUPS, KEYS
+from transfergrid.verbs.configs.other_names import other_names
 
 COMPLETION = {"-sc", "--shell-completion"}
 ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
@@ -221,7 +222,8 @@ def told(error: Exception) -> str:
     options = re.search(r"Available options in '[^']*': (.*?)(?: Config search path|$)", text)
     if unknown and options:
         group, name = unknown.groups()
-        return f"unknown {group} {name!r}{did_you_mean(name, options.group(1).split())}"
+        others = other_names(group, re.findall(r"path=(\S+)", text))
+        return f"unknown {group} {name!r}{did_you_mean(name, options.group(1).split(), others)}"
     cause = error.__cause__ or error.__context__
     detail = " ".join(str(cause).split()) if cause is not None and str(cause) not in text else ""
     key = re.search(r"Key '[^']+' (?:is )?not in .*?full_key: ([\w./]+)", f"{text} {detail}")
