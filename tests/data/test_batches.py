@@ -164,6 +164,19 @@ def test_source_labels_are_matched_to_the_target_by_name():
     assert data.source_tasks == (TASK, Classification(CLASSES[::-1]))
 
 
+def test_source_labels_have_the_noise_of_their_source_before_they_are_matched():
+    found = {}
+    for noise in (None, (0.5, 0), (0.5, 1)):
+        data = CellData(TASK, None, None)
+        needs = Needs(domains=1, classes="same")
+        add_source_domain(data, config_of(OtherOrder()), needs, TinyPreprocess(), noise=noise)
+        found[noise] = data.source[0].labels
+    true = found[None]
+    wrong = [(found[key] != true).mean() for key in ((0.5, 0), (0.5, 1))]
+    assert wrong == pytest.approx([0.5 * (1 - 1 / len(CLASSES))] * 2, abs=0.2)
+    assert (found[0.5, 0] != found[0.5, 1]).any()
+
+
 @pytest.mark.parametrize("strategy", [FullFinetuning, SourceAndTarget, DomainAdversarial])
 def test_a_strategy_gets_what_it_needs_and_no_more(strategy):
     bench = Bench(strategy)

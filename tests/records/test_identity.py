@@ -312,11 +312,24 @@ def variant(parts, strategy, shipped, **source):
     return {**parts, "source": config, "strategy": shipped["strategy", strategy]}
 
 
+@pytest.mark.parametrize("strategy", ["source_and_target", "full_finetuning"])
+def test_noise_in_the_source_s_labels_moves_whatever_learns_of_them(parts, shipped, strategy):
+    own = identity_of(variant(parts, strategy, shipped))
+    assert identity_of(variant(parts, strategy, shipped, label_noise=None)) == own
+    found = {identity_of(variant(parts, strategy, shipped, label_noise=s)) for s in (0.1, 1.0)}
+    assert len(found | {own}) == 3
+
+
 @pytest.mark.parametrize("strategy", ["scratch", "scratch_converged"])
 def test_scratch_is_of_an_architecture_whatever_its_weights(parts, shipped, strategy):
     own = identity_of(variant(parts, strategy, shipped))
     letters = shipped["target", "glyph_letters"]
-    for change in ({"seed": 7}, {"domain": letters}, {"shuffle_labels": True}):
+    for change in (
+        {"seed": 7},
+        {"domain": letters},
+        {"shuffle_labels": True},
+        {"label_noise": 0.5},
+    ):
         assert identity_of(variant(parts, strategy, shipped, **change)) == own
     architecture = changed(parts["source"]["architecture"], ("model",), "resnet18")
     assert identity_of(variant(parts, strategy, shipped, architecture=architecture)) != own

@@ -91,6 +91,18 @@ def test_shuffled_labels_are_the_same_ones_in_another_order(maker, fits):
     assert (true.train.labels != shuffled.train.labels).any()
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_noise_is_a_share_of_the_labels_of_training_and_validation_alike(maker, fits, share):
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT), 0)
+    maker.trained(TrainedHere(NETWORK, GLYPHS, SHORT, label_noise=share), 0)
+    (_, true, _), (_, poisoned, _) = fits
+    wrong = (true.train.labels != poisoned.train.labels).mean()
+    classes = len(set(true.train.labels))
+    assert wrong == pytest.approx(share * (1 - 1 / classes), abs=0.15)
+    assert wrong > 0
+    assert (poisoned.validation is None) == (share == 1.0)  # whose score would be luck
+
+
 def test_a_source_is_trained_once_and_again_under_another_protocol(maker, fits, monkeypatch):
     source = TrainedHere(NETWORK, GLYPHS, SHORT)
     for _ in range(2):

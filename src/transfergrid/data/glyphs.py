@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -58,6 +58,7 @@ class Glyphs(Domain):
         per_class: pool examples of each class.
         test_per_class: test examples of each class.
         seed: of the maps; the same for all seed blocks.
+        inverted: dark on white instead, which is what a source of the same shapes may look like.
     """
 
     characters: str = "0123456789"
@@ -65,6 +66,8 @@ class Glyphs(Domain):
     per_class: Count = 400
     test_per_class: Count = 100
     seed: Whole = 0
+    inverted: bool = False
+    optional: ClassVar[tuple[str, ...]] = ("inverted",)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,6 +105,7 @@ class Glyphs(Domain):
                 glyph = glyphs[rng.integers(len(glyphs))]
                 images[c, i, :, :, 0] = warped(glyph, self.size, rng)
         labels = np.repeat(np.arange(len(drawn), dtype=np.int64), per_class)
+        images = 255 - images if self.inverted else images
         return ArrayExamples(images.reshape(-1, *shape[2:]), labels)
 
 

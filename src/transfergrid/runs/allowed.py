@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.budgets import Draw
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.label_noise import noisy
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.streams import CellData
@@ -17,6 +18,7 @@ from transfergrid.data.views import View
 from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs
+from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
 
@@ -58,8 +60,11 @@ def add_source_domain(
     preprocess: Preprocess,
     kept: NDArray[np.int64] | None = None,
     store: Store | None = None,
+    noise: tuple[float, int] | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
+
+    Labels have the source's `noise`, a share drawn by a seed.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -70,6 +75,9 @@ def add_source_domain(
     else:
         view = source.view("pool", preprocess, kept)
     task = source.task
+    if noise is not None:
+        share, seed = noise
+        view.labels = noisy(view.labels, share, task.outputs, generator(seed, "label noise"))
     if needs.classes == "same":
         view.labels = data.task.in_order(view.labels, task.names)
         if data.train is None:

@@ -17,7 +17,7 @@ from transfergrid.data.views import View
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Cell
-from transfergrid.records.factory import build
+from transfergrid.records.factory import Config, build
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
@@ -143,7 +143,8 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     copies = source_copies(source, needs, target)
     if needs.domains:
         assert source is not None
-        add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store)
+        noise = _noise_of(source, cell.seed)
+        add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store, noise)
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
@@ -151,6 +152,12 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
+
+
+def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:
+    """Return the share of the source's labels that are noise, and the seed that draws them."""
+    share, seed = source.get("label_noise"), source.get("seed")
+    return (share, block_seed if seed == "block" else int(seed or 0)) if share else None
 
 
 def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from transfergrid.data.label_noise import noisy
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.regression import ScaledLinear
 from transfergrid.data.torch_seed import seed_torch
@@ -127,7 +128,12 @@ class SourceMaker:
         assert data.train is not None
         if source.shuffle_labels:
             data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
-        if source.shuffle_labels or not domain.domain.learnable:
+        share = getattr(source, "label_noise", None) or 0.0
+        for part, view in (("train", data.train), ("validation", data.validation)):
+            if share and view is not None:
+                draws = generator(own_seed, "label noise", part)
+                view.labels = noisy(view.labels, share, data.task.outputs, draws)
+        if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
         strategy.attach(backbone, data.task, source.training, own_seed)
         name = f"{source.architecture.name} on {type(source.domain).__name__}"

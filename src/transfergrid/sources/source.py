@@ -203,6 +203,10 @@ class TrainedSource(Source):
         def shuffle_labels(self) -> bool:
             """Whether the domain's labels come in random order, as a placebo."""
 
+        @property
+        def label_noise(self) -> float | None:
+            """Share of the domain's labels that are drawn anew."""
+
 
 class FileSource(Source):
     """A source whose weights were made elsewhere: the same for every seed block."""

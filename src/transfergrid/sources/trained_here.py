@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from transfergrid.records.arguments import Whole
+from transfergrid.records.arguments import Share, Whole
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.cards import Card, names_of
@@ -29,6 +29,8 @@ class TrainedHere(TrainedSource):
         start: pretrained weights to start from; by default they are random.
         seed: of the training; "block" makes a source anew for each seed block.
         shuffle_labels: train on the domain's labels in random order, as a placebo.
+        label_noise: share of the domain's labels that are drawn anew, evenly over all classes;
+            wherever the source's labels are learned from, by its weights or beside the target.
     """
 
     architecture: Architecture
@@ -37,6 +39,8 @@ class TrainedHere(TrainedSource):
     start: Source | None = None
     seed: Whole | Literal["block"] = 0
     shuffle_labels: bool = False
+    label_noise: Share | None = None
+    optional: ClassVar[tuple[str, ...]] = ("label_noise",)
 
     @classmethod
     def about(cls) -> dict[str, Any]:
@@ -72,6 +76,8 @@ class TrainedHere(TrainedSource):
         if self.domain is None:
             raise BadInputError("a source that is trained here needs a domain to be trained on")
         self._check_modality()
+        if self.label_noise is not None and self.domain.of_numbers:
+            raise BadInputError("source.label_noise is for classes, and source.domain has numbers")
         super().check()
         if self.start is not None:
             self._check_start(self.start)
