@@ -19,6 +19,7 @@ from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
+from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.phases import Objective, Phase
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
@@ -134,3 +135,26 @@ def test_dropout_before_the_cut_is_not_run_ahead(tmp_path):
     own = replace(own, machine=Machine(accelerator="cpu", store=store))
     own.run(10)
     assert store.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ({"cut": 2}, (0, 1)),
+        ({"cut": 2, "rest": "dropped"}, (0, 1)),
+        ({"cut": 2, "keep": "last", "rest": "dropped"}, (0, 2, 3)),  # the stem leads to any layer
+    ],
+)
+def test_it_is_cut_between_its_layers(source, arguments, kept):
+    run = bench(source, NetworkSurgery, kept="frozen", **arguments).run(10)
+    strategy, start = run.setup.strategy, source.initial()
+    state, blocks = start.state_dict(), start.blocks()
+    assert len(blocks) == 4
+    names = {n.split("encoder.")[-1] for i in kept for n in blocks[i].parameters}
+    found = {n.split("encoder.")[-1]: v for n, v in strategy.backbone.named_parameters()}
+    same = {
+        n.split("encoder.")[-1]
+        for n in state
+        if (own := found.get(n.split("encoder.")[-1])) is not None and torch.equal(own, state[n])
+    }
+    assert {n for n in names if "layer." in n} == {n for n in same if "layer." in n}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,16 +33,33 @@ class Start:
         taught: the source's own, where the strategy learns from a teacher.
         head: the source's own, where the strategy needs it; its outputs stand in the order of the
             target's classes where these are the source's.
+        fresh: another network of the source's architecture, its random weights by the seed block
+            and by the name of what is drawn.
     """
 
     backbone: Backbone
     taught: Backbone | None = None
     head: nn.Module | None = None
+    fresh: Callable[[str], Backbone] | None = None
 
     @property
     def of_source(self) -> Backbone:
         """The network that stands for the source in a record."""
         return self.taught or self.backbone
+
+
+def fresh(source: Config, seed: int, drawn: str) -> Backbone:
+    """Return a network of a source's architecture with random weights.
+
+    Args:
+        source: its config.
+        seed: of the seed block.
+        drawn: what of the block is drawn; `backbone` gives what `scratch` begins with.
+    """
+    with torch.random.fork_rng(devices=[]):
+        seed_torch(stream_seed(seed, drawn))
+        made: Backbone = build(architecture_of(source)).build()
+    return made
 
 
 def start(
@@ -68,6 +86,13 @@ def start(
     Raises:
         BadInputError: weights cannot be had, or came without the head that is needed.
     """
+    begun = _start(source, needs, maker, seed, student, classes)
+    return replace(begun, fresh=partial(fresh, source, seed))
+
+
+def _start(
+    source: Config, needs: Needs, maker: Maker, seed: int, student: Any, classes: Sequence[str]
+) -> Start:
     seed_torch(stream_seed(seed, "backbone"))
     if needs.source == "architecture":
         return Start(build(architecture_of(source)).build())
@@ -100,6 +125,7 @@ def attach(
         source_tasks=data.source_tasks,
         source_head=begun.head if begun else None,
         taught=begun.taught if begun else None,
+        fresh=begun.fresh if begun else None,
     )
 
 

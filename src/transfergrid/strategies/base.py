@@ -220,7 +220,7 @@ class Strategy(nn.Module, Component):
     def about(cls) -> dict[str, Any]:
         kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
         kind |= {"stackable": True} if cls.stackable else {}
-        kind |= {"optional": taken} if (taken := cls._additions()) else {}
+        kind |= {"optional": [*cls.optional, *taken]} if (taken := cls._additions()) else {}
         told = {"also_called": list(cls.also_called), "badges": list(cls.badges)}
         kind |= {key: names for key, names in told.items() if names}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
@@ -318,6 +318,15 @@ class Strategy(nn.Module, Component):
         """The schedule of this run: a multiple of the learning rate by progress from 0 to 1."""
         return SCHEDULES[self.schedule or self.training_plan.schedule]
 
+    def fresh(self, drawn: str) -> Backbone:
+        """Return another network of the source's architecture with random weights, in `build`.
+
+        They depend on the seed block and on the name of what is `drawn` alone; `backbone` gives
+        those that `scratch` begins with. Where a trained strategy is made again to predict they
+        mean nothing, for they are to be restored.
+        """
+        return self._fresh(drawn) if self._fresh is not None else copy.deepcopy(self.backbone)
+
     def copied(self, module: nn.Module) -> nn.Module:
         """Return a frozen copy of a module as it stands, for the scaffold: an anchor, a start."""
         return copy.deepcopy(module).requires_grad_(False)
@@ -335,6 +344,7 @@ class Strategy(nn.Module, Component):
         source_tasks: Sequence[Task] = (),
         source_head: nn.Module | None = None,
         taught: Backbone | None = None,
+        fresh: Callable[[str], Backbone] | None = None,
     ) -> None:
         """Give the strategy its parts; a new head depends on seed, width and task alone.
 
@@ -344,6 +354,7 @@ class Strategy(nn.Module, Component):
         self.training_plan, self.block_seed = training, seed
         self.scaffold = nn.ModuleDict()
         object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
+        self._fresh = fresh
         with torch.random.fork_rng(devices=[]):
             seed_torch(stream_seed(seed, "head"))
             if backbone is not None:

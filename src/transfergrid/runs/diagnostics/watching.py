@@ -124,9 +124,10 @@ class Watch:
     @property
     def backbone(self) -> Backbone:
         """The backbone that the strategy trains."""
-        if self.setup.backbone is None:
+        found = getattr(self.setup.strategy, "backbone", None)
+        if not isinstance(found, Backbone):
             raise Nothing("no backbone")
-        return self.setup.backbone
+        return found
 
     # Before -------------------------------------------------------------------------------------
 

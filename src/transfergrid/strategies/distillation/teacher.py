@@ -78,7 +78,8 @@ class Taught(Strategy):
         network = self.network_to_teach(sizes)
         if network is not None:
             plan = self.training_plan
-            self.teacher.attach(network, self.task, plan, self.block_seed, sizes=sizes)
+            parts = (network, self.task, plan, self.block_seed)
+            self.teacher.attach(*parts, sizes=sizes, fresh=self.fresh)
             self.scaffold["teacher"] = self.teacher
             self.build_beside(sizes)
             self.scaffold["said"] = memory(plan, sizes.target, self.shape_said())

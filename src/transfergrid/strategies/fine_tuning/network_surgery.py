@@ -1,0 +1,183 @@
+"""Cut the source at a block: keep one side, make the other anew or leave it out, graft a neck."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.sources.backbone import Backbone, Block
+from transfergrid.sources.backbones.shortened import BeforeCut, BehindCut
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    Granularity,
+    Group,
+    ImpossibleError,
+    Objective,
+    Phase,
+    Sizes,
+    Strategy,
+    rates,
+)
+
+Neck = Literal["linear", "mlp", "bottleneck"]
+
+
+def place_of(cut: int, backbone: Backbone, granularity: Granularity) -> int:
+    """Return how many blocks lie before a cut that may be counted from the head, below 0.
+
+    Raises:
+        ImpossibleError: the network has fewer blocks.
+    """
+    count = len(backbone.blocks(granularity))
+    if not -count <= cut <= count:
+        raise ImpossibleError(
+            f"strategy.cut={cut}: {backbone.title} has {count} {granularity} blocks, so the cut is "
+            f"from 0 to {count}, or from -1 to -{count} counted from the head"
+        )
+    return cut if cut >= 0 else count + cut
+
+
+def take_over(blocks: Iterable[Block], of: Backbone, to: Backbone) -> None:
+    """Copy the parameters and buffers of some blocks from one backbone to its equal."""
+    theirs, ours = (
+        {**dict(b.named_parameters(remove_duplicate=False)), **dict(b.named_buffers())}
+        for b in (of, to)
+    )
+    with torch.no_grad():
+        for block in blocks:
+            for name in (*block.parameters, *block.buffers):
+                ours[name].copy_(theirs[name])
+
+
+class NetworkSurgery(Strategy):
+    """The blocks on one side of a cut come from the source, tuned or frozen; the others do not.
+
+    Re-initialised blocks have the weights that `scratch` begins with, the same in all arms of a
+    seed block: with nothing kept it is `scratch`, with all kept it is `full_finetuning`, and
+    `feature_extraction` where that is frozen. Yosinski's arms are AnB (`kept=frozen`) and AnB+
+    (`tuned`); `self_transfer` has BnB and BnB+. A frozen block keeps its running statistics and
+    has no dropout. Of blocks that are dropped the head sits on the mean over all places.
+
+    Formula:
+        W = (source's W_1 ... W_k, new W_(k+1) ... W_B), head on neck(f_W(x))
+
+    Try it:
+        To learn how much of a source transfers; with few labels, where its last blocks know its own
+        classes too well. A dropped end makes the network smaller as well.
+
+    Cost:
+        That of full fine-tuning where it is tuned; below it where leading blocks are frozen (their
+        outputs are kept) or blocks are dropped, which are not run at prediction either.
+
+    Source:
+        Yosinski et al. 2014, How Transferable are Features in Deep Neural Networks? (arXiv
+        1411.1792), section 3; last blocks made anew: Zhang et al. 2021 (arXiv 2006.05987).
+
+    Args:
+        cut: blocks before the cut, from 0 to all; below 0 it is counted from the head.
+        keep: what comes `first`, before the cut, or `last`, behind it.
+        kept: whether the kept blocks are `tuned` or `frozen`.
+        rest: the other blocks are `new`, or `dropped`. Of a network without its first blocks the
+            stem stays if the cut takes what it gives, or else is new.
+        neck: between features and head: a `linear` layer, an `mlp` of two with a ReLU between, or a
+            residual `bottleneck`, which starts as the identity; null grafts none.
+        width: of the neck: its outputs, or of a bottleneck its inside; null takes the features'
+            width, or a quarter of it.
+        granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
+        shared: see `Strategy`.
+    """
+
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
+    space = {"lr_factor": rates(1.0, small_images=3.0, images=1.0, text=0.3)}
+    also_called = ("yosinski", "surgery", "reinitialise", "reinit", "layer_transfer")
+    badges = ("formula_exact", "trajectory_exact")
+
+    def __init__(
+        self,
+        cut: int = -1,
+        keep: Literal["first", "last"] = "first",
+        kept: Literal["tuned", "frozen"] = "tuned",
+        rest: Literal["new", "dropped"] = "new",
+        neck: Neck | None = None,
+        width: Count | None = None,
+        granularity: Literal["coarse", "fine"] = "coarse",
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.cut_before, self.keep, self.kept, self.rest = cut, keep, kept, rest
+        self.neck_kind, self.width, self.granularity = neck, width, granularity
+
+    def build(self, sizes: Sizes) -> None:
+        blocks = self.backbone.blocks(self.granularity)
+        place = place_of(self.cut_before, self.backbone, self.granularity)
+        mine = range(place) if self.keep == "first" else range(place, len(blocks))
+        others = [i for i in range(len(blocks)) if i not in mine]
+        if self.rest == "new":
+            if others:
+                take_over([blocks[i] for i in others], self.fresh("backbone"), self.backbone)
+            self.still = set(mine) if self.kept == "frozen" else set()
+        else:
+            self._drop(place, len(mine), len(others))
+        self._graft()
+
+    def _drop(self, place: int, mine: int, others: int) -> None:
+        """Leave out what is not kept."""
+        if not mine:
+            raise ImpossibleError(
+                f"strategy.cut={self.cut_before} leaves no block of {self.backbone.title}: keep "
+                "some, or take strategy.rest=new"
+            )
+        new = 0
+        if others:
+            part = BeforeCut if self.keep == "first" else BehindCut
+            self.backbone = part(self.backbone, place, self.granularity)
+            new = int(isinstance(self.backbone, BehindCut) and self.backbone.is_new)
+            self.head = self.task.head(self.backbone.dim)
+        count = len(self.backbone.blocks(self.granularity))
+        self.still = set(range(new, count)) if self.kept == "frozen" else set()
+
+    def _graft(self) -> None:
+        """Put a neck between features and head."""
+        if self.neck_kind is None:
+            return
+        dim = self.backbone.dim
+        inner = self.width or (max(1, dim // 4) if self.neck_kind == "bottleneck" else dim)
+        kinds: dict[str, Callable[[int, int], nn.Module]]
+        kinds = {"linear": nn.Linear, "mlp": mlp, "bottleneck": Bottleneck}
+        self.neck = kinds[self.neck_kind](dim, inner)
+        self.head = self.task.head(dim if self.neck_kind == "bottleneck" else inner)
+
+    def phases(self) -> list[Phase]:
+        blocks = self.block_groups(granularity=self.granularity)
+        learns = [group for i, group in enumerate(blocks) if i not in self.still]
+        if self.neck_kind is not None:
+            learns.insert(0, Group("grafted neck", self.neck.parameters()))
+        return [Phase("train", [Objective(self.loss, [self.head_group(), *learns])])]
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        features = self.features(inputs)
+        outputs: Tensor = self.head(features if self.neck_kind is None else self.neck(features))
+        return outputs
+
+
+def mlp(dim: int, width: int) -> nn.Module:
+    """Return two layers of this width with a ReLU between."""
+    return nn.Sequential(nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, width))
+
+
+class Bottleneck(nn.Module):
+    """x + up(relu(down(x))), whose `up` starts at zero: features (batch, dim) begin as they are."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(dim, width), nn.Linear(width, dim)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        changed: Tensor = self.up(torch.relu(self.down(features)))
+        return features + changed
