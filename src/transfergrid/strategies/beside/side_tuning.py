@@ -1,0 +1,101 @@
+"""The frozen source and a network that learns beside it, blended by one learned share."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.records.needs import Badge, Baselines
+from transfergrid.records.space import Space, rates
+from transfergrid.sources.source import Architecture
+from transfergrid.strategies.base import Sizes
+from transfergrid.strategies.beside.still_source import StillSource, encoder_beside, head_on
+from transfergrid.strategies.phases import Group
+
+
+def blend(a: Tensor, of_source: Tensor, own: Tensor) -> Tensor:
+    """Return alpha f + (1 - alpha) s, alpha being the logistic of a.
+
+    Args:
+        a: a scalar.
+        of_source: f, (batch, width).
+        own: s, likewise.
+    """
+    alpha = torch.sigmoid(a)
+    return alpha * of_source + (1 - alpha) * own
+
+
+class SideTuning(StillSource):
+    """The source stands still, a copy of it learns beside it, and one number says how they blend.
+
+    The number begins at a half and each. A small network with random weights may take the copy's
+    place: `strategy.encoder={_target_: transfergrid.sources.small_encoder.SmallEncoder}`. Where it
+    is not as wide as the source, a linear layer without bias brings it to that width, and
+    `scratch_small` is it alone. The record tells the share that the source ended with.
+
+    Formula:
+        outputs = head(alpha f(x) + (1 - alpha) s(x)), alpha = 1 / (1 + exp(-a)), a = 0 at first
+    Try it:
+        where the source must be kept as it is, beside several targets; where full fine-tuning
+        forgets what a probe could use
+    Cost:
+        full fine-tuning's time and a pass of the source, which takes none where examples are met
+        as they were; at prediction both networks run
+    Source:
+        Zhang et al. 2020, Side-tuning: a baseline for network adaptation via additive side
+        networks, arXiv 1912.13503, section 3
+
+    Args:
+        encoder: architecture of what learns beside the source; null is a copy of the source.
+        shared: `lr_factor`, `schedule` and what can be added to any strategy.
+    """
+
+    also_called: ClassVar[tuple[str, ...]] = ("side_network", "sidetuning")
+    badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    baselines: ClassVar[Baselines] = Baselines(
+        exploratory=["scratch_small", "feature_extraction", "full_finetuning"]
+    )
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "probe_first": "the head is on a blend and not on the source's features alone"
+    }
+    space: ClassVar[Space] = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
+
+    def __init__(self, encoder: Architecture | None = None, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.encoder = encoder
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        super().build(sizes)
+        self.a = nn.Parameter(torch.zeros(()))
+        self.own = (
+            copy.deepcopy(self.backbone)
+            if self.encoder is None
+            else encoder_beside(self, self.encoder)
+        )
+        same = self.own.dim == self.backbone.dim
+        self.widened = (
+            nn.Identity() if same else nn.Linear(self.own.dim, self.backbone.dim, bias=False)
+        )
+        self.head = head_on(self, self.backbone.dim)
+
+    @override
+    def beside(self) -> list[Group]:
+        side = [*self.own.parameters(), *self.widened.parameters()]
+        return [Group("side", side), Group("share", [self.a], decay=False)]
+
+    @override
+    def joined(self, of_source: Tensor, inputs: Inputs) -> Tensor:
+        own = self.widened(self.own.embed(inputs))
+        outputs: Tensor = self.head(blend(self.a, of_source.to(own.dtype), own))
+        return outputs
+
+    @override
+    def tells(self) -> dict[str, Any]:
+        return {"alpha": torch.sigmoid(self.a).item()}
