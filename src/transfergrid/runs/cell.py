@@ -211,7 +211,7 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     def say(view: View | None, part: str | None = None) -> tuple[Tensor, Tensor] | None:
         if view is None:
             return None
-        hear = partial(heard.__setitem__, part) if part else None
+        hear = partial(heard.__setitem__, part) if part and not strategy.representation else None
         return predictions(strategy, view, machine, found, hear), torch.from_numpy(view.labels)
 
     sealed = setup.target.whole("test", setup.preprocess)

@@ -60,6 +60,8 @@ class Standing:
         machine: where they are run.
         store: where what they make is kept.
         trainer: in which the strategy is training at this moment, if it is.
+        represented: whether the whole backbone makes what the strategy says in `represent`, and
+            not its own embeddings.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Standing:
         machine: Machine,
         store: Store,
         trainer: pl.Trainer | None = None,
+        represented: bool = True,
     ) -> None:
         self.strategy, self.blocks, self.machine, self.store = strategy, blocks, machine, store
         self.trainer = trainer
@@ -76,7 +79,9 @@ class Standing:
         whole = len(backbone.blocks("fine"))
         self.is_sequence = blocks < whole and backbone.image_shape is None
         """Whether what the blocks make of an example is as long as the example."""
+        self.represented = represented and bool(strategy.representation)
         at_rest(machine, plan).precision_plugin.convert_module(strategy)  # as it will be run
+        kinds = _kinds(backbone) | ({type(strategy)} if self.represented else set())
         self._about = {
             "network": backbone.architecture,
             "blocks": blocks if blocks < whole else "all",
@@ -84,9 +89,11 @@ class Standing:
             "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
             "precision": plan.precision,
             "device": machine.device.type,
-            "code": code_of(_kinds(backbone), ("data", "sources")),
+            "code": code_of(kinds, ("data", "sources")),
             "versions": versions(),
         }
+        if self.represented:
+            self._about["made"] = strategy.representation
 
     def has_moved(self) -> bool:
         """Return whether the blocks are others by now."""
@@ -147,7 +154,8 @@ class Standing:
     def _network(self, examples: Prepared) -> Callable[[Inputs], tuple[Tensor, ...]]:
         backbone = self.strategy.backbone
         if self.blocks == len(backbone.blocks("fine")):
-            return lambda inputs: (backbone.embed(inputs),)
+            by = self.strategy.represent if self.represented else backbone.embed
+            return lambda inputs: (by(inputs),)
         prefix = backbone.prefix(self.blocks)
         return partial(of_one_length, prefix, longest_of(examples)) if self.is_sequence else prefix
 
@@ -258,6 +266,7 @@ def standing(
     machine: Machine,
     examples: Sequence[View | None],
     trainer: pl.Trainer | None = None,
+    represented: bool = True,
 ) -> Standing | None:
     """Return the blocks that stand still in all of these phases; None where nothing is kept.
 
@@ -267,6 +276,7 @@ def standing(
         machine: where to run, and where things are kept.
         examples: that are to be read.
         trainer: in which the strategy is training at this moment, if it is.
+        represented: see `Standing`.
     """
     store = machine.store
     if store is None or not _is_known(strategy, examples):
@@ -281,7 +291,7 @@ def standing(
         seen = [view.prepared for view in examples if view is not None]
         if backbone.image_shape is None and not all(map(longest_of, seen)):
             return None  # nobody knows how long they are
-    return Standing(strategy, blocks, machine, store, trainer) if blocks else None
+    return Standing(strategy, blocks, machine, store, trainer, represented) if blocks else None
 
 
 def held(

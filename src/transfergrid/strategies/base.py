@@ -253,6 +253,18 @@ class Strategy(nn.Module, Component):
         outputs: Tensor = self.head(self.features(inputs))
         return outputs
 
+    def represent(self, inputs: Inputs) -> Tensor:
+        """Return what `features` are of inputs that no block has seen, (batch, width).
+
+        Who overrides it names it in `representation`, and leaves the whole backbone as it is.
+        """
+        return self.backbone.embed(inputs)
+
+    @property
+    def representation(self) -> str:
+        """What `represent` gives, all that it depends on; empty for the backbone's embeddings."""
+        return ""
+
     def tells(self) -> dict[str, Any]:
         """Return what it found, once it is trained, for its record's `told`.
 
@@ -271,7 +283,7 @@ class Strategy(nn.Module, Component):
                 baseline does not see it must not.
         """
         with nullcontext() if recorded else unrecorded_statistics(self.backbone):
-            return self._suffix()(inputs) if self.cut else self.backbone.embed(inputs)
+            return self._suffix()(inputs) if self.cut else self.represent(inputs)
 
     def _suffix(self) -> Callable[[Any], Tensor]:
         held: tuple[int, Callable[[Any], Tensor]] | None = self.__dict__.get("_behind")
@@ -433,7 +445,8 @@ def still_blocks(strategy: Strategy, phase: Phase) -> int:
     moving = (
         i for i, b in enumerate(blocks) if any(id(named[n]) in learning for n in b.parameters)
     )
-    return next(moving, len(blocks))
+    still = next(moving, len(blocks))
+    return still if still == len(blocks) or not strategy.representation else 0
 
 
 def teaching(teacher: Strategy) -> list[Phase]:

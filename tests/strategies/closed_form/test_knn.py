@@ -73,7 +73,7 @@ def test_the_order_of_tied_neighbours_plays_no_part():
 
 
 def test_the_length_of_features_plays_no_part():
-    run, _, _ = kept()
+    run, _, _ = kept({"k": 20})
     strategy, view = run.setup.strategy, run.setup.target.whole("test", run.setup.preprocess)
     inputs, embed = view.inputs(view.rows), strategy.backbone.embed
     with torch.no_grad():
@@ -87,3 +87,14 @@ def test_a_class_without_a_vote_has_almost_no_probability_and_a_finite_loss():
     assert run.predictions.isfinite().all()
     assert run.predictions.min() <= 1.1e-12
     assert len(set(labels)) == 3
+
+
+def test_validation_chooses_how_many_vote_and_without_it_twenty_do():
+    run, (train, test), labels = kept()
+    (path,) = run.fitted.paths
+    assert (path.name, tuple(path.values)) == ("k", (10, 20, 100, 200))
+    assert run.state["neighbours"] == path.chosen
+    k = min(int(path.chosen), len(train))
+    expected = by_scikit_learn(KNeighborsClassifier, train, labels, test, k).predict_proba(test)
+    assert np.allclose(run.predictions, expected, atol=1e-5)
+    assert kept(labels=3)[0].state["neighbours"] == 20

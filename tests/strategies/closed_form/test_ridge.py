@@ -122,6 +122,12 @@ def test_a_cell_predicts_what_scikit_learn_does_of_one_hot_labels(texts, labels)
     expected = torch.from_numpy(solver.predict(test)).softmax(1)
     assert np.allclose(run.predictions, expected, atol=1e-4)
     assert (run.fitted.steps, run.fitted.chosen_by) == (0, "closed_form")
+    told = run.setup.strategy.tells()
+    assert told["penalty"] == pytest.approx(solver.alpha_, rel=1e-4)
+    assert len(told["path"]["left_out_error"]) == len(told["path"]["penalty"]) == 41
+    assert told["path"]["left_out_error"][told["path"]["penalty"].index(told["penalty"])] == min(
+        told["path"]["left_out_error"]
+    )
 
 
 def test_of_numbers_it_predicts_in_their_own_unit():

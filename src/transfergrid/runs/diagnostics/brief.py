@@ -83,7 +83,7 @@ class BriefWatch(Watch):
         self.few = self._few()
         samples = {name: s for name, s in self.samples.items() if name != "validation"}
         views = [sample.view for sample in (*samples.values(), *self.few.values())]
-        still = standing(self.setup.strategy, (), self.machine, views)
+        still = standing(self.setup.strategy, (), self.machine, views, represented=False)
         for name, sample in samples.items():
             before[name] = self._passed(sample) if still is None else _kept(sample, still)
         if "target" not in before:

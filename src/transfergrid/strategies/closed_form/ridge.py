@@ -1,9 +1,11 @@
 """Ridge regression on the frozen source, its penalty chosen by leaving one out."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from transfergrid.strategies import Baselines, Data, Needs, Phase, Positive, Range, Strategy
+from transfergrid.strategies import Baselines, Data, Needs, Phase, Positive, Sizes, Strategy
 from transfergrid.strategies.closed_form.softmax_regression import Floats, Rows
 
 PATH = 10.0 ** np.linspace(-8, 2, 41)
@@ -46,22 +48,26 @@ class RidgePath:
         own = 1 / len(self.sides) + np.einsum("nr,nr->n", shrunk, self.sides)
         return np.asarray(errors / np.maximum(1 - own, np.finfo(np.float64).eps)[:, None])
 
-    def best(self) -> float:
-        """Return the penalty of the least mean squared error of rows that are left out.
+    def errors(self) -> Floats:
+        """Return the mean squared error of rows that are left out, for each penalty of the path.
 
-        Outputs count alike, whatever their unit; of equals it is the largest.
+        Outputs count alike, whatever their unit.
         """
         scales = self.targets.std(axis=0)
         scales[scales == 0] = 1.0
-        errors = [np.square(self.left_out(p) / scales).mean() for p in self.penalties]
-        return float(self.penalties[::-1][np.argmin(errors[::-1])])
+        return np.array([np.square(self.left_out(p) / scales).mean() for p in self.penalties])
+
+    def best(self) -> float:
+        """Return the penalty of the least of these errors, of equals the largest."""
+        return float(self.penalties[::-1][np.argmin(self.errors()[::-1])])
 
 
 class Ridge(Strategy):
     """Ridge regression on the frozen source; leaving one label out chooses its penalty.
 
     All penalties come from one decomposition, and the error of a label that is left out has a
-    closed form, so the choice takes no validation part and holds with a single label a class.
+    closed form, so the choice takes no validation part, and no trial of a search: with ten labels a
+    class and more it is the same choice as below. The record tells the whole path (`told`).
     Classes are 1 for the own and 0 for all others; -1 and 1 would choose and predict the same.
     Its outputs are no log-probabilities: accuracy and ranking mean what they say, `loss` and `ece`
     do not.
@@ -88,7 +94,6 @@ class Ridge(Strategy):
 
     needs = Needs(steps=False)
     baselines = Baselines(exploratory=["feature_extraction"])
-    space = {"penalty": Range(1e-4, 1e4, default=None)}
     transfers = "features"
     also_called = ("ridge_classifier", "ridge_probe", "least_squares")
     badges = ("formula_exact",)
@@ -97,8 +102,19 @@ class Ridge(Strategy):
         super().__init__()
         self.penalty = penalty
 
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold.register_buffer("path", torch.zeros(2, len(PATH), dtype=torch.float64))
+
     def phases(self) -> list[Phase]:
         return [Phase("solve", before=self.solve)]
+
+    def tells(self) -> dict[str, Any]:
+        if self.penalty is not None:
+            return {}
+        penalties, errors = self.scaffold.get_buffer("path").tolist()
+        best = penalties[max(i for i, error in enumerate(errors) if error == min(errors))]
+        path = {"penalty": penalties, "left_out_error": errors}
+        return {"penalty": best, "chosen_by_leaving_one_out": True, "path": path}
 
     def solve(self, data: Data) -> None:
         """Set the head."""
@@ -106,5 +122,8 @@ class Ridge(Strategy):
         features = data.target.features().cpu().double().numpy()
         answers = self.task.answers(data.target.labels).cpu().double().numpy()
         path = RidgePath(features, answers)
+        if self.penalty is None:
+            told = torch.from_numpy(np.stack([path.penalties, path.errors()]))
+            self.scaffold.get_buffer("path").copy_(told)
         weights, biases = path.at(path.best() if self.penalty is None else self.penalty)
         self.task.fill(self.head, torch.from_numpy(weights), torch.from_numpy(biases))
