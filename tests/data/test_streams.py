@@ -56,6 +56,29 @@ def test_what_is_not_read_is_absent(data, reads, there):
     assert {name for name, value in found.items() if value is not None and value != ()} == there
 
 
+def test_another_view_is_of_the_same_examples(data):
+    plain, seen = batch(data, "target").target, batch(data, "target", "again").target
+    assert plain.again is None
+    assert torch.equal(seen.inputs, plain.inputs)
+    flipped = (seen.again != seen.inputs).flatten(1).any(1)
+    assert 0 < flipped.sum() < len(flipped)  # by chance each is turned, or not, in either
+    assert torch.equal(seen.again[flipped].flip(-1), seen.inputs[flipped])
+    as_they_are = batch(data, "target", "again", augmentation="none").target
+    assert torch.equal(as_they_are.again, as_they_are.inputs)
+    first, second = parts_of(Batch(seen), 2)
+    parts = torch.cat([first[0].target.again, second[0].target.again])
+    assert torch.equal(parts, seen.again)
+
+
+def test_another_view_is_one_of_the_few_that_there_are(data):
+    def seen(*reads, **told):
+        steps = StepBatches(data, 5, range(40), 8, Augmenting("light", **told), reads)
+        return [steps[step].target for step in range(40)]
+
+    few = seen("target", "again", views=1)
+    assert all(torch.equal(one.again, one.inputs) for one in few)
+
+
 def test_a_stream_is_the_same_whatever_else_is_read(data):
     alone, among = batch(data, "target"), batch(data, "source", "views", "target")
     assert torch.equal(alone.target.inputs, among.target.inputs)

@@ -21,11 +21,11 @@ from transfergrid.data.views import View, join_inputs, size_of, take
 from transfergrid.records.errors import BadInputError
 
 StreamName: TypeAlias = Literal[
-    "target", "taught", "unlabelled", "views", "source", "episode", "attributes"
+    "target", "taught", "again", "unlabelled", "views", "source", "episode", "attributes"
 ]
-"""What a phase may read: labelled target examples; these as a teacher takes them; target inputs
-without labels, or two augmented views of them; labelled examples of each source domain; few-shot
-tasks drawn from the first one; descriptions of the target's classes."""
+"""What a phase may read: labelled target examples; these as a teacher takes them; these augmented
+once more; target inputs without labels, or two augmented views of them; labelled examples of each
+source domain; few-shot tasks drawn from the first one; descriptions of the target's classes."""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Labelled:
             or as they are.
         taught: the same examples, augmented alike, as inputs of a teacher; None where it takes
             those of the backbone, or where the phase does not read them.
+        again: the same examples in another augmented view; None where the phase does not read it.
     """
 
     inputs: Inputs
@@ -47,6 +48,7 @@ class Labelled:
     rows: Tensor | None = None
     views: Tensor | None = None
     taught: Inputs | None = None
+    again: Inputs | None = None
 
     @property
     def for_teacher(self) -> Inputs:
@@ -140,8 +142,8 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
         own = rows(len(part.labels))
         places = part.rows[own] if part.rows is not None else None
         views = part.views[own] if part.views is not None else None
-        taught = cut(part.taught) if part.taught is not None else None
-        return Labelled(cut(part.inputs), part.labels[own], places, views, taught)
+        more = [cut(x) if x is not None else None for x in (part.taught, part.again)]
+        return Labelled(cut(part.inputs), part.labels[own], places, views, *more)
 
     return replace(
         batch,

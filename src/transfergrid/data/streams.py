@@ -273,6 +273,9 @@ class StepBatches(Dataset[Batch]):
         self.taught = None  # drawn as the target is: its rows, and the numbers of its augmentation
         if {"target", "taught"} <= {*reads} and data.taught is not None:
             self.taught = stream(data.taught.train, "target")
+        self.again = None  # its rows are the target's too, its views are not
+        if {"target", "again"} <= {*reads} and data.train is not None:
+            self.again = making(data.train, "target", augmenting=augmenting, drawn="again")
         self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
         self.strong = None
         if "views" in reads and own is not None:
@@ -295,7 +298,8 @@ class StepBatches(Dataset[Batch]):
     @property
     def streams(self) -> list[Stream]:
         """All that is read, but for episodes."""
-        found = (self.target, self.taught, self.unlabelled, self.strong, *self.source)
+        labelled = (self.target, self.taught, self.again)
+        found = (*labelled, self.unlabelled, self.strong, *self.source)
         return [stream for stream in found if stream is not None]
 
     def warm(self) -> None:
@@ -326,6 +330,8 @@ class StepBatches(Dataset[Batch]):
             batch.target = _labelled(self.target, step)
             if self.taught is not None:
                 batch.target.taught = self.taught.inputs(step)[0]
+            if self.again is not None:
+                batch.target.again = self.again.inputs(step)[0]
         batch.source = tuple(_labelled(stream, step) for stream in self.source)
         if self.unlabelled is not None:
             inputs, rows = self.unlabelled.inputs(step)

@@ -20,6 +20,7 @@ from transfergrid.testing.found import expect, some
 GRANTS: dict[StreamName, str] = {
     "target": 'target_labels="..."',
     "taught": "teacher=True",
+    "again": 'target_labels="..."',
     "unlabelled": "unlabelled=True",
     "views": "unlabelled=True",
     "source": "domains=1",
@@ -200,6 +201,7 @@ def _granted(needs: Needs) -> dict[StreamName, bool]:
     return {
         "target": needs.target_labels != "unused",
         "taught": needs.teacher,
+        "again": needs.target_labels != "unused",
         "unlabelled": unlabelled,
         "views": unlabelled,
         "source": domains,

@@ -32,8 +32,8 @@ class L2SP(Strategy):
     Formula:
         CE + a/2 |w - w0|^2 + b/2 |head|^2
     Try it:
-        with few labels and a source near the target, where fine-tuning forgets; the pull of another
-        strategy is asked for by its `pull`. A far source holds one back
+        with few labels and a source near the target, where fine-tuning forgets; a far source holds
+        back. Any other gradient strategy is pulled likewise by its key `l2_sp`
     Cost:
         that of full fine-tuning and the weights once more in memory; the same at prediction
     Source:

@@ -44,7 +44,7 @@ class LearningWithoutForgetting(Strategy):
 
     Its answers are those of the weights before the first step, in eval mode, to the same augmented
     view that the network sees. No example of the source is needed, but its head is. Predictions
-    are the target head's. The paper's warm-up of the new head is a probe first.
+    are the target head's. The paper's warm-up of the new head is `probe_first`.
 
     Formula:
         CE(target head, y) + lambda * KL(softmax(z_0 / T) || softmax(z / T)), z the source head's
