@@ -169,9 +169,8 @@ class BiTuning(Strategy):
 
     def phases(self) -> list[Phase]:
         projector = Group("projector", self.scaffold["projector"].parameters())
-        tune = Objective(self.loss, [*self.everything(), projector])
-        reads = ["target", "again"]
-        return [Phase("train", [tune], reads=reads, after=self.follow, cached=False)]
+        tune = [Objective(self.loss, [*self.everything(), projector])]
+        return [Phase("train", tune, 1.0, ["target", "again"], after=self.follow, cached=False)]
 
     def follow(self, step: int, steps: int) -> None:
         """Let the second network follow the first one, and the step's keys join the queues."""
