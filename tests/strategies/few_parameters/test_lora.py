@@ -201,3 +201,14 @@ def test_what_cannot_be_is_told(tmp_path):
     task = attached(FeatureExtraction, TinyBackbone(6), {}).task
     with pytest.raises(ImpossibleError, match="has no layer that lora could be put into"):
         Lora().attach(backbone, task, Bench(Lora).training, 0, sizes=Sizes(target=1))
+
+
+def test_what_is_asked_for_beside_it_keeps_no_merged_model_from_predicting(tmp_path):
+    asked = {"layer_decay": 0.5, "weight_averaging": 0.5, "label_smoothing": 0.1}
+    strategy = disturbed(attached(Lora, made("bert", tmp_path), asked))
+    again = attached(Lora, made("bert", tmp_path), asked, target=0)
+    again.restore(strategy.kept_state())
+    inputs = sample(again.backbone)
+    assert torch.allclose(again.predict(inputs), strategy.predict(inputs), atol=1e-5)
+    with pytest.raises(ImpossibleError, match="the source's weights stand still"):
+        attached(Lora, made("bert", tmp_path), {"l2_sp": 0.1})

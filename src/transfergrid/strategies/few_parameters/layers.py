@@ -61,15 +61,31 @@ def layers_of(backbone: Backbone, targets: Sequence[str] | None, method: str) ->
     found = _all_layers(backbone)
     if not found:
         raise ImpossibleError(f"{backbone.title} has no layer that {method} could be put into")
-    if targets is None:
-        return found
-    for end in targets:
-        if not any(_ends(layer.title, end) for layer in found):
-            ends = sorted({layer.title.rpartition(".")[2] for layer in found})
-            known = [end for end in ends if not end.isdigit()] or [layer.title for layer in found]
-            told = did_you_mean(end, known)
-            raise BadInputError(f"targets: {backbone.title} has no layer {end!r}{told}")
-    return [layer for layer in found if any(_ends(layer.title, end) for end in targets)]
+    return found if targets is None else chosen(found, targets, "targets", backbone.title)
+
+
+def chosen(
+    layers: Sequence[Layer], ends: Sequence[str], argument: str, network: str
+) -> list[Layer]:
+    """Return the layers whose paths end so.
+
+    Args:
+        layers: among which is chosen.
+        ends: of paths.
+        argument: that they were given as, for messages.
+        network: its name, likewise.
+
+    Raises:
+        BadInputError: no layer has a path that ends in one of them.
+    """
+    for end in ends:
+        if not any(_ends(layer.title, end) for layer in layers):
+            last = sorted({layer.title.rpartition(".")[2] for layer in layers})
+            known = [name for name in last if not name.isdigit()] or [la.title for la in layers]
+            raise BadInputError(
+                f"{argument}: {network} has no layer {end!r}{did_you_mean(end, known)}"
+            )
+    return [layer for layer in layers if any(_ends(layer.title, end) for end in ends)]
 
 
 def _ends(title: str, end: str) -> bool:

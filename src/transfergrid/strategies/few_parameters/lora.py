@@ -16,10 +16,10 @@ from transfergrid.records.needs import Badge
 from transfergrid.records.space import Space
 from transfergrid.strategies import Baselines, Count, Positive, Range, Share, rates
 from transfergrid.strategies.few_parameters.layers import Layer, inject
-from transfergrid.strategies.few_parameters.merging import Rewriting
+from transfergrid.strategies.few_parameters.merging import Merged
 
 
-class Lora(Rewriting):
+class Lora(Merged):
     """Each weight gets a change of low rank, through peft; nothing else but the head learns.
 
     Formula:
@@ -48,7 +48,7 @@ class Lora(Rewriting):
             these are one matrix, or `[in_proj]` in torch's own attention; None: every linear layer
             and every convolution but depthwise ones.
         merge: whether the kept model holds plain weights; then no peft is needed to use it.
-        shared: `lr_factor` and `schedule`.
+        shared: `lr_factor`, `schedule` and what any method takes beside itself.
 
     Raises:
         BadInputError: no layer ends in one of the targets.

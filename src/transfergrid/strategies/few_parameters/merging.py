@@ -1,10 +1,10 @@
-"""What methods share that rewrite weights: merged they are the plain network again."""
+"""What methods share that make weights a function of few new parameters, and can be merged."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor
 from typing_extensions import override
@@ -13,20 +13,27 @@ from transfergrid.strategies import Group, Objective, Phase, Sizes, Strategy
 from transfergrid.strategies.few_parameters.layers import Layer, layers_of, plain_state
 
 
-class Rewriting(Strategy):
-    """Weights become a function of themselves and of few new parameters.
+class Merged(Strategy):
+    """Weights become a function of themselves and of few new parameters, which learn.
 
-    Merged, what is kept of it are plain weights: a model made of them holds no new parameter.
+    What is kept of it are by default the weights that come of it, under their own names: a model
+    made of them has the source's architecture and nothing else.
     """
 
-    method = "a rewriting of weights"
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "l2_sp": "the source's weights stand still, and what is added is no weight of its"
+    }
+    method: ClassVar[str]
+    """Its name in messages."""
+    decays: ClassVar[bool] = True
+    """Whether weight decay draws the new parameters to zero: only where zero changes nothing."""
 
     def __init__(
         self, targets: Sequence[str] | None = None, merge: bool = True, **shared: Any
     ) -> None:
         super().__init__(**shared)
         self.targets, self.merge = targets, merge
-        self.is_rewritten = False
+        self.added: tuple[str, ...] | None = None
 
     @override
     def build(self, sizes: Sizes) -> None:
@@ -36,10 +43,8 @@ class Rewriting(Strategy):
         before = {id(p) for p in self.backbone.parameters()}
         with self.backbone.rebuilding():
             self.rewrite(layers)
-        self.added = tuple(
-            name for name, p in self.backbone.named_parameters() if id(p) not in before
-        )
-        self.is_rewritten = True
+        named = self.backbone.named_parameters()
+        self.added = tuple(name for name, p in named if id(p) not in before)
 
     @abstractmethod
     def rewrite(self, layers: Sequence[Layer]) -> None:
@@ -48,13 +53,14 @@ class Rewriting(Strategy):
     @override
     def phases(self) -> list[Phase]:
         named = dict(self.backbone.named_parameters())
-        own = [named[name] for name in self.added] if self.is_rewritten else []
-        return [Phase("train", [Objective(self.loss, [self.head_group(), Group("added", own)])])]
+        own = named if self.added is None else self.added  # merged, all weights are what learned
+        added = Group("added", [named[name] for name in own], decay=self.decays)
+        return [Phase("train", [Objective(self.loss, [self.head_group(), added])])]
 
     @override
     def kept_state(self) -> dict[str, Tensor]:
         state, network = super().kept_state(), "backbone.network."
-        if not (self.merge and self.is_rewritten):
+        if not self.merge or self.added is None:
             return state
         plain = plain_state(self.backbone.network)
         others = {name: value for name, value in state.items() if not name.startswith(network)}
