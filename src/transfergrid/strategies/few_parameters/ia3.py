@@ -69,7 +69,7 @@ class IA3(Merged):
         inner = chosen(layers, self.feedforward, "feedforward", self.backbone.title)
         called = [layer for layer in layers if layer.is_called]
         names = {layer.path for layer in inner if layer.is_called}
-        inject(self.backbone, called, IA3Config(feedforward_modules=names))
+        inject(self.backbone, called, IA3Config(feedforward_modules=sorted(names)))
         for layer in [layer for layer in layers if not layer.is_called]:
             scale_read(layer.module(self.backbone.network), layer.weight, layer in inner)
 
