@@ -1,9 +1,11 @@
 """Twenty steps in plain torch: of a teacher, which is fine-tuned, and of whoever learns from it."""
 
+import copy
 import math
 
 import torch
 from torch.nn.functional import cross_entropy
+from trajectories import Net
 
 
 def rate(step, steps=20):
@@ -35,6 +37,7 @@ def fine_tuned(run, net, factor=0.5):
 
 def teacher_of(run, factor=0.5):
     """Return the teacher as the source's weights become one by fine-tuning."""
-    net = run.net()
+    made = run.strategy.teacher
+    net = Net(copy.deepcopy(made.backbone.network), copy.deepcopy(made.head)).double().train()
     net.load_state_dict({name: run.start[f"scaffold.teacher.{name}"] for name in net.state_dict()})
-    return fine_tuned(run, net, factor)
+    return fine_tuned(run, net.requires_grad_(True), factor)

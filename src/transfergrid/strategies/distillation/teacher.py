@@ -137,3 +137,13 @@ class Student(Taught):
     @override
     def network_to_teach(self, sizes: Sizes) -> Backbone | None:
         return self.taught
+
+    @property
+    def reads_alike(self) -> bool:
+        """Whether teacher and student take the same inputs, token by token."""
+        return self.teacher.backbone.preprocess == self.backbone.preprocess
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether inputs are tokens, whose number varies."""
+        return isinstance(self.backbone.example(), dict)

@@ -1,0 +1,177 @@
+"""A student that learns to look where its teacher looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import MinLen, doc
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.batches import Labelled
+from transfergrid.data.inputs import Inputs
+from transfergrid.records.arguments import NotNegative
+from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.needs import Badge, Transferred
+from transfergrid.records.space import Range, Space, rates
+from transfergrid.sources.source import Architecture
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.distillation.layers import (
+    LayerName,
+    layers_of,
+    number_of,
+    resized,
+    shapes_of,
+    smaller,
+)
+from transfergrid.strategies.distillation.teacher import Student
+
+Layers = Annotated[Sequence[LayerName], MinLen(1), doc("a list of layers")]
+Form = Literal["mean_of_squares", "norm"]
+
+
+def attention(maps: Tensor) -> Tensor:
+    """Return where maps (n, channels, height, width) are large, of length 1: (n, places).
+
+    The mean of the channels' squares, Zagoruyko and Komodakis 2017, section 3.1.
+    """
+    return nn.functional.normalize(maps.square().mean(1).flatten(1), dim=1)
+
+
+def attention_loss(student: Tensor, teacher: Tensor, real: Tensor | None, form: Form) -> Tensor:
+    """Compare attention, (n, places) each of length 1.
+
+    Args:
+        student: the student's.
+        teacher: the teacher's.
+        real: which places there are, (n, places); None: all.
+        form: "mean_of_squares" over places and batch, as the paper's code; "norm": the length of
+            the difference, as its equation 2, the mean over the batch.
+    """
+    apart = student - teacher
+    if form == "norm":
+        length: Tensor = torch.linalg.vector_norm(apart, dim=1)
+        return length.mean()
+    there = apart if real is None else apart[real]
+    return there.square().mean()
+
+
+class AttentionTransfer(Student):
+    """Where the student's layers are large learns to be where the teacher's are.
+
+    A map of attention is the mean of a layer's squares over its channels, brought to length 1.
+    Layers are what comes out of coarse blocks, of any two architectures, paired by their depth;
+    those of one place are left out. Maps of unlike sizes are brought to the smaller one by means
+    before. Of transformers it is attention over tokens, for an image those of its patches: not the
+    weights by which tokens attend. A student with another tokenizer is refused.
+
+    Formula:
+        CE + w sum_j mean((q_j - q'_j)^2), q = Q / |Q|, Q = mean_c of squares; j: pairs of layers.
+
+    Try it:
+        For images, with a student of the source's kind, shallower or thinner. It has nothing to
+        learn besides the head.
+
+    Cost:
+        Training: as distillation. Prediction: the student alone.
+
+    Source:
+        Zagoruyko and Komodakis 2017, Paying More Attention to Attention, arXiv 1612.03928,
+        equation 2; w = 1000 on the mean of squares, as in the authors' code.
+
+    Args:
+        teacher: the strategy that adapts the source into the teacher.
+        student: architecture of the student; None takes the source's.
+        weight: w; at 0 it is training from scratch.
+        form: mean_of_squares, as the paper's code; norm, as its equation, with a weight near 0.05.
+        teacher_layers: numbers of coarse blocks from 1 at the input, or their names; None: all of
+            the network that has fewer, and the other's at the same depth.
+        student_layers: likewise, as many.
+        shared: of every strategy, for the student.
+
+    Raises:
+        BadInputError: there are not as many layers of the one as of the other.
+        ImpossibleError: no two layers can be compared.
+    """
+
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1),
+        "weight": Range(10.0, 10000.0, default=1000.0),
+    }
+    transfers: ClassVar[Transferred] = "features"
+    also_called = ("at", "activation_attention")
+    badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+
+    def __init__(
+        self,
+        teacher: Strategy,
+        student: Architecture | None = None,
+        weight: NotNegative = 1000.0,
+        form: Form = "mean_of_squares",
+        teacher_layers: Layers | None = None,
+        student_layers: Layers | None = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(teacher, student, **shared)
+        self.weight, self.form = weight, form
+        self.teacher_layers, self.student_layers = teacher_layers, student_layers
+
+    @override
+    def build_beside(self, sizes: Sizes) -> None:
+        if self.reads_texts and not self.reads_alike:
+            raise ImpossibleError(
+                "attention_transfer compares token by token, and the student's tokenizer is another"
+            )
+        theirs, own = shapes_of(self.teacher.backbone), shapes_of(self.backbone)
+        pairs = [(i, j, smaller(theirs[i], own[j])) for i, j in self._paired(len(theirs), len(own))]
+        self.pairs = [told for told in pairs if self.reads_texts or told[2] != (1, 1)]
+        if not self.pairs:
+            raise ImpossibleError(
+                f"attention_transfer: {self.teacher.backbone.title} and {self.backbone.title} have "
+                "no two layers of more than one place"
+            )
+
+    def _paired(self, theirs: int, own: int) -> list[tuple[int, int]]:
+        """Return pairs of layers, from 0, given how many there are of teacher and student."""
+        if self.teacher_layers is None and self.student_layers is None:
+            few = min(theirs, own)
+            return [(i * theirs // few - 1, i * own // few - 1) for i in range(1, few + 1)]
+        told = (self.teacher_layers or (), self.student_layers or ())
+        if len(told[0]) != len(told[1]):
+            raise BadInputError(
+                "strategy.teacher_layers and strategy.student_layers must be as many, and are "
+                f"{len(told[0])} and {len(told[1])}"
+            )
+        networks = (self.teacher.backbone, self.backbone)
+        keys = ("teacher_layers", "student_layers")
+        found = [
+            [number_of(network, name, key) - 1 for name in names]
+            for network, names, key in zip(networks, told, keys, strict=True)
+        ]
+        return list(zip(*found, strict=True))
+
+    @override
+    def shape_said(self) -> Sequence[int] | None:
+        if self.reads_texts:
+            return None
+        return (sum(high * wide for *_, (high, wide) in self.pairs),)
+
+    @override
+    def say(self, inputs: Inputs) -> Tensor:
+        layers = layers_of(self.teacher.backbone, inputs)[0]
+        return torch.cat([self._attention(layers[i], size) for i, _, size in self.pairs], dim=1)
+
+    @override
+    def loss_by(self, seen: Labelled, theirs: Tensor) -> Tensor:
+        layers, embedding = layers_of(self.backbone, seen.inputs)
+        own = [self._attention(layers[j], size) for _, j, size in self.pairs]
+        parts = zip(own, torch.split(theirs, [part.shape[1] for part in own], dim=1), strict=True)
+        real = seen.inputs["attention_mask"].bool() if isinstance(seen.inputs, dict) else None
+        apart = [attention_loss(mine, told, real, self.form) for mine, told in parts]
+        hard = self.task.loss(self.head(embedding), seen.labels)
+        return hard + self.weight * torch.stack(apart).sum()
+
+    def _attention(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        return attention(maps if self.reads_texts else resized(maps, size))

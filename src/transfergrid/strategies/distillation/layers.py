@@ -1,0 +1,109 @@
+"""What lies between the blocks of two networks, in a form in which it can be compared.
+
+A layer is what comes out of a coarse block of a backbone. It is brought to maps (batch, channels,
+height, width): those of convolutions as they are; a transformer's tokens of an image as the grid of
+its patches, the tokens before them left out; tokens of a text side by side, (batch, width, tokens,
+1), zero where there is none; and vectors as maps of one place.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.sources.backbone import Backbone, evaluating
+
+LayerName = int | str
+"""A coarse block, by its number from 1 at the input, or by its name."""
+
+
+def count_of(backbone: Backbone) -> int:
+    """Return how many layers a backbone has: the last block's makes the embeddings, and is none.
+
+    Raises:
+        ImpossibleError: there is none.
+    """
+    count = len(backbone.blocks("coarse")) - 1
+    if count < 1:
+        raise ImpossibleError(f"{backbone.title} has one block, so that no layer lies within it")
+    return count
+
+
+def number_of(backbone: Backbone, told: LayerName, key: str) -> int:
+    """Return the number of a layer.
+
+    Args:
+        backbone: of which.
+        told: its number or name.
+        key: by which it was asked for, for messages.
+
+    Raises:
+        BadInputError: there is no such layer.
+    """
+    count = count_of(backbone)
+    names = [block.name for block in backbone.blocks("coarse")][:count]
+    number = names.index(told) + 1 if told in names else told
+    if not isinstance(number, int) or not 1 <= number <= count:
+        shown = ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
+        raise BadInputError(f"strategy.{key}={told}: the layers of {backbone.title} are {shown}")
+    return number
+
+
+def layers_of(backbone: Backbone, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
+    """Return all layers as maps, and the embeddings (batch, dim), in one forward pass."""
+    found = backbone.boundaries(inputs, "coarse")
+    return [as_map(part[0], inputs) for part in found[:-1]], found[-1][0]
+
+
+def shapes_of(backbone: Backbone) -> list[tuple[int, int, int]]:
+    """Return channels, height and width of each layer, as measured; of texts the tokens vary."""
+    with evaluating(backbone), torch.no_grad():
+        layers, _ = layers_of(backbone, backbone.example())
+    return [(part.shape[1], part.shape[2], part.shape[3]) for part in layers]
+
+
+def as_map(layer: Tensor, inputs: Inputs) -> Tensor:
+    """Return what comes out of a block as maps (batch, channels, height, width).
+
+    Raises:
+        ImpossibleError: it is of no form that is known.
+    """
+    if layer.ndim == 2:
+        return layer[:, :, None, None]
+    if isinstance(inputs, dict) and layer.ndim == 3:
+        real = inputs["attention_mask"].unsqueeze(-1).to(layer.dtype)
+        return (layer * real).transpose(1, 2).unsqueeze(-1)
+    if isinstance(inputs, Tensor) and layer.ndim == 3:
+        return _grid(layer, inputs.shape[-2] / inputs.shape[-1])
+    if isinstance(inputs, Tensor) and layer.ndim == 4:
+        sides, is_square = layer.shape[1:], inputs.shape[-2] == inputs.shape[-1]
+        channels_last = is_square and sides[0] == sides[1] != sides[2]
+        return layer.movedim(-1, 1) if channels_last else layer
+    raise ImpossibleError(f"a layer of shape {tuple(layer.shape)} is neither maps nor tokens")
+
+
+def _grid(tokens: Tensor, aspect: float) -> Tensor:
+    """Return the last tokens (batch, tokens, width) as the grid of an image's patches.
+
+    Args:
+        tokens: those of patches row by row, after others such as a class token.
+        aspect: of the image, height over width.
+    """
+    high = max(1, math.isqrt(int(tokens.shape[1] * aspect)))
+    wide = min(max(1, round(high / aspect)), tokens.shape[1] // high)
+    patches = tokens[:, tokens.shape[1] - high * wide :]
+    return patches.transpose(1, 2).reshape(len(patches), -1, high, wide)
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (batch, channels, *size): means of what lies in each place."""
+    return maps if maps.shape[2:] == size else nn.functional.adaptive_avg_pool2d(maps, size)
+
+
+def smaller(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int]:
+    """Return the smaller height and the smaller width of two shapes."""
+    return min(one[1], other[1]), min(one[2], other[2])
