@@ -1,9 +1,8 @@
 """((1 - m) w0 + m w - p w0) / (1 - p) at each step (Lee et al. 2020)."""
 
-import hashlib
-
 import pytest
 import torch
+from step_seeds import seed
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
@@ -13,12 +12,6 @@ from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.held_near.mixout import Mixout, mixed
 from transfergrid.testing.bench import Bench
-
-
-def seed(*names):
-    """Return the seed of a stream, as the project's files say it is made."""
-    text = "/".join(map(str, names)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
 @pytest.mark.proves("formula_exact", "mixout")
