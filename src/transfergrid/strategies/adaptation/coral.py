@@ -18,7 +18,21 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
 
 
 class Coral(FeatureAlignment):
-    """Deep CORAL; of a batch of one example nothing is known, and nothing is added."""
+    """Bring the covariances of source and target features together (Deep CORAL).
+
+    Of a batch of one example nothing is known, and nothing is added.
+
+    Formula:
+        CE(source, target) + w |C_s - C_t|^2 / (4 d^2), covariances with n - 1
+    Try it:
+        where target inputs come without labels and differ from the source in style; the mildest of
+        the alignments. It sees no shift of the mean, and nothing by class
+    Cost:
+        a second forward pass of as many unlabelled inputs a step; d^2 of memory; nothing at
+        prediction
+    Source:
+        Sun & Saenko 2016, Deep CORAL, ECCV workshops, arXiv 1607.01719, equation 1
+    """
 
     stackable = True
     badges = ("formula_exact", "trajectory_exact")

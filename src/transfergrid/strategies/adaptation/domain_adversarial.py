@@ -39,11 +39,24 @@ class GradientReversal(torch.autograd.Function):
 
 
 class DomainAdversarial(Strategy):
-    """DANN (Ganin et al. 2016): class loss on what is labelled, reversed domain loss on features.
+    """Learn features that a discriminator cannot tell apart by domain (DANN).
 
     With target labels the class loss is the pooled one of `source_and_target`. BatchNorm treats
     unlabelled target inputs by their own batch and does not record them: so nothing but the domain
     loss depends on them, and `weight=0` is exactly the baseline.
+
+    Formula:
+        CE(source, target) - w lambda(p) BCE(D(f), domain), D descending its own loss;
+        lambda(p) = 2 / (1 + e^(-gamma p)) - 1
+    Try it:
+        where target inputs come without labels and look unlike the source's, classes being equally
+        frequent in both; where they are not, it can align the wrong ones and hurt
+    Cost:
+        a second forward and backward pass of as many unlabelled inputs a step; nothing at
+        prediction
+    Source:
+        Ganin et al. 2016, Domain-adversarial training of neural networks, JMLR 17, arXiv
+        1505.07818, section 5.2.2 for the two schedules
 
     Args:
         weight: of the domain loss, on top of the paper's lambda(p).

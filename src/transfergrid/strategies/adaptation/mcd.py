@@ -26,7 +26,20 @@ def discrepancy(one: Tensor, other: Tensor) -> Tensor:
 
 
 class MCD(Strategy):
-    """Maximum classifier discrepancy (Saito et al. 2018, section 3.3), in three steps a batch.
+    """Let two heads find where they disagree on the target, and the features make them agree.
+
+    Formula:
+        A: min CE(heads, f); B: min_heads CE - d; C: min_f d, n times;
+        d = mean |p1 - p2| on the target
+    Try it:
+        where target inputs come without labels and classes lie close: it looks at the borders
+        between classes, which domain confusion does not
+    Cost:
+        two steps more a batch, and `repeat` of the features: some three to six times
+        `source_only`; a second head at prediction
+    Source:
+        Saito et al. 2018, Maximum classifier discrepancy for unsupervised domain adaptation, CVPR,
+        arXiv 1712.02560, section 3.3
 
     Args:
         repeat: steps of the features a batch.

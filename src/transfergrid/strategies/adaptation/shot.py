@@ -48,7 +48,19 @@ def information(logits: Tensor) -> Tensor:
 
 
 class SHOT(Strategy):
-    """The source's head stays; features learn to be told apart by it (Liang et al. 2020).
+    """Adapt a source model to unlabelled target inputs, its head kept and no source example seen.
+
+    Formula:
+        H(p(x)) - H(mean p) + w CE(p(x), pseudo label), over the features alone
+    Try it:
+        where the source's examples may not be taken along; it needs a source model that is right
+        more often than not
+    Cost:
+        that of full fine-tuning, a part of it on the source; a pass over all unlabelled inputs
+        every fifth of the rest
+    Source:
+        Liang, Hu & Feng 2020, Do we really need to access the source data? (SHOT), ICML, arXiv
+        2002.08546, sections 3.2 and 3.3
 
     Args:
         weight: of the pseudo labels.

@@ -19,6 +19,15 @@ from transfergrid.strategies.phases import Data
 class LogisticRegression(OnPlainFeatures):
     """Logistic regression, scikit-learn's problem, on plain features (pixels, or tf-idf for text).
 
+    Formula:
+        min_w  c sum CE(w x) + |w|^2 / 2, of plain features x
+    Try it:
+        as a reference: a network that does not beat it has no use for its depth
+    Cost:
+        milliseconds to seconds on pixels or tf-idf; no network
+    Source:
+        scikit-learn's `LogisticRegression`, whose optimum it is
+
     Args:
         c: inverse strength of the L2 penalty.
         max_iter: most steps of the solver.

@@ -16,7 +16,17 @@ from transfergrid.strategies.phases import Data, Phase
 
 
 class Majority(Strategy):
-    """Predict what the target labels say by themselves, whatever the input."""
+    """Predict what the target labels say by themselves, whatever the input.
+
+    Formula:
+        p(class) = its share of the training labels; of numbers, their mean
+    Try it:
+        never to win: whatever is no better has learned nothing
+    Cost:
+        none
+    Source:
+        the base rate
+    """
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)

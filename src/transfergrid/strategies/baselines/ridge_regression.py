@@ -19,6 +19,15 @@ from transfergrid.strategies.phases import Data
 class RidgeRegression(OnPlainFeatures):
     """scikit-learn's ridge regression on plain features (pixels, or tf-idf for text).
 
+    Formula:
+        min_w  |X w - y|^2 + alpha |w|^2, the intercept free, of plain features x
+    Try it:
+        as a reference where labels are numbers
+    Cost:
+        milliseconds to seconds on pixels or tf-idf; no network
+    Source:
+        Hoerl & Kennard 1970, Ridge regression, Technometrics 12; solved by scikit-learn's `Ridge`
+
     Args:
         alpha: strength of the L2 penalty.
     """

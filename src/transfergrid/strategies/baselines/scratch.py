@@ -10,7 +10,17 @@ from transfergrid.strategies.base import Strategy
 
 
 class Scratch(Strategy):
-    """Train all weights from random ones; the primary baseline of every source with labels."""
+    """Train all weights from random ones; the primary baseline of every source with labels.
+
+    Formula:
+        CE(w), from random w
+    Try it:
+        always: it is the primary baseline, and what transfer is worth is the gain over it
+    Cost:
+        that of full fine-tuning, and no source
+    Source:
+        He, Girshick & Dollar 2019, Rethinking ImageNet pre-training, ICCV, arXiv 1811.08883
+    """
 
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled=None)

@@ -24,6 +24,16 @@ class ScratchConverged(Strategy):
     falls by more than the share `tolerance` against the window before; then it sinks linearly to
     zero within `cooldown` steps (the warm-up, stable, decay schedule of Hu et al. 2024).
 
+    Formula:
+        CE(w), from random w, until mean(last window) > (1 - tolerance) mean(window before)
+    Try it:
+        to learn whether transfer wins, or only wins time: with enough labels the two often meet
+    Cost:
+        up to `max_factor` times the shared steps, which is said beside its score
+    Source:
+        He, Girshick & Dollar 2019, Rethinking ImageNet pre-training, ICCV, arXiv 1811.08883; the
+        schedule of Hu et al. 2024, MiniCPM, arXiv 2404.06395, section 4
+
     Args:
         lr_factor: multiplies the shared learning rate.
         max_factor: at most so many times the shared number of steps.

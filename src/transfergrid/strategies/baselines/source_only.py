@@ -17,6 +17,15 @@ class SourceOnly(Strategy):
     """The loss of source batches alone: what adaptation at `labels=0` is compared with.
 
     Equal, step for step, to `domain_adversarial` with its weight at 0.
+
+    Formula:
+        CE(source)
+    Try it:
+        where the target has no labels: it is what adaptation at `labels=0` has to beat
+    Cost:
+        that of full fine-tuning, on source batches
+    Source:
+        Ben-David et al. 2010, A theory of learning from different domains, Machine Learning 79
     """
 
     needs: ClassVar[Needs] = Needs(

@@ -14,7 +14,21 @@ from transfergrid.strategies.phases import Objective, Phase
 
 
 class FeatureExtraction(Strategy):
-    """The head alone learns; the backbone keeps every weight and every running statistic."""
+    """Train a linear classifier on the frozen source.
+
+    The head alone learns; the backbone keeps every weight and every running statistic.
+
+    Formula:
+        CE(head(f(x))), f fixed
+    Try it:
+        with very few labels, or to see what a source knows as it is; far from the source its
+        features are not enough
+    Cost:
+        a head's: what the source makes of inputs is computed once and kept; the same at prediction
+    Source:
+        Yosinski et al. 2014, How transferable are features in deep neural networks?, NIPS, arXiv
+        1411.1792
+    """
 
     closed_to: ClassVar[Mapping[str, str]] = {
         "probe_first": "nothing but the probe learns: strategy=logistic_probe solves it"

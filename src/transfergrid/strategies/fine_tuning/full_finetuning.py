@@ -10,7 +10,20 @@ from transfergrid.strategies.base import Strategy
 
 
 class FullFinetuning(Strategy):
-    """Every weight learns at one rate, backbone and new head alike (Yosinski et al. 2014)."""
+    """Start from the source's weights and train all of them.
+
+    Every weight learns at one rate, backbone and new head alike.
+
+    Formula:
+        CE(w), from the source's w
+    Try it:
+        first: it is plain fine-tuning, which every other way of adapting weights has to beat
+    Cost:
+        the unit in which all others are told
+    Source:
+        Yosinski et al. 2014, How transferable are features in deep neural networks?, NIPS, arXiv
+        1411.1792
+    """
 
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["scratch_converged", "feature_extraction"]

@@ -15,9 +15,19 @@ from transfergrid.strategies.phases import Objective, Phase
 
 
 class LayerwiseLR(Strategy):
-    """Discriminative fine-tuning (Howard & Ruder 2018, section 3.2): block d learns at decay^d.
+    """Fine-tune with rates that fall from the head towards the input.
 
     The head has depth 0, the block next to it 1, the block at the input the largest.
+
+    Formula:
+        rate of block d = lr decay^d
+    Try it:
+        where early layers are general and labels few; at decay 1 it is plain fine-tuning
+    Cost:
+        that of full fine-tuning
+    Source:
+        Howard & Ruder 2018, Universal language model fine-tuning (ULMFiT), ACL, arXiv 1801.06146,
+        section 3.2
 
     Args:
         decay: factor per block towards the input; ULMFiT's is 1 / 2.6.

@@ -21,7 +21,17 @@ from transfergrid.strategies import (
 
 
 class Multitask(Strategy):
-    """The target's loss plus `weight` times the source's, on a shared backbone (Caruana 1997).
+    """Learn source and target side by side, each with a head of its own.
+
+    Formula:
+        CE(target) + w CE(source), one backbone
+    Try it:
+        where the source's labelled examples are at hand and its classes are others; with few target
+        labels the source may win the backbone over: lower the weight
+    Cost:
+        twice the forward and backward passes of full fine-tuning; nothing at prediction
+    Source:
+        Caruana 1997, Multitask learning, Machine Learning 28
 
     Args:
         weight: of the source's loss.

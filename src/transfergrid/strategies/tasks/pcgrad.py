@@ -24,7 +24,18 @@ def project_conflicts(gradients: list[Tensor]) -> Tensor:
 
 
 class PCGrad(Multitask):
-    """Gradient surgery (Yu et al. 2020, section 2.3) on the two tasks of `multitask`."""
+    """Learn the two tasks of `multitask`, their gradients freed of conflict.
+
+    Formula:
+        g_i <- g_i - (g_i g_j) / |g_j|^2 g_j, where g_i g_j < 0; then their sum
+    Try it:
+        where `multitask` hurts: the source's gradient then runs against the target's
+    Cost:
+        that of `multitask`, and all gradients once more in memory
+    Source:
+        Yu et al. 2020, Gradient surgery for multi-task learning, NeurIPS, arXiv 2001.06782,
+        algorithm 1
+    """
 
     space = {**Multitask.space, "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     badges = ("formula_exact", "trajectory_exact")
