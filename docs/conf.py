@@ -1,4 +1,4 @@
-"""Sphinx's settings. The reference is made from the code, the notebooks are taken as they are."""
+"""Sphinx's settings. Reference and strategies are made from the code, notebooks taken as is."""
 
 import shutil
 import sys
@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import reference  # noqa: E402 (beside this file)
+import strategy_pages  # noqa: E402 (likewise)
 
 project = "transfergrid"
 author = "The transfergrid developers"
@@ -29,3 +30,4 @@ def copied(folder: Path) -> None:
 
 copied(HERE / "notebooks")
 reference.write(HERE / "reference")
+strategy_pages.write(HERE / "strategies")

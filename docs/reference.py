@@ -105,7 +105,7 @@ def _catalogue(paths: list[Path]) -> Iterator[str]:
         sees = ["target labels" if needs["target_labels"] != "unused" else ""]
         sees += ["source domain" if needs["domains"] else ""]
         sees += ["unlabelled target" if needs["unlabelled"] else ""]
-        words = [f"[{path.stem}](#{path.stem.replace('_', '-')})", _cell(about["help"])]
+        words = [f"[{path.stem}](#{path.stem.replace('_', '-')})", cell(about["help"])]
         words += [about["setting"], about["transfers"], needs["source"]]
         yield f"| {' | '.join([*words, ', '.join(filter(None, sees))])} |"
 
@@ -115,7 +115,7 @@ def _option(group: str, path: Path) -> Iterator[str]:
     for line in text.splitlines():
         if not line.startswith("# "):
             break
-        yield _plain(line[2:])
+        yield plain(line[2:])
     config = yaml.safe_load(text) or {}
     target = config.get("_target_")
     if group in GROUPS or target:
@@ -133,7 +133,7 @@ def _arguments(target: str | None) -> Iterator[str]:
         yield "| key | meaning |"
         yield "| --- | --- |"
         for name, meaning in told.items():
-            yield f"| `{name}` | {_cell(meaning)} |"
+            yield f"| `{name}` | {cell(meaning)} |"
 
 
 def described(cls: Any) -> dict[str, str]:
@@ -166,17 +166,18 @@ def records() -> str:
         "| --- | --- | --- |",
     ]
     for file, known in (("predictions", PREDICTIONS), ("curves", CURVES)):
-        parts += [f"| `{file}.npz` | `{name}` | {_cell(told)} |" for name, told in known.items()]
+        parts += [f"| `{file}.npz` | `{name}` | {cell(told)} |" for name, told in known.items()]
     parts += ["", "| key | type | meaning |", "| --- | --- | --- |"]
-    parts += [f"| `{k}` | {_cell(kind)} | {_cell(m)} |" for k, kind, m in documented_keys()]
+    parts += [f"| `{k}` | {cell(kind)} | {cell(m)} |" for k, kind, m in documented_keys()]
     return "\n".join(parts) + "\n"
 
 
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+def cell(text: str) -> str:
+    """Return a text as a cell of a table."""
+    return plain(text).replace("|", "\\|")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text that MyST takes as it stands."""
     parts = " ".join(text.split()).split("`")  # every other one is code
     parts[::2] = [re.sub(r"([<>$*_\[\]])", r"\\\1", part) for part in parts[::2]]

@@ -1,0 +1,80 @@
+"""Each strategy has its page of the docs, made from its class, its YAML and the tests' marks."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from composed import planned
+from transfergrid.records.factory import locate
+from transfergrid.records.shipped import conf_dir, strategies
+
+DOCS = Path(__file__).parents[1] / "docs"
+sys.path.insert(0, str(DOCS))
+
+import strategy_pages  # noqa: E402 (beside the docs' other pages)
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return strategy_pages.pages()
+
+
+@pytest.mark.parametrize("name", strategies())
+def test_every_strategy_says_formula_when_cost_and_source(name):
+    said = strategy_pages.sections(locate(strategies()[name]))
+    assert all(len(said[title]) > 3 for title in strategy_pages.SECTIONS)
+    assert len(said[""].splitlines()[0]) > 20
+
+
+def test_a_docstring_without_one_is_told():
+    class Silent:
+        """Does something.
+
+        Formula:
+            x
+        """
+
+    with pytest.raises(KeyError, match="Silent has no Try it, Cost, Source"):
+        strategy_pages.sections(Silent)
+
+
+def test_each_page_holds_what_a_reader_asks_for(pages):
+    assert {name.removesuffix(".md") for name in pages} == {*strategies(), "index"}
+    for name in strategies():
+        text, about = pages[f"{name}.md"], yaml_of(name)["about"]
+        for part in ("```text\n", "**Try it**", "**Cost**", "**Source**", "## Needs", "## Knobs"):
+            assert part in text, (name, part)
+        for key, space in about["space"].items():
+            (row,) = re.findall(rf"^\| `{key}` \|.*$", text, re.M)
+            assert f"{space['low']:g} to {space['high']:g}" in row, (name, key)
+            assert not row.endswith("|  |"), f"{name}: nothing is said of {key}"
+        for badge in about.get("badges", []):
+            (line,) = re.findall(rf"^- \*{badge.replace('_', '-')}\*.*$", text, re.M)
+            assert "tests/" in line
+
+
+def test_links_between_pages_lead_to_pages(pages):
+    for name, text in pages.items():
+        for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert link in pages or (DOCS / "strategies" / link).resolve().is_file(), (name, link)
+
+
+@pytest.mark.parametrize("name", strategies())
+def test_its_command_can_be_typed(pages, name):
+    (line,) = re.findall(r"^transfergrid (.*)$", pages[f"{name}.md"], re.M)
+    plan = planned(*line.replace("'", "").split())
+    assert name in {cell.names.strategy for cell in plan.cells}, plan.skipped
+
+
+def yaml_of(name):
+    return yaml.safe_load((conf_dir() / "strategy" / f"{name}.yaml").read_text())
+
+
+def test_pages_of_what_is_gone_are_taken_away(tmp_path):
+    (tmp_path / "gone.md").write_text("old")
+    strategy_pages.write(tmp_path)
+    assert not (tmp_path / "gone.md").exists()
+    assert (tmp_path / "l2_sp.md").is_file()
