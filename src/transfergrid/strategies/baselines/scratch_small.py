@@ -11,7 +11,7 @@ from transfergrid.records.space import Space, rates
 from transfergrid.sources.small_encoder import SmallEncoder
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy
-from transfergrid.strategies.beside.still_source import encoder_beside, head_on
+from transfergrid.strategies.beside.standing import encoder_beside, head_on
 
 
 class ScratchSmall(Strategy):

@@ -14,7 +14,7 @@ from transfergrid.records.space import Space, rates
 from transfergrid.sources.small_encoder import SmallEncoder
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes
-from transfergrid.strategies.beside.still_source import StillSource, encoder_beside, head_on
+from transfergrid.strategies.beside.standing import StillSource, encoder_beside, head_on
 from transfergrid.strategies.phases import Group
 
 
