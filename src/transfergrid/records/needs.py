@@ -48,6 +48,7 @@ class Needs:
         unlabelled: target inputs without labels.
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
+        trials: a search inside the cell, of whose trials it is made.
         tasks: kinds of target that it can learn.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
             `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
@@ -64,6 +65,7 @@ class Needs:
     unlabelled: bool = False
     teacher: bool = False
     steps: bool = True
+    trials: bool = False
     tasks: tuple[str, ...] = TASKS
     layers: LayerNeed = "any"
 
@@ -131,6 +133,8 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"]["tasks"] = list(needs.tasks)
+    if not needs.trials:  # as YAMLs say it that are older than this need
+        del told["needs"]["trials"]
     if needs.layers == "any":
         del told["needs"]["layers"]
     return {**kind, **told, "space": {name: _plain(asdict(r)) for name, r in space.items()}}

@@ -154,8 +154,14 @@ class Tuning:
 
     trials: Annotated[tuple[Trial, ...], "in the order in which they were run"] = ()
     chosen: Annotated[
-        int | None, "place in `trials` of the one that was tested; null where nothing was searched"
+        int | None,
+        "place in `trials` of the one that was tested, or that scored best of those that were "
+        "averaged; null where nothing was searched",
     ] = None
+    members: Annotated[
+        tuple[int, ...],
+        "places in `trials` of those whose weights were averaged; none where one was tested alone",
+    ] = ()
     reason: Annotated[str | None, "why nothing was searched: the defaults were run"] = None
 
 

@@ -17,6 +17,7 @@ from transfergrid.data.views import View
 from transfergrid.records import sent
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Cell
+from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import now
@@ -195,6 +196,9 @@ def learn(
     if setup.tuned is not None and setup.judges is not None:
         progress = left.progress if left is not None else None
         return Trials(setup, setup.tuned, metric, drive, log, progress).run()
+    if setup.strategy.needs.trials:
+        why = setup.drawn.no_validation or "nothing is tuned"
+        raise ImpossibleError(f"it is made of the trials of a tuned cell, and here {why}")
     untuned = Tuning(reason="nothing validates") if setup.tuned else None
     driver = drive(setup.strategy, log)
     if share is not None and share.state is not None:

@@ -27,7 +27,7 @@ from transfergrid.records.telling import GOES_ON, tell
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.learner import Learner
-from transfergrid.runs.machine import Machine, placed
+from transfergrid.runs.machine import Machine, at_rest, placed
 from transfergrid.runs.seen import Seen
 from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.states import State
@@ -179,6 +179,7 @@ class Driver:
         mode, cut, strategy.cut = strategy.training, strategy.cut, 0
         seed_torch(stream_seed(strategy.block_seed, "before", self.number, step))
         strategy.eval()
+        at_rest(self.machine, strategy.training_plan).precision_plugin.convert_module(strategy)
         with torch.no_grad(), placed(strategy, self.machine.device):
             still = partial(self.standing, self.phases[: self.number + bool(step)])
             phase.before(Seen(strategy, self.data, self.machine, phase.reads, still))

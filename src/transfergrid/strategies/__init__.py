@@ -15,6 +15,7 @@ from transfergrid.records.training import Schedule
 from transfergrid.sources.backbone import Granularity, evaluating
 from transfergrid.strategies.base import Sizes, Strategy, teaching
 from transfergrid.strategies.phases import Data, Dial, Group, Objective, Phase, in_one_run
+from transfergrid.strategies.trials import Judge, Member
 
 __all__ = [
     "BadInputError",
@@ -27,6 +28,8 @@ __all__ = [
     "Group",
     "ImpossibleError",
     "Inputs",
+    "Judge",
+    "Member",
     "Needs",
     "NotNegative",
     "Objective",

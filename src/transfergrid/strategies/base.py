@@ -42,6 +42,7 @@ from transfergrid.strategies.composition.layer_decay import FallingRates
 from transfergrid.strategies.composition.probe_first import ProbedHead
 from transfergrid.strategies.composition.weight_averaging import AveragedWeights
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
+from transfergrid.strategies.trials import Judge, Member
 
 ADDITIONS: tuple[Addition, ...] = (
     SmoothedLabels(),
@@ -271,6 +272,19 @@ class Strategy(nn.Module, Component):
         Plain numbers by name, or lists and dicts of such; most methods have nothing to tell.
         """
         return {}
+
+    def blend(self, members: Sequence[Member], judge: Judge, data: Data) -> Sequence[int]:
+        """Become what is made of a cell's trials; return the numbers of those that are in it.
+
+        It is asked of strategies that say so (`needs.trials`), attached anew with the best trial's
+        setting, in eval mode and without gradients.
+
+        Args:
+            members: the trials that came to their end, one at least, in their order.
+            judge: scores the validation part by the strategy as it stands.
+            data: the training part of the target, as before a phase.
+        """
+        raise NotImplementedError
 
     # What it may use ---------------------------------------------------------------------------
 

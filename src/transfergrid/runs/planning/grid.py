@@ -100,6 +100,8 @@ class Planner:
         seed: int,
     ) -> Cell | None:
         reason = self._impossible(source, strategy, target, labels)
+        if reason is None and strategy.needs.trials:
+            reason = self._untried(strategy, shared.tuning, labels)
         if reason is not None:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
@@ -188,6 +190,17 @@ class Planner:
         if key not in self._reasons:
             self._reasons[key] = self._reason(source, strategy, target, labels)
         return self._reasons[key]
+
+    def _untried(self, strategy: Option, tuning: Option | None, labels: Labels) -> str | None:
+        """Return why a cell has no trials to be made of, if so."""
+        if self._search(tuning, strategy, labels) is not None:
+            return None
+        made = f"{strategy.name} is made of the trials of a tuned cell"
+        if not can_validate(labels):
+            return f"{made}, and of labels={labels} none validates: nothing is tuned there"
+        if tuning is None or "trials" not in tuning.config:
+            return f"{made}, and nothing is tuned: add tuning=random"
+        return f"{made}, and all that it searches was typed"
 
     def _reason(
         self, source: Option | None, strategy: Option, target: Option, labels: Labels

@@ -1,4 +1,4 @@
-"""Runs a cell's trials one after another and leaves the strategy of the best one.
+"""Runs a cell's trials one after another and leaves the strategy of the best one, or one of all.
 
 A trial chooses its step as every run does; between trials the validation part chooses, the earliest
 of equals. Test is out of reach.
@@ -11,10 +11,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from transfergrid.data.task import better
 from transfergrid.records.factory import build
@@ -30,6 +32,8 @@ from transfergrid.runs.starting import attach
 from transfergrid.runs.tuning.searches import Values
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.phases import Data, Phase
+from transfergrid.strategies.trials import Member
 
 Drive = Callable[[Strategy, Log], Driver]
 """Makes what trains a strategy on the cell's data."""
@@ -75,6 +79,8 @@ class Trials:
         self.progress = {} if progress is None else progress
         self.ended: list[Trial] = []
         self.best: Best | None = None
+        self.states: dict[int, dict[str, Tensor]] = {}
+        """What trials came to, by number, where the strategy is made of all of them."""
         self.looks = 0
         """Times that they scored the validation part."""
 
@@ -111,6 +117,8 @@ class Trials:
         fitted = driver.run()
         self.looks += fitted.validation_checks
         score = self._score(driver)
+        if strategy.needs.trials:
+            self.states[len(self.ended)] = strategy.kept_state()
         self.ended.append(Trial(values=values, score=score, step=fitted.chosen_step))
         if self.best is None or better(self.metric, score, self._best_score):
             self.best = Best(len(self.ended) - 1, fitted, strategy, backbone)
@@ -142,11 +150,41 @@ class Trials:
             told = dict.fromkeys(str(trial.reason) for trial in self.ended)
             raise FloatingPointError(f"all {len(self.ended)} trials failed: {'; '.join(told)}")
         best, setup = self.best, self.setup
+        members: tuple[int, ...] = ()
+        if best.strategy.needs.trials:
+            best, members = self._blended(best)
         setup.strategy, setup.backbone, setup.tuned = best.strategy, best.backbone, None
         for values, step in logged(best.fitted.curves, self.metric):
             self.log(values, step)
-        searched = Tuning(trials=tuple(self.ended), chosen=best.number)
+        searched = Tuning(trials=tuple(self.ended), chosen=best.number, members=members)
         return replace(best.fitted, validation_checks=self.looks, tuning=searched)
+
+    def _blended(self, best: Best) -> tuple[Best, tuple[int, ...]]:
+        """Return the best trial with a strategy that is made of all of them; and of which."""
+        strategy, backbone = self._attached(self.ended[best.number].values)
+        driver = self.drive(strategy, lambda values, step: None)
+        members = [Member(n, self._signed(self.ended[n].score), s) for n, s in self.states.items()]
+        found: list[int] = []
+
+        def blend(data: Data) -> None:
+            found.extend(strategy.blend(members, partial(self._judged, driver), data))
+
+        driver.prepare(Phase("blend", before=blend), 0)
+        strategy.eval()
+        return replace(best, strategy=strategy, backbone=backbone), tuple(found)
+
+    def _judged(self, driver: Driver) -> float:
+        """Return the signed score of a strategy as it stands; the worst of all if it has none."""
+        self.looks += 1
+        try:
+            return self._signed(self._score(driver))
+        except FloatingPointError:
+            return -math.inf
+
+    def _signed(self, score: float | None) -> float:
+        """Return a score of which more is better."""
+        assert score is not None
+        return score if METRICS[self.metric].higher_is_better else -score
 
     # Going on ------------------------------------------------------------------------------------
 
@@ -158,6 +196,7 @@ class Trials:
             "looks": self.looks,
             "best": best and {"number": best.number, "fitted": _plain(best.fitted)},
             "strategy": dict(best.strategy.state_dict()) if best else {},
+            "states": [[number, dict(state)] for number, state in self.states.items()],
         }
 
     def _restore(self) -> None:
@@ -166,7 +205,7 @@ class Trials:
         if not told:
             return
         self.ended = [Trial(**trial) for trial in told["trials"]]
-        self.looks = told["looks"]
+        self.looks, self.states = told["looks"], dict(told["states"])
         if told["best"]:
             number = told["best"]["number"]
             strategy, backbone = self._attached(self.ended[number].values)

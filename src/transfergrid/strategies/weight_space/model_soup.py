@@ -1,0 +1,98 @@
+"""Average the weights of a cell's trials instead of choosing one of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import Baselines, Data, Judge, Member, Needs, Strategy, rates
+from transfergrid.strategies.weight_space.batch_statistics import norms_of, retake
+
+Recipe = Literal["greedy", "uniform"]
+T = TypeVar("T")
+
+
+def greedy(order: Sequence[T], best: float, score: Callable[[Sequence[T]], float]) -> list[T]:
+    """Return what a soup is made of: each in turn stays if the mean with it scores higher.
+
+    Args:
+        order: the best one first.
+        best: its score alone.
+        score: of the mean of several; higher is better.
+    """
+    found = list(order[:1])
+    for one in order[1:]:
+        value = score([*found, one])
+        if value > best:
+            found, best = [*found, one], value
+    return found
+
+
+def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of each tensor; what is not of floating point is the first one's."""
+    first = states[0]
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if value.is_floating_point() and len(states) > 1
+        else value
+        for name, value in first.items()
+    }
+
+
+class ModelSoup(Strategy):
+    """Full fine-tuning in every trial of a tuned cell, and the mean of their weights.
+
+    All trials begin with the same weights and see the same batches; they differ in what is
+    searched. Greedy: from the best by validation on, a trial joins if the mean scores higher with
+    it (the authors' code; their text has "not lower"), equals in the order of the trials. Uniform:
+    all of them. Where a mean is of several, BatchNorm's statistics are taken anew over the training
+    inputs, and its count of batches is the best trial's. Without trials (`tuning=none`, or fewer
+    labels than validate) there is nothing to average, and a grid leaves it out.
+
+    Formula:
+        w = (w_i1 + ... + w_im) / m, of the trials i1, ..., im that joined
+
+    Try it:
+        Where you tune anyway: the other trials are paid for. Of wide searches take greedy, for a
+        mean with weights that have gone far is nowhere near a minimum.
+
+    Cost:
+        Every trial, as tuning costs; their weights are held until the end (and in checkpoints), and
+        each of them is looked at once more. Prediction is one network's.
+
+    Source:
+        Wortsman et al. 2022, Model Soups: Averaging Weights of Multiple Fine-Tuned Models, arXiv
+        2203.05482, recipe 1.
+
+    Args:
+        recipe: "greedy" or "uniform".
+        shared: `lr_factor`, which is searched, and `schedule`.
+    """
+
+    needs = Needs(trials=True)
+    also_called = ("soup", "model_soups", "greedy_soup", "uniform_soup")
+    badges = ("formula_exact", "trajectory_exact")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
+
+    def __init__(self, recipe: Recipe = "greedy", **shared: Any) -> None:
+        super().__init__(**shared)
+        self.recipe = recipe
+
+    def blend(self, members: Sequence[Member], judge: Judge, data: Data) -> list[int]:
+        def score(some: Sequence[Member]) -> float:
+            self._become(some, data)
+            return judge()
+
+        order = sorted(members, key=lambda member: -member.score)
+        taken = order if self.recipe == "uniform" else greedy(order, order[0].score, score)
+        self._become(taken, data)
+        return sorted(member.number for member in taken)
+
+    def _become(self, some: Sequence[Member], data: Data) -> None:
+        """Take the mean of trials for its weights."""
+        self.load_state_dict(mean_of([member.state for member in some]), strict=False)
+        if len(some) > 1 and data.target is not None:
+            norms = norms_of(self.backbone, self.backbone.parameters())
+            retake(norms, data.target, self.backbone.embed)
