@@ -21,6 +21,8 @@ from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
     LinearProbeThenFinetuning,
 )
 from transfergrid.strategies.held_near.l2_sp import L2SP
+from transfergrid.strategies.weight_space.weight_averaging import WeightAveraging
+from transfergrid.strategies.weight_space.wise_ft import WiseFT
 from transfergrid.testing import check_strategy
 from transfergrid.testing.bench import Bench
 
@@ -98,6 +100,8 @@ def test_the_config_of_a_composed_strategy_builds_the_same_one():
         (FeatureExtraction, "layer_decay", "no layer of the backbone learns"),
         (FeatureExtraction, "l2_sp", "no layer of the backbone learns"),
         (Scratch, "l2_sp", "does not start from a source"),
+        (WiseFT, "probe_first", "begins with a probe"),
+        (WeightAveraging, "weight_averaging", "strategy.begin"),
         (Coral, "probe_first", "can do without target labels"),
     ],
 )

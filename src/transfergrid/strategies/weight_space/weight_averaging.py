@@ -53,6 +53,7 @@ class WeightAveraging(Strategy):
 
     also_called = ("swa", "stochastic_weight_averaging", "ema", "exponential_moving_average")
     badges = ("formula_exact", "trajectory_exact")
+    closed_to = {"weight_averaging": "the mean begins at strategy.begin"}
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),

@@ -66,6 +66,7 @@ class WiseFT(Strategy):
     needs = Needs(tasks=("classification",))
     also_called = ("wise", "wiseft", "weight_space_ensemble", "weight_interpolation")
     badges = ("formula_exact", "trajectory_exact")
+    closed_to = {"probe_first": "the method begins with a probe"}
     baselines = Baselines(exploratory=["logistic_probe", "full_finetuning"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
 
