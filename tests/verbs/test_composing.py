@@ -13,6 +13,7 @@ from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.configs.composing import GROUPS, finished
 from transfergrid.verbs.configs.option_names import display_name
+from transfergrid.verbs.configs.typed_words import prepared
 
 CONF = conf_dir()
 OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONF / g).glob("*.yaml"))]
@@ -222,6 +223,22 @@ def test_sweeps_over_keys_inside_a_group_multiply():
 def test_sweeps_over_a_group_inside_a_group():
     made = names("source=trained_here", "target@source.domain=glyph_digits,noise")
     assert made["source"] == ["trained_here(domain=glyph_digits)", "trained_here(domain=noise)"]
+
+
+def test_an_option_may_be_asked_for_as_tables_show_it():
+    shown = "glyph_digits(label_noise=0.3)"
+    typed = prepared(f"source={shown},placebo,glyph_digits(domain.inverted=true,seed=block)")
+    found = {o.name: o.config for o in asked(typed).sources}
+    told = "glyph_digits(domain.inverted=true,seed=block)"
+    assert [*found] == [shown, "placebo", told]
+    assert found[shown] == asked("source=glyph_digits", "source.label_noise=0.3").sources[0].config
+    assert (found[told]["domain"]["inverted"], found[told]["seed"]) == (True, "block")
+    assert found["placebo"] == asked("source=placebo").sources[0].config
+
+
+def test_a_key_inside_a_name_is_checked_as_others_are():
+    with pytest.raises(BadInputError, match=r"no key source\.lable_noise; did you mean label_noise"):
+        asked(prepared("source=glyph_digits(lable_noise=0.3)"))
 
 
 def test_a_key_that_changes_nothing_changes_no_identity():

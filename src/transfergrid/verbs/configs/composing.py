@@ -28,7 +28,7 @@ from transfergrid.records.factory import Config, locate
 from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
 from transfergrid.runs.planning.plan import Option
-from transfergrid.verbs.configs.option_names import display_name, told_apart
+from transfergrid.verbs.configs.option_names import as_typed, display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
 
@@ -188,7 +188,8 @@ class Composer:
 
         Where one of them is wrong nothing is kept: it is met again, and told, by itself.
         """
-        for row in zip_longest(*(axes[group].names for group in GROUPS)):
+        names = ([as_typed(g, name)[0] for name in axes[g].names] for g in GROUPS)
+        for row in zip_longest(*names):
             choice = [f"{g}={name}" for g, name in zip(GROUPS, row, strict=True) if name]
             try:
                 whole = self._load(choice)
@@ -202,7 +203,7 @@ class Composer:
         Raises:
             BadInputError: an unknown option or key, or a value is missing.
         """
-        choices = list(axis.choices())
+        choices = [as_typed(group, *choice) for choice in axis.choices()]
         options = [self.option(group, name, overrides) for name, overrides in choices]
         for key, values in axis.inside.items():
             check_point(key, values, options)

@@ -14,8 +14,29 @@ from transfergrid.runs.planning.plan import Option
 
 Choice = tuple[str, tuple[str, ...]]
 """An option's name and the overrides inside it, as typed."""
+_SHOWN = re.compile(r"""^(["']?)(\w+)\(([^()]*)\)\1$""")
+"""A name with overrides inside it, as tables show it."""
 _MOST_PARTS = 6
 """So many parts of a path at most, less one, tell it from another that ends alike."""
+
+
+def as_typed(group: str, name: str, overrides: tuple[str, ...] = ()) -> Choice:
+    """Return a choice whose name may hold overrides as tables show them, with these in their place.
+
+    `source='glyph_digits(label_noise=0.1)'` is `glyph_digits` with `source.label_noise=0.1`: one
+    option of an axis may be another one's variant.
+
+    Args:
+        group: of the option.
+        name: as typed, quoted or not.
+        overrides: that hold for every option of the axis; they win.
+    """
+    shown = _SHOWN.match(name)
+    if shown is None:
+        return name, overrides
+    inside = re.split(r",(?![^\[{]*[\]}])", shown[3])
+    own = tuple(f"{group}.{each.strip()}" for each in inside if each.strip())
+    return shown[2], (*own, *overrides)
 
 
 def display_name(name: str, config: Config, overrides: Sequence[str], parts: int = 1) -> str:

@@ -38,6 +38,8 @@ INSIDE = {
 AXES = (*GROUPS, "labels", "seed")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
 NO_CHOICE = ("=", "=null", "=None")
+_VARIANT = r"\w+(?:\([^()]*\))?"
+"""An option's name, with overrides inside it as tables show them."""
 _OVERRIDE = re.compile(r"^([+~]*)([A-Za-z_]\w*)([.@/][^=]*)?(=.*)?$", re.DOTALL)
 
 
@@ -168,7 +170,9 @@ def readable(key: str, value: str) -> str:
         value = ",".join(_at_home(part) for part in value.split(","))
     if _is_read(f"{key}={value}"):
         return f"{key}={value}"
-    parts = value.split(",") if not re.search(r"[\[({'\"]", value) else [value]
+    variants = key in GROUPS and re.fullmatch(rf"{_VARIANT}(,{_VARIANT})*", value)
+    apart = re.findall(_VARIANT, value) if variants else value.split(",")
+    parts = apart if variants or not re.search(r"[\[({'\"]", value) else [value]
     if not all(parts):
         raise BadInputError(
             f"{key}={value}: a value is missing beside a comma, or spaces stand there"
