@@ -237,7 +237,7 @@ def test_an_option_may_be_asked_for_as_tables_show_it():
 
 
 def test_a_key_inside_a_name_is_checked_as_others_are():
-    with pytest.raises(BadInputError, match=r"no key source\.lable_noise; did you mean label_noise"):
+    with pytest.raises(BadInputError, match=r"source\.lable_noise; did you mean label_noise"):
         asked(prepared("source=glyph_digits(lable_noise=0.3)"))
 
 
