@@ -21,6 +21,7 @@ from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.phases import Objective, Phase
+from transfergrid.testing import cutting, keeping
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 
@@ -158,3 +159,15 @@ def test_it_is_cut_between_its_layers(source, arguments, kept):
         if (own := found.get(n.split("encoder.")[-1])) is not None and torch.equal(own, state[n])
     }
     assert {n for n in names if "layer." in n} == {n for n in same if "layer." in n}
+
+
+def test_a_new_vocabulary_is_of_the_training_texts_and_goes_along_with_the_model(source):
+    tokens = bench(source, NetworkSurgery, vocabulary=70, cut=2)
+    setup = tokens.set_up(10)
+    texts = [setup.target.loaded.pool.read([row])[0] for row in setup.data.train.indices]
+    expected = source.initial()
+    expected.take_vocabulary(expected.learned_vocabulary(lambda: texts, 70))
+    assert setup.preprocess == expected.preprocess != source.initial().preprocess
+    assert setup.source_card["notes"]["vocabulary"]["tokens"] == len(setup.preprocess.tokenizer)
+    keeping.kept_and_used(tokens)
+    cutting.cut_and_resumed(tokens)

@@ -136,6 +136,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
         assert source is not None
         student = strategy.hparams.get("student")
         begun = start(source, needs, maker, cell.seed, student=student, classes=target.task.names)
+    card = source_card(maker, begun.of_source if begun else None)  # ahead of what a method makes
+    if begun is not None:
+        strategy.fit_inputs(begun.backbone, lambda: target.loaded.pool.read(drawn.train))
         preprocess = begun.backbone.preprocess
 
     data = target_data(target, drawn, needs, preprocess)
@@ -149,7 +152,6 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
-    card = source_card(maker, begun.of_source if begun else None)  # ahead of what a method builds
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
     return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)

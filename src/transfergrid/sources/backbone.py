@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from transfergrid.data.inputs import Inputs, Preprocess
-from transfergrid.records.errors import BadInputError
+from transfergrid.data.inputs import Inputs, Preprocess, Raw
+from transfergrid.records.errors import BadInputError, ImpossibleError
 
 Granularity: TypeAlias = Literal["fine", "coarse"]
 _ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)
@@ -112,6 +112,30 @@ class Backbone(nn.Module, ABC):
         The blocks stay the same ones; what is new belongs to the block of the place where it is.
         """
         yield
+
+    def vocabulary(self) -> str:
+        """Return what makes tokens of its texts, itself as text.
+
+        Raises:
+            ImpossibleError: it takes no texts, or its tokenizer is of a kind that cannot be told.
+        """
+        raise ImpossibleError(f"{self.title} takes no texts: it has no vocabulary")
+
+    def learned_vocabulary(self, texts: Callable[[], Raw], size: int) -> str:
+        """Return another vocabulary for it, which is learned from these texts.
+
+        Args:
+            texts: asked for once.
+            size: tokens that it has at most, unless the texts' characters alone are more.
+
+        Raises:
+            ImpossibleError: see `vocabulary`.
+        """
+        return self.vocabulary()
+
+    def take_vocabulary(self, told: str) -> None:
+        """Take another vocabulary: a new `preprocess`, and embeddings to match; `notes` say so."""
+        self.vocabulary()
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""

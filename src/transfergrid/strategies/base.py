@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch
-from transfergrid.data.inputs import Inputs
+from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Part, Positive, Share, check_arguments
@@ -233,6 +233,14 @@ class Strategy(nn.Module, Component):
         return [addition.key for addition in ADDITIONS if addition.key in taken]
 
     # What a subclass overrides -----------------------------------------------------------------
+
+    def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
+        """Change how a backbone's inputs are made, before any example is prepared.
+
+        Args:
+            backbone: the one that is to learn; changed in place.
+            training: gives the labelled training examples as they are read, without their labels.
+        """
 
     def build(self, sizes: Sizes) -> None:
         """Make further modules and buffers; backbone, head and tasks are there."""

@@ -78,6 +78,17 @@ class PartOfBackbone(Backbone):
         """See `Backbone.boundaries`."""
         raise self._uncut()
 
+    def vocabulary(self) -> str:
+        """See `Backbone.vocabulary`."""
+        (whole,) = self._whole
+        return whole.vocabulary()
+
+    def take_vocabulary(self, told: str) -> None:
+        """See `Backbone.take_vocabulary`: the table of embeddings is the whole's."""
+        (whole,) = self._whole
+        whole.take_vocabulary(told)
+        self.preprocess = whole.preprocess
+
     def _uncut(self) -> BadInputError:
         return BadInputError(f"{self.architecture} is cut already, and is cut nowhere else")
 

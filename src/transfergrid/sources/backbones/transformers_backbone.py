@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from transfergrid.data.inputs import Inputs
-from transfergrid.records.errors import BadInputError
+from transfergrid.data.inputs import Inputs, Raw
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.identity import digest
 from transfergrid.sources.backbone import evaluating
-from transfergrid.sources.backbones import transformers_models
+from transfergrid.sources.backbones import transformers_models, vocabulary
 from transfergrid.sources.backbones.layered_backbone import LayeredBackbone
 from transfergrid.sources.files import model_folder
 from transfergrid.sources.preprocessing.text import MOST_WORDS, TextPreprocess
@@ -91,6 +91,43 @@ class TextBackbone(LayeredBackbone):
         with _running(name):
             backbone.check_company(name)
         return backbone
+
+    def vocabulary(self) -> str:
+        """See `Backbone.vocabulary`."""
+        return vocabulary.told(self.preprocess.tokenizer, self.title)
+
+    def learned_vocabulary(self, texts: Callable[[], Raw], size: int) -> str:
+        """See `Backbone.learned_vocabulary`."""
+        self.vocabulary()
+        return vocabulary.trained(self.preprocess.tokenizer, texts(), size, self.title)
+
+    def take_vocabulary(self, told: str) -> None:
+        """See `Backbone.take_vocabulary`.
+
+        Raises:
+            ImpossibleError: it counts positions from the number of the token for padding, which is
+                another one now.
+        """
+        before = self.preprocess.tokenizer
+        after = vocabulary.made(told, before)
+        counts = any(
+            isinstance(module, nn.Embedding)
+            and path.endswith(_POSITIONS)
+            and module.padding_idx is not None
+            for path, module in self.network.named_modules()
+        )
+        if counts and before.pad_token_id != after.pad_token_id:
+            raise ImpossibleError(
+                f"{self.title} counts positions from its padding token, which a new vocabulary has "
+                "elsewhere: keep the one that it has"
+            )
+        vocabulary.exchange(self.network.get_input_embeddings(), before, after)  # type: ignore[operator]
+        self.preprocess = TextPreprocess.of(after, self.preprocess.max_length)
+        self.architecture = f"{self.architecture}, tokens {self.preprocess.identity}"
+        config: Any = self.network.config
+        config.vocab_size, config.pad_token_id = len(after), after.pad_token_id
+        known = len(before.get_vocab().keys() & after.get_vocab().keys())
+        self.notes["vocabulary"] = {"tokens": len(after), "known": known}
 
     def check_company(self, name: str) -> None:
         """Raise unless a text's tokens are the same alone and beside a longer text.

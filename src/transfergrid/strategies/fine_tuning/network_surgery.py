@@ -1,12 +1,12 @@
 """Cut the source at a block: keep one side, make the other anew or leave it out, graft a neck."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from transfergrid.data.inputs import Inputs
+from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.sources.backbone import Backbone, Block
 from transfergrid.sources.backbones.shortened import BeforeCut, BehindCut
 from transfergrid.strategies import (
@@ -86,12 +86,16 @@ class NetworkSurgery(Strategy):
             residual `bottleneck`, which starts as the identity; null grafts none.
         width: of the neck: its outputs, or of a bottleneck its inside; null takes the features'
             width, or a quarter of it.
+        vocabulary: of texts, a new tokenizer of at most so many tokens, trained on the target's
+            labelled training texts. Tokens that the source knew keep their embeddings; another has
+            the mean of those of the tokens that it was cut into. Null keeps the tokenizer.
         granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
         shared: see `Strategy`.
     """
 
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(1.0, small_images=3.0, images=1.0, text=0.3)}
+    optional = ("vocabulary",)
     also_called = ("yosinski", "surgery", "reinitialise", "reinit", "layer_transfer")
     badges = ("formula_exact", "trajectory_exact")
 
@@ -103,25 +107,47 @@ class NetworkSurgery(Strategy):
         rest: Literal["new", "dropped"] = "new",
         neck: Neck | None = None,
         width: Count | None = None,
+        vocabulary: Count | None = None,
         granularity: Literal["coarse", "fine"] = "coarse",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
         self.cut_before, self.keep, self.kept, self.rest = cut, keep, kept, rest
         self.neck_kind, self.width, self.granularity = neck, width, granularity
+        self.vocabulary = vocabulary
+
+    def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
+        if self.vocabulary is not None:
+            backbone.take_vocabulary(backbone.learned_vocabulary(training, self.vocabulary))
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        if self.vocabulary is not None and "tokens" in state:
+            self.backbone.take_vocabulary(bytes(state["tokens"].tolist()).decode())
+        super().restore(state)
 
     def build(self, sizes: Sizes) -> None:
+        if self.vocabulary is not None:
+            told = self.backbone.vocabulary().encode()
+            self.register_buffer("tokens", torch.tensor([*told], dtype=torch.uint8))
+            if sizes.target and "vocabulary" not in self.backbone.notes:
+                raise ImpossibleError("strategy.vocabulary is for a cell's own network, no teacher")
         blocks = self.backbone.blocks(self.granularity)
         place = place_of(self.cut_before, self.backbone, self.granularity)
         mine = range(place) if self.keep == "first" else range(place, len(blocks))
         others = [i for i in range(len(blocks)) if i not in mine]
         if self.rest == "new":
             if others:
-                take_over([blocks[i] for i in others], self.fresh("backbone"), self.backbone)
+                take_over([blocks[i] for i in others], self._fresh_network(), self.backbone)
             self.still = set(mine) if self.kept == "frozen" else set()
         else:
             self._drop(place, len(mine), len(others))
         self._graft()
+
+    def _fresh_network(self) -> Backbone:
+        made = self.fresh("backbone")
+        if self.vocabulary is not None:
+            made.take_vocabulary(self.backbone.vocabulary())
+        return made
 
     def _drop(self, place: int, mine: int, others: int) -> None:
         """Leave out what is not kept."""
