@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.sources.backbone import Backbone, evaluating
+from transfergrid.strategies import maps
 
 LayerName = int | str
 """A coarse block, by its number from 1 at the input, or by its name."""
@@ -75,14 +76,12 @@ def as_map(layer: Tensor, inputs: Inputs) -> Tensor:
     if layer.ndim == 2:
         return layer[:, :, None, None]
     if isinstance(inputs, dict) and layer.ndim == 3:
-        real = inputs["attention_mask"].unsqueeze(-1).to(layer.dtype)
-        return (layer * real).transpose(1, 2).unsqueeze(-1)
+        tokens = maps.as_map(layer, inputs)
+        return (tokens.values * tokens.real).unsqueeze(-1)
     if isinstance(inputs, Tensor) and layer.ndim == 3:
         return _grid(layer, inputs.shape[-2] / inputs.shape[-1])
     if isinstance(inputs, Tensor) and layer.ndim == 4:
-        sides, is_square = layer.shape[1:], inputs.shape[-2] == inputs.shape[-1]
-        channels_last = is_square and sides[0] == sides[1] != sides[2]
-        return layer.movedim(-1, 1) if channels_last else layer
+        return layer.movedim(maps.channel_axis(layer), 1)
     raise ImpossibleError(f"a layer of shape {tuple(layer.shape)} is neither maps nor tokens")
 
 
@@ -99,9 +98,9 @@ def _grid(tokens: Tensor, aspect: float) -> Tensor:
     return patches.transpose(1, 2).reshape(len(patches), -1, high, wide)
 
 
-def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(found: Tensor, size: tuple[int, int]) -> Tensor:
     """Return maps (batch, channels, *size): means of what lies in each place."""
-    return maps if maps.shape[2:] == size else nn.functional.adaptive_avg_pool2d(maps, size)
+    return found if found.shape[2:] == size else nn.functional.adaptive_avg_pool2d(found, size)
 
 
 def smaller(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int]:

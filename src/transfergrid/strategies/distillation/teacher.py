@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -127,6 +127,9 @@ class Student(Taught):
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True)
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "probe_first": "the student's features are random when it would be fitted"
+    }
 
     def __init__(
         self, teacher: Strategy, student: Architecture | None = None, **shared: Any
