@@ -76,6 +76,8 @@ def test_the_greedy_recipe_and_the_mean_of_all():
 @pytest.mark.proves("formula_exact", "model_soup")
 def test_what_scores_no_higher_does_not_join():
     assert greedy(["a", "b", "c"], 0.5, lambda some: 0.5) == ["a"]
+    assert greedy(["a", "b", "c"], 0.5, lambda some: 0.5, equals=True) == ["a", "b", "c"]
+    assert greedy(["a", "b"], 0.5, lambda some: 0.4, equals=True) == ["a"]
     scores = {"ab": 0.6, "abc": 0.6, "abd": 0.7}
     assert greedy("abcd", 0.5, lambda some: scores["".join(some)]) == ["a", "b", "d"]
 

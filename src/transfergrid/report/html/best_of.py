@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from transfergrid.evidence.arms import display_names, grouped, labels_order
 from transfergrid.evidence.best_of import Tried, tried
@@ -15,14 +15,10 @@ from transfergrid.records.record import Record
 from transfergrid.report.columns import Align, Column
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
+from transfergrid.report.html.lines import drawing
 
 Arm = tuple[str, Labels, str, Tried]
 """Target, label budget, name, and what more trials gave it."""
-WIDTH, HEIGHT, EDGE, NAMES = 420, 180, 34, 300
-"""Pixels of a drawing's axes, what is left around them, and room for the names on the right."""
-LINE, KEY = 14, 26
-"""Pixels from name to name, and of the piece of its line that stands before each."""
-DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 5", "12 4")
 
 
 def tuning(records: Sequence[Record]) -> Section | None:
@@ -86,46 +82,6 @@ def _failed() -> Column[Arm]:
 
 def _drawing(place: tuple[str, Labels], arms: Sequence[Arm]) -> Markup:
     """Draw the curves of one target and label budget, each named at its end."""
-    values = [value for *_, told in arms for value in told.curve]
-    low, high = min(values), max(values)
-    most = max(len(told.curve) for *_, told in arms)
-
-    def x(k: int) -> float:
-        return EDGE + (k - 1) / max(most - 1, 1) * WIDTH
-
-    def y(value: float) -> float:
-        return EDGE + (high - value) / ((high - low) or 1.0) * HEIGHT
-
-    ends = _apart([y(told.curve[-1]) for *_, told in arms])
-    parts = []
-    for number, ((_, _, name, told), end) in enumerate(zip(arms, ends, strict=True)):
-        points = " ".join(f"{x(k):.1f},{y(v):.1f}" for k, v in enumerate(told.curve, 1))
-        dash = DASHES[number % len(DASHES)]
-        pen = f'fill="none" stroke="currentColor" stroke-width="1.6" stroke-dasharray="{dash}"'
-        parts.append(f'<polyline points="{points}" {pen}/>')
-        beside = x(len(told.curve)) + 8
-        level = f'y1="{end:.1f}" y2="{end:.1f}"'
-        parts.append(f'<line x1="{beside:.1f}" x2="{beside + KEY:.1f}" {level} {pen}/>')
-        parts.append(f'<text x="{beside + KEY + 6:.1f}" y="{end + 4:.1f}">{escape(name)}</text>')
     title = f"{place[0]}, labels={place[1]}: expected validation score of the best of k trials"
-    base = EDGE + HEIGHT + 16
-    axes = (
-        f'<text x="{EDGE}" y="{base}">1</text><text x="{EDGE + WIDTH}" y="{base}">{most}</text>'
-        f'<text x="{EDGE + WIDTH / 2:.0f}" y="{base}">k</text>'
-        f'<text x="2" y="{EDGE + 4}">{high:.1f}</text>'
-        f'<text x="2" y="{EDGE + HEIGHT}">{low:.1f}</text>'
-    )
-    size = f"{WIDTH + EDGE + NAMES} {max(base, *(round(end) for end in ends)) + 8}"
-    return Markup(
-        f'<figure><h4>{escape(title)}</h4><svg viewBox="0 0 {size}" role="img" font-size="11" '
-        f'fill="currentColor" aria-label="{escape(title)}">{axes}{"".join(parts)}</svg></figure>'
-    )
-
-
-def _apart(places: Sequence[float]) -> list[float]:
-    """Return heights of names in the order of their lines, none over another."""
-    found = [0.0] * len(places)
-    least = -float(LINE)
-    for number in sorted(range(len(places)), key=lambda number: places[number]):
-        least = found[number] = max(places[number], least + LINE)
-    return found
+    most = max(len(told.curve) for *_, told in arms)
+    return drawing(title, ("1", "k", str(most)), [(name, told.curve) for *_, name, told in arms])

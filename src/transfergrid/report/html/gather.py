@@ -22,7 +22,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
-from transfergrid.report.html import best_of, boards, forecasts, sections
+from transfergrid.report.html import best_of, boards, forecasts, paths, sections
 from transfergrid.report.html.data import Points, ReportData
 from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
@@ -80,6 +80,7 @@ def _beside(bench: Bench, verdicts: Sequence[Verdict], over: Mapping[str, list[V
     beside.add(sections.measured_against(bench.results, verdicts))
     records = list(bench.records.values())
     beside.add(best_of.tuning(records))
+    beside.add(paths.along(records))
     curves, _ = label_curves(records, bench.outcomes)
     shown = {cell for verdict in verdicts for cell in verdict.cells}
     beside.add(sections.crossing([c for c in curves if not shown.isdisjoint(c.cells)]))

@@ -13,18 +13,24 @@ Recipe = Literal["greedy", "uniform"]
 T = TypeVar("T")
 
 
-def greedy(order: Sequence[T], best: float, score: Callable[[Sequence[T]], float]) -> list[T]:
+def greedy(
+    order: Sequence[T],
+    best: float,
+    score: Callable[[Sequence[T]], float],
+    equals: bool = False,
+) -> list[T]:
     """Return what a soup is made of: each in turn stays if the mean with it scores higher.
 
     Args:
         order: the best one first.
         best: its score alone.
         score: of the mean of several; higher is better.
+        equals: whether it stays if the mean scores as high, too.
     """
     found = list(order[:1])
     for one in order[1:]:
         value = score([*found, one])
-        if value > best:
+        if value > best or (equals and value == best):
             found, best = [*found, one], value
     return found
 
@@ -44,18 +50,20 @@ class ModelSoup(Strategy):
     """Full fine-tuning in every trial of a tuned cell, and the mean of their weights.
 
     All trials begin with the same weights and see the same batches; they differ in what is
-    searched. Greedy: from the best by validation on, a trial joins if the mean scores higher with
-    it (the authors' code; their text has "not lower"), equals in the order of the trials. Uniform:
-    all of them. Where a mean is of several, BatchNorm's statistics are taken anew over the training
-    inputs, and its count of batches is the best trial's. Without trials (`tuning=none`, or fewer
-    labels than validate) there is nothing to average, and a grid leaves it out.
+    searched. Greedy: from the best by validation on, those that score alike in their order, a trial
+    joins if the mean scores higher with it, as in the authors' code; with `equals` if it scores no
+    lower, as in their text. Uniform: all of them. Where a mean is of several, BatchNorm's
+    statistics are taken anew over the training inputs, and its count of batches is the best
+    trial's. Without trials (`tuning=none`, or fewer labels than validate) there is nothing to
+    average, and a grid leaves it out.
 
     Formula:
         w = (w_i1 + ... + w_im) / m, of the trials i1, ..., im that joined
 
     Try it:
         Where you tune anyway: the other trials are paid for. Of wide searches take greedy, for a
-        mean with weights that have gone far is nowhere near a minimum.
+        mean with weights that have gone far is nowhere near a minimum; where few labels validate,
+        and most trials score alike, take `equals`, or one trial is all that there is.
 
     Cost:
         Every trial, as tuning costs; their weights are held until the end (and in checkpoints), and
@@ -67,6 +75,7 @@ class ModelSoup(Strategy):
 
     Args:
         recipe: "greedy" or "uniform".
+        equals: whether a trial joins a greedy soup that scores as high without it.
         shared: `lr_factor`, which is searched, and `schedule`.
     """
 
@@ -76,9 +85,9 @@ class ModelSoup(Strategy):
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
 
-    def __init__(self, recipe: Recipe = "greedy", **shared: Any) -> None:
+    def __init__(self, recipe: Recipe = "greedy", equals: bool = False, **shared: Any) -> None:
         super().__init__(**shared)
-        self.recipe = recipe
+        self.recipe, self.equals = recipe, equals
 
     def blend(self, members: Sequence[Member], judge: Judge, data: Data) -> list[int]:
         def score(some: Sequence[Member]) -> float:
@@ -86,7 +95,9 @@ class ModelSoup(Strategy):
             return judge()
 
         order = sorted(members, key=lambda member: -member.score)
-        taken = order if self.recipe == "uniform" else greedy(order, order[0].score, score)
+        taken = order
+        if self.recipe == "greedy":
+            taken = greedy(order, order[0].score, score, self.equals)
         self._become(taken, data)
         return sorted(member.number for member in taken)
 
