@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -189,3 +190,26 @@ def evaluating(module: nn.Module, training: bool = False) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def last_module(backbone: Backbone, block: Block) -> nn.Module | None:
+    """Return the module whose output is the block's: all of its layers, or else its last one."""
+    owners: defaultdict[str, int] = defaultdict(int)
+    for name, _ in (*backbone.named_parameters(), *backbone.named_buffers()):
+        for path in _above(name):
+            owners[path] += 1
+    own: defaultdict[str, int] = defaultdict(int)
+    for name in (*block.parameters, *block.buffers):
+        for path in _above(name):
+            own[path] += 1
+    inside = [path for path, count in own.items() if count == owners[path]]
+    if not inside:
+        return None
+    outermost = [path for path in inside if path.rpartition(".")[0] not in inside]
+    return backbone.get_submodule(outermost[-1])
+
+
+def _above(name: str) -> list[str]:
+    """Return "a" and "a.b" for "a.b.c": the modules around a tensor."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]

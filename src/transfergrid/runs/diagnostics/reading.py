@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from transfergrid.data.views import View, byte_size, prepared, take
 from transfergrid.records.findings import Statistics
 from transfergrid.records.seeds import generator
 from transfergrid.runs.cost import as_precise
-from transfergrid.sources.backbone import Backbone, Block, evaluating
+from transfergrid.sources.backbone import Backbone, evaluating, last_module
 
 Indices = NDArray[np.int64]
 Pooled = NDArray[np.float64]
@@ -214,29 +213,6 @@ def pooled(output: Tensor) -> Tensor:
         last = output.shape[1] == output.shape[2] != output.shape[3]
         return output.mean(dim=(1, 2) if last else (2, 3))
     return output.mean(dim=tuple(range(1, output.ndim - 1))) if output.ndim > 2 else output
-
-
-def last_module(backbone: Backbone, block: Block) -> nn.Module | None:
-    """Return the module whose output is the block's: all of its layers, or else its last one."""
-    owners: defaultdict[str, int] = defaultdict(int)
-    for name, _ in (*backbone.named_parameters(), *backbone.named_buffers()):
-        for path in _above(name):
-            owners[path] += 1
-    own: defaultdict[str, int] = defaultdict(int)
-    for name in (*block.parameters, *block.buffers):
-        for path in _above(name):
-            own[path] += 1
-    inside = [path for path, count in own.items() if count == owners[path]]
-    if not inside:
-        return None
-    outermost = [path for path in inside if path.rpartition(".")[0] not in inside]
-    return backbone.get_submodule(outermost[-1])
-
-
-def _above(name: str) -> list[str]:
-    """Return "a" and "a.b" for "a.b.c": the modules around a tensor."""
-    parts = name.split(".")[:-1]
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 class Moments:

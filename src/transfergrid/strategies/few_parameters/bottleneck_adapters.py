@@ -1,0 +1,181 @@
+"""Put a small bottleneck with a skip behind each block; train them with a new head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.records.needs import Badge
+from transfergrid.records.space import Space
+from transfergrid.sources.backbone import Backbone, Granularity, evaluating, last_module
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    Group,
+    ImpossibleError,
+    Objective,
+    Phase,
+    Range,
+    Sizes,
+    Strategy,
+    rates,
+)
+from transfergrid.strategies.few_parameters.parts import hold_statistics
+
+STD = 0.01
+"""Of the weights at the start, none further than two of it from zero (Houlsby, section 3.6)."""
+
+
+class BottleneckAdapters(Strategy):
+    """Small modules behind the blocks learn, and the head; the source's weights stand still.
+
+    Formula:
+        h' = h + U relu(D h + d) + u behind each block but the stem, along the channels of a map or
+        the width of tokens; D (width, h), U (h, width) begin near zero, so h' begins near h.
+
+    Try it:
+        On transformers, where a third of a percent to some percent of the weights is enough to come
+        close to full fine-tuning; many targets then share one source.
+
+    Cost:
+        No gradient of the source's matrices: about two thirds of the time of full fine-tuning. The
+        bottlenecks stay at prediction, some percent of the operations, and cannot be merged.
+
+    Source:
+        Houlsby et al. 2019, Parameter-Efficient Transfer Learning, arXiv 1902.00751, section 2; one
+        a layer, as in Pfeiffer et al. 2021, AdapterFusion, arXiv 2005.00247, and norms stand still.
+
+    Args:
+        width: of the bottlenecks.
+        granularity: behind `fine` blocks (layers) or `coarse` ones (stages).
+        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+
+    Raises:
+        ImpossibleError: no block of the network ends in one tensor.
+    """
+
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
+    space: ClassVar[Space] = {
+        "lr_factor": rates(1.0, small_images=1.0, images=1.0, text=1.0),
+        "width": Range(8, 256, default=64),
+    }
+    also_called = ("adapters", "adapter", "houlsby", "pfeiffer")
+    badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    closed_to = {"l2_sp": "the source's weights stand still, and what is added is none of them"}
+
+    def __init__(self, width: Count = 64, granularity: Granularity = "fine", **shared: Any) -> None:
+        super().__init__(**shared)
+        self.width, self.granularity = width, granularity
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        places = list(_places(self.backbone, self.granularity))
+        if not places:
+            raise ImpossibleError(f"{self.backbone.title}: no block of it ends in one tensor")
+        with self.backbone.rebuilding():
+            for place in places:
+                place.put(Bottleneck(place.size, self.width, place.axis))
+        self.added = [n for n, _ in self.backbone.named_parameters() if f".{NAME}." in n]
+
+    @override
+    def phases(self) -> list[Phase]:
+        named = dict(self.backbone.named_parameters())
+        adapters = Group("adapters", [named[name] for name in self.added])
+        return [Phase("train", [Objective(self.loss, [self.head_group(), adapters])])]
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        hold_statistics(self)  # also where a block ends in BatchNorm, which then holds what learns
+        return self
+
+
+NAME = "bottleneck"
+
+
+class Bottleneck(nn.Module):
+    """Adds to a tensor what two thin layers make of it.
+
+    Args:
+        size: of the tensor along the axis.
+        width: between the two layers.
+        axis: of channels.
+    """
+
+    def __init__(self, size: int, width: int, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+        self.down, self.up = nn.Linear(size, width), nn.Linear(width, size)
+        for layer in (self.down, self.up):
+            nn.init.trunc_normal_(layer.weight, std=STD, a=-2 * STD, b=2 * STD)
+            nn.init.zeros_(layer.bias)
+
+    @override
+    def forward(self, hidden: Tensor) -> Tensor:
+        inner = self.up(self.down(hidden.movedim(self.axis, -1)).relu())
+        told: Tensor = hidden + inner.movedim(-1, self.axis)
+        return told
+
+
+class Place(NamedTuple):
+    """A module that ends a block, and along which axis of its output the channels are."""
+
+    module: nn.Module
+    axis: int
+    size: int
+
+    def put(self, added: nn.Module) -> None:
+        """Let it apply something to what it gives; a part of a sequence is its last one."""
+        weight = next(self.module.parameters())
+        self.module.add_module(NAME, added.to(weight.device, weight.dtype))
+        if not isinstance(self.module, nn.Sequential):
+            self.module.register_forward_hook(_apply)
+
+
+def _apply(module: nn.Module, inputs: Any, output: Any) -> Any:
+    added = module.get_submodule(NAME)
+    if isinstance(output, Tensor):
+        return added(output)
+    return (added(output[0]), *output[1:])
+
+
+def _places(backbone: Backbone, granularity: Granularity) -> Iterator[Place]:
+    """Yield where blocks end, but for the stem's if there are others."""
+    blocks = backbone.blocks(granularity)
+    ends = {b.name: last_module(backbone, b) for b in blocks[len(blocks) > 1 :] if b.parameters}
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, (tuple, list)) else output
+        if isinstance(first, Tensor):
+            shapes[module] = tuple(first.shape)
+
+    hooks = [end.register_forward_hook(note) for end in ends.values() if end is not None]
+    try:
+        with evaluating(backbone), torch.no_grad():
+            backbone.embed(backbone.example(2))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for end in ends.values():
+        if end in shapes and end is not None:
+            axis = _axis(shapes[end], {p.shape[0] for p in end.parameters() if p.ndim})
+            yield Place(end, axis, shapes[end][axis])
+
+
+def _axis(shape: tuple[int, ...], widths: set[int]) -> int:
+    """Return the axis of channels: the second one of a map, but the last one in some transformers.
+
+    Args:
+        shape: of a block's output.
+        widths: outputs of its layers.
+    """
+    if len(shape) != 4:
+        return -1
+    is_second, is_last = shape[1] in widths, shape[-1] in widths
+    square = shape[1] == shape[2] != shape[3]
+    return -1 if is_last and (square or not is_second) else 1
