@@ -6,6 +6,7 @@ import torch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Path
 from transfergrid.records.training import Training
+from transfergrid.runs.tuning.trying import _fit, _plain
 from transfergrid.strategies import Dial, Needs, Objective, Phase, Strategy
 from transfergrid.testing.bench import Bench
 
@@ -87,6 +88,13 @@ def test_what_follows_has_the_best_value_and_a_run_that_was_cut_keeps_the_path()
     other = bench.driver(fresh)
     other.restore(driver.state())
     assert other.run().paths == whole.paths
+
+
+def test_what_a_finished_trial_leaves_has_its_path():
+    fitted = Bench(Turned).run(10).fitted
+    again = _fit(_plain(fitted))
+    assert again.paths == fitted.paths
+    assert again.validation_checks == fitted.validation_checks
 
 
 class Without(Turned):

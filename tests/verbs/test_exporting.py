@@ -1,7 +1,9 @@
 """An exported model: what is in its folder, what its card says, what is refused."""
 
 import json
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from kept_cells import CPU, cell, made
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Chosen, Path, Trial, Tuning
 from transfergrid.report.model_card import model_card, wilson
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs.cli import main
@@ -98,6 +101,23 @@ def test_the_card_tells_the_cells_numbers(kept):
     assert "licence of the weights: not known to transfergrid" in card
     assert "transfergrid predict . photo.jpg" in card
     assert "negative transfer" not in card.lower()
+
+
+def test_the_card_tells_what_was_chosen_after_training_and_of_which_trials_it_is(kept):
+    ledger, records = kept
+    (record, *_) = records.values()
+    few = Path(name="alpha", values=(0.0, 0.5, 1.0), validation=(), chosen=0.5)
+    many = replace(few, name="k", validation=(0.1, 0.2, 0.3), chosen=1.0)
+    trials = tuple(Trial(values={"lr_factor": 1.0}, score=0.5) for _ in range(4))
+    record = replace(
+        record,
+        chosen=Chosen(step=1, by="validation", paths=(few, many)),
+        tuning=Tuning(trials=trials, chosen=0, members=(0, 3)),
+    )
+    card = re.sub(" +", " ", model_card(ledger, record))
+    assert "| alpha | 0.5 |" in card
+    assert "| k | 1, the best of 3 by validation |" in card
+    assert "| mean of the weights of | 2 of 4 trials |" in card
 
 
 def test_without_a_baseline_the_card_compares_with_nothing(kept):

@@ -64,6 +64,7 @@ def _what(record: Record) -> Iterator[str]:
     if chosen is not None and chosen.by != "closed_form":
         which = "best by validation" if chosen.by == "validation" else "last"
         rows.append(("step", f"{chosen.step}, the {which}"))
+    rows += _settings(record)
     updates, batches = record.budget.optimiser_steps, record.budget.steps
     if updates is not None and updates != batches:
         rows.append(("optimiser steps", f"{updates} on {batches} batches"))
@@ -73,6 +74,16 @@ def _what(record: Record) -> Iterator[str]:
     rows.append(("parameters", f"{record.cost.parameters:,}" if record.cost.parameters else None))
     told = [(key, str(value)) for key, value in rows if value]
     yield from markdown_lines(Table(_PAIR, [Group(told)]))
+
+
+def _settings(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield what was chosen once it was trained, and which trials it is the mean of."""
+    for path in record.chosen.paths if record.chosen else ():
+        known = f", the best of {len(path.values)} by validation" if path.validation else ""
+        yield path.name, f"{path.chosen:g}{known if len(path.values) > 1 else ''}"
+    if record.tuning is not None and record.tuning.members:
+        of = f"{len(record.tuning.members)} of {len(record.tuning.trials)}"
+        yield "mean of the weights of", f"{of} trials"
 
 
 def _classes(classes: tuple[str, ...]) -> str:
