@@ -166,6 +166,15 @@ def test_a_segment_that_lacks_a_column_is_passed_over_without_a_word(tmp_path):
     assert set(index.load(tmp_path, {record.id: 5}, ("id", "seed"), print)) == {record.id}
 
 
+def test_costs_are_unknown_in_a_segment_from_before_they_were_kept(tmp_path):
+    record = made()
+    path, costs = tmp_path / "a.parquet", ["parameters_trained", "flops_forward", "seconds_forward"]
+    index.save(path, [Indexed(record, 5, None)])
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).drop_columns(costs), path)
+    found = index.load(tmp_path, {record.id: 5}, ("id", *costs), print)
+    assert found == {record.id: (record.id, None, None, None)}
+
+
 def test_every_column_that_verdicts_read_is_there():
     assert set(COLUMNS) <= set(columns(Indexed(made(), 0, None)))
     assert index.NEWEST in COLUMNS

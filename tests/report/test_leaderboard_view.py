@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +14,8 @@ from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.results import results_from
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Cost
+from transfergrid.report.costs import LEGEND, amount, milliseconds
 from transfergrid.report.html.boards import leaders
 from transfergrid.report.html.drawing import drawn
 from transfergrid.report.leaderboard import sheet
@@ -101,3 +105,56 @@ def test_it_is_typed_and_is_a_look(cells, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         main(["table", str(root), "--leaderboard", "--by-group"])
     assert left.value.code == 2
+
+
+# What predictions cost --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def costly(cells):
+    """Of one arm all is known, of another one only what it trained, of the others nothing."""
+    for cell, seconds in zip(cells.records, (0.3, 0.0083, 0.0084, 0.0001, 0.02), strict=False):
+        known = Cost(parameters_trained=2_236_682, flops_forward=612e6, seconds_forward=seconds)
+        cells.change([cell], cost=replace(known, flops_forward=int(known.flops_forward)))
+    part = [c for c in cells.records if c.names.strategy == "full_finetuning"][:5]
+    cells.change(part, cost=Cost(parameters_trained=590))
+    results = results_from(cells.records)
+    return leaderboards(judge(results, read=cells.read), results)
+
+
+def test_what_predictions_cost_stands_behind_the_places(costly):
+    text = render(costly, width=200)
+    assert re.search(r"rank +strategy +source .* trained +FLOPs +ms$", text, re.M)
+    assert re.search(r" scratch .* 2\.2M +612M +8\.4$", text, re.M)  # the median of five seeds
+    assert re.search(r" full_finetuning +net_trained_on_everything .* 590 +– +–$", text, re.M)
+    assert re.search(r" full_finetuning +net_trained_on_something .* – +– +–$", text, re.M)
+    assert LEGEND in text
+    assert max(map(len, render(costly).splitlines())) <= 80
+
+
+def test_programs_are_told_what_predictions_cost(costly):
+    rows = json.loads(render(costly, "json"))
+    one = next(row for row in rows if row["strategy"] == "scratch")
+    keys = ("parameters_trained", "flops_forward", "seconds_forward")
+    assert tuple(one[key] for key in keys) == (2_236_682, 612_000_000, 0.0084)
+    assert {tuple(row[key] for key in keys) for row in rows} > {(None, None, None)}
+
+
+def test_records_from_before_there_were_costs_are_shown_without(boards):
+    assert "FLOPs" not in render(boards, width=200)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "0"), (590, "590"), (999.6, "1.0k"), (12_345, "12k"), (2_236_682, "2.2M"), (4e9, "4.0G")],
+)
+def test_amounts_have_two_digits_or_more(value, written):
+    assert amount(value) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.0083, "8.3"), (0.12, "120"), (0.00012, "0.12"), (0.0000312, "0.031")],
+)
+def test_milliseconds_have_two_digits_or_more(seconds, written):
+    assert milliseconds(seconds) == written

@@ -92,6 +92,7 @@ def test_a_record_is_filled_sensibly(records, ledger, name):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_parameters_and_operations(records, name):
     cost, whole = records[name].cost, records["full_finetuning"].cost
+    assert 0 < cost.seconds_forward < 1
     if name in ("majority", "logistic_regression"):
         assert cost.parameters == cost.parameters_trained == 0, "nothing that a step changes"
         return

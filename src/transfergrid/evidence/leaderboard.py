@@ -19,6 +19,7 @@ from transfergrid.evidence.decisions import ALPHA
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.statistics.rank_statistics import places as ranks_of
+from transfergrid.evidence.uses import NOTHING, Use, largest, use_of
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
@@ -46,6 +47,8 @@ class Entry:
     """On its gain over the primary baseline; None for what others are compared with."""
     rank: float | None = None
     """Among the arms that have a score in every place of `Board.over`."""
+    use: Use = NOTHING
+    """What its predictions cost."""
     may_be_best: bool | None = None
     """Whether it is not distinguishable from the best of its place; None where that is not known,
     for there are too many arms."""
@@ -59,6 +62,11 @@ class Line:
     entries: Mapping[Place, Entry]
     mean_rank: float | None = None
     """None where it lacks a place, or nothing else has them all."""
+
+    @property
+    def use(self) -> Use:
+        """What its predictions cost: the most of its places."""
+        return largest(entry.use for entry in self.entries.values())
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def _entry(cells: Sequence[Result]) -> Entry:
     oriented = {seed: sign * score for seed, score in scores.items()}
     by_seed = {cell.seed: cell for cell in cells}
     mean = statistics.fmean(scores.values())
-    return Entry(mean, len(scores), oriented, by_seed, unit(metric))
+    return Entry(mean, len(scores), oriented, by_seed, unit(metric), use=use_of(cells))
 
 
 def _with_best(

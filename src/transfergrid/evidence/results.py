@@ -47,6 +47,9 @@ class Result:
     placebo: bool = False
     seconds: float | None = None
     source_seconds: float | None = None
+    parameters_trained: int | None = None
+    flops_forward: int | None = None
+    seconds_forward: float | None = None
     study: str | None = None
     code: str = ""
     labels_got: tuple[int, int] | None = None
@@ -85,6 +88,7 @@ _SAME = (
     *("id", "protocol", "seed", "score", "train_score", "validation_score", "ece", "floor"),
     *("classes", "one_checkpoint", "placebo", "seconds", "source_seconds", "study", "code"),
     *("strategy_class", "finished", "trials"),
+    *("parameters_trained", "flops_forward", "seconds_forward"),
 )
 """Columns of an index that are fields of a result under the same name."""
 COLUMNS = (

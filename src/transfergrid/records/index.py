@@ -28,10 +28,10 @@ Warn = Callable[[Path, object], None]
 
 KINDS = {
     **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
-    **dict.fromkeys(("trials",), "int64"),
+    **dict.fromkeys(("trials", "parameters_trained", "flops_forward"), "int64"),
     **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), "float64"),
-    **dict.fromkeys(("seconds", "source_seconds"), "float64"),
+    **dict.fromkeys(("seconds", "source_seconds", "seconds_forward"), "float64"),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
     **dict.fromkeys(("one_checkpoint", "placebo"), "bool"),
     "right": "binary",
@@ -45,6 +45,7 @@ NEWEST = "classes"
 ABSENT: dict[str, Any] = {
     "protocol": 1,
     **dict.fromkeys(("floor", "tuning", "tuning_part", "trials")),
+    **dict.fromkeys(("parameters_trained", "flops_forward", "seconds_forward")),
 }
 """What a column holds in segments that were written before there was this column."""
 
@@ -55,7 +56,8 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(("changed", "seed", "classes"), int),
     "protocol": Annotated[int, Field(ge=1)],
     **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), float | None),
-    **dict.fromkeys(("seconds", "source_seconds"), float | None),
+    **dict.fromkeys(("seconds", "source_seconds", "seconds_forward"), float | None),
+    **dict.fromkeys(("parameters_trained", "flops_forward"), int | None),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
     **dict.fromkeys(("one_checkpoint", "placebo"), bool),
     "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
@@ -222,6 +224,9 @@ def columns(row: Indexed) -> dict[str, Any]:
         "placebo": is_placebo(record),
         "seconds": seconds.total,
         "source_seconds": seconds.source,
+        "parameters_trained": record.cost.parameters_trained,
+        "flops_forward": record.cost.flops_forward,
+        "seconds_forward": record.cost.seconds_forward,
         "study": record.study,
         "commit": record.commit,
         "code": record.code,

@@ -238,6 +238,11 @@ class Cost:
     parameters: Annotated[int | None, "parameters of all modules"] = None
     parameters_trained: Annotated[int | None, "those of them that a gradient reaches"] = None
     flops_forward: Annotated[int | None, "floating-point operations to predict one example"] = None
+    seconds_forward: Annotated[
+        float | None,
+        "seconds to predict one example by itself, by all networks that take part in it, once its "
+        "inputs are prepared: the least of three times",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

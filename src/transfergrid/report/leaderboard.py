@@ -11,6 +11,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import verdict_words as said
 from transfergrid.report import words
 from transfergrid.report.columns import HTML, Align, Column, Group, Medium, Page, Table
+from transfergrid.report.costs import LEGEND, use_columns
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_legend import marks
 from transfergrid.report.words import UNICODE, Symbols, gains_in
@@ -61,7 +62,13 @@ def _columns(board: Board, symbols: Symbols) -> list[Column[Row]]:
         Column("rank", lambda row: rank(row[0], symbols), Align.RIGHT, key=True),
         *(named(head, position) for position, head in enumerate(names)),
         *map(at, board.places),
+        *(use_columns(lambda row: row[0].use, symbols) if tells_use(board) else ()),
     ]
+
+
+def tells_use(board: Board) -> bool:
+    """Return whether any arm's records say what its predictions cost."""
+    return any(line.use for line in board.lines)
 
 
 def title(board: Board, medium: Medium) -> str:
@@ -131,7 +138,12 @@ def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
     lines += best_told(boards)
     lines += [f"{where}: {said.beside([one])}" for where, one in _beside(boards).items()]
     lines += [ranked(board, symbols) for board in boards[:1]]
-    return lines + left_out(boards)
+    return lines + use_told(boards) + left_out(boards)
+
+
+def use_told(boards: Sequence[Board]) -> list[str]:
+    """Say what the columns of costs are, where there are any."""
+    return [LEGEND] if any(map(tells_use, boards)) else []
 
 
 def left_out(boards: Sequence[Board]) -> list[str]:
@@ -235,6 +247,9 @@ def as_rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
             "rank": entry.rank,
             "mean_rank": line.mean_rank,
             "protocol": None if entry.verdict is None else entry.verdict.protocol,
+            "parameters_trained": entry.use.trained,
+            "flops_forward": entry.use.flops,
+            "seconds_forward": entry.use.seconds,
         }
         for board in boards
         for line in board.lines

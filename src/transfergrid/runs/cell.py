@@ -27,11 +27,17 @@ from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
 from transfergrid.runs.allowed import add_source_domain, add_taught, target_data
 from transfergrid.runs.checkpoints import Checkpoint
-from transfergrid.runs.cost import Stopwatch, forward_flops, reset_peak_memory
+from transfergrid.runs.cost import (
+    Stopwatch,
+    as_precise,
+    forward_flops,
+    forward_seconds,
+    reset_peak_memory,
+)
 from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.brief import watch_over
 from transfergrid.runs.driver import Driver, Measure
-from transfergrid.runs.machine import Machine, quiet
+from transfergrid.runs.machine import Machine, applied, quiet
 from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
@@ -227,7 +233,8 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     train, validation = say(_some(data.train), "train"), say(data.validation, "validation")
     test = say(sealed)
     assert test is not None
-    return Outcome(train, validation, test, _flops(strategy, sealed, found), heard)
+    flops, seconds = _flops(strategy, sealed, found), _seconds(strategy, sealed, machine)
+    return Outcome(train, validation, test, flops, seconds, heard)
 
 
 def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:
@@ -238,6 +245,13 @@ def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:
     behind = forward_flops(strategy, found.view(view).alone(0))
     strategy.cut = 0
     return found.flops(view.alone(0)) + behind
+
+
+def _seconds(strategy: Strategy, view: View, machine: Machine) -> float:
+    """Return the seconds of one example's prediction where the strategy runs, nothing kept."""
+    with applied(strategy, machine) as brought:
+        inputs = as_precise(brought(view.alone(0)), strategy)
+        return forward_seconds(strategy.predict, inputs)
 
 
 def _some(view: View | None) -> View | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +126,26 @@ def forward_flops(module: nn.Module, inputs: Any) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(as_precise(inputs, module))
     return int(counter.get_total_flops())
+
+
+def forward_seconds(module: Callable[[Any], Any], inputs: Any, times: int = 3) -> float:
+    """Return the seconds of one forward pass: the least of some, for others may use the machine.
+
+    Args:
+        module: is run once more before them, so that nothing is made for the first time.
+        inputs: of it, where it runs.
+        times: how many passes are measured.
+    """
+
+    def timed() -> float:
+        begin = time.perf_counter()
+        module(inputs)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    with torch.no_grad():
+        return min([timed() for _ in range(times + 1)][1:])
 
 
 def as_precise(inputs: Any, module: nn.Module) -> Any:

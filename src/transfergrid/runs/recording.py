@@ -70,6 +70,7 @@ def record_of(
             parameters=parameters,
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,
+            seconds_forward=outcome.seconds,
         ),
         source=_source(cell, setup),
         told=setup.strategy.tells(),

@@ -118,6 +118,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "parameters": cost.parameters,
         "parameters_trained": cost.parameters_trained,
         "flops_forward": cost.flops_forward,
+        "seconds_forward": cost.seconds_forward,
         "continued": cost.continued or None,
     }
     return {key: value for key, value in told.items() if value is not None}

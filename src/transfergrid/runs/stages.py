@@ -82,5 +82,6 @@ class Outcome:
     validation: tuple[Tensor, Tensor] | None
     test: tuple[Tensor, Tensor]
     flops: int
+    seconds: float
     embeddings: dict[str, Tensor] = field(default_factory=dict)
     """Those that predictions were made of, by part, (n, dim): not of the test examples."""

@@ -37,6 +37,7 @@ def leaders(boards: Sequence[Board]) -> Section | None:
         *ranked,
         *marks(said.verdicts_of(boards), UNICODE),
         *said.best_told(boards),
+        *said.use_told(boards),
         *said.left_out(boards),
     )
     return Section("leaderboard", tables, notes=notes, most_open=MOST_OPEN)
