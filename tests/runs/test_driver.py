@@ -465,6 +465,24 @@ def test_examples_come_in_batches_that_say_which_they_are():
     assert torch.equal(labels, data.target.labels[rows])
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true", "64-true"])
+def test_between_steps_features_are_as_precise_as_weights(precision):
+    plan = Training(steps=2, batch_size=8, validations=1, precision=precision)
+    run = Bench(LooksBetweenSteps, training=plan).run(10)
+    kind = torch.float64 if precision == "64-true" else torch.float32
+    assert run.setup.strategy.seen == {kind}
+
+
+class LooksBetweenSteps(Strategy):
+    def phases(self):
+        train = Objective(self.loss, self.everything())
+        return [Phase("train", [train], before=self.look)]
+
+    def look(self, data):
+        features = data.target.features()
+        self.seen = {self.head(features).dtype, data.target.outputs().dtype}
+
+
 def test_batches_are_mixed_for_a_pool_may_lie_class_by_class():
     setup = Bench(FullFinetuning).set_up(10)
     data = Seen(setup.strategy, setup.data, Bench(Strategy).machine, ["target"])

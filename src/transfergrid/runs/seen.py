@@ -24,6 +24,8 @@ AT_ONCE = 256
 """Examples of a batch between steps: of many, for a strategy may take its statistics."""
 
 
+HALF = (torch.float16, torch.bfloat16)
+"""What steps in mixed precision make; between them a strategy multiplies them by its weights."""
 StillNow: TypeAlias = Callable[[], Standing | None]
 """Says which blocks need not be run: asked each time, for a strategy may change what it sees by."""
 
@@ -80,7 +82,10 @@ class SeenView:
         return self._said(self.strategy.predict)
 
     def _said(self, by: Callable[[Inputs], Tensor]) -> Tensor:
-        return said(self.strategy, by, self.view, self.machine, standing=self.standing())
+        found = said(self.strategy, by, self.view, self.machine, standing=self.standing())
+        return (
+            found.float() if found.dtype in HALF else found
+        )  # weights are single outside of steps
 
 
 class Seen:

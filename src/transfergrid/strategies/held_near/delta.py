@@ -108,7 +108,7 @@ class DELTA(Strategy):
         beta: NotNegative = 0.01,
         maps: Count = 4,
         attention: Literal["ablation", "uniform"] = "ablation",
-        examples: Count = 32,
+        examples: Count = 16,
         reduction: Literal["sum", "mean"] = "sum",
         **shared: Any,
     ) -> None:
