@@ -212,3 +212,8 @@ def test_what_is_asked_for_beside_it_keeps_no_merged_model_from_predicting(tmp_p
     assert torch.allclose(again.predict(inputs), strategy.predict(inputs), atol=1e-5)
     with pytest.raises(ImpossibleError, match="the source's weights stand still"):
         attached(Lora, made("bert", tmp_path), {"l2_sp": 0.1})
+
+
+def test_layers_that_are_not_there_are_told_before_anything_runs(tmp_path):
+    with pytest.raises(BadInputError, match="has no layer 'querry'"):  # as a grid is checked
+        attached(Lora, made("bert", tmp_path), {"targets": ["querry"]}, target=0)

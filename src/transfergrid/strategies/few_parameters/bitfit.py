@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from typing_extensions import override
 
-from transfergrid.records.needs import Badge, Baselines
+from transfergrid.records.needs import Badge, Baselines, Needs
 from transfergrid.records.space import Space, rates
 from transfergrid.strategies import ImpossibleError, Sizes, Strategy
 from transfergrid.strategies.few_parameters.parts import biases_of, hold_statistics
@@ -38,6 +38,7 @@ class Bitfit(Strategy):
         ImpossibleError: the network has no biases.
     """
 
+    needs = Needs(layers="some")
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["feature_extraction", "full_finetuning"]
     )

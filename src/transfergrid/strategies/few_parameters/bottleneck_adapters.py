@@ -17,6 +17,7 @@ from transfergrid.strategies import (
     Count,
     Group,
     ImpossibleError,
+    Needs,
     Objective,
     Phase,
     Range,
@@ -58,6 +59,7 @@ class BottleneckAdapters(Strategy):
         ImpossibleError: no block of the network ends in one tensor.
     """
 
+    needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(1.0, small_images=1.0, images=1.0, text=1.0),

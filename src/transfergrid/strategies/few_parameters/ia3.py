@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from transfergrid.records.needs import Badge
 from transfergrid.records.space import Space
-from transfergrid.strategies import Baselines, rates
+from transfergrid.strategies import Baselines, Needs, rates
 from transfergrid.strategies.few_parameters.layers import Layer, chosen, inject
 from transfergrid.strategies.few_parameters.merging import Merged
 
@@ -45,6 +45,7 @@ class IA3(Merged):
         BadInputError: no layer ends in one of the targets.
     """
 
+    needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=3.0, text=3.0)}
     also_called = ("ia_3", "(ia)^3", "infused_adapter")

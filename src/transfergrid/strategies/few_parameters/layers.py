@@ -94,7 +94,6 @@ def _ends(title: str, end: str) -> bool:
 
 def _all_layers(backbone: Backbone) -> list[Layer]:
     network, calls = backbone.network, set[str]()
-    called = _kinds_by_call()
     hooks = [
         module.register_forward_pre_hook(lambda *_, path=path: calls.add(path))
         for path, module in network.named_modules()
@@ -107,7 +106,7 @@ def _all_layers(backbone: Backbone) -> list[Layer]:
             hook.remove()
     used = _used(backbone)
     return [
-        Layer(path, name, path in calls and _is_plain(module, called))
+        Layer(path, name, path in calls and _is_plain(module))
         for path, module in network.named_modules()
         for name, weight in module.named_parameters(recurse=False)
         if id(weight) in used and _is_matrix(module, name, weight)
@@ -136,19 +135,13 @@ def _is_matrix(module: nn.Module, name: str, weight: Tensor) -> bool:
     return not (getattr(module, "groups", 1) > 1 and weight.shape[1] == 1)
 
 
-def _kinds_by_call() -> tuple[type, ...]:
-    """Return the classes of layers that peft wraps exactly as they are."""
-    from peft.tuners.lora import layer
+def _is_plain(module: nn.Module) -> bool:
+    """Tell whether peft wraps a layer as it is: a subclass may do something else with its weight.
 
-    return (nn.Linear, nn.Conv2d, layer.Conv1D)  # type: ignore[attr-defined]
-
-
-def _is_plain(module: nn.Module, kinds: tuple[type, ...]) -> bool:
-    """Tell whether a layer is of these very classes: a subclass may do something else with it."""
-    if type(module) not in kinds:
-        return False
-    if not isinstance(module, nn.Conv2d):
-        return True
+    GPT-2's Conv1D is a linear layer whose weight lies the other way round, which peft knows.
+    """
+    if type(module) is not nn.Conv2d:
+        return type(module) is nn.Linear or type(module).__name__ == "Conv1D"
     usual = module.groups == 1 and set(module.dilation) == {1} and module.padding_mode == "zeros"
     return usual and not isinstance(module.padding, str)
 

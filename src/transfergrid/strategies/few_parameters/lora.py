@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from transfergrid.records.needs import Badge
 from transfergrid.records.space import Space
-from transfergrid.strategies import Baselines, Count, Positive, Range, Share, rates
+from transfergrid.strategies import Baselines, Count, Needs, Positive, Range, Share, rates
 from transfergrid.strategies.few_parameters.layers import Layer, inject
 from transfergrid.strategies.few_parameters.merging import Merged
 
@@ -54,6 +54,7 @@ class Lora(Merged):
         BadInputError: no layer ends in one of the targets.
     """
 
+    needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(1.0, small_images=1.0, images=0.3, text=0.3),

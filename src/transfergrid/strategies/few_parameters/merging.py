@@ -37,9 +37,9 @@ class Merged(Strategy):
 
     @override
     def build(self, sizes: Sizes) -> None:
+        layers = layers_of(self.backbone, self.targets, self.method)
         if self.merge and sizes == Sizes():
             return  # made again to predict: the weights that are to come are merged
-        layers = layers_of(self.backbone, self.targets, self.method)
         before = {id(p) for p in self.backbone.parameters()}
         with self.backbone.rebuilding():
             self.rewrite(layers)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from typing_extensions import override
 
-from transfergrid.records.needs import Badge, Baselines
+from transfergrid.records.needs import Badge, Baselines, Needs
 from transfergrid.records.space import Space, rates
 from transfergrid.strategies import ImpossibleError, Sizes, Strategy
 from transfergrid.strategies.few_parameters.parts import hold_statistics, norms_of
@@ -42,6 +42,7 @@ class NormTuning(Strategy):
         ImpossibleError: the network has no norm layer that learns.
     """
 
+    needs = Needs(layers="norm")
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["feature_extraction", "full_finetuning"]
     )
