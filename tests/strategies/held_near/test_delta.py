@@ -55,7 +55,8 @@ def test_channels_are_silenced_one_by_one_in_the_source(texts, monkeypatch):
     head = []
     fit = delta.logistic_head
     monkeypatch.setattr(delta, "logistic_head", lambda *a: head.append(fit(*a)) or head[-1])
-    bench = Bench(DELTA, {"examples": 1000}).on_texts() if texts else Bench(DELTA)
+    bench = Bench(DELTA, {"examples": 1000})
+    bench = bench.on_texts() if texts else bench
     setup = bench.prepared(10)
     strategy, view = setup.strategy, setup.data.train
     inputs, labels = view.inputs(view.rows), torch.from_numpy(view.labels)
