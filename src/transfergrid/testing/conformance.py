@@ -235,7 +235,7 @@ def outcomes(
     strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any
 ) -> Iterator[Outcome]:
     """Run all checks as `check_strategy` does and yield what came of each, in order."""
-    bench, broken = _bench(strategy_class, yaml, arguments), False
+    bench, broken = bench_for(strategy_class, yaml, **arguments), False
     for stage in _STAGES:
         if broken:
             yield from (Outcome(check.__name__, was_run=False) for check in stage)
@@ -258,12 +258,19 @@ def run_check(
         ConformanceError: the strategy does not pass it.
     """
     check_known("check", name, CHECKS)
-    found = _run(_BY_NAME[name], _bench(strategy_class, yaml, arguments))
+    found = _run(_BY_NAME[name], bench_for(strategy_class, yaml, **arguments))
     if found:
         raise ConformanceError(strategy_class.__name__, found)
 
 
-def _bench(strategy_class: type[Strategy], yaml: Path | None, arguments: dict[str, Any]) -> Bench:
+def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any) -> Bench:
+    """Return what makes tiny cells of a strategy, on a network that it takes.
+
+    Args:
+        strategy_class: of the cells.
+        yaml: its config file, for what has no default.
+        arguments: of its constructor.
+    """
     needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
     needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
     source = TinySource(domain=TinyDomain(shift=0.4, more=needs.classes != "same"))
