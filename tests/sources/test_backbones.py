@@ -144,6 +144,24 @@ class TestEveryFamily:
                 assert len(told[k - 1]) == len(crossing)
                 assert all(map(torch.equal, told[k - 1], crossing)), k
 
+    def test_what_enters_a_block_can_be_changed(self, backbone):
+        inputs, n = images(backbone), len(backbone.blocks("coarse"))
+        place, entered = max(1, n // 2), []
+
+        def halved(number, hidden):
+            entered.append(number)
+            return 0.5 * hidden if number == place else hidden
+
+        with torch.no_grad():
+            hidden, *others = backbone.prefix(place, "coarse")(inputs)
+            expected = backbone.suffix(place, "coarse")((0.5 * hidden, *others))
+            found = backbone.steered(inputs, halved)
+            as_it_is = backbone.steered(inputs, lambda number, hidden: hidden)
+            whole = backbone.embed(inputs)
+        assert sorted(entered) == list(range(1, n))
+        assert torch.equal(found, expected) or n == 1
+        assert torch.equal(as_it_is, whole)
+
     def test_a_cut_parts_the_parameters(self, backbone):
         k = len(backbone.blocks()) // 2
         before = {n for block in backbone.blocks()[:k] for n in block.parameters}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.errors import BadInputError
 from transfergrid.sources.small_cnn import SmallCNN
 from transfergrid.sources.small_encoder import SmallEncoder
 from transfergrid.testing.tiny import TinyBackbone
@@ -63,7 +63,7 @@ def test_larger_images_are_halved_more_often():
 def test_what_it_cannot_stand_beside_is_told():
     other = TinyBackbone(4)
     other.example = lambda batch=1: torch.zeros(batch, 5)
-    with pytest.raises(ImpossibleError, match="neither images nor tokens"):
+    with pytest.raises(BadInputError, match="neither images nor tokens"):
         SmallEncoder().beside(other)
     with pytest.raises(BadInputError, match="no own inputs"):
         SmallEncoder().build()

@@ -65,6 +65,10 @@ class TestEveryFamily:
                 assert all(map(torch.equal, boundary, kept))
                 if k:
                     assert all(map(torch.equal, boundary, backbone.boundaries(inputs)[k - 1]))
+                    told = backbone.steered(inputs, lambda i, h, k=k: 0.5 * h if i == k else h)
+                    if k < len(backbone.blocks()):
+                        halved = backbone.suffix(k)((0.5 * boundary[0], *boundary[1:]))
+                        assert torch.equal(told, halved), k
                 assert all(len(part) == len(TEXTS) for part in boundary)
 
     def test_a_cut_parts_the_parameters(self, backbone, family):

@@ -91,6 +91,10 @@ class TestEveryFamily:
                 assert (suffix(boundary) - whole).abs().max() == 0.0, k
                 if k:
                     assert all(map(torch.equal, boundary, backbone.boundaries(inputs)[k - 1]))
+                    told = backbone.steered(inputs, lambda i, h, k=k: 0.5 * h if i == k else h)
+                    if k < len(backbone.blocks()):
+                        halved = backbone.suffix(k)((0.5 * boundary[0], *boundary[1:]))
+                        assert torch.equal(told, halved), k
                 before = {name for block in blocks[:k] for name in block.parameters}
                 after = {name for block in blocks[k:] for name in block.parameters}
                 assert dict(prefix.named_parameters()).keys() == before

@@ -18,6 +18,8 @@ from transfergrid.data.inputs import Inputs, Preprocess, Raw
 from transfergrid.records.errors import BadInputError, ImpossibleError
 
 Granularity: TypeAlias = Literal["fine", "coarse"]
+Change: TypeAlias = Callable[[int, Tensor], Tensor]
+"""Of the number of a block and the hidden state before it: another hidden state."""
 _ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)
 """What networks raise on inputs that they were not made for, beside what says so."""
 
@@ -137,6 +139,22 @@ class Backbone(nn.Module, ABC):
     def take_vocabulary(self, told: str) -> None:
         """Take another vocabulary: a new `preprocess`, and embeddings to match; `notes` say so."""
         self.vocabulary()
+
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        """Return embeddings (batch, dim) of a pass in which what enters blocks is changed.
+
+        Args:
+            inputs: as `embed` takes them.
+            change: of the number of a block, from 1, and the hidden state that would enter it, the
+                first tensor of its boundary; returns what enters instead, of the same shape.
+            granularity: of the blocks.
+
+        Raises:
+            ImpossibleError: nothing can come between the blocks of this network.
+        """
+        raise ImpossibleError(f"{self.title}: nothing can come between its blocks")
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""

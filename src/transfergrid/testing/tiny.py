@@ -20,7 +20,7 @@ from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import check_known
 from transfergrid.records.seeds import generator
-from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.source import Architecture, Maker, Source
 
 SIDE = 8
@@ -208,6 +208,17 @@ class TinyBackbone(Backbone):
             assert isinstance(inputs, Tensor)
             found.append((inputs,))
         return found
+
+    @override
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        cuts = [*self.CUTS[granularity].values(), len(self.network)]
+        for number, (start, end) in enumerate(pairwise(cuts)):
+            assert isinstance(inputs, Tensor)
+            inputs = self.network[start:end](change(number, inputs) if number else inputs)
+        assert isinstance(inputs, Tensor)
+        return inputs
 
 
 class Part(nn.Module):

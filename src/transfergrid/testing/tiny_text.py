@@ -15,7 +15,7 @@ from typing_extensions import override
 from transfergrid.data.domain import LoadedDomain
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.seeds import generator
-from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.preprocessing.text import TextPreprocess
 from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.testing.tiny import (
@@ -138,6 +138,15 @@ class TinyTextBackbone(Backbone):
         for step in self._steps():
             found.append(step(found[-1]))
         return found[1:]
+
+    @override
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        boundary = self.before(0, inputs)
+        for number, step in enumerate(self._steps()):
+            boundary = step((change(number, boundary[0]), *boundary[1:]) if number else boundary)
+        return boundary[0]
 
     def before(self, k: int, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return the boundary before block `k`: tokens or hidden states, and the mask."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.backbone import Backbone, Block, evaluating
+from transfergrid.sources.backbone import Backbone, Block, Change, evaluating
 from transfergrid.sources.backbones.layout import is_channels_last, quickest
 
 BEFORE_ALL = -1
@@ -106,6 +107,36 @@ def whole(root: Backbone, trace: Trace) -> fx.GraphModule:
             told[node] = graph.call_method("clone", (copies[node],))
     graph.output([*(tuple(told[node] for node in cut) for cut in cuts), (copies[result],)])
     return _module(root, graph, "Whole")
+
+
+def steered(root: Backbone, trace: Trace) -> fx.GraphModule:
+    """Return the whole pass of inputs and of a function that changes what enters each block.
+
+    Changed is the hidden state, the first tensor that crosses a cut; whatever else crosses it goes
+    on as it is, and so does the hidden state to whoever reads it before the cut.
+    """
+    entering = {k: _boundary(trace, k)[0] for k in range(1, trace.n_blocks)}
+    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+    changed: dict[fx.Node, dict[int, fx.Node]] = {node: {} for node in entering.values()}
+    given: list[fx.Node] = []
+    result = _result(trace)
+
+    def seen(node: fx.Node, level: int) -> fx.Node:
+        made = [copy for k, copy in changed.get(node, {}).items() if k <= level]
+        return made[-1] if made else copies[node]
+
+    for node in (node for node in trace.graph.nodes if node.op != "output"):
+        copies[node] = graph.node_copy(node, partial(seen, level=trace.levels[node]))
+        if node.op == "placeholder":
+            given.append(graph.placeholder("change"))
+        for k in (k for k, hidden in entering.items() if hidden is node):
+            changed[node][k] = graph.call_function(_changed, (given[0], k, seen(node, k)))
+    graph.output(seen(result, trace.n_blocks))
+    return _module(root, graph, "Steered")
+
+
+def _changed(change: Change, k: int, hidden: Tensor) -> Tensor:
+    return change(k, hidden)
 
 
 def _item(boundary: tuple[Tensor, ...], i: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, ClassVar, get_args
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from transfergrid.data.inputs import Inputs
-from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.backbones import cutting
 from transfergrid.sources.backbones.layout import quickest
 from transfergrid.sources.preprocessing.images import ImagePreprocess
@@ -45,7 +45,7 @@ class ImageBackbone(Backbone):
         self.image_shape = (preprocess.channels, *preprocess.size)
         self._blocks: dict[str, list[Block]] = {}
         self._traces: dict[str, cutting.Trace] = {}
-        self._passes: dict[tuple[str, torch.device], fx.GraphModule] = {}
+        self._passes: dict[tuple[str, str, torch.device], fx.GraphModule] = {}
 
     @abstractmethod
     def groups(self, granularity: Granularity) -> list[list[str]]:
@@ -87,11 +87,24 @@ class ImageBackbone(Backbone):
         self, inputs: Inputs, granularity: Granularity = "coarse"
     ) -> list[tuple[Tensor, ...]]:
         """See `Backbone.boundaries`."""
-        trace, device = self._trace(granularity), next(self.parameters()).device
-        if (granularity, device) not in self._passes:
-            self._passes[granularity, device] = cutting.whole(self, trace)
-        found: list[tuple[Tensor, ...]] = self._passes[granularity, device](inputs)
+        found: list[tuple[Tensor, ...]] = self._pass(cutting.whole, granularity)(inputs)
         return found
+
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        """See `Backbone.steered`."""
+        embeddings: Tensor = self._pass(cutting.steered, granularity)(inputs, change)
+        return embeddings
+
+    def _pass(
+        self, made_by: Callable[[Backbone, cutting.Trace], fx.GraphModule], granularity: Granularity
+    ) -> fx.GraphModule:
+        """Return a pass that is made of the trace, once for each device."""
+        key = (made_by.__name__, granularity, next(self.parameters()).device)
+        if key not in self._passes:
+            self._passes[key] = made_by(self, self._trace(granularity))
+        return self._passes[key]
 
     def _trace(self, granularity: Granularity) -> cutting.Trace:
         if granularity not in self._traces:

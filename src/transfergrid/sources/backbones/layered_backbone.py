@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.errors import BadInputError
-from transfergrid.sources.backbone import Backbone, Block, Granularity, evaluating
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity, evaluating
 from transfergrid.sources.backbones import layers
 
 
@@ -109,6 +109,15 @@ class LayeredBackbone(Backbone):
             output = self.network(**self.arguments(parts))
         beside = self.beside(parts)
         return [*((state, *beside) for state in hidden), (self.embedding(output, parts),)]
+
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        """See `Backbone.steered`."""
+        parts = self.unpacked(inputs)
+        with layers.steered(self.network, self.layout, change):
+            output = self.network(**self.arguments(parts))
+        return self.embedding(output, parts)
 
     def _check_cut(self, k: int) -> None:
         """Raise unless a cut before block `k` is possible and changes nothing."""

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from transfergrid.sources.backbone import Block, evaluating
+from transfergrid.sources.backbone import Block, Change, evaluating
 
 Run: TypeAlias = Callable[[nn.Module, int], Any]
 """Runs a network on some inputs, others for each number but of the same shape."""
@@ -240,6 +240,38 @@ def _note(
 ) -> None:
     if number == len(found):
         found.append(_hidden(args, kwargs))
+
+
+@contextmanager
+def steered(network: nn.Module, layout: Layout, change: Change) -> Iterator[None]:
+    """Let what each layer is called with be changed, by the layer's number from 1.
+
+    Changed is what the last unit before it returns, as a boundary answers for that behind a cut:
+    whoever else reads it, such as a convolution beside the layer, reads the same.
+    """
+    reached: set[int] = set()
+    last = {u.block + 1: path for path, u in layout.units.items() if u.replaced}
+    hooks = [
+        network.get_submodule(path).register_forward_hook(partial(_steer, reached, number, change))
+        for number, path in last.items()
+        if number < layout.n_blocks
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _steer(
+    reached: set[int], number: int, change: Change, unit: nn.Module, arguments: Any, output: Any
+) -> Any:
+    if number in reached:
+        return output
+    reached.add(number)
+    if isinstance(output, (tuple, list)):
+        return (change(number, output[0]), *output[1:])
+    return change(number, output)
 
 
 def _hidden(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:

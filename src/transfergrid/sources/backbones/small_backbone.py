@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Preprocess
-from transfergrid.records.errors import ImpossibleError
-from transfergrid.sources.backbone import Backbone, Block, Granularity
+from transfergrid.records.errors import BadInputError
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.preprocessing.text import TextPreprocess
 
 Parts = tuple[Tensor, ...]
@@ -108,7 +108,7 @@ class SmallBackbone(Backbone):
         """Return one of this width for another network's inputs.
 
         Raises:
-            ImpossibleError: these are neither images nor tokens.
+            BadInputError: these are neither images nor tokens.
         """
         example, preprocess = other.example(), other.preprocess
         if isinstance(example, Tensor) and example.ndim == 4:
@@ -116,7 +116,7 @@ class SmallBackbone(Backbone):
         elif isinstance(example, dict) and isinstance(preprocess, TextPreprocess):
             stages = _of_texts(_vocabulary(preprocess), width)
         else:
-            raise ImpossibleError(f"{other.title} takes neither images nor tokens of a tokenizer")
+            raise BadInputError(f"{other.title} takes neither images nor tokens of a tokenizer")
         made = cls(stages, f"small {width} beside {other.architecture}", preprocess, example)
         made.title, made.image_shape = "small_encoder", other.image_shape
         return made.to(next(other.parameters()).device)
@@ -157,6 +157,15 @@ class SmallBackbone(Backbone):
         for stage in self.network:
             found.append(stage(found[-1]))
         return found[1:]
+
+    def steered(
+        self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
+    ) -> Tensor:
+        """See `Backbone.steered`."""
+        parts = unpacked(inputs)
+        for number, stage in enumerate(self.network):
+            parts = stage((change(number, parts[0]), *parts[1:]) if number else parts)
+        return parts[0]
 
 
 def _of_images(channels: int, side: int, width: int) -> OrderedDict[str, nn.Module]:

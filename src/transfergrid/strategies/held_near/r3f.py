@@ -67,7 +67,7 @@ class R3f(Strategy):
 
     also_called = ("robust_representations_finetuning",)
     badges = ("formula_exact", "trajectory_exact")
-    needs = Needs(tasks=("classification",))
+    needs = Needs(tasks=("classification",), layers="some")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),

@@ -1,0 +1,152 @@
+"""A new column beside the frozen source's, which every block of it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from transfergrid.data.inputs import Inputs
+from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.needs import Badge, Baselines, Needs
+from transfergrid.records.seeds import stream_seed
+from transfergrid.records.space import Space, rates
+from transfergrid.sources.backbone import evaluating
+from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.phases import Group, Objective, Phase
+
+REDUCED = 4
+"""An adapter's inside is the source's channels over this."""
+SMALL = 0.1
+"""What an adapter's scale begins with."""
+
+
+class Pointwise(nn.Module):
+    """A linear map of channels without bias: of maps (n, c, h, w), or of the last dimension."""
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, channels))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return what it makes of the channels at each place."""
+        if hidden.ndim == 4:
+            return nn.functional.conv2d(hidden, self.weight[:, :, None, None])
+        return nn.functional.linear(hidden, self.weight)
+
+
+class Lateral(nn.Module):
+    """U h, or with an adapter U relu(V (alpha h)); U is 0 at first.
+
+    Args:
+        channels: of the source's hidden state and of the own one.
+        adapted: whether there is an adapter.
+    """
+
+    def __init__(self, channels: int, adapted: bool) -> None:
+        super().__init__()
+        inner = max(1, channels // REDUCED) if adapted else channels
+        self.u = Pointwise(inner, channels)
+        nn.init.zeros_(self.u.weight)
+        if adapted:
+            self.v = Pointwise(channels, inner)
+            self.alpha = nn.Parameter(torch.tensor(SMALL))
+        self.adapted = adapted
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return what is added to the own hidden state, of the same shape."""
+        if self.adapted:
+            hidden = torch.relu(self.v(self.alpha * hidden))
+        added: Tensor = self.u(hidden)
+        return added
+
+
+class ProgressiveNetworks(Strategy):
+    """A second column of the source's architecture learns, and looks at the source's hidden states.
+
+    What enters each of its coarse blocks but the first, and its head, has a lateral map of what
+    enters the same block of the source added to it: where a block begins with a linear map W, that
+    is the paper's U, being W times ours. The column begins with the weights that `scratch` begins
+    with, laterals with nothing: the first prediction is that of `scratch`. The source keeps every
+    weight and every running statistic. No scratch of both columns' width is made: `scratch` is the
+    own column alone.
+
+    Formula:
+        h_k = block_k(h_(k-1) + U_k relu(V_k (alpha_k s_(k-1)))); s of the source, frozen; or with
+        `lateral=linear` h_(k-1) + U_k s_(k-1)
+    Try it:
+        where source and target differ and labels are many, so that a network could be trained from
+        random weights anyway; a source that does not help is left aside
+    Cost:
+        a pass of the source more than `scratch` at each step; at prediction both columns run
+    Source:
+        Rusu et al. 2016, Progressive neural networks, arXiv 1606.04671, equations 1 and 2
+
+    Args:
+        lateral: an `adapter` of a quarter of the channels, or `linear`.
+        shared: `lr_factor`, `schedule` and what can be added to any strategy.
+    """
+
+    also_called: ClassVar[tuple[str, ...]] = ("progressive", "progressive_nets", "pnn")
+    badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    needs: ClassVar[Needs] = Needs(layers="some")
+    baselines: ClassVar[Baselines] = Baselines(
+        exploratory=["feature_extraction", "full_finetuning"]
+    )
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "probe_first": "the head is on the new column and not on the source's features"
+    }
+    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
+    transfers = "features"
+
+    def __init__(self, lateral: Literal["adapter", "linear"] = "adapter", **shared: Any) -> None:
+        super().__init__(**shared)
+        self.lateral = lateral
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        self.own = self.fresh("backbone")
+        seed_torch(stream_seed(self.block_seed, "laterals"))
+        made = [Lateral(n, self.lateral == "adapter") for n in self._channels()]
+        self.laterals = nn.ModuleList(made)
+
+    def _channels(self) -> list[int]:
+        """Return how many channels enter each block but the first, and the head.
+
+        Raises:
+            ImpossibleError: nothing can come between the blocks of the network.
+        """
+        try:
+            with evaluating(self.backbone), torch.no_grad():
+                example = self.backbone.example(2)
+                self.backbone.steered(example, lambda number, hidden: hidden)
+                crossing = self.backbone.boundaries(example)
+        except BadInputError as error:
+            raise ImpossibleError(str(error)) from error
+        hidden = [boundary[0] for boundary in crossing]
+        return [state.shape[1 if state.ndim == 4 else -1] for state in hidden]
+
+    @override
+    def phases(self) -> list[Phase]:
+        own = Group("column", self.own.parameters())
+        laterals = Group("laterals", self.laterals.parameters())
+        learns = Objective(self.loss, [self.head_group(), own, laterals])
+        return [Phase("train", [learns], cached=False)]
+
+    @override
+    def predict(self, inputs: Inputs) -> Tensor:
+        with torch.no_grad():
+            theirs = [boundary[0] for boundary in self.backbone.boundaries(inputs)]
+
+        def beside(number: int, hidden: Tensor) -> Tensor:
+            added: Tensor = self.laterals[number - 1](theirs[number - 1])
+            return hidden + added
+
+        embedded = self.own.steered(inputs, beside)
+        outputs: Tensor = self.head(beside(len(theirs), embedded))
+        return outputs
