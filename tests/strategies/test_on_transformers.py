@@ -20,6 +20,7 @@ from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtrac
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
+from transfergrid.strategies.held_near.delta import DELTA
 from transfergrid.strategies.phases import Objective, Phase
 from transfergrid.testing import cutting, keeping
 from transfergrid.testing.bench import Bench
@@ -171,3 +172,19 @@ def test_a_new_vocabulary_is_of_the_training_texts_and_goes_along_with_the_model
     assert setup.source_card["notes"]["vocabulary"]["tokens"] == len(setup.preprocess.tokenizer)
     keeping.kept_and_used(tokens)
     cutting.cut_and_resumed(tokens)
+
+
+def test_maps_of_its_layers_are_held_to_the_source(source):
+    plan = Training(steps=4, batch_size=8, validations=1, weight_decay=0.0)
+    plain, free, held = (
+        replace(bench(source, kind, **told), training=plan).run(10)
+        for kind, told in (
+            (FullFinetuning, {"lr_factor": 0.3}),
+            (DELTA, {"alpha": 0.0, "beta": 0.0}),
+            (DELTA, {}),
+        )
+    )
+    assert held.setup.strategy.cuts == [1, 2, 3, 4]
+    assert all(len(held.setup.strategy.attended(cut)) == 16 for cut in (1, 2, 3, 4))
+    assert all(torch.equal(value, free.state[name]) for name, value in plain.state.items())
+    assert not torch.equal(held.predictions, plain.predictions)

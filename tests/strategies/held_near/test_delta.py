@@ -8,11 +8,13 @@ from trajectories import same, trajectory
 from golden import golden
 from transfergrid.records.training import Training
 from transfergrid.sources.backbone import evaluating
+from transfergrid.strategies import BadInputError, ImpossibleError
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.held_near import delta
 from transfergrid.strategies.held_near.delta import DELTA, attention_of, behaviour
 from transfergrid.strategies.maps import as_map
 from transfergrid.testing.bench import Bench
+from transfergrid.testing.tiny import TinyBackbone
 
 
 def exact(values):
@@ -111,6 +113,23 @@ def test_parts_of_a_batch_have_the_pull_of_the_whole():
     mean = Bench(DELTA, {"alpha": 0.8, "reduction": "mean"}).set_up(10).strategy
     mean.load_state_dict(strategy.state_dict())
     assert torch.allclose(mean.eval().loss(batch, 0.0), strategy.loss(batch, 0.0))
+
+
+def test_a_network_that_cannot_be_cut_is_impossible(monkeypatch):
+    def refuse(self, inputs, granularity="coarse"):
+        raise BadInputError("tiny cannot be cut: it is one block")
+
+    monkeypatch.setattr(TinyBackbone, "boundaries", refuse)
+    with pytest.raises(ImpossibleError, match="compares maps between blocks, and tiny cannot"):
+        Bench(DELTA).set_up(10)
+
+
+def test_some_examples_are_drawn_by_the_seed():
+    one, other, all_of_them = (
+        Bench(DELTA, {"examples": n}).prepared(10).strategy.attended(1) for n in (6, 6, 24)
+    )
+    assert torch.equal(one, other)
+    assert not torch.equal(one, all_of_them)
 
 
 @pytest.mark.parametrize(("maps", "cuts"), [(1, [3]), (2, [2, 3]), (9, [1, 2, 3])])

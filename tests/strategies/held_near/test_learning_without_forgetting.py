@@ -6,6 +6,8 @@ from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
 from golden import golden
+from transfergrid.data.batches import Labelled
+from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.held_near.learning_without_forgetting import (
     LearningWithoutForgetting,
@@ -50,8 +52,27 @@ def test_what_was_recorded_is_the_source_in_eval_mode_at_every_step(texts):
     inputs = view.inputs(view.rows)
     with torch.no_grad():
         wanted = begun.source_head(begun.backbone.eval().embed(inputs))
-    assert torch.equal(strategy.recorded(inputs), wanted)
+    seen = Labelled(inputs, torch.from_numpy(view.labels))
+    assert torch.equal(strategy.recorded(seen), wanted)
     assert not torch.equal(strategy.source_head.weight, begun.source_head.weight)
+
+
+@pytest.mark.parametrize(
+    ("told", "passes"), [({"augmentation": "none"}, 3), ({"augmentation": "light"}, 8)]
+)
+def test_inputs_that_come_again_are_told_once(told, passes, monkeypatch):
+    """24 examples in batches of 8: three batches are new, or each of eight is another view."""
+    asked = []
+    say = LearningWithoutForgetting.said_at_the_start
+    monkeypatch.setattr(
+        LearningWithoutForgetting,
+        "said_at_the_start",
+        lambda self, inputs: asked.append(len(inputs)) or say(self, inputs),
+    )
+    plan = Training(steps=8, batch_size=8, validations=1, **told)
+    run = Bench(LearningWithoutForgetting, training=plan).run(10)
+    assert len(run.setup.data.train) == 24
+    assert sum(asked) == 8 * passes
 
 
 def test_a_source_head_that_stays_keeps_every_bit():

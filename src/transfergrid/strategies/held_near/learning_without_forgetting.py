@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from transfergrid.data.batches import Labelled
 from transfergrid.strategies import (
     Baselines,
     Batch,
@@ -20,6 +21,7 @@ from transfergrid.strategies import (
     Strategy,
     rates,
 )
+from transfergrid.strategies.distillation.said import heard, memory
 from transfergrid.strategies.held_near.co_tuning import check_classes
 
 
@@ -52,8 +54,8 @@ class LearningWithoutForgetting(Strategy):
         where what the source knew must last, or few labels come with a source of classes that tell
         the target's inputs apart; it holds back where these mean nothing to the source
     Cost:
-        one pass more of the source a step, in eval mode; memory of both networks while training;
-        that of full fine-tuning at prediction
+        one pass more of the source a step, or one for each example where inputs come again as they
+        are; memory of both networks while training; that of full fine-tuning at prediction
     Source:
         Li & Hoiem 2016, Learning without forgetting, ECCV, arXiv 1606.09282, equations 2 to 4; KL
         has the gradient of the paper's cross-entropy and is 0 at the start
@@ -90,21 +92,28 @@ class LearningWithoutForgetting(Strategy):
         check_classes(self.source_head, "learning_without_forgetting")
         self.scaffold["start"] = self.copied(self.backbone)
         self.scaffold["start_head"] = self.copied(self.source_head)
+        classes = next(self.source_head.parameters()).shape[:1]
+        self.scaffold["said"] = memory(self.training_plan, sizes.target, classes)
 
     def phases(self) -> list[Phase]:
         source = Group("source head", self.source_head.parameters())
         learns = [*self.everything(), *([source] if self.source_head_learns else [])]
         return [Phase("train", [Objective(self.loss, learns)], cached=False)]
 
-    def recorded(self, inputs: Inputs) -> Tensor:
-        """Return what the source said of inputs before the first step, (batch, source classes)."""
+    def said_at_the_start(self, inputs: Inputs) -> Tensor:
+        """Return the source's logits before the first step, (batch, source classes)."""
+        logits: Tensor = self.scaffold["start_head"](self.scaffold["start"](inputs))
+        return logits
+
+    def recorded(self, seen: Labelled) -> Tensor:
+        """Return these of a batch, from memory where it has met the same inputs before."""
+        said, plan = self.scaffold["said"], self.training_plan
         with torch.no_grad():
-            said: Tensor = self.scaffold["start_head"](self.scaffold["start"](inputs))
-        return said
+            return heard(said, plan, seen, seen.inputs, self.said_at_the_start)
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         seen = batch.labelled()
         features = self.features(seen.inputs)
         fit = self.task.loss(self.head(features), seen.labels)
-        said = self.recorded(seen.inputs), self.source_head(features)
-        return fit + self.weight * forgotten(*said, self.temperature)
+        now = self.source_head(features)
+        return fit + self.weight * forgotten(self.recorded(seen), now, self.temperature)
