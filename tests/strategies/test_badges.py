@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import pytest
 import yaml
 
 from transfergrid.records.shipped import conf_dir
@@ -38,3 +39,11 @@ def test_marks_are_found_wherever_they_stand():
 def test_each_badge_has_a_test_that_proves_it_and_each_proof_its_badge():
     proven = set().union(*(marks_in(path.read_text()) for path in TESTS.rglob("test_*.py")))
     assert declared() == proven
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (conf_dir() / "strategy").glob("*")))
+def test_whatever_learns_by_gradients_is_held_against_a_loop(name):
+    """Its needs say whether it takes steps; closed forms show their formula instead."""
+    told = yaml.safe_load((conf_dir() / "strategy" / f"{name}.yaml").read_text())["about"]
+    steps = told["needs"].get("steps", True)
+    assert ("trajectory_exact" if steps else "formula_exact") in told.get("badges", [])

@@ -54,6 +54,22 @@ def test_its_steps_are_those_of_a_plain_loop(on):
     assert all(torch.equal(run.end[name].double(), value) for name, value in still.items())
 
 
+@pytest.mark.proves("trajectory_exact", "scratch_small")
+@pytest.mark.parametrize("on", ["images", "texts"])
+def test_the_steps_of_the_encoder_alone_are_those_of_a_plain_loop(on):
+    run = trajectory(ScratchSmall, {"lr_factor": 0.5}, on)
+    own = {name.replace("backbone.", "own."): value for name, value in run.start.items()}
+    w = leaves(own, "own.", "head.")
+    optimiser = adamw(w)
+    for step, batch in enumerate(run.batches):
+        optimiser.param_groups[0]["lr"] = 0.02 * 0.5 * rate(step, 20)
+        optimiser.zero_grad()
+        said = small(w, batch.target.inputs) @ w["head.weight"].T + w["head.bias"]
+        cross_entropy(said, batch.target.labels).backward()
+        optimiser.step()
+    same(run, {name.replace("own.", "backbone."): value for name, value in w.items()})
+
+
 @pytest.mark.parametrize("on", ["images", "texts"])
 def test_a_head_that_ignores_the_source_is_scratch_with_the_same_encoder(on):
     whole, alone = (

@@ -37,6 +37,7 @@ class ScratchSmall(Strategy):
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=3.0)}
+    badges = ("trajectory_exact",)
 
     def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008
         super().__init__(**shared)
