@@ -108,3 +108,19 @@ def test_bad_input_is_one_line(capsys, results, first, words, message):
     assert code == 2
     assert message in out.err
     assert out.err.count("\n") == 1
+
+
+def test_what_the_method_found_is_shown(capsys, tmp_path):
+    ledger = Ledger(tmp_path / "results")
+    found = {"importance": {"head": 1.0, "network.conv1": 0.31415}, "chosen_by_labels": True}
+    cell = replace(made("auto_rgn", "printed", data=Data(classes=("a",), test=10)), told=found)
+    ledger.write(cell, predicted([True] * 10))
+    _, out = told(capsys, cell.id, "--results", ledger.root)
+    lines = out.out.splitlines()
+    place = lines.index("What the method found:")
+    assert lines[place + 1 : place + 3] == [
+        "  importance: head 1, network.conv1 0.314",
+        "  chosen by labels yes",
+    ]
+    _, out = told(capsys, cell.id, "--results", ledger.root, "--format", "json")
+    assert json.loads(out.out)["told"] == found
