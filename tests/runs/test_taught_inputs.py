@@ -20,7 +20,7 @@ from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.cutting import in_pieces
 from transfergrid.testing.tiny import TinyArchitecture, TinyBackbone, TinyPreprocess
-from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextBackbone
+from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextBackbone, TinyTextExamples
 
 
 @dataclass(frozen=True)
@@ -123,25 +123,37 @@ def test_an_image_is_moved_alike_whatever_the_size(views):
     assert (found[0] - found[1]).abs().max() < 0.002
 
 
-def test_texts_lose_the_same_words_where_words_are_counted_alike():
-    """The second tokenizer has the same words under other numbers."""
+class OtherTokenizer(type(TinyTextBackbone(4).preprocess.tokenizer)):
+    """Has the same words under other numbers."""
 
-    class Other(type(TinyTextBackbone(4).preprocess.tokenizer)):
-        def __call__(self, texts, **options):
-            found = super().__call__(texts, **options)["input_ids"]
-            return {"input_ids": [[token + 100 for token in row] for row in found]}
+    def __call__(self, texts, **options):
+        found = super().__call__(texts, **options)["input_ids"]
+        return {"input_ids": [[token + 100 for token in row] for row in found]}
 
-    first = TinyTextBackbone(4).preprocess
-    second = TextPreprocess.of(Other(), first.max_length)
-    texts = ["w1 w2 w3 w4", "w5 w6", "w7 w8 w9 w10 w11 w12"]
-    kept = [
-        p.finish(p.prepare(texts), "strong", torch.Generator().manual_seed(4))
-        for p in (first, second)
-    ]
-    assert torch.equal(kept[0]["attention_mask"], kept[1]["attention_mask"])
-    assert kept[0]["attention_mask"].sum() < 12
-    real = kept[0]["attention_mask"] == 1
-    assert torch.equal(kept[0]["input_ids"][real] + 100, kept[1]["input_ids"][real])
+
+@pytest.mark.parametrize("views", [None, 2])
+@pytest.mark.parametrize(("own", "theirs"), [(9, 9), (9, 4), (4, 9)])
+def test_texts_lose_the_same_words_whatever_each_network_cuts_off(own, theirs, views):
+    texts = [" ".join(f"w{i * 6 + j}" for j in range(1, 2 + i)) for i in range(5)] * 3
+    examples = TinyTextExamples("texts", np.array(texts, dtype=object), np.zeros(15, np.int64))
+    student = TextPreprocess.of(TinyTextBackbone(4).preprocess.tokenizer, own)
+    teacher = TextPreprocess.of(OtherTokenizer(), theirs)
+    rows, augmenting = np.arange(15), Augmenting("strong", views)
+    seen, told = (View(Prepared(examples, p), rows, examples.labels) for p in (student, teacher))
+    mine = augmenting.inputs(seen, rows, 1, "target", 2)
+    other = augmenting.inputs(told, rows, 1, "target", 2, beside=seen)
+    lost = 0
+    for row, text in enumerate(texts):
+        common = {int(word[1:]) for word in text.split()[: min(own, theirs)]}
+        kept = common & {*_words(mine, row)}
+        assert kept == common & {token - 100 for token in _words(other, row)}
+        lost += len(common - kept)
+    assert lost > 3
+
+
+def _words(inputs, row):
+    real = inputs["attention_mask"][row] == 1
+    return inputs["input_ids"][row][real].tolist()
 
 
 def test_texts_and_images_do_not_meet():

@@ -15,7 +15,9 @@ from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.sources.trained_here import TrainedHere
 from transfergrid.sources.transformers import TransformersArchitecture, TransformersSource
 from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.distillation.attention_transfer import AttentionTransfer
 from transfergrid.strategies.distillation.distillation import Distillation
+from transfergrid.strategies.distillation.fitnets import Fitnets
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
@@ -71,6 +73,19 @@ def test_a_larger_transformer_teaches_a_smaller_one(source):
     run = bench(source, Distillation, teacher=FullFinetuning(), student=student).run(10)
     assert run.setup.strategy.backbone.dim == 8
     assert run.setup.strategy.teacher.backbone.dim == 16
+
+
+@pytest.mark.parametrize("kind", [Fitnets, AttentionTransfer])
+def test_layers_of_a_larger_transformer_teach_those_of_a_smaller_one(source, kind):
+    student = TransformersArchitecture(
+        folder=source.architecture.folder,
+        options={"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8},
+    )
+    run = bench(source, kind, teacher=FullFinetuning(), student=student).run(10)
+    plain = bench(source, kind, teacher=FullFinetuning(), student=student, weight=0.0).run(10)
+    assert any(not torch.equal(run.state[name], value) for name, value in plain.state.items())
+    if kind is Fitnets:  # three of the teacher's blocks make two layers, two of the student's one
+        assert (run.setup.strategy.guide, run.setup.strategy.guided) == (1, 0)
 
 
 def test_a_transformer_is_trained_further_here(source, tmp_path):

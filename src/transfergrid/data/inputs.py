@@ -6,7 +6,7 @@ Torch is named here and not imported: a plan is made without it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -32,3 +32,14 @@ class Preprocess(Protocol):
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
         """Return the backbone's inputs: augmented (never without `rng`), then normalised."""
+
+
+@runtime_checkable
+class Drawing(Preprocess, Protocol):
+    """One whose augmentation takes a number for each word of a text: as many as the text has."""
+
+    def drawn(self, prepared: Inputs) -> int:
+        """Return for how many words of each of these texts `finish` draws a number."""
+
+    def drawing(self, ahead: int) -> Preprocess:
+        """Return the same, that leaves out the words that one with so many to draw for does."""

@@ -44,13 +44,19 @@ class Augmenting(NamedTuple):
         return generator(seed, "view", stream, step).integers(self.views, size=size)
 
     def inputs(
-        self, view: View, rows: NDArray[np.int64], seed: int, stream: str, step: int
+        self,
+        view: View,
+        rows: NDArray[np.int64],
+        seed: int,
+        stream: str,
+        step: int,
+        beside: View | None = None,
     ) -> Inputs:
-        """Return these rows as a step of a stream sees them."""
+        """Return these rows as a step of a stream sees them, moved as those `beside` them are."""
         if self.views is not None and self.name != "none":
             return view.fixed(rows, self.name, self.numbers(seed, stream, step, len(rows)))
         rng = torch.Generator().manual_seed(stream_seed(seed, "augment", stream, step))
-        return view.inputs(rows, self.name, rng)
+        return view.inputs(rows, self.name, rng, beside if self.name != "none" else None)
 
 
 class Use(NamedTuple):
@@ -83,6 +89,7 @@ class Stream:
         augmenting: of its inputs.
         drawn: names the random numbers of the augmentation; by default as the stream.
         group_by: "length" or None.
+        beside: the same examples for another network, to be augmented alike.
     """
 
     def __init__(
@@ -94,10 +101,11 @@ class Stream:
         augmenting: Augmenting,
         drawn: str | None = None,
         group_by: str | None = None,
+        beside: View | None = None,
     ) -> None:
         self.view, self.name, self.seed, self.drawn = view, name, seed, drawn or name
         self.size = min(batch_size, len(view))
-        self.augmenting = augmenting
+        self.augmenting, self.beside = augmenting, beside
         self._lengths = view.characters() if group_by == "length" else None
         self._orders: dict[int, NDArray[np.int64]] = {}
 
@@ -134,7 +142,8 @@ class Stream:
     def inputs(self, step: int) -> tuple[Inputs, NDArray[np.int64]]:
         """Return this step's inputs and their rows."""
         rows = self.rows(step)
-        return self.augmenting.inputs(self.view, rows, self.seed, self.drawn, step), rows
+        told = (self.seed, self.drawn, step, self.beside)
+        return self.augmenting.inputs(self.view, rows, *told), rows
 
     def use(self, step: int) -> Use:
         """Return what of its view this step uses."""
@@ -271,8 +280,9 @@ class StepBatches(Dataset[Batch]):
         own, source = data.unlabelled, data.source
         self.target = stream(data.train, "target") if "target" in reads else None
         self.taught = None  # drawn as the target is: its rows, and the numbers of its augmentation
-        if {"target", "taught"} <= {*reads} and data.taught is not None:
-            self.taught = stream(data.taught.train, "target")
+        theirs = data.taught.train if data.taught is not None else None
+        if {"target", "taught"} <= {*reads} and theirs is not None:
+            self.taught = making(theirs, "target", augmenting=augmenting, beside=data.train)
         self.again = None  # its rows are the target's too, its views are not
         if {"target", "again"} <= {*reads} and data.train is not None:
             self.again = making(data.train, "target", augmenting=augmenting, drawn="again")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.data.domain import Examples, Labels
-from transfergrid.data.inputs import Inputs, Preprocess
+from transfergrid.data.inputs import Drawing, Inputs, Preprocess
 from transfergrid.data.kept_images import KeptImages, as_bytes, can_be_kept
 from transfergrid.records.cached import Store
 from transfergrid.records.seeds import stream_seed
@@ -264,10 +264,27 @@ class View:
         rows: NDArray[np.int64],
         augmentation: str = "none",
         rng: torch.Generator | None = None,
+        beside: View | None = None,
     ) -> Inputs:
-        """Return model inputs of these rows of the view, augmented if `rng` is given."""
-        prepared = self.prepared.rows(self.indices[rows])
-        return self.prepared.preprocess.finish(prepared, augmentation, rng)
+        """Return model inputs of these rows of the view, augmented if `rng` is given.
+
+        Args:
+            rows: of the view.
+            augmentation: of the inputs.
+            rng: what an equal one makes of the same examples for another network is moved alike.
+            beside: the same examples for that network. Of texts it says how many words had a turn.
+        """
+        prepared, preprocess = self.prepared.rows(self.indices[rows]), self.prepared.preprocess
+        if beside is not None and isinstance(preprocess, Drawing):
+            preprocess = preprocess.drawing(beside.drawn(rows))
+        return preprocess.finish(prepared, augmentation, rng)
+
+    def drawn(self, rows: NDArray[np.int64]) -> int:
+        """Return how many numbers the augmentation of each of these examples takes; 0 of images."""
+        preprocess = self.prepared.preprocess
+        if not isinstance(preprocess, Drawing):
+            return 0
+        return preprocess.drawn(self.prepared.rows(self.indices[rows]))
 
     def fixed(
         self, rows: NDArray[np.int64], augmentation: str, numbers: NDArray[np.int64]

@@ -229,6 +229,7 @@ class StandingView(View):
         rows: NDArray[np.int64],
         augmentation: str = "none",
         rng: torch.Generator | None = None,
+        beside: View | None = None,
     ) -> Inputs:
         """Return what the blocks make of these rows, which are not augmented."""
         assert augmentation == "none" or rng is None, "a fresh view is of no cache"
@@ -306,7 +307,8 @@ def held(
     )
     wanted: dict[tuple[int, Viewed], tuple[StandingView, list[Rows]]] = {}
     for use in uses(made):
-        assert isinstance(use.view, StandingView)
+        if not isinstance(use.view, StandingView):
+            continue  # a teacher's, which takes inputs of its own
         for number in np.unique(use.numbers):
             viewed = AS_IT_IS if number < 0 else Viewed(use.augmentation, int(number))
             of = wanted.setdefault((id(use.view), viewed), (use.view, []))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,11 +36,13 @@ class TextPreprocess:
         identity: digest of the tokenizer; stands for it in comparisons.
         max_length: tokens that an input has at most, special ones included.
         tokenizer: of transformers; fast ones know words, for slow ones each token is a word.
+        ahead: words of each text for which numbers are drawn before those of all further words.
     """
 
     identity: str
     max_length: int
     tokenizer: Any = field(compare=False, repr=False)
+    ahead: int = field(default=0, compare=False, repr=False)
 
     @classmethod
     def of(cls, tokenizer: Any, max_length: int) -> TextPreprocess:
@@ -131,11 +133,23 @@ class TextPreprocess:
         chance = WORD_DROPOUT[augmentation]
         if chance and rng is not None and len(prepared["words"]):
             left_out = _dropped(
-                prepared["words"].to(torch.int64), prepared.get("second"), chance, rng
+                prepared["words"].to(torch.int64), prepared.get("second"), chance, rng, self.ahead
             )
             inputs = self._without(inputs, left_out)
         longest = max(1, int(inputs["attention_mask"].sum(1).max())) if len(prepared["cut"]) else 1
         return {name: value[:, :longest].contiguous() for name, value in inputs.items()}
+
+    def drawn(self, prepared: Inputs) -> int:
+        """Return for how many words of each of these texts `finish` draws a number."""
+        assert isinstance(prepared, dict)
+        return max(1, int(prepared["words"].max()) + 1) if len(prepared["words"]) else 0
+
+    def drawing(self, ahead: int) -> TextPreprocess:
+        """Return the same, that leaves out the words that one with so many to draw for does.
+
+        That is so as far as both number a text's words alike.
+        """
+        return replace(self, ahead=ahead)
 
     def cut(self, prepared: Inputs) -> int:
         """Return how many of these texts were longer than `max_length`."""
@@ -239,14 +253,18 @@ def _numbered(plain: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.where(plain, np.minimum(np.cumsum(plain) - 1, MOST_WORDS), SPECIAL)
 
 
-def _dropped(words: Tensor, second: Tensor | None, chance: float, rng: torch.Generator) -> Tensor:
+def _dropped(
+    words: Tensor, second: Tensor | None, chance: float, rng: torch.Generator, ahead: int = 0
+) -> Tensor:
     """Draw which tokens (n, L) are left out: all of a word or none.
 
     Some word always stays; of pairs, whose second texts begin at the words `second` (n,), some
-    word of each text.
+    word of each text. Numbers for the words `ahead` of all texts are drawn before all others.
     """
-    n, most = len(words), int(words.max()) + 1
-    draws = torch.rand(n, max(most, 1), generator=rng).to(words.device)
+    n, most = len(words), max(int(words.max()) + 1, 1)
+    parts = [ahead, most - ahead] if 0 < ahead < most else [ahead or most]
+    drawn = [torch.rand(n, part, generator=rng) for part in parts]
+    draws = torch.cat(drawn, dim=1)[:, :most].to(words.device)
     there = torch.zeros(n, draws.shape[1] + 1, dtype=torch.bool, device=words.device)
     there.scatter_(1, words + 1, True)
     draws = torch.where(there[:, 1:], draws, -1.0)
