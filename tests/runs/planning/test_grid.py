@@ -1,6 +1,7 @@
 """Which cells there are: expansion, baselines, what cannot be, order."""
 
 from itertools import product
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -389,6 +390,40 @@ def test_what_needs_described_classes_is_left_out_where_there_are_none():
     described = strategy("zero_shot", {"source": "weights", "classes": "described"})
     with pytest.raises(BadInputError, match="zero_shot needs descriptions of the classes, and"):
         plan([described])
+
+
+# Images and texts in one grid ------------------------------------------------------------------
+
+WRITING = Option("writing", {"_target_": "transfergrid.data.text_table.TextTable", "file": "x"})
+READER = source("reader", of=None)
+READER.config["architecture"] = {
+    "_target_": "transfergrid.sources.transformers.TransformersArchitecture",
+    "model": "reader",
+}
+TRAININGS = [
+    Option(kind, {"_target_": "c.Training", "steps": n, "about": {"kind": kind}})
+    for n, kind in enumerate(("images", "text"))
+]
+
+
+def both_kinds(**axes):
+    more = {"targets": [DIGITS, WRITING], "trainings": TRAININGS, **axes}
+    with patch.object(Planner, "classes", lambda self, domain: ("a", "b")):
+        return plan(["full_finetuning"], more.pop("sources", [PRINTED, READER]), **more)
+
+
+def test_images_and_texts_side_by_side_take_each_what_is_for_them():
+    made = both_kinds(compared=False)
+    found = {(c.names.source, c.names.target, c.names.training) for c in made.cells}
+    assert found == {("printed", "digits", "images"), ("reader", "writing", "text")}
+    assert made.skipped == []
+
+
+def test_what_nothing_else_on_its_axis_suits_is_taken_or_left_out_with_its_reason():
+    made = both_kinds(compared=False, trainings=TRAININGS[:1], sources=[PRINTED])
+    assert [(c.names.target, c.names.training) for c in made.cells] == [("digits", "images")]
+    (told,) = made.skipped
+    assert told.reason == "printed takes images, and writing holds texts"
 
 
 # What only the networks can tell ------------------------------------------------------------------

@@ -75,6 +75,11 @@ class Planner:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
         for target, labels, shared, strategy, seed, source in _product(asked):
+            if not (
+                _is_meant(shared.training, target, asked.trainings, _meant_for)
+                and _is_meant(source, target, asked.sources, _taken_by)
+            ):
+                continue  # images and texts side by side, each with what was asked for it
             cell = self._ask(source, strategy, target, shared, labels, seed)
             if cell is not None:
                 self.wanted.add(cell.id)
@@ -345,6 +350,29 @@ def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int
     return product(
         asked.targets, asked.labels, shared, asked.strategies, asked.seeds, asked.sources
     )
+
+
+MEANT_FOR = {"images": "image", "small_images": "image", "text": "text"}
+"""What a kind of training is for."""
+
+
+def _is_meant(
+    one: Option, target: Option, asked: Sequence[Option], kind: Callable[[Option], str | None]
+) -> bool:
+    """Return whether an option is for what a target holds, if another one on its axis is."""
+    if len(asked) == 1 or (own := kind(one)) is None:
+        return True
+    holds = modality(target.config)
+    return own == holds or holds not in map(kind, asked)
+
+
+def _meant_for(training: Option) -> str | None:
+    kind = (training.config.get("about") or {}).get("kind")
+    return MEANT_FOR.get(str(kind))
+
+
+def _taken_by(source: Option) -> str:
+    return modality(architecture_of(source.config))
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:
