@@ -22,6 +22,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 
 FULL = Declaration(
+    margins={"flowers": 3.0},
     max_seeds=10,
     baselines={"full_finetuning": ["scratch", None], "dann": ["source_and_target", "source_only"]},
     seeds=(0, 1, 2),
@@ -37,6 +38,7 @@ CHANGES = {
     "correction": "bh",
     "max_seeds": 11,
     "family": "everything",
+    "margins": {"flowers": 2.5},
     "baselines": {},
     "seeds": (0, 1),
     "sources": ("noise",),
@@ -65,6 +67,11 @@ def test_the_digest_does_not_depend_on_the_order_of_keys(keys):
     assert Declaration.read(turned).digest == FULL.digest
 
 
+def test_a_target_of_its_own_margin_is_judged_by_it_and_by_all_other_rules():
+    assert FULL.rules_on("flowers") == replace(FULL.rules, margin=3.0)
+    assert FULL.rules_on("digits") == FULL.rules
+
+
 def test_what_a_grid_keeps_is_read_back():
     assert Declaration.read(FULL.plain()) == FULL
 
@@ -77,6 +84,7 @@ def test_what_a_grid_keeps_is_read_back():
         ({"correction": "hom"}, "holm"),
         ({"max_seeds": 2, "seeds": (0, 1, 2)}, "3 or more"),
         ({"max_seeds": 2.5}, "max_seeds"),
+        ({"margins": {"flowers": 0}}, "margin"),
     ],
 )
 def test_values_that_make_no_sense_are_told(wrong, told):

@@ -295,3 +295,25 @@ def test_verdicts_on_a_grid_that_is_not_whole_say_so(study):
     assert bench.to_come == 5
     assert "Not whole: 5 cells asked for but not run yet" in lines(bench)
     assert bench_of(ledger, {cells.records[0].id}).to_come == 0
+
+
+def test_a_target_may_have_a_margin_of_its_own(study):
+    cells, ledger = study
+    cells.write(ledger)
+    (target,) = {record.names.target for record in cells.records}
+    found = {}
+    for own in (None, 9.0):
+        declare(
+            ledger,
+            cells,
+            asked=f"2026-0{1 + bool(own)}-01T00:00:00+00:00",
+            **({"margins": {target: own}} if own else {}),
+        )
+        bench = bench_of(ledger)
+        found[own] = bench.verdicts()
+        told = " ".join(declared_lines(bench, bench.rules, found[own]))
+        assert (f"margin 1 ({target} 9)" in told) is bool(own)
+        assert "typed anew" not in told
+    assert {v.margin for v in found[None]} == {1.0}
+    assert {v.margin for v in found[9.0]} == {9.0}
+    assert {v.verdict for v in found[None]} != {v.verdict for v in found[9.0]}

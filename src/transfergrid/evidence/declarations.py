@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -35,6 +35,8 @@ class Declaration(Rules):
         margin: as in `Rules`; so the next three, but that the error is that of all looks.
         max_seeds: the last seeds that there will be, if that is known; nothing is kept in reserve
             for further ones then.
+        margins: other margins than `margin`, by the name of a target: a small test part tells no
+            difference of a point.
         family: what is corrected together, in words.
         baselines: the primary baseline of each strategy, with labels and without.
         seeds: the seed blocks asked for.
@@ -45,6 +47,7 @@ class Declaration(Rules):
     """
 
     max_seeds: int | None = None
+    margins: dict[str, float] = field(default_factory=dict)
     family: str = FAMILY
     baselines: dict[str, list[str | None]] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
@@ -61,10 +64,22 @@ class Declaration(Rules):
                 f"verdict.max_seeds={most}: give a number of seeds, {len(self.seeds)} or more"
             )
 
+        for target in self.margins:
+            self.rules_on(target)
+
     @property
     def rules(self) -> Rules:
-        """The part that single families are decided by."""
+        """The part that single families are decided by, where a target has no margin of its own."""
         return Rules(**{each.name: getattr(self, each.name) for each in fields(Rules)})
+
+    def rules_on(self, target: str | None) -> Rules:
+        """Return what families of a target of this name are decided by.
+
+        Raises:
+            BadInputError: its margin makes no sense.
+        """
+        margin = self.margins.get(str(target))
+        return self.rules if margin is None else replace(self.rules, margin=margin)
 
     @property
     def digest(self) -> str:
@@ -75,6 +90,8 @@ class Declaration(Rules):
     def plain(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""
         told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.margins:
+            del told["margins"]  # it came later than declarations, whose digests stay
         return told
 
     @classmethod
@@ -89,7 +106,7 @@ class Declaration(Rules):
         return _declaration.of(dict(told))
 
 
-KEYS = ("margin", "alpha", "power", "correction", "max_seeds")
+KEYS = ("margin", "margins", "alpha", "power", "correction", "max_seeds")
 """The keys of `verdict` in a config."""
 
 _declaration: Reader[Declaration] = Reader(Declaration)

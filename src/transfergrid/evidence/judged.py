@@ -81,7 +81,13 @@ class Bench:
 
     def rules(self, family: Family) -> Rules:
         """Return what a family is decided by."""
-        return self.declaration_of(family).rules
+        target = self._names.get(family.target_part)
+        return self.declaration_of(family).rules_on(target)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """What targets are called, by the digests of their parts."""
+        return {result.parts.target: result.names.target for result in self.results}
 
     def rules_but(self, **other: Any) -> RulesOf:
         """Return what gives each family its rules, some of them replaced by others."""

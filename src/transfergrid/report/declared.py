@@ -88,7 +88,7 @@ def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> 
         return [_declaration(bench.declaration)]
     return [
         _declaration(by_digest[digest], these if len(found) > 1 else ())
-        + _typed(by_digest[digest], rules(family_of(these[0])))
+        + _typed(by_digest[digest], rules(family_of(these[0])), these[0].target)
         + _redeclared(by_digest[digest], bench, these)
         for digest, these in found.items()
     ]
@@ -99,14 +99,17 @@ def _declaration(declaration: Declaration, of: Sequence[Verdict] = ()) -> str:
     told = f"Declared {declaration.digest[:SHOWN]}"
     told += f" for {', '.join(dict.fromkeys(v.target for v in of))}" if of else ""
     told += f": family of {declaration.family}; "
-    told += f"margin {declaration.margin:g}, error {100 * declaration.alpha:g} %, "
+    own = ", ".join(f"{target} {margin:g}" for target, margin in declaration.margins.items())
+    told += f"margin {declaration.margin:g}{f' ({own})' if own else ''}, "
+    told += f"error {100 * declaration.alpha:g} %, "
     told += f"{declaration.correction}; {seeds}"
     return told + (f" of at most {declaration.max_seeds}." if declaration.max_seeds else ".")
 
 
-def _typed(declaration: Declaration, rules: Rules) -> str:
+def _typed(declaration: Declaration, rules: Rules, target: str) -> str:
     names = ("margin", "alpha", "correction", "power")
-    other = [name for name in names if getattr(rules, name) != getattr(declaration.rules, name)]
+    said = declaration.rules_on(target)
+    other = [name for name in names if getattr(rules, name) != getattr(said, name)]
     return f" Not judged as declared: {', '.join(other)} typed anew." if other else ""
 
 
@@ -115,10 +118,11 @@ def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdi
     families = {named(family_of(verdict)) for verdict in verdicts}
     looks = [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
     told = []
-    for name in ("margin", "alpha", "correction", "max_seeds"):
+    for name in ("margin", "margins", "alpha", "correction", "max_seeds"):
         now = getattr(declaration, name)
-        earlier = dict.fromkeys(look.declaration.get(name, now) for look in looks)
-        if other := ["none" if value is None else str(value) for value in earlier if value != now]:
+        usual = {} if name == "margins" else now
+        earlier = [look.declaration.get(name, usual) for look in looks]
+        if other := dict.fromkeys(str(value or "none") for value in earlier if value != now):
             told.append(f"{name} was {', '.join(other)}")
     return f" Declared anew after a look: {'; '.join(told)}." if told else ""
 

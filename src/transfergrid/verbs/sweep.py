@@ -173,10 +173,12 @@ def declare(config: DictConfig, asked: Asked) -> Declaration:
     assert isinstance(told, dict)
     for key in told:
         check_known("key of verdict", str(key), declarations.KEYS)
+    for target in told.get("margins") or {}:
+        check_known("target in verdict.margins", str(target), [t.name for t in asked.targets])
     primary = {option.name: option.baselines for option in asked.strategies}
     try:
         return Declaration(
-            **{str(key): value for key, value in told.items()},
+            **{str(key): value for key, value in told.items() if (key, value) != ("margins", None)},
             baselines={name: [b.labelled, b.unlabelled] for name, b in sorted(primary.items())},
             seeds=tuple(sorted(asked.seeds)),
             sources=tuple(sorted({option.name for option in asked.sources})),
