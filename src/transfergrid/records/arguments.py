@@ -102,6 +102,10 @@ def check_values(
     """
     for name in (name for name in taken if name in values):
         value, annotation = values[name], taken[name]
+        part = next((kind.group for kind in kinds(annotation) if hasattr(kind, "group")), None)
+        if part and isinstance(value, str):
+            place = f"{group or called}.{name}"
+            raise BadInputError(f"{place} is no name alone: type {part}@{place}={value}")
         if is_plain(annotation) and not _fits(value, annotation):
             raise _refusal(called, group, name, value, list(kinds(annotation)))
 

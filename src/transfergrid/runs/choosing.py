@@ -70,7 +70,7 @@ class Choice:
     ) -> float | None:
         """Score the validation part; keep the weights if they are the best, the first of equals.
 
-        Return the score; None where nothing validates.
+        Return the score; None where nothing validates, or the phase is not judged.
 
         Args:
             phase: says by what it is scored.
@@ -79,7 +79,7 @@ class Choice:
             standing: leading blocks that do not move in this phase.
         """
         self.looked = (phase.counts, step)
-        if self.view is None:
+        if self.view is None or not phase.judged:
             return None
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)

@@ -33,6 +33,30 @@ class Block:
     buffers: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Language:
+    """What a backbone of texts has for predicting tokens.
+
+    Attributes:
+        hidden: gives the last hidden states of inputs, (batch, tokens, width).
+        table: the tokens' embeddings, (tokens, width), a parameter of the backbone.
+        blocks: fine blocks that hidden states come through, from the first on.
+        causal: whether a token is seen by those after it alone.
+        mask: the token that stands for a hidden one; None where there is none.
+        special: tokens that are no text, sorted.
+        head: of the head that the weights came with: `dense.weight`, `dense.bias`, `norm.weight`,
+            `norm.bias` and `bias`, as BERT has them; empty where there was none.
+    """
+
+    hidden: Callable[[Inputs], Tensor]
+    table: nn.Parameter
+    blocks: int
+    causal: bool
+    mask: int | None
+    special: tuple[int, ...]
+    head: Mapping[str, Tensor]
+
+
 class Backbone(nn.Module, ABC):
     """Layers that turn inputs into embeddings.
 
@@ -155,6 +179,10 @@ class Backbone(nn.Module, ABC):
             ImpossibleError: nothing can come between the blocks of this network.
         """
         raise ImpossibleError(f"{self.title}: nothing can come between its blocks")
+
+    def language(self) -> Language | None:
+        """Return what predicts tokens; None where inputs are no texts."""
+        return None
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""

@@ -172,6 +172,8 @@ class Phase:
         predicts: what a validation part is scored by in this phase; None: the strategy's `predict`.
             Where it changes from phase to phase, the best step so far is taken first.
         dial: of a phase without objectives, a hyperparameter that is chosen once `before` has run.
+        judged: False where nothing that it does is to be chosen by the validation part, such as
+            learning without labels under a head that knows nothing yet: it is not looked at.
         counts: what its steps count as: the strategy's own, or a teacher's.
         episode: ways, shots and queries a class of what the stream `episode` gives.
     """
@@ -191,6 +193,7 @@ class Phase:
     carries_on: bool = False
     predicts: Callable[[Inputs], Tensor] | None = None
     dial: Dial | None = None
+    judged: bool = True
     counts: Literal["steps", "teacher"] = "steps"
     episode: tuple[int, int, int] = (5, 1, 15)
 

@@ -125,6 +125,11 @@ class Bench:
         return dataclasses.replace(self, domain=TinyNumbers, source=source)
 
     @property
+    def is_of_texts(self) -> bool:
+        """Whether inputs are texts."""
+        return self.domain.modality == "text"
+
+    @property
     def of_numbers(self) -> bool:
         """Whether labels are numbers."""
         return issubclass(self.domain, TinyNumbers)

@@ -86,7 +86,7 @@ def holds_on_tokens(bench: Bench) -> None:
     tokens = bench.on_tokens()
     if bench.strategy_class.needs.source == "none" or bench.source == tokens.source:
         return
-    if _is_refused(tokens):
+    if bench.is_of_texts or _is_refused(tokens):
         return
     _expect_all(
         tokens,
@@ -102,7 +102,7 @@ def holds_on_texts(bench: Bench) -> None:
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
     texts = bench.on_texts()
-    if _is_refused(texts):
+    if bench.is_of_texts or _is_refused(texts):
         return
     _expect_all(
         texts,
@@ -137,11 +137,12 @@ def _is_refused(bench: Bench) -> bool:
 
 def holds_on_numbers(bench: Bench) -> None:
     """What holds where labels are classes holds where they are numbers, if needs.tasks says so."""
-    tasks = bench.strategy_class.needs.tasks
-    if bench.of_numbers or NUMBERS not in tasks or _is_refused(bench.on_numbers()):
+    tasks, numbers = bench.strategy_class.needs.tasks, bench.on_numbers()
+    numbers = numbers.on_texts() if bench.is_of_texts else numbers
+    if bench.of_numbers or NUMBERS not in tasks or _is_refused(numbers):
         return
     _expect_all(
-        bench.on_numbers(),
+        numbers,
         _ON_ONE_KIND,
         "with numbers for labels",
         "Take head, loss and what is predicted from self.task; or say in needs "
@@ -276,9 +277,9 @@ def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **argume
     source = TinySource(domain=TinyDomain(shift=0.4, more=needs.classes != "same"))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
     bench = bench if CLASSES in needs.tasks else bench.on_numbers()
-    tokens = bench.on_tokens()
     with quiet_thread():
-        return tokens if _is_refused(bench) and not _is_refused(tokens) else bench
+        others = (bench, bench.on_tokens(), bench.on_texts())
+        return next((own for own in others if not _is_refused(own)), bench)
 
 
 def _run(check: Check, bench: Bench) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from transfergrid.data.domain import LoadedDomain
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.seeds import generator
-from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
+from transfergrid.sources.backbone import Backbone, Block, Change, Granularity, Language
 from transfergrid.sources.preprocessing.text import TextPreprocess
 from transfergrid.sources.source import Architecture, Maker, Source
 from transfergrid.testing.tiny import (
@@ -147,6 +147,19 @@ class TinyTextBackbone(Backbone):
         for number, step in enumerate(self._steps()):
             boundary = step((change(number, boundary[0]), *boundary[1:]) if number else boundary)
         return boundary[0]
+
+    @override
+    def language(self) -> Language:
+        """Padding stands for a hidden word, too."""
+        return Language(
+            hidden=lambda inputs: self.before(2, inputs)[0],
+            table=self.network["words"].weight,  # type: ignore[index]
+            blocks=2,
+            causal=False,
+            mask=0,
+            special=(0,),
+            head={},
+        )
 
     def before(self, k: int, inputs: Inputs) -> tuple[Tensor, ...]:
         """Return the boundary before block `k`: tokens or hidden states, and the mask."""

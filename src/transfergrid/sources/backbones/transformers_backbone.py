@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.identity import digest
-from transfergrid.sources.backbone import evaluating
+from transfergrid.sources.backbone import Language, evaluating
 from transfergrid.sources.backbones import transformers_models, vocabulary
 from transfergrid.sources.backbones.layered_backbone import LayeredBackbone
 from transfergrid.sources.files import model_folder
@@ -60,6 +60,8 @@ class TextBackbone(LayeredBackbone):
         typed = (getattr(config, "type_vocab_size", None) or 0) > 1
         self.names = tuple(name for name in preprocess.names if typed or name != "token_type_ids")
         self.pooling = pooling
+        self.language_head: dict[str, Tensor] = {}
+        self._is_decoder: bool | None = None
 
     @classmethod
     def of(cls, architecture: TextModel, folder: Path, files: list[str] | None) -> TextBackbone:
@@ -87,6 +89,7 @@ class TextBackbone(LayeredBackbone):
         text = f"transformers {name} {digest(told)}"
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
         backbone.notes |= notes
+        backbone.language_head = language_head(head)
         backbone.head_weights = {} if pooling == "mean" else head  # which learned on one token
         with _running(name):
             backbone.check_company(name)
@@ -167,6 +170,25 @@ class TextBackbone(LayeredBackbone):
         known = {"input_ids": torch.where(mask == 1, tokens, padding), "attention_mask": mask}
         return {name: known.get(name, zeros) for name in self.preprocess_names}
 
+    def language(self) -> Language:
+        """See `Backbone.language`."""
+        if self._is_decoder is None:
+            self._is_decoder = is_decoder(self.network)
+        tokenizer = self.preprocess.tokenizer
+        return Language(
+            hidden=self._hidden,
+            table=self.network.get_input_embeddings().weight,  # type: ignore[operator]
+            blocks=len(self.blocks("fine")),
+            causal=self._is_decoder,
+            mask=tokenizer.mask_token_id,
+            special=tuple(sorted({*tokenizer.all_special_ids})),
+            head=self.language_head,
+        )
+
+    def _hidden(self, inputs: Inputs) -> Tensor:
+        found: Tensor = self.network(**self.arguments(self.unpacked(inputs))).last_hidden_state
+        return found
+
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """See `LayeredBackbone.unpacked`."""
         assert isinstance(inputs, dict)
@@ -204,6 +226,26 @@ class TextBackbone(LayeredBackbone):
         inputs["input_ids"] = (3 * tokens + 2 + number) % most
         inputs["attention_mask"][1, LENGTH - 1] = 0
         return inputs
+
+
+LANGUAGE_HEAD = {
+    "dense": ("cls.predictions.transform.dense", "lm_head.dense", "vocab_transform"),
+    "norm": ("cls.predictions.transform.LayerNorm", "lm_head.layer_norm", "vocab_layer_norm"),
+    "": ("cls.predictions", "lm_head", "vocab_projector"),
+}
+"""Parts of the head that predicts masked tokens, as BERT, RoBERTa and DistilBERT call them."""
+
+
+def language_head(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parts of such a head, if all are among tensors that were left out."""
+    found = {}
+    for part, names in LANGUAGE_HEAD.items():
+        for kind in ("weight", "bias") if part else ("bias",):
+            own = next((given[f"{n}.{kind}"] for n in names if f"{n}.{kind}" in given), None)
+            if own is None:
+                return {}
+            found[f"{part}.{kind}" if part else kind] = own
+    return found
 
 
 def pooled(output: Any, parts: tuple[Tensor, ...], how: str) -> Tensor:
@@ -245,7 +287,8 @@ def _pooling(pooling: str, network: nn.Module) -> str:
 def is_decoder(network: nn.Module) -> bool:
     """Tell whether each token is seen by those after it only, by changing the last one."""
     most = network.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    tokens = torch.arange(LENGTH).remainder(most).view(1, -1)
+    device = next(network.parameters()).device
+    tokens = torch.arange(LENGTH, device=device).remainder(most).view(1, -1)
     other = tokens.clone()
     other[0, -1] = (other[0, -1] + 1) % most
     mask = torch.ones_like(tokens)

@@ -103,7 +103,7 @@ class Head2toe(Strategy):
         size: features of a block at most, but for one a channel.
     """
 
-    needs = Needs(steps=False)
+    needs = Needs(steps=False, layers="some")
     baselines = Baselines(exploratory=["logistic_probe", "feature_extraction"])
     space = {
         "lasso": Range(1e-5, 1e-2, default=1e-4),

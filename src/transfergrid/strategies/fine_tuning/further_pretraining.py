@@ -1,0 +1,188 @@
+"""Learn on from the target's unlabelled texts, then adapt by any other strategy."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfergrid.data.inputs import Raw
+from transfergrid.records.needs import TASKS
+from transfergrid.sources.backbone import Backbone, Language
+from transfergrid.strategies import (
+    BadInputError,
+    Baselines,
+    Batch,
+    Group,
+    ImpossibleError,
+    Inputs,
+    Needs,
+    Objective,
+    Part,
+    Phase,
+    Range,
+    Schedule,
+    Share,
+    Sizes,
+    Strategy,
+    evaluating,
+    rates,
+    teaching,
+)
+from transfergrid.strategies.fine_tuning.token_prediction import (
+    MaskedHead,
+    NextHead,
+    language_loss,
+)
+
+
+class FurtherPretraining(Strategy):
+    """The source learns on from the target's unlabelled texts, then another strategy adapts it.
+
+    Encoders predict hidden tokens (80 % masked, 10 % changed, 10 % as they are, drawn anew at each
+    step; special tokens never), decoders the next token. Texts are those of the pool beside the
+    validation part. The head is the one that came with the source's weights, if it is among them;
+    else the source's own token embeddings, for encoders behind a new dense layer and LayerNorm.
+    Nothing of this phase is chosen by validation. At a share of 0 it is `then`, bit for bit.
+
+    Formula:
+        mean over hidden tokens of -log p(token | the others); of decoders, mean over all tokens
+        of -log p(token | those before)
+
+    Try it:
+        Where texts without labels are many, and unlike those that the source has read.
+
+    Cost:
+        Its share of the steps, each with the vocabulary's logits of 15 % of the tokens (of decoders
+        all): `then` has so many fewer. The same at prediction as `then`.
+
+    Source:
+        Gururangan et al. 2020, Don't Stop Pretraining (arXiv 2004.10964), sections 3 and 4; masks:
+        Devlin et al. 2019, BERT (arXiv 1810.04805), section 3.1.
+
+    Args:
+        then: the strategy that adapts what comes of it, by its own rates.
+        share: of the steps, for the unlabelled texts; 1 where `then` takes none.
+        masked: share of the tokens that is predicted, where tokens are hidden.
+        lr_factor: of the unlabelled texts' steps.
+        schedule: of these, where it is not the shared one.
+
+    Raises:
+        BadInputError: `then` needs more than the source's weights and labels, or is left no step.
+    """
+
+    needs = Needs(unlabelled=True, layers="some")
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, text=0.1),
+        "share": Range(0.1, 0.9, log=False, default=0.5),
+    }
+    also_called = (
+        "dapt",
+        "tapt",
+        "mlm",
+        "masked_language_modelling",
+        "domain_adaptive_pretraining",
+        "task_adaptive_pretraining",
+    )
+    badges = ("formula_exact", "trajectory_exact")
+
+    adapted: Strategy
+
+    def __init__(
+        self,
+        then: Strategy,
+        share: Share = 0.5,
+        masked: Part = 0.15,
+        lr_factor: float | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(lr_factor=lr_factor, schedule=schedule)
+        if replace(then.needs.of(*TASKS), steps=True) != Needs():
+            raise BadInputError(
+                "strategy.then must adapt the source's weights by target labels alone, as "
+                f"full_finetuning does: {type(then).__name__} needs something else"
+            )
+        self.share, self.masked = share, masked
+        self._then = (then,)  # in a tuple: a module once it has a backbone
+
+    def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
+        self._then[0].fit_inputs(backbone, training)
+
+    def build(self, sizes: Sizes) -> None:
+        language, (then,) = self._checked(), self._then
+        if self.task.kind not in then.needs.tasks:
+            raise ImpossibleError(f"{type(then).__name__} learns no targets of {self.task.kind}")
+        tokens, width = language.table.shape
+        self.scaffold["language"] = (
+            NextHead() if language.causal else MaskedHead(width, tokens, language.head)
+        )
+        parts = (self.backbone, self.task, self.training_plan, self.block_seed)
+        then.attach(*parts, sizes=sizes, fresh=self._fresh)
+        self.adapted = then
+        if self.share == 1 and any(phase.objectives for phase in then.all_phases()):
+            raise BadInputError(f"strategy.share=1 leaves no step to {type(then).__name__}")
+        self.backbone, self.head = then.backbone, then.head
+
+    def _language(self) -> Language:
+        found, title = self.backbone.language(), self.backbone.title
+        if found is None:
+            raise ImpossibleError(f"further_pretraining learns from texts, and {title} takes none")
+        if not found.causal and found.mask is None:
+            raise ImpossibleError(f"{title} has no token that stands for a hidden one")
+        return found
+
+    def _checked(self) -> Language:
+        """Return what predicts tokens, if its hidden states are as wide as their embeddings."""
+        found = self._language()
+        with evaluating(self.backbone), torch.no_grad():
+            width = found.hidden(self.backbone.example(2)).shape[-1]
+        if width != found.table.shape[1]:
+            raise ImpossibleError(
+                f"{self.backbone.title} has embeddings of another width than its hidden states"
+            )
+        return found
+
+    def phases(self) -> list[Phase]:
+        left = 1 - self.share
+        learned = [
+            replace(phase, counts="steps", share=phase.share * (left if phase.objectives else 1.0))
+            for phase in teaching(self.adapted)
+        ]
+        if not self.share:
+            return learned
+        read = Objective(self.read, self.readers())
+        return [
+            Phase("read", [read], self.share, ["unlabelled"], cached=False, judged=False),
+            *learned,
+        ]
+
+    def readers(self) -> list[Group]:
+        """Return who learns from unlabelled texts: the blocks that are read through, and a head."""
+        language, named = self._language(), dict(self.backbone.named_parameters())
+        blocks = self.backbone.blocks("fine")[: language.blocks]
+        read = [named[name] for block in blocks for name in block.parameters]
+        return [Group("read", read), Group("tokens", self.scaffold["language"].parameters())]
+
+    def read(self, batch: Batch, progress: float) -> Tensor:
+        """Return the loss of tokens that are hidden, or come next."""
+        assert batch.unlabelled is not None
+        return language_loss(
+            self._language(), self.scaffold["language"], batch.unlabelled, self.masked
+        )
+
+    def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:
+        return self.adapted.features(inputs, recorded)
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        return self.adapted.predict(inputs)
+
+    def tells(self) -> dict[str, Any]:
+        return self.adapted.tells()
+
+    def kept_state(self) -> dict[str, Tensor]:
+        """Return what is kept, backbone and head once."""
+        twice = tuple(f"adapted.{part}." for part in ("backbone", "head", "scaffold"))
+        own = super().kept_state()
+        return {name: value for name, value in own.items() if not name.startswith(twice)}
