@@ -1,0 +1,140 @@
+"""From how much noise in a source's labels on does each strategy hurt? A map and a bracket each.
+
+    python experiments/safety/safety.py results     # writes map.csv, brackets.md and map.svg beside
+
+Of each strategy over `scratch`: the verdict from each source, and the shares of noise between which
+it turns to proven harm. "40 to 60 %" says that harm is first proven at 60 %, and that at 40 % it
+was looked for and not proven: ruled out, or undecided, as the next column tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transfergrid.api import verdict_rows
+
+CLEAN = "glyph_digits"
+HARM = "negative"
+SAFE = ("harm ruled out", "equivalent", "positive")
+COLUMNS = ("strategy", "source", "noise", "seeds", "gain", "low", "high", "verdict")
+
+Row = Mapping[str, Any]
+
+
+def rows(results: str | Path) -> list[dict[str, Any]]:
+    """Return a row for each strategy and source, judged over `scratch`."""
+    return [
+        {**row, "noise": noise_of(row["source"]), "seeds": row["n"]}
+        for row in verdict_rows(results)
+        if row["primary"] and row["source"]
+    ]
+
+
+def noise_of(source: str) -> float | None:
+    """Return the share of a source's labels that are noise; None for another kind of source."""
+    told = re.search(r"label_noise=([\d.]+)\)", source)
+    return float(told[1]) if told else 0.0 if source == CLEAN else None
+
+
+def bracket(by_noise: Mapping[float, str]) -> tuple[float | None, float | None]:
+    """Return the largest share below the first proven harm, and that share; None where none is.
+
+    Args:
+        by_noise: verdict by share of noise.
+    """
+    shares = sorted(by_noise)
+    hurt = next((share for share in shares if by_noise[share] == HARM), None)
+    below = [share for share in shares if hurt is None or share < hurt]
+    return (below[-1] if below else None), hurt
+
+
+def safe_until(by_noise: Mapping[float, str]) -> float | None:
+    """Return the largest share up to which harm is ruled out at every share; None for none."""
+    found = None
+    for share in sorted(by_noise):
+        if by_noise[share] not in SAFE:
+            break
+        found = share
+    return found
+
+
+def brackets(found: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return where each strategy turns to harm, the safest first."""
+    noise: dict[str, dict[float, str]] = {}
+    others: dict[str, list[str]] = {}
+    for row in found:
+        if row["noise"] is None:
+            if row["verdict"] == HARM:
+                others.setdefault(row["strategy"], []).append(row["source"])
+        else:
+            noise.setdefault(row["strategy"], {})[row["noise"]] = row["verdict"]
+    told = []
+    for name, by_noise in noise.items():
+        low, high = bracket(by_noise)
+        hurt = sorted(others.get(name, []))
+        safe = safe_until(by_noise)
+        told.append({"strategy": name, "low": low, "high": high, "safe": safe, "hurt by": hurt})
+    return sorted(
+        told, key=lambda one: (-(one["high"] or 9), -(one["safe"] or -1), one["strategy"])
+    )
+
+
+def table(found: Sequence[Row]) -> str:
+    """Return the brackets as Markdown."""
+    lines = ["| strategy | turns to harm | harm ruled out up to | other sources that hurt |"]
+    lines.append("| --- | --- | --- | --- |")
+    for one in found:
+        low, high, safe = (_share(one[key]) for key in ("low", "high", "safe"))
+        turns = "never shown" if one["high"] is None else f"{low} to {high}"
+        lines.append(f"| `{one['strategy']}` | {turns} | {safe} | {', '.join(one['hurt by'])} |")
+    return "\n".join([*lines, ""])
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:g} %"
+
+
+def figure(found: Sequence[Row], path: Path) -> None:
+    """Draw strategies by sources, coloured by verdict, gains written in."""
+    import altair as alt
+
+    order = ["positive", "harm ruled out", "equivalent", "gain ruled out", "undecided", HARM]
+    colours = ["#2b8a57", "#a9d8b8", "#d8d8d8", "#e9d3a2", "#f7f4ec", "#b5372c"]
+    keys = ("strategy", "source", "verdict", "gain")
+    values = [{key: row[key] for key in keys} for row in found if row["gain"] is not None]
+    sources = sorted({r["source"] for r in found}, key=lambda s: (noise_of(s) is None, s))
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("source:N", sort=sources, title=None).axis(labelAngle=-60, labelLimit=240),
+        y=alt.Y("strategy:N", sort=[one["strategy"] for one in brackets(found)], title=None),
+    )
+    squares = base.mark_rect(stroke="white").encode(
+        color=alt.Color("verdict:N", title=None).scale(domain=order, range=colours)
+    )
+    white = alt.condition(f"datum.verdict == '{HARM}'", alt.value("white"), alt.value("#333"))
+    gains = base.mark_text(fontSize=8).encode(text=alt.Text("gain:Q", format="+.0f"), color=white)
+    alt.layer(squares, gains).properties(width=30 * len(sources)).save(path)
+
+
+def main() -> None:
+    """Write the map, the brackets and the figure."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("results")
+    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
+    told = asked.parse_args()
+    found = rows(told.results)
+    found.sort(key=lambda row: (row["strategy"], row["noise"] is None, str(row["source"])))
+    with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
+        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        out.writeheader()
+        out.writerows(found)
+    (told.into / "brackets.md").write_text(table(brackets(found)), encoding="utf-8")
+    figure(found, told.into / "map.svg")
+
+
+if __name__ == "__main__":
+    main()
