@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
 from golden import golden
+from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.distillation import said as memories
@@ -193,3 +194,19 @@ def test_a_teacher_is_asked_once_of_what_is_met_again(monkeypatch, augmentation,
     for name, value in plain.state.items():
         if ".said." not in name:
             torch.testing.assert_close(kept.state[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_what_is_added_is_the_students_alone():
+    added = {"layer_decay": 0.5, "label_smoothing": 0.2, "weight_averaging": 0.5}
+    told = {"teacher": FullFinetuning(), "lr_factor": 1.0}
+    run, plain = (Bench(Distillation, {**told, **more}).run(10) for more in (added, {}))
+    for name, value in plain.state.items():
+        if ".teacher." in name:
+            assert torch.equal(run.state[name], value)
+    assert not torch.equal(run.state["head.weight"], plain.state["head.weight"])
+
+
+def test_a_student_of_random_weights_begins_with_no_probe_and_is_pulled_to_no_start():
+    for key, value in (("probe_first", True), ("l2_sp", 0.1)):
+        with pytest.raises(ImpossibleError, match=f"{key} cannot be added: "):
+            Bench(Distillation, {"teacher": FullFinetuning(), key: value}).set_up(10)

@@ -25,7 +25,7 @@ TINY = 1e-12
 
 
 def nce_loss(scores: Tensor, positive: Tensor, among: Tensor) -> Tensor:
-    """Return the noise-contrastive loss of one side (Tian et al. 2020, equations 11 and 18).
+    """Return the noise-contrastive loss of one side (Tian et al. 2020, section 3.2).
 
     -log(p / (p + m/n)) - sum over negatives q of log((m/n) / (q + m/n)), the mean over the batch,
     with m negatives out of n examples.
@@ -128,7 +128,7 @@ class ContrastiveDistillation(Student):
 
     Source:
         Tian, Krishnan and Isola 2020, Contrastive Representation Distillation, arXiv 1910.10699,
-        equations 11 and 18; Z and momentum as in the authors' code.
+        section 3.2; Z and momentum as in the authors' code.
 
     Args:
         teacher: the strategy that adapts the source into the teacher.

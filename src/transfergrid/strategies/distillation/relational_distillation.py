@@ -43,7 +43,7 @@ def angles(embeddings: Tensor) -> Tensor:
 
 
 def relational_losses(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Huber losses of distances and of angles (Park et al. 2019, equations 5 and 7).
+    """Return Huber losses of distances and of angles (Park et al. 2019, section 3.2).
 
     They are means over all n^2 pairs and n^3 triplets, those of an example with itself among them,
     as in the authors' code.
@@ -74,7 +74,7 @@ class RelationalDistillation(Student):
         few. Prediction: the student alone.
 
     Source:
-        Park et al. 2019, Relational Knowledge Distillation, arXiv 1904.05068, equations 5 and 7;
+        Park et al. 2019, Relational Knowledge Distillation, arXiv 1904.05068, section 3.2;
         weights as in the authors' code.
 
     Args:
@@ -90,7 +90,7 @@ class RelationalDistillation(Student):
         "distance": Range(1.0, 100.0, default=25.0),
         "angle": Range(1.0, 200.0, default=50.0),
     }
-    transfers: ClassVar[Transferred] = "features"
+    transfers: ClassVar[Transferred] = "relations"
     also_called = ("rkd", "relational_knowledge_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
 
