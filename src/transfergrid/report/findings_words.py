@@ -1,9 +1,12 @@
-"""What strategies found of their own, a record's `told`, in words."""
+"""What strategies found of their own, and what was chosen once they were trained, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from transfergrid.records.points import points
+from transfergrid.records.record import Record
 
 MOST = 20
 """Numbers of one list, and names of one mapping, that are shown."""
@@ -14,6 +17,24 @@ def findings(told: Mapping[str, Any]) -> Iterator[str]:
     for name, value in told.items():
         mark = ":" if isinstance(value, (Mapping, list, tuple)) else ""
         yield f"{name.replace('_', ' ')}{mark} {_words(value)}"
+
+
+def settled(cell: Record) -> Iterator[str]:
+    """Yield a line for each setting that was chosen after training, with the whole path.
+
+    And one for the trials that a cell is the mean of. Scores are in points where they are shares.
+    """
+    for path in cell.chosen.paths if cell.chosen else ():
+        yield f"{path.name} {_words(path.chosen)}, put after training"
+        scores = [None if s is None else points(cell.metric) * s for s in path.validation]
+        for name, line in (("validation score", scores), ("training loss", path.train_loss)):
+            pairs = zip(path.values, line, strict=False)
+            at = [f"{_words(value)} {_words(told)}" for value, told in pairs if told is not None]
+            if len(at) > 1:
+                yield f"{name} along {path.name}: {_some(at, ', ')}"
+    if cell.tuning is not None and cell.tuning.members:
+        members = ", ".join(str(number + 1) for number in cell.tuning.members)
+        yield f"mean of the weights of trials {members} of {len(cell.tuning.trials)}"
 
 
 def _words(value: Any) -> str:

@@ -28,7 +28,7 @@ from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
-from transfergrid.report.findings_words import findings
+from transfergrid.report.findings_words import findings, settled
 from transfergrid.report.kept import WIDTH
 from transfergrid.report.layout import wrapped
 from transfergrid.report.words import bracketed, gained, number, scored
@@ -125,9 +125,9 @@ def shown(told: Explained) -> str:
     if not told.found.has_diagnostics:
         lines.append("No diagnostics: this cell is older than they are; judged by what there is.")
     lines += ["", *_named(told), ""]
-    if told.cell.told:
+    if found := [*findings(told.cell.told), *settled(told.cell)]:
         lines.append("What the method found:")
-        lines += [line for each in findings(told.cell.told) for line in _wrapped(each, "  ")]
+        lines += [line for each in found for line in _wrapped(each, "  ")]
         lines.append("")
     weak = [c for c in told.found.causes if c not in told.found.named]
     if weak:
@@ -224,6 +224,7 @@ def plain(told: Explained) -> dict[str, Any]:
         "extent": told.cell.diagnostics.extent if told.cell.diagnostics else None,
         "stands_out_from": STANDS_OUT,
         "told": told.cell.told,
+        "paths": [asdict(path) for path in (told.cell.chosen.paths if told.cell.chosen else ())],
         "causes": [_plain_cause(told, cause) for cause in told.found.causes],
         "not_judged": list(told.found.unjudged),
     }
