@@ -40,8 +40,8 @@ def test_what_was_chosen_after_training_has_its_path():
     )
     assert list(settled(cell)) == [
         "alpha 0.5, put after training",
-        "validation score along alpha: 0 95, 0.5 97.5, 1 90",
-        "training loss along alpha: 0 0.1, 0.5 0.01, 1 0.001",
+        "validation score along alpha 0: 95, 0.5: 97.5, 1: 90",
+        "training loss along alpha 0: 0.1, 0.5: 0.01, 1: 0.001",
         "mean of the weights of trials 1, 3 of 4",
     ]
 

@@ -29,9 +29,9 @@ def settled(cell: Record) -> Iterator[str]:
         scores = [None if s is None else points(cell.metric) * s for s in path.validation]
         for name, line in (("validation score", scores), ("training loss", path.train_loss)):
             pairs = zip(path.values, line, strict=False)
-            at = [f"{_words(value)} {_words(told)}" for value, told in pairs if told is not None]
+            at = [f"{_words(value)}: {_words(told)}" for value, told in pairs if told is not None]
             if len(at) > 1:
-                yield f"{name} along {path.name}: {_some(at, ', ')}"
+                yield f"{name} along {path.name} {_some(at, ', ')}"
     if cell.tuning is not None and cell.tuning.members:
         members = ", ".join(str(number + 1) for number in cell.tuning.members)
         yield f"mean of the weights of trials {members} of {len(cell.tuning.trials)}"
