@@ -98,3 +98,13 @@ def test_both_widths_may_differ():
     assert not [*copied.widened.parameters()]
     theirs = copied.backbone.state_dict()
     assert all(torch.equal(theirs[name], w) for name, w in copied.own.state_dict().items())
+
+
+def test_averaged_weights_of_what_learns_beside_have_statistics_of_their_own():
+    setup = Bench(SideTuning, {"weight_averaging": 0.2}).set_up(5)
+    Bench(SideTuning).driver(setup).run()
+    own, data = setup.strategy.own.network, setup.data.train
+    with torch.no_grad():
+        made = own.conv1(data.inputs(data.rows))
+    assert torch.allclose(own.bn1.running_mean, made.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(own.bn1.running_var, made.var((0, 2, 3)), rtol=1e-3)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from transfergrid.data.inputs import Inputs
 from transfergrid.strategies.composition.additions import Composed, own_learners
@@ -49,7 +50,13 @@ def _mean_of(strategy: Composed) -> RunningMean:
 def _averaged(strategy: Composed) -> list[Tensor]:
     learning = own_learners(strategy)
     moving = [p for p in strategy.parameters() if id(p) in learning]
-    return [*moving, *statistics_of(norms_of(strategy.backbone, moving))]
+    return [*moving, *statistics_of(_norms(strategy, moving))]
+
+
+def _norms(strategy: Composed, moving: list[nn.Parameter]) -> list[_BatchNorm]:
+    """Return the layers whose statistics move, of the backbone and of what learns beside it."""
+    assert isinstance(strategy, nn.Module)
+    return norms_of(strategy, moving)
 
 
 def _both(first: After | None, second: After, step: int, steps: int) -> None:
@@ -67,5 +74,5 @@ def _put(strategy: Composed, data: Data) -> None:
     view = data.target if data.target is not None else next(iter(data.source), None)
     if _mean_of(strategy).put() and view is not None:
         learning = own_learners(strategy)
-        moving = [p for p in strategy.backbone.parameters() if id(p) in learning]
-        retake(norms_of(strategy.backbone, moving), view, strategy.backbone.embed)
+        moving = [p for p in strategy.parameters() if id(p) in learning]
+        retake(_norms(strategy, moving), view, strategy.predict)
