@@ -43,8 +43,8 @@ def check_parts(cell: Cell) -> int:
     for network in (backbone, trained):
         assert network is None or network.dim > 0  # its inputs are of a size that it takes
     taught = backbone if strategy.needs.teacher else None
-    head = first_head(cell, strategy.needs, backbone)
     try:
+        head = first_head(cell, strategy.needs, backbone)
         strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
     except BadInputError as error:  # as of a method that needs layers which the network has not
         parts = filter(None, (cell.names.strategy, cell.names.source))
