@@ -7,7 +7,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from golden import golden
-from transfergrid.strategies.closed_form.lda import LDA, discriminants
+from transfergrid.strategies.closed_form.lda import LDA, discriminants, ledoit_wolf, within
 from transfergrid.strategies.closed_form.prototypes import Prototypes
 from transfergrid.testing.bench import Bench
 
@@ -52,9 +52,9 @@ def test_without_a_number_shrinkage_is_ledoit_and_wolfs_within_classes(n, width)
     features, labels = table(n, width)
     means = np.stack([features[labels == k].mean(0) for k in range(3)])
     own = LedoitWolf(assume_centered=True).fit(features - means[labels])
-    found = discriminants(features, labels, 3, None)
-    expected = discriminants(features, labels, 3, own.shrinkage_)
-    assert np.allclose(found[0], expected[0])
+    rows = within(features, labels, 3)[1]
+    assert ledoit_wolf(rows) == pytest.approx(own.shrinkage_)
+    found = discriminants(features, labels, 3, ledoit_wolf(rows))
     assert np.allclose(found[0], means @ np.linalg.inv(own.covariance_), atol=1e-8)
 
 
@@ -65,7 +65,11 @@ def test_shrunk_all_the_way_it_is_the_nearest_mean():
     assert not torch.allclose(plain.predictions, one.predictions, atol=1e-3)
 
 
-@pytest.mark.parametrize("shrinkage", [None, 0.0, 0.5])
+def test_of_rows_that_do_not_vary_ledoit_and_wolf_shrink_all_the_way():
+    assert ledoit_wolf(np.zeros((3, 5))) == 1.0
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5, 1.0])
 def test_one_label_a_class_is_the_nearest_example(shrinkage):
     features = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     found = discriminants(features, np.arange(3), 3, shrinkage)
@@ -99,3 +103,13 @@ def test_a_cell_predicts_what_scikit_learn_does_of_the_frozen_features(texts):
     solver = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.4).fit(one, train.labels)
     assert np.allclose(run.predictions, solver.predict_proba(other), atol=1e-3)
     assert (run.fitted.steps, run.fitted.chosen_by) == (0, "closed_form")
+    assert run.setup.strategy.tells() == {"shrinkage": 0.4}
+
+
+def test_the_shrinkage_that_was_taken_is_told():
+    run = Bench(LDA).run(10)
+    backbone, view = run.setup.backbone.eval(), run.setup.data.train
+    with torch.no_grad():
+        features = backbone(view.inputs(view.rows)).double().numpy()
+    rows = within(features, view.labels, 3)[1]
+    assert run.setup.strategy.tells()["shrinkage"] == pytest.approx(ledoit_wolf(rows))
