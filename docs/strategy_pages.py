@@ -57,6 +57,12 @@ ROOMS = {
 }
 
 
+ON_TEXTS = ("source=minilm", "target=sst2", "training=text")
+"""Where a method of tokens is tried, or of texts."""
+OF_TEXTS = ("further_pretraining",)
+"""Of whom nothing that planning reads says that they take texts alone."""
+
+
 class Told(NamedTuple):
     """What is known of one strategy."""
 
@@ -167,8 +173,8 @@ def _code(word: object) -> str:
 def command(told: Told) -> str:
     """Return a command that runs it on what is at hand, or on the real data it needs."""
     needs, words = told.about["needs"], ["transfergrid", f"strategy={told.name}"]
-    if needs.get("layers") == "tokens":
-        words += ["source=minilm", "target=sst2", "training=text"]
+    words += ON_TEXTS if needs.get("layers") == "tokens" or told.name in OF_TEXTS else ()
+    words += ["tuning=random"] if needs.get("trials") else []
     if "classification" not in needs["tasks"]:
         words += ["target=glyph_angles"]
     words += ["labels=0" if needs["target_labels"] == "unused" else "labels=20"]
@@ -188,6 +194,8 @@ def _needs(told: Told) -> Iterator[str]:
         yield "- a teacher, which is the source adapted beforehand; its steps are counted apart"
     if needs.get("layers", "any") in LAYERS:
         yield f"- a network with {LAYERS[needs['layers']]}"
+    if needs.get("trials"):
+        yield "- a tuned cell, of whose trials it is made: `tuning=random`"
     if not needs["steps"]:
         yield "- no step: it is one cell under every training"
     yield f"- targets of {' and '.join(needs['tasks'])}"
