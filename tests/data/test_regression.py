@@ -119,3 +119,13 @@ def test_a_head_is_filled_in_the_unit_of_the_labels():
     classes = Classification(("a",))
     classes.fill(plain := classes.head(2), weight, bias)
     assert_close(plain.weight.data, weight)
+
+
+def test_answers_are_what_right_outputs_decode_to_of_numbers_and_of_classes():
+    numbers, labels = Regression(("a", "b")), torch.tensor([[1.0, -2.0], [3.0, 4.0]])
+    assert torch.equal(numbers.answers(labels).float(), labels)
+    assert torch.equal(numbers.decode(numbers.encode(labels)), labels)
+    classes, own = Classification(("a", "b", "c")), torch.tensor([2, 0])
+    assert classes.answers(own).tolist() == [[0, 0, 1], [1, 0, 0]]
+    said = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+    assert torch.allclose(classes.decode(classes.encode(said)), said, atol=1e-6)

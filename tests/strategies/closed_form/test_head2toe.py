@@ -11,8 +11,10 @@ from golden import golden
 from transfergrid.records.cached import Store
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.runs.standing import standing
+from transfergrid.strategies.base import still_blocks
 from transfergrid.strategies.closed_form.head2toe import Head2toe, block_features, kept
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
+from transfergrid.strategies.phases import Objective, Phase
 from transfergrid.testing.bench import MANY_NUMBERS, Bench
 from transfergrid.testing.tiny import TinyBackbone
 
@@ -144,13 +146,14 @@ def test_the_second_cell_passes_nothing_through_the_network(tmp_path, monkeypatc
     first = own.run(5)
     passes = []
     boundaries = TinyBackbone.boundaries
-    monkeypatch.setattr(
-        TinyBackbone,
-        "boundaries",
-        lambda self, *told: (passes.append(1), boundaries(self, *told))[1],
-    )
+
+    def noted(self, inputs, *told):
+        passes.append(len(inputs))
+        return boundaries(self, inputs, *told)
+
+    monkeypatch.setattr(TinyBackbone, "boundaries", noted)
     second = own.run(5)
-    assert len(passes) == 1  # which tells the widths
+    assert max(passes) <= 2  # to tell the widths, and to time a prediction
     assert torch.equal(first.predictions, second.predictions)
 
 
@@ -164,6 +167,20 @@ def test_diagnostics_may_still_ask_for_the_embeddings(tmp_path):
         found = standing(setup.strategy, (), own.machine, [view], represented=represented)
         told.append(found.view(view).inputs(view.rows)[0].shape[1])
     assert told == [sum(setup.strategy.widths), setup.backbone.dim]
+
+
+class Trained(Head2toe):
+    """Features of all blocks, of which the last one learns: no cut of the network gives them."""
+
+    def phases(self):
+        learns = self.block_groups(first=len(self.backbone.blocks("fine")) - 1)
+        return [Phase("train", [Objective(self.loss, learns)]), *super().phases()]
+
+
+def test_nothing_is_kept_of_features_that_a_part_of_the_network_cannot_give():
+    strategy = Bench(Trained).set_up(5).strategy
+    train, select = strategy.phases()
+    assert (still_blocks(strategy, train), still_blocks(strategy, select)) == (0, 5)
 
 
 def test_a_network_that_cannot_be_cut_is_impossible(monkeypatch):
