@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tokenizers import decoders
 
 from small_models import FAMILIES, pretrained
 from transfergrid.sources.backbones import vocabulary
@@ -24,6 +25,8 @@ def folder(request, tmp_path):
 
 def test_known_tokens_keep_their_rows_and_others_have_the_mean_of_their_pieces(folder):
     backbone, before = loaded(folder), loaded(folder)
+    if folder.name == "gpt2":  # as the real one has it
+        backbone.preprocess.tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     old, words = before.preprocess.tokenizer, before.network.get_input_embeddings().weight
     backbone.take_vocabulary(backbone.learned_vocabulary(lambda: TEXTS, 330))
     new, rows = backbone.preprocess.tokenizer, backbone.network.get_input_embeddings().weight
@@ -32,10 +35,13 @@ def test_known_tokens_keep_their_rows_and_others_have_the_mean_of_their_pieces(f
     assert known
     for token in known:
         assert torch.equal(rows[new.get_vocab()[token]], words[old.get_vocab()[token]])
-    whole = next(t for t in new.get_vocab() if t.endswith("moon") and t not in old.get_vocab())
-    pieces = old(" moon" if whole.startswith("Ġ") else "moon", add_special_tokens=False)
-    mean = sum(words[i] for i in pieces["input_ids"]) / len(pieces["input_ids"])
-    torch.testing.assert_close(rows[new.get_vocab()[whole]], mean)
+    wholes = {t for t in new.get_vocab() if t.endswith("moon") and t not in old.get_vocab()}
+    assert "moon" in wholes
+    for whole in wholes:
+        text = whole.replace("Ġ", " ").removeprefix("##")
+        pieces = old(text, add_special_tokens=False)["input_ids"]
+        mean = sum(words[i] for i in pieces) / len(pieces)
+        torch.testing.assert_close(rows[new.get_vocab()[whole]], mean)
     assert backbone.notes["vocabulary"] == {"tokens": len(new), "known": len(known)}
 
 

@@ -78,8 +78,8 @@ class AutoRGN(Strategy):
         at which layers matter. Not where new weights start near zero: their ratio outshines all.
 
     Cost:
-        That of full fine-tuning, and a pass forth and back of the examples looked at each epoch.
-        The same at prediction.
+        That of full fine-tuning, and each epoch a pass forth and back of the examples looked at,
+        for which all are read. The same at prediction.
 
     Source:
         Lee et al. 2023, Surgical Fine-Tuning Improves Adaptation to Distribution Shifts (arXiv
