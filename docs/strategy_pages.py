@@ -231,7 +231,9 @@ def _knobs(told: Told) -> Iterator[str]:
 
 
 def _default(value: object, space: Mapping[str, Any]) -> str:
-    shown = "" if isinstance(value, dict) else _code("null" if value is None else value)
+    plainly = {None: "null", True: "true", False: "false"}
+    typed = plainly[value] if value is None or isinstance(value, bool) else value
+    shown = "" if isinstance(value, dict) else _code(typed)
     under = [f"{kind} {number:g}" for kind, number in space.get("under", {}).items()]
     return f"{shown} ({', '.join(under)})".replace("_", " ") if under else shown
 

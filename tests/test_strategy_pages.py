@@ -57,6 +57,12 @@ def test_each_page_holds_what_a_reader_asks_for(pages):
             assert "tests/" in line
 
 
+def test_pages_stand_as_they_are_made(pages):
+    there = {path.name: path.read_text() for path in (DOCS / "strategies").glob("*.md")}
+    stale = sorted(n for n in {*pages, *there} if pages.get(n) != there.get(n))
+    assert not stale, "python docs/strategy_pages.py makes them anew"
+
+
 def test_links_between_pages_lead_to_pages(pages):
     for name, text in pages.items():
         for link in re.findall(r"\]\((?!http)([^)#]+)", text):

@@ -1,8 +1,8 @@
 """How much processor time the conformance suite takes for each shipped strategy.
 
 Wanted: at most 4 seconds a strategy and modality, so that a hundred strategies fit CI. A strategy
-is checked on images, with classes and with numbers for labels, and on texts; the first one also
-pays for what is imported and is therefore checked twice.
+is checked on images, with classes and with numbers for labels, on a vision transformer, and on
+texts; the first one also pays for what is imported and is therefore checked twice.
 
     OMP_NUM_THREADS=1 python experiments/benchmarks/conformance.py [STRATEGY ...]
 """
