@@ -233,7 +233,8 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
     train, validation = say(_some(data.train), "train"), say(data.validation, "validation")
     test = say(sealed)
     assert test is not None
-    flops, seconds = _flops(strategy, sealed, found), _seconds(strategy, sealed, machine)
+    with strategy.in_use():
+        flops, seconds = _flops(strategy, sealed, found), _seconds(strategy, sealed, machine)
     return Outcome(train, validation, test, flops, seconds, heard)
 
 

@@ -427,6 +427,11 @@ class Strategy(nn.Module, Component):
     def forward(self, inputs: Inputs) -> Tensor:
         return self.predict(inputs)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Be while inside what a model made of `kept_state` is: its predictions cost that much."""
+        yield
+
     def kept_state(self) -> dict[str, Tensor]:
         """Return what is kept of a trained strategy: its state dict, less the scaffold."""
         own = self.state_dict()

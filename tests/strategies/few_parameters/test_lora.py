@@ -12,6 +12,7 @@ from trajectories import same, trajectory
 
 from golden import golden
 from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.runs.cell import judge
 from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.few_parameters.lora import Change, Lora
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
@@ -217,3 +218,21 @@ def test_what_is_asked_for_beside_it_keeps_no_merged_model_from_predicting(tmp_p
 def test_layers_that_are_not_there_are_told_before_anything_runs(tmp_path):
     with pytest.raises(BadInputError, match="has no layer 'querry'"):  # as a grid is checked
         attached(Lora, made("bert", tmp_path), {"targets": ["querry"]}, target=0)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_prediction_costs_what_it_costs_the_kept_model(merge):
+    bench = Bench(Lora, {"merge": merge})
+    setup = bench.learn(bench.set_up(10)).setup
+    before = {name: value.clone() for name, value in setup.strategy.state_dict().items()}
+    flops = judge(setup, bench.machine).flops
+    plain = Bench(FeatureExtraction)
+    least = judge(plain.set_up(10), plain.machine).flops
+    assert flops == least if merge else flops > least
+    after = setup.strategy.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    inputs = setup.strategy.backbone.example(2) + 1
+    with torch.no_grad():
+        apart = setup.strategy.predict(inputs)
+        with setup.strategy.in_use():
+            assert torch.allclose(setup.strategy.predict(inputs), apart, atol=1e-5)

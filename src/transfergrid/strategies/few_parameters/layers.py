@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -177,3 +178,23 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 def _without(state: dict[str, Tensor], start: str) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith(start)}
+
+
+@contextmanager
+def merged(network: nn.Module) -> Iterator[None]:
+    """Merge what peft wraps while inside; afterwards every bit is as it was.
+
+    A weight that others read is made at each of their calls, in here too.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: list[Any] = [part for part in network.modules() if isinstance(part, BaseTunerLayer)]
+    before = [copy.deepcopy(layer.get_base_layer().state_dict()) for layer in layers]
+    for layer in layers:
+        layer.merge()
+    try:
+        yield
+    finally:
+        for layer, state in zip(layers, before, strict=True):
+            layer.merged_adapters.clear()  # to unmerge is not exact
+            layer.get_base_layer().load_state_dict(state)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from torch import Tensor
 from typing_extensions import override
 
 from transfergrid.strategies import Group, Objective, Phase, Sizes, Strategy
-from transfergrid.strategies.few_parameters.layers import Layer, layers_of, plain_state
+from transfergrid.strategies.few_parameters.layers import Layer, layers_of, merged, plain_state
 
 
 class Merged(Strategy):
@@ -65,3 +66,12 @@ class Merged(Strategy):
         plain = plain_state(self.backbone.network)
         others = {name: value for name, value in state.items() if not name.startswith(network)}
         return {**others, **{f"{network}{name}": value for name, value in plain.items()}}
+
+    @override
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        if not self.merge or self.added is None:
+            yield
+            return
+        with merged(self.backbone.network):
+            yield
