@@ -93,7 +93,7 @@ class DELTA(Strategy):
 
     also_called = ("behavioural_regularisation", "feature_map_regularization")
     badges = ("formula_exact", "trajectory_exact")
-    needs = Needs(tasks=("classification",))
+    needs = Needs(tasks=("classification",), layers="some")
     baselines = Baselines(exploratory=["full_finetuning", "l2_sp"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),

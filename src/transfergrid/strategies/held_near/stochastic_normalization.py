@@ -12,6 +12,7 @@ from transfergrid.strategies import (
     Baselines,
     Batch,
     ImpossibleError,
+    Needs,
     Range,
     Share,
     Sizes,
@@ -92,6 +93,7 @@ class StochasticNormalization(Strategy):
 
     also_called = ("stoch_norm", "stochnorm")
     badges = ("formula_exact", "trajectory_exact")
+    needs = Needs(layers="batch_norm")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
