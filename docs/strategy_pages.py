@@ -19,7 +19,7 @@ from reference import cell, described, plain
 
 from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir, strategies
-from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.base import ADDITIONS, Strategy
 
 HERE = Path(__file__).parent
 MADE = "% Made by `python docs/strategy_pages.py` from the class, its YAML and the marks of tests."
@@ -213,7 +213,7 @@ def _knobs(told: Told) -> Iterator[str]:
     meanings = {k: v for kind in reversed(told.kind.__mro__) for k, v in described(kind).items()}
     parts = [entry for entry in told.config.get("defaults", []) if isinstance(entry, dict)]
     own = {place.partition("@")[2]: name for part in parts for place, name in part.items()}
-    shared = told.about.get("optional", [])
+    shared = _additions(told)
     hidden = {"_target_", "defaults", "about", *shared}
     names = [*own, *(key for key in told.config if key not in hidden)]
     if names:
@@ -228,6 +228,12 @@ def _knobs(told: Told) -> Iterator[str]:
         yield from ["", f"It also takes {', '.join(map(_code, shared))}: see [all](index.md)."]
     elif not names:
         yield "None."
+
+
+def _additions(told: Told) -> list[str]:
+    """Return the keys that it shares with other methods; `optional` has younger ones of its own."""
+    known = {addition.key for addition in ADDITIONS}
+    return [key for key in told.about.get("optional", []) if key in known]
 
 
 def _default(value: object, space: Mapping[str, Any]) -> str:
@@ -292,7 +298,7 @@ def _catalogue(members: list[Told]) -> Iterator[str]:
 def _shared(found: list[Told]) -> Iterator[str]:
     """Yield the keys that are added to other methods, and who does not take each."""
     meanings = described(Strategy)
-    taking = {key for told in found for key in told.about.get("optional", [])}
+    taking = {key for told in found for key in _additions(told)}
     yield "| key | meaning |"
     yield "| --- | --- |"
     for key in [name for name in meanings if name in taking]:
