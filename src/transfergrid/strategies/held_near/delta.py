@@ -81,7 +81,7 @@ class DELTA(Strategy):
         square and the standardising as in the authors' code
 
     Args:
-        alpha: of the maps.
+        alpha: pull of the maps towards those of the source.
         beta: pull of the head towards zero; both stand in the place of weight decay.
         maps: how many there are at most.
         attention: "ablation" silences channel after channel; "uniform" attends to all alike.
