@@ -224,8 +224,8 @@ def _knobs(told: Told) -> Iterator[str]:
         space = told.about["space"].get(name, {})
         words = [_code(name), _default(value, space), _range(space), cell(meanings.get(name, ""))]
         yield f"| {' | '.join(words)} |"
-    if shared:
-        yield from ["", f"It also takes {', '.join(map(_code, shared))}: see [all](index.md)."]
+    if taken := [key for key in shared if key not in told.kind.closed_to]:
+        yield from ["", f"It also takes {', '.join(map(_code, taken))}: see [all](index.md)."]
     elif not names:
         yield "None."
 
@@ -237,9 +237,10 @@ def _additions(told: Told) -> list[str]:
 
 
 def _default(value: object, space: Mapping[str, Any]) -> str:
+    if isinstance(value, dict):  # a part, by the name of its class
+        return _code(str(value.get("_target_", "")).rpartition(".")[2])
     plainly = {None: "null", True: "true", False: "false"}
-    typed = plainly[value] if value is None or isinstance(value, bool) else value
-    shown = "" if isinstance(value, dict) else _code(typed)
+    shown = _code(plainly[value] if value is None or isinstance(value, bool) else value)
     under = [f"{kind} {number:g}" for kind, number in space.get("under", {}).items()]
     return f"{shown} ({', '.join(under)})".replace("_", " ") if under else shown
 

@@ -8,12 +8,14 @@ from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
 from golden import golden
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.training import Training
 from transfergrid.sources.small_cnn import SmallCNN
 from transfergrid.sources.small_encoder import SmallEncoder
 from transfergrid.strategies.baselines.scratch_small import ScratchSmall
+from transfergrid.strategies.beside.progressive_networks import ProgressiveNetworks
 from transfergrid.strategies.beside.refine import Refine, on_both
+from transfergrid.strategies.beside.side_tuning import SideTuning
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyArchitecture
 
@@ -117,3 +119,11 @@ def test_an_encoder_of_ones_own_takes_the_same_inputs():
         Bench(Refine, {"encoder": SmallCNN()}).set_up(10)
     wide = Bench(Refine, {"encoder": SmallEncoder(width=128)}).set_up(10).strategy
     assert wide.own.dim == 128
+
+
+@pytest.mark.parametrize("kind", [Refine, SideTuning, ProgressiveNetworks])
+@pytest.mark.parametrize("key", ["layer_decay", "l2_sp", "probe_first"])
+def test_what_needs_a_source_that_learns_is_refused(kind, key):
+    told = {"layer_decay": 0.5, "l2_sp": 0.1, "probe_first": True}
+    with pytest.raises(ImpossibleError, match=f"{key} cannot be added: the (source|head) "):
+        Bench(kind, {key: told[key]}).set_up(5)

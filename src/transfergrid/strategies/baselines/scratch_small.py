@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from typing_extensions import override
@@ -34,6 +35,7 @@ class ScratchSmall(Strategy):
         shared: `lr_factor` and `schedule`.
     """
 
+    closed_to: ClassVar[Mapping[str, str]] = {"l2_sp": "what learns does not start from a source"}
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=3.0)}

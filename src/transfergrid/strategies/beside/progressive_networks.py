@@ -17,6 +17,7 @@ from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space, rates
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.beside.standing import STANDS_STILL
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 REDUCED = 4
@@ -99,7 +100,9 @@ class ProgressiveNetworks(Strategy):
         exploratory=["feature_extraction", "full_finetuning"]
     )
     closed_to: ClassVar[Mapping[str, str]] = {
-        "probe_first": "the head is on the new column and not on the source's features"
+        "layer_decay": STANDS_STILL,
+        "l2_sp": STANDS_STILL,
+        "probe_first": "the head is on the new column and not on the source's features",
     }
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
     transfers = "features"

@@ -35,8 +35,9 @@ class Refine(StillSource):
 
     What the source does not know of the target, the encoder may learn; a source that says nothing
     can be left aside by the head. The source keeps every weight and every running statistic.
-    `scratch` is compared first, as with every method; `strategy=refine,scratch_small` adds the same
-    encoder without a source, its first weights too, which is what the paper's claim is about.
+    `scratch` is compared first, as with every method. `strategy=refine,scratch_small` adds the same
+    encoder without a source, its first weights too, which is what the paper's claim is about:
+    `transfergrid verdicts --over scratch_small` judges it.
 
     Formula:
         outputs = head([f(x), h(x)]); f the source, frozen; h and the head learn together

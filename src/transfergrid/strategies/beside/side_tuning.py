@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -61,9 +60,6 @@ class SideTuning(StillSource):
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["scratch_small", "feature_extraction", "full_finetuning"]
     )
-    closed_to: ClassVar[Mapping[str, str]] = {
-        "probe_first": "the head is on a blend and not on the source's features alone"
-    }
     space: ClassVar[Space] = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
 
     def __init__(self, encoder: Architecture | None = None, **shared: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -37,6 +38,9 @@ def head_on(strategy: Strategy, dim: int) -> nn.Module:
     return strategy.task.head(dim)
 
 
+STANDS_STILL = "the source stands still, and what learns beside it does not start from it"
+
+
 class StillSource(Strategy):
     """The source's features as they came, joined with what a network beside it makes of inputs.
 
@@ -44,6 +48,11 @@ class StillSource(Strategy):
     augmented, or in k views.
     """
 
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "layer_decay": STANDS_STILL,
+        "l2_sp": STANDS_STILL,
+        "probe_first": "the head is on more than the source's features",
+    }
     transfers: ClassVar[Transferred] = "features"
 
     # What a subclass overrides -----------------------------------------------------------------
