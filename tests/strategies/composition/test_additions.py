@@ -12,6 +12,8 @@ from transfergrid.records.identity import canonical
 from transfergrid.strategies import Group, Objective, Phase, Strategy
 from transfergrid.strategies.adaptation.coral import Coral
 from transfergrid.strategies.baselines.scratch import Scratch
+from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
+from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -21,6 +23,7 @@ from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
     LinearProbeThenFinetuning,
 )
 from transfergrid.strategies.held_near.l2_sp import L2SP
+from transfergrid.strategies.tasks.multitask import Multitask
 from transfergrid.strategies.weight_space.weight_averaging import WeightAveraging
 from transfergrid.strategies.weight_space.wise_ft import WiseFT
 from transfergrid.testing import check_strategy
@@ -262,3 +265,31 @@ def test_the_probe_comes_after_what_trains_no_head():
 
     strategy = Bench(Later, {"probe_first": True}).set_up(10).strategy
     assert [p.name for p in strategy.all_phases()] == ["warm", "probe first", "tune"]
+
+
+@pytest.mark.parametrize("strategy", [FullFinetuning, GradualUnfreezing, LinearProbeThenFinetuning])
+def test_a_window_of_one_step_changes_no_method_whatever_its_phases(strategy):
+    """With a validation part, which a phase that is judged by another function would begin anew."""
+    assert far_apart(trained(strategy, 10, weight_averaging=1.0), trained(strategy, 10)) == 0.0
+
+
+def test_statistics_of_the_mean_are_taken_of_all_labelled_streams():
+    for labels, streams in ((0, ["source"]), (10, ["source", "target"])):
+        strategy = Bench(SourceAndTarget if labels else SourceOnly, {"weight_averaging": 0.5})
+        phases = strategy.set_up(labels).strategy.all_phases()
+        assert sorted(phases[-1].reads) == streams
+        assert phases[-1].name == "average"
+
+
+def test_objectives_that_make_one_step_are_pulled_once():
+    strategy = Bench(Multitask, {"l2_sp": 0.3}).set_up(10).strategy
+    with torch.no_grad():
+        for parameter in strategy.backbone.parameters():
+            parameter += 0.5
+    (phase,) = strategy.all_phases()
+    learning = [p for group in phase.learning() for p in group.parameters]
+    found = phase.combine([[torch.zeros_like(p) for p in learning] for _ in phase.objectives])
+    inside = {id(p) for p in strategy.backbone.parameters()}
+    for parameter, gradient in zip(learning, found, strict=True):
+        pull = 0.3 * 0.5 if id(parameter) in inside else 0.0
+        torch.testing.assert_close(gradient, torch.full_like(gradient, pull))

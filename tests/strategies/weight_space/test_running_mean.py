@@ -96,7 +96,7 @@ def norm():
 
 def test_statistics_are_means_over_batches_by_their_size():
     view, layer = Pieces(6, 2), norm()
-    retake([layer], view, layer)
+    retake([layer], [view], layer)
     one, two = view.pieces
     assert torch.allclose(layer.running_mean, view.all.mean(0))
     assert torch.allclose(layer.running_var, 0.75 * one.var(0) + 0.25 * two.var(0))
@@ -107,7 +107,7 @@ def test_statistics_are_means_over_batches_by_their_size():
 
 def test_one_example_has_no_variance():
     layer = norm()
-    retake([layer], Pieces(1), layer)
+    retake([layer], [Pieces(1)], layer)
     assert layer.running_mean.tolist() == [7.0] * 3
 
 

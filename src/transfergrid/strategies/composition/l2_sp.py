@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transfergrid.data.batches import Batch
 from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
-from transfergrid.strategies.phases import Group, Loss, Objective, Phase
+from transfergrid.strategies.phases import Combine, Group, Loss, Objective, Phase
 
 STARTS_AT_THE_SOURCE = ("weights", "head", "start")
 
@@ -43,18 +43,24 @@ class PulledToStart:
         """Return phases with the pull in each of their losses."""
         names = {id(p): name for name, p in strategy.backbone.named_parameters()}
 
+        def apart(objective: Objective) -> Objective:
+            groups = [part for group in objective.learns for part in _undecayed(group, names)]
+            return objective._replace(learns=groups)
+
         def pulled(objective: Objective) -> Objective:
             own = [names[id(p)] for g in objective.learns for p in g.parameters if id(p) in names]
             loss = partial(_with_pull, strategy, objective.loss, value, tuple(own))
-            groups = [part for group in objective.learns for part in _undecayed(group, names)]
-            return objective._replace(loss=loss, learns=groups) if own else objective
+            return objective._replace(loss=loss) if own else objective
 
-        return [
-            replace(phase, objectives=[pulled(o) for o in phase.objectives])
-            if phase.counts == "steps"
-            else phase
-            for phase in phases
-        ]
+        def changed(phase: Phase) -> Phase:
+            phase = replace(phase, objectives=[apart(o) for o in phase.objectives])
+            if phase.combine is None:
+                return replace(phase, objectives=[pulled(o) for o in phase.objectives])
+            learning = [p for group in phase.learning() for p in group.parameters]
+            own = tuple(names.get(id(p)) for p in learning)
+            return replace(phase, combine=partial(_combined, strategy, phase.combine, value, own))
+
+        return [changed(phase) if phase.counts == "steps" else phase for phase in phases]
 
 
 class _Starts(nn.Module):
@@ -78,6 +84,23 @@ def _undecayed(group: Group, names: dict[int, str]) -> list[Group]:
         return [group._replace(decay=group.decay and not inside)]
     apart = group._replace(name=f"{group.name}: backbone", parameters=inside, decay=False)
     return [group._replace(parameters=others), apart]
+
+
+def _combined(
+    strategy: Composed,
+    combine: Combine,
+    alpha: float,
+    names: Sequence[str | None],
+    gradients: list[list[Tensor]],
+) -> list[Tensor]:
+    """Return the step's gradient with the pull's, once, however many objectives make the step."""
+    starts = strategy.scaffold["l2_sp"]
+    assert isinstance(starts, _Starts)
+    now = dict(strategy.backbone.named_parameters())
+    return [
+        gradient if name is None else gradient + alpha * (now[name].detach() - starts.of(name))
+        for gradient, name in zip(combine(gradients), names, strict=True)
+    ]
 
 
 def _with_pull(

@@ -36,9 +36,16 @@ class AveragedWeights:
         last = max(i for i, p in enumerate(phases) if p.objectives and p.counts == "steps")
         mean, phase = _mean_of(strategy), phases[last]
         predicts = partial(_said_by_mean, mean, phase.predicts or strategy.predict)
+        alike = [  # judged by one function, for where that changes a run begins anew: no mean yet
+            replace(p, predicts=predicts)
+            if p.counts == "steps" and p.predicts == phase.predicts
+            else p
+            for p in phases[:last]
+        ]
         noting = replace(phase, after=partial(_both, phase.after, mean.note), predicts=predicts)
-        put = Phase("average", before=partial(_put, strategy))
-        return [*phases[:last], noting, put, *phases[last + 1 :]]
+        labelled = [stream for stream in phase.reads if stream in ("target", "source")]
+        put = Phase("average", before=partial(_put, strategy), reads=labelled)
+        return [*alike, noting, put, *phases[last + 1 :]]
 
 
 def _mean_of(strategy: Composed) -> RunningMean:
@@ -71,8 +78,8 @@ def _said_by_mean(mean: RunningMean, predict: Callable[[Inputs], Tensor], inputs
 
 
 def _put(strategy: Composed, data: Data) -> None:
-    view = data.target if data.target is not None else next(iter(data.source), None)
-    if _mean_of(strategy).put() and view is not None:
+    views = [view for view in (data.target, *data.source) if view is not None]
+    if _mean_of(strategy).put() and views:
         learning = own_learners(strategy)
         moving = [p for p in strategy.parameters() if id(p) in learning]
-        retake(_norms(strategy, moving), view, strategy.predict)
+        retake(_norms(strategy, moving), views, strategy.predict)

@@ -33,22 +33,24 @@ def statistics_of(norms: Sequence[_BatchNorm]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def retake(norms: Sequence[_BatchNorm], view: View, embed: Callable[[Inputs], Tensor]) -> None:
-    """Let layers have the mean over batches of a view's own statistics, by number of examples.
+def retake(
+    norms: Sequence[_BatchNorm], views: Sequence[View], embed: Callable[[Inputs], Tensor]
+) -> None:
+    """Let layers have the mean over batches of the views' statistics, by number of examples.
 
     All else is in eval mode, so no dropout is in them; how many batches a layer has counted stays.
     Of a single example, which has no variance, none are taken.
 
     Args:
         norms: the layers.
-        view: the examples, not augmented.
+        views: the examples, not augmented.
         embed: takes inputs through the layers.
     """
-    if not norms or len(view) < 2:
+    if not norms or sum(map(len, views)) < 2:
         return
     seen = 0
     with _recording(norms):
-        for batch in view.batches():
+        for batch in (batch for view in views for batch in view.batches()):
             seen += size_of(batch.inputs)
             for norm in norms:
                 norm.momentum = size_of(batch.inputs) / seen

@@ -106,4 +106,4 @@ class ModelSoup(Strategy):
         self.load_state_dict(mean_of([member.state for member in some]), strict=False)
         if len(some) > 1 and data.target is not None:
             norms = norms_of(self.backbone, self.backbone.parameters())
-            retake(norms, data.target, self.backbone.embed)
+            retake(norms, [data.target], self.backbone.embed)

@@ -98,4 +98,4 @@ class WeightAveraging(Strategy):
         """Put the mean in the place of the weights, with statistics of its own."""
         if self.mean.put() and data.target is not None:
             norms = norms_of(self.backbone, self.backbone.parameters())
-            retake(norms, data.target, self.backbone.embed)
+            retake(norms, [data.target], self.backbone.embed)
