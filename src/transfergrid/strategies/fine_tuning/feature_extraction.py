@@ -31,7 +31,9 @@ class FeatureExtraction(Strategy):
     """
 
     closed_to: ClassVar[Mapping[str, str]] = {
-        "probe_first": "nothing but the probe learns: strategy=logistic_probe solves it"
+        "probe_first": "nothing but the probe learns: strategy=logistic_probe solves it",
+        "layer_decay": "no layer of the backbone learns",
+        "l2_sp": "no layer of the backbone learns",
     }
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=30.0, text=10.0)}
