@@ -1,5 +1,7 @@
 """The gradient at w + rho g / |g| (Foret et al. 2021)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -8,6 +10,7 @@ from trajectories import same, trajectory
 from golden import golden
 from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.held_near import sam
 from transfergrid.strategies.held_near.sam import Sam, ascent
 from transfergrid.testing.bench import Bench
 
@@ -49,6 +52,26 @@ def test_its_steps_are_those_of_a_plain_loop(on):
         for w, w0, g in zip(weights, start, gradients, strict=True):
             w.data = w0 - 0.04 * (g + 0.1 * w0)
     same(run, net)
+
+
+def test_half_precision_does_not_lose_the_way_uphill(monkeypatch):
+    (moment,) = Bench(Sam).moments(10)
+    strategy, seen = moment.strategy, moment.batch.target
+    with torch.no_grad():  # logits so sure that their gradients are no half-precision numbers
+        strategy.head.weight.mul_(1e-3)
+        strategy.head.bias.copy_(torch.tensor([17.0, 0.0, 0.0]))
+    sure = replace(moment.batch, target=replace(seen, labels=torch.zeros_like(seen.labels)))
+    lengths = []
+
+    def noted(gradients, rho):
+        way = ascent(gradients, rho)
+        lengths.append(float(sum(part.square().sum() for part in way).sqrt()))
+        return way
+
+    monkeypatch.setattr(sam, "ascent", noted)
+    with torch.autocast("cpu", torch.float16):
+        strategy.loss(sure, 0.0)
+    assert lengths == [pytest.approx(0.05, rel=1e-3)]
 
 
 def test_without_a_step_uphill_it_is_fine_tuning_bit_for_bit():

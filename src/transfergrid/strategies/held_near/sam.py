@@ -14,6 +14,10 @@ SMALLEST = 1e-12
 """Added to the gradient's length, which may be 0."""
 
 
+SCALE = 1024.0
+"""Of the first loss: half-precision gradients would vanish, and the way's length is rho anyway."""
+
+
 def ascent(gradients: list[Tensor | None], rho: float) -> list[Tensor | None]:
     """Return the way of length rho along a gradient, all tensors of it taken as one vector.
 
@@ -66,7 +70,7 @@ class Sam(Strategy):
         learning = {name: w for name, w in self.named_parameters() if w.requires_grad}
         with same_draws(self):
             here = super().loss(batch, progress)
-            found = torch.autograd.grad(here, [*learning.values()], allow_unused=True)
+            found = torch.autograd.grad(SCALE * here, [*learning.values()], allow_unused=True)
         ways = zip(learning.items(), ascent([*found], self.rho), strict=True)
         uphill = {name: w + way for (name, w), way in ways if way is not None}
         seen = batch.labelled()
