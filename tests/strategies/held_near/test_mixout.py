@@ -10,7 +10,7 @@ from golden import golden
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.strategies.held_near.mixout import Mixout, mixed
+from transfergrid.strategies.held_near.mixout import Mixout, matrices_of, mixed
 from transfergrid.testing.bench import Bench
 
 
@@ -84,6 +84,24 @@ def test_each_number_is_drawn_for_itself_anew_at_each_step():
     assert not torch.equal(kept[0], kept[1])  # no row of one mask for all
     moved = {"conv1.weight", "conv2.weight", "dense.weight"}
     assert {name.removeprefix("backbone.network.") for name in found[0]} == moved
+
+
+def test_matrices_and_kernels_are_mixed_and_neither_tokens_nor_positions_nor_scales():
+    strategy = Bench(Mixout).on_tokens().set_up(10).strategy
+    layers = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    matrices = {f"blocks.{i}.{layer}.weight" for i in (0, 1) for layer in layers}
+    assert {name.removeprefix("backbone.network.") for name in strategy._mixed()} == {
+        "patch_embed.proj.weight",
+        *matrices,
+    }
+
+
+def test_attention_that_keeps_its_matrices_itself_is_mixed_too():
+    of_one = torch.nn.MultiheadAttention(4, 2)
+    of_three = torch.nn.MultiheadAttention(4, 2, kdim=3, vdim=3)
+    assert [w.shape for w in matrices_of(of_one)] == [(12, 4)]
+    assert [w.shape for w in matrices_of(of_three)] == [(4, 4), (4, 3), (4, 3)]
+    assert not matrices_of(torch.nn.LayerNorm((2, 3)))
 
 
 def test_the_start_stands_still_and_a_chance_of_1_is_refused():

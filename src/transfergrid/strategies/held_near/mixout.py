@@ -10,6 +10,7 @@ from torch.func import functional_call
 from transfergrid.strategies import Baselines, Batch, Range, Sizes, Strategy, rates
 from transfergrid.strategies.draws import own_generator
 
+KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Chance = Annotated[float, Interval(ge=0, lt=1)]
 
 
@@ -25,13 +26,24 @@ def mixed(weight: Tensor, start: Tensor, kept: Tensor, p: float) -> Tensor:
     return ((1 - kept) * start + kept * weight - p * start) / (1 - p)
 
 
+def matrices_of(module: nn.Module) -> list[Tensor]:
+    """Return the weights that a layer multiplies its inputs by; none of other kinds of it."""
+    if isinstance(module, nn.MultiheadAttention):
+        own = (module.in_proj_weight, module.q_proj_weight, module.k_proj_weight)
+        return [weight for weight in (*own, module.v_proj_weight) if weight is not None]
+    dense = isinstance(module, (nn.Linear, *KERNELS)) or type(module).__name__ == "Conv1D"
+    return [module.weight] if dense else []  # type: ignore[list-item]
+
+
 class Mixout(Strategy):
     """Fine-tuning in which each weight is its start again with chance p, drawn anew at each step.
 
-    Mixed are the matrices and kernels of the backbone, each number on its own: what the authors'
-    code mixes, less its tables of embeddings, biases and norms. The head has no start and stays as
-    it is. Predictions are of the weights themselves; BatchNorm takes note of what the mixed ones
-    make. Dropout stays where the network has it. All parts of a batch have the same mask.
+    Mixed are the matrices of the backbone's dense layers and attention and the kernels of its
+    convolutions, each number on its own: what the authors' code mixes, less its tables of
+    embeddings, biases and norms; class tokens, positions and scales of layers stay too. The head
+    has no start and stays as it is. Predictions are of the weights themselves; BatchNorm takes note
+    of what the mixed ones make. Dropout stays where the network has it. All parts of a batch have
+    the same mask.
 
     Formula:
         used at each step: ((1 - m) w0 + m w - p w0) / (1 - p), m ~ Bernoulli(1 - p)
@@ -73,14 +85,15 @@ class Mixout(Strategy):
     def _mixed(self) -> dict[str, Tensor]:
         """Return weights of this step, by the names of the strategy's."""
         drawing, starts = own_generator(self, "mixout"), self.scaffold["start"].named_parameters()
-        known, tables, found = dict(self.backbone.named_parameters()), self._tables(), {}
+        known, matrices, found = dict(self.backbone.named_parameters()), self._matrices(), {}
         for name, start in starts:
-            if start.ndim > 1 and id(weight := known[name]) not in tables:
+            if id(weight := known[name]) in matrices:
                 kept = torch.empty_like(start).bernoulli_(1 - self.p, generator=drawing)
                 found[f"backbone.{name}"] = mixed(weight, start, kept, self.p)
         return found
 
-    def _tables(self) -> set[int]:
-        """Return which parameters are tables of embeddings, whose rows are looked up."""
-        tables = (m for m in self.backbone.modules() if isinstance(m, nn.Embedding))
-        return {id(table.weight) for table in tables}
+    def _matrices(self) -> set[int]:
+        """Return which parameters are matrices of dense layers and attention, or kernels."""
+        tables = {id(m.weight) for m in self.backbone.modules() if isinstance(m, nn.Embedding)}
+        weights = [w for module in self.backbone.modules() for w in matrices_of(module)]
+        return {id(weight) for weight in weights} - tables
