@@ -105,7 +105,8 @@ def test_some_of_many_examples_say_it():
     setup = bench.set_up(10)
     strategy = setup.strategy
     bench.driver(setup).prepare(strategy.phases()[0], 0)
-    rows = setup.data.train.rows[::3]  # 24 of them: every third are 8
+    drawn = strategy._drawn(24)
+    rows = setup.data.train.rows[drawn.numpy()]
     strategy.eval()
     loss = cross_entropy(
         strategy.predict(setup.data.train.inputs(rows)),
@@ -114,6 +115,18 @@ def test_some_of_many_examples_say_it():
     own = [*strategy.head.parameters(), *strategy.backbone.parameters()]
     expected = relative_rates(torch.autograd.grad(loss, own), own)
     torch.testing.assert_close(strategy.found.now, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_who_is_looked_at_is_drawn_by_the_seed_whatever_the_order_of_the_pool():
+    strategy = Bench(AutoRGN, {"examples": 300}).set_up(10).strategy
+    drawn = strategy._drawn(1200)
+    assert int(drawn.sum()) == 300
+    assert torch.equal(drawn, strategy._drawn(1200))
+    by_class = drawn.reshape(-1, 4).sum(0)  # a pool in which every fourth is of one class
+    assert 50 < by_class.min() <= by_class.max() < 100
+    assert strategy._drawn(200).all()
+    strategy.block_seed += 1
+    assert not torch.equal(drawn, strategy._drawn(1200))
 
 
 def test_it_tells_how_much_each_layer_mattered():

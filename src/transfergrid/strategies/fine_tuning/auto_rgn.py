@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.records.seeds import generator
 from transfergrid.strategies import (
     Baselines,
     Count,
@@ -88,7 +89,7 @@ class AutoRGN(Strategy):
     Args:
         every: steps after which the rates are taken anew; null: an epoch, and a twentieth of all
             steps at least.
-        examples: that are looked at each time, at most; of more, evenly spread ones.
+        examples: that are looked at each time, at most; of more, some that the seed block draws.
         shared: see `Strategy`.
     """
 
@@ -135,10 +136,10 @@ class AutoRGN(Strategy):
         assert data.target is not None
         weights = [parameter for _, parameter in self.named]
         sums = [torch.zeros_like(weight) for weight in weights]
-        apart = -(-len(data.target) // self.examples)
+        looked_at = self._drawn(len(data.target))
         for batch in data.target.batches():
             assert batch.rows is not None
-            few = (batch.rows % apart == 0).nonzero()[:, 0]
+            few = looked_at[batch.rows].nonzero()[:, 0]
             if not len(few):
                 continue
             with torch.enable_grad():
@@ -148,6 +149,13 @@ class AutoRGN(Strategy):
             for total, slope in zip(sums, slopes, strict=True):
                 total += 0 if slope is None else slope
         self.found.take(relative_rates(sums, weights))
+
+    def _drawn(self, count: int) -> Tensor:
+        """Return which of so many examples are looked at, the same at each look: (count,) bool."""
+        order = generator(self.block_seed, "auto_rgn").permutation(count)
+        drawn = torch.zeros(count, dtype=torch.bool)
+        drawn[torch.from_numpy(order[: self.examples])] = True
+        return drawn
 
     def tells(self) -> dict[str, Any]:
         """Return the mean rate of each layer, over all looks and its tensors."""
