@@ -107,6 +107,26 @@ def test_weight_0_is_full_finetuning_and_1_is_not():
     assert not torch.equal(tuned.predictions, plain.predictions)
 
 
+def test_weight_0_is_full_finetuning_where_a_batch_comes_in_parts_with_dropout():
+    plan = Training(steps=3, batch_size=8, validations=1, accumulate=2)
+    plain, free = (
+        Bench(kind, told, training=plan).on_texts().run(5).state
+        for kind, told in ((FullFinetuning, {}), (BiTuning, {"weight": 0.0}))
+    )
+    assert all(torch.equal(value, free[name]) for name, value in plain.items())
+
+
+def test_keys_move_no_other_draws():
+    (moment,) = Bench(BiTuning).on_texts().moments(10)
+    drawn = []
+    for weight in (0.0, 1.0):
+        moment.strategy.weight = weight
+        torch.manual_seed(0)
+        moment.strategy.loss(moment.batch, 0.0)
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+
+
 @pytest.mark.parametrize("momentum", [1.0, 0.0])
 def test_the_second_network_follows(momentum):
     run = Bench(BiTuning, {"momentum": momentum}).run(10)

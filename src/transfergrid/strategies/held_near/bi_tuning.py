@@ -26,6 +26,7 @@ from transfergrid.strategies import (
     rates,
 )
 from transfergrid.strategies.base import unrecorded_statistics
+from transfergrid.strategies.draws import same_draws
 
 
 def contrast(own: Tensor, queued: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -102,10 +103,11 @@ class BiTuning(Strategy):
     """Labels, and two contrasts: a class's head with its features, and features with each other.
 
     Keys are of a second network that follows the first one slowly, on another augmented view of
-    the same examples, images or texts; its dropout is its own. A queue a class keeps the last of
-    them and begins as noise. Both contrasts read the queues as they are
-    before the keys of the step join them. The second network normalises by the batch, as the first
-    one does, and the head learns nothing from its contrast. Predictions need neither.
+    the same examples, images or texts; its dropout is its own. Without augmentation and dropout a
+    key is of the same input. A queue a class keeps the last of them and begins as noise. Both
+    contrasts read the queues as they are before the keys of the step join them. The second network
+    normalises by the batch, as the first one does, and the head learns nothing from its contrast.
+    Predictions need neither.
 
     Formula:
         CE + lambda (CCE + CCL), each KL(1 / (K + 1) for the positives || softmax(similarity / T))
@@ -194,7 +196,10 @@ class BiTuning(Strategy):
         assert seen.again is not None
         features = self.features(seen.inputs)
         fit = self.task.loss(self.head(features), seen.labels)
-        keys = self._keys(seen.again)
+        if not self.weight:
+            return fit
+        with same_draws(self):  # the next part of the batch draws what it would without
+            keys = self._keys(seen.again)
         contrasts = self._of_heads(features, seen.labels)
         contrasts = contrasts + self._of_features(features, keys[1], seen.labels)
         self.queues.add(*keys, seen.labels)
