@@ -43,14 +43,18 @@ class PartOfBackbone(Backbone):
                 self._own_names.setdefault(place[id(tensor)], name)
 
     def kept_blocks(self, granularity: Granularity) -> list[Block]:
-        """Return the blocks of the whole that are all here, by their names here."""
+        """Return the blocks of the whole, or what is left of them, by their names here."""
         (whole,) = self._whole
         known = self._own_names
-        return [
-            Block(b.name, tuple(map(known.get, b.parameters)), tuple(map(known.get, b.buffers)))  # type: ignore[arg-type]
-            for b in whole.blocks(granularity)
-            if all(name in known for name in (*b.parameters, *b.buffers))
+        left = [
+            Block(
+                block.name,
+                tuple(known[name] for name in block.parameters if name in known),
+                tuple(known[name] for name in block.buffers if name in known),
+            )
+            for block in whole.blocks(granularity)
         ]
+        return [block for block in left if block.parameters or block.buffers]
 
     def blocks(self, granularity: Granularity = "fine") -> list[Block]:
         """See `Backbone.blocks`."""
