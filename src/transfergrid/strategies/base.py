@@ -262,6 +262,10 @@ class Strategy(nn.Module, Component):
         outputs: Tensor = self.head(self.features(inputs))
         return outputs
 
+    def inherited(self) -> Sequence[nn.Parameter]:
+        """Return the backbone's parameters that the source gave: all that `build` made no other."""
+        return tuple(self.backbone.parameters())
+
     def represent(self, inputs: Inputs) -> Tensor:
         """Return what `features` are of inputs that no block has seen, (batch, width).
 

@@ -22,6 +22,7 @@ from transfergrid.strategies.fine_tuning.layerwise_lr import LayerwiseLR
 from transfergrid.strategies.fine_tuning.linear_probe_then_finetuning import (
     LinearProbeThenFinetuning,
 )
+from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.held_near.l2_sp import L2SP
 from transfergrid.strategies.tasks.multitask import Multitask
 from transfergrid.strategies.weight_space.weight_averaging import WeightAveraging
@@ -117,6 +118,26 @@ def test_what_makes_no_sense_is_refused_in_one_line(strategy, key, why):
 def test_what_is_for_classes_is_refused_for_numbers(key):
     with pytest.raises(ImpossibleError, match="it is for classes"):
         Bench(FullFinetuning, {key: ALL[key]}).on_numbers().set_up(10)
+
+
+@pytest.mark.parametrize("neck", ["linear", "mlp"])
+def test_a_head_on_a_new_neck_is_no_probe_of_features(neck):
+    with pytest.raises(ImpossibleError, match="probe_first cannot be added: the head is on some"):
+        Bench(NetworkSurgery, {"probe_first": True, "neck": neck}).set_up(10)
+    begun = Bench(NetworkSurgery, {"probe_first": True, "neck": "bottleneck"}).set_up(10)
+    assert [p.name for p in begun.strategy.all_phases()] == ["probe first", "train"]
+
+
+def test_what_is_made_anew_is_pulled_nowhere_and_keeps_its_weight_decay():
+    told = {"l2_sp": 0.3, "cut": 2, "granularity": "fine", "kept": "tuned"}
+    strategy = Bench(NetworkSurgery, told).set_up(10).strategy
+    starts = {name.replace("/", ".") for name, _ in strategy.scaffold["l2_sp"].named_buffers()}
+    assert {name.split(".")[1] for name in starts} == {"conv1", "bn1"}
+    decays = {g.name: g.decay for g in strategy.all_phases()[0].learning()}
+    names = [block.name for block in strategy.backbone.blocks("fine")]
+    assert [decays[name] for name in names] == [False, False, True, True, True]
+    with pytest.raises(ImpossibleError, match="no layer of the backbone learns that is the sour"):
+        Bench(NetworkSurgery, {"l2_sp": 0.3, "cut": 0}).set_up(10)
 
 
 def test_a_student_starts_from_no_source():

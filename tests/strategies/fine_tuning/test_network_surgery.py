@@ -21,6 +21,7 @@ from transfergrid.testing.tiny_tokens import TinyTokenSource
 BLOCKS = ("conv1", "bn1", "conv2", "bn2", "dense")
 """The tiny network's fine blocks."""
 RATE = {"lr_factor": 1.0}
+DROPPED = {"rest": "dropped"}
 AT_TWO = {"cut": 2, "granularity": "fine"}
 
 
@@ -230,6 +231,36 @@ def test_necks(neck, width, shapes, dim):
     assert [tuple(start[name].shape) for name in names] == shapes
     assert setup.strategy.head.in_features == dim
     assert all(not torch.equal(start[name], end[name]) for name in (*names, "head.weight"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"neck": "mlp"}, {"neck": "bottleneck", "cut": 3}, {"cut": 1, "keep": "last", **DROPPED}],
+)
+def test_the_head_is_that_of_all_arms_with_features_as_wide(arguments):
+    plain = Bench(FullFinetuning).set_up(2)
+    found = Bench(NetworkSurgery, arguments).set_up(2)
+    assert are_equal(tensors_of(found, "head"), tensors_of(plain, "head"))
+
+
+def test_the_neck_is_the_same_in_all_arms():
+    arms = [{"cut": 2}, {"cut": 3}, {"cut": 1, "keep": "last", **DROPPED}]
+    necks = [
+        Bench(NetworkSurgery, {"neck": "linear", **arm}).set_up(2).strategy.neck.state_dict()
+        for arm in arms
+    ]
+    assert all(are_equal(necks[0], neck) for neck in necks[1:])
+
+
+@pytest.mark.parametrize("keep", [{"cut": 3}, {"cut": 3, "keep": "last"}])
+def test_what_is_left_of_a_coarse_block_is_one(keep):
+    told = {**keep, "granularity": "fine", "kept": "frozen", **DROPPED}
+    backbone = Bench(NetworkSurgery, told).set_up(2).strategy.backbone
+    kept = {
+        granularity: sorted(n for b in backbone.blocks(granularity) for n in b.parameters)
+        for granularity in ("coarse", "fine")
+    }
+    assert kept["coarse"] == kept["fine"] == sorted(n for n, _ in backbone.named_parameters())
 
 
 def test_a_bottleneck_begins_as_the_identity():

@@ -10,7 +10,9 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.strategies import ImpossibleError
 from transfergrid.strategies.base import still_blocks
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.fine_tuning.partial_finetuning import PartialFinetuning
+from transfergrid.strategies.fine_tuning.self_transfer import SelfTransfer
 from transfergrid.testing.bench import Bench, state_of
 
 LAYERS = {"stem": ("conv1", "bn1"), "body": ("conv2", "bn2"), "neck": ("dense",)}
@@ -74,10 +76,20 @@ def test_a_place_by_another_name_is_refused():
         PartialFinetuning(blocks=[1, 2, 3])
 
 
-@pytest.mark.parametrize("blocks", [[2, 4], [-4, 1], [3, -2]])
+@pytest.mark.parametrize("blocks", [[2, 4], [-4, 1], [-1, 4]])
 def test_blocks_that_the_network_does_not_have_are_impossible(blocks):
     with pytest.raises(ImpossibleError, match="3 coarse blocks, numbered from 1 to 3"):
         Bench(PartialFinetuning, {"blocks": blocks}).set_up(10)
+
+
+def test_a_stretch_that_ends_before_it_begins_is_told_in_numbers_of_blocks():
+    with pytest.raises(ImpossibleError, match="3 coarse blocks, of which that is 3 to 2: give"):
+        Bench(PartialFinetuning, {"blocks": [3, -2]}).set_up(10)
+
+
+@pytest.mark.parametrize("kind", [PartialFinetuning, NetworkSurgery, SelfTransfer])
+def test_it_says_that_not_every_network_has_such_blocks(kind):
+    assert kind.needs.are_choosy
 
 
 @pytest.mark.proves("trajectory_exact", "partial_finetuning")

@@ -33,6 +33,12 @@ class Composed(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield all of its parameters."""
 
+    def inherited(self) -> Sequence[nn.Parameter]:
+        """Return the backbone's parameters that the source gave."""
+
+    def features(self, inputs: Inputs) -> Tensor:
+        """Return what the head is put on."""
+
     def predict(self, inputs: Inputs) -> Tensor:
         """Return what the task decodes."""
 

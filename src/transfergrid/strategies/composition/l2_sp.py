@@ -20,7 +20,8 @@ class PulledToStart:
     """alpha / 2 |w - w0|^2 more, of the backbone's weights that an objective teaches.
 
     It stands in the place of their weight decay (Li et al. 2018, section 3); the head, which has no
-    start, keeps its own. `strategy=l2_sp` pulls the head to zero besides.
+    start, keeps its own, and so do blocks that are made anew. `strategy=l2_sp` pulls the head to
+    zero besides.
     """
 
     key = "l2_sp"
@@ -34,14 +35,14 @@ class PulledToStart:
         if strategy.needs.source not in STARTS_AT_THE_SOURCE or strategy.needs.teacher:
             raise refusal(self.key, "what learns does not start from a source")
         learning = own_learners(strategy)
-        own = {n: p for n, p in strategy.backbone.named_parameters() if id(p) in learning}
+        own = {n: p for n, p in _from_source(strategy).items() if id(p) in learning}
         if not own:
-            raise refusal(self.key, "no layer of the backbone learns")
+            raise refusal(self.key, "no layer of the backbone learns that is the source's")
         strategy.scaffold["l2_sp"] = _Starts(own)
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
         """Return phases with the pull in each of their losses."""
-        names = {id(p): name for name, p in strategy.backbone.named_parameters()}
+        names = {id(p): name for name, p in _from_source(strategy).items()}
 
         def apart(objective: Objective) -> Objective:
             groups = [part for group in objective.learns for part in _undecayed(group, names)]
@@ -74,6 +75,12 @@ class _Starts(nn.Module):
     def of(self, name: str) -> Tensor:
         """Return one of them."""
         return self.get_buffer(name.replace(".", "/"))
+
+
+def _from_source(strategy: Composed) -> dict[str, nn.Parameter]:
+    """Return the backbone's parameters that have a start, by name."""
+    given = {id(p) for p in strategy.inherited()}
+    return {n: p for n, p in strategy.backbone.named_parameters() if id(p) in given}
 
 
 def _undecayed(group: Group, names: dict[int, str]) -> list[Group]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfergrid.records.metrics import CLASSES
+from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
 from transfergrid.strategies.phases import Data, Phase
@@ -28,7 +29,7 @@ class ProbedHead:
 
         Raises:
             ImpossibleError: there are no classes, no labels of the target, or no head on the
-                source's features alone.
+                source's features as they are.
         """
         if strategy.task.kind != CLASSES:
             raise refusal(self.key, "it is for classes, and labels here are numbers")
@@ -40,6 +41,8 @@ class ProbedHead:
             raise refusal(self.key, "the head is no linear layer on the features alone")
         if not {id(p) for p in strategy.head.parameters()} & own_learners(strategy):
             raise refusal(self.key, "the head does not learn")
+        if not _is_on_features(strategy):
+            raise refusal(self.key, "the head is on something else than the source's features")
 
     def phases(self, strategy: Composed, value: bool, phases: list[Phase]) -> list[Phase]:
         """Return the phases with the probe before the first that trains the head."""
@@ -52,6 +55,16 @@ class ProbedHead:
         first = trains.index(True)
         probe = Phase("probe first", before=partial(_fit, strategy))
         return [*phases[:first], probe, *phases[first:]]
+
+
+def _is_on_features(strategy: Composed) -> bool:
+    """Return whether the head's outputs of features are what is predicted, tried on an example."""
+    assert isinstance(strategy, nn.Module)
+    example = strategy.backbone.example()
+    inputs = torch.rand_like(example) if isinstance(example, Tensor) else example
+    with evaluating(strategy), torch.no_grad():
+        said = strategy.head(strategy.features(inputs))
+        return torch.allclose(strategy.predict(inputs), said)
 
 
 def _fit(strategy: Composed, data: Data) -> None:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Raw
+from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Block
 from transfergrid.sources.backbones.shortened import BeforeCut, BehindCut
 from transfergrid.strategies import (
@@ -15,12 +17,14 @@ from transfergrid.strategies import (
     Granularity,
     Group,
     ImpossibleError,
+    Needs,
     Objective,
     Phase,
     Sizes,
     Strategy,
     rates,
 )
+from transfergrid.strategies.beside.standing import head_on
 
 Neck = Literal["linear", "mlp", "bottleneck"]
 
@@ -56,10 +60,11 @@ class NetworkSurgery(Strategy):
     """The blocks on one side of a cut come from the source, tuned or frozen; the others do not.
 
     Re-initialised blocks have the weights that `scratch` begins with, the same in all arms of a
-    seed block: with nothing kept it is `scratch`, with all kept it is `full_finetuning`, and
-    `feature_extraction` where that is frozen. Yosinski's arms are AnB (`kept=frozen`) and AnB+
-    (`tuned`); `self_transfer` has BnB and BnB+. A frozen block keeps its running statistics and
-    has no dropout. Of blocks that are dropped the head sits on the mean over all places.
+    seed block, as are head and neck: with nothing kept it is `scratch`, with all kept it is
+    `full_finetuning`, and `feature_extraction` where that is frozen. Yosinski's arms are AnB
+    (`kept=frozen`) and AnB+ (`tuned`); `self_transfer` has BnB and BnB+. A frozen block keeps its
+    running statistics and has no dropout. Of blocks that are dropped the head sits on the mean over
+    all places.
 
     Formula:
         W = (source's W_1 ... W_k, new W_(k+1) ... W_B), head on neck(f_W(x))
@@ -93,6 +98,7 @@ class NetworkSurgery(Strategy):
         shared: see `Strategy`.
     """
 
+    needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(1.0, small_images=3.0, images=1.0, text=0.3)}
     optional = ("vocabulary",)
@@ -138,7 +144,7 @@ class NetworkSurgery(Strategy):
         if self.rest == "new":
             if others:
                 take_over([blocks[i] for i in others], self._fresh_network(), self.backbone)
-            self.still = set(mine) if self.kept == "frozen" else set()
+            self.kept_numbers = set(mine)
         else:
             self._drop(place, len(mine), len(others))
         self._graft()
@@ -161,9 +167,9 @@ class NetworkSurgery(Strategy):
             part = BeforeCut if self.keep == "first" else BehindCut
             self.backbone = part(self.backbone, place, self.granularity)
             new = int(isinstance(self.backbone, BehindCut) and self.backbone.is_new)
-            self.head = self.task.head(self.backbone.dim)
+            self.head = head_on(self, self.backbone.dim)
         count = len(self.backbone.blocks(self.granularity))
-        self.still = set(range(new, count)) if self.kept == "frozen" else set()
+        self.kept_numbers = set(range(new, count))
 
     def _graft(self) -> None:
         """Put a neck between features and head."""
@@ -173,12 +179,20 @@ class NetworkSurgery(Strategy):
         inner = self.width or (max(1, dim // 4) if self.neck_kind == "bottleneck" else dim)
         kinds: dict[str, Callable[[int, int], nn.Module]]
         kinds = {"linear": nn.Linear, "mlp": mlp, "bottleneck": Bottleneck}
+        seed_torch(stream_seed(self.block_seed, "neck"))
         self.neck = kinds[self.neck_kind](dim, inner)
-        self.head = self.task.head(dim if self.neck_kind == "bottleneck" else inner)
+        self.head = head_on(self, dim if self.neck_kind == "bottleneck" else inner)
+
+    def inherited(self) -> list[nn.Parameter]:
+        blocks = self.block_groups(granularity=self.granularity)
+        return [
+            p for i, block in enumerate(blocks) if i in self.kept_numbers for p in block.parameters
+        ]
 
     def phases(self) -> list[Phase]:
         blocks = self.block_groups(granularity=self.granularity)
-        learns = [group for i, group in enumerate(blocks) if i not in self.still]
+        still = self.kept_numbers if self.kept == "frozen" else set()
+        learns = [group for i, group in enumerate(blocks) if i not in still]
         if self.neck_kind is not None:
             learns.insert(0, Group("grafted neck", self.neck.parameters()))
         return [Phase("train", [Objective(self.loss, [self.head_group(), *learns])])]

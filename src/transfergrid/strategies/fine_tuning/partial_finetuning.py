@@ -10,6 +10,7 @@ from transfergrid.strategies import (
     Baselines,
     Group,
     ImpossibleError,
+    Needs,
     Objective,
     Phase,
     Sizes,
@@ -54,6 +55,7 @@ class PartialFinetuning(Strategy):
         BadInputError: there is no such stretch.
     """
 
+    needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(1.0, small_images=3.0, images=1.0, text=0.3)}
     also_called = ("partial", "surgical", "surgical_finetuning", "surgical_fine_tuning")
@@ -95,10 +97,13 @@ class PartialFinetuning(Strategy):
                 "all": (0, count),
             }[self.blocks]
         first, last = (n - 1 if n > 0 else count + n for n in self.blocks)
-        if not 0 <= first <= last < count:
+        told = f"strategy.blocks={list(self.blocks)}: {self.backbone.title} has {count} "
+        told += f"{self.granularity} blocks"
+        if not (0 <= first < count and 0 <= last < count):
+            raise ImpossibleError(f"{told}, numbered from 1 to {count}")
+        if first > last:
             raise ImpossibleError(
-                f"strategy.blocks={list(self.blocks)}: {self.backbone.title} has {count} "
-                f"{self.granularity} blocks, numbered from 1 to {count}"
+                f"{told}, of which that is {first + 1} to {last + 1}: give FROM before TO"
             )
         return first, last + 1
 

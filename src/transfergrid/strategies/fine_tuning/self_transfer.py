@@ -45,7 +45,7 @@ class SelfTransfer(Strategy):
         shared: see `Strategy`; the rate is that of both trainings.
     """
 
-    needs = Needs(source="architecture")
+    needs = Needs(source="architecture", layers="some")
     baselines = Baselines()
     space = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
     also_called = ("bnb", "self_transfer_control", "selffer")
