@@ -5,7 +5,7 @@ A plan is made of these, a worker is handed one as JSON, and a `Record` is one w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -109,11 +109,26 @@ class Cell:
         return about.get("needs") or {}
 
     @property
-    def has_additions(self) -> bool:
-        """Whether its strategy was asked for something beside its method."""
-        strategy = self.config.get("strategy") or {}
-        optional = (strategy.get("about") or {}).get("optional", ())
-        return any(strategy.get(key) not in (None, False) for key in optional)
+    def is_choosy(self) -> bool:
+        """Whether only the networks at hand can tell if its strategy is possible.
+
+        It may be so of a strategy inside it, such as a teacher's, or of what was asked for beside.
+        """
+        return any(map(_is_choosy, _parts(self.config.get("strategy") or {})))
+
+
+def _parts(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a part of a config, then the parts inside it."""
+    yield node
+    for key, value in node.items():
+        if isinstance(value, Mapping) and key != "about":
+            yield from _parts(value)
+
+
+def _is_choosy(strategy: Mapping[str, Any]) -> bool:
+    about = strategy.get("about") or {}
+    added = any(strategy.get(key) not in (None, False) for key in about.get("optional", ()))
+    return added or Needs.read(about.get("needs") or {}).are_choosy
 
 
 Kind = TypeVar("Kind", bound=Cell)
@@ -153,7 +168,7 @@ def different_parts(cells: Sequence[Kind]) -> list[Kind]:
     for cell in cells:
         both = pair_of(cell)
         parts: set[tuple[str | None, ...]] = set(zip(("strategy", "source"), both, strict=True))
-        if Needs.read(cell.needs).are_choosy or cell.has_additions:
+        if cell.is_choosy:
             parts.add(("both", *both))
         if not parts <= seen:
             chosen.append(cell)

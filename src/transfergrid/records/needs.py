@@ -80,6 +80,14 @@ class Needs:
         return replace(self, tasks=tasks)
 
     @property
+    def are_plain(self) -> bool:
+        """Whether source weights, target labels and the shared steps are enough.
+
+        Not every network or kind of target need suit.
+        """
+        return replace(self, tasks=TASKS, layers="any") == Needs()
+
+    @property
     def are_choosy(self) -> bool:
         """Whether only the networks at hand can tell if there is what is needed."""
         return self.layers != "any" or self.source == "head"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from operator import itemgetter
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,11 @@ from transfergrid.strategies.composition.label_smoothing import SmoothedLabels
 from transfergrid.strategies.composition.layer_decay import FallingRates
 from transfergrid.strategies.composition.probe_first import ProbedHead
 from transfergrid.strategies.composition.weight_averaging import AveragedWeights
+from transfergrid.strategies.copies import Copied
 from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
 from transfergrid.strategies.trials import Judge, Member
+
+Module = TypeVar("Module", bound=nn.Module)
 
 ADDITIONS: tuple[Addition, ...] = (
     SmoothedLabels(),
@@ -278,6 +281,22 @@ class Strategy(nn.Module, Component):
         """What `represent` gives, all that it depends on; empty for the backbone's embeddings."""
         return ""
 
+    def start_again(self) -> None:
+        """Take anew what `build` took of the backbone, whose weights have changed since.
+
+        It comes before the first phase. Copies by `copied` and additions are cared for; who keeps
+        something else of the weights overrides it, or says in `starts_once` why it cannot.
+        """
+        for made in self._noted_copies:
+            made.renew()
+        for addition, _ in asked(self, ADDITIONS):
+            addition.start_again(self)
+
+    @property
+    def starts_once(self) -> str:
+        """Why it cannot start again; empty where it can."""
+        return ""
+
     def tells(self) -> dict[str, Any]:
         """Return what it found, once it is trained, for its record's `told`.
 
@@ -365,9 +384,14 @@ class Strategy(nn.Module, Component):
         """
         return self._fresh(drawn) if self._fresh is not None else copy.deepcopy(self.backbone)
 
-    def copied(self, module: nn.Module) -> nn.Module:
-        """Return a frozen copy of a module as it stands, for the scaffold: an anchor, a start."""
-        return copy.deepcopy(module).requires_grad_(False)
+    def copied(self, module: Module) -> Module:
+        """Return a frozen copy of a module as it stands, in `build`: an anchor, a start.
+
+        `start_again` takes it anew.
+        """
+        made = copy.deepcopy(module).requires_grad_(False)
+        self._noted_copies.append(Copied.of(made, module))
+        return made
 
     # What is the same for all ------------------------------------------------------------------
 
@@ -393,6 +417,7 @@ class Strategy(nn.Module, Component):
         self.scaffold = nn.ModuleDict()
         object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
         self._fresh = fresh
+        self._noted_copies: list[Copied] = []
         with torch.random.fork_rng(devices=[]):
             seed_torch(stream_seed(seed, "head"))
             if backbone is not None:

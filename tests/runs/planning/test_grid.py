@@ -439,6 +439,15 @@ def test_each_source_is_checked_with_a_strategy_that_not_every_source_suits():
     assert len([pair for pair in pairs if pair[0] == "full_finetuning"]) <= 1
 
 
+def test_a_teacher_that_not_every_source_suits_is_tried_with_each():
+    taught = strategy("taught", {})
+    taught.config["teacher"] = CHOOSY.config
+    both = plan(["full_finetuning", taught], [PRINTED, LETTERS], seeds=range(3))
+    pairs = [(c.names.strategy, c.names.source) for c in different_parts(both.cells)]
+    assert sorted(pairs).count(("taught", "printed")) == 1
+    assert sorted(pairs).count(("taught", "letters")) == 1
+
+
 def test_a_plan_goes_on_without_what_turned_out_to_be_impossible():
     whole = plan([CHOOSY, "full_finetuning"], seeds=range(2))
     odd = {c.id: "no BatchNorm" for c in whole.cells if c.names.strategy == "choosy"}

@@ -11,6 +11,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.distillation.distillation import distillation_loss
 from transfergrid.strategies.distillation.self_distillation import SelfDistillation
+from transfergrid.strategies.few_parameters.lora import Lora
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.bench import Bench
 
@@ -91,6 +92,16 @@ def test_a_trained_one_carries_no_teacher():
     setup = Bench(SelfDistillation, told(generations=2)).set_up(10)
     kept = setup.strategy.kept_state()
     assert kept.keys() == Bench(FullFinetuning).set_up(10).strategy.kept_state().keys()
+
+
+def test_a_teacher_may_learn_few_parameters_and_its_weights_stand_still():
+    *_, distils = Bench(SelfDistillation, {"teacher": Lora(r=2)}).moments(10)
+    inside = dict(distils.strategy.teacher.backbone.named_parameters())
+    ours = dict(distils.strategy.backbone.named_parameters())
+    assert any(value.any() for name, value in inside.items() if "lora_B" in name)
+    for name, value in inside.items():
+        if "lora_" not in name:
+            assert torch.equal(value, ours[name.replace(".base_layer", "")])
 
 
 def test_a_teacher_of_another_kind_is_refused():

@@ -68,6 +68,20 @@ def test_a_weight_that_others_read_is_changed_by_the_same_formula(dora):
     assert torch.allclose(change(weight), torch.tensor(rows))
 
 
+@pytest.mark.parametrize("name", ["torchvision vit", "timm mobilenet", "gpt2"])
+def test_sizes_of_weights_that_have_moved_are_taken_anew(name, tmp_path):
+    strategy = attached(Lora, made(name, tmp_path), {"r": 2, "dora": True})
+    inside = dict(strategy.backbone.named_parameters())
+    sizes = {n: p.clone() for n, p in inside.items() if "magnitude" in n or n.endswith(".0.size")}
+    with torch.no_grad():
+        for parameter in (inside[n] for n in inside.keys() - {*strategy.added}):
+            parameter.mul_(2.0)
+    strategy.start_again()
+    assert sizes
+    assert any(n.endswith(".size") for n in sizes) == (name == "torchvision vit")
+    assert all(torch.equal(inside[n], 2.0 * size) for n, size in sizes.items())
+
+
 @pytest.mark.proves("trajectory_exact", "lora")
 @pytest.mark.parametrize("on", ["images", "texts"])
 @pytest.mark.parametrize(("dora", "rslora"), [(False, False), (True, True)])

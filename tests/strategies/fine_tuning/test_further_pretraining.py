@@ -12,10 +12,16 @@ from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.training import Training
 from transfergrid.sources.backbone import Language
 from transfergrid.strategies.baselines.majority import Majority
+from transfergrid.strategies.beside.side_tuning import SideTuning
 from transfergrid.strategies.closed_form.knn import KNN
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
+from transfergrid.strategies.distillation.self_distillation import SelfDistillation
+from transfergrid.strategies.few_parameters.bitfit import Bitfit
+from transfergrid.strategies.few_parameters.bottleneck_adapters import BottleneckAdapters
+from transfergrid.strategies.few_parameters.lora import Lora
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.further_pretraining import FurtherPretraining
+from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.fine_tuning.token_prediction import (
     MaskedHead,
     NextHead,
@@ -24,6 +30,9 @@ from transfergrid.strategies.fine_tuning.token_prediction import (
     masked,
     token_loss,
 )
+from transfergrid.strategies.held_near.bi_tuning import BiTuning
+from transfergrid.strategies.held_near.l2_sp import L2SP
+from transfergrid.strategies.held_near.mixout import Mixout
 from transfergrid.testing.bench import Bench
 
 
@@ -160,7 +169,7 @@ def test_its_steps_are_those_of_a_plain_loop():
     same(run, net)
 
 
-@pytest.mark.parametrize("kind", [FullFinetuning, LogisticProbe, KNN])
+@pytest.mark.parametrize("kind", [FullFinetuning, LogisticProbe, KNN, Lora])
 @pytest.mark.parametrize("labels", [3, 10])
 def test_without_a_step_of_reading_it_is_what_comes_then_bit_for_bit(kind, labels):
     plain = bench(FullFinetuning())
@@ -221,3 +230,98 @@ def test_images_and_strategies_that_need_more_are_refused_in_one_line():
 def test_a_name_alone_is_told_how_it_is_typed():
     with pytest.raises(BadInputError, match=r"type strategy@strategy\.then=logistic_probe"):
         FurtherPretraining(then="logistic_probe")
+
+
+# What `then` takes of the source ------------------------------------------------------------------
+
+
+def begun(then, **told):
+    """Return `then` at its first step, and the weights that it was built on."""
+    made = bench(then, share=0.5, **told)
+    source = {n: p.clone() for n, p in made.set_up(10).strategy.reader.named_parameters()}
+    moments = made.moments(10)
+    assert next(moments).phase.name == "read"
+    moment = next(moments)  # of which the strategy is as it was then until the next one is asked
+    return moment.strategy, source
+
+
+def words(source):
+    return source["network.words.weight"]
+
+
+@pytest.mark.parametrize(
+    ("then", "kept"),
+    [
+        (L2SP(), "start"),
+        (Mixout(), "start"),
+        (BiTuning(queue=2), "second"),
+        (SelfDistillation(FullFinetuning(lr_factor=1.0)), "teacher.backbone"),
+    ],
+)
+def test_what_comes_then_is_held_by_what_was_read_and_not_by_the_source(then, kept):
+    strategy, source = begun(then)
+    now = dict(strategy.backbone.named_parameters())
+    copies = dict(strategy.adapted.scaffold.get_submodule(kept).named_parameters())
+    assert not torch.equal(words(now), words(source))
+    assert copies.keys() == now.keys()
+    assert all(torch.equal(copies[name], value) for name, value in now.items())
+
+
+def test_a_network_beside_and_a_teachers_own_start_begin_with_what_was_read():
+    strategy, _ = begun(SideTuning())
+    now, beside = strategy.backbone.state_dict(), strategy.adapted.own.state_dict()
+    assert all(torch.equal(beside[name], value) for name, value in now.items())
+    strategy, _ = begun(SelfDistillation(L2SP(), generations=2))
+    now = strategy.backbone.state_dict()
+    inner = strategy.adapted.teacher.teacher.scaffold["start"].state_dict()
+    assert all(torch.equal(inner[name], value) for name, value in now.items())
+
+
+def test_a_pull_that_is_asked_for_beside_is_towards_what_was_read():
+    then = FullFinetuning(l2_sp=0.5)
+    strategy, source = begun(then)
+    starts = strategy.adapted.scaffold["l2_sp"]
+    for name, now in strategy.backbone.named_parameters():
+        assert torch.equal(starts.of(name), now)
+    assert not torch.equal(starts.of("network.words.weight"), words(source))
+
+
+def test_a_teachers_steps_are_counted_apart_and_what_comes_then_takes_its_share():
+    fitted = bench(SelfDistillation(FullFinetuning()), share=0.5).run(10).fitted
+    assert (fitted.steps, fitted.taken["teacher"]) == (8, 8)
+
+
+@pytest.mark.parametrize("then", [Lora(r=2), Lora(r=2, dora=True), BottleneckAdapters(2), Bitfit()])
+def test_what_learns_few_parameters_adds_nothing_to_reading_and_begins_with_what_was_read(then):
+    strategy, source = begun(then)
+    plain, _ = begun(FullFinetuning())
+    read, expected = strategy.reader.state_dict(), plain.backbone.state_dict()
+    assert not torch.equal(words(read), words(source))
+    assert all(torch.equal(read[name], value) for name, value in expected.items())
+    if isinstance(then, Lora):
+        inside = dict(strategy.backbone.named_parameters())
+        assert all(not value.any() for name, value in inside.items() if "lora_B" in name)
+        sizes = {n: v for n, v in inside.items() if "magnitude" in n}
+        assert len(sizes) == (2 if then.dora else 0)
+        for name, size in sizes.items():
+            weight = read[name.partition(".lora_magnitude")[0] + ".weight"]
+            assert torch.equal(size.flatten(), torch.linalg.norm(weight, dim=1))
+
+
+def test_what_is_kept_is_what_the_strategy_keeps_and_predicts_alike():
+    made = bench(Lora(r=2), share=0.5)
+    run = made.run(10)
+    kept = run.setup.strategy.kept_state()
+    assert kept.keys() == Bench(FullFinetuning).on_texts().set_up(10).strategy.kept_state().keys()
+    again, own = FurtherPretraining(Lora(r=2)), made.set_up(10).strategy
+    again.attach(made.source.initial(), own.task, own.training_plan, own.block_seed)
+    again.restore(kept)
+    inputs = run.setup.backbone.example(2)
+    with run.setup.strategy.eval().in_use():
+        assert torch.allclose(again.predict(inputs), run.setup.strategy.predict(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize("then", [NetworkSurgery(), SelfDistillation(NetworkSurgery())])
+def test_a_source_that_is_cut_as_it_came_cannot_be_read_with(then):
+    with pytest.raises(BadInputError, match=r"strategy\.then cannot be .*: it cuts the source"):
+        FurtherPretraining(then=then)

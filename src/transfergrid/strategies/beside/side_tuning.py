@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
@@ -71,7 +70,7 @@ class SideTuning(StillSource):
         super().build(sizes)
         self.a = nn.Parameter(torch.zeros(()))
         self.own = (
-            copy.deepcopy(self.backbone)
+            self.copied(self.backbone)
             if self.encoder is None
             else encoder_beside(self, self.encoder)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -43,12 +44,13 @@ class Composed(Protocol):
         """Return what the task decodes."""
 
 
-class Addition(Protocol):
+class Addition(ABC):
     """Something that a strategy does beside its own, asked for by one key."""
 
     key: str
     """The argument of every strategy that asks for it."""
 
+    @abstractmethod
     def prepare(self, strategy: Composed, value: Any) -> None:
         """Make what it needs, once the strategy is built.
 
@@ -56,6 +58,10 @@ class Addition(Protocol):
             ImpossibleError: it makes no sense with this strategy, or this task.
         """
 
+    def start_again(self, strategy: Composed) -> None:  # noqa: B027
+        """Take anew what `prepare` took of the backbone's weights; most take nothing."""
+
+    @abstractmethod
     def phases(self, strategy: Composed, value: Any, phases: list[Phase]) -> list[Phase]:
         """Return what becomes of the strategy's phases."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.batches import Batch
-from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.composition.additions import Addition, Composed, own_learners, refusal
 from transfergrid.strategies.phases import Combine, Group, Loss, Objective, Phase
 
 STARTS_AT_THE_SOURCE = ("weights", "head", "start")
 
 
-class PulledToStart:
+class PulledToStart(Addition):
     """alpha / 2 |w - w0|^2 more, of the backbone's weights that an objective teaches.
 
     It stands in the place of their weight decay (Li et al. 2018, section 3); the head, which has no
@@ -39,6 +39,10 @@ class PulledToStart:
         if not own:
             raise refusal(self.key, "no layer of the backbone learns that is the source's")
         strategy.scaffold["l2_sp"] = _Starts(own)
+
+    def start_again(self, strategy: Composed) -> None:
+        """Keep what the weights are now."""
+        _starts(strategy).renew(dict(strategy.backbone.named_parameters()))
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
         """Return phases with the pull in each of their losses."""
@@ -75,6 +79,18 @@ class _Starts(nn.Module):
     def of(self, name: str) -> Tensor:
         """Return one of them."""
         return self.get_buffer(name.replace(".", "/"))
+
+    @torch.no_grad()
+    def renew(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Take them anew."""
+        for name, start in self.named_buffers():
+            start.copy_(parameters[name.replace("/", ".")])
+
+
+def _starts(strategy: Composed) -> _Starts:
+    own = strategy.scaffold["l2_sp"]
+    assert isinstance(own, _Starts)
+    return own
 
 
 def _from_source(strategy: Composed) -> dict[str, nn.Parameter]:
@@ -118,8 +134,7 @@ def _with_pull(
     batch: Batch,
     progress: float,
 ) -> Tensor:
-    starts = strategy.scaffold["l2_sp"]
-    assert isinstance(starts, _Starts)
+    starts = _starts(strategy)
     now = dict(strategy.backbone.named_parameters())
     way = [0.5 * (now[name] - starts.of(name)).square().sum() for name in names]
     return loss(batch, progress) + alpha * torch.stack(way).sum()

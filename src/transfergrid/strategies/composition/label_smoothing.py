@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from transfergrid.strategies.composition.additions import Composed, refusal
+from transfergrid.strategies.composition.additions import Addition, Composed, refusal
 from transfergrid.strategies.phases import Phase
 
 
-class SmoothedLabels:
+class SmoothedLabels(Addition):
     """A share of each label's mass is spread over all classes (Szegedy et al. 2016, section 7).
 
     It holds for every loss that is the task's; a validation part is scored without it.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.composition.additions import Addition, Composed, own_learners, refusal
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 
-class FallingRates:
+class FallingRates(Addition):
     """Each coarse block of the backbone learns at `decay` times the rate of the one behind it.
 
     The block next to the head has the factor once, as in `layerwise_lr` (Howard & Ruder 2018,

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from transfergrid.records.metrics import CLASSES
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
-from transfergrid.strategies.composition.additions import Composed, own_learners, refusal
+from transfergrid.strategies.composition.additions import Addition, Composed, own_learners, refusal
 from transfergrid.strategies.phases import Data, Phase
 
 
-class ProbedHead:
+class ProbedHead(Addition):
     """The head begins as the logistic probe of the source's features, at C = 1, and not at random.
 
     It is solved to its optimum and takes no step. It comes before the first phase in which the head

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transfergrid.data.inputs import Inputs
-from transfergrid.strategies.composition.additions import Composed, own_learners
+from transfergrid.strategies.composition.additions import Addition, Composed, own_learners
 from transfergrid.strategies.phases import After, Data, Phase
 from transfergrid.strategies.weight_space.batch_statistics import norms_of, retake, statistics_of
 from transfergrid.strategies.weight_space.running_mean import RunningMean
 
 
-class AveragedWeights:
+class AveragedWeights(Addition):
     """The mean of all that learns after each of the last steps of the last phase with steps.
 
     As `strategy=weight_averaging` has it (Izmailov et al. 2018, algorithm 1), but at the strategy's

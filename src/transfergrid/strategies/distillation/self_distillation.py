@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Interval
@@ -73,7 +72,7 @@ class SelfDistillation(Taught):
 
     @override
     def network_to_teach(self, sizes: Sizes) -> Backbone | None:
-        return copy.deepcopy(self.backbone) if sizes.target else None
+        return self.copied(self.backbone) if sizes.target else None
 
     @override
     def loss_by(self, seen: Labelled, theirs: Tensor) -> Tensor:

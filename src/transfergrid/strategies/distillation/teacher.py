@@ -13,7 +13,7 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.needs import TASKS, Baselines, Needs
+from transfergrid.records.needs import Baselines, Needs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy, teaching
@@ -41,7 +41,7 @@ class Taught(Strategy):
 
     def __init__(self, teacher: Strategy, **shared: Any) -> None:
         super().__init__(**shared)
-        if teacher.needs.of(*TASKS) != Needs():
+        if not teacher.needs.are_plain:
             raise BadInputError(
                 "strategy.teacher must adapt the source's weights by target labels alone, as "
                 f"full_finetuning does: {type(teacher).__name__} needs something else"
@@ -86,6 +86,17 @@ class Taught(Strategy):
 
     def build_beside(self, sizes: Sizes) -> None:
         """Make what only trains, into the scaffold; the teacher is there."""
+
+    @override
+    def start_again(self) -> None:
+        super().start_again()
+        if "teacher" in self.scaffold:
+            self.teacher.start_again()
+
+    @property
+    @override
+    def starts_once(self) -> str:
+        return self.teacher.starts_once
 
     @override
     def phases(self) -> list[Phase]:

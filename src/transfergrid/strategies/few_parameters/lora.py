@@ -98,6 +98,29 @@ class Lora(Merged):
             change = Change(weight, self.r, scale, self.dora)
             parametrize.register_parametrization(module, layer.weight, change)
 
+    @override
+    def start_again(self) -> None:
+        super().start_again()
+        if self.dora:
+            measure(self.backbone.network)
+
+
+@torch.no_grad()
+def measure(network: nn.Module) -> None:
+    """Let DoRA's sizes be those of the weights as they are, which nothing has changed yet."""
+    from peft.tuners.lora import LoraLayer
+
+    part: Any
+    size: Any
+    for part in network.modules():
+        if isinstance(part, LoraLayer):
+            for size in part.lora_magnitude_vector.values():
+                size.weight.copy_(size.get_weight_norm(part.weight, 0.0, 1.0))
+        elif isinstance(part, parametrize.ParametrizationList):
+            for change in part:
+                if isinstance(change, Change) and change.size is not None:
+                    change.size.copy_(part.original.flatten(1).norm(dim=1))
+
 
 class Change(nn.Module):
     """The same for a weight that its layer does not multiply by itself; see `Lora`.

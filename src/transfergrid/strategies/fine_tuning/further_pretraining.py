@@ -1,6 +1,8 @@
 """Learn on from the target's unlabelled texts, then adapt by any other strategy."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +10,12 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.inputs import Raw
-from transfergrid.records.needs import TASKS
 from transfergrid.sources.backbone import Backbone, Language
 from transfergrid.strategies import (
     BadInputError,
     Baselines,
     Batch,
+    Data,
     Group,
     ImpossibleError,
     Inputs,
@@ -44,7 +46,9 @@ class FurtherPretraining(Strategy):
     step; special tokens never), decoders the next token. Texts are those of the pool beside the
     validation part. The head is the one that came with the source's weights, if it is among them;
     else the source's own token embeddings, for encoders behind a new dense layer and LayerNorm.
-    Nothing of this phase is chosen by validation. At a share of 0 it is `then`, bit for bit.
+    Nothing of this phase is chosen by validation. What `then` holds on to, such as an anchor or a
+    teacher, is what was read; what it adds, such as adapters, takes no part in reading. At a share
+    of 0 it is `then`, bit for bit.
 
     Formula:
         mean over hidden tokens of -log p(token | the others); of decoders, mean over all tokens
@@ -69,7 +73,8 @@ class FurtherPretraining(Strategy):
         schedule: of these, where it is not the shared one.
 
     Raises:
-        BadInputError: `then` needs more than the source's weights and labels, or is left no step.
+        BadInputError: `then` needs more than the source's weights and labels, cuts the source as it
+            came, or is left no step.
     """
 
     needs = Needs(unlabelled=True, layers="some")
@@ -89,6 +94,7 @@ class FurtherPretraining(Strategy):
     badges = ("formula_exact", "trajectory_exact")
 
     adapted: Strategy
+    reader: Backbone
 
     def __init__(
         self,
@@ -99,11 +105,14 @@ class FurtherPretraining(Strategy):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(lr_factor=lr_factor, schedule=schedule)
-        if replace(then.needs.of(*TASKS), steps=True) != Needs():
+        name = type(then).__name__
+        if not replace(then.needs, steps=True).are_plain:
             raise BadInputError(
                 "strategy.then must adapt the source's weights by target labels alone, as "
-                f"full_finetuning does: {type(then).__name__} needs something else"
+                f"full_finetuning does: {name} needs something else"
             )
+        if then.starts_once:
+            raise BadInputError(f"strategy.then cannot be {name}: {then.starts_once}")
         self.share, self.masked = share, masked
         self._then = (then,)  # in a tuple: a module once it has a backbone
 
@@ -118,6 +127,8 @@ class FurtherPretraining(Strategy):
         self.scaffold["language"] = (
             NextHead() if language.causal else MaskedHead(width, tokens, language.head)
         )
+        # No part of the scaffold: its weights are the backbone's, and go by the backbone's names.
+        self.reader = same_weights(self.backbone)
         parts = (self.backbone, self.task, self.training_plan, self.block_seed)
         then.attach(*parts, sizes=sizes, fresh=self._fresh)
         self.adapted = then
@@ -125,8 +136,8 @@ class FurtherPretraining(Strategy):
             raise BadInputError(f"strategy.share=1 leaves no step to {type(then).__name__}")
         self.backbone, self.head = then.backbone, then.head
 
-    def _language(self) -> Language:
-        found, title = self.backbone.language(), self.backbone.title
+    def _language(self, of: Backbone) -> Language:
+        found, title = of.language(), of.title
         if found is None:
             raise ImpossibleError(f"further_pretraining learns from texts, and {title} takes none")
         if not found.causal and found.mask is None:
@@ -135,7 +146,7 @@ class FurtherPretraining(Strategy):
 
     def _checked(self) -> Language:
         """Return what predicts tokens, if its hidden states are as wide as their embeddings."""
-        found = self._language()
+        found = self._language(self.backbone)
         with evaluating(self.backbone), torch.no_grad():
             width = found.hidden(self.backbone.example(2)).shape[-1]
         if width != found.table.shape[1]:
@@ -145,23 +156,29 @@ class FurtherPretraining(Strategy):
         return found
 
     def phases(self) -> list[Phase]:
-        left = 1 - self.share
+        own = [phase.counts for phase in self.adapted.all_phases()]
+        left = [1 - self.share if counts == "steps" else 1.0 for counts in own]  # no teacher's
         learned = [
-            replace(phase, counts="steps", share=phase.share * (left if phase.objectives else 1.0))
-            for phase in teaching(self.adapted)
+            replace(phase, counts=counts, share=phase.share * (share if phase.objectives else 1.0))
+            for phase, counts, share in zip(teaching(self.adapted), own, left, strict=True)
         ]
         if not self.share:
             return learned
         read = Objective(self.read, self.readers())
         return [
             Phase("read", [read], self.share, ["unlabelled"], cached=False, judged=False),
+            Phase("start again", before=self.again, judged=False),
             *learned,
         ]
 
+    def again(self, data: Data) -> None:
+        """Let `then` begin with what came of the source."""
+        self.adapted.start_again()
+
     def readers(self) -> list[Group]:
         """Return who learns from unlabelled texts: the blocks that are read through, and a head."""
-        language, named = self._language(), dict(self.backbone.named_parameters())
-        blocks = self.backbone.blocks("fine")[: language.blocks]
+        language, named = self._language(self.reader), dict(self.reader.named_parameters())
+        blocks = self.reader.blocks("fine")[: language.blocks]
         read = [named[name] for block in blocks for name in block.parameters]
         return [Group("read", read), Group("tokens", self.scaffold["language"].parameters())]
 
@@ -169,7 +186,7 @@ class FurtherPretraining(Strategy):
         """Return the loss of tokens that are hidden, or come next."""
         assert batch.unlabelled is not None
         return language_loss(
-            self._language(), self.scaffold["language"], batch.unlabelled, self.masked
+            self._language(self.reader), self.scaffold["language"], batch.unlabelled, self.masked
         )
 
     def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:
@@ -181,8 +198,21 @@ class FurtherPretraining(Strategy):
     def tells(self) -> dict[str, Any]:
         return self.adapted.tells()
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        with self.adapted.in_use():
+            yield
+
     def kept_state(self) -> dict[str, Tensor]:
-        """Return what is kept, backbone and head once."""
-        twice = tuple(f"adapted.{part}." for part in ("backbone", "head", "scaffold"))
-        own = super().kept_state()
-        return {name: value for name, value in own.items() if not name.startswith(twice)}
+        """Return what `then` keeps."""
+        return self.adapted.kept_state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.adapted.restore(state)
+        self.eval()
+
+
+def same_weights(backbone: Backbone) -> Backbone:
+    """Return another backbone of the same weights: nothing that is put into one is in the other."""
+    tensors = (*backbone.parameters(), *backbone.buffers())
+    return copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})

@@ -189,6 +189,10 @@ class NetworkSurgery(Strategy):
             p for i, block in enumerate(blocks) if i in self.kept_numbers for p in block.parameters
         ]
 
+    @property
+    def starts_once(self) -> str:
+        return "it cuts the source as it came, and what it makes anew would learn before its time"
+
     def phases(self) -> list[Phase]:
         blocks = self.block_groups(granularity=self.granularity)
         still = self.kept_numbers if self.kept == "frozen" else set()
