@@ -17,7 +17,7 @@ from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.record import Flags, Metric, Scores, from_json
+from transfergrid.records.record import Cost, Flags, Metric, Scores, from_json
 
 HITS = np.random.default_rng(3).random((6, 13)) < 0.7
 
@@ -166,18 +166,20 @@ def test_a_segment_that_lacks_a_column_is_passed_over_without_a_word(tmp_path):
     assert set(index.load(tmp_path, {record.id: 5}, ("id", "seed"), print)) == {record.id}
 
 
-def test_costs_are_unknown_in_a_segment_from_before_they_were_kept(tmp_path):
-    record = made()
-    path, costs = tmp_path / "a.parquet", ["parameters_trained", "flops_forward", "seconds_forward"]
-    index.save(path, [Indexed(record, 5, None)])
+def test_costs_of_cells_indexed_before_it_held_them_are_read_and_the_index_is_renewed(tmp_path):
+    cost = Cost(parameters_trained=7, flops_forward=8, seconds_forward=None)
+    ledger, costs = Ledger(tmp_path), ["parameters_trained", "flops_forward", "seconds_forward"]
+    ledger.write(replace(made(), cost=cost))
+    path = ledger.compact()
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).drop_columns(costs), path)
-    found = index.load(tmp_path, {record.id: 5}, ("id", *costs), print)
-    assert found == {record.id: (record.id, None, None, None)}
+    assert ledger.columns(costs) == [(7, 8, None)]
+    assert ledger.compact() is not None
+    assert ledger.columns(costs) == [(7, 8, None)]
+    assert ledger.compact() is None
 
 
 def test_every_column_that_verdicts_read_is_there():
-    assert set(COLUMNS) <= set(columns(Indexed(made(), 0, None)))
-    assert index.NEWEST in COLUMNS
+    assert set(COLUMNS) | index.HELD <= set(columns(Indexed(made(), 0, None)))
 
 
 def test_no_ledger_no_columns(tmp_path):

@@ -8,7 +8,7 @@ unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from types import GenericAlias
@@ -39,15 +39,11 @@ KINDS = {
 """Types of the columns that hold no text."""
 
 
-NEWEST = "classes"
-"""A column that all segments of this version have, and none of an earlier one."""
-
 ABSENT: dict[str, Any] = {
     "protocol": 1,
     **dict.fromkeys(("floor", "tuning", "tuning_part", "trials")),
-    **dict.fromkeys(("parameters_trained", "flops_forward", "seconds_forward")),
 }
-"""What a column holds in segments that were written before there was this column."""
+"""What a column holds in segments that were written before any record told this."""
 
 
 _TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
@@ -67,6 +63,10 @@ _VALUES: dict[str, Any] = {
     "finished": Annotated[str | None, Checked(is_time)],
 }
 """What the columns may hold beyond their types; of those that are not here, anything."""
+
+HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
+"""Columns that all segments of this version have; one of an earlier version lacks the newest."""
+
 _readers: dict[str, Reader[Any]] = {
     name: Reader(GenericAlias(list, (kind,))) for name, kind in _VALUES.items()
 }
@@ -95,7 +95,11 @@ def save(path: Path, rows: Iterable[Indexed]) -> None:
 
 
 def load(
-    folder: Path, found: Mapping[str, int], names: Sequence[str], warn: Warn
+    folder: Path,
+    found: Mapping[str, int],
+    names: Sequence[str],
+    warn: Warn,
+    needed: Collection[str] = (),
 ) -> dict[str, tuple[Any, ...]]:
     """Return the named columns of each indexed cell whose folder is still as it was, by id.
 
@@ -104,11 +108,12 @@ def load(
         found: id and time of change (ns) of the folders there are.
         names: the columns to read.
         warn: told of segments that cannot be read; their cells are read one by one instead.
+        needed: further columns without which a segment is passed over, as of an older version.
     """
     rows: dict[str, tuple[Any, ...]] = {}
     for path in sorted(folder.glob("*.parquet")):
         try:
-            rows.update(_current(path, found, names))
+            rows.update(_current(path, found, names, needed))
         except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
             told = [*str(error).splitlines(), type(error).__name__]
             warn(path, told[0])
@@ -116,7 +121,7 @@ def load(
 
 
 def _current(
-    path: Path, found: Mapping[str, int], names: Sequence[str]
+    path: Path, found: Mapping[str, int], names: Sequence[str], needed: Collection[str]
 ) -> list[tuple[str, tuple[Any, ...]]]:
     """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
     import pyarrow.parquet
@@ -125,7 +130,7 @@ def _current(
     with path.open("rb") as stream:
         file = pyarrow.parquet.ParquetFile(stream)
         there = set(file.schema_arrow.names)
-        if not set(names) <= there | ABSENT.keys():
+        if not {*names, *needed} <= there | ABSENT.keys():
             return []  # written before there were these columns
         wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
         _check_types(file.schema_arrow, wanted)

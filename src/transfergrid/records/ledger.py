@@ -80,7 +80,7 @@ class Ledger(Store):
         that do so at once write the same records twice, which readers bear.
         """
         found = self._listed()
-        known = index.load(self.root / "index", found, ("id", index.NEWEST), self.leave_out)
+        known = index.load(self.root / "index", found, ("id",), self.leave_out, index.HELD)
         new = filter(self._is_whole, self._unindexed(found, known))
         folders.clear_abandoned(self.root / "tmp")
         self._clear_running(found)
