@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +16,15 @@ from small_models import pretrained
 from transfergrid.data.huggingface import HuggingFaceText
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.factory import config_of
+from transfergrid.records.factory import build, config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Data
 from transfergrid.runs.cell import run_cell
+from transfergrid.sources.transformers import TransformersArchitecture
+from transfergrid.strategies.beside.refine import Refine
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.verbs import predicting
-from transfergrid.verbs.exporting import export, inputs_of
+from transfergrid.verbs.exporting import export, exported_config, inputs_of
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "quietly", "why", "is", "sky", "blue", "fine"]
 
@@ -115,6 +119,27 @@ def test_nothing_of_an_exported_model_says_where_it_was_made(made):
         assert str(folder.parent) not in file.read_text(), file.name
     assert (folder / "full_finetuning" / "architecture" / "tokenizer.json").is_file()
     assert not list(folder.rglob("pytorch_model.bin"))
+
+
+@pytest.mark.parametrize("within", [(), ("teacher",)], ids=["its own", "its teacher's"])
+def test_an_architecture_in_the_strategy_comes_along(made, tmp_path, within):
+    encoder = TransformersArchitecture(folder=str(pretrained(tmp_path, "bert")))
+    strategy = Distillation(Refine(encoder)) if within else Refine(encoder)
+    record, parts = made[2]["full_finetuning"], {"source": None, "strategy": config_of(strategy)}
+    out = tmp_path / "out"
+    config = exported_config(replace(record, config={**record.config, **parts}), out)
+    assert str(tmp_path) not in json.dumps(config)
+    for name, held in {"config": config, "classes": ["a", "b"]}.items():
+        (out / f"{name}.json").write_text(json.dumps(held))
+    (out / "model.safetensors").touch()
+    shutil.rmtree(encoder.folder)
+    told = predicting.exported(out.rename(tmp_path / "there"))["strategy"]
+    for key in within:
+        told = told[key]
+    assert told["encoder"]["folder"] == str(
+        Path(tmp_path, "there/architecture", *within, "encoder")
+    )
+    assert build(told).encoder.build().dim == 16
 
 
 def test_in_the_ledger_a_model_needs_its_sources_folder(made, tmp_path):

@@ -5,7 +5,8 @@ config.json         what the model is built from; see `models.description_of`
 classes.json        the class names, in the order of the probabilities
 README.md           the model card
 features.json       fitted plain features, where the model takes no backbone
-architecture/       what the architecture needs beside its config, such as a tokenizer
+architecture/       what the architecture needs beside its config, such as a tokenizer; in folders
+                    by their keys, what architectures in the strategy need
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 
 from transfergrid.records import folders, trust
 from transfergrid.records.errors import BadInputError, writing
-from transfergrid.records.factory import Config, build, config_of
+from transfergrid.records.factory import Config, build, config_of, locate
 from transfergrid.records.keeping import FEATURES, WEIGHTS, has_model, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.model_card import model_card
+from transfergrid.sources.source import Architecture
 from transfergrid.verbs.finding import SHOWN, find_cell, where
 from transfergrid.verbs.parser import Parser
 
@@ -104,13 +106,10 @@ def exported_config(record: Record, folder: Path) -> Config:
 
     description = description_of(record)
     if description["architecture"] is not None:
-        moved = build(description["architecture"]).moved(folder / ARCHITECTURE)
-        description["architecture"] = _relative(config_of(moved), folder)
-    if description["strategy"].get("student") is not None:
-        description["strategy"] = {
-            **description["strategy"],
-            "student": description["architecture"],
-        }
+        description["architecture"] = _moved(description["architecture"], folder, ARCHITECTURE)
+    strategy = dict(description["strategy"])
+    student = {"student": description["architecture"]} if strategy.pop("student", None) else {}
+    description["strategy"] = {**_self_contained(strategy, folder, ARCHITECTURE), **student}
     return {
         "format": FORMAT,
         "cell": record.id,
@@ -140,6 +139,24 @@ def inputs_of(record: Record) -> Config:
         "encoding": getattr(target, "encoding", "utf-8"),
         "delimiter": getattr(target, "delimiter", None),
     }
+
+
+def _self_contained(config: Any, folder: Path, place: str) -> Any:
+    """Return a config whose architectures need nothing but the folder; each has its key's place."""
+    if not isinstance(config, dict):
+        return config
+    made = locate(config["_target_"]) if "_target_" in config else None
+    if isinstance(made, type) and issubclass(made, Architecture):
+        return _moved(config, folder, place)
+    return {
+        key: _self_contained(value, folder, f"{place}/{key}") if key != "about" else value
+        for key, value in config.items()
+    }
+
+
+def _moved(config: Config, folder: Path, place: str) -> Config:
+    moved: Config = _relative(config_of(build(config).moved(folder / place)), folder)
+    return moved
 
 
 def _relative(config: Any, folder: Path) -> Any:
