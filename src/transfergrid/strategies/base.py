@@ -473,10 +473,11 @@ class Strategy(nn.Module, Component):
             ValueError: it is of another strategy.
         """
         try:
-            for name in state.keys() - dict(self.named_parameters()).keys():
+            named = dict(self.named_parameters(remove_duplicate=False))  # some have two names
+            for name in state.keys() - named.keys():
                 path, _, buffer = name.rpartition(".")  # its size may be that of a stream
                 self.get_submodule(path).register_buffer(buffer, state[name].clone())
-            for name, parameter in self.named_parameters():
+            for name, parameter in named.items():
                 if not parameter.numel() and name in state:  # likewise
                     parameter.data = state[name].clone()
             self.load_state_dict(dict(state), strict=False)

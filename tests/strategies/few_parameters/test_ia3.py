@@ -150,8 +150,23 @@ def test_the_papers_layers_can_be_chosen(tmp_path):
     own = [tuple(p.shape) for p in added(attached(IA3, made("bert", tmp_path), told))]
     first = [(16, 1), (16, 1), (16, 1), (1, 24)]  # key, value, attention's output, inputs of 24
     assert own == first + [(16, 1)] * 8
+    told = {"targets": ["dense"], "feedforward": ["query"]}
     with pytest.raises(BadInputError, match=r"feedforward: .* no layer 'query'; there is dense"):
-        attached(IA3, made("bert", tmp_path), {"targets": ["dense"], "feedforward": ["query"]})
+        attached(IA3, made("bert", tmp_path), told, target=0)  # as a grid is checked
+
+
+def test_factors_on_weights_that_others_read_are_kept_and_restored(tmp_path):
+    told = {"merge": False, "targets": ["in_proj"]}
+    strategy = disturbed(attached(IA3, made("torchvision vit", tmp_path), told))
+    again = attached(IA3, made("torchvision vit", tmp_path), told, target=0)
+    again.restore(strategy.kept_state())
+    inputs = sample(again.backbone)
+    with torch.no_grad():
+        assert torch.equal(again.predict(inputs), strategy.predict(inputs))
+    lost = strategy.kept_state()
+    lost.pop(next(name for name in lost if "in_proj_bias.0" in name))
+    with pytest.raises(ValueError, match="it lacks"):
+        again.restore(lost)
 
 
 def test_all_else_keeps_its_bits_and_no_factor_decays():

@@ -122,9 +122,15 @@ def test_it_ends_where_plain_torch_ends(on, dora, rslora):
         return functional.linear(h, state["head.weight"], state["head.bias"])
 
     state |= {name: state[name].clone().requires_grad_() for name in news}
-    optimiser = torch.optim.AdamW([state[name] for name in news], weight_decay=0.05)
+    sizes = {name for name in news if "magnitude" in name}  # a layer of size 0 is no layer
+    groups = [
+        {"params": [state[name] for name in news if name not in sizes], "weight_decay": 0.05},
+        {"params": [state[name] for name in sizes], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW([group for group in groups if group["params"]])
     for step, batch in enumerate(run.batches):
-        optimiser.param_groups[0]["lr"] = 0.02 * rate(step)
+        for group in optimiser.param_groups:
+            group["lr"] = 0.02 * rate(step)
         optimiser.zero_grad()
         functional.cross_entropy(logits(batch.target.inputs), batch.target.labels).backward()
         optimiser.step()
@@ -216,6 +222,24 @@ def test_what_cannot_be_is_told(tmp_path):
     task = attached(FeatureExtraction, TinyBackbone(6), {}).task
     with pytest.raises(ImpossibleError, match="has no layer that lora could be put into"):
         Lora().attach(backbone, task, Bench(Lora).training, 0, sizes=Sizes(target=1))
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_no_size_of_a_weight_decays_and_all_else_does(tmp_path, dora):
+    strategy = attached(Lora, made("torchvision vit", tmp_path), {"dora": dora})
+    (phase,) = strategy.phases()
+    still = [p for group in phase.learning() if not group.decay for p in group.parameters]
+    network = strategy.backbone.named_parameters()
+    sizes = {id(p) for name, p in network if "magnitude" in name or name.endswith("size")}
+    assert {id(p) for p in still} == sizes
+    assert len(sizes) == (len(added(strategy)) // 3 if dora else 0)
+
+
+def test_dropout_where_a_weight_is_read_by_others_is_refused(tmp_path):
+    backbone, told = made("torchvision vit", tmp_path), {"dropout": 0.1}
+    with pytest.raises(ImpossibleError, match=r"no dropout can be put before .*in_proj"):
+        attached(Lora, backbone, told, target=0)  # as a grid is checked
+    attached(Lora, backbone, {**told, "targets": ["mlp.0"]})
 
 
 def test_what_is_asked_for_beside_it_keeps_no_merged_model_from_predicting(tmp_path):

@@ -51,7 +51,6 @@ class IA3(Merged):
     also_called = ("ia_3", "(ia)^3", "infused_adapter")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
     method = "ia3"
-    decays = False
 
     def __init__(
         self,
@@ -64,10 +63,23 @@ class IA3(Merged):
         self.feedforward = feedforward
 
     @override
+    def layers(self) -> list[Layer]:
+        found = super().layers()
+        self._inner(found)
+        return found
+
+    def _inner(self, layers: Sequence[Layer]) -> list[Layer]:
+        return chosen(layers, self.feedforward, "feedforward", self.backbone.title)
+
+    @override
+    def decays(self, name: str) -> bool:
+        return False
+
+    @override
     def rewrite(self, layers: Sequence[Layer]) -> None:
         from peft import IA3Config
 
-        inner = chosen(layers, self.feedforward, "feedforward", self.backbone.title)
+        inner = self._inner(layers)
         called = [layer for layer in layers if layer.is_called]
         names = {layer.path for layer in inner if layer.is_called}
         inject(self.backbone, called, IA3Config(feedforward_modules=sorted(names)))

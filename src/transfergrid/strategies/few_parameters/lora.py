@@ -14,9 +14,21 @@ from typing_extensions import override
 
 from transfergrid.records.needs import Badge
 from transfergrid.records.space import Space
-from transfergrid.strategies import Baselines, Count, Needs, Positive, Range, Share, rates
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    ImpossibleError,
+    Needs,
+    Positive,
+    Range,
+    Share,
+    rates,
+)
 from transfergrid.strategies.few_parameters.layers import Layer, inject
 from transfergrid.strategies.few_parameters.merging import Merged
+
+MAGNITUDES = (".lora_magnitude_vector.", ".size.")
+"""What names DoRA's sizes of weights, which undo a layer where they are zero."""
 
 
 class Lora(Merged):
@@ -41,7 +53,8 @@ class Lora(Merged):
     Args:
         r: rank of the change.
         alpha: its scale is alpha / r.
-        dropout: share of a layer's inputs that the change does not see in training.
+        dropout: share of a layer's inputs that the change does not see in training; not where a
+            layer's weight is read by others, who alone see its inputs.
         dora: whether a weight's size learns apart from its direction (DoRA).
         rslora: whether the scale is alpha / sqrt(r).
         targets: ends of the paths of layers, such as `[query, value]` (the paper's), `[qkv]` where
@@ -52,6 +65,7 @@ class Lora(Merged):
 
     Raises:
         BadInputError: no layer ends in one of the targets.
+        ImpossibleError: there is dropout, and the inputs of one of the layers are not seen.
     """
 
     needs = Needs(layers="some")
@@ -78,6 +92,21 @@ class Lora(Merged):
         super().__init__(targets, merge, **shared)
         self.r, self.alpha, self.dropout = r, alpha, dropout
         self.dora, self.rslora = dora, rslora
+
+    @override
+    def layers(self) -> list[Layer]:
+        found = super().layers()
+        unseen = next((layer.title for layer in found if not layer.is_called), None)
+        if self.dropout and unseen is not None:
+            raise ImpossibleError(
+                f"{self.backbone.title}: no dropout can be put before {unseen}, whose weight "
+                "others read: dropout=0, or targets without it"
+            )
+        return found
+
+    @override
+    def decays(self, name: str) -> bool:
+        return not any(own in f"{name}." for own in MAGNITUDES)
 
     @override
     def rewrite(self, layers: Sequence[Layer]) -> None:

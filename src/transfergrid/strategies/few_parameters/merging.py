@@ -26,8 +26,6 @@ class Merged(Strategy):
     }
     method: ClassVar[str]
     """Its name in messages."""
-    decays: ClassVar[bool] = True
-    """Whether weight decay draws the new parameters to zero: only where zero changes nothing."""
 
     def __init__(
         self, targets: Sequence[str] | None = None, merge: bool = True, **shared: Any
@@ -38,7 +36,7 @@ class Merged(Strategy):
 
     @override
     def build(self, sizes: Sizes) -> None:
-        layers = layers_of(self.backbone, self.targets, self.method)
+        layers = self.layers()
         if self.merge and sizes == Sizes():
             return  # made again to predict: the weights that are to come are merged
         before = {id(p) for p in self.backbone.parameters()}
@@ -46,6 +44,19 @@ class Merged(Strategy):
             self.rewrite(layers)
         named = self.backbone.named_parameters()
         self.added = tuple(name for name, p in named if id(p) not in before)
+
+    def layers(self) -> list[Layer]:
+        """Return the layers that are to be rewritten.
+
+        Raises:
+            BadInputError: what was asked for is not there.
+            ImpossibleError: it cannot be done to one of them.
+        """
+        return layers_of(self.backbone, self.targets, self.method)
+
+    def decays(self, name: str) -> bool:
+        """Tell whether a new parameter is drawn to zero: only where zero changes nothing."""
+        return True
 
     @abstractmethod
     def rewrite(self, layers: Sequence[Layer]) -> None:
@@ -55,8 +66,13 @@ class Merged(Strategy):
     def phases(self) -> list[Phase]:
         named = dict(self.backbone.named_parameters())
         own = named if self.added is None else self.added  # merged, all weights are what learned
-        added = Group("added", [named[name] for name in own], decay=self.decays)
-        return [Phase("train", [Objective(self.loss, [self.head_group(), added])])]
+        kinds = {decay: [n for n in own if self.decays(n) is decay] for decay in (True, False)}
+        added = [
+            Group("added" if decay else "added, undecayed", [named[n] for n in names], decay=decay)
+            for decay, names in kinds.items()
+            if names
+        ]
+        return [Phase("train", [Objective(self.loss, [self.head_group(), *added])])]
 
     @override
     def kept_state(self) -> dict[str, Tensor]:
