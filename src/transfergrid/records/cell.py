@@ -127,7 +127,7 @@ def _parts(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _is_choosy(strategy: Mapping[str, Any]) -> bool:
     about = strategy.get("about") or {}
-    added = any(strategy.get(key) not in (None, False) for key in about.get("optional", ()))
+    added = any(strategy.get(key) is not None for key in about.get("optional", ()))
     return added or Needs.read(about.get("needs") or {}).are_choosy
 
 

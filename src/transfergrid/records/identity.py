@@ -35,8 +35,7 @@ def canonical(config: Any, protocol: int = PROTOCOL) -> Any:
 def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
     about = node.get("about") or {}
     left_out = {"about", *about.get("descriptive", ())}
-    unasked = (None, False)
-    left_out |= {k for k in about.get("optional", ()) if any(node.get(k) is no for no in unasked)}
+    left_out |= {key for key in about.get("optional", ()) if node.get(key) is None}
     if about.get("content"):
         left_out |= set(about.get("paths", ()))
     values = {key: canonical(v, protocol) for key, v in node.items() if key not in left_out}

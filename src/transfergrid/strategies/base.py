@@ -131,7 +131,7 @@ class Strategy(nn.Module, Component):
         label_smoothing: share of a label's mass that is spread over all classes.
         l2_sp: pull of the backbone's weights towards their start, in the place of weight decay.
         weight_averaging: share of the last phase after which its weights are averaged.
-        probe_first: whether the head begins as the logistic probe of the source's features.
+        probe_first: C of the logistic probe of the source's features that the head begins as.
 
     Raises:
         BadInputError: there is no such schedule, or the factor is not above 0.
@@ -208,7 +208,7 @@ class Strategy(nn.Module, Component):
         label_smoothing: Part | None = None,
         l2_sp: Positive | None = None,
         weight_averaging: Share | None = None,
-        probe_first: bool | None = None,
+        probe_first: Positive | None = None,
     ) -> None:
         super().__init__()
         if lr_factor is None:

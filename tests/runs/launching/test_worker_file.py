@@ -7,7 +7,7 @@ import pytest
 
 from composed import planned
 from transfergrid.records.cell import cell_of
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Machine, Status
@@ -76,9 +76,9 @@ def test_what_takes_no_network_is_checked_before_the_first_network_is_built(cell
     told[-1]["config"]["strategy"]["about"]["version"] = 77
     built = []
     monkeypatch.setattr(checking, "_first_weights", lambda *_: built.append(1))
-    reason, sizes = worker.check(told)
-    assert "its YAML differ in needs" in reason
-    assert (built, sizes) == ([], {})
+    found = worker.check(told)
+    assert "its YAML differ in needs" in found.reason
+    assert (built, found.bytes) == ([], {})
 
 
 def test_a_check_that_breaks_by_no_mistake_of_the_users_is_left_to_the_cell(cells, monkeypatch):
@@ -91,7 +91,21 @@ def test_a_check_that_breaks_by_no_mistake_of_the_users_is_left_to_the_cell(cell
 
     monkeypatch.setattr(checking, "check_parts", size)
     told = [asdict(cell) for cell in cells]
-    assert worker.check(told) == (None, {cell.id: 7 for cell in cells if cell.id != first})
+    sizes = {cell.id: 7 for cell in cells if cell.id != first}
+    assert worker.check(told) == worker.Checked(None, sizes)
+
+
+def test_cells_that_no_network_suits_are_told_with_their_reasons(cells, monkeypatch):
+    first = cells[0].id
+
+    def size(cell):
+        if cell.id == first:
+            raise ImpossibleError("it has no BatchNorm")
+        return 7
+
+    monkeypatch.setattr(checking, "check_parts", size)
+    found = worker.check([asdict(cell) for cell in cells])
+    assert (found.reason, found.impossible) == (None, {first: "it has no BatchNorm"})
 
 
 def test_a_student_may_take_other_inputs_than_its_teacher():

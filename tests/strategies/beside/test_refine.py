@@ -124,6 +124,6 @@ def test_an_encoder_of_ones_own_takes_the_same_inputs():
 @pytest.mark.parametrize("kind", [Refine, SideTuning, ProgressiveNetworks])
 @pytest.mark.parametrize("key", ["layer_decay", "l2_sp", "probe_first"])
 def test_what_needs_a_source_that_learns_is_refused(kind, key):
-    told = {"layer_decay": 0.5, "l2_sp": 0.1, "probe_first": True}
+    told = {"layer_decay": 0.5, "l2_sp": 0.1, "probe_first": 1.0}
     with pytest.raises(ImpossibleError, match=f"{key} cannot be added: the (source|head) "):
         Bench(kind, {key: told[key]}).set_up(5)

@@ -74,7 +74,7 @@ def asked(strategy: Composed, additions: Sequence[Addition]) -> Iterator[tuple[A
     """
     for addition in additions:
         value = strategy.hparams.get(addition.key)
-        if value is None or value is False:
+        if value is None:
             continue
         if addition.key in strategy.closed_to:
             raise refusal(addition.key, strategy.closed_to[addition.key])

@@ -15,16 +15,17 @@ from transfergrid.strategies.phases import Data, Phase
 
 
 class ProbedHead(Addition):
-    """The head begins as the logistic probe of the source's features, at C = 1, and not at random.
+    """The head begins as the logistic probe of the source's features, and not at random.
 
-    It is solved to its optimum and takes no step. It comes before the first phase in which the head
+    The value is its C, scikit-learn's inverse strength of the penalty; it is solved to its optimum
+    and takes no step. It comes before the first phase in which the head
     learns, on the features of that moment (Kumar et al. 2022, section 3.4, from the converged
     probe).
     """
 
     key = "probe_first"
 
-    def prepare(self, strategy: Composed, value: bool) -> None:
+    def prepare(self, strategy: Composed, value: float) -> None:
         """Look whether there is something to probe.
 
         Raises:
@@ -44,7 +45,7 @@ class ProbedHead(Addition):
         if not _is_on_features(strategy):
             raise refusal(self.key, "the head is on something else than the source's features")
 
-    def phases(self, strategy: Composed, value: bool, phases: list[Phase]) -> list[Phase]:
+    def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
         """Return the phases with the probe before the first that trains the head."""
         head = {id(p) for p in strategy.head.parameters()}
         trains = [
@@ -53,7 +54,7 @@ class ProbedHead(Addition):
             for phase in phases
         ]
         first = trains.index(True)
-        probe = Phase("probe first", before=partial(_fit, strategy))
+        probe = Phase("probe first", before=partial(_fit, strategy, value))
         return [*phases[:first], probe, *phases[first:]]
 
 
@@ -67,9 +68,9 @@ def _is_on_features(strategy: Composed) -> bool:
         return torch.allclose(strategy.predict(inputs), said)
 
 
-def _fit(strategy: Composed, data: Data) -> None:
+def _fit(strategy: Composed, c: float, data: Data) -> None:
     assert data.target is not None
     features = data.target.features().cpu().double().numpy()
     labels = data.target.labels.cpu().numpy()
-    weights, biases = logistic_head(features, labels, strategy.task.outputs, 1.0)
+    weights, biases = logistic_head(features, labels, strategy.task.outputs, c)
     strategy.task.fill(strategy.head, torch.from_numpy(weights), torch.from_numpy(biases))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,9 @@ class BottleneckAdapters(Strategy):
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
     closed_to = {"l2_sp": "the source's weights stand still, and what is added is none of them"}
 
-    def __init__(self, width: Count = 64, granularity: Granularity = "fine", **shared: Any) -> None:
+    def __init__(
+        self, width: Count = 64, granularity: Literal["coarse", "fine"] = "fine", **shared: Any
+    ) -> None:
         super().__init__(**shared)
         self.width, self.granularity = width, granularity
 
