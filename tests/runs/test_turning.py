@@ -1,13 +1,17 @@
 """A hyperparameter that acts after training is chosen without another step."""
 
+import math
+
 import pytest
 import torch
+from test_taught_inputs import LargeArchitecture
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Path
 from transfergrid.records.training import Training
 from transfergrid.runs.tuning.trying import _fit, _plain
 from transfergrid.strategies import Dial, Needs, Objective, Phase, Strategy
+from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.testing.bench import Bench
 
 VALUES = (0.0, 1.0, 2.0, 4.0)
@@ -118,3 +122,32 @@ def test_a_dial_that_cannot_be_meant_is_refused(kind, told):
     bench = Bench(kind)
     with pytest.raises(BadInputError, match=told):
         bench.driver(bench.set_up(2))
+
+
+class Traced(Turned):
+    """Says by another than `predict` what it is judged by."""
+
+    needs = Needs()
+
+    def phases(self):
+        dial = Dial("size", VALUES, self.put, self.default, traced=True)
+        return [Phase("solve", before=self.solve, dial=dial, predicts=self.other)]
+
+    def other(self, inputs):
+        said = super().predict(inputs)
+        return torch.zeros_like(said) if float(self.size) in self.right else said
+
+
+def test_training_losses_along_a_path_are_of_what_is_judged():
+    (path,) = Bench(Traced).run(10).fitted.paths
+    losses = dict(zip(path.values, path.train_loss, strict=True))
+    assert losses[2.0] == pytest.approx(math.log(3))  # of three classes, all alike
+    assert all(losses[value] == losses[0.0] != losses[2.0] for value in (1.0, 4.0))
+
+
+def test_a_teachers_path_is_traced_on_its_own_inputs_and_is_none_of_its_students():
+    plan = Training(steps=2, batch_size=8, validations=1)
+    arguments = {"teacher": Traced(), "student": LargeArchitecture(3)}
+    fitted = Bench(Distillation, arguments, training=plan).run(10).fitted
+    assert fitted.paths == ()
+    assert fitted.validation_checks == 1

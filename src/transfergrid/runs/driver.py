@@ -158,8 +158,10 @@ class Driver:
             self.prepare(phase, 0)
         if phase.dial is not None:
             still = partial(self.standing, self.phases[: self.number + 1])
-            told = (phase, self.done(phase), self.choice, self.data.train, still)
-            self.paths.append(turned(phase.dial, *told))
+            train = self.data.of_steps(phase.counts).train
+            path = turned(phase.dial, phase, self.done(phase), self.choice, train, still)
+            if phase.counts == "steps":  # a teacher's is none of what was chosen for its student
+                self.paths.append(path)
         elif phase.before is not None and self.curves.step:
             self.choice.look(phase, self.done(phase))
 

@@ -25,6 +25,7 @@ def predictions(
     machine: Machine,
     standing: Standing | None = None,
     hear: Hear | None = None,
+    by: Callable[[Inputs], Tensor] | None = None,
 ) -> Tensor:
     """Return what the task decodes, (n, outputs) float32 on the CPU, in the view's order.
 
@@ -34,11 +35,12 @@ def predictions(
         machine: where to run.
         standing: leading blocks of it as they are, that need not be run again.
         hear: see `said`.
+        by: what predicts; None: the strategy's `predict`.
 
     Raises:
         FloatingPointError: one of them is not finite; such a run has no valid score.
     """
-    outputs = said(strategy, strategy.predict, view, machine, standing=standing, hear=hear)
+    outputs = said(strategy, by or strategy.predict, view, machine, standing=standing, hear=hear)
     found = strategy.task.decode(outputs.float().cpu())
     if not bool(found.isfinite().all()):
         raise FloatingPointError("the predictions are not finite")

@@ -10,10 +10,8 @@ import torch
 from transfergrid.data.views import View
 from transfergrid.records.record import Path
 from transfergrid.runs.choosing import Choice
-from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.standing import Standing
-from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Dial, Phase
 
 LARGEST_TRAIN = 2000
@@ -32,7 +30,7 @@ def turned(
         phase: says by what it is judged.
         step: of the run, after which it is turned.
         choice: looks at each value, and holds what the best one made of the strategy.
-        train: the labelled training examples, for a dial that is traced.
+        train: the labelled training examples as the phase takes them, for a dial that is traced.
         still: is asked anew for each value.
     """
     tells = train if dial.traced else None
@@ -47,7 +45,7 @@ def turned(
         if choice.best is not before:
             chosen = value
         if tells is not None:
-            losses[value] = _loss(choice.strategy, tells, choice.machine, known)
+            losses[value] = _loss(choice, phase, tells, known)
     if is_judged:
         choice.take()
     elif len(values) > 1:
@@ -67,9 +65,10 @@ def _put(dial: Dial, value: float) -> None:
         dial.put(value)
 
 
-def _loss(strategy: Strategy, train: View, machine: Machine, still: Standing | None) -> float:
+def _loss(choice: Choice, phase: Phase, train: View, still: Standing | None) -> float:
     """Return the loss on evenly spread training examples, not augmented, in eval mode."""
     if len(train) > LARGEST_TRAIN:
         train = train.part(np.linspace(0, len(train) - 1, LARGEST_TRAIN).astype(np.int64))
-    said = predictions(strategy, train, machine, still)
+    strategy = choice.strategy
+    said = predictions(strategy, train, choice.machine, still, by=phase.predicts)
     return strategy.task.criterion(said, torch.from_numpy(train.labels))

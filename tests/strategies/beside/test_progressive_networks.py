@@ -1,5 +1,9 @@
 """A new column that looks at the frozen source's hidden states (Rusu et al. 2016)."""
 
+import sys
+from copy import deepcopy
+from pathlib import Path
+
 import pytest
 import torch
 from beside_loops import adamw, leaves, rate
@@ -7,14 +11,20 @@ from torch.nn.functional import batch_norm, conv2d, cross_entropy, layer_norm, r
 from trajectories import same, trajectory
 
 from golden import golden
+from transfergrid.data.regression import task_of
 from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.training import Training
 from transfergrid.sources.backbone import Backbone
+from transfergrid.sources.torchvision import TorchvisionArchitecture
+from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.beside.progressive_networks import Lateral, ProgressiveNetworks
 from transfergrid.strategies.phases import Objective, Phase
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyBackbone
+
+sys.path.append(str(Path(__file__).parents[2] / "sources"))
+import small_torchvision  # noqa: F401  registers small models
 
 
 def tensors(given, *names):
@@ -66,6 +76,24 @@ def test_maps_and_tokens_are_mapped_at_each_place():
     maps = torch.randn(2, 8, 3, 5)
     by_place = lateral(maps.permute(0, 2, 3, 1).flatten(1, 2)).unflatten(1, (3, 5))
     assert torch.allclose(lateral(maps), by_place.permute(0, 3, 1, 2), atol=1e-6)
+
+
+def test_of_maps_with_channels_last_channels_are_mapped():
+    swin = TorchvisionArchitecture("swin_small_test", size=64).build()
+    strategy = ProgressiveNetworks()
+    task = task_of(("a", "b"), ())
+    strategy.attach(swin, task, Training(), 0, sizes=Sizes(), fresh=lambda _: deepcopy(swin))
+    # 64 pixels in patches of 2: maps of (32, 32, 16), of which each stage doubles the channels
+    widths = [lateral.u.weight.shape[0] for lateral in strategy.laterals]
+    assert widths[0] == 16
+    assert {*widths} == {16, 32, 64}
+    maps = torch.randn(2, 32, 32, 16)
+    lateral, other = strategy.laterals[0], Lateral(16, True)
+    with torch.no_grad():
+        lateral.u.weight.normal_()
+        other.load_state_dict(lateral.state_dict())
+        assert torch.allclose(lateral(maps), other(maps.movedim(3, 1)).movedim(1, 3), atol=1e-5)
+        assert strategy.predict(swin.example(2)).shape == (2, 2)
 
 
 def lateral_of(w, number, hidden):

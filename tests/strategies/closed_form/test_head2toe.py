@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from torch.nn.functional import adaptive_avg_pool2d
 
 from golden import golden
 from transfergrid.records.cached import Store
@@ -75,6 +76,23 @@ def test_each_block_has_features_of_its_own_boundary_of_length_one(texts):
             if boundary.ndim == 4 and side == 1:
                 means = torch.nn.functional.normalize(boundary.mean((2, 3)), dim=1)
                 assert torch.allclose(part, means, atol=1e-5)
+
+
+def test_channels_of_maps_that_have_them_last_are_the_same_features():
+    class Cut:
+        def boundaries(self, inputs, granularity):
+            return [(inputs,)]
+
+    maps = torch.randn(2, 3, 4, 4)
+    for size in (3, 12):
+        (first,), (last,) = (block_features(Cut(), x, size) for x in (maps, maps.movedim(1, 3)))
+        assert torch.equal(first, last)
+    assert first.shape == (2, 12)
+    assert torch.allclose(first, normalised(adaptive_avg_pool2d(maps, 2).flatten(1)))
+
+
+def normalised(features):
+    return features / features.square().sum(1, keepdim=True).sqrt()
 
 
 def test_padding_is_no_token():

@@ -18,6 +18,7 @@ from transfergrid.records.space import Space, rates
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.beside.standing import STANDS_STILL
+from transfergrid.strategies.maps import channel_axis
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 REDUCED = 4
@@ -27,16 +28,23 @@ SMALL = 0.1
 
 
 class Pointwise(nn.Module):
-    """A linear map of channels without bias: of maps (n, c, h, w), or of the last dimension."""
+    """A linear map of channels without bias: of maps (n, c, h, w), or of the last dimension.
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    Args:
+        channels: that come in.
+        outputs: channels that go out.
+        last: whether maps are (n, h, w, c).
+    """
+
+    def __init__(self, channels: int, outputs: int, last: bool = False) -> None:
         super().__init__()
+        self.last = last
         self.weight = nn.Parameter(torch.empty(outputs, channels))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return what it makes of the channels at each place."""
-        if hidden.ndim == 4:
+        if hidden.ndim == 4 and not self.last:
             return nn.functional.conv2d(hidden, self.weight[:, :, None, None])
         return nn.functional.linear(hidden, self.weight)
 
@@ -47,15 +55,16 @@ class Lateral(nn.Module):
     Args:
         channels: of the source's hidden state and of the own one.
         adapted: whether there is an adapter.
+        last: whether maps are (n, h, w, c), as in some transformers of images.
     """
 
-    def __init__(self, channels: int, adapted: bool) -> None:
+    def __init__(self, channels: int, adapted: bool, last: bool = False) -> None:
         super().__init__()
         inner = max(1, channels // REDUCED) if adapted else channels
-        self.u = Pointwise(inner, channels)
+        self.u = Pointwise(inner, channels, last)
         nn.init.zeros_(self.u.weight)
         if adapted:
-            self.v = Pointwise(channels, inner)
+            self.v = Pointwise(channels, inner, last)
             self.alpha = nn.Parameter(torch.tensor(SMALL))
         self.adapted = adapted
 
@@ -115,11 +124,14 @@ class ProgressiveNetworks(Strategy):
     def build(self, sizes: Sizes) -> None:
         self.own = self.fresh("backbone")
         seed_torch(stream_seed(self.block_seed, "laterals"))
-        made = [Lateral(n, self.lateral == "adapter") for n in self._channels()]
-        self.laterals = nn.ModuleList(made)
+        self.laterals = nn.ModuleList(self._lateral(hidden) for hidden in self._entering())
 
-    def _channels(self) -> list[int]:
-        """Return how many channels enter each block but the first, and the head.
+    def _lateral(self, hidden: Tensor) -> Lateral:
+        axis = channel_axis(hidden)
+        return Lateral(hidden.shape[axis], self.lateral == "adapter", axis == hidden.ndim - 1)
+
+    def _entering(self) -> list[Tensor]:
+        """Return what enters each block but the first, and the head.
 
         Raises:
             ImpossibleError: nothing can come between the blocks of the network.
@@ -131,8 +143,7 @@ class ProgressiveNetworks(Strategy):
                 crossing = self.backbone.boundaries(example)
         except BadInputError as error:
             raise ImpossibleError(str(error)) from error
-        hidden = [boundary[0] for boundary in crossing]
-        return [state.shape[1 if state.ndim == 4 else -1] for state in hidden]
+        return [boundary[0] for boundary in crossing]
 
     @override
     def phases(self) -> list[Phase]:

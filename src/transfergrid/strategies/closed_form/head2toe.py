@@ -29,6 +29,7 @@ from transfergrid.strategies import (
 from transfergrid.strategies.closed_form.group_lasso import fit, of_classes, of_numbers
 from transfergrid.strategies.closed_form.ridge import RidgePath
 from transfergrid.strategies.closed_form.softmax_regression import Floats, logistic_head
+from transfergrid.strategies.maps import channel_axis
 
 PATH, USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.1
 """Shares of the features that are looked at, and that where nothing validates."""
@@ -49,6 +50,7 @@ def block_features(backbone: Backbone, inputs: Inputs, size: int) -> list[Tensor
 
 def _pooled(part: Tensor, mask: Tensor | None, size: int) -> Tensor:
     if part.ndim == 4:
+        part = part.movedim(channel_axis(part), 1)
         side = max(1, min(int((size / part.shape[1]) ** 0.5), *part.shape[2:]))
         return adaptive_avg_pool2d(part, side)
     if part.ndim == 3 and mask is not None:

@@ -10,9 +10,9 @@ class SVM(Strategy):
     """A linear support vector machine on the frozen source, one class against the rest.
 
     The hinge is squared and the bias is not penalised, where scikit-learn's LinearSVC penalises it.
-    Features count less their mean and divided by one number, their mean distance from it, so that a
-    C means the same for every source. Outputs are margins and no log-probabilities: accuracy and
-    ranking mean what they say, `loss` and `ece` do not.
+    Features count less their mean and divided by one number, the root of their mean squared
+    distance from it, so that a C means the same for every source. Outputs are margins and no
+    log-probabilities: accuracy and ranking mean what they say, `loss` and `ece` do not.
 
     Formula:
         for each class |w|^2 / 2 + C sum_i max(0, 1 - y_i (w x_i + b))^2, y_i of -1 and 1

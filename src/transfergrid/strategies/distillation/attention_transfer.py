@@ -14,7 +14,7 @@ from transfergrid.data.batches import Labelled
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.arguments import NotNegative
 from transfergrid.records.errors import BadInputError, ImpossibleError
-from transfergrid.records.needs import Badge, Transferred
+from transfergrid.records.needs import Badge, Needs, Transferred
 from transfergrid.records.space import Range, Space, rates
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy
@@ -65,7 +65,7 @@ class AttentionTransfer(Student):
     Layers are what comes out of coarse blocks, of any two architectures, paired by their depth;
     those of one place are left out. Maps of unlike sizes are brought to the smaller one by means
     before. Of transformers it is attention over tokens, for an image those of its patches: not the
-    weights by which tokens attend. A student with another tokenizer is refused.
+    weights by which tokens attend. A student that reads other tokens of a text is refused.
 
     Formula:
         CE + w sum_j mean((q_j - q'_j)^2), q = Q / |Q|, Q = mean_c of squares; j: pairs of layers.
@@ -96,6 +96,7 @@ class AttentionTransfer(Student):
         ImpossibleError: no two layers can be compared.
     """
 
+    needs: ClassVar[Needs] = Needs(teacher=True, layers="some")
     space: ClassVar[Space] = {
         "lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1),
         "weight": Range(10.0, 10000.0, default=1000.0),
@@ -103,6 +104,7 @@ class AttentionTransfer(Student):
     transfers: ClassVar[Transferred] = "features"
     also_called = ("at", "activation_attention")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    reads_layers: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -122,7 +124,8 @@ class AttentionTransfer(Student):
     def build_beside(self, sizes: Sizes) -> None:
         if self.reads_texts and not self.reads_alike:
             raise ImpossibleError(
-                "attention_transfer compares token by token, and the student's tokenizer is another"
+                "attention_transfer compares token by token, and the student reads other tokens: "
+                "both must have one tokenizer and one max_length"
             )
         theirs, own = shapes_of(self.teacher.backbone), shapes_of(self.backbone)
         pairs = [(i, j, smaller(theirs[i], own[j])) for i, j in self._paired(len(theirs), len(own))]

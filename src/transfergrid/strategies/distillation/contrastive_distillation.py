@@ -149,6 +149,7 @@ class ContrastiveDistillation(Student):
     transfers: ClassVar[Transferred] = "features"
     also_called = ("crd", "contrastive_representation_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    reads_layers: ClassVar[bool] = True
     learns_beside = ("project_student", "project_teacher")
 
     def __init__(

@@ -11,7 +11,7 @@ from typing_extensions import override
 from transfergrid.data.batches import Labelled
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.arguments import NotNegative
-from transfergrid.records.needs import Badge, Transferred
+from transfergrid.records.needs import Badge, Needs, Transferred
 from transfergrid.records.space import Range, Space, rates
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy
@@ -40,9 +40,9 @@ class Fitnets(Student):
 
     Layers are what comes out of coarse blocks, of any two architectures. Maps of unlike sizes are
     brought to the smaller one by means; a transformer's tokens of an image are the grid of its
-    patches. Texts are compared token by token, and where the student's tokenizer is another by the
-    mean over each text's tokens. The regressor, a convolution of 1 by 1, only trains. Labels and
-    hint are learned from at once; the paper does one after the other.
+    patches. Texts are compared token by token, and where the student's tokenizer or its max_length
+    is another by the mean over each text's tokens. The regressor, a convolution of 1 by 1, only
+    trains. Labels and hint are learned from at once; the paper does one after the other.
 
     Formula:
         CE + w mean((t - r(s))^2), over all elements of the layer and the batch; r is learned.
@@ -67,6 +67,7 @@ class Fitnets(Student):
         shared: of every strategy, for the student.
     """
 
+    needs: ClassVar[Needs] = Needs(teacher=True, layers="some")
     space: ClassVar[Space] = {
         "lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1),
         "weight": Range(1.0, 1000.0, default=100.0),
@@ -74,6 +75,7 @@ class Fitnets(Student):
     transfers: ClassVar[Transferred] = "features"
     also_called = ("hint", "hints", "hint_learning")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    reads_layers: ClassVar[bool] = True
     learns_beside = ("regressor",)
 
     def __init__(

@@ -70,8 +70,8 @@ class RelationalDistillation(Student):
         examples of each.
 
     Cost:
-        Training: as distillation, and memory for the cube of the batch size, times 4 bytes and a
-        few. Prediction: the student alone.
+        Training: as distillation, and memory for n^2 (width of the embeddings) and n^3 numbers of 4
+        bytes, each a few times, of a batch of n. Prediction: the student alone.
 
     Source:
         Park et al. 2019, Relational Knowledge Distillation, arXiv 1904.05068, section 3.2;
@@ -93,6 +93,7 @@ class RelationalDistillation(Student):
     transfers: ClassVar[Transferred] = "relations"
     also_called = ("rkd", "relational_knowledge_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    reads_layers: ClassVar[bool] = True
 
     def __init__(
         self,

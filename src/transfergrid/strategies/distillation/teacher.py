@@ -12,11 +12,12 @@ from typing_extensions import override
 
 from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Sizes, Strategy, teaching
+from transfergrid.strategies.composition.additions import own_learners
 from transfergrid.strategies.distillation.said import Said, heard, memory
 from transfergrid.strategies.phases import Group, Objective, Phase
 
@@ -32,12 +33,16 @@ class Taught(Strategy):
         shared: of `Strategy`, for who learns from it.
 
     Raises:
-        BadInputError: the teacher's strategy needs more than the source's weights and labels.
+        BadInputError: the teacher's strategy needs more than the source's weights and labels, or
+            adapts something else than the layers that are learned from.
+        ImpossibleError: the teacher's strategy is not for targets of this kind.
     """
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     learns_beside: ClassVar[tuple[str, ...]] = ()
     """Names of modules in the scaffold that learn with the network."""
+    reads_layers: ClassVar[bool] = False
+    """Whether the teacher is asked for its backbone's features or layers, not for predictions."""
 
     def __init__(self, teacher: Strategy, **shared: Any) -> None:
         super().__init__(**shared)
@@ -77,12 +82,33 @@ class Taught(Strategy):
     def build(self, sizes: Sizes) -> None:
         network = self.network_to_teach(sizes)
         if network is not None:
+            self._check_kind()
             plan = self.training_plan
             parts = (network, self.task, plan, self.block_seed)
             self.teacher.attach(*parts, sizes=sizes, fresh=self.fresh)
+            if self.reads_layers:
+                self._check_layers()
             self.scaffold["teacher"] = self.teacher
             self.build_beside(sizes)
             self.scaffold["said"] = memory(plan, sizes.target, self.shape_said())
+
+    def _check_kind(self) -> None:
+        if self.task.kind not in self.teacher.needs.tasks:
+            raise ImpossibleError(
+                f"strategy.teacher {type(self.teacher).__name__} is not for targets of "
+                f"{self.task.kind}: another teacher, such as full_finetuning, is"
+            )
+
+    def _check_layers(self) -> None:
+        """Raise BadInputError where a teacher learns beside a backbone that stands still."""
+        learning, backbone = own_learners(self.teacher), self.teacher.backbone
+        layers, head = ({id(p) for p in m.parameters()} for m in (backbone, self.teacher.head))
+        if learning - head and not learning & layers:
+            raise BadInputError(
+                f"strategy.teacher {type(self.teacher).__name__} leaves the source's layers as "
+                f"they are, and {type(self).__name__} learns from those: take a teacher that "
+                "adapts them, as full_finetuning does, or strategy=distillation"
+            )
 
     def build_beside(self, sizes: Sizes) -> None:
         """Make what only trains, into the scaffold; the teacher is there."""
