@@ -103,9 +103,11 @@ def check_values(
     for name in (name for name in taken if name in values):
         value, annotation = values[name], taken[name]
         part = next((kind.group for kind in kinds(annotation) if hasattr(kind, "group")), None)
+        place = f"{group or called}.{name}"
         if part and isinstance(value, str):
-            place = f"{group or called}.{name}"
             raise BadInputError(f"{place} is no name alone: type {part}@{place}={value}")
+        if part and isinstance(value, (int, float)):
+            raise BadInputError(f"{place}={value} is no {part}")
         if is_plain(annotation) and not _fits(value, annotation):
             raise _refusal(called, group, name, value, list(kinds(annotation)))
 

@@ -230,6 +230,8 @@ def test_images_and_strategies_that_need_more_are_refused_in_one_line():
 def test_a_name_alone_is_told_how_it_is_typed():
     with pytest.raises(BadInputError, match=r"type strategy@strategy\.then=logistic_probe"):
         FurtherPretraining(then="logistic_probe")
+    with pytest.raises(BadInputError, match=r"strategy\.then=-1 is no strategy"):
+        FurtherPretraining(then=-1)
 
 
 # What `then` takes of the source ------------------------------------------------------------------
