@@ -207,6 +207,6 @@ def test_what_is_added_is_the_students_alone():
 
 
 def test_a_student_of_random_weights_begins_with_no_probe_and_is_pulled_to_no_start():
-    for key, value in (("probe_first", True), ("l2_sp", 0.1)):
+    for key, value in (("probe_first", 1.0), ("l2_sp", 0.1)):
         with pytest.raises(ImpossibleError, match=f"{key} cannot be added: "):
             Bench(Distillation, {"teacher": FullFinetuning(), key: value}).set_up(10)
