@@ -235,8 +235,12 @@ class Cost:
         "seeds that were trained side by side, this one among them; its seconds of load and train "
         "hold an equal share of what that took",
     ] = 1
-    parameters: Annotated[int | None, "parameters of all modules"] = None
-    parameters_trained: Annotated[int | None, "those of them that a gradient reaches"] = None
+    parameters: Annotated[
+        int | None, "parameters of all modules, merged where the kept model is"
+    ] = None
+    parameters_trained: Annotated[
+        int | None, "parameters that a gradient reaches, before any are merged"
+    ] = None
     flops_forward: Annotated[int | None, "floating-point operations to predict one example"] = None
     seconds_forward: Annotated[
         float | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,10 +115,9 @@ def peak_memory(device: torch.device) -> int | None:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Return how many parameters there are, and how many of them learn."""
-    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, learns in sizes if learns)
+def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
+    """Return how many numbers there are in them."""
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def forward_flops(module: nn.Module, inputs: Any) -> int:

@@ -41,7 +41,7 @@ def record_of(
 ) -> Record:
     """Return the record of a cell that is done."""
     decides, task = setup.target.domain.metric, setup.strategy.task
-    parameters, trained = count_parameters(setup.strategy)
+    trained = count_parameters(p for p in setup.strategy.parameters() if p.requires_grad)
     return identified(
         cell,
         Status.DONE,
@@ -67,7 +67,7 @@ def record_of(
             peak_memory_bytes=spent.peak_memory_bytes,
             continued=spent.continued,
             stacked=fitted.stacked,
-            parameters=parameters,
+            parameters=count_parameters(setup.strategy.parameters_in_use()),
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,
             seconds_forward=outcome.seconds,

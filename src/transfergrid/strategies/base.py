@@ -461,6 +461,10 @@ class Strategy(nn.Module, Component):
         """Be while inside what a model made of `kept_state` is: its predictions cost that much."""
         yield
 
+    def parameters_in_use(self) -> list[nn.Parameter]:
+        """Return the parameters that are there while it is `in_use`."""
+        return list(self.parameters())
+
     def kept_state(self) -> dict[str, Tensor]:
         """Return what is kept of a trained strategy: its state dict, less the scaffold."""
         own = self.state_dict()

@@ -8,12 +8,14 @@ import torch
 from networks import NETWORKS, added, attached, check_blocks, disturbed, made, sample, titles
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 from trajectories import same, trajectory
 
 from golden import golden
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.runs.cell import judge
 from transfergrid.strategies.base import Sizes
+from transfergrid.strategies.few_parameters.ia3 import IA3
 from transfergrid.strategies.few_parameters.lora import Change, Lora
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -222,6 +224,57 @@ def test_what_cannot_be_is_told(tmp_path):
     task = attached(FeatureExtraction, TinyBackbone(6), {}).task
     with pytest.raises(ImpossibleError, match="has no layer that lora could be put into"):
         Lora().attach(backbone, task, Bench(Lora).training, 0, sizes=Sizes(target=1))
+
+
+@pytest.mark.parametrize("kind", [Lora, IA3])
+def test_weights_that_others_read_cost_what_they_cost_the_kept_model(tmp_path, kind):
+    strategy = disturbed(attached(kind, made("torchvision vit", tmp_path), {}))
+    plain = attached(kind, made("torchvision vit", tmp_path), {}, target=0)
+    plain.restore(strategy.kept_state())
+    before = {name: value.clone() for name, value in strategy.state_dict().items()}
+    inputs = sample(plain.backbone)
+    with torch.no_grad(), strategy.in_use():
+        assert torch.equal(strategy.predict(inputs), plain.predict(inputs))
+        assert operations(strategy, inputs) == operations(plain, inputs)
+    assert sum(p.numel() for p in strategy.parameters_in_use()) == sum(
+        p.numel() for p in plain.parameters()
+    )
+    after = strategy.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_weights_that_the_source_makes_of_others_stay_as_they_are():
+    def backbone():
+        torch.manual_seed(0)
+        made, layer = TinyBackbone(1), nn.utils.parametrizations.weight_norm(nn.Linear(64, 6))
+        made.network = nn.Sequential(nn.Flatten(), layer, nn.Linear(6, 6))
+        made.blocks = lambda granularity="fine": []
+        return made
+
+    strategy = disturbed(attached(Lora, backbone(), {}))
+    plain = attached(Lora, backbone(), {}, target=0)
+    plain.restore(strategy.kept_state())
+    inputs = plain.backbone.example(2) + 1
+    assert torch.allclose(strategy.predict(inputs), plain.predict(inputs), atol=1e-6)
+
+
+class Operations(TorchDispatchMode):
+    """Notes the names of what is computed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def operations(strategy, inputs):
+    """Return what is computed in a prediction."""
+    with Operations() as noted:
+        strategy.predict(inputs)
+    return noted.names
 
 
 @pytest.mark.parametrize("dora", [False, True])

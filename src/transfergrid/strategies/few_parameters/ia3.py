@@ -13,7 +13,7 @@ from typing_extensions import override
 from transfergrid.records.needs import Badge
 from transfergrid.records.space import Space
 from transfergrid.strategies import Baselines, Needs, rates
-from transfergrid.strategies.few_parameters.layers import Layer, chosen, inject
+from transfergrid.strategies.few_parameters.layers import Layer, Rewriting, chosen, inject
 from transfergrid.strategies.few_parameters.merging import Merged
 
 
@@ -97,7 +97,7 @@ def scale_read(module: nn.Module, weight: str, feedforward: bool) -> None:
         parametrize.register_parametrization(module, bias, Scale(scale.factor, False))
 
 
-class Scale(nn.Module):
+class Scale(Rewriting):
     """Multiplies a tensor along its first dimension, or its second one."""
 
     def __init__(self, factor: nn.Parameter, second: bool) -> None:
@@ -105,7 +105,7 @@ class Scale(nn.Module):
         self.factor, self.second = factor, second
 
     @override
-    def forward(self, weight: Tensor) -> Tensor:
+    def rewritten(self, weight: Tensor) -> Tensor:
         shape = [1] * weight.ndim
         shape[int(self.second)] = -1
         return weight * self.factor.view(shape)

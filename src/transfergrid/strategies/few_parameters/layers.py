@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from transfergrid.records.errors import did_you_mean
 from transfergrid.sources.backbone import Backbone, evaluating
@@ -147,6 +149,37 @@ def _is_plain(module: nn.Module) -> bool:
     return usual and not isinstance(module.padding, str)
 
 
+class Rewriting(nn.Module, ABC):
+    """A weight as a function of itself and of few parameters, where others read it.
+
+    Attributes:
+        merged: whether the weight that it is given holds what comes of it already.
+    """
+
+    merged = False
+
+    @override
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight if self.merged else self.rewritten(weight)
+
+    @abstractmethod
+    def rewritten(self, weight: Tensor) -> Tensor:
+        """Return what others are to read, of the same shape."""
+
+
+def _rewritten(network: nn.Module) -> list[tuple[str, nn.Module, str, Any]]:
+    """Return path, module and name of each weight with a `Rewriting`, and the list that holds it.
+
+    Weights that the source itself makes of others stay as they are.
+    """
+    return [
+        (path, module, name, own)
+        for path, module in network.named_modules()
+        for name, own in getattr(module, "parametrizations", {}).items()
+        if isinstance(own[0], Rewriting)
+    ]
+
+
 def inject(backbone: Backbone, layers: Sequence[Layer], config: Any) -> None:
     """Let peft wrap these layers, which are called."""
     from peft import inject_adapter_in_model
@@ -170,9 +203,9 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
             own.merge(safe_merge=True)
             merged = own.get_base_layer().state_dict()
             state = _without(state, f"{path}.") | {f"{path}.{n}": v for n, v in merged.items()}
-        for name in getattr(module, "parametrizations", {}):
-            state = _without(state, f"{path}.parametrizations.{name}.")
-            state[f"{path}.{name}"] = getattr(module, name).detach()
+    for path, module, name, _ in _rewritten(network):
+        state = _without(state, f"{path}.parametrizations.{name}.")
+        state[f"{path}.{name}"] = getattr(module, name).detach()
     return state
 
 
@@ -182,10 +215,30 @@ def _without(state: dict[str, Tensor], start: str) -> dict[str, Tensor]:
 
 @contextmanager
 def merged(network: nn.Module) -> Iterator[None]:
-    """Merge what peft wraps while inside; afterwards every bit is as it was.
+    """Merge all that was rewritten while inside; afterwards every bit is as it was."""
+    with _wrapped_merged(network), _rewritten_merged(network):
+        yield
 
-    A weight that others read is made at each of their calls, in here too.
-    """
+
+@contextmanager
+def _rewritten_merged(network: nn.Module) -> Iterator[None]:
+    found = [
+        (own, own[0], own.original.detach().clone(), getattr(module, name).detach().clone())
+        for _, module, name, own in _rewritten(network)
+    ]
+    for own, function, _, value in found:
+        own.original.data.copy_(value)
+        function.merged = True
+    try:
+        yield
+    finally:
+        for own, function, before, _ in found:
+            own.original.data.copy_(before)
+            function.merged = False
+
+
+@contextmanager
+def _wrapped_merged(network: nn.Module) -> Iterator[None]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers: list[Any] = [part for part in network.modules() if isinstance(part, BaseTunerLayer)]

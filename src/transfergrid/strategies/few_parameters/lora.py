@@ -24,7 +24,7 @@ from transfergrid.strategies import (
     Share,
     rates,
 )
-from transfergrid.strategies.few_parameters.layers import Layer, inject
+from transfergrid.strategies.few_parameters.layers import Layer, Rewriting, inject
 from transfergrid.strategies.few_parameters.merging import Merged
 
 MAGNITUDES = (".lora_magnitude_vector.", ".size.")
@@ -151,7 +151,7 @@ def measure(network: nn.Module) -> None:
                     change.size.copy_(part.original.flatten(1).norm(dim=1))
 
 
-class Change(nn.Module):
+class Change(Rewriting):
     """The same for a weight that its layer does not multiply by itself; see `Lora`.
 
     Args:
@@ -171,7 +171,7 @@ class Change(nn.Module):
         self.size = nn.Parameter(rows.norm(dim=1)) if dora else None
 
     @override
-    def forward(self, weight: Tensor) -> Tensor:
+    def rewritten(self, weight: Tensor) -> Tensor:
         rows = weight.flatten(1) + self.scale * (self.up @ self.down)
         if self.size is not None:
             length = torch.linalg.norm(rows, dim=1).detach()  # as DoRA's section 4.3 has it

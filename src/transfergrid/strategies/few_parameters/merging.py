@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from transfergrid.strategies import Group, Objective, Phase, Sizes, Strategy
@@ -91,3 +91,8 @@ class Merged(Strategy):
             return
         with merged(self.backbone.network):
             yield
+
+    @override
+    def parameters_in_use(self) -> list[nn.Parameter]:
+        gone = {f"backbone.{name}" for name in self.added or () if self.merge}
+        return [own for name, own in self.named_parameters() if name not in gone]
