@@ -69,6 +69,7 @@ class Backbone(nn.Module, ABC):
         head_weights: tensors that its weights held for a classifier, by name; no part of it.
         notes: plain values for a cell's record, such as which weights were left out.
         image_shape: channels, height and width of its inputs, where these are images.
+        channel_axes: of what crosses each cut, where that was measured.
         ways: how another "size" and number of "channels" is asked for, with `{}` for the number.
     """
 
@@ -94,6 +95,7 @@ class Backbone(nn.Module, ABC):
         self.head_weights: dict[str, Tensor] = {}
         self.title = architecture
         self._dim: int | None = None
+        self.channel_axes: dict[Granularity, tuple[int, ...]] = {}
 
     @abstractmethod
     def embed(self, inputs: Inputs) -> Tensor:

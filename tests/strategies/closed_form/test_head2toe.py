@@ -79,13 +79,20 @@ def test_each_block_has_features_of_its_own_boundary_of_length_one(texts):
 
 
 def test_channels_of_maps_that_have_them_last_are_the_same_features():
-    class Cut:
+    class Cut(TinyBackbone):
+        axis = 1
+
         def boundaries(self, inputs, granularity):
+            self.channel_axes[granularity] = (self.axis,)
             return [(inputs,)]
+
+    class Last(Cut):
+        axis = 3
 
     maps = torch.randn(2, 3, 4, 4)
     for size in (3, 12):
-        (first,), (last,) = (block_features(Cut(), x, size) for x in (maps, maps.movedim(1, 3)))
+        (first,) = block_features(Cut(3), maps, size)
+        (last,) = block_features(Last(3), maps.movedim(1, 3), size)
         assert torch.equal(first, last)
     assert first.shape == (2, 12)
     assert torch.allclose(first, normalised(adaptive_avg_pool2d(maps, 2).flatten(1)))

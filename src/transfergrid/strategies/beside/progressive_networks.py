@@ -18,7 +18,7 @@ from transfergrid.records.space import Space, rates
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.beside.standing import STANDS_STILL
-from transfergrid.strategies.maps import channel_axis
+from transfergrid.strategies.maps import channel_axes
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 REDUCED = 4
@@ -124,10 +124,11 @@ class ProgressiveNetworks(Strategy):
     def build(self, sizes: Sizes) -> None:
         self.own = self.fresh("backbone")
         seed_torch(stream_seed(self.block_seed, "laterals"))
-        self.laterals = nn.ModuleList(self._lateral(hidden) for hidden in self._entering())
+        entering = self._entering()
+        parts = zip(entering, channel_axes(self.backbone), strict=True)
+        self.laterals = nn.ModuleList(self._lateral(*part) for part in parts)
 
-    def _lateral(self, hidden: Tensor) -> Lateral:
-        axis = channel_axis(hidden)
+    def _lateral(self, hidden: Tensor, axis: int) -> Lateral:
         return Lateral(hidden.shape[axis], self.lateral == "adapter", axis == hidden.ndim - 1)
 
     def _entering(self) -> list[Tensor]:

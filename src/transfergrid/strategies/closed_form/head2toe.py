@@ -29,7 +29,7 @@ from transfergrid.strategies import (
 from transfergrid.strategies.closed_form.group_lasso import fit, of_classes, of_numbers
 from transfergrid.strategies.closed_form.ridge import RidgePath
 from transfergrid.strategies.closed_form.softmax_regression import Floats, logistic_head
-from transfergrid.strategies.maps import channel_axis
+from transfergrid.strategies.maps import channel_axes
 
 PATH, USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.1
 """Shares of the features that are looked at, and that where nothing validates."""
@@ -45,12 +45,14 @@ def block_features(backbone: Backbone, inputs: Inputs, size: int) -> list[Tensor
     """
     mask = inputs["attention_mask"] if isinstance(inputs, dict) else None
     found = backbone.boundaries(inputs, "fine")
-    return [normalize(_pooled(parts[0], mask, size).flatten(1), dim=1) for parts in found]
+    parts = zip(found, channel_axes(backbone, "fine"), strict=True)
+    pooled = [_pooled(boundary[0], axis, mask, size) for boundary, axis in parts]
+    return [normalize(part.flatten(1), dim=1) for part in pooled]
 
 
-def _pooled(part: Tensor, mask: Tensor | None, size: int) -> Tensor:
+def _pooled(part: Tensor, axis: int, mask: Tensor | None, size: int) -> Tensor:
     if part.ndim == 4:
-        part = part.movedim(channel_axis(part), 1)
+        part = part.movedim(axis, 1)
         side = max(1, min(int((size / part.shape[1]) ** 0.5), *part.shape[2:]))
         return adaptive_avg_pool2d(part, side)
     if part.ndim == 3 and mask is not None:

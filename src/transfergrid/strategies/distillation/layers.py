@@ -57,7 +57,8 @@ def number_of(backbone: Backbone, told: LayerName, key: str) -> int:
 def layers_of(backbone: Backbone, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
     """Return all layers as maps, and the embeddings (batch, dim), in one forward pass."""
     found = backbone.boundaries(inputs, "coarse")
-    return [as_map(part[0], inputs) for part in found[:-1]], found[-1][0]
+    layers = zip(found[:-1], maps.channel_axes(backbone), strict=False)
+    return [as_map(part[0], inputs, axis) for part, axis in layers], found[-1][0]
 
 
 def shapes_of(backbone: Backbone) -> list[tuple[int, int, int]]:
@@ -67,8 +68,13 @@ def shapes_of(backbone: Backbone) -> list[tuple[int, int, int]]:
     return [(part.shape[1], part.shape[2], part.shape[3]) for part in layers]
 
 
-def as_map(layer: Tensor, inputs: Inputs) -> Tensor:
+def as_map(layer: Tensor, inputs: Inputs, axis: int | None = None) -> Tensor:
     """Return what comes out of a block as maps (batch, channels, height, width).
+
+    Args:
+        layer: what comes out.
+        inputs: of the network.
+        axis: that holds channels; None: the one that the layer's shape tells.
 
     Raises:
         ImpossibleError: it is of no form that is known.
@@ -81,7 +87,7 @@ def as_map(layer: Tensor, inputs: Inputs) -> Tensor:
     if isinstance(inputs, Tensor) and layer.ndim == 3:
         return _grid(layer, inputs.shape[-2] / inputs.shape[-1])
     if isinstance(inputs, Tensor) and layer.ndim == 4:
-        return layer.movedim(maps.channel_axis(layer), 1)
+        return layer.movedim(maps.channel_axis(layer) if axis is None else axis, 1)
     raise ImpossibleError(f"a layer of shape {tuple(layer.shape)} is neither maps nor tokens")
 
 

@@ -29,7 +29,7 @@ from transfergrid.strategies import (
 )
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 from transfergrid.strategies.held_near.l2_sp import half_square
-from transfergrid.strategies.maps import Map, as_map, channel_axis, silenced
+from transfergrid.strategies.maps import Map, as_map, channel_axes, silenced
 
 ROWS = 64
 """Of what is run at once where channels are silenced, at most."""
@@ -135,8 +135,10 @@ class DELTA(Strategy):
                 crossing = self.backbone.boundaries(self.backbone.example(2))
         except BadInputError as error:
             raise ImpossibleError(f"delta compares maps between blocks, and {error}") from error
-        hidden = [crossing[cut - 1][0] for cut in self.cuts]
-        return [state.shape[channel_axis(state)] for state in hidden]
+        return [crossing[cut - 1][0].shape[self._axis(cut)] for cut in self.cuts]
+
+    def _axis(self, cut: int) -> int:
+        return channel_axes(self.backbone)[cut - 1]
 
     @property
     def start(self) -> Backbone:
@@ -189,10 +191,10 @@ class DELTA(Strategy):
     ) -> Tensor:
         """Return the source's loss without each channel of a map, (C,)."""
         behind, width = self.start.suffix(cut, "coarse"), len(self.attended(cut))
-        channels = torch.arange(width, device=labels.device)
+        channels, axis = torch.arange(width, device=labels.device), self._axis(cut)
         return torch.cat(
             [
-                self._losses(behind(silenced(boundary, some)), labels, weight, bias)
+                self._losses(behind(silenced(boundary, some, axis)), labels, weight, bias)
                 for some in torch.split(channels, max(1, ROWS // len(labels)))
             ]
         )
@@ -211,7 +213,8 @@ class DELTA(Strategy):
             theirs = self.start.boundaries(seen.inputs)
         moved = []
         for cut in self.cuts:
-            before, now = (as_map(side[cut - 1][0], seen.inputs) for side in (theirs, ours))
+            axis, hidden = self._axis(cut), (theirs[cut - 1][0], ours[cut - 1][0])
+            before, now = (as_map(state, seen.inputs, axis) for state in hidden)
             moved.append(behaviour(before, now, self.attended(cut)).mean())
         fit = self.task.loss(self.head(ours[-1][0]), seen.labels)
         pull = self.alpha * self.times * torch.stack(moved).sum()
