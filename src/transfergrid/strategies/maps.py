@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs
-from transfergrid.sources.backbone import Backbone, Block, Granularity, evaluating, last_module
+from transfergrid.sources.backbone import Backbone, Granularity, evaluating, last_module
 
 
 class Map(NamedTuple):
@@ -36,15 +36,14 @@ def channel_axes(backbone: Backbone, granularity: Granularity = "coarse") -> tup
         with evaluating(backbone), torch.no_grad():
             crossing = backbone.boundaries(backbone.example(2), granularity)
         backbone.channel_axes[granularity] = tuple(
-            channel_axis(boundary[0], *_layers_of(backbone, block))
+            channel_axis(boundary[0], *told_by(last_module(backbone, block)))
             for boundary, block in zip(crossing, backbone.blocks(granularity), strict=True)
         )
     return backbone.channel_axes[granularity]
 
 
-def _layers_of(backbone: Backbone, block: Block) -> tuple[set[int], int | None]:
+def told_by(end: nn.Module | None) -> tuple[set[int], int | None]:
     """Return how wide layers of the module that ends a block are, and of which axis the last is."""
-    end = last_module(backbone, block)
     layers = [m for m in end.modules() if [*m.parameters(recurse=False)]] if end else []
     widths = {p.shape[0] for m in layers for p in m.parameters(recurse=False) if p.ndim}
     if not layers:

@@ -50,6 +50,13 @@ def test_it_adds_what_the_formula_says_along_its_axis():
     assert adapter(maps).flatten(1).tolist() == [[1.0, 11.5, 2.0, 2.0]]
 
 
+def test_where_all_axes_are_as_long_layers_tell_which_holds_channels(tmp_path):
+    swin = attached(BottleneckAdapters, made("torchvision swin", tmp_path), {})
+    adapters = [m for m in swin.backbone.modules() if isinstance(m, Bottleneck)]
+    assert adapters[0].down.in_features == 16  # of maps (16, 16, 16)
+    assert {adapter.axis for adapter in adapters} == {3}
+
+
 @pytest.mark.proves("trajectory_exact", "bottleneck_adapters")
 @pytest.mark.parametrize("on", ["images", "texts"])
 def test_it_ends_where_plain_torch_ends(on):

@@ -26,6 +26,7 @@ from transfergrid.strategies import (
     rates,
 )
 from transfergrid.strategies.few_parameters.parts import hold_statistics
+from transfergrid.strategies.maps import channel_axis, told_by
 
 STD = 0.01
 """Of the weights at the start, none further than two of it from zero (Houlsby, section 3.6)."""
@@ -151,12 +152,12 @@ def _places(backbone: Backbone, granularity: Granularity) -> Iterator[Place]:
     """Yield where blocks end, but for the stem's if there are others."""
     blocks = backbone.blocks(granularity)
     ends = {b.name: last_module(backbone, b) for b in blocks[len(blocks) > 1 :] if b.parameters}
-    shapes: dict[nn.Module, tuple[int, ...]] = {}
+    found: dict[nn.Module, Tensor] = {}
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
         first = output[0] if isinstance(output, (tuple, list)) else output
         if isinstance(first, Tensor):
-            shapes[module] = tuple(first.shape)
+            found[module] = first
 
     hooks = [end.register_forward_hook(note) for end in ends.values() if end is not None]
     try:
@@ -166,20 +167,6 @@ def _places(backbone: Backbone, granularity: Granularity) -> Iterator[Place]:
         for hook in hooks:
             hook.remove()
     for end in ends.values():
-        if end in shapes and end is not None:
-            axis = _axis(shapes[end], {p.shape[0] for p in end.parameters() if p.ndim})
-            yield Place(end, axis, shapes[end][axis])
-
-
-def _axis(shape: tuple[int, ...], widths: set[int]) -> int:
-    """Return the axis of channels: the second one of a map, but the last one in some transformers.
-
-    Args:
-        shape: of a block's output.
-        widths: outputs of its layers.
-    """
-    if len(shape) != 4:
-        return -1
-    is_second, is_last = shape[1] in widths, shape[-1] in widths
-    square = shape[1] == shape[2] != shape[3]
-    return -1 if is_last and (square or not is_second) else 1
+        if end in found and end is not None:
+            axis = channel_axis(found[end], *told_by(end))
+            yield Place(end, axis, found[end].shape[axis])
