@@ -66,7 +66,7 @@ class Glyphs(Domain):
     per_class: Count = 400
     test_per_class: Count = 100
     seed: Whole = 0
-    inverted: bool = False
+    inverted: bool | None = None
     optional: ClassVar[tuple[str, ...]] = ("inverted",)
 
     @property

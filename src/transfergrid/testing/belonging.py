@@ -13,8 +13,9 @@ from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.found import expect, some
 
-OF_MODULES = frozenset({*vars(nn.Module()), "_behind"})
-"""Attributes that every module has, and the part of the backbone behind a cut."""
+OF_MODULES = frozenset({*vars(nn.Module()), "_behind", "_noted_copies"})
+"""Attributes that every module has, the part of the backbone behind a cut, and a list of copies:
+each of these is found where the strategy keeps it."""
 DEEPEST = 5
 
 
