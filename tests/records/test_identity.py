@@ -106,7 +106,12 @@ def other(value):
 # Everything that can move a score ----------------------------------------------------------------
 
 
-POSSIBLE = {"metric": "macro_f1", "sampling": "natural", "characters": "9876543210"}
+POSSIBLE = {
+    "inverted": True,
+    "metric": "macro_f1",
+    "sampling": "natural",
+    "characters": "9876543210",
+}
 """Other values for arguments that planning looks at."""
 
 
