@@ -2,12 +2,12 @@
 
 import pytest
 
-from transfergrid.strategies.base import still_blocks
 from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.gradual_unfreezing import GradualUnfreezing
 from transfergrid.strategies.phases import Objective, Phase, in_one_run, lengths
+from transfergrid.strategies.still import still_blocks
 from transfergrid.testing.bench import Bench
 
 STEP = [Objective(lambda batch, progress: None, [])]

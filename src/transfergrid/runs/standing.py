@@ -32,8 +32,9 @@ from transfergrid.runs.cost import forward_flops
 from transfergrid.runs.machine import Machine, applied, at_rest
 from transfergrid.runs.prefixes import can_be_cut, is_calm, longest_of, of_one_length
 from transfergrid.sources.backbone import Backbone
-from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
+from transfergrid.strategies.still import still_blocks
 
 FEWEST = 16
 """Examples that are run at once at least: of fewer, kernels of a processor may round otherwise."""

@@ -13,8 +13,9 @@ from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
 from transfergrid.sources.backbone import Granularity, evaluating
-from transfergrid.strategies.base import Sizes, Strategy, teaching
+from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.phases import Data, Dial, Group, Objective, Phase, in_one_run
+from transfergrid.strategies.teaching import teaching
 from transfergrid.strategies.trials import Judge, Member
 
 __all__ = [

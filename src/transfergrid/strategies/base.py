@@ -6,8 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial, wraps
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
@@ -19,7 +18,7 @@ from transfergrid.data.batches import Batch
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.records.arguments import Part, Positive, Share, check_arguments
+from transfergrid.records.arguments import Part, Positive, Share
 from transfergrid.records.component import Component
 from transfergrid.records.errors import check_known
 from transfergrid.records.needs import (
@@ -42,7 +41,9 @@ from transfergrid.strategies.composition.layer_decay import FallingRates
 from transfergrid.strategies.composition.probe_first import ProbedHead
 from transfergrid.strategies.composition.weight_averaging import AveragedWeights
 from transfergrid.strategies.copies import Copied
-from transfergrid.strategies.phases import Data, Group, Objective, Phase, Rate
+from transfergrid.strategies.modes import eval_where_still, unrecorded_statistics
+from transfergrid.strategies.noting import noting
+from transfergrid.strategies.phases import Data, Group, Objective, Phase
 from transfergrid.strategies.trials import Judge, Member
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -55,42 +56,6 @@ ADDITIONS: tuple[Addition, ...] = (
     ProbedHead(),
 )
 """What may be asked for beside any method of steps, in the order in which it is added."""
-
-
-def _noting(init: Callable[..., None], base: Callable[..., None] | None = None) -> Any:
-    """Let a constructor keep its arguments: `hparams`, and the names of those `given`.
-
-    Args:
-        init: the constructor.
-        base: of the class above, whose arguments stand in the place of a `**shared`.
-    """
-    known = inspect.signature(init)
-    if base is not None:
-        known = _joined(known, inspect.signature(base))
-
-    @wraps(init)
-    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "hparams" not in self.__dict__:  # not by way of a subclass, which has noted its own
-            told = known.bind(self, *args, **kwargs)
-            object.__setattr__(self, "given", frozenset(told.arguments) - {"self"})
-            told.apply_defaults()
-            check_arguments(type(self), told.arguments)
-            object.__setattr__(self, "hparams", dict(list(told.arguments.items())[1:]))
-        init(self, *args, **kwargs)
-
-    noted.__signature__ = known  # type: ignore[attr-defined]
-    return noted
-
-
-def _joined(own: inspect.Signature, base: inspect.Signature) -> inspect.Signature:
-    """Return a signature with another one's arguments in the place of its `**shared`."""
-    kinds = [p.kind for p in own.parameters.values()]
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
-        return own
-    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    more = [p for name, p in base.parameters.items() if name not in own.parameters]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return own.replace(parameters=[*named, *(p.replace(kind=keyword) for p in more)])
 
 
 @dataclass(frozen=True)
@@ -197,9 +162,9 @@ class Strategy(nn.Module, Component):
             check_known(f"badge of {cls.__name__}", badge, get_args(Badge))
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
-            cls.__init__ = _noting(cls.__init__, above)  # type: ignore[method-assign]
+            cls.__init__ = noting(cls.__init__, above)  # type: ignore[method-assign]
 
-    @_noting
+    @noting
     def __init__(
         self,
         lr_factor: Positive | None = None,
@@ -315,7 +280,10 @@ class Strategy(nn.Module, Component):
             judge: scores the validation part by the strategy as it stands.
             data: the training part of the target, as before a phase.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a cell's trials and does not say what it makes of them: "
+            "override blend"
+        )
 
     # What it may use ---------------------------------------------------------------------------
 
@@ -449,7 +417,7 @@ class Strategy(nn.Module, Component):
         """Set the mode; parts in which nothing learns stay in eval mode."""
         super().train(mode)
         if mode:
-            _still(self)
+            eval_where_still(self)
         return self
 
     @override
@@ -491,74 +459,3 @@ class Strategy(nn.Module, Component):
         if lacking:
             raise ValueError(f"it lacks {', '.join(lacking[:3])}")
         self.eval()
-
-
-def still_blocks(strategy: Strategy, phase: Phase) -> int:
-    """Return how many leading fine blocks of the backbone stand still in the whole phase.
-
-    What they give is the same at each step: derived from who learns, never declared.
-    """
-    if not phase.cached or not isinstance(getattr(strategy, "backbone", None), Backbone):
-        return 0
-    learning = {id(p) for group in phase.learning() for p in group.parameters}
-    named = dict(strategy.backbone.named_parameters())
-    blocks = strategy.backbone.blocks("fine")
-    moving = (
-        i for i, b in enumerate(blocks) if any(id(named[n]) in learning for n in b.parameters)
-    )
-    still = next(moving, len(blocks))
-    return still if still == len(blocks) or not strategy.representation else 0
-
-
-def teaching(teacher: Strategy) -> list[Phase]:
-    """Return the phases in which an attached strategy becomes a teacher, for the student's own.
-
-    They are those of the teacher's own cell: its rates, its batches, its choice of step.
-    """
-    schedule: str | Rate = teacher.schedule or teacher.training_plan.schedule
-    return [
-        replace(
-            phase,
-            counts="teacher",
-            cached=False,
-            before=partial(_seen_by, teacher, phase.before) if phase.before else None,
-            lr_factor=teacher.lr_factor if phase.lr_factor is None else phase.lr_factor,
-            schedule=phase.schedule or schedule,
-            predicts=phase.predicts or teacher.predict,
-        )
-        for phase in teacher.all_phases()
-    ]
-
-
-def _seen_by(teacher: Strategy, before: Callable[[Data], None], data: Data) -> None:
-    before(data.by(teacher))
-
-
-@contextmanager
-def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm layers normalise by the batch at hand without recording its statistics."""
-    layers = [
-        m
-        for m in module.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
-    ]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
-
-
-def _still(module: nn.Module) -> None:
-    """Put every part in which nothing learns into eval mode: no dropout, no moving statistics.
-
-    A layer without parameters does as the part does that it is in.
-    """
-    for child in module.children():
-        parameters = list(child.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
-            child.eval()
-        else:
-            _still(child)

@@ -20,8 +20,9 @@ from transfergrid.runs import states
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.stages import Setup
 from transfergrid.runs.states import State
-from transfergrid.strategies.base import Strategy, still_blocks
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Objective
+from transfergrid.strategies.still import still_blocks
 from transfergrid.testing.bench import Bench, Moment, Run, sealed, state_of
 from transfergrid.testing.found import Broken, expect, some
 from transfergrid.testing.learning import steps

@@ -11,9 +11,9 @@ from transfergrid.strategies.adaptation.domain_adversarial import (
     GradientReversal,
     reversal_strength,
 )
-from transfergrid.strategies.base import unrecorded_statistics
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
+from transfergrid.strategies.modes import unrecorded_statistics
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import CLASSES, TinyArchitecture
 from watched_rates import rates_of

@@ -12,10 +12,10 @@ from golden import golden
 from transfergrid.records.cached import Store
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.runs.standing import standing
-from transfergrid.strategies.base import still_blocks
 from transfergrid.strategies.closed_form.head2toe import Head2toe, block_features, kept
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
 from transfergrid.strategies.phases import Objective, Phase
+from transfergrid.strategies.still import still_blocks
 from transfergrid.testing.bench import MANY_NUMBERS, Bench
 from transfergrid.testing.tiny import TinyBackbone
 

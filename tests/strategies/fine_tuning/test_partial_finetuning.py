@@ -8,11 +8,11 @@ from trajectories import same, trajectory
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.strategies import ImpossibleError
-from transfergrid.strategies.base import still_blocks
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.fine_tuning.network_surgery import NetworkSurgery
 from transfergrid.strategies.fine_tuning.partial_finetuning import PartialFinetuning
 from transfergrid.strategies.fine_tuning.self_transfer import SelfTransfer
+from transfergrid.strategies.still import still_blocks
 from transfergrid.testing.bench import Bench, state_of
 
 LAYERS = {"stem": ("conv1", "bn1"), "body": ("conv2", "bn2"), "neck": ("dense",)}

@@ -16,10 +16,11 @@ from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import Architecture
-from transfergrid.strategies.base import Sizes, Strategy, teaching
+from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.composition.additions import own_learners
 from transfergrid.strategies.distillation.said import Said, heard, memory
 from transfergrid.strategies.phases import Group, Objective, Phase
+from transfergrid.strategies.teaching import teaching
 
 
 class Taught(Strategy):

@@ -25,8 +25,8 @@ from transfergrid.strategies import (
     evaluating,
     rates,
 )
-from transfergrid.strategies.base import unrecorded_statistics
 from transfergrid.strategies.draws import same_draws
+from transfergrid.strategies.modes import unrecorded_statistics
 
 
 def contrast(own: Tensor, queued: Tensor, labels: Tensor, temperature: float) -> Tensor:

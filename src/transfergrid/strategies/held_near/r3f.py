@@ -21,8 +21,8 @@ from transfergrid.strategies import (
     Strategy,
     rates,
 )
-from transfergrid.strategies.base import unrecorded_statistics
 from transfergrid.strategies.draws import own_generator
+from transfergrid.strategies.modes import unrecorded_statistics
 
 Noise = Literal["uniform", "normal"]
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from transfergrid.strategies import Baselines, Batch, NotNegative, Range, Strategy, rates
-from transfergrid.strategies.base import unrecorded_statistics
 from transfergrid.strategies.draws import same_draws
+from transfergrid.strategies.modes import unrecorded_statistics
 
 SMALLEST = 1e-12
 """Added to the gradient's length, which may be 0."""
