@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.needs import Needs
@@ -491,6 +493,41 @@ def test_batches_are_mixed_for_a_pool_may_lie_class_by_class():
     assert not torch.equal(first, first.sort().values)
     (batch,) = data.target.batches()
     assert torch.equal(batch.inputs, data.target.inputs()[batch.rows])
+
+
+class NotesGradients(Strategy):
+    def phases(self):
+        both = [Objective(self.loss, self.everything())] * 2
+        return [Phase("train", both, combine=self.summed)]
+
+    def summed(self, gradients):
+        pulled = [sum(parts) for parts in zip(*gradients, strict=True)]
+        self.noted = [*vars(self).get("noted", []), torch.cat([g.flatten() for g in pulled])]
+        return pulled
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling(Machine):
+    """Trains as `16-mixed` does where there is a GPU: losses are multiplied ahead of gradients."""
+
+    def trainer(self, training, **options):
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        plugin = MixedPrecision("16-mixed", "cpu", scaler)
+        own = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        own |= {"accelerator": "cpu", "devices": 1, "enable_model_summary": False}
+        return pl.Trainer(plugins=[plugin], **own, **options)
+
+
+def test_what_combines_gradients_is_given_them_unscaled_and_steps_as_far():
+    plan = Training(steps=1, batch_size=8, lr=1e-3, optimizer="sgd", validations=1)
+    plan = dataclasses.replace(plan, gradient_clip=1.0)  # by norm: a step shows the scale
+    bench = Bench(NotesGradients, training=plan)
+    plain = bench.run(2)
+    scaled = dataclasses.replace(bench, machine=Scaling("cpu")).run(2)
+    (true,), (found,) = plain.setup.strategy.noted, scaled.setup.strategy.noted
+    assert torch.linalg.norm(found - true) < 0.05 * torch.linalg.norm(true)
+    for name, value in plain.state.items():
+        assert torch.allclose(value.float(), scaled.state[name].float(), atol=1e-4), name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -236,16 +236,22 @@ class Learner(pl.LightningModule):
     def _combined(self, pieces: Pieces, progress: float) -> Tensor:
         """Take one step of the combined gradients of all objectives; return the sum of losses."""
         assert self.phase.combine is not None
-        shared = _parameters(self.phase.learning())
+        shared, scale = _parameters(self.phase.learning()), self._scale()
         found, total = [], torch.zeros((), device=self.device)
         for objective in self.phase.objectives:
             self._optimiser_step_begins()
             total = total + self._backward(objective, pieces, progress)
-            found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in shared])
+            own = [torch.zeros_like(p) if p.grad is None else p.grad for p in shared]
+            found.append(own if scale == 1.0 else [gradient / scale for gradient in own])
         for parameter, gradient in zip(shared, self.phase.combine(found), strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient if scale == 1.0 else gradient * scale
         self.optimizers().step()  # type: ignore[union-attr]
         return total
+
+    def _scale(self) -> float:
+        """Return by what a scaler multiplies losses, so that half precision holds gradients."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -15,7 +15,9 @@ from transfergrid.data.inputs import Inputs
 Loss = Callable[[Batch, float], Tensor]
 """A scalar of one batch; the second argument runs from 0 to 1 in its phase."""
 Combine = Callable[[list[list[Tensor]]], list[Tensor]]
-"""Gradients by objective, then by parameter, into one gradient a parameter (gradient surgery)."""
+"""Gradients by objective, then by parameter, into one gradient a parameter (gradient surgery).
+
+They are the losses' own, whatever a scaler of half precision makes of them."""
 Rate = Callable[[int, int], float]
 """A multiple of the learning rate at a step of a phase, given how many the phase has."""
 After = Callable[[int, int], None]
