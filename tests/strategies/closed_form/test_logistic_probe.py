@@ -1,11 +1,17 @@
 """A linear probe without a step: the optimum of logistic regression on the frozen source."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from composed import planned
 from golden import golden
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.cell import run_cell
+from transfergrid.runs.machine import Machine
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 from transfergrid.testing.bench import Bench
@@ -42,3 +48,31 @@ def test_it_is_one_cell_under_every_training():
     assert not LogisticProbe.needs.steps
     with pytest.raises(TypeError, match="lr_factor"):
         LogisticProbe(lr_factor=1.0)
+
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+KNOWN = {5: 0.86, "all": 0.93}
+"""Of a logistic regression on the insects' features of ants and bees, found without this code."""
+
+
+@pytest.mark.proves("band_reproduced", "logistic_probe")
+@pytest.mark.skipif(not (DATA / "weights").is_dir(), reason="the data are not here")
+def test_ants_and_bees_are_told_apart_as_well_as_is_known(tmp_path, monkeypatch):
+    """Five labels: within two deviations of draws. All: within three points, one penalty or other.
+
+    transfergrid source=mobilenetv2_insects source.architecture.size=224 strategy=logistic_probe
+    target=hymenoptera labels=5,all seed='range(10)' training=images baselines=none
+    """
+    monkeypatch.setenv("TRANSFERGRID_DATA", str(DATA))
+    words = ("source=mobilenetv2_insects", "source.architecture.size=224", "target=hymenoptera")
+    probe = ("strategy=logistic_probe", "training=images", "seed=range(10)")
+    scores = {}
+    for labels in KNOWN:
+        asked = planned(*words, *probe, f"labels={labels}")
+        ledger, machine = Ledger(tmp_path), Machine("cpu", threads=1, diagnostics="none")
+        cells = [cell for cell in asked.cells if cell.id in asked.wanted]
+        runs = [run_cell(cell, ledger, machine.kept_in(tmp_path)) for cell in cells]
+        scores[labels] = np.array([run.scores.test["accuracy"] for run in runs])
+    assert len(scores[5]) == len(scores["all"]) == 10
+    assert abs(scores[5].mean() - KNOWN[5]) < 2 * scores[5].std(ddof=1)
+    assert abs(scores["all"].mean() - KNOWN["all"]) < 0.03

@@ -24,6 +24,8 @@ class Scratch(Strategy):
 
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=30.0, text=0.1)
+    }
     stackable = True
     badges = ("trajectory_exact",)

@@ -38,7 +38,9 @@ class ScratchSmall(Strategy):
     closed_to: ClassVar[Mapping[str, str]] = {"l2_sp": "what learns does not start from a source"}
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=3.0)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=30.0, text=3.0)
+    }
     badges = ("trajectory_exact",)
 
     def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008

@@ -113,7 +113,9 @@ class ProgressiveNetworks(Strategy):
         "l2_sp": STANDS_STILL,
         "probe_first": "the head is on the new column and not on the source's features",
     }
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=0.1)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, brief=3.0, small_images=3.0, images=30.0, text=0.1)
+    }
     transfers = "features"
 
     def __init__(self, lateral: Literal["adapter", "linear"] = "adapter", **shared: Any) -> None:

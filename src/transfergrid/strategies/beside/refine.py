@@ -61,7 +61,9 @@ class Refine(StillSource):
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["scratch_small", "feature_extraction", "full_finetuning"]
     )
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=30.0, text=3.0)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(0.95, brief=0.95, small_images=3.0, images=30.0, text=3.0)
+    }
 
     def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008
         super().__init__(**shared)

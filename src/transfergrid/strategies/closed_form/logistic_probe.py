@@ -47,7 +47,7 @@ class LogisticProbe(Strategy):
     space = {"c": Range(1e-4, 1e2, default=1.0)}
     transfers = "features"
     also_called = ("linear_probe", "logistic", "linear_classifier", "linear_evaluation")
-    badges = ("formula_exact",)
+    badges = ("formula_exact", "band_reproduced")
 
     def __init__(self, c: Positive = 1.0) -> None:
         super().__init__()

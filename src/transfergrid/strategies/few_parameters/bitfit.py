@@ -42,7 +42,9 @@ class Bitfit(Strategy):
     baselines: ClassVar[Baselines] = Baselines(
         exploratory=["feature_extraction", "full_finetuning"]
     )
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=3.0, text=1.0)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(9.5, brief=9.5, small_images=10.0, images=3.0, text=1.0)
+    }
     stackable = True
     also_called = ("bias_tuning", "bias_only", "biases")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")

@@ -36,7 +36,9 @@ class FeatureExtraction(Strategy):
         "l2_sp": "no layer of the backbone learns",
     }
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
-    space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=10.0, images=30.0, text=10.0)}
+    space: ClassVar[Space] = {
+        "lr_factor": rates(3.0, brief=9.5, small_images=10.0, images=30.0, text=10.0)
+    }
     transfers = "features"
     stackable = True
     badges = ("trajectory_exact",)
