@@ -41,7 +41,7 @@ LAYERS = {"batch_norm": "BatchNorm", "norm": "a norm of any kind", "tokens": "to
 BADGES = {
     "formula_exact": "its loss, weights or rates are the published values",
     "trajectory_exact": "its parameters after 20 steps are those of an independent loop",
-    "band_reproduced": "a published score is met",
+    "band_reproduced": "a score found elsewhere is met",
 }
 ROOMS = {
     "fine_tuning": "Fine-tuning, staged or not",

@@ -17,7 +17,7 @@ Setting = Literal["inductive", "transductive", "unsupervised"]
 Transferred = Literal["instances", "features", "parameters", "relations"]
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
 """What tests prove of a strategy: its loss, weights or rates are the published values; its
-parameters after some steps are those of an independent loop; a published score is met."""
+parameters after some steps are those of an independent loop; a score found elsewhere is met."""
 TASKS = ("classification", "regression")
 _WORDS = {
     "source": SourceNeed,

@@ -17,7 +17,7 @@ HELP = "'setting=transductive transfers=features badge=trajectory_exact'"
 SHORT = {"formula_exact": "formula", "trajectory_exact": "trajectory", "band_reproduced": "band"}
 BELOW = (
     "proven: formula = its loss, weights or rates are the published values; trajectory = 20 steps "
-    "end where an independent loop ends; band = a published score is met.",
+    "end where an independent loop ends; band = a score found elsewhere is met.",
     f"Choose with --where, as in {HELP}.",
 )
 

@@ -3,6 +3,7 @@
 import copy
 import csv
 import re
+import runpy
 from collections import defaultdict
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def test_all_that_trains_has_a_default_under_every_kind():
     for name in strategies():
         told = strategy(name)
         if told.needs.steps:
-            assert set(told.config["about"]["space"]["lr_factor"]["under"]) == {*CHOSEN}, name
+            under = set(told.config["about"]["space"]["lr_factor"]["under"])
+            assert under - {"brief"} == {*CHOSEN}, name
 
 
 def test_a_strategy_of_somebodys_own_brings_its_own():
@@ -261,23 +263,74 @@ def test_what_is_its_baseline_but_for_a_term_has_its_factor_everywhere():
 
 
 LOGS = Path(__file__).parents[3] / "experiments" / "learning_rates"
-KEPT = ("scratch", "source_and_target", "source_only", "coral")
-"""They keep what a larger search chose, for which studies were run; `coral` goes with two."""
+KEPT = {
+    *("scratch", "source_and_target", "source_only", "coral"),
+    *("full_finetuning", "layerwise_lr", "feature_extraction", "distillation"),
+}
+"""Under `default` they keep what a larger search chose, for which studies were run."""
+AGAIN = {"l2_sp", "gradual_unfreezing", "linear_probe_then_finetuning"}
+"""Of the first log; they were searched once more with all others of their family."""
 
 
-@pytest.mark.parametrize("log", ["labelled", "unlabelled", "second_rate"])
-def test_defaults_are_the_best_means_of_their_log(log):
-    with (LOGS / f"log_default_{log}.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    (key,) = {name for name in rows[0] if name.endswith("lr_factor")}
-    scores = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        scores[row["strategy"]][float(row[key])].append(float(row["score"]))
-    assert len(rows) == 14 * len(scores), "seven values of two seeds each: equal searches"
-    for name in scores.keys() - set(KEPT):
-        best = max(scores[name], key=lambda value: sum(scores[name][value]))
-        told = strategy(name).config
-        assert told[key] == told["about"]["space"][key]["default"] == float(f"{best:.2g}")
+def scores_of(*logs):
+    """Return the name of what logs are of, and scores by strategy and value."""
+    scores, keys = defaultdict(lambda: defaultdict(list)), set()
+    for log in logs:
+        with (LOGS / f"log_{log}.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                (key,) = {name for name in row if name.endswith("lr_factor")}
+                keys.add(key)
+                name = row["strategy"].partition("(")[0]
+                scores[name][float(row[key])].append(float(row["score"]))
+    (key,) = keys
+    return key, scores
+
+
+@pytest.mark.parametrize(
+    ("logs", "kind", "kept"),
+    [
+        (["default_labelled"], "default", KEPT | AGAIN),
+        (["default_unlabelled"], "default", KEPT),
+        (["default_all", "default_beyond"], "default", KEPT | {"linear_probe_then_finetuning"}),
+        (["default_second_rate"], "default", set()),
+        (["brief", "brief_beyond"], "brief", set()),
+        (["brief_second_rate"], "brief", set()),
+    ],
+)
+def test_defaults_are_the_best_means_of_their_log(logs, kind, kept):
+    key, scores = scores_of(*logs)
+    for name, by_value in scores.items():
+        assert {len(found) for found in by_value.values()} == {2}
+        assert len(by_value) >= 7, "seven values of two seeds each: equal searches"
+        if name in kept:
+            continue
+        best = max(by_value, key=lambda value: sum(by_value[value]))
+        told = strategy(name).config["about"]["space"][key]
+        assert {**told["under"], "default": told["default"]}[kind] == float(f"{best:.2g}"), name
+
+
+@pytest.mark.parametrize("kind", ["default", "brief"])
+def test_a_choice_at_an_end_was_looked_beyond(kind):
+    _, scores = scores_of(*(["brief"] if kind == "brief" else ["default_all"]))
+    _, beyond = scores_of(f"{kind}_beyond")
+    for name, by_value in scores.items():
+        best = max(by_value, key=lambda value: sum(by_value[value]))
+        assert min(by_value) < best < max(by_value) or name in beyond, name
+
+
+@pytest.mark.parametrize("logs", [["default_all", "default_beyond"], ["brief", "brief_beyond"]])
+def test_the_tables_of_the_readme_are_those_of_the_logs(logs):
+    program = runpy.run_path(str(LOGS / "table.py"))
+    found = program["table"](program["read"]([LOGS / f"log_{log}.csv" for log in logs]))
+    assert "\n".join(found) in (LOGS / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_probe_ahead_of_tuning_has_the_rate_of_the_probe_alone():
+    probe, both = (
+        strategy(name).config["about"]["space"]["lr_factor"]
+        for name in ("feature_extraction", "linear_probe_then_finetuning")
+    )
+    assert (both["default"], both["under"]) == (probe["default"], probe["under"])
 
 
 def test_no_other_factor_is_by_analogy_than_those_that_the_readme_names():
