@@ -63,7 +63,7 @@ class LinearProbeThenFinetuning(Strategy):
     def __init__(
         self,
         share: Part = 0.5,
-        tuning_lr_factor: Positive = 0.3,
+        tuning_lr_factor: Positive = 3.0,
         c: Positive | None = None,
         **shared: Any,
     ) -> None:

@@ -25,6 +25,8 @@ from transfergrid.strategies.draws import own_generator
 from transfergrid.strategies.modes import unrecorded_statistics
 
 Noise = Literal["uniform", "normal"]
+ON_TOKENS, ON_PIXELS = 1e-5, 0.01
+"""The size of the noise where none is given."""
 
 
 def symmetric_divergence(clean: Tensor, noised: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ class R3f(Strategy):
     tokens, on the normalised pixels. In the second pass dropout draws anew, as in the authors'
     code: where the network has dropout the penalty is mostly about that; where it has none, noise
     of 1e-5 is below rounding, and the method is full fine-tuning. For images `eps` is therefore
-    0.01 by default, which is our choice. BatchNorm takes note of the clean pass alone.
+    0.01 where nothing is given, which is our choice. BatchNorm takes note of the clean pass alone.
 
     Formula:
         CE(p) + weight (KL(p | q) + KL(q | p)), q the prediction under noise of size eps
@@ -60,11 +62,13 @@ class R3f(Strategy):
 
     Args:
         weight: of the divergence; 0 is full fine-tuning.
-        eps: the noise is uniform in [-eps, eps], or normal with this deviation.
+        eps: the noise is uniform in [-eps, eps], or normal with this deviation; null: 1e-5 on
+            embedded tokens, as published, and 0.01 on pixels.
         noise: `uniform` or `normal`.
         shared: `lr_factor`, `schedule` and what can be added to any strategy.
     """
 
+    version = 2
     also_called = ("robust_representations_finetuning",)
     badges = ("formula_exact", "trajectory_exact")
     needs = Needs(tasks=("classification",), layers="some")
@@ -72,13 +76,13 @@ class R3f(Strategy):
     space = {
         "lr_factor": rates(0.3, brief=0.3, small_images=1.0, images=0.3, text=0.1),
         "weight": Range(0.1, 5.0, default=1.0),
-        "eps": Range(1e-5, 0.1, default=1e-5, under={"small_images": 0.01, "images": 0.01}),
+        "eps": Range(1e-5, 0.1, default=None),
     }
 
     def __init__(
         self,
         weight: NotNegative = 1.0,
-        eps: NotNegative = 1e-5,
+        eps: NotNegative | None = None,
         noise: Noise = "uniform",
         **shared: Any,
     ) -> None:
@@ -103,19 +107,20 @@ class R3f(Strategy):
         """Return logits under noise, (batch, classes)."""
         drawing = own_generator(self, "r3f")
         if isinstance(inputs, Tensor):
-            return self.predict(self._with_noise(inputs, drawing))
+            return self.predict(self._with_noise(inputs, drawing, ON_PIXELS))
         table = table_of(self.backbone)
         assert table is not None
-        with changed(table, partial(self._with_noise, drawing=drawing)):
+        with changed(table, partial(self._with_noise, drawing=drawing, usual=ON_TOKENS)):
             return self.predict(inputs)
 
-    def _with_noise(self, clean: Tensor, drawing: torch.Generator) -> Tensor:
+    def _with_noise(self, clean: Tensor, drawing: torch.Generator, usual: float) -> Tensor:
+        eps = usual if self.eps is None else self.eps
         noise = torch.empty_like(clean)
         if self.noise == "normal":
             noise.normal_(generator=drawing)
         else:
             noise.uniform_(-1, 1, generator=drawing)
-        return clean.detach() + self.eps * noise
+        return clean.detach() + eps * noise
 
 
 def table_of(backbone: Backbone) -> nn.Embedding | None:
