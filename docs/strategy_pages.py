@@ -224,7 +224,7 @@ def _knobs(told: Told) -> Iterator[str]:
         space = told.about["space"].get(name, {})
         words = [_code(name), _default(value, space), _range(space), cell(meanings.get(name, ""))]
         yield f"| {' | '.join(words)} |"
-    if taken := [key for key in shared if key not in told.kind.closed_to]:
+    if taken := [key for key in shared if _takes(told, key)]:
         yield from ["", f"It also takes {', '.join(map(_code, taken))}: see [all](index.md)."]
     elif not names:
         yield "None."
@@ -234,6 +234,12 @@ def _additions(told: Told) -> list[str]:
     """Return the keys that it shares with other methods; `optional` has younger ones of its own."""
     known = {addition.key for addition in ADDITIONS}
     return [key for key in told.about.get("optional", []) if key in known]
+
+
+def _takes(told: Told, key: str) -> bool:
+    """Return whether an addition can be, as far as the class alone can tell."""
+    (addition,) = (addition for addition in ADDITIONS if addition.key == key)
+    return key not in told.kind.closed_to and not addition.why_not(told.kind.needs)
 
 
 def _default(value: object, space: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ MORE = ("dot", "ring")
 """Of a source domain whose classes are not those of the target."""
 POOL_EACH, TEST_EACH = 20, 8
 TESTS = ("plain", "poisoned")
+DROPOUT = 0.2
 
 
 class SealedError(Exception):
@@ -160,7 +161,7 @@ class TinyBackbone(Backbone):
             "conv2": nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
             "bn2": nn.BatchNorm2d(width),
             "relu2": nn.ReLU(),
-            "dropout": nn.Dropout(0.2),
+            "dropout": nn.Dropout(DROPOUT),
             "flatten": nn.Flatten(),
             "dense": nn.Linear(4 * width, 2 * width),
         }

@@ -1,5 +1,8 @@
 """What is asked for beside a method by one key: each addition does its own and nothing else."""
 
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,12 @@ from sklearn.linear_model import LogisticRegression
 
 from transfergrid.data.task import Classification
 from transfergrid.records.errors import ImpossibleError
-from transfergrid.records.factory import build, config_of
+from transfergrid.records.factory import build, config_of, locate
 from transfergrid.records.identity import canonical
+from transfergrid.records.shipped import conf_dir, strategies
 from transfergrid.strategies import Group, Objective, Phase, Strategy
 from transfergrid.strategies.adaptation.coral import Coral
+from transfergrid.strategies.base import ADDITIONS
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
@@ -29,6 +34,7 @@ from transfergrid.strategies.weight_space.weight_averaging import WeightAveragin
 from transfergrid.strategies.weight_space.wise_ft import WiseFT
 from transfergrid.testing import check_strategy
 from transfergrid.testing.bench import Bench
+from transfergrid.testing.conformance import bench_for
 
 ALL = {
     "label_smoothing": 0.1,
@@ -111,6 +117,24 @@ def test_the_config_of_a_composed_strategy_builds_the_same_one():
 def test_what_makes_no_sense_is_refused_in_one_line(strategy, key, why):
     with pytest.raises(ImpossibleError, match=f"^{key} cannot be added: .*{why}"):
         Bench(strategy, {key: ALL[key]}).set_up(10)
+
+
+@pytest.mark.parametrize("name", sorted(strategies()))
+def test_what_a_page_offers_can_be_and_what_it_leaves_out_cannot(name):
+    kind = locate(strategies()[name])
+    bench = bench_for(kind, conf_dir() / "strategy" / f"{name}.yaml")
+    budget = 0 if kind.needs.target_labels == "unused" else 5
+    for addition in ADDITIONS:
+        if addition.key not in inspect.signature(kind).parameters or bench.of_numbers:
+            continue
+        offered = addition.key not in kind.closed_to and not addition.why_not(kind.needs)
+        arguments = {**bench.arguments, addition.key: ALL[addition.key]}
+        try:
+            dataclasses.replace(bench, arguments=arguments).set_up(budget)
+            possible = True
+        except ImpossibleError:
+            possible = False
+        assert possible == offered, addition.key
 
 
 @pytest.mark.parametrize("key", ["label_smoothing", "probe_first"])

@@ -95,7 +95,7 @@ def test_without_noise_the_penalty_is_that_of_dropout_alone(on):
 def test_normal_noise_has_another_size_and_statistics_are_of_the_clean_pass():
     (moment,) = Bench(R3f, {"eps": 0.5, "noise": "normal"}).moments(10)
     strategy = moment.strategy
-    found = strategy._with_noise(torch.zeros(200, 200), torch.Generator().manual_seed(0))
+    found = strategy._with_noise(torch.zeros(200, 200), torch.Generator().manual_seed(0), 0.1)
     assert found.std().item() == pytest.approx(0.5, rel=0.02)
     norm = strategy.backbone.network.bn1
     counted = norm.num_batches_tracked.item()

@@ -50,6 +50,10 @@ class Addition(ABC):
     key: str
     """The argument of every strategy that asks for it."""
 
+    def why_not(self, needs: Needs) -> str:
+        """Return why no strategy of such needs can have it; empty where some can."""
+        return ""
+
     @abstractmethod
     def prepare(self, strategy: Composed, value: Any) -> None:
         """Make what it needs, once the strategy is built.
@@ -70,14 +74,15 @@ def asked(strategy: Composed, additions: Sequence[Addition]) -> Iterator[tuple[A
     """Yield the additions that were asked for, with their values, in order.
 
     Raises:
-        ImpossibleError: the strategy says that it cannot take one.
+        ImpossibleError: the strategy says that it cannot take one, or its needs do.
     """
     for addition in additions:
         value = strategy.hparams.get(addition.key)
         if value is None:
             continue
-        if addition.key in strategy.closed_to:
-            raise refusal(addition.key, strategy.closed_to[addition.key])
+        why = strategy.closed_to.get(addition.key) or addition.why_not(strategy.needs)
+        if why:
+            raise refusal(addition.key, why)
         yield addition, value
 
 

@@ -8,8 +8,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from transfergrid.data.batches import Batch
+from transfergrid.records.needs import Needs
 from transfergrid.strategies.composition.additions import Addition, Composed, own_learners, refusal
 from transfergrid.strategies.phases import Combine, Group, Loss, Objective, Phase
 
@@ -26,14 +28,17 @@ class PulledToStart(Addition):
 
     key = "l2_sp"
 
+    @override
+    def why_not(self, needs: Needs) -> str:
+        starts = needs.source in STARTS_AT_THE_SOURCE and not needs.teacher
+        return "" if starts else "what learns does not start from a source"
+
     def prepare(self, strategy: Composed, value: float) -> None:
         """Keep what the weights are.
 
         Raises:
-            ImpossibleError: they are no source's, or none of them learns.
+            ImpossibleError: none of them learns.
         """
-        if strategy.needs.source not in STARTS_AT_THE_SOURCE or strategy.needs.teacher:
-            raise refusal(self.key, "what learns does not start from a source")
         learning = own_learners(strategy)
         own = {n: p for n, p in _from_source(strategy).items() if id(p) in learning}
         if not own:

@@ -6,8 +6,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from transfergrid.records.metrics import CLASSES
+from transfergrid.records.needs import Needs
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.closed_form.softmax_regression import logistic_head
 from transfergrid.strategies.composition.additions import Addition, Composed, own_learners, refusal
@@ -25,17 +27,22 @@ class ProbedHead(Addition):
 
     key = "probe_first"
 
+    @override
+    def why_not(self, needs: Needs) -> str:
+        if needs.target_labels != "required":
+            return "the strategy can do without target labels"
+        if needs.source in ("none", "architecture"):
+            return "there are no features of a source to probe"
+        return ""
+
     def prepare(self, strategy: Composed, value: float) -> None:
         """Look whether there is something to probe.
 
         Raises:
-            ImpossibleError: there are no classes, no labels of the target, or no head on the
-                source's features as they are.
+            ImpossibleError: there are no classes, or no head on the source's features as they are.
         """
         if strategy.task.kind != CLASSES:
             raise refusal(self.key, "it is for classes, and labels here are numbers")
-        if strategy.needs.target_labels != "required":
-            raise refusal(self.key, "the strategy can do without target labels")
         weight = getattr(strategy.head, "weight", None)
         width = strategy.backbone.dim
         if not isinstance(weight, Tensor) or weight.shape != (strategy.task.outputs, width):

@@ -25,7 +25,7 @@ from transfergrid.strategies.draws import own_generator
 from transfergrid.strategies.modes import unrecorded_statistics
 
 Noise = Literal["uniform", "normal"]
-ON_TOKENS, ON_PIXELS = 1e-5, 0.01
+ON_TOKENS, ON_PIXELS = 1e-5, 0.1
 """The size of the noise where none is given."""
 
 
@@ -47,7 +47,7 @@ class R3f(Strategy):
     tokens, on the normalised pixels. In the second pass dropout draws anew, as in the authors'
     code: where the network has dropout the penalty is mostly about that; where it has none, noise
     of 1e-5 is below rounding, and the method is full fine-tuning. For images `eps` is therefore
-    0.01 where nothing is given, which is our choice. BatchNorm takes note of the clean pass alone.
+    0.1 where nothing is given, which is our choice. BatchNorm takes note of the clean pass alone.
 
     Formula:
         CE(p) + weight (KL(p | q) + KL(q | p)), q the prediction under noise of size eps
@@ -63,7 +63,7 @@ class R3f(Strategy):
     Args:
         weight: of the divergence; 0 is full fine-tuning.
         eps: the noise is uniform in [-eps, eps], or normal with this deviation; null: 1e-5 on
-            embedded tokens, as published, and 0.01 on pixels.
+            embedded tokens, as published, and 0.1 on pixels.
         noise: `uniform` or `normal`.
         shared: `lr_factor`, `schedule` and what can be added to any strategy.
     """
@@ -76,7 +76,7 @@ class R3f(Strategy):
     space = {
         "lr_factor": rates(0.3, brief=0.3, small_images=1.0, images=0.3, text=0.1),
         "weight": Range(0.1, 5.0, default=1.0),
-        "eps": Range(1e-5, 0.1, default=None),
+        "eps": Range(1e-5, 1.0, default=None),
     }
 
     def __init__(
