@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from composed import loader, requested
 from forked import python
+from transfergrid.records.shipped import strategies
 from transfergrid.verbs.sweep import make_plan
 
 ROOT = Path(__file__).parents[1]
@@ -25,16 +26,29 @@ NARROWED = {
     ),
     "real_text": ("source=minilm", "strategy=feature_extraction", "target=trec", "labels=5"),
     "real_shift": ("source=mnist", "strategy=source_only", "labels=0"),
+    "finetuning": ("source=mobilenetv2_insects,minilm", "strategy=ridge,bitfit", "labels=5"),
 }
+FAMILY = ("fine_tuning", "held_near", "few_parameters", "beside", "weight_space", "closed_form")
+LEFT_OUT = {
+    "model_soup": "it is made of a search's trials, and below ten labels nothing is searched",
+    "self_transfer": "a control of study=layers",
+}
+OF_TEXTS = {"prompt_tuning", "prefix_tuning", "further_pretraining"}
+"""They need tokens, which the digits of study=safety have not."""
+
+
+def planned_study(study):
+    """Return the plan of a whole study, as its YAML asks for it."""
+    config = loader().load_configuration("config", [f"study={study}"], run_mode=RunMode.RUN)
+    params = OmegaConf.to_container(config.hydra.sweeper.params)
+    return make_plan(*requested(f"study={study}", params=params), [])
 
 
 def test_what_the_embedded_study_asks_for_are_the_cells_that_its_findings_rest_on():
     """A key that came later is no part of identity where it is not asked for."""
     with (ROOT / "experiments" / "digits" / "verdicts.csv").open(encoding="utf-8") as file:
         told = {name for row in csv.DictReader(file) for name in json.loads(row["cells"])}
-    study = loader().load_configuration("config", ["study=digits"], run_mode=RunMode.RUN)
-    params = OmegaConf.to_container(study.hydra.sweeper.params)
-    plan = make_plan(*requested("study=digits", params=params), [])
+    plan = planned_study("digits")
     assert len(told) > 100
     assert told <= {cell.id for cell in plan.cells}
 
@@ -49,5 +63,31 @@ def test_a_study_runs(study, tmp_path):
     done = python(command, tmp_path, {"TRANSFERGRID_DATA": str(DATA)})
     assert done.returncode == 0, done.stderr[-2000:]
     _, strategy, *_ = (word.partition("=")[2] for word in NARROWED[study])
-    assert f"{strategy} " in done.stdout
+    assert all(f"{name} " in done.stdout for name in strategy.split(","))
     assert "failed" not in done.stdout
+
+
+@pytest.mark.parametrize(("study", "missing"), [("safety", OF_TEXTS), ("finetuning", set())])
+def test_a_study_of_the_family_asks_for_all_of_it(study, missing):
+    """Each strategy that adapts a source's weights, but for those that it says it leaves out."""
+    if study == "finetuning" and not DATA.is_dir():
+        pytest.skip("needs the data of the studies")
+    cells = planned_study(study).cells
+    asked = {cell.names.strategy.partition("(")[0] for cell in cells if cell.names.source}
+    rooms = {name: target.split(".")[2] for name, target in strategies().items()}
+    family = {name for name, room in rooms.items() if room in (*FAMILY, "distillation")}
+    assert family - asked == LEFT_OUT.keys() | missing
+    told = (ROOT / "experiments" / study / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in told for name in family - asked)
+
+
+def test_the_study_of_poisoned_sources_runs_by_every_strategy(tmp_path):
+    words = ["study=safety", "source=glyph_digits", "seed=0", "training.steps=2"]
+    quick = ["source.training.steps=2", "trainer.diagnostics=none", "references=[]"]
+    done = python(["-m", "transfergrid.verbs.cli", *words, *quick], tmp_path, {})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "failed" not in done.stdout
+    records = [json.loads(file.read_text()) for file in tmp_path.glob("**/record.json")]
+    wanted = planned_study("safety").cells
+    names = {cell.names.strategy for cell in wanted if cell.names.source} | {"scratch"}
+    assert names <= {record["names"]["strategy"] for record in records}
