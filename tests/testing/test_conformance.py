@@ -43,6 +43,15 @@ def test_shipped_strategy_conforms_and_its_file_is_as_described(name):
     assert described(kind, text) == text
 
 
+def test_a_new_default_goes_to_a_file_that_had_the_one_before_and_to_no_other():
+    file = (CONF / "full_finetuning.yaml").read_text(encoding="utf-8")
+    assert "lr_factor: 0.3\n" in file
+    older = file.replace("lr_factor: 0.3", "lr_factor: 7.0").replace("default: 0.3", "default: 7.0")
+    assert described(FullFinetuning, older) == file
+    own = file.replace("lr_factor: 0.3\n", "lr_factor: 0.25   # mine\n")
+    assert described(FullFinetuning, own.replace("default: 0.3", "default: 7.0")) == own
+
+
 @pytest.mark.parametrize(("check", "strategy", "message"), BROKEN, ids=lambda part: str(part)[:40])
 def test_a_broken_strategy_is_found_by_its_check_and_no_other(check, strategy, message):
     with pytest.raises(ConformanceError) as caught:

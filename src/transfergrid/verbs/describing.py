@@ -83,9 +83,20 @@ def described(kind: type[Strategy], before: str = "") -> str:
     line = (inspect.getdoc(kind) or kind.__name__).partition("\n")[0].rstrip(".")
     kept: dict[str, Any] = {"help": line, "tuning_trials": 0}
     kept |= {k: known[k] for k in KEPT if k in known}
-    values = re.split(r"(?m)^about:", before)[0].rstrip()
+    values = _moved(re.split(r"(?m)^about:", before)[0].rstrip(), known.get("space") or {}, kind)
     values = "\n".join([values, *_lines(kind, _keys(before))]) if before else _values(kind, kept)
     return f"{values.rstrip()}\n{_about(told, kept)}"
+
+
+def _moved(values: str, known: Mapping[str, Any], kind: type[Strategy]) -> str:
+    """Return what a file gives, with the class's new default where it gave the one before."""
+    given = yaml.safe_load(values) or {}
+    for name, told in kind.space.items():
+        before = (known.get(name) or {}).get("default")
+        if before is not None and before == given.get(name) != told.default:
+            new = _flow(config_of(told.default))
+            values = re.sub(rf"(?m)^({re.escape(name)}:) [^\s#]+", rf"\g<1> {new}", values)
+    return values
 
 
 def _keys(before: str) -> set[str]:
