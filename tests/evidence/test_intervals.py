@@ -238,3 +238,37 @@ def test_many_at_once_are_to_the_last_bit_those_of_one_after_the_other(shape):
     together = each_over_blocks_and_items(gains)
     assert together == [over_blocks_and_items(one) for one in gains]
     assert each_over_blocks(gains[:, :, 0]) == [over_blocks(one[:, 0]) for one in gains]
+
+
+def test_what_items_alone_leave_is_the_items_component_of_a_two_way_analysis():
+    """By mean squares: (MS of items − MS of what is left) / (blocks · items), t of 4 freedoms."""
+    gains = np.array([[6.0, 0.0, 3.0, -1.0, 2.0], [8.0, 1.0, 2.0, 0.0, 4.0], [7.0, 2.0, 4.0, 1, 1]])
+    blocks, items = gains.shape
+    means = gains.mean(0)
+    of_items = blocks * ((means - gains.mean()) ** 2).sum() / (items - 1)
+    left = gains - means - gains.mean(1, keepdims=True) + gains.mean()
+    of_left = (left**2).sum() / (blocks - 1) / (items - 1)
+    by_hand = 2.776445 * ((of_items - of_left) / (blocks * items)) ** 0.5
+    assert over_blocks_and_items(gains).items_floor == pytest.approx(by_hand, rel=1e-6)
+    assert over_blocks_and_items(gains).times(100).items_floor == pytest.approx(100 * by_hand)
+
+
+def test_more_blocks_bring_the_interval_down_to_what_items_alone_leave_and_no_further():
+    random = np.random.default_rng(3)
+    items = random.normal(0, 5, 40)
+    floors, halves = [], []
+    for blocks in (3, 30, 3000):
+        noise = random.normal(0, 2, (blocks, 1)) + random.normal(0, 3, (blocks, 40))
+        found = over_blocks_and_items(items + noise)
+        floors.append(found.items_floor)
+        halves.append(found.high - found.mean)
+    assert halves[0] > halves[1] > halves[2] > floors[2]
+    assert halves[2] == pytest.approx(floors[2], rel=0.01)
+    assert floors[2] == pytest.approx(stats.t.ppf(0.975, 39) * stats.sem(items), rel=0.02)
+
+
+def test_where_items_are_not_crossed_or_seeds_are_not_nothing_tells_what_items_alone_leave():
+    assert over_blocks(np.array([1.0, 2.0, 4.0])).items_floor is None
+    assert over_blocks_and_items(GAINS[:1]).items_floor is None
+    assert over_blocks_and_items(GAINS[:, :1]).items_floor is None
+    assert over_blocks_and_items(np.ones((3, 4))).items_floor is None

@@ -410,3 +410,20 @@ def test_a_test_set_of_one_group_says_so():
     verdict = with_clusters(1)
     assert verdict.scope == "this test set"
     assert "all test items are of one group" in verdict.notes
+
+
+def test_a_verdict_has_what_its_test_items_alone_leave_by_the_predictions_in_points(cells):
+    """The items' component by mean squares, of hits of two arms on 120 items in four seeds."""
+    random = np.random.default_rng(5)
+    easy = random.normal(0, 1, 120)
+    arm, base = (random.random((4, 120)) < 1 / (1 + np.exp(-easy * s - 0.5)) for s in (2.0, -1.0))
+    scratch = cells.arm("scratch", n=4, right=base)
+    cells.arm("a", "glyphs", base=scratch, n=4, right=arm)
+    (found,) = [v for v in judged(cells) if v.strategy == "a"]
+    gains = 100.0 * (arm.astype(float) - base)
+    of_items = 4 * gains.mean(0).var(ddof=1)
+    left = gains - gains.mean(0) - gains.mean(1, keepdims=True) + gains.mean()
+    of_left = (left**2).sum() / (3 * 119)
+    by_hand = 1.980100 * ((of_items - of_left) / (4 * 120)) ** 0.5
+    assert found.items_floor == pytest.approx(by_hand, rel=1e-5)
+    assert found.items_floor < (found.high - found.low) / 2

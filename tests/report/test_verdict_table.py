@@ -437,3 +437,26 @@ def test_a_margin_in_the_unit_of_numbers_stands_under_the_table():
     text = " ".join(render([one]).split())
     assert "Margins, in the unit of each target: digits 0.225." in text
     assert "Margins" not in render([UNDECIDED])
+
+
+def test_margin_and_what_test_items_alone_leave_stand_under_the_title():
+    rows = [
+        replace(POSITIVE, items=200, items_floor=2.61, margin=3.0),
+        replace(UNDECIDED, items=200, items_floor=1.04, margin=3.0),
+        replace(NEGATIVE, items=200, items_floor=3.38, margin=3.0),
+    ]
+    lines = render(rows, width=80).splitlines()
+    assert lines[1] == "margin 3; 200 test items alone leave ±2.6 (1.0 to 3.4)"
+    assert "half of the 95 % interval that endlessly many seeds would still have" in told(rows)
+    assert render(rows[:1]).splitlines()[1] == "margin 3; 200 test items alone leave ±2.6"
+    assert render(rows[:1], ascii_only=True).splitlines()[1].endswith("leave +-2.6")
+    assert "\nmargin 3; 200 test items alone leave ±2.6\n" in render(rows[:1], "markdown")
+    assert r"200 test items alone leave $\pm$2.6} \\" in render(rows[:1], "latex")
+    grouped = replace(rows[0], items=12, scope="seeds and groups of test items")
+    assert "; 12 groups of test items alone leave ±2.6" in render([grouped])
+    assert [row["items_floor"] for row in json.loads(render(rows, "json"))] == [2.61, 1.04, 3.38]
+
+
+def test_where_no_interval_covers_test_items_nothing_is_said_of_them():
+    assert "alone leave" not in render(ALL)
+    assert "margin 1;" not in render(ALL)

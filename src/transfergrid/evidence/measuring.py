@@ -244,6 +244,7 @@ class Measured:
             stale=sum(cell.is_stale(self.code_now) for cell in cells),
             items=estimate.items,
             items_share=estimate.items_share,
+            items_floor=estimate.items_floor,
             seconds=_seconds(cells),
             source_seconds=max((c.source_seconds for c in cells if c.source_seconds), default=None),
             seeds=arm.seeds,

@@ -149,6 +149,8 @@ class Verdict:
     """Test items, or groups of them (see `scope`), crossed with the seeds; 1 if they were not."""
     items_share: float | None = None
     """What part of SE² comes of test items, which further seeds do not lessen."""
+    items_floor: float | None = None
+    """Half the 95 % interval that would remain with endlessly many seeds, from test items alone."""
     seconds: float | None = None
     """Mean wall-clock time of a cell, without training its source."""
     source_seconds: float | None = None

@@ -12,9 +12,11 @@ from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.looks import named
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.unvalidated import unvalidated
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.report import words
+from transfergrid.report.findings_words import without_validation
 
 NOTHING = "Declared beforehand: nothing; the defaults decide."
 
@@ -32,9 +34,11 @@ def declared_lines(
     """
     lines = [*_declarations(bench, rules, verdicts), *shown_where(where), *_to_come(bench)]
     lines += earlier_protocols(bench.results)
+    shown = {cell for v in verdicts for cell in (*v.cells, *v.baseline_cells)}
     return [
         *lines,
         *_looks(bench, verdicts),
+        *unchosen(bench.of_cells(shown)),
         *words.without_result("failed", words.told(bench.failures)),
     ]
 
@@ -67,11 +71,16 @@ def shown_where(where: str) -> list[str]:
 
 
 def closing_lines(bench: Bench) -> list[str]:
-    """Return what closes a table without verdicts: what was declared, and cells of earlier days."""
+    """Return what closes a table without verdicts: what was declared, old cells, `unchosen`."""
     told = NOTHING
     if bench.declared:
         told = f"Declared {bench.declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
-    return [told, *earlier_protocols(bench.results)]
+    return [told, *earlier_protocols(bench.results), *unchosen(bench)]
+
+
+def unchosen(bench: Bench) -> list[str]:
+    """Say what strategies with something to choose took where nothing validates."""
+    return without_validation(unvalidated(bench.ledger, bench.results))
 
 
 def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from transfergrid.evidence.arms import labels_order
+from transfergrid.evidence.unvalidated import Place, Unvalidated
 from transfergrid.records.points import points
 from transfergrid.records.record import Record
 
@@ -35,6 +38,31 @@ def settled(cell: Record) -> Iterator[str]:
     if cell.tuning is not None and cell.tuning.members:
         members = ", ".join(str(number + 1) for number in cell.tuning.members)
         yield f"mean of the weights of trials {members} of {len(cell.tuning.trials)}"
+
+
+def without_validation(found: Mapping[Place, Sequence[Unvalidated]]) -> list[str]:
+    """Say what was taken where nothing validates, in a line for places that say the same.
+
+    As in `labels=5: nothing validates; wise_ft took alpha 0.5, ridge chose its penalty by leaving
+    one out`.
+    """
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for (labels, target), settings in sorted(found.items(), key=_in_order):
+        told = ", ".join(dict.fromkeys(map(_taken, settings)))
+        alike[told].append(f"{target}, labels={labels}" if target else f"labels={labels}")
+    return [f"{' and '.join(places)}: nothing validates; {told}." for told, places in alike.items()]
+
+
+def _in_order(item: tuple[Place, Any]) -> tuple[str, float]:
+    (labels, target), _ = item
+    return target, labels_order(labels)
+
+
+def _taken(one: Unvalidated) -> str:
+    name = one.setting.replace("_", " ")
+    if one.by:
+        return f"{one.strategy} chose its {name} by {one.by}"
+    return f"{one.strategy} took {name} {_words(one.value)}"
 
 
 def _words(value: Any) -> str:

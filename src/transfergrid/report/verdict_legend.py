@@ -111,6 +111,11 @@ def legend(
             f"{verdicts[0].block}s: until a gain as large as this one, or the margin, would be; "
             "their range is what so few tell of the noise, right in 8 of 10 studies."
         )
+    if any(v.items_floor is not None for v in verdicts):
+        lines.append(
+            "test items alone leave: half of the 95 % interval that endlessly many seeds would "
+            "still have, the median of the rows (least to most)."
+        )
     return lines + Notes(verdicts).legend()
 
 

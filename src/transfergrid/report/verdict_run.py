@@ -36,7 +36,7 @@ MORE = (
     *("kind", "primary", "family", "family_size", "metric", "unit", "training", "scope"),
     *("mean", "baseline_mean", "validation", "margin", "beyond_margin", "fragile"),
     *("one_checkpoint", "weak_baseline", "contaminated_by", "failed", "collapsed", "underfit"),
-    *("items", "seconds", "source_seconds"),
+    *("items", "items_floor", "seconds", "source_seconds"),
     *("harm_ruled_out", "gain_ruled_out", "p_harm", "p_gain", "unseen_bad_seed_rate_95"),
     *("break_rate", "collapse_rate_95", "breaks_by_baseline"),
     *("seeds_needed_low", "seeds_needed_high", "seeds_for_harm", "constant"),

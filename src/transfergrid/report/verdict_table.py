@@ -96,7 +96,8 @@ def tables(
         correction: what `Rules.correction` was; empty where nothing was decided.
     """
     sections = words.sections(rows)
-    alike = medium.format == TERMINAL and all(len({*map(seeds, s)}) == 1 for s in sections)
+    s = medium.symbols
+    alike = medium.format == TERMINAL and all(len({*map(seeds, of)}) == 1 for of in sections)
     shown = [column for column in columns(notes, medium) if column.head != "n" or not alike]
     return [
         Table(
@@ -106,6 +107,7 @@ def tables(
             above=[
                 *([Line(short, "yellow")] if (short := words.short_labels(section)) else []),
                 *([Line(beside)] if (beside := said.beside(section)) else []),
+                *([Line(known)] if correction and (known := said.resolution(section, s)) else []),
             ],
         )
         for section in sections

@@ -155,3 +155,12 @@ def test_all_labels_stand_apart_where_they_are_drawn_otherwise():
     assert counted([classes]) == "labels a class"
     assert counted([numbers]) == "labels in total"
     assert counted([classes, numbers]) == "labels"
+
+
+def test_each_row_has_its_margin_and_what_test_items_alone_leave_where_that_is_known():
+    rows = [verdict(items_floor=2.64, margin=3.0), verdict("insects")]
+    told = {one.column.head: one for one in comparisons(rows)}["test items alone"]
+    assert [told.column.text(("", row)) for row in rows] == ["±2.6 (margin 3)", ""]
+    found = page_rows(rows, {})
+    assert (found[0][told.by], told.by in found[1]) == (2.64, False)
+    assert "test items alone" not in [one.column.head for one in comparisons(rows[1:])]

@@ -170,8 +170,10 @@ def test_cells_that_cannot_choose_are_those_without_a_search_and_it_is_said():
     assert {c.id for c in searched.cells if c.names.tuning is None} == few
     told = untuned([searching()], searched.cells)
     assert told == [
-        "untuned, labels=2: no label validates, so the strategies' defaults are run once",
-        "untuned, majority: nothing of it is searched, so it is run once",
+        "untuned, labels=2: no label validates, so each strategy is run once, at its defaults or "
+        "what it chooses without a validation part: said below the verdicts",
+        "untuned, majority: a search has no setting of it to try, so it is run once, with whatever "
+        "it chooses by itself",
     ]
     assert untuned([None], plain.cells) == []
 

@@ -74,6 +74,20 @@ class Estimate:
         return self.by_items / whole if self.is_crossed and self.se else None
 
     @property
+    def items_floor(self) -> float | None:
+        """Return half the 95 % interval that would remain with endlessly many blocks.
+
+        t(N−1)·√(B − C) of the N test items, or groups of them, by the parts of
+        `over_blocks_and_items`: no number of further seeds makes the interval narrower than that.
+        None without two blocks and two items.
+        """
+        if self.se is None or self.n < 2 or self.items < 2:
+            return None
+        from scipy.special import stdtrit  # see `interval`
+
+        return float(stdtrit(self.items - 1, 0.5 + CONFIDENCE / 2)) * self.by_items**0.5
+
+    @property
     def low(self) -> float | None:
         """Return the lower end of the 95 % interval."""
         return self.interval()[0]

@@ -79,6 +79,7 @@ def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
     """Return the columns of the table of all comparisons; that of a single target says nothing."""
     several = len({verdict.target for verdict in verdicts}) > 1
     targets = [Sorted("target", Column("target", lambda row: row[1].target))] if several else []
+    crossed = any(verdict.items_floor is not None for verdict in verdicts)
 
     def number(head: str, text: Callable[[Verdict], str]) -> Column[Named]:
         return Column(head, lambda row: text(row[1]), Align.RIGHT)
@@ -86,6 +87,11 @@ def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
     def detectable(verdict: Verdict) -> str:
         known = verdict.detectable is not None and not cannot_tell(verdict)
         return said.number(verdict.detectable or 0.0, verdict) if known else ""
+
+    def items(verdict: Verdict) -> str:
+        floor = verdict.items_floor
+        told = "" if floor is None else f"±{said.number(floor, verdict)}"
+        return told and f"{told} (margin {verdict.margin:g})"
 
     def more(verdict: Verdict) -> str:
         return "" if verdict.seeds_needed is None else needed(verdict)
@@ -105,6 +111,7 @@ def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
         Sorted("low", number("95 %", said.interval)),
         Sorted("p_corrected", number("corrected p", lambda v: said.p_value(v.p_corrected)), True),
         Sorted("detectable", number("detectable", detectable), wide=True),
+        *([Sorted("items_floor", number("test items alone", items), True)] if crossed else []),
         Sorted("n", number("seeds", lambda v: str(v.n)), wide=True),
         Sorted("seeds_needed", number("more seeds", more), wide=True),
         Sorted("seconds", number("seconds", seconds), wide=True),
@@ -236,6 +243,7 @@ def _in_points(verdict: Verdict) -> dict[str, Any]:
         "low": scaled(low),
         "high": scaled(high),
         "detectable": None if cannot_tell(verdict) else scaled(verdict.detectable),
+        "items_floor": scaled(verdict.items_floor),
     }
 
 

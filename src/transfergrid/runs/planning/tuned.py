@@ -53,8 +53,16 @@ def untuned(tunings: Sequence[Option | None], cells: Iterable[Cell]) -> list[str
     names = sorted({cell.names.strategy for cell in without if cell.id in judged})
     few = ", ".join(f"labels={budget}" for budget in budgets)
     lines = [
-        (few, f"untuned, {few}: no label validates, so the strategies' defaults are run once"),
-        (names, f"untuned, {', '.join(names)}: nothing of it is searched, so it is run once"),
+        (
+            few,
+            f"untuned, {few}: no label validates, so each strategy is run once, at its defaults or "
+            "what it chooses without a validation part: said below the verdicts",
+        ),
+        (
+            names,
+            f"untuned, {', '.join(names)}: a search has no setting of it to try, so it is run "
+            "once, with whatever it chooses by itself",
+        ),
     ]
     return [line for there, line in lines if there]
 
