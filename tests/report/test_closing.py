@@ -9,6 +9,7 @@ from ledger_factory import made, predicted
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Chosen, Path
 from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid
 from transfergrid.verbs import table
 from verdict_cells import Cells
@@ -95,3 +96,14 @@ def test_a_table_of_gains_is_a_look(grid, capsys):
     assert look.by == "table"
     judged = bench_of(ledger)
     assert judged.verdicts()[0].level == pytest.approx(0.04)  # as at that look
+
+
+def test_one_seed_too_is_told_what_was_taken_where_nothing_validates(tmp_path, capsys):
+    path = Path(name="share", values=(0.0, 0.5, 1.0), validation=(), chosen=0.5)
+    cell = replace(
+        made("mixing", "glyphs", labels=5), chosen=Chosen(step=4, by="last_step", paths=(path,))
+    )
+    ledger = Ledger(tmp_path)
+    ledger.write(cell)
+    show_grid(ledger, {cell.id}, [], compared=False)
+    assert "labels=5: nothing validates; mixing took share 0.5." in capsys.readouterr().out

@@ -85,7 +85,8 @@ class Estimate:
             return None
         from scipy.special import stdtrit  # see `interval`
 
-        return float(stdtrit(self.items - 1, 0.5 + CONFIDENCE / 2)) * self.by_items**0.5
+        t = float(stdtrit(self.items - 1, 0.5 + CONFIDENCE / 2))
+        return t * math.sqrt(self.by_items)
 
     @property
     def low(self) -> float | None:
