@@ -79,10 +79,19 @@ def test_budgets_that_say_the_same_stand_in_one_line_the_smallest_first(tmp_path
 def test_one_record_is_read_for_a_strategy_and_place_however_many_seeds(tmp_path, monkeypatch):
     cells = [few("mixing", seed, chosen=dialled("share", (0.0, 0.5), 0.5)) for seed in range(9)]
     ledger, results = kept(tmp_path, *cells, *(few("probe", seed) for seed in range(9)))
-    read, find = [], Ledger.find
-    monkeypatch.setattr(Ledger, "find", lambda self, name: read.append(name) or find(self, name))
+    opened, read = [], Ledger.read
+    monkeypatch.setattr(Ledger, "read", lambda self, name: opened.append(name) or read(self, name))
     assert list(unvalidated(ledger, results)) == [(5, "")]
-    assert len(read) == 2
+    assert len(opened) == 2
+
+
+def test_a_record_that_cannot_be_read_hides_nothing_else(tmp_path):
+    chosen = dialled("share", (0.0, 0.5), 0.5)
+    lost, there = few("lost", chosen=chosen), few("there", chosen=chosen)
+    ledger, results = kept(tmp_path, lost, there)
+    (ledger.folder(lost.id) / "record.json").unlink()
+    assert unvalidated(ledger, results) == {(5, ""): [Unvalidated("there", "share", 0.5)]}
+    assert ledger.warnings == []
 
 
 def test_it_stands_below_verdicts_of_the_arms_that_are_shown_and_below_tables(tmp_path):

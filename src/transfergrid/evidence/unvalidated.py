@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from transfergrid.evidence.results import Result
 from transfergrid.records.cell import Labels
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
@@ -51,8 +53,8 @@ def unvalidated(ledger: Ledger, results: Iterable[Result]) -> dict[Place, list[U
     first = {(_place(one), one.parts.strategy): one.id for one in without}
     found: defaultdict[Place, list[Unvalidated]] = defaultdict(list)
     for (place, _), identity in first.items():
-        record = ledger.find(identity)
-        found[place] += _settings(record) if record else ()
+        with suppress(BadInputError):  # its result is in an index, and stands all the same
+            found[place] += _settings(ledger.read(identity))
     return {
         place: sorted(set(settings), key=lambda one: (one.strategy, one.setting, one.value or 0.0))
         for place, settings in found.items()
