@@ -5,11 +5,11 @@ python docs/strategy_pages.py [FOLDER]
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -313,5 +313,18 @@ def _shared(found: list[Told]) -> Iterator[str]:
     yield from ["", "A strategy that cannot take one says so in one line and why."]
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Obey `python docs/strategy_pages.py [FOLDER]`."""
+    parser = argparse.ArgumentParser(description="Write a page of the docs for each strategy.")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=HERE / "strategies",
+        help="of the pages; others that lie there are taken away (default: %(default)s)",
+    )
+    write(parser.parse_args(arguments).folder)
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "strategies")
+    main()

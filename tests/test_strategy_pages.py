@@ -87,6 +87,15 @@ def yaml_of(name):
     return yaml.safe_load((conf_dir() / "strategy" / f"{name}.yaml").read_text())
 
 
+@pytest.mark.parametrize(("typed", "code"), [(["--help"], 0), (["--fold", "x"], 2)])
+def test_an_option_is_no_folder(typed, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        strategy_pages.main(typed)
+    assert ended.value.code == code
+    assert not list(tmp_path.iterdir())
+
+
 def test_pages_of_what_is_gone_are_taken_away(tmp_path):
     (tmp_path / "gone.md").write_text("old")
     strategy_pages.write(tmp_path)
