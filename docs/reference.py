@@ -5,12 +5,12 @@ python docs/reference.py FOLDER
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import io
 import os
 import re
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -185,4 +185,6 @@ def plain(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Write the reference of verbs, keys and parts.")
+    parser.add_argument("folder", type=Path, help="of the pages")
+    write(parser.parse_args().folder)

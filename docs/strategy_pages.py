@@ -59,6 +59,8 @@ ROOMS = {
 
 ON_TEXTS = ("source=minilm", "target=sst2", "training=text")
 """Where a method of tokens is tried, or of texts."""
+NOTHING = "nothing"
+"""What is transferred by whom transfer is compared with."""
 OF_TEXTS = ("further_pretraining",)
 """Of whom nothing that planning reads says that they take texts alone."""
 
@@ -129,13 +131,21 @@ def page(told: Told) -> Iterator[str]:
     """Yield the lines of a strategy's page."""
     said = sections(told.kind)
     yield from [MADE, "", f"# {told.name}", "", *_paragraphs(said[""])]
-    if told.about.get("also_called"):
-        yield from [f"Also called {', '.join(map(_code, told.about['also_called']))}.", ""]
+    if names := list(_names(told)):
+        yield from [" ".join(names), ""]
     yield from ["```text", said["Formula"], "```", ""]
     for title in SECTIONS[1:]:
         yield from [f"**{title}**: {_sentence(said[title])}", ""]
     yield from ["```bash", command(told), "```", "", "## Needs", "", *_needs(told), ""]
     yield from ["## Knobs", "", *_knobs(told), "", "## Proven", "", *_proven(told)]
+
+
+def _names(told: Told) -> Iterator[str]:
+    """Yield sentences of its other usual names, and of those that mean an option of it."""
+    if told.about.get("also_called"):
+        yield f"Also called {', '.join(map(_code, told.about['also_called']))}."
+    for name, typed in told.about.get("variants", {}).items():
+        yield f"`{name}` is `strategy={told.name} {typed}`."
 
 
 def sections(kind: type) -> dict[str, str]:
@@ -199,8 +209,13 @@ def _needs(told: Told) -> Iterator[str]:
     if not needs["steps"]:
         yield "- no step: it is one cell under every training"
     yield f"- targets of {' and '.join(needs['tasks'])}"
-    yield f"- setting: {told.about['setting']}; what is transferred: {told.about['transfers']}"
+    yield f"- setting: {told.about['setting']}; {_transferred(told.about['transfers'])}"
     yield f"- compared with {_baselines(told.about['baselines'])}"
+
+
+def _transferred(what: str) -> str:
+    carried = f"what is transferred: {what}"
+    return "nothing is transferred: it learns from the target alone" if what == NOTHING else carried
 
 
 def _baselines(known: Mapping[str, Any]) -> str:

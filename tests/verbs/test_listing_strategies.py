@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
 
 from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.factory import build
 from transfergrid.records.shipped import conf_dir
 from transfergrid.report.sheet import render
 from transfergrid.verbs import listing
@@ -25,7 +27,12 @@ def made(option, **about):
 
 TWO = [
     made("alpha", setting="transductive", transfers="features", needs={"unlabelled": True}),
-    made("beta", badges=["formula_exact", "band_reproduced"], also_called=["b_method"]),
+    made(
+        "beta",
+        badges=["formula_exact", "band_reproduced"],
+        also_called=["b_method"],
+        variants={"b_plus": "strategy.plus=true"},
+    ),
 ]
 
 
@@ -52,6 +59,12 @@ def test_every_shipped_strategy_is_listed_as_its_file_says(capsys):
         ("transfers!=features", ["beta"]),
         ("badge=band*", ["beta"]),
         ("badge=none", ["alpha"]),
+        ("badge=formula_exact", ["beta"]),
+        ("proven=formula", ["beta"]),
+        ("proven=band", ["beta"]),
+        ("proven!=formula,band", ["alpha"]),
+        ("strategy=alpha", ["alpha"]),
+        ("name=b_plus", ["beta"]),
         ("unlabelled=true", ["alpha"]),
         ("name=b_method", ["beta"]),
         ("target_labels=required setting=inductive", ["beta"]),
@@ -66,7 +79,8 @@ def test_they_are_chosen_by_what_they_are(where, names):
     [
         ("setting=transductve", "did you mean transductive?"),
         ("badges=x", "did you mean badge?"),
-        ("name=gamma", "there is alpha, b_method, beta"),
+        ("name=gamma", "there is alpha, b_method, b_plus, beta"),
+        ("proven=trajectory", "there is no proven 'trajectory'; there is band, formula, none"),
         ("features", "conditions look like name=VALUE"),
     ],
 )
@@ -124,9 +138,53 @@ def test_a_known_name_that_is_nearly_typed_goes_first():
 
 def test_no_two_strategies_are_called_alike():
     said = [(other, name) for name, told in ABOUT.items() for other in told.get("also_called", ())]
+    said += [
+        (other, f"{name} with {typed}")
+        for name, told in ABOUT.items()
+        for other, typed in told.get("variants", {}).items()
+    ]
     assert len({other for other, _ in said}) == len(said)
+    bare = {(re.sub(r"[\W_]", "", other).casefold(), meant) for other, meant in said}
+    assert len({other for other, _ in bare}) == len(bare)
     assert not {other for other, _ in said} & ABOUT.keys()
     assert other_names("strategy") == dict(said)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("dann", "domain_adversarial"),
+        ("DeepCORAL", "coral"),
+        ("fine-tuning", "full_finetuning"),
+        ("from scratch", "scratch"),
+        ("llrd", "layerwise_lr"),
+        ("DoRA", "lora with strategy.dora=true"),
+        ("ulmfit", "gradual_unfreezing with strategy.schedule=slanted_triangular"),
+        ("EMA", "weight_averaging with strategy.begin=0 strategy.decay=0.99"),
+    ],
+)
+def test_what_the_field_says_leads_to_what_is_typed(typed, meant):
+    assert did_you_mean(typed, ABOUT, other_names("strategy")) == f"; did you mean {meant}?"
+
+
+def test_what_is_typed_for_a_variant_can_be_typed():
+    for name, told in ABOUT.items():
+        config = yaml.safe_load((conf_dir() / "strategy" / f"{name}.yaml").read_text())
+        for typed in told.get("variants", {}).values():
+            keys = dict(word.removeprefix("strategy.").split("=") for word in typed.split())
+            for key, text in keys.items():
+                values = [*map(yaml.safe_load, text.split(","))]
+                assert values != [config[key]], f"{name}: that is its default"
+                for value in values:
+                    assert build({**config, key: value}).hparams[key] == value
+
+
+def test_nothing_is_transferred_by_whom_the_source_s_weights_do_not_reach():
+    for name, told in ABOUT.items():
+        without = told["needs"]["source"] in ("none", "architecture")
+        assert (told["transfers"] == "nothing") is without, name
+        if told["transfers"] == "instances":
+            assert told["needs"]["domains"], name
 
 
 def test_other_names_in_files_of_ones_own_count_and_broken_ones_do_not(tmp_path):
@@ -136,7 +194,7 @@ def test_other_names_in_files_of_ones_own_count_and_broken_ones_do_not(tmp_path)
     (own / "broken.yaml").write_text("about: [")
     (own / "odd.yaml").write_text("about: {also_called: ours}")
     found = other_names("strategy", [f"file://{tmp_path}", "pkg://transfergrid.conf"])
-    assert {name for name in found.values() if name not in ABOUT} == {"mine"}
+    assert found == {**other_names("strategy"), "ours": "mine"}
 
 
 def test_whoever_checks_or_describes_it_is_told_too():

@@ -14,7 +14,8 @@ LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
-Transferred = Literal["instances", "features", "parameters", "relations"]
+Transferred = Literal["instances", "features", "parameters", "relations", "nothing"]
+"""What of the source is carried over; `nothing` by what transfer is compared with."""
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
 """What tests prove of a strategy: its loss, weights or rates are the published values; its
 parameters after some steps are those of an independent loop; a score found elsewhere is met."""

@@ -132,6 +132,8 @@ class Strategy(nn.Module, Component):
     transfers: ClassVar[Transferred] = "parameters"
     also_called: ClassVar[tuple[str, ...]] = ()
     """Other usual names of the method, for whoever types one of them; not inherited."""
+    variants: ClassVar[Mapping[str, str]] = {}
+    """Usual names of it with an option, each with what is typed for that; not inherited."""
     closed_to: ClassVar[Mapping[str, str]] = {}
     """Why an addition, by its key, cannot be: the method is it already, or has another way."""
     badges: ClassVar[tuple[Badge, ...]] = ()
@@ -155,6 +157,7 @@ class Strategy(nn.Module, Component):
         super().__init_subclass__(**kwargs)
         cls.stackable = vars(cls).get("stackable", False)
         cls.also_called = vars(cls).get("also_called", ())
+        cls.variants = vars(cls).get("variants", {})
         cls.badges = vars(cls).get("badges", ())
         check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
         check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
@@ -190,7 +193,11 @@ class Strategy(nn.Module, Component):
         kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
         kind |= {"stackable": True} if cls.stackable else {}
         kind |= {"optional": [*cls.optional, *taken]} if (taken := cls._additions()) else {}
-        told = {"also_called": list(cls.also_called), "badges": list(cls.badges)}
+        told = {
+            "also_called": list(cls.also_called),
+            "variants": dict(cls.variants),
+            "badges": list(cls.badges),
+        }
         kind |= {key: names for key, names in told.items() if names}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
 

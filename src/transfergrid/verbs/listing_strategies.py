@@ -11,9 +11,12 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.report.columns import Column, Group, Page, Table
 from transfergrid.report.sheet import Sheet
 
-KEYS = ("name", "setting", "transfers", "badge", "source", "target_labels", "unlabelled", "tasks")
-"""What strategies are chosen by."""
-HELP = "'setting=transductive transfers=features badge=trajectory_exact'"
+KEYS = (
+    *("name", "strategy", "setting", "transfers", "badge", "proven"),
+    *("source", "target_labels", "unlabelled", "tasks"),
+)
+"""What strategies are chosen by: each column by its title, and more."""
+HELP = "'setting=transductive transfers=features proven=trajectory'"
 SHORT = {"formula_exact": "formula", "trajectory_exact": "trajectory", "band_reproduced": "band"}
 BELOW = (
     "proven: formula = its loss, weights or rates are the published values; trajectory = 20 steps "
@@ -32,6 +35,7 @@ class Listed:
     transfers: str
     badges: tuple[str, ...]
     also_called: tuple[str, ...]
+    variants: tuple[str, ...]
     source: str
     target_labels: str
     unlabelled: str
@@ -48,6 +52,7 @@ class Listed:
             transfers=str(about.get("transfers", "parameters")),
             badges=tuple(about.get("badges") or ()),
             also_called=tuple(about.get("also_called") or ()),
+            variants=tuple(about.get("variants") or ()),
             source=str(needs.get("source", "weights")),
             target_labels=str(needs.get("target_labels", "required")),
             unlabelled="true" if needs.get("unlabelled") else "false",
@@ -57,12 +62,22 @@ class Listed:
     @property
     def name(self) -> tuple[str, ...]:
         """Its own name and the other usual ones, by any of which it is found."""
-        return (self.option, *self.also_called)
+        return (self.option, *self.also_called, *self.variants)
+
+    @property
+    def strategy(self) -> tuple[str, ...]:
+        """As `name`: the title of its column."""
+        return self.name
 
     @property
     def badge(self) -> tuple[str, ...]:
         """Its badges, by any of which it is found."""
         return self.badges
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """Its badges in the words of the table."""
+        return tuple(SHORT[badge] for badge in self.badges)
 
     def row(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -81,7 +96,7 @@ def strategies_sheet(found: Sequence[Listed], where: str | None) -> Sheet:
         Column("strategy", lambda one: one.option),
         Column("setting", lambda one: one.setting),
         Column("transfers", lambda one: one.transfers),
-        Column("proven", lambda one: " ".join(SHORT[badge] for badge in one.badges)),
+        Column("proven", lambda one: " ".join(one.proven)),
         Column("help", lambda one: one.help, wraps=True, below="strategy"),
     ]
     tables = [Table(columns, [Group(chosen)])]

@@ -34,6 +34,7 @@ class Coral(FeatureAlignment):
         Sun & Saenko 2016, Deep CORAL, ECCV workshops, arXiv 1607.01719, equation 1
     """
 
+    also_called = ("deep_coral", "correlation_alignment")
     stackable = True
     badges = ("formula_exact", "trajectory_exact")
 

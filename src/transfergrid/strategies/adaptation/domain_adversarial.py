@@ -80,6 +80,7 @@ class DomainAdversarial(Strategy):
     }
     setting: ClassVar[Setting] = "transductive"
     transfers: ClassVar[Transferred] = "features"
+    also_called = ("dann", "domain_adversarial_neural_network", "gradient_reversal", "revgrad")
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

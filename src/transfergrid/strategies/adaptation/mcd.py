@@ -53,6 +53,7 @@ class MCD(Strategy):
         "repeat": Range(1, 10, log=False, default=4),
     }
     setting, transfers = "transductive", "features"
+    also_called = ("maximum_classifier_discrepancy",)
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -74,6 +74,7 @@ class SHOT(Strategy):
     space = {"lr_factor": RATES, "weight": Range(0.03, 3.0, default=0.3)}
     setting = "transductive"
     moves_statistics = True
+    also_called = ("source_hypothesis_transfer",)
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -30,7 +30,9 @@ class Majority(Strategy):
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False)
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    transfers = "nothing"
     constant: Tensor
+    also_called = ("majority_class", "base_rate", "dummy")
     badges = ("formula_exact",)
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ class OnPlainFeatures(Strategy):
     """A linear map of the target's plain features (pixels, or tf-idf for text)."""
 
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    transfers = "nothing"
     coefficients: Tensor
     intercepts: Tensor
 

@@ -48,6 +48,8 @@ class ScratchConverged(Strategy):
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
     space: ClassVar[Space] = {"lr_factor": rates(1.0, small_images=3.0, images=30.0, text=0.1)}
+    transfers = "nothing"
+    also_called = ("converged",)
     badges = ("trajectory_exact",)
 
     def __init__(

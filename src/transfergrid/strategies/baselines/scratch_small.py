@@ -41,6 +41,7 @@ class ScratchSmall(Strategy):
     space: ClassVar[Space] = {
         "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=30.0, text=3.0)
     }
+    transfers = "nothing"
     badges = ("trajectory_exact",)
 
     def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008

@@ -32,6 +32,8 @@ class SourceAndTarget(Strategy):
     needs: ClassVar[Needs] = Needs(source="start", domains=1, classes="same")
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
+    transfers = "instances"
+    also_called = ("pooled", "joint_training")
     stackable = True
     badges = ("trajectory_exact",)
 

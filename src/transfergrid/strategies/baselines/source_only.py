@@ -34,6 +34,8 @@ class SourceOnly(Strategy):
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     setting: ClassVar[Setting] = "transductive"
+    transfers = "instances"
+    also_called = ("no_adaptation",)
     stackable = True
     badges = ("trajectory_exact",)
 

@@ -59,6 +59,7 @@ class Prototypes(Strategy):
     baselines = Baselines(exploratory=["feature_extraction"])
     transfers = "features"
     optional = ("centre", "normalise")
+    variants = {"simpleshot": "strategy.centre=target strategy.normalise=l2"}
     also_called = ("nearest_mean", "nearest_class_mean", "ncm", "nearest_centroid", "prototype")
     badges = ("formula_exact",)
 

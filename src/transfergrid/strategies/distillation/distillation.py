@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from transfergrid.data.batches import Labelled
 from transfergrid.records.arguments import Positive, Share
-from transfergrid.records.needs import Badge, Needs
+from transfergrid.records.needs import Badge, Needs, Transferred
 from transfergrid.records.space import Range, Space, rates
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import Strategy
@@ -78,6 +78,7 @@ class Distillation(Student):
         "temperature": Range(1.0, 10.0, default=4.0),
         "weight": Range(0.1, 0.99, log=False, default=0.9),
     }
+    transfers: ClassVar[Transferred] = "features"
     also_called = ("kd", "knowledge_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
 

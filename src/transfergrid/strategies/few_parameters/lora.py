@@ -74,7 +74,8 @@ class Lora(Merged):
         "lr_factor": rates(0.95, brief=3.0, small_images=1.0, images=0.3, text=0.3),
         "r": Range(4, 16, default=8),
     }
-    also_called = ("dora", "rslora", "low_rank_adaptation", "peft")
+    also_called = ("low_rank_adaptation", "peft")
+    variants = {"dora": "strategy.dora=true", "rslora": "strategy.rslora=true"}
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
     method = "lora"
 

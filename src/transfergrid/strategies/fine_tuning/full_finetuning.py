@@ -31,5 +31,6 @@ class FullFinetuning(Strategy):
     space: ClassVar[Space] = {
         "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=0.3, text=0.1)
     }
+    also_called = ("finetuning", "ft", "plain_finetuning", "vanilla", "vanilla_finetuning")
     stackable = True
     badges = ("trajectory_exact",)

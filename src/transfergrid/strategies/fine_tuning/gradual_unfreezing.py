@@ -50,7 +50,8 @@ class GradualUnfreezing(Strategy):
         "share": Range(0.2, 0.9, log=False, default=0.5),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
-    also_called = ("ulmfit", "gradual_unfreeze")
+    also_called = ("gradual_unfreeze",)
+    variants = {"ulmfit": "strategy.schedule=slanted_triangular"}
     badges = ("formula_exact", "trajectory_exact")
     closed_to = {"layer_decay": "rates fall by layer as strategy.decay says"}
 

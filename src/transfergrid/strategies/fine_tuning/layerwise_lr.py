@@ -46,6 +46,12 @@ class LayerwiseLR(Strategy):
     closed_to: ClassVar[Mapping[str, str]] = {
         "layer_decay": "rates fall by layer as strategy.decay says"
     }
+    also_called = (
+        "llrd",
+        "layerwise_lr_decay",
+        "discriminative_learning_rates",
+        "discriminative_finetuning",
+    )
     stackable = True
     badges = ("formula_exact", "trajectory_exact")
 

@@ -44,6 +44,8 @@ class Multitask(Strategy):
         "lr_factor": rates(9.5, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
     }
+    transfers = "instances"
+    also_called = ("mtl", "multitask_learning")
     badges: ClassVar[tuple[Badge, ...]] = ("trajectory_exact",)
 
     def __init__(self, weight: NotNegative = 1.0, **shared: Any) -> None:

@@ -38,6 +38,7 @@ class PCGrad(Multitask):
     """
 
     space = {**Multitask.space, "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
+    also_called = ("gradient_surgery", "projecting_conflicting_gradients")
     badges = ("formula_exact", "trajectory_exact")
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:

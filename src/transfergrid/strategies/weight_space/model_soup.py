@@ -80,7 +80,8 @@ class ModelSoup(Strategy):
     """
 
     needs = Needs(trials=True)
-    also_called = ("soup", "model_soups", "greedy_soup", "uniform_soup")
+    also_called = ("soup", "model_soups", "greedy_soup")
+    variants = {"uniform_soup": "strategy.recipe=uniform"}
     badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}

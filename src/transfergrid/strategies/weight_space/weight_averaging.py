@@ -51,7 +51,10 @@ class WeightAveraging(Strategy):
         shared: `lr_factor`.
     """
 
-    also_called = ("swa", "stochastic_weight_averaging", "ema", "exponential_moving_average")
+    also_called = ("swa", "stochastic_weight_averaging")
+    variants = dict.fromkeys(
+        ("ema", "exponential_moving_average"), "strategy.begin=0 strategy.decay=0.99"
+    )
     badges = ("formula_exact", "trajectory_exact")
     closed_to = {"weight_averaging": "the mean begins at strategy.begin"}
     baselines = Baselines(exploratory=["full_finetuning"])

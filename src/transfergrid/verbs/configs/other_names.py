@@ -1,9 +1,13 @@
-"""Other usual names of options, read from their files: `swa` is `weight_averaging`."""
+"""Other usual names of options, read from their files: `swa` is `weight_averaging`.
+
+A name may mean an option with a key: `dora` is `lora with strategy.dora=true`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,7 +20,9 @@ ON_DISK = "file://"
 
 
 def other_names(group: str, places: Iterable[str] = ()) -> dict[str, str]:
-    """Return what `about.also_called` of a group's files says, each with the option's own name.
+    """Return other names of a group's options, each with the option's own name.
+
+    They are those of `about.also_called`, and of `about.variants`, which say what is typed too.
 
     Args:
         group: such as `strategy`.
@@ -26,15 +32,23 @@ def other_names(group: str, places: Iterable[str] = ()) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in dict.fromkeys([conf_dir(), *map(Path, own)]):
         for path in sorted((folder / group).glob("*.yaml")):
-            found |= dict.fromkeys(_also_called(path), path.stem)
+            found |= _names(path)
     return found
 
 
-def _also_called(path: Path) -> list[str]:
+def _names(path: Path) -> dict[str, str]:
     """Return the names in one file; of one that cannot be read, none: others tell of that."""
+    about = _about(path)
+    also, variants = about.get("also_called"), about.get("variants")
+    found = dict.fromkeys(map(str, also), path.stem) if isinstance(also, list) else {}
+    if isinstance(variants, dict):
+        found |= {str(name): f"{path.stem} with {typed}" for name, typed in variants.items()}
+    return found
+
+
+def _about(path: Path) -> dict[str, Any]:
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-        names = config["about"]["also_called"]
+        about = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)["about"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-        return []
-    return [str(name) for name in names] if isinstance(names, list) else []
+        return {}
+    return about if isinstance(about, dict) else {}
