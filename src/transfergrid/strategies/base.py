@@ -89,10 +89,10 @@ class Strategy(nn.Module, Component):
     `scaffold`, and is not kept with a trained model.
 
     Args:
-        lr_factor: multiplies the shared learning rate of `Training`; None takes the default that
-            `space` says.
-        schedule: replaces the shared schedule where the method brings its own; None keeps it.
-        layer_decay: factor of the rate per coarse block towards the input, see `composition`.
+        lr_factor: multiplies the training's learning rate; null takes the strategy's own default of
+            `training=default`.
+        schedule: replaces the shared schedule where the method brings its own; null keeps it.
+        layer_decay: factor of the rate per coarse block towards the input.
         label_smoothing: share of a label's mass that is spread over all classes.
         l2_sp: pull of the backbone's weights towards their start, in the place of weight decay.
         weight_averaging: share of the last phase after which its weights are averaged.

@@ -36,7 +36,7 @@ class FeatureAlignment(Strategy):
 
     Args:
         weight: of the distance.
-        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
 

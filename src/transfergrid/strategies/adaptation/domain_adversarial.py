@@ -62,7 +62,7 @@ class DomainAdversarial(Strategy):
         weight: of the domain loss, on top of the paper's lambda(p).
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
-        schedule: the paper's annealing by default; None for the shared schedule.
+        schedule: the paper's annealing by default; null for the shared schedule.
         shared: `lr_factor`.
     """
 

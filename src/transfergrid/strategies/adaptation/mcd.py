@@ -43,7 +43,7 @@ class MCD(Strategy):
 
     Args:
         repeat: steps of the features a batch.
-        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
 

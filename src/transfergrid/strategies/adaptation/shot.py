@@ -65,7 +65,7 @@ class SHOT(Strategy):
     Args:
         weight: of the pseudo labels.
         share: of the steps, in which the source model is trained, with labels smoothed by 0.1.
-        schedule: the annealing of Ganin et al. 2016 by default; None for the shared schedule.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
 

@@ -45,8 +45,9 @@ class Refine(StillSource):
         where a source may be a bad one and harm must be ruled out, and where full fine-tuning is
         too dear; not where the source is good and labels are few: a probe does that with less
     Cost:
-        each step costs a pass of the source, none where examples are met as they were, and little
-        more; no memory for its gradients; at prediction both networks run
+        a pass of the source at each step, or one pass an example in all where inputs are not
+        augmented; the encoder's own steps are little beside it. No memory for the source's
+        gradients; at prediction both networks run
     Source:
         Xu et al. 2025, Residual feature integration is sufficient to prevent negative transfer,
         arXiv 2505.11771; the size of the encoder is ours

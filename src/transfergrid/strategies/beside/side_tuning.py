@@ -32,7 +32,7 @@ def blend(a: Tensor, of_source: Tensor, own: Tensor) -> Tensor:
 class SideTuning(StillSource):
     """The source stands still, a copy of it learns beside it, and one number says how they blend.
 
-    The number begins at a half and each. A small network with random weights may take the copy's
+    The share begins at one half. A small network with random weights may take the copy's
     place: `strategy.encoder={_target_: transfergrid.sources.small_encoder.SmallEncoder}`. Where it
     is not as wide as the source, a linear layer without bias brings it to that width, and
     `scratch_small` is it alone. The record tells the share that the source ended with.
@@ -43,8 +43,8 @@ class SideTuning(StillSource):
         where the source must be kept as it is, beside several targets; where full fine-tuning
         forgets what a probe could use
     Cost:
-        full fine-tuning's time and a pass of the source, which takes none where examples are met
-        as they were; at prediction both networks run
+        full fine-tuning's time and a pass of the source at each step, or one pass an example in
+        all where inputs are not augmented; at prediction both networks run
     Source:
         Zhang et al. 2020, Side-tuning: a baseline for network adaptation via additive side
         networks, arXiv 1912.13503, section 3

@@ -83,10 +83,10 @@ class AttentionTransfer(Student):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
         form: mean_of_squares, as the paper's code; norm, as its equation, with a weight near 0.05.
-        teacher_layers: numbers of coarse blocks from 1 at the input, or their names; None: all of
+        teacher_layers: numbers of coarse blocks from 1 at the input, or their names; null: all of
             the network that has fewer, and the other's at the same depth.
         student_layers: likewise, as many.
         shared: of every strategy, for the student.

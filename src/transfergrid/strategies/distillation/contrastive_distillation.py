@@ -132,7 +132,7 @@ class ContrastiveDistillation(Student):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
         negatives: at most, for each example.
         temperature: T.

@@ -63,7 +63,7 @@ class Distillation(Student):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         temperature: softens teacher and student.
         weight: share of the teacher's term, from 0 to 1.
         shared: of every strategy, for the student.

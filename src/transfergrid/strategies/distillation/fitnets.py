@@ -60,9 +60,9 @@ class Fitnets(Student):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
-        teacher_layer: number of a coarse block from 1 at the input, or its name; None: the middle.
+        teacher_layer: number of a coarse block from 1 at the input, or its name; null: the middle.
         student_layer: likewise.
         shared: of every strategy, for the student.
     """

@@ -79,7 +79,7 @@ class RelationalDistillation(Student):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         distance: d, weight of the distances.
         angle: a, weight of the angles; with both at 0 it is training from scratch.
         shared: of every strategy, for the student.

@@ -160,7 +160,7 @@ class Student(Taught):
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
-        student: architecture of the student; None takes the source's.
+        student: architecture of the student; null takes the source's.
         shared: of `Strategy`, for the student.
     """
 

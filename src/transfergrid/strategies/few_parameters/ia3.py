@@ -35,7 +35,7 @@ class IA3(Merged):
         Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning, arXiv 2205.05638, section 3.3.
 
     Args:
-        targets: ends of the paths of the layers that are scaled; None: every linear layer and every
+        targets: ends of the paths of the layers that are scaled; null: every linear layer and every
             convolution but depthwise ones. The paper's are keys, values and the feed-forward layer.
         feedforward: ends of the paths of those of them whose inputs are scaled.
         merge: whether the kept model holds plain weights; then no peft is needed to use it.

@@ -58,7 +58,7 @@ class Lora(Merged):
         dora: whether a weight's size learns apart from its direction (DoRA).
         rslora: whether the scale is alpha / sqrt(r).
         targets: ends of the paths of layers, such as `[query, value]` (the paper's), `[qkv]` where
-            these are one matrix, or `[in_proj]` in torch's own attention; None: every linear layer
+            these are one matrix, or `[in_proj]` in torch's own attention; null: every linear layer
             and every convolution but depthwise ones.
         merge: whether the kept model holds plain weights; then no peft is needed to use it.
         shared: `lr_factor`, `schedule` and what any method takes beside itself.

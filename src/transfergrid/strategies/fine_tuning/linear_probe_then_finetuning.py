@@ -41,7 +41,7 @@ class LinearProbeThenFinetuning(Strategy):
         Out-of-Distribution (arXiv 2202.10054), section 3.4.
 
     Args:
-        share: of the steps, that the probe takes; without meaning where c is given.
+        share: of the steps, that the probe takes; ignored with c.
         tuning_lr_factor: multiplies the shared rate once all weights learn; below the probe's.
         c: solves the probe to its one optimum, of this inverse strength of penalty, as
             `logistic_probe` does; then all steps tune. Null: the probe takes its share of steps.

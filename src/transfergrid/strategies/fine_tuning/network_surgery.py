@@ -85,8 +85,9 @@ class NetworkSurgery(Strategy):
         cut: blocks before the cut, from 0 to all; below 0 it is counted from the head.
         keep: what comes `first`, before the cut, or `last`, behind it.
         kept: whether the kept blocks are `tuned` or `frozen`.
-        rest: the other blocks are `new`, or `dropped`. Of a network without its first blocks the
-            stem stays if the cut takes what it gives, or else is new.
+        rest: the other blocks are `new`, or `dropped`. Where first blocks are dropped, the stem
+            stays if its outputs have the shape that the first kept block takes; else a new stem
+            stands in its place.
         neck: between features and head: a `linear` layer, an `mlp` of two with a ReLU between, or a
             residual `bottleneck`, which starts as the identity; null grafts none.
         width: of the neck: its outputs, or of a bottleneck its inside; null takes the features'

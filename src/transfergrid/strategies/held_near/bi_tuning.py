@@ -102,12 +102,12 @@ class Queues(nn.Module):
 class BiTuning(Strategy):
     """Labels, and two contrasts: a class's head with its features, and features with each other.
 
-    Keys are of a second network that follows the first one slowly, on another augmented view of
-    the same examples, images or texts; its dropout is its own. Without augmentation and dropout a
-    key is of the same input. A queue a class keeps the last of them and begins as noise. Both
-    contrasts read the queues as they are before the keys of the step join them. The second network
-    normalises by the batch, as the first one does, and the head learns nothing from its contrast.
-    Predictions need neither.
+    Keys are of a second network that follows the first one slowly, on another augmented view of the
+    same examples, images or texts; its dropout is its own. Without augmentation and dropout a key
+    is made of the very inputs that its example has in the first network. A queue a class keeps the
+    last of them and begins as noise. Both contrasts read the queues as they are before the keys of
+    the step join them. The second network normalises by the batch, as the first one does, and the
+    head learns nothing from its contrast. Predictions need neither.
 
     Formula:
         CE + lambda (CCE + CCL), each KL(1 / (K + 1) for the positives || softmax(similarity / T))

@@ -67,7 +67,9 @@ def _mixing(layer: BatchNorm, p: float, rng: torch.Generator) -> Iterator[None]:
 
 
 class StochasticNormalization(Strategy):
-    """Fine-tuning in which half of the channels trust the source's statistics, others each step.
+    """Fine-tuning in which half of the channels, others at each step, use running statistics.
+
+    The rest use the batch's, as usual; the running ones begin as the source's.
 
     All BatchNorm layers that learn take part; running statistics move as they do in full
     fine-tuning, and predictions are made as there. A network without BatchNorm is impossible. All

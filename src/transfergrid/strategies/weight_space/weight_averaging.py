@@ -46,7 +46,7 @@ class WeightAveraging(Strategy):
 
     Args:
         begin: share of the steps after which weights are averaged, to the last step.
-        decay: d of a moving average, .99 to .9999, which suits `begin: 0`; None for the mean.
+        decay: d of a moving average, .99 to .9999, which suits `begin: 0`; null: the mean.
         schedule: of the rate.
         shared: `lr_factor`.
     """

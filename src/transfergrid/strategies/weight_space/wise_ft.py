@@ -58,7 +58,7 @@ class WiseFT(Strategy):
         Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv 2109.01903, section 3.
 
     Args:
-        alpha: weight of the fine-tuned end; None lets the validation part choose.
+        alpha: weight of the fine-tuned end; null lets the validation part choose.
         c: inverse strength of the probe's penalty, as of `logistic_probe`.
         shared: `lr_factor` of the fine-tuning, and `schedule`.
     """
