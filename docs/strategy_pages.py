@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ LABELS = {
     "unused": "never seen: `labels=0`",
 }
 LAYERS = {"batch_norm": "BatchNorm", "norm": "a norm of any kind", "tokens": "tokens"}
+ADDED = "[additions](index.md#additions)"
 BADGES = {
     "formula_exact": "its loss, weights or rates are the published values",
     "trajectory_exact": "its parameters after 20 steps are those of an independent loop",
@@ -58,11 +60,17 @@ ROOMS = {
 
 
 ON_TEXTS = ("source=minilm", "target=sst2", "training=text")
-"""Where a method of tokens is tried, or of texts."""
+"""Where a method of tokens is tried, of texts, or of transformers."""
+ON_PICTURES = ("source=mobilenetv2_insects", "target=flowers", "training=images")
+"""Where a method of sources with many classes is tried."""
 NOTHING = "nothing"
 """What is transferred by whom transfer is compared with."""
-OF_TEXTS = ("further_pretraining",)
-"""Of whom nothing that planning reads says that they take texts alone."""
+PLACES = {
+    **dict.fromkeys(["bitfit", "bottleneck_adapters", "ia3", "lora", "mixout"], ON_TEXTS),
+    "co_tuning": ON_PICTURES,
+    "further_pretraining": ON_TEXTS,
+}
+"""Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
 
 class Told(NamedTuple):
@@ -183,7 +191,7 @@ def _code(word: object) -> str:
 def command(told: Told) -> str:
     """Return a command that runs it on what is at hand, or on the real data it needs."""
     needs, words = told.about["needs"], ["transfergrid", f"strategy={told.name}"]
-    words += ON_TEXTS if needs.get("layers") == "tokens" or told.name in OF_TEXTS else ()
+    words += ON_TEXTS if needs.get("layers") == "tokens" else PLACES.get(told.name, ())
     words += ["tuning=random"] if needs.get("trials") else []
     if "classification" not in needs["tasks"]:
         words += ["target=glyph_angles"]
@@ -221,7 +229,8 @@ def _transferred(what: str) -> str:
 def _baselines(known: Mapping[str, Any]) -> str:
     first = [known.get("labelled"), known.get("unlabelled")]
     names = [name for name in dict.fromkeys([*first, *known.get("exploratory", [])]) if name]
-    return ", ".join(f"[{name}]({name}.md)" for name in names) or "nothing: others are, with it"
+    shown = ", ".join(f"[{name}]({name}.md)" for name in names)
+    return shown or "nothing: others are compared with it"
 
 
 def _knobs(told: Told) -> Iterator[str]:
@@ -232,7 +241,7 @@ def _knobs(told: Told) -> Iterator[str]:
     hidden = {"_target_", "defaults", "about", *shared}
     names = [*own, *(key for key in told.config if key not in hidden)]
     if names:
-        yield "| key | default | searched | meaning |"
+        yield "| key | default | range of a search | meaning |"
         yield "| --- | --- | --- | --- |"
     for name in names:
         value = told.config.get(name, own.get(name))
@@ -240,7 +249,7 @@ def _knobs(told: Told) -> Iterator[str]:
         words = [_code(name), _default(value, space), _range(space), cell(meanings.get(name, ""))]
         yield f"| {' | '.join(words)} |"
     if taken := [key for key in shared if _takes(told, key)]:
-        yield from ["", f"It also takes {', '.join(map(_code, taken))}: see [all](index.md)."]
+        yield from ["", f"It also takes {', '.join(map(_code, taken))}: see {ADDED}."]
     elif not names:
         yield "None."
 
@@ -262,8 +271,22 @@ def _default(value: object, space: Mapping[str, Any]) -> str:
         return _code(str(value.get("_target_", "")).rpartition(".")[2])
     plainly = {None: "null", True: "true", False: "false"}
     shown = _code(plainly[value] if value is None or isinstance(value, bool) else value)
-    under = [f"{kind} {number:g}" for kind, number in space.get("under", {}).items()]
-    return f"{shown} ({', '.join(under)})".replace("_", " ") if under else shown
+    under = [
+        f"`training={name}` {number:g}"
+        for kind, number in space.get("under", {}).items()
+        for name in _trainings()[kind]
+    ]
+    return f"{shown}; {', '.join(under)}" if under else shown
+
+
+@cache
+def _trainings() -> dict[str, list[str]]:
+    """Return the names of the trainings of each kind, of which strategies have own defaults."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((conf_dir() / "training").glob("*.yaml")):
+        about = yaml.safe_load(path.read_text(encoding="utf-8"))["about"]
+        found.setdefault(about.get("kind", ""), []).append(path.stem)
+    return found
 
 
 def _range(space: Mapping[str, Any]) -> str:
@@ -295,7 +318,7 @@ def index(found: list[Told]) -> Iterator[str]:
         if members:
             yield from [f"## {ROOMS.get(room, room.replace('_', ' ').capitalize())}", ""]
             yield from [_intro(members[0]), "", *_catalogue(members), ""]
-    yield from ["## What any gradient strategy takes", "", *_shared(found), ""]
+    yield from ["## Additions", "", "What any gradient strategy takes.", "", *_shared(found), ""]
     yield from ["## What is proven", ""]
     yield from (f"- *{badge.split('_')[0]}*: {meaning}" for badge, meaning in BADGES.items())
     names = sorted(told.name for told in found)

@@ -12,6 +12,7 @@ from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir, strategies
 from transfergrid.runs.checking import check_parts
 
+TRAININGS = {"brief": "brief", "small_images": "digits28", "images": "images", "text": "text"}
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.insert(0, str(DOCS))
 
@@ -52,6 +53,9 @@ def test_each_page_holds_what_a_reader_asks_for(pages):
             (row,) = re.findall(rf"^\| `{key}` \|.*$", text, re.M)
             assert f"{space['low']:g} to {space['high']:g}" in row, (name, key)
             assert not row.endswith("|  |"), f"{name}: nothing is said of {key}"
+            for kind, number in space.get("under", {}).items():
+                assert f"`training={TRAININGS[kind]}` {number:g}" in row, (name, key)
+        assert not re.search(r"^\| `.*\bNone\b", text, re.M), f"{name}: null is typed"
         for badge in about.get("badges", []):
             (line,) = re.findall(rf"^- \*{badge.replace('_', '-')}\*.*$", text, re.M)
             assert "tests/" in line
@@ -73,7 +77,7 @@ def test_links_between_pages_lead_to_pages(pages):
 def test_its_command_can_be_typed(pages, name):
     (line,) = re.findall(r"^transfergrid (.*)$", pages[f"{name}.md"], re.M)
     words = line.replace("'", "").split()
-    if "source=minilm" in words:  # planned where the data are
+    if {*strategy_pages.ON_TEXTS, *strategy_pages.ON_PICTURES} & {*words}:  # where the data are
         chosen = [word.split("=") for word in words if not word.startswith(("labels", "seed"))]
         assert all((conf_dir() / group / f"{option}.yaml").is_file() for group, option in chosen)
         return
