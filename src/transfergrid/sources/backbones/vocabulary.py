@@ -104,20 +104,19 @@ def exchange(embedding: nn.Embedding, before: Any, after: Any) -> None:
         before: the tokenizer that its rows are of.
         after: the one that they shall be of.
     """
-    old = embedding.weight.detach()
+    old, known = embedding.weight.detach(), before.get_vocab()  # a dict anew at each call
     rows = old.new_empty(len(after), old.shape[1])
     for token, number in after.get_vocab().items():
-        rows[number] = _row(old, token, before, after)
+        own = known.get(token)
+        rows[number] = _mean(old, token, before, after) if own is None else old[own]
     embedding.weight = nn.Parameter(rows, requires_grad=embedding.weight.requires_grad)
     embedding.num_embeddings = len(rows)
     if embedding.padding_idx is not None:
         embedding.padding_idx = after.pad_token_id
 
 
-def _row(table: Tensor, token: str, before: Any, after: Any) -> Tensor:
-    known = before.get_vocab()
-    if token in known:
-        return table[known[token]]
+def _mean(table: Tensor, token: str, before: Any, after: Any) -> Tensor:
+    """Return the mean of the rows of the tokens that a new one was cut into."""
     prefix = getattr(after.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
     text = after.convert_tokens_to_string([token]).removeprefix(prefix)
     pieces = before(text, add_special_tokens=False)["input_ids"]
