@@ -17,8 +17,11 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.trainers import WordLevelTrainer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from composed import asked, planned
 from documents import EVERYTHING, PAGES, README, ROOT, block
 from forked import python
+from transfergrid.records.shipped import strategies
+from transfergrid.runs.checking import check_parts
 
 
 def run(words, folder):
@@ -179,6 +182,30 @@ def test_every_command_names_what_exists():
     missing = [pair for pair in names if pair[1] not in own]
     missing = [f"{g}={n}" for g, n in missing if not (conf / g / f"{n}.yaml").exists()]
     assert missing == []
+
+
+OF_STRATEGIES = re.findall(
+    r"(?m)^transfergrid (strategy=.*?)(?:\s+#.*)?$", PAGES["fine_tuning.md"].replace("\\\n", "")
+)
+
+
+@pytest.mark.parametrize("line", OF_STRATEGIES)
+def test_what_is_typed_beside_a_strategy_s_name_is_taken(line):
+    words = shlex.split(line)
+    if re.search(r"source=(minilm|mobilenetv2|timm)", line):  # planned where the data are
+        assert asked(*words)
+        return
+    plan = planned(*words)
+    assert not plan.skipped
+    first = {cell.names.strategy: cell for cell in reversed(plan.cells)}
+    assert min(map(check_parts, first.values())) >= 0
+
+
+def test_each_room_of_strategies_has_its_commands():
+    named = [line.split()[0].removeprefix("strategy=").split(",") for line in OF_STRATEGIES]
+    rooms = {strategies()[name].split(".")[-3] for names in named for name in names}
+    shipped = {target.split(".")[-3] for target in strategies().values()}
+    assert shipped - rooms <= {"adaptation", "tasks"}
 
 
 def test_the_excerpt_is_of_the_studys_table():
