@@ -58,3 +58,12 @@ def test_an_arm_that_is_planted_to_hurt_is_found_and_a_good_one_is_not_blamed(fo
 def test_the_map_is_drawn(found, tmp_path):
     STUDY["figure"](found, tmp_path / "map.svg")
     assert "feature_extraction" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
+def test_verdicts_and_runs_that_lost_are_counted():
+    gains = {HARM: [-2.0, -3.0], SAFE: [1.0, 2.0], OPEN: [-1.0, 1.0]}
+    rows = [{"verdict": verdict, "gains": gains[verdict]} for verdict in (HARM, OPEN, SAFE, OPEN)]
+    assert STUDY["counts"](rows) == [
+        "of 4 comparisons: undecided 2 (50 %), negative 1 (25 %), harm ruled out 1 (25 %)",
+        "of 8 single runs 4 (50 %) lie below scratch",
+    ]

@@ -2,6 +2,8 @@
 
     python experiments/safety/safety.py results     # writes map.csv, brackets.md and map.svg beside
 
+and prints how many comparisons came to which verdict, and how many single runs lie below `scratch`.
+
 Of each strategy over `scratch`: the verdict from each source, and the shares of noise between which
 it turns to proven harm. "40 to 60 %" says that harm is first proven at 60 %, and that at 40 % it
 was looked for and not proven: ruled out, or undecided, as the next column tells.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,17 +24,41 @@ from transfergrid.api import verdict_rows
 CLEAN = "glyph_digits"
 HARM = "negative"
 SAFE = ("harm ruled out", "equivalent", "positive")
-COLUMNS = ("strategy", "source", "noise", "seeds", "gain", "low", "high", "verdict")
+SMALL = "scratch_small"
+"""The encoder of `refine` without a source, which its paper's claim is about."""
+COLUMNS = ("over", "strategy", "source", "noise", "seeds", "gain", "low", "high", "verdict")
 
 Row = Mapping[str, Any]
 
 
 def rows(results: str | Path) -> list[dict[str, Any]]:
     """Return a row for each strategy and source, judged over `scratch`."""
+    return [_plain(row, "scratch") for row in verdict_rows(results) if _is_primary(row)]
+
+
+def rows_over_small(results: str | Path) -> list[dict[str, Any]]:
+    """Return a row for `refine` from each source, judged over its encoder without a source."""
+    found = verdict_rows(results, over=SMALL, where="strategy=refine")
+    return [_plain(row, SMALL) for row in found if row["source"]]
+
+
+def _is_primary(row: Row) -> bool:
+    return bool(row["primary"] and row["source"])
+
+
+def _plain(row: Row, over: str) -> dict[str, Any]:
+    return {**row, "over": over, "noise": noise_of(row["source"]), "seeds": row["n"]}
+
+
+def counts(found: Sequence[Row]) -> list[str]:
+    """Return lines: how many comparisons came to which verdict, and how many runs lost."""
+    verdicts = Counter(row["verdict"] for row in found)
+    shares = [f"{name} {n} ({100 * n / len(found):.0f} %)" for name, n in verdicts.most_common()]
+    runs = [gain for row in found for gain in row["gains"]]
+    lost = sum(gain < 0 for gain in runs)
     return [
-        {**row, "noise": noise_of(row["source"]), "seeds": row["n"]}
-        for row in verdict_rows(results)
-        if row["primary"] and row["source"]
+        f"of {len(found)} comparisons: {', '.join(shares)}",
+        f"of {len(runs)} single runs {lost} ({100 * lost / len(runs):.0f} %) lie below scratch",
     ]
 
 
@@ -131,9 +158,10 @@ def main() -> None:
     with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
         out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         out.writeheader()
-        out.writerows(found)
+        out.writerows([*found, *rows_over_small(told.results)])
     (told.into / "brackets.md").write_text(table(brackets(found)), encoding="utf-8")
     figure(found, told.into / "map.svg")
+    print("\n".join(counts(found)))
 
 
 if __name__ == "__main__":
