@@ -474,7 +474,7 @@ def test_python_and_yaml_mean_the_same_component(shipped, tmp_path, group, name)
         assert Option("a", again).baselines == Option("b", config).baselines
 
 
-SHAPED = ("glyph_letters", "images", "text", "digits28")
+SHAPED = ("glyph_letters", "images", "text", "digits28", "brief")
 """Options that differ from their class's defaults on purpose."""
 
 
