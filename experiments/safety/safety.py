@@ -106,9 +106,12 @@ def brackets(found: Iterable[Row]) -> list[dict[str, Any]]:
         hurt = sorted(others.get(name, []))
         safe = safe_until(by_noise)
         told.append({"strategy": name, "low": low, "high": high, "safe": safe, "hurt by": hurt})
-    return sorted(
-        told, key=lambda one: (-(one["high"] or 9), -(one["safe"] or -1), one["strategy"])
-    )
+    return sorted(told, key=_from_the_safest)
+
+
+def _from_the_safest(one: Row) -> tuple[float, float, str]:
+    turns, safe = (9.0 if one["high"] is None else one["high"]), one["safe"]
+    return -turns, -(-1.0 if safe is None else safe), one["strategy"]
 
 
 def table(found: Sequence[Row]) -> str:
@@ -118,6 +121,7 @@ def table(found: Sequence[Row]) -> str:
     for one in found:
         low, high, safe = (_share(one[key]) for key in ("low", "high", "safe"))
         turns = "never shown" if one["high"] is None else f"{low} to {high}"
+        turns = turns if low != "–" else f"at {high}"
         lines.append(f"| `{one['strategy']}` | {turns} | {safe} | {', '.join(one['hurt by'])} |")
     return "\n".join([*lines, ""])
 
