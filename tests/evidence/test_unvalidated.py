@@ -35,23 +35,26 @@ def few(strategy, seed=0, labels=5, **fields):
 
 def test_a_default_that_was_taken_and_a_choice_without_a_validation_part(tmp_path):
     mixed = few("mixing", chosen=dialled("share", (0.0, 0.5, 1.0), 0.5))
+    not_traced = few("selecting", chosen=dialled("part", (0.1,), 0.1))
     by_itself = few("least_squares", told=BY_ITSELF)
     plain = few("full_finetuning", chosen=Chosen(step=4, by="last_step"), told={"alpha": 0.3})
-    found = unvalidated(*kept(tmp_path, mixed, by_itself, plain))
+    found = unvalidated(*kept(tmp_path, mixed, not_traced, by_itself, plain))
     assert found == {
         (5, ""): [
             Unvalidated("least_squares", "penalty", by="leaving one out"),
             Unvalidated("mixing", "share", 0.5),
+            Unvalidated("selecting", "part", 0.1),
         ]
     }
     assert without_validation(found) == [
         "labels=5: nothing validates; least_squares chose its penalty by leaving one out, mixing "
-        "took share 0.5."
+        "took share 0.5, selecting took part 0.1."
     ]
 
 
 def test_what_was_typed_or_validated_is_no_such_choice(tmp_path):
     typed = few("typed", chosen=dialled("share", (0.3,), 0.3))
+    typed = replace(typed, config={**typed.config, "strategy": {"share": 0.3}})
     chosen = few(
         "chosen",
         labels=20,

@@ -67,9 +67,9 @@ def _place(cell: Result) -> Place:
 
 
 def _settings(record: Record) -> Iterator[Unvalidated]:
-    strategy = record.names.strategy
+    strategy, given = record.names.strategy, record.config.get("strategy") or {}
     for path in record.chosen.paths if record.chosen else ():
-        if len(path.values) > 1 and not path.validation:
+        if not path.validation and given.get(path.name) is None:  # it was left to validation
             yield Unvalidated(strategy, path.name, path.chosen)
     ways = [key for key, is_so in record.told.items() if key.startswith(BY) and is_so is True]
     chosen = [name for name, value in record.told.items() if type(value) in (int, float)]
