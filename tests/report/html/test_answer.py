@@ -108,7 +108,7 @@ def test_without_validation_nothing_is_recommended():
     found = answer(*two, cells={})
     assert found.kind is None
     assert found.sentence.startswith("no arm can be chosen on validation")
-    assert "of 2 arms 1 are proven to help and 0 to hurt" in found.sentence
+    assert "; 1 of 2 arms is proven to help and 0 to hurt" in found.sentence
 
 
 def test_an_only_arm_needs_no_choice():

@@ -272,10 +272,9 @@ def _unchosen(data: ReportData, place: Place) -> Answer:
     told = f"no arm can be chosen on validation ({NONE_HELD_BACK})"
     if own:
         kinds = Counter(verdict.verdict for _, verdict in own)
-        told += (
-            f"; of {len(own)} arms {kinds[Kind.POSITIVE]} are proven to help and "
-            f"{kinds[Kind.NEGATIVE]} to hurt"
-        )
+        helped, hurt = kinds[Kind.POSITIVE], kinds[Kind.NEGATIVE]
+        are = "is" if helped == 1 else "are"
+        told += f"; {helped} of {len(own)} arms {are} proven to help and {hurt} to hurt"
     return Answer(*place, None, "no recommendation", f"{told}.")
 
 
