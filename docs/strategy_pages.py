@@ -294,6 +294,8 @@ def _range(space: Mapping[str, Any]) -> str:
         return ""
     if "choices" in space:
         return ", ".join(map(str, space["choices"]))
+    if around := space.get("around"):
+        return f"{1 / around:g} to {around:g} times the default, log"
     log = ", log" if space.get("log") else ""
     return f"{space['low']:g} to {space['high']:g}{log}"
 

@@ -51,7 +51,11 @@ def test_each_page_holds_what_a_reader_asks_for(pages):
             assert part in text, (name, part)
         for key, space in about["space"].items():
             (row,) = re.findall(rf"^\| `{key}` \|.*$", text, re.M)
-            assert f"{space['low']:g} to {space['high']:g}" in row, (name, key)
+            ends = f"{space['low']:g} to {space['high']:g}"
+            assert ("0.1 to 10 times the default" if "around" in space else ends) in row, (
+                name,
+                key,
+            )
             assert not row.endswith("|  |"), f"{name}: nothing is said of {key}"
             for kind, number in space.get("under", {}).items():
                 assert f"`training={TRAININGS[kind]}` {number:g}" in row, (name, key)

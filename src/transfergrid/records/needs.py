@@ -150,4 +150,8 @@ def describe(
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:
-    return {k: value for k, value in told.items() if k not in ("under", "as_baseline") or value}
+    return {
+        k: value
+        for k, value in told.items()
+        if k not in ("under", "as_baseline", "around") or value
+    }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+DECADE = 10.0
+
 
 @dataclass(frozen=True)
 class Range:
@@ -20,6 +22,8 @@ class Range:
         under: other defaults, by the kind of training (`about.kind` of its YAML).
         as_baseline: whether it is always the value of the strategy's baselines, because the
             strategy is one of them as soon as its own term is 0; then they are tuned as one.
+        around: it is searched from its default divided by this to its default times this, the one
+            of the kind of training at hand; `low` and `high` are then the ends over all kinds.
     """
 
     low: float
@@ -28,6 +32,7 @@ class Range:
     default: float | None = 1.0
     under: Mapping[str, float] = field(default_factory=dict)
     as_baseline: bool = False
+    around: float | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -51,9 +56,10 @@ class Range:
 
 
 def rates(default: float, *, as_baseline: bool = False, **under: float) -> Range:
-    """Return the space of a learning-rate factor: two decades around all of its defaults."""
+    """Return the space of a learning-rate factor: two decades around each of its defaults."""
     known = (default, *under.values())
-    return Range(min(known) / 10, max(known) * 10, True, default, under, as_baseline)
+    low, high = min(known) / DECADE, max(known) * DECADE
+    return Range(low, high, True, default, under, as_baseline, DECADE)
 
 
 Space: TypeAlias = Mapping[str, Range]

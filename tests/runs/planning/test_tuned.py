@@ -199,13 +199,25 @@ def test_ends_that_were_typed_are_those_of_every_arm():
     assert spaces["distillation"]["temperature"]["high"] == 10.0
 
 
+@pytest.mark.parametrize("kind", ["default", *CHOSEN])
+def test_each_rate_is_searched_as_far_around_its_default_under_any_training(kind):
+    named = {"small_images": "digits28"}.get(kind, kind)
+    cells = planned(f"training={named}", "strategy=distillation", *RANDOM).cells
+    assert {cell.names.strategy for cell in cells} == {"distillation", "scratch"}
+    for cell in cells:
+        ends = cell.config["tuning"]["space"]["lr_factor"]
+        told = strategy(cell.names.strategy).config["about"]["space"]["lr_factor"]
+        usual = told["under"].get(kind, told["default"])
+        assert (ends["low"], ends["high"]) == pytest.approx((usual / 10, usual * 10))
+
+
 @pytest.mark.parametrize(
     ("space", "told"),
     [
         ("{lr_factor: 3}", "tuning.space.lr_factor has no low and high"),
         ("{lr_factor: {low: 5, hgh: 9}}", "key of tuning.space.lr_factor.*hgh.*did you mean high"),
         ("{lr_factor: {low: 5.0, high: 3.0}}", "5.0 to 3.0 is no range"),
-        ("{lr_factor: {low: 0}}", "0 to 10.0 is no range"),
+        ("{lr_factor: {low: 0}}", "0 to 3.0 is no range"),
         ("{lr_factor: {low: few}}", "low and high are numbers, not few"),
         ("{lr: {low: 0.1}}", "argument in tuning.space .lr.; there is lr_factor"),
     ],

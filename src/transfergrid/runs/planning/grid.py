@@ -138,7 +138,7 @@ class Planner:
         labels: Labels,
     ) -> Arm:
         """Return what the cells of these parts have in common, less what cannot matter to them."""
-        search = self._search(shared.tuning, strategy, labels)
+        search = self._search(shared.tuning, self._tuned(strategy, shared.training), labels)
         key = (source, strategy, target, shared.training, search)
         if key not in self._arms:
             chosen = self._tuned(strategy, shared.training)

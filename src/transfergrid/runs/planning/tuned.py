@@ -101,6 +101,8 @@ def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
         BadInputError: these are no two ends.
     """
     where = f"tuning.space.{name}" if typed else f"strategy {strategy.name}: about.space.{name}"
+    if (around := told.get("around")) and (usual := strategy.config.get(name)):
+        told = {**told, "low": usual / around, "high": usual * around}  # of this kind of training
     both = {**told, **typed} if isinstance(typed, Mapping) else typed
     if not isinstance(both, Mapping) or not {"low", "high"} <= both.keys():
         raise BadInputError(f"{where} has no low and high")
