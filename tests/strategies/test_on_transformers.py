@@ -7,6 +7,9 @@ import torch
 
 from small_models import pretrained
 from transfergrid.records.cached import Store
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import config_of
+from transfergrid.records.identity import config_digest
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
@@ -187,6 +190,31 @@ def test_a_new_vocabulary_is_of_the_training_texts_and_goes_along_with_the_model
     assert setup.source_card["notes"]["vocabulary"]["tokens"] == len(setup.preprocess.tokenizer)
     keeping.kept_and_used(tokens)
     cutting.cut_and_resumed(tokens)
+
+
+def test_a_tokenizer_of_a_folder_takes_the_place_of_the_sources(source, tmp_path):
+    learned = bench(source, NetworkSurgery, vocabulary=70, cut=2)
+    tokenizer = learned.set_up(10).preprocess.tokenizer
+    tokenizer.save_pretrained(tmp_path / "tokens")
+    brought = bench(source, NetworkSurgery, tokenizer=str(tmp_path / "tokens"), cut=2)
+    one, other = learned.run(10), brought.run(10)
+    assert other.setup.preprocess.tokenizer.get_vocab() == tokenizer.get_vocab()
+    assert torch.equal(one.predictions, other.predictions)
+    keeping.kept_and_used(brought)
+    with pytest.raises(BadInputError, match="the tokenizer cannot be read"):
+        bench(source, NetworkSurgery, tokenizer=str(tmp_path / "none")).set_up(10)
+    with pytest.raises(BadInputError, match="give one of them"):
+        NetworkSurgery(vocabulary=70, tokenizer="tokens")
+
+
+def test_a_tokenizer_joins_identity_by_its_content(source, tmp_path):
+    tokenizer = source.initial().preprocess.tokenizer
+    for name in ("one", "other"):
+        tokenizer.save_pretrained(tmp_path / name)
+    made = [config_of(NetworkSurgery(tokenizer=str(tmp_path / name))) for name in ("one", "other")]
+    assert config_digest(made[0]) == config_digest(made[1])
+    (tmp_path / "other" / "more.txt").write_text("another")
+    assert config_digest(made[0]) != config_digest(made[1])
 
 
 def test_maps_of_its_layers_are_held_to_the_source(source):

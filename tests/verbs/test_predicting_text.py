@@ -142,6 +142,21 @@ def test_an_architecture_in_the_strategy_comes_along(made, tmp_path, within):
     assert build(told).encoder.build().dim == 16
 
 
+def test_a_tokenizer_of_a_folder_is_in_the_model_and_its_place_is_not_told(tmp_path):
+    pretrained(tmp_path, "bert")
+    shutil.copytree(tmp_path / "bert", tmp_path / "tokens")
+    ledger = Ledger(tmp_path / "results")
+    record = run(tmp_path, ledger, "network_surgery", f"strategy.tokenizer={tmp_path / 'tokens'}")
+    export(ledger, record.id, tmp_path / "model")
+    shutil.rmtree(tmp_path / "tokens")
+    assert str(tmp_path) not in (tmp_path / "model" / "config.json").read_text()
+    (tmp_path / "new.txt").write_text("a fine film\n")
+    out = tmp_path / "out.csv"
+    arguments = [str(tmp_path / "model"), str(tmp_path / "new.txt"), "-o", str(out)]
+    assert predicting.command(arguments) == 0
+    assert out.read_text().count("\n") == 2
+
+
 def test_in_the_ledger_a_model_needs_its_sources_folder(made, tmp_path):
     _, ledger, records, _ = made
     (tmp_path / "new.txt").write_text("a fine film\n")

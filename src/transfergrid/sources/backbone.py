@@ -162,6 +162,15 @@ class Backbone(nn.Module, ABC):
         """
         return self.vocabulary()
 
+    def read_vocabulary(self, folder: str) -> str:
+        """Return another vocabulary for it, which stands in a folder.
+
+        Raises:
+            BadInputError: it cannot be read.
+            ImpossibleError: see `vocabulary`; or it has no token that fills up a batch.
+        """
+        return self.vocabulary()
+
     def take_vocabulary(self, told: str) -> None:
         """Take another vocabulary: a new `preprocess`, and embeddings to match; `notes` say so."""
         self.vocabulary()

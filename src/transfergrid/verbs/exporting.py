@@ -142,15 +142,20 @@ def inputs_of(record: Record) -> Config:
 
 
 def _self_contained(config: Any, folder: Path, place: str) -> Any:
-    """Return a config whose architectures need nothing but the folder; each has its key's place."""
+    """Return a config whose architectures need nothing but the folder; each has its key's place.
+
+    What else names files took them when it was set up, and the model has what came of them.
+    """
     if not isinstance(config, dict):
         return config
     made = locate(config["_target_"]) if "_target_" in config else None
     if isinstance(made, type) and issubclass(made, Architecture):
         return _moved(config, folder, place)
+    taken = {key for key in (config.get("about") or {}).get("paths", ()) if config.get(key)}
+    own = {**config, **{key: Path(config[key]).name for key in taken}}
     return {
         key: _self_contained(value, folder, f"{place}/{key}") if key != "about" else value
-        for key, value in config.items()
+        for key, value in own.items()
     }
 
 

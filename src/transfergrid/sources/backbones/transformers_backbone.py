@@ -104,6 +104,13 @@ class TextBackbone(LayeredBackbone):
         self.vocabulary()
         return vocabulary.trained(self.preprocess.tokenizer, texts(), size, self.title)
 
+    def read_vocabulary(self, folder: str) -> str:
+        """See `Backbone.read_vocabulary`."""
+        tokenizer = transformers_models.load_tokenizer(Path(folder))
+        if tokenizer.pad_token is None:
+            raise ImpossibleError(f"{folder}: the tokenizer has no token for padding")
+        return vocabulary.told(tokenizer, folder)
+
     def take_vocabulary(self, told: str) -> None:
         """See `Backbone.take_vocabulary`.
 

@@ -12,6 +12,7 @@ from transfergrid.records.seeds import stream_seed
 from transfergrid.sources.backbone import Backbone, Block
 from transfergrid.sources.backbones.shortened import BeforeCut, BehindCut
 from transfergrid.strategies import (
+    BadInputError,
     Baselines,
     Count,
     Granularity,
@@ -95,6 +96,8 @@ class NetworkSurgery(Strategy):
         vocabulary: of texts, a new tokenizer of at most so many tokens, trained on the target's
             labelled training texts. Tokens that the source knew keep their embeddings; another has
             the mean of those of the tokens that it was cut into. Null keeps the tokenizer.
+        tokenizer: of texts, a folder with another tokenizer, as transformers keeps it: another
+            language's or field's, which takes the source's place as one of `vocabulary` does.
         granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
         shared: see `Strategy`.
     """
@@ -102,7 +105,8 @@ class NetworkSurgery(Strategy):
     needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(0.95, brief=0.3, small_images=3.0, images=1.0, text=0.3)}
-    optional = ("vocabulary",)
+    paths = ("tokenizer",)
+    optional = ("vocabulary", "tokenizer")
     also_called = ("yosinski", "surgery", "reinitialise", "reinit", "layer_transfer")
     badges = ("formula_exact", "trajectory_exact")
 
@@ -115,29 +119,41 @@ class NetworkSurgery(Strategy):
         neck: Neck | None = None,
         width: Count | None = None,
         vocabulary: Count | None = None,
+        tokenizer: str | None = None,
         granularity: Literal["coarse", "fine"] = "coarse",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
         self.cut_before, self.keep, self.kept, self.rest = cut, keep, kept, rest
         self.neck_kind, self.width, self.granularity = neck, width, granularity
-        self.vocabulary = vocabulary
+        if vocabulary is not None and tokenizer is not None:
+            raise BadInputError(
+                f"strategy.vocabulary={vocabulary} learns a tokenizer and strategy.tokenizer="
+                f"{tokenizer} is one: give one of them"
+            )
+        self.vocabulary, self.tokenizer = vocabulary, tokenizer
+
+    @property
+    def _has_own_tokens(self) -> bool:
+        return self.vocabulary is not None or self.tokenizer is not None
 
     def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
         if self.vocabulary is not None:
             backbone.take_vocabulary(backbone.learned_vocabulary(training, self.vocabulary))
+        elif self.tokenizer is not None:
+            backbone.take_vocabulary(backbone.read_vocabulary(self.tokenizer))
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        if self.vocabulary is not None and "tokens" in state:
+        if self._has_own_tokens and "tokens" in state:
             self.backbone.take_vocabulary(bytes(state["tokens"].tolist()).decode())
         super().restore(state)
 
     def build(self, sizes: Sizes) -> None:
-        if self.vocabulary is not None:
+        if self._has_own_tokens:
             told = self.backbone.vocabulary().encode()
             self.register_buffer("tokens", torch.tensor([*told], dtype=torch.uint8))
             if sizes.target and "vocabulary" not in self.backbone.notes:
-                raise ImpossibleError("strategy.vocabulary is for a cell's own network, no teacher")
+                raise ImpossibleError("new tokens are for a cell's own network, no teacher")
         blocks = self.backbone.blocks(self.granularity)
         place = place_of(self.cut_before, self.backbone, self.granularity)
         mine = range(place) if self.keep == "first" else range(place, len(blocks))
@@ -152,7 +168,7 @@ class NetworkSurgery(Strategy):
 
     def _fresh_network(self) -> Backbone:
         made = self.fresh("backbone")
-        if self.vocabulary is not None:
+        if self._has_own_tokens:
             made.take_vocabulary(self.backbone.vocabulary())
         return made
 
