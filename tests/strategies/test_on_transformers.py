@@ -223,8 +223,8 @@ def test_maps_of_its_layers_are_held_to_the_source(source):
         replace(bench(source, kind, **told), training=plan).run(10)
         for kind, told in (
             (FullFinetuning, {"lr_factor": 0.3}),
-            (DELTA, {"alpha": 0.0, "beta": 0.0}),
-            (DELTA, {}),
+            (DELTA, {"alpha": 0.0, "beta": 0.0, "lr_factor": 0.3}),
+            (DELTA, {"lr_factor": 0.3}),
         )
     )
     assert held.setup.strategy.cuts == [1, 2, 3, 4]

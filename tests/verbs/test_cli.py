@@ -73,7 +73,7 @@ def _refused(folder, monkeypatch, capfd, *arguments):
         ("strategy=full_finetunning", "did you mean full_finetuning?"),
         ("strategy=kd", "unknown strategy 'kd'; did you mean distillation?"),
         ("-m strategy=scratch,lp-ft", "did you mean linear_probe_then_finetuning?"),
-        ("references=[ulmfit]", "did you mean gradual_unfreezing?"),
+        ("references=[llrd]", "did you mean layerwise_lr?"),
         ("target=digts", "unknown target 'digts'; did you mean digits?"),
         ("study=digit", "unknown study 'digit'; did you mean digits?"),
         ("training=defualt", "did you mean default?"),

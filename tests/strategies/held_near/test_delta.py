@@ -93,8 +93,8 @@ def silence(channel, texts):
 
 def test_without_weights_it_is_fine_tuning_without_decay():
     plan = Training(steps=6, batch_size=8, weight_decay=0.0)
-    free = Bench(DELTA, {"alpha": 0.0, "beta": 0.0}, training=plan).run(10)
-    plain = Bench(FullFinetuning, training=plan).run(10)
+    free = Bench(DELTA, {"alpha": 0.0, "beta": 0.0, "lr_factor": 0.3}, training=plan).run(10)
+    plain = Bench(FullFinetuning, {"lr_factor": 0.3}, training=plan).run(10)
     assert all(torch.equal(value, free.state[name]) for name, value in plain.state.items())
 
 

@@ -82,10 +82,10 @@ def test_a_source_head_that_stays_keeps_every_bit():
 
 
 def test_weight_0_is_full_finetuning_and_1_is_not():
-    plain = Bench(FullFinetuning).run(10)
-    free = Bench(LearningWithoutForgetting, {"weight": 0.0}).run(10)
+    plain = Bench(FullFinetuning, {"lr_factor": 0.3}).run(10)
+    free = Bench(LearningWithoutForgetting, {"weight": 0.0, "lr_factor": 0.3}).run(10)
     assert all(torch.equal(value, free.state[name]) for name, value in plain.state.items())
-    held = Bench(LearningWithoutForgetting).run(10)
+    held = Bench(LearningWithoutForgetting, {"lr_factor": 0.3}).run(10)
     assert not torch.equal(held.predictions, plain.predictions)
 
 
