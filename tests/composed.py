@@ -66,7 +66,7 @@ def composer(*settings: str) -> Composer:
 
 def requested(*arguments: str, params: dict[str, Any] | None = None) -> tuple[Asked, Composer]:
     """Return what these overrides ask for, and the composer that read them."""
-    request = read_request(arguments, params or {}, DEFAULTS, loader())
+    request = read_request([*map(prepared, arguments)], params or {}, DEFAULTS, loader())
     made = composer(*request.settings)
     return ask(request, made), made
 

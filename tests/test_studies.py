@@ -37,20 +37,33 @@ OF_TEXTS = {"prompt_tuning", "prefix_tuning", "further_pretraining"}
 """They need tokens, which the digits of study=safety have not."""
 
 
-def planned_study(study):
+def planned_study(study, *words):
     """Return the plan of a whole study, as its YAML asks for it."""
     config = loader().load_configuration("config", [f"study={study}"], run_mode=RunMode.RUN)
     params = OmegaConf.to_container(config.hydra.sweeper.params)
-    return make_plan(*requested(f"study={study}", params=params), [])
+    return make_plan(*requested(f"study={study}", *words, params=params), [])
 
 
-def test_what_the_embedded_study_asks_for_are_the_cells_that_its_findings_rest_on():
-    """A key that came later is no part of identity where it is not asked for."""
-    with (ROOT / "experiments" / "digits" / "verdicts.csv").open(encoding="utf-8") as file:
+@pytest.mark.parametrize(("study", "training"), [("digits", "default"), ("real_images", "images")])
+def test_what_a_study_asks_for_are_the_cells_that_its_findings_rest_on(study, training):
+    """A key that came later is no part of identity where it is not asked for.
+
+    And a rate that was chosen later is not the study's, which says its own.
+    """
+    if study != "digits" and not DATA.is_dir():
+        pytest.skip("needs the data of the studies")
+    with (ROOT / "experiments" / study / "verdicts.csv").open(encoding="utf-8") as file:
         told = {name for row in csv.DictReader(file) for name in json.loads(row["cells"])}
-    plan = planned_study("digits")
+    plan = planned_study(study, f"training={training}")
     assert len(told) > 100
     assert told <= {cell.id for cell in plan.cells}
+
+
+@pytest.mark.parametrize("study", ["digits", "real_images", "real_text", "real_shift"])
+def test_a_study_that_stands_says_the_rates_of_all_that_it_compares(study):
+    config = loader().load_configuration("config", [f"study={study}"], run_mode=RunMode.RUN)
+    asked = {word.strip() for word in config.hydra.sweeper.params.strategy.split(",")}
+    assert {name for name, told in config.strategy_defaults.items() if told.lr_factor} == asked
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the data of the studies")

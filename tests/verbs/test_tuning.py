@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 
+from composed import planned
 from transfergrid.evidence.defaults import Default
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
@@ -76,6 +78,19 @@ def test_the_same_command_goes_on_and_the_table_fits(run, folder, capsys, monkey
     assert "1 seed · 2 trials a cell · by 3 labels a class held out" in " ".join(shown.split())
     assert "stands at the edge of what was tried, 0.1 to 10: look beyond" in " ".join(shown.split())
     assert "  scratch: lr_factor: {default: " in shown
+
+
+def test_its_last_line_is_what_a_grid_takes(run, capsys):
+    assert run("--format", "json") == 0
+    (chosen,) = (
+        row["setting"]["lr_factor"]
+        for row in json.loads(capsys.readouterr().out)
+        if row["strategy"] == "scratch"
+    )
+    assert run() == 0
+    (last,) = re.findall(r"'(strategy_defaults=\{.*\})'", capsys.readouterr().out, re.DOTALL)
+    (scratch,) = (c for c in planned(last).cells if c.names.source is None)
+    assert scratch.config["strategy"]["lr_factor"] == float(f"{chosen:.2g}") != 3
 
 
 def test_a_kind_of_training_has_its_own_line():

@@ -110,6 +110,12 @@ def _below(rows: Sequence[Default], searched: Searched) -> Iterator[str]:
     yield f"To make them defaults, in each strategy's space ({under}):"
     for row in rows:
         yield f"  {row.strategy}: {to_write(row, searched.kind)}{_before(row)}"
+    told = ", ".join(f"{row.strategy}: {{{_values(row)}}}" for row in rows)
+    yield f"Or for one grid alone: 'strategy_defaults={{{told}}}'"
+
+
+def _values(row: Default) -> str:
+    return ", ".join(f"{name}: {number(value)}" for name, value in row.setting.items())
 
 
 def _remarks(row: Default) -> Iterator[str]:

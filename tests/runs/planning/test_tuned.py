@@ -97,6 +97,57 @@ def test_other_overrides_do_not_keep_the_factor_away():
     assert (found["temperature"], found["lr_factor"]) == (2.0, 30.0)
 
 
+def rates_of(*words):
+    cells = planned(*words).cells
+    return {cell.names.strategy: cell.config["strategy"]["lr_factor"] for cell in cells}
+
+
+def test_a_grid_may_have_defaults_of_its_own_of_its_baselines_too():
+    """They are what was typed for nobody: of a kind of training they take the place."""
+    usual = "strategy_defaults={full_finetuning: {lr_factor: 0.7}, scratch: {lr_factor: 5}}"
+    for training in ("training=default", "training=text"):
+        assert rates_of(training, usual) == {"full_finetuning": 0.7, "scratch": 5}
+        typed = rates_of(training, usual, "strategy.lr_factor=0.2")
+        assert typed.pop("scratch") == 5
+        assert [*typed.values()] == [0.2]
+    same = planned("strategy=full_finetuning(lr_factor=0.7)"), planned(usual)
+    first, second = ({c.names.strategy.partition("(")[0]: c.id for c in p.cells} for p in same)
+    assert first["full_finetuning"] == second["full_finetuning"]
+    assert first["scratch"] != second["scratch"]
+
+
+def test_what_is_a_default_of_a_grid_is_still_searched_a_decade_around_it():
+    usual = "strategy_defaults={scratch: {lr_factor: 5}}"
+    cells = planned("strategy=full_finetuning", usual, *RANDOM).cells
+    (scratch,) = (cell for cell in cells if cell.names.source is None)
+    ends = scratch.config["tuning"]["space"]["lr_factor"]
+    assert (ends["low"], ends["high"]) == (0.5, 50)
+
+
+def test_a_part_of_a_strategy_may_have_a_default_of_the_grid_too():
+    usual = "strategy_defaults={distillation: {teacher.lr_factor: 0.7, temperature: 3}}"
+    cells = planned("strategy=distillation", "training=images", usual).cells
+    (found,) = (c.config["strategy"] for c in cells if c.names.strategy == "distillation")
+    plain = tuned(strategy("distillation"), training("images")).config
+    assert found["teacher"]["lr_factor"] == 0.7
+    assert found["temperature"] == 3
+    assert found["lr_factor"] == plain["lr_factor"]
+
+
+@pytest.mark.parametrize(
+    ("usual", "told"),
+    [
+        ("{scrach: {lr_factor: 3}}", "strategy in strategy_defaults 'scrach'.*did you mean scratch"),
+        ("{full_finetuning: {lr_facto: 3}}", "full_finetuning.*lr_facto.*did you mean lr_factor"),
+        ("{full_finetuning: 3}", "give values by strategy and argument"),
+        ("{full_finetuning: {schedule.low: 3}}", "there is nothing inside schedule"),
+    ],
+)
+def test_a_default_of_nothing_is_refused(usual, told):
+    with pytest.raises(BadInputError, match=told):
+        planned("strategy=full_finetuning", f"strategy_defaults={usual}")
+
+
 def test_nothing_changes_under_a_training_of_no_kind():
     plain = strategy("full_finetuning")
     assert tuned(plain, composer().option("training", "default")) is plain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transfergrid.runs.planning.plan import Arm, Option, architecture_name
 
 
@@ -30,5 +32,5 @@ class Alike:
         key = (arm.strategy, strategy)
         if key not in self._encoders:
             config = {**strategy.config, "encoder": encoder}
-            self._encoders[key] = Option(strategy.name, config, strategy.typed)
+            self._encoders[key] = replace(strategy, config=config)
         return self._encoders[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 
@@ -20,12 +20,14 @@ from transfergrid.records.needs import Baselines, Needs
 class Option:
     """One choice for one axis: its display name and its complete config.
 
-    `typed` are the keys inside it that somebody set, such as "lr_factor" or "teacher.lr_factor".
+    `typed` are the keys inside it that somebody set, such as "lr_factor" or "teacher.lr_factor";
+    `usual` are the values of those that nobody set, by the same keys, where a grid has its own.
     """
 
     name: str
     config: Config
     typed: frozenset[str] = frozenset()
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:

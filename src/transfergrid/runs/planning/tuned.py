@@ -2,13 +2,16 @@
 
 What fits small networks from random weights does not fit a pretrained transformer, so a strategy's
 own `space` may say other defaults for a kind of training: `about.kind` in the training's YAML. They
-are part of planning: a cell's identity and record hold the value that was used.
+are part of planning: a cell's identity and record hold the value that was used. A grid may have
+defaults of its own too, `strategy_defaults`, for what was chosen on somebody's own data.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from transfergrid.records.cell import Cell, Labels
@@ -20,12 +23,21 @@ from transfergrid.runs.tuning.searches import searched
 
 
 def tuned(strategy: Option, training: Option | None) -> Option:
-    """Return a strategy with its own defaults for this kind of training; what was typed stays."""
+    """Return a strategy with the defaults of this grid, else of this kind of training.
+
+    What was typed stays.
+    """
     kind = (training.config.get("about") or {}).get("kind") if training is not None else None
-    if not kind:
-        return strategy
     config = _with_defaults(strategy.config, str(kind), strategy.typed, "")
-    return strategy if config == strategy.config else Option(strategy.name, config, strategy.typed)
+    for key, value in strategy.usual.items():
+        if key not in strategy.typed:
+            config = _with(config, key.split("."), value)
+    return strategy if config == strategy.config else replace(strategy, config=config)
+
+
+def _with(config: Config, path: Sequence[str], value: Any) -> Config:
+    key, *inner = path
+    return {**config, key: _with(config[key], inner, value) if inner else copy.deepcopy(value)}
 
 
 def _with_defaults(config: Config, kind: str, typed: frozenset[str], path: str) -> Config:

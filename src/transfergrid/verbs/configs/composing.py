@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product, zip_longest
 from typing import Any
 
@@ -35,7 +36,7 @@ from transfergrid.verbs.configs.refusals import check_config
 GROUPS = ("source", "strategy", "target", "training", "tuning")
 SETTINGS = (
     *("trainer", "tracking", "study", "results", "keep"),
-    *("references", "baselines", "verdict", "debug", "allow", "hydra"),
+    *("references", "baselines", "strategy_defaults", "verdict", "debug", "allow", "hydra"),
 )
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
 
@@ -237,7 +238,31 @@ class Composer:
         config = _resolved(whole, group, choice[0])
         trust.vouch(config)  # typed, or in a file of the user's own
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
-        return Option(display_name(name, config, overrides), finished(config), typed)
+        usual = self._usual(whole, name, config) if group == "strategy" else {}
+        return Option(display_name(name, config, overrides), finished(config), typed, usual)
+
+    def _usual(self, whole: DictConfig, name: str, config: Config) -> Config:
+        """Return the defaults that this grid has of a strategy, by key.
+
+        Raises:
+            BadInputError: they are of no strategy, or of what it does not have.
+        """
+        key = "strategy_defaults"
+        told: Any = OmegaConf.to_container(whole, resolve=False)
+        told = told[key] or {}
+        for known in told if isinstance(told, dict) else ():
+            check_known(f"strategy in {key}", known, self.names("strategy"))
+        if not isinstance(told, dict) or not all(isinstance(v, dict) for v in told.values()):
+            raise BadInputError(
+                f"{key}={told}: give values by strategy and argument, as in "
+                f"{key}={{{name}: {{lr_factor: 3}}}}"
+            )
+        for path in told.get(name, {}):
+            *outer, _ = steps = path.split(".")
+            check_key(steps, config, f"{key}.{name}")
+            if not isinstance(reduce(lambda node, step: node and node[step], outer, config), dict):
+                raise BadInputError(f"{key}.{name}.{path}: there is nothing inside {outer[-1]}")
+        return dict(told.get(name, {}))
 
     def _placed(self, group: str, name: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
         """Return the overrides at the place where the option has their keys.

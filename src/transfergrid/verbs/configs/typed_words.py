@@ -37,6 +37,8 @@ INSIDE = {
 """Keys that are often typed without the group that they belong to."""
 AXES = (*GROUPS, "labels", "seed")
 CHECKED_LATER = (*GROUPS, "trainer", "tracking")
+_OPEN = re.compile(r"(?:strategy_defaults|verdict\.margins)(?:\.|$)")
+"""Keys with any names inside, of strategies and of targets, which are checked later too."""
 NO_CHOICE = ("=", "=null", "=None")
 _VARIANT = r"\w+(?:\([^()]*\))?"
 """An option's name, with overrides inside it as tables show them."""
@@ -143,10 +145,13 @@ def prepared(word: str, runs: bool = False) -> str:
     if key == "hydra" and rest == ".mode":
         raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
     if match.group(4):
+        word = re.sub(r"\s*\n\s*", " ", word)  # copied from a terminal, where it was wrapped
+        match = _OVERRIDE.match(word) or match
         word = readable(f"{sign}{key}{rest}", match.group(4)[1:])
     if runs and rest.startswith("@") and match.group(4) and "(" not in word:
         return f"{sign}{key}{rest}=choice({word.partition('=')[2]})"
-    return f"++{word}" if not sign and key in CHECKED_LATER and rest.startswith(".") else word
+    inside = rest.startswith(".") and key in CHECKED_LATER
+    return f"++{word}" if not sign and (inside or _OPEN.match(key + rest)) else word
 
 
 def _check_key(key: str) -> None:
