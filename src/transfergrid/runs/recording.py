@@ -28,6 +28,7 @@ from transfergrid.runs.cost import Spent, count_parameters
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.machine import Machine as RunsOn
 from transfergrid.runs.planning import contamination
+from transfergrid.runs.planning.tuned import trials_before
 from transfergrid.runs.stages import Outcome, Setup
 
 
@@ -103,8 +104,7 @@ def _tried(cell: Cell, fitted: Fit) -> int:
     """Return how many settings were tried: in this cell, or else before it was planned."""
     if fitted.tuning is not None and fitted.tuning.trials:
         return len(fitted.tuning.trials)
-    tried: int = cell.config["strategy"].get("about", {}).get("tuning_trials", 0)
-    return tried
+    return trials_before(cell.config)
 
 
 def _data(setup: Setup, test: Tensor) -> Data:

@@ -29,7 +29,7 @@ from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan, place_of
-from transfergrid.runs.planning.tuned import check_budgets, check_searched, untuned
+from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
 INTERRUPTED = 130
@@ -92,7 +92,8 @@ def get_ready(
     ledger, settings = pool.ledger, pool.settings
     compared = _compared(config)
     plan = part(make_plan(asked, composer, _references(config), compared))
-    for line in (*forewarnings.lines(plan.cells), *untuned(asked.tunings, plan.cells)):
+    forewarned = forewarnings.lines(plan.cells)
+    for line in (*forewarned, *untuned(asked.tunings, plan.cells), *unsearched(plan.cells)):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)

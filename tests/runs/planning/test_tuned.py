@@ -16,7 +16,14 @@ from transfergrid.records.identity import identity_of
 from transfergrid.records.needs import Needs
 from transfergrid.records.shipped import strategies
 from transfergrid.runs.planning.plan import Option
-from transfergrid.runs.planning.tuned import check_budgets, search_of, tuned, untuned
+from transfergrid.runs.planning.tuned import (
+    check_budgets,
+    search_of,
+    trials_before,
+    tuned,
+    unsearched,
+    untuned,
+)
 from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
@@ -137,7 +144,10 @@ def test_a_part_of_a_strategy_may_have_a_default_of_the_grid_too():
 @pytest.mark.parametrize(
     ("usual", "told"),
     [
-        ("{scrach: {lr_factor: 3}}", "strategy in strategy_defaults 'scrach'.*did you mean scratch"),
+        (
+            "{scrach: {lr_factor: 3}}",
+            "strategy in strategy_defaults 'scrach'",
+        ),
         ("{full_finetuning: {lr_facto: 3}}", "full_finetuning.*lr_facto.*did you mean lr_factor"),
         ("{full_finetuning: 3}", "give values by strategy and argument"),
         ("{full_finetuning: {schedule.low: 3}}", "there is nothing inside schedule"),
@@ -163,6 +173,36 @@ def test_baselines_take_theirs_too():
     (scratch,) = (cell for cell in typed.cells if cell.id not in typed.wanted)
     assert wanted.config["strategy"]["lr_factor"] == 0.123
     assert scratch.config["strategy"]["lr_factor"] == CHOSEN["text"]["scratch"]
+
+
+COUNTED = {"about": {"tuning_trials": {"default": 7, "text": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "training", "trials"),
+    [
+        ({"about": {"tuning_trials": 7}}, {"about": {"kind": "text"}}, 7),
+        ({"about": {"tuning_trials": 7}}, None, 7),
+        (COUNTED, None, 7),
+        (COUNTED, {"about": {}}, 7),
+        (COUNTED, {"about": {"kind": "text"}}, 3),
+        (COUNTED, {"about": {"kind": "images"}}, 0),
+        ({}, None, 0),
+    ],
+)
+def test_trials_before_are_those_of_the_kind_of_training(strategy, training, trials):
+    assert trials_before({"strategy": strategy, "training": training}) == trials
+
+
+def test_a_rate_that_nobody_chose_is_said_before_the_grid():
+    grid = ("strategy=shot,full_finetuning", "target=mnist", "labels=0,20")
+    assert unsearched(planned(*grid).cells) == [
+        "no search chose the learning rate of shot under trainings of kind default: transfergrid "
+        "tune does"
+    ]
+    for typed in ("strategy_defaults={shot: {lr_factor: 2}}", "strategy.lr_factor=2"):
+        assert unsearched(planned(*grid, typed).cells) == []
+    assert unsearched(planned("strategy=full_finetuning").cells) == []
 
 
 # Searches inside a cell -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
+from typing import Any
 
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.errors import BadInputError

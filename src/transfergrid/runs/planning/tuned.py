@@ -27,12 +27,45 @@ def tuned(strategy: Option, training: Option | None) -> Option:
 
     What was typed stays.
     """
-    kind = (training.config.get("about") or {}).get("kind") if training is not None else None
-    config = _with_defaults(strategy.config, str(kind), strategy.typed, "")
+    kind = kind_of(training.config if training is not None else None)
+    config = _with_defaults(strategy.config, kind, strategy.typed, "")
     for key, value in strategy.usual.items():
         if key not in strategy.typed:
             config = _with(config, key.split("."), value)
     return strategy if config == strategy.config else replace(strategy, config=config)
+
+
+def kind_of(training: Config | None) -> str:
+    """Return the kind of a training's config, which strategies may have defaults for."""
+    return str(((training or {}).get("about") or {}).get("kind") or "default")
+
+
+def trials_before(cell: Config) -> int:
+    """Return how many settings chose the defaults that a cell's config runs, before it was planned.
+
+    A strategy's `about.tuning_trials` is a number, or one for each kind of training: none where a
+    kind is not among them.
+    """
+    told = (cell["strategy"].get("about") or {}).get("tuning_trials", 0)
+    return int(told.get(kind_of(cell["training"]), 0) if isinstance(told, Mapping) else told)
+
+
+def unsearched(cells: Iterable[Cell]) -> list[str]:
+    """Say which strategies run at a learning rate that nobody chose for this kind of training."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        space = ((cell.config["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
+        if not space or cell.names.tuning is not None or trials_before(cell.config):
+            continue
+        kind = kind_of(cell.config["training"])
+        usual = (space.get("under") or {}).get(kind, space.get("default"))
+        if cell.config["strategy"].get("lr_factor") == usual:
+            found.setdefault(kind, set()).add(cell.names.strategy.partition("(")[0])
+    return [
+        f"no search chose the learning rate of {', '.join(sorted(names))} under trainings of kind "
+        f"{kind}: transfergrid tune does"
+        for kind, names in found.items()
+    ]
 
 
 def _with(config: Config, path: Sequence[str], value: Any) -> Config:
