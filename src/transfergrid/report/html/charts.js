@@ -28,8 +28,11 @@ const UPRIGHT = { labelAngle: -90, labelAlign: "left", labelBaseline: "middle" }
 function fitColumns(chart, rows, width) {
   const longest = Math.max(...rows.map((row) => row.strategy.length));
   const columns = new Set(rows.map((row) => row.source)).size;
-  const step = Math.min(84, Math.max(46, (width - 7 * longest - 24) / columns));
+  const leaning = Math.max(...rows.map((row) => row.source.length)) * 5.6 - 30; // beyond the last column
+  const room = width - 7 * longest - 24;
+  let step = Math.min(84, (room - Math.max(0, leaning)) / columns);
   if (step < 58) { // upright names and smaller numbers
+    step = Math.min(58, Math.max(46, room / columns));
     Object.assign(chart.axes.find((axis) => axis.scale === "x" && axis.labels !== false), UPRIGHT);
     for (const mark of chart.marks) if (mark.type === "text") mark.encode.update.fontSize = { value: 10.5 };
   }
