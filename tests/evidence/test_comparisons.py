@@ -111,7 +111,7 @@ def test_gains_are_read_within_each_group(ledger):
     assert whole == pytest.approx(np.mean([50, -10]))
 
 
-@pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "auroc", "ece"])
 def test_other_metrics_are_scored_anew_within_a_group(ledger, name):
     metric = Metric(name=name, higher_is_better=name != "ece")
     cells = results_from(replace(cell, metric=metric) for cell in ledger.records())

@@ -172,7 +172,7 @@ def test_a_loss_is_a_mean_over_items_and_crosses_them():
     assert (found.mean, found.se) == pytest.approx((expected.mean, expected.se), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["macro_f1", "auroc", "ece"])
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "auroc", "ece"])
 def test_metrics_that_are_no_mean_over_items_cover_the_items_too(name):
     """Seeds alone would miss the luck of the test set: the interval must be the wider one."""
     metric = Metric(name=name, higher_is_better=name != "ece")

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from transfergrid.data.regression import Regression
 from transfergrid.data.task import Classification
@@ -130,6 +130,26 @@ def test_auroc_is_scikit_learns_mean_over_the_classes_that_are_there():
     expected = np.mean([roc_auc_score(labels == c, said.probabilities[:, c]) for c in (0, 2, 3)])
     assert value_of("auroc", said) == pytest.approx(expected, abs=1e-6)
     assert by_record("auroc", said) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("there", [(0, 1, 2, 3, 4), (0, 2, 3), (1,)])
+def test_balanced_accuracy_is_scikit_learns(there):
+    """A class that is predicted and does not occur takes no part in its mean."""
+    shares = np.arange(len(there), 0, -1) / sum(range(len(there) + 1))
+    labels = np.random.default_rng(0).choice(there, 150, p=shares)
+    said = random_predictions(3, 150, 5, 1, labels)
+    expected = balanced_accuracy_score(labels, said.probabilities.argmax(axis=1))
+    assert plain("balanced_accuracy", said) == pytest.approx(expected, abs=1e-6)
+    assert by_record("balanced_accuracy", said) == pytest.approx(expected, abs=1e-6)
+
+
+def test_balanced_accuracy_of_a_resample_is_of_the_classes_it_holds():
+    """Three of class 0, two of them right, and one of class 1, wrong; without the last, 2/3."""
+    labels = np.array([0, 0, 0, 1])
+    said = Predictions(np.eye(2, dtype=np.float32)[[0, 0, 1, 0]], labels)
+    found = weighted("balanced_accuracy", said, [[1, 1, 2], [1, 1, 0], [1, 1, 0], [1, 0, 1]])
+    assert found == pytest.approx([(2 / 3 + 0) / 2, 2 / 3, (1 + 0) / 2])
 
 
 def test_macro_f1_leaves_out_classes_that_neither_occur_nor_are_predicted():

@@ -115,7 +115,13 @@ def test_runs_of_the_same_strategy_and_source_on_other_targets_and_budgets_count
 
 @pytest.mark.parametrize(
     ("metric", "classes", "chance"),
-    [("accuracy", 10, 10.0), ("auroc", 10, 50.0), ("macro_f1", 2, 100 / 3), ("ece", 10, None)],
+    [
+        ("accuracy", 10, 10.0),
+        ("balanced_accuracy", 2, 50.0),
+        ("auroc", 10, 50.0),
+        ("macro_f1", 2, 100 / 3),
+        ("ece", 10, None),
+    ],
 )
 def test_chance_is_the_score_of_one_class_among_so_many(metric, classes, chance):
     """F1 of two even classes of which one is predicted: 2/3 and 0."""

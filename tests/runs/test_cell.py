@@ -12,6 +12,7 @@ from composed import planned
 from transfergrid.data.views import View
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.metrics import CLASSES, metrics_of
 from transfergrid.records.record import Status
 from transfergrid.report.model_card import model_card
 from transfergrid.runs import cell as cell_module
@@ -69,7 +70,7 @@ def test_a_record_is_filled_sensibly(records, ledger, name):
     assert record.names.strategy == name
     assert record.score == record.scores.test["accuracy"]
     for scores in filter(None, (record.scores.train, record.scores.validation, record.scores.test)):
-        assert scores.keys() == {"accuracy", "macro_f1", "auroc", "ece", "loss"}
+        assert scores.keys() == {*metrics_of(CLASSES)}
         assert all(0 <= scores[key] <= 1 for key in scores if key != "loss")
     data = record.data
     learned = name not in ("source_only",)

@@ -228,6 +228,7 @@ class Classification(Task):
         n = self.outputs
         return {
             "accuracy": lambda p, y: tm.multiclass_accuracy(p, y, n, average="micro"),
+            "balanced_accuracy": _balanced_accuracy,
             "macro_f1": lambda p, y: tm.multiclass_f1_score(p, y, n, average="macro"),
             "auroc": _auroc,
             "ece": lambda p, y: tm.multiclass_calibration_error(p, y, n, n_bins=15),
@@ -249,6 +250,17 @@ class Classification(Task):
         accuracy = self.score("accuracy", predicted, labels)
         majority = labels.bincount().max().item() / len(labels)
         return accuracy < 0.5 * (1.0 + majority)
+
+
+def _balanced_accuracy(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean recall of the classes that occur.
+
+    torchmetrics counts a class that is predicted and does not occur as one of recall 0.
+    """
+    hits = labels[probabilities.argmax(dim=1) == labels]
+    there = labels.bincount()
+    recall = hits.bincount(minlength=len(there)) / there
+    return recall[there > 0].double().mean()
 
 
 def _auroc(probabilities: Tensor, labels: Tensor) -> Tensor:

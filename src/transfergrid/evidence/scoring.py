@@ -34,6 +34,15 @@ EDGES = np.array(
 """Of bins of equal width: to the last bit those of PyTorch's linspace."""
 
 
+def balanced_accuracy(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the mean recall (resamples,) of the classes that a resample holds."""
+    classes = said.probabilities.shape[1]
+    there = _sums(said.labels, weights, classes)
+    hits = _sums(said.labels, weights * said.correct()[:, None], classes)
+    recall = np.divide(hits, there, out=np.zeros_like(there), where=there > 0)
+    return np.asarray(recall.sum(axis=0) / (there > 0).sum(axis=0))
+
+
 def macro_f1(said: Predictions, weights: Weights) -> NDArray[np.float64]:
     """Return F1 (resamples,), the mean over classes that occur or are predicted in a resample."""
     classes = said.probabilities.shape[1]
@@ -110,7 +119,13 @@ def absolute_errors(said: Predictions) -> NDArray[np.float64]:
     return np.asarray(np.abs(_rows(said.values) - _rows(said.labels)).mean(axis=1))
 
 
-RESAMPLED: dict[str, Weighted] = {"macro_f1": macro_f1, "auroc": auroc, "ece": ece, "r2": r2}
+RESAMPLED: dict[str, Weighted] = {
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+    "auroc": auroc,
+    "ece": ece,
+    "r2": r2,
+}
 """Metrics that are no mean over items."""
 BY_ITEM = "accuracy"
 """The metric that is one, of items that are right or wrong."""

@@ -150,6 +150,7 @@ class Chance:
 
 ONE_CLASS: dict[str, Callable[[int], float]] = {
     "accuracy": lambda classes: 1 / classes,
+    "balanced_accuracy": lambda classes: 1 / classes,
     "macro_f1": lambda classes: 2 / (classes * (classes + 1)),
     "auroc": lambda classes: 0.5,
 }

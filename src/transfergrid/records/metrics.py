@@ -28,6 +28,7 @@ class MetricKind:
 
 METRICS = {
     "accuracy": MetricKind(CLASSES),
+    "balanced_accuracy": MetricKind(CLASSES),
     "macro_f1": MetricKind(CLASSES),
     "auroc": MetricKind(CLASSES),
     "ece": MetricKind(CLASSES, higher_is_better=False),

@@ -63,7 +63,7 @@ Count = Field(ge=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """accuracy, macro_f1, auroc, ece (each 0 to 1) and loss (nats), of the chosen step.
+    """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
 
     Of numbers mse and mae, in the labels' own unit, and r2; of several the means over them. A score
     that is not defined is null.
