@@ -66,7 +66,8 @@ def composer(*settings: str) -> Composer:
 
 def requested(*arguments: str, params: dict[str, Any] | None = None) -> tuple[Asked, Composer]:
     """Return what these overrides ask for, and the composer that read them."""
-    request = read_request([*map(prepared, arguments)], params or {}, DEFAULTS, loader())
+    opened = [prepared(a) if a.startswith("strategy_defaults") else a for a in arguments]
+    request = read_request(opened, params or {}, DEFAULTS, loader())
     made = composer(*request.settings)
     return ask(request, made), made
 
