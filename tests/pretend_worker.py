@@ -66,7 +66,10 @@ def main():
         if "cell" in order:
             reason = do(cell_of(order["cell"]), order["results"])
         sys.stdout.flush()
-        print(json.dumps({"reason": reason, "impossible": odd}), file=answers, flush=True)
+        lines = [json.dumps({"reason": reason, "impossible": odd})]
+        if "cell" in order and order["cell"]["config"]["strategy"]["what"] == "hasty":
+            lines = [json.dumps({"doing": f"step {step} of 3"}) for step in (1, 2, 3)] + lines
+        print("\n".join(lines), file=answers, flush=True)  # all of it in one piece
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.telling import GOES_ON
-from transfergrid.runs.launching import processes, progress
+from transfergrid.runs.launching import processes, progress, worker_process
 from transfergrid.runs.launching.processes import run_here
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.worker import PREPARED
@@ -88,6 +88,29 @@ def test_a_worker_that_is_killed_loses_its_cell_alone(tmp_path, results, workers
         assert "last words" in (results / "attempts" / failure.id / "1" / "log.txt").read_text()
     processes = {pid for i in range(6) for pid in tries(tmp_path, i)}
     assert len(processes) >= 3, "dead workers are replaced"
+
+
+def test_an_answer_right_behind_other_words_is_heard(tmp_path):
+    """They come in one piece when the grid is slow to read: it once waited for ever then."""
+    command = [sys.executable, pretend_grid.__file__, str(tmp_path / "results"), *["hasty"] * 5]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "done=5" in done.stdout
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_lines_are_whole_however_they_come(size, monkeypatch):
+    """Also a character that is cut in two."""
+    monkeypatch.setattr(worker_process, "READ_BYTES", size)
+    ends = os.pipe()
+    told = "first\nsécond\n\nlast without an end"
+    with os.fdopen(ends[0], "rb") as stream:
+        os.write(ends[1], told.encode())
+        os.close(ends[1])
+        answers, found = worker_process.Answers(stream), []
+        while not found or found[-1].endswith("\n"):
+            found += answers.lines()
+    assert found == told.splitlines(keepends=True)
 
 
 def test_an_idle_worker_that_is_killed_costs_no_cell(tmp_path, results, monkeypatch):

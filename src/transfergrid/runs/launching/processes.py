@@ -129,9 +129,11 @@ class Pool:
 
     def _answer(self, worker: Worker) -> str:
         """Return a worker's next answer, and show what it says of its doings until then."""
-        while (line := worker.answers.readline()).startswith(DOING):
-            self.shown.doing(worker.slot, json.loads(line)["doing"])
-        return line
+        while True:
+            for line in worker.answers.lines():
+                if not line.startswith(DOING):
+                    return line
+                self.shown.doing(worker.slot, json.loads(line)["doing"])
 
     def _called(self, cell: Cell) -> str:
         return self.labels.get(cell.id, cell.label)
@@ -159,7 +161,8 @@ class Pool:
         while waiting or self.seeds.are_kept() or any(w.cell for w in self.workers.values()):
             self._hand_out(selector)
             for key, _ in selector.select():
-                self._hear(key.data, selector)
+                for line in key.data.answers.lines():
+                    self._hear(key.data, line, selector)
         selector.close()
 
     def _hand_out(self, selector: selectors.BaseSelector) -> None:
@@ -198,7 +201,6 @@ class Pool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
             env=self._environment(slot),
             start_new_session=True,  # Ctrl-C reaches the grid alone, which then stops its workers
         )
@@ -211,8 +213,8 @@ class Pool:
             extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)] if gpus else ""
         return {**os.environ, **extra}
 
-    def _hear(self, worker: Worker, selector: selectors.BaseSelector) -> None:
-        line, cell = worker.answers.readline(), worker.cell
+    def _hear(self, worker: Worker, line: str, selector: selectors.BaseSelector) -> None:
+        cell = worker.cell
         if cell is not None and line.startswith(DOING):
             self._tell(worker.slot, cell, json.loads(line)["doing"])
             return

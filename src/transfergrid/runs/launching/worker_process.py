@@ -8,6 +8,7 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,33 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config
 
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
+READ_BYTES = 1 << 16
+
+
+class Answers:
+    """What a process writes, by lines, of which none is held where `select` does not see it.
+
+    A buffered stream would read two lines at once, give one, and keep the other without a sign
+    that anything is left: whoever waits for the pipe then waits for ever.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._rest = stream, b""
+
+    def fileno(self) -> int:
+        """Return the pipe, to wait for."""
+        return self._stream.fileno()
+
+    def lines(self) -> list[str]:
+        """Return the lines that are there, none if the first is not whole yet.
+
+        Where there will be no more, the last has no end; it may be empty. It waits only if there
+        is nothing to be read.
+        """
+        told = os.read(self.fileno(), READ_BYTES)
+        *whole, self._rest = (self._rest + told).split(b"\n")
+        found = [line.decode(errors="replace") + "\n" for line in whole]
+        return found if told else [*found, self._rest.decode(errors="replace")]
 
 
 @dataclass
@@ -22,15 +50,15 @@ class Worker:
     """One worker process, its slot and the cell that it is running."""
 
     slot: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     log: IO[bytes]
     cell: Cell | None = None
 
-    @property
-    def answers(self) -> IO[str]:
-        """Where the worker writes one line a cell."""
+    @cached_property
+    def answers(self) -> Answers:
+        """Where the worker writes what it does, and one line more a cell."""
         assert self.process.stdout is not None
-        return self.process.stdout
+        return Answers(self.process.stdout)
 
     def give(self, cell: Cell, order: Config) -> None:
         """Send a cell."""
@@ -42,7 +70,7 @@ class Worker:
         """Send an order; if the process is dead, the end of its answers will tell."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.write(json.dumps(order).encode() + b"\n")
             self.process.stdin.flush()
 
     def said(self) -> str:
