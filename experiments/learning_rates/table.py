@@ -12,19 +12,21 @@ from statistics import mean, stdev
 from scipy.stats import t
 
 Scores = dict[str, dict[float, list[float]]]
-"""Scores in % by strategy and value."""
+"""Scores in % by strategy and value, one a seed: the mean over its targets and label budgets."""
 
 
 def read(logs: Sequence[Path]) -> Scores:
     """Return what logs of `transfergrid tune` hold of one searched argument."""
-    found: Scores = defaultdict(lambda: defaultdict(list))
+    cells: dict[tuple[str, float, str], list[float]] = defaultdict(list)
     for log in logs:
         with log.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 (key,) = (name for name in row if name.endswith("lr_factor"))
-                found[row["strategy"]][float(f"{float(row[key]):.2g}")].append(
-                    100 * float(row["score"])
-                )
+                value = float(f"{float(row[key]):.2g}")
+                cells[row["strategy"], value, row["seed"]].append(100 * float(row["score"]))
+    found: Scores = defaultdict(lambda: defaultdict(list))
+    for (strategy, value, _), scores in sorted(cells.items()):
+        found[strategy][value].append(mean(scores))
     return found
 
 

@@ -48,7 +48,7 @@ class IA3(Merged):
     needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(30.0, brief=9.5, small_images=10.0, images=3.0, text=3.0)
+        "lr_factor": rates(30.0, brief=9.5, small_images=10.0, images=3.2, text=3.0)
     }
     also_called = ("ia_3", "(ia)^3", "infused_adapter")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")

@@ -71,7 +71,7 @@ class Lora(Merged):
     needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.95, brief=3.0, small_images=1.0, images=0.3, text=0.3),
+        "lr_factor": rates(0.95, brief=3.0, small_images=1.0, images=1.0, text=0.3),
         "r": Range(4, 16, default=8),
     }
     also_called = ("low_rank_adaptation", "peft")

@@ -98,7 +98,7 @@ class StochasticNormalization(Strategy):
     needs = Needs(layers="batch_norm")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=1.0, images=0.3, text=0.1),
+        "lr_factor": rates(3.0, brief=0.95, small_images=1.0, images=3.2, text=0.1),
         "p": Range(0.1, 0.9, log=False, default=0.5),
     }
 
