@@ -117,7 +117,7 @@ def test_a_grid_may_have_defaults_of_its_own_of_its_baselines_too():
         typed = rates_of(training, usual, "strategy.lr_factor=0.2")
         assert typed.pop("scratch") == 5
         assert [*typed.values()] == [0.2]
-    same = planned("strategy=full_finetuning(lr_factor=0.7)"), planned(usual)
+    same = planned("strategy.lr_factor=0.7"), planned(usual)
     first, second = ({c.names.strategy.partition("(")[0]: c.id for c in p.cells} for p in same)
     assert first["full_finetuning"] == second["full_finetuning"]
     assert first["scratch"] != second["scratch"]
