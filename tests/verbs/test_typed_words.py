@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from hydra.types import RunMode
 
-from composed import asked
+from composed import asked, loader
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.shipped import conf_dir, parameters
@@ -82,6 +83,7 @@ def test_what_hydra_reads_rightly_stays_as_it_is(word):
         ("source.training.lr=1,05", "with a decimal point it is source.training.lr=1.05"),
         ("training.lr=0,01,0,001", "with a decimal point it is training.lr=0.01,0.001"),
         ("strategy=full_*", "write 'strategy=glob(full_*)'"),
+        ("tracking=offline(project=x)", "write tracking=offline tracking.project=x"),
         ("strategy=scratch,", "a value is missing beside a comma"),
         ("strategy=scratch,,majority", "a value is missing beside a comma"),
     ],
@@ -90,6 +92,23 @@ def test_what_would_mean_something_else_is_answered(word, told):
     with pytest.raises(BadInputError) as refused:
         prepared(word)
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "option"),
+    [
+        ("source=glyph_digits(label_noise=0.1)", "glyph_digits(label_noise=0.1)"),
+        ("source='glyph_digits(domain.inverted=true)'", "glyph_digits(domain.inverted=true)"),
+        ("training=default(steps=5)", "default(steps=5)"),
+    ],
+)
+def test_one_option_with_keys_in_brackets_runs_as_several_do(typed, option):
+    word, key = prepared(typed, runs=True), typed.partition("=")[0]
+    composed = loader().load_configuration("config", [word], run_mode=RunMode.MULTIRUN)
+    assert key in composed, "what it is stays open until its cells are made"
+    (read,) = parse([word])
+    (name,) = values_of(read)
+    assert name.strip("'") == option
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ INSIDE = {
 }
 """Keys that are often typed without the group that they belong to."""
 AXES = (*GROUPS, "labels", "seed")
-CHECKED_LATER = (*GROUPS, "trainer", "tracking")
+ONE_FOR_ALL = ("trainer", "tracking")
+CHECKED_LATER = (*GROUPS, *ONE_FOR_ALL)
 _OPEN = re.compile(r"(?:strategy_defaults|verdict\.margins)(?:\.|$)")
 """Keys with any names inside, of strategies and of targets, which are checked later too."""
 NO_CHOICE = ("=", "=null", "=None")
@@ -130,7 +131,8 @@ def prepared(word: str, runs: bool = False) -> str:
 
     That composition knows one option of each group only, while a key may belong to another one
     that is swept over: so keys inside groups are forced here, and checked option by option later.
-    For a run, groups inside groups are written as sweeps, which that composition leaves out.
+    For a run, groups inside groups, and one option with keys in brackets, are written as sweeps,
+    which that composition leaves out.
 
     Raises:
         BadInputError: the key is none of ours, or stands for what every cell has.
@@ -148,8 +150,11 @@ def prepared(word: str, runs: bool = False) -> str:
         word = re.sub(r"\s*\n\s*", " ", word)  # copied from a terminal, where it was wrapped
         match = _OVERRIDE.match(word) or match
         word = readable(f"{sign}{key}{rest}", match.group(4)[1:])
+    value = word.partition("=")[2]
     if runs and rest.startswith("@") and match.group(4) and "(" not in word:
-        return f"{sign}{key}{rest}=choice({word.partition('=')[2]})"
+        return f"{sign}{key}{rest}=choice({value})"
+    if runs and not rest and key in GROUPS and re.fullmatch(rf"'{_VARIANT}'", value):
+        return f"{sign}{key}=choice({value})"
     inside = rest.startswith(".") and key in CHECKED_LATER
     return f"++{word}" if not sign and (inside or _OPEN.match(key + rest)) else word
 
@@ -193,6 +198,10 @@ def _check_meant(key: str, value: str) -> None:
         raise BadInputError(f"{key}={value} is one list: to try each of them, write {key}={each}")
     if key in GROUPS and re.search(r"[*?]", value) and "(" not in value:
         raise BadInputError(f"{key}={value}: for all of a pattern, write '{key}=glob({value})'")
+    if key in ONE_FOR_ALL and re.fullmatch(r"\w+\(.*\)", value):
+        name, _, inside = value[:-1].partition("(")
+        each = " ".join(f"{key}.{word.strip()}" for word in inside.split(","))
+        raise BadInputError(f"{key}={value}: one holds for all cells: write {key}={name} {each}")
     if re.fullmatch(r"[1-9]\d{0,2}(,000)+", value):
         whole = value.replace(",", "")
         raise BadInputError(
