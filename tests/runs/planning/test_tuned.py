@@ -176,6 +176,9 @@ def test_baselines_take_theirs_too():
 
 
 COUNTED = {"about": {"tuning_trials": {"default": 7, "text": 3}}}
+RATED = {
+    "about": {**COUNTED["about"], "space": {"lr_factor": {"default": 0.3, "under": {"text": 0.1}}}}
+}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +191,10 @@ COUNTED = {"about": {"tuning_trials": {"default": 7, "text": 3}}}
         (COUNTED, {"about": {"kind": "text"}}, 3),
         (COUNTED, {"about": {"kind": "images"}}, 0),
         ({}, None, 0),
+        ({**RATED, "lr_factor": 0.3}, None, 7),
+        ({**RATED, "lr_factor": 0.1}, None, 0),
+        ({**RATED, "lr_factor": 0.1}, {"about": {"kind": "text"}}, 3),
+        ({**RATED, "lr_factor": 0.3}, {"about": {"kind": "text"}}, 0),
     ],
 )
 def test_trials_before_are_those_of_the_kind_of_training(strategy, training, trials):

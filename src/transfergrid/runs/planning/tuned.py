@@ -44,10 +44,21 @@ def trials_before(cell: Config) -> int:
     """Return how many settings chose the defaults that a cell's config runs, before it was planned.
 
     A strategy's `about.tuning_trials` is a number, or one for each kind of training: none where a
-    kind is not among them.
+    kind is not among them, and none where another learning rate is run than the one it chose.
     """
     told = (cell["strategy"].get("about") or {}).get("tuning_trials", 0)
+    if not _runs_the_usual_rate(cell):
+        return 0
     return int(told.get(kind_of(cell["training"]), 0) if isinstance(told, Mapping) else told)
+
+
+def _runs_the_usual_rate(cell: Config) -> bool:
+    """Is a cell's learning rate, if a search has one to choose, the default of its training?"""
+    space = ((cell["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
+    if not space:
+        return True
+    usual = (space.get("under") or {}).get(kind_of(cell["training"]), space.get("default"))
+    return bool(cell["strategy"].get("lr_factor") == usual)
 
 
 def unsearched(cells: Iterable[Cell]) -> list[str]:
@@ -57,10 +68,9 @@ def unsearched(cells: Iterable[Cell]) -> list[str]:
         space = ((cell.config["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
         if not space or cell.names.tuning is not None or trials_before(cell.config):
             continue
-        kind = kind_of(cell.config["training"])
-        usual = (space.get("under") or {}).get(kind, space.get("default"))
-        if cell.config["strategy"].get("lr_factor") == usual:
-            found.setdefault(kind, set()).add(cell.names.strategy.partition("(")[0])
+        if _runs_the_usual_rate(cell.config):
+            name = cell.names.strategy.partition("(")[0]
+            found.setdefault(kind_of(cell.config["training"]), set()).add(name)
     return [
         f"no search chose the learning rate of {', '.join(sorted(names))} under trainings of kind "
         f"{kind}: transfergrid tune does"
