@@ -12,17 +12,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import yaml
 
-from transfergrid.api import verdict_rows
+from transfergrid.records.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 
 GIVEN = ("full_finetuning", "feature_extraction", "refine")
 ROOMS = ("fine_tuning", "held_near", "few_parameters", "weight_space", "closed_form")
 
-Row = Mapping[str, Any]
+
+class Run(NamedTuple):
+    """One cell of a strategy from a source; the score in percent."""
+
+    strategy: str
+    target: str
+    labels: Any
+    seed: int
+    score: float
 
 
 def rooms() -> dict[str, str]:
@@ -36,18 +45,33 @@ def _room(path: Path) -> str:
     return target.split(".")[-3]
 
 
-def means(found: Iterable[Row]) -> dict[str, float]:
+def means(runs: Iterable[Run]) -> dict[str, float]:
     """Return each strategy's score, the mean of its sections, of those that are in all of them."""
-    scores: dict[str, dict[tuple[str, Any], Row]] = {}
-    for row in found:
-        scores.setdefault(row["strategy"], {})[row["target"], row["labels"]] = row
+    scores: dict[str, dict[tuple[str, Any], dict[int, float]]] = {}
+    for run in runs:
+        section = scores.setdefault(run.strategy, {}).setdefault((run.target, run.labels), {})
+        section[run.seed] = run.score
     sections = {section for own in scores.values() for section in own}
-    seeds = max(row["arm_n"] for own in scores.values() for row in own.values())
+    seeds = max(len(by_seed) for own in scores.values() for by_seed in own.values())
     return {
-        name: sum(row["mean"] for row in own.values()) / len(own)
+        name: fmean(fmean(by_seed.values()) for by_seed in own.values())
         for name, own in scores.items()
-        if own.keys() == sections and all(row["arm_n"] == seeds for row in own.values())
+        if own.keys() == sections and all(len(by_seed) == seeds for by_seed in own.values())
     }
+
+
+def runs_in(results: str | Path) -> list[Run]:
+    """Return the scores of a ledger's runs from a source, in percent.
+
+    No gain is asked for, so that no look at verdicts is spent on it.
+    """
+    return [
+        Run(told.names.strategy, told.names.target, told.labels, told.seed, 100 * score)
+        for told in Ledger(results).records()
+        if told.status == "done"
+        and told.names.source
+        and (score := told.scores.test[told.metric.name]) is not None
+    ]
 
 
 def chosen(scores: Mapping[str, float], room_of: Mapping[str, str]) -> list[str]:
@@ -64,8 +88,7 @@ def main() -> None:
     """Print the strategies of each room by their mean score, and the eight."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("results")
-    rows = verdict_rows(asked.parse_args().results)
-    scores, room_of = means([row for row in rows if row["primary"] and row["source"]]), rooms()
+    scores, room_of = means(runs_in(asked.parse_args().results)), rooms()
     for room in ROOMS:
         own = sorted((n for n in scores if room_of[n] == room), key=lambda n: -scores[n])
         print(f"{room}: {', '.join(f'{name} {scores[name]:.1f}' for name in own)}")
