@@ -70,7 +70,7 @@ def runs_in(results: str | Path) -> list[Run]:
         for told in Ledger(results).records()
         if told.status == "done"
         and told.names.source
-        and (score := told.scores.test[told.metric.name]) is not None
+        and (score := (told.scores.test or {}).get(told.metric.name)) is not None
     ]
 
 

@@ -1,13 +1,16 @@
 """Figures for a paper."""
 
 import csv
+import re
 import struct
+from dataclasses import replace
 
 import pytest
 from made_report import ATTACK, small_report, verdict
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.report.html.figures import figures, write_figures
+from transfergrid.report.html.page import page
 
 
 def test_every_figure_comes_as_svg_png_and_csv(tmp_path):
@@ -33,6 +36,23 @@ def test_the_csv_holds_the_numbers_behind_the_figure(tmp_path):
         ("insects", -3.0),
     ]
     assert rows[0]["cells"].split() == list(data.verdicts[0].cells)
+
+
+def test_the_band_is_of_the_target_s_own_margin():
+    pets = verdict(margin=1.0)
+    flowers = verdict(target="flowers", margin=3.0)
+    beside = replace(flowers, labels=5)
+    prices = replace(pets, target="prices", margin=0.05, point=0.05, gain=0.3, low=0.2, high=0.4)
+    data = small_report(verdicts=(pets, flowers, beside, prices))
+    assert data.margin == "1 (flowers 3)", "a point of prices is 0.05"
+    assert "The grey band is ±1 (flowers 3) points" in page(data)
+    drawn = {figure.name: figure.svg() for figure in figures(data)}
+    for name, margin in {"pets": 1, "prices": 1, "flowers": 3}.items():
+        svg = drawn[f"gains_{name}_20"]
+        assert f"grey band: ±{margin} points" in svg
+        (begins,) = re.findall(r"for a linear scale with values from −(\d+)", svg)
+        assert int(begins) == margin, "no gain is below 0: the axis begins where the band does"
+    assert "grey band: ±3 points" in drawn["labels_flowers_full_finetuning"]
 
 
 def test_names_make_no_path_and_no_markup():

@@ -22,6 +22,8 @@ PLACEBO_NAMED = (
     " ? ' (placebo)' : '')"
 )
 """What a column is called: a placebo is told as such, if its name does not."""
+BAND = {"from_": "-datum.margin", "to_": "datum.margin"}
+"""The ends of the band of no relevance, of the target that a row is of."""
 Spec = dict[str, Any]
 
 
@@ -29,15 +31,15 @@ def templates(margin: float, reach: float, sources: Sequence[str], counted: str)
     """Return every chart's specification by name.
 
     Args:
-        margin: δ, in points.
+        margin: δ, in points, by which colours are scaled; bands are of each row's own.
         reach: the largest gain, in points, that colours of the heat map tell apart.
         sources: all there are, in order: each has one colour and shape in every chart.
         counted: what numbers of labels are called; see `counted`.
     """
     return {
         "heatmap": heatmap(margin, reach),
-        "forest": forest(margin),
-        "labels": over_labels(margin, sources, counted),
+        "forest": forest(),
+        "labels": over_labels(sources, counted),
         "cost": cost("seconds", "front"),
         "all_cost": cost("all_seconds", "all_front"),
         "steps": over_steps(sources),
@@ -90,7 +92,7 @@ def heatmap(margin: float, reach: float) -> Spec:
     return _spec(chart.properties(width=alt.Step(84), height=alt.Step(30)))
 
 
-def forest(margin: float) -> Spec:
+def forest() -> Spec:
     """Gains with intervals beside the band of no relevance; placebos and controls apart."""
     import altair as alt
 
@@ -99,9 +101,7 @@ def forest(margin: float) -> Spec:
             ticks=False, domain=False, grid=False, labelPadding=6
         )
     )
-    band = base.transform_calculate(from_="-" + str(margin), to_=str(margin)).mark_rect(
-        style="band", height={"band": 1}
-    )
+    band = base.transform_calculate(**BAND).mark_rect(style="band", height={"band": 1})
     band = band.encode(
         x=alt.X("from_:Q", title="gain in points, with 95 % interval").axis(tickCount=6), x2="to_:Q"
     )
@@ -124,9 +124,7 @@ def counted(verdicts: Sequence[Verdict]) -> str:
     return told.get(kinds.pop(), "labels") if len(kinds) == 1 else "labels"
 
 
-def over_labels(
-    margin: float, sources: Sequence[str], counted: str, told: Sequence[str] | None = None
-) -> Spec:
+def over_labels(sources: Sequence[str], counted: str, told: Sequence[str] | None = None) -> Spec:
     """Gains of one strategy over label budgets, a line for each source; the legend has `told`."""
     import altair as alt
 
@@ -135,7 +133,7 @@ def over_labels(
     base = alt.Chart(alt.NamedData("rows"))
     colour, shape = _by_source(sources, told)
     offset = alt.XOffset("source:N")
-    band = base.transform_calculate(from_="-" + str(margin), to_=str(margin))
+    band = base.transform_calculate(**BAND)
     band = band.mark_rect(style="band").encode(x, alt.Y("from_:Q"), alt.Y2("to_:Q"))
     band.encoding.x = alt.Undefined
     zero = base.mark_rule(style="zero").encode(y=alt.datum(0))

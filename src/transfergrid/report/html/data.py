@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,6 +86,18 @@ class ReportData:
     def called(self) -> Mapping[str, str]:
         """What sources are called in charts: their names less the overrides that all bear."""
         return self._named[0]
+
+    @property
+    def margin(self) -> str:
+        """δ in points, with that of targets that have another one by name."""
+        usual = self.rules.margin
+        by_target = {v.target: v.margin / v.point for v in self.verdicts}
+        own = ", ".join(
+            f"{target} {margin:.3g}"
+            for target, margin in by_target.items()
+            if not math.isclose(margin, usual, rel_tol=0.01)  # of numbers it is rounded
+        )
+        return f"{usual:g} ({own})" if own else f"{usual:g}"
 
     @property
     def common(self) -> str:

@@ -43,13 +43,11 @@ def write_figures(data: ReportData, folder: Path) -> list[Path]:
 def figures(data: ReportData) -> Iterator[Figure]:
     """Yield a figure for each chart that the page draws from verdicts."""
     sources = sources_in_order(data.verdicts, data.called)
-    margin = data.rules.margin
     rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
     yield from heat_maps(data)
-    forest, cost = charts.forest(margin), charts.cost("seconds", "front")
-    band = f"grey band: ±{margin:g} points"
+    forest, cost = charts.forest(), charts.cost("seconds", "front")
     for place, inside in split(rows, "target", "labels").items():
-        title = [f"{place[0]}, {inside[0]['budget']}", overs(inside)]
+        title, band = [f"{place[0]}, {inside[0]['budget']}", overs(inside)], _band(inside)
         own = [row for row in inside if row["kind"] == "transfer"]
         aside = [row for row in inside if row["kind"] != "transfer"]
         for name, part in (("gains", own), ("gains_of_placebos_and_controls", aside)):
@@ -61,8 +59,12 @@ def figures(data: ReportData) -> Iterator[Figure]:
         budgets = [row for row in inside if row["labels"] != "0"]
         if len({row["labels"] for row in budgets}) > 1:
             there = [name for name in sources if any(row["source"] == name for row in budgets)]
-            spec = charts.over_labels(margin, sources, charts.counted(data.verdicts), there)
-            yield _narrow("labels", place, [", ".join(place), band], spec, budgets)
+            spec = charts.over_labels(sources, charts.counted(data.verdicts), there)
+            yield _narrow("labels", place, [", ".join(place), _band(budgets)], spec, budgets)
+
+
+def _band(rows: Sequence[Row]) -> str:
+    return f"grey band: ±{rows[0]['margin']:g} points"
 
 
 def _costs(place: tuple[str, ...], rows: Sequence[Row], spec: charts.Spec) -> Iterator[Figure]:

@@ -197,6 +197,7 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
         "group": _KINDS.index(verdict.kind),
         "arm": verdict.strategy if verdict.source is None else f"{source} · {verdict.strategy}",
         "digits": said.digits(verdict),
+        "margin": verdict.margin / verdict.point,
         **_in_points(verdict),
         "seconds": verdict.seconds,
         "all_seconds": _seconds(verdict, with_source=True),
@@ -340,7 +341,6 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
         "configs": data.configs,
         "steps": [[_rounded(told) for told in curve] for curve in data.steps],
         "scores": [[row, name, _rounded(value)] for row, name, value in data.scores],
-        "margin": data.rules.margin,
         "specs": specs,
     }
     calm: dict[str, Any] = _calm(found)
