@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -18,6 +19,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Cost, Flags, Metric, Scores, from_json
+from transfergrid.records.table_formats import arrows_own
 
 HITS = np.random.default_rng(3).random((6, 13)) < 0.7
 
@@ -224,3 +226,22 @@ def test_a_folder_whose_time_changed_is_read_anew(ledger):
     os.utime(path, ns=(1, 1))
     scores = {row[0]: row[COLUMNS.index("score")] for row in opened_anew(ledger)}
     assert scores[cell.id] == 0.01
+
+
+def test_arrow_is_given_nothing_of_python_s_to_let_go_of_when_python_ends(ledger, monkeypatch):
+    """A thread of its that drops a Python object while Python ends aborts the process."""
+    ledger.compact()
+    given = []
+    opened = pyarrow.parquet.ParquetFile
+
+    def spy(source, *arguments, **options):
+        given.append(source)
+        return opened(source, *arguments, **options)
+
+    monkeypatch.setattr(pyarrow.parquet, "ParquetFile", spy)
+    assert opened_anew(ledger)
+    assert given
+    assert all(isinstance(path, Path) for path in given)
+    content = given[0].read_bytes()
+    assert arrows_own(content).equals(pyarrow.py_buffer(content))
+    assert arrows_own(content).address != pyarrow.py_buffer(content).address

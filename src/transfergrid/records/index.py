@@ -127,8 +127,8 @@ def _current(
     import pyarrow.parquet
 
     contents.status_of(path)
-    with path.open("rb") as stream:
-        file = pyarrow.parquet.ParquetFile(stream)
+    # by its path: a thread of Arrow's that lets go of a Python file as Python ends aborts both
+    with pyarrow.parquet.ParquetFile(path) as file:
         there = set(file.schema_arrow.names)
         if not {*names, *needed} <= there | ABSENT.keys():
             return []  # written before there were these columns

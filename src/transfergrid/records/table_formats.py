@@ -346,7 +346,7 @@ def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
     from pyarrow import parquet
 
     try:
-        source = content if isinstance(content, Path) else pa.BufferReader(content)
+        source = content if isinstance(content, Path) else pa.BufferReader(arrows_own(content))
         with parquet.ParquetFile(source) as opened:
             known = opened.schema_arrow.names
             wanted = known if asked.wanted is None else asked.names
@@ -360,3 +360,15 @@ def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
         reason = (str(error).splitlines() or ["damaged"])[0]
         raise BadInputError(f"{name} cannot be read as Parquet: {reason}") from error
     return columns, range(1, read.num_rows + 1), "row"
+
+
+def arrows_own(content: bytes) -> Any:
+    """Return a copy of bytes that is none of Python's.
+
+    A thread of Arrow's that lets go of Python's bytes as Python ends would abort both.
+    """
+    import pyarrow as pa
+
+    kept = pa.BufferOutputStream()
+    kept.write(content)
+    return kept.getvalue()
