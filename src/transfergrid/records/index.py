@@ -29,7 +29,7 @@ Warn = Callable[[Path, object], None]
 KINDS = {
     **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
     **dict.fromkeys(("trials", "parameters_trained", "flops_forward"), "int64"),
-    **dict.fromkeys(("fewest_labels", "most_labels"), "int64"),
+    **dict.fromkeys(("fewest_labels", "most_labels", "peak_memory_bytes"), "int64"),
     **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), "float64"),
     **dict.fromkeys(("seconds", "source_seconds", "seconds_forward"), "float64"),
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
@@ -41,7 +41,7 @@ KINDS = {
 
 ABSENT: dict[str, Any] = {
     "protocol": 1,
-    **dict.fromkeys(("floor", "tuning", "tuning_part", "trials")),
+    **dict.fromkeys(("floor", "tuning", "tuning_part", "trials", "peak_memory_bytes")),
 }
 """What a column holds in segments that were written before any record told this."""
 
@@ -57,7 +57,7 @@ _VALUES: dict[str, Any] = {
     **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
     **dict.fromkeys(("one_checkpoint", "placebo"), bool),
     "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
-    "trials": int | None,
+    **dict.fromkeys(("trials", "peak_memory_bytes"), int | None),
     "exploratory": Json[list[tuple[str, str]]],
     "contaminated_by": Json[list[str]],
     "finished": Annotated[str | None, Checked(is_time)],
@@ -229,6 +229,7 @@ def columns(row: Indexed) -> dict[str, Any]:
         "placebo": is_placebo(record),
         "seconds": seconds.total,
         "source_seconds": seconds.source,
+        "peak_memory_bytes": record.cost.peak_memory_bytes,
         "parameters_trained": record.cost.parameters_trained,
         "flops_forward": record.cost.flops_forward,
         "seconds_forward": record.cost.seconds_forward,

@@ -128,3 +128,16 @@ def tell(line: str) -> None:
     heard = _HEARD.get()
     if heard is not None:
         heard(line)
+
+
+def roughly(seconds: float) -> str:
+    """Write a time as coarsely as it is known: "about 40 s", "about 7 min", "about 2 h 10 min"."""
+    if seconds < 15:
+        return "some seconds"
+    if seconds < 100:
+        return f"about {round(seconds, -1):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, rest = divmod(round(minutes, -1), 60)
+    return f"about {hours} h" + (f" {rest} min" if rest else "")

@@ -85,9 +85,7 @@ class SourceMaker:
 
     def _place(self, source: TrainedSource, seed: int) -> Path:
         """Return the folder of a source, which is trained now if it never was."""
-        recipe = canonical({**config_of(source), "seed": seed})
-        content = digest([PROTOCOL, Scratch.version, recipe])
-        place = self.folder / content
+        place = self.folder / content_of(source, seed)
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
         self.card = contents.parsed(contents.read_bytes(place / "card.json"))
@@ -181,6 +179,12 @@ class SourceMaker:
             config={"content": content, "source": config, "seed": seed, **self.asked},
             results=self.folder.parent,
         )
+
+
+def content_of(source: TrainedSource, seed: int) -> str:
+    """Return the name of the folder that a source is kept in once it is trained under this seed."""
+    recipe = canonical({**config_of(source), "seed": seed})
+    return digest([PROTOCOL, Scratch.version, recipe])
 
 
 def _chance(domain: OpenDomain, labels: Tensor) -> float | None:

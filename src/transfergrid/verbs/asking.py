@@ -69,6 +69,24 @@ def obeyed(
     Raises:
         BadInputError: the request cannot be met.
     """
+    asked, composer, settings = read(arguments, params, config, loader)
+    from transfergrid.records.ledger import Ledger  # and more that no refusal so far waits for
+    from transfergrid.runs.launching.processes import begun
+
+    ledger = Ledger(str(config.results))
+    ledger.check_writable()
+    with begun(ledger, settings, 0 if config.debug else asked.cells) as pool:
+        return obey(asked, composer, pool, config)
+
+
+def read(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> tuple[Asked, Composer, Settings]:
+    """Return what was asked for, what composes more of it, and how cells are run.
+
+    Raises:
+        BadInputError: a word is wrong.
+    """
     trust.allow(allowed_in(config))
     settings = settings_of(config)
     if type(config.debug) is not bool:
@@ -78,14 +96,7 @@ def obeyed(
     places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
     request = read_request([*places, *arguments], params, defaults_of(config), loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
-    asked = ask(request, composer)
-    from transfergrid.records.ledger import Ledger  # and more that no refusal so far waits for
-    from transfergrid.runs.launching.processes import begun
-
-    ledger = Ledger(str(config.results))
-    ledger.check_writable()
-    with begun(ledger, settings, 0 if config.debug else asked.cells) as pool:
-        return obey(asked, composer, pool, config)
+    return ask(request, composer), composer, settings
 
 
 def ask(request: Request, composer: Composer) -> Asked:

@@ -44,6 +44,7 @@ VERBS = {
     "reproduce": "transfergrid.verbs.reproducing",
     "cache": "transfergrid.verbs.caching",
     "tune": "transfergrid.verbs.tuning",
+    "plan": "transfergrid.verbs.planning",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20

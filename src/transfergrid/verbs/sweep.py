@@ -90,8 +90,8 @@ def get_ready(
     """
     declared = declare(config, asked)
     ledger, settings = pool.ledger, pool.settings
-    compared = _compared(config)
-    plan = part(make_plan(asked, composer, _references(config), compared))
+    compared = compared_in(config)
+    plan = part(make_plan(asked, composer, references_in(config), compared))
     forewarned = forewarnings.lines(plan.cells)
     for line in (*forewarned, *untuned(asked.tunings, plan.cells), *unsearched(plan.cells)):
         say(line, flush=True)
@@ -215,14 +215,24 @@ def make_plan(
     return planner.plan(asked)
 
 
-def _references(config: DictConfig) -> list[str]:
+def references_in(config: DictConfig) -> list[str]:
+    """Return the names of the arms that need no source.
+
+    Raises:
+        BadInputError: the key `references` holds something else than names.
+    """
     names = OmegaConf.to_container(config)["references"]  # type: ignore[index, call-overload]
     if not isinstance(names, list):
         raise BadInputError(f"references={names}: give a list, such as [majority] or []")
     return [str(name) for name in names]
 
 
-def _compared(config: DictConfig) -> bool:
+def compared_in(config: DictConfig) -> bool:
+    """Return whether cells get the baselines that they are compared with.
+
+    Raises:
+        BadInputError: the key `baselines` says neither.
+    """
     if config.baselines not in BASELINES:
         raise BadInputError(f"baselines={config.baselines}: give {' or '.join(BASELINES)}")
     return bool(config.baselines == BASELINES[0])

@@ -3,7 +3,8 @@
 import pytest
 
 from pretend_grid import cell
-from transfergrid.runs.launching.pace import Pace, kind_of, roughly
+from transfergrid.records.printing import roughly
+from transfergrid.runs.launching.pace import Pace, kind_of
 
 
 def trained(number, what, steps, **strategy):

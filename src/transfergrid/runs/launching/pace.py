@@ -68,16 +68,3 @@ def steps_of(cell: Cell) -> int:
     steps *= int((cell.config.get("tuning") or {}).get("trials", 1))
     needs = (cell.config["strategy"].get("about") or {}).get("needs") or {}
     return 2 * steps if needs.get("teacher") else steps
-
-
-def roughly(seconds: float) -> str:
-    """Write a time as coarsely as it is known: "about 40 s", "about 7 min", "about 2 h 10 min"."""
-    if seconds < 15:
-        return "some seconds"
-    if seconds < 100:
-        return f"about {round(seconds, -1):.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"about {minutes} min"
-    hours, rest = divmod(round(minutes, -1), 60)
-    return f"about {hours} h" + (f" {rest} min" if rest else "")

@@ -14,9 +14,8 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from transfergrid.records.printing import one_line, say
+from transfergrid.records.printing import one_line, roughly, say
 from transfergrid.records.telling import TRAINS_SOURCE
-from transfergrid.runs.launching.pace import roughly
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

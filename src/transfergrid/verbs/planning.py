@@ -1,0 +1,197 @@
+"""The verb `plan`: what a grid would run, and about what it would take, before anything starts."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from transfergrid.records.errors import ImpossibleError
+from transfergrid.verbs.parser import Parser
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from transfergrid.records.cell import Cell
+    from transfergrid.records.ledger import Ledger
+    from transfergrid.report.plan_view import Foreseen, Standing, TrainedFirst
+    from transfergrid.runs.launching.settings import Settings
+    from transfergrid.runs.planning.plan import Plan
+
+SHARES = (0.1, 0.5)
+"""Of the done cells: what a forecast from so many of them would have said of the others."""
+SIZED = 50
+"""Done cells whose folders are measured."""
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Obey `transfergrid plan WORDS [--format FORMAT]`.
+
+    Raises:
+        BadInputError: the request cannot be met.
+    """
+    from hydra.types import RunMode
+
+    from transfergrid.verbs.configs.loading import loading
+    from transfergrid.verbs.configs.typed_words import for_hydra
+
+    chosen = _parser().parse_intermixed_args(arguments)
+    quiet = chosen.format in ("json", "csv")
+    with loading(chosen.overrides, chosen.config_dir) as (typed, loader):
+        words = for_hydra(typed, ())
+        config = loader.load_configuration("config", words, RunMode.MULTIRUN)
+        with redirect_stdout(sys.stderr) if quiet else nullcontext():
+            found = _foreseen(config, loader)
+    from transfergrid.report.plan_view import sheet
+    from transfergrid.report.sheet import show
+
+    show(sheet(found), chosen.format)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="transfergrid plan",
+        usage="transfergrid plan KEY=VALUE ... [--format table|json|csv|markdown|latex]",
+        description="Show what a grid would run and about how long that takes, before anything "
+        "starts: take the words of the run and put plan before them. Nothing is written.",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for a grid")
+    parser.add_format()
+    parser.add_argument("--config-dir", help="a folder with configs of your own")
+    return parser
+
+
+def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
+    from omegaconf import OmegaConf
+
+    from transfergrid.records.ledger import Ledger
+    from transfergrid.report.plan_view import Foreseen
+    from transfergrid.runs.planning.forecast import COLUMNS, History, Took, checked
+    from transfergrid.verbs.asking import read
+    from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in
+
+    asked_for: Any = OmegaConf.to_container(config.hydra.overrides.task)
+    study = config.hydra.sweeper.get("params")
+    params: Any = OmegaConf.to_container(study) if study else {}
+    asked, composer, settings = read(asked_for, params, config, loader)
+    declare(config, asked)
+    plan = make_plan(asked, composer, references_in(config), compared_in(config))
+    plan = plan.without(_impossible(plan.cells))
+    ledger = Ledger(str(config.results))
+    standing = _standing(plan, ledger)
+    to_run = [cell for cell in plan.cells if cell.id not in standing.done]
+    took = [Took.of(row) for row in ledger.columns(COLUMNS)] if ledger.exists() else []
+    history = History(took)
+    return Foreseen(
+        asked=len(plan.wanted),
+        standing=standing,
+        left_out=[(skipped.label, skipped.reason) for skipped in plan.skipped],
+        groups=history.groups(to_run),
+        sources=_sources(to_run, ledger, took),
+        once=_read_once(to_run),
+        known=history.cells,
+        checks=[found for share in SHARES if (found := checked(took, share)) is not None],
+        workers=settings.workers,
+        **_disk(ledger, standing.done, len(to_run), settings),
+    )
+
+
+def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return why some cells cannot be, which only the networks tell; torch is asked for no other.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for.
+    """
+    from transfergrid.records.cell import different_parts, pair_of
+
+    choosy = [cell for cell in cells if cell.is_choosy]
+    if not choosy:
+        return {}
+    from transfergrid.runs.checking import check_parts
+
+    reasons = {}
+    for cell in different_parts(choosy):
+        try:
+            check_parts(cell)
+        except ImpossibleError as error:
+            reasons[pair_of(cell)] = str(error)
+    return {c.id: reasons[pair_of(c)] for c in choosy if pair_of(c) in reasons}
+
+
+def _standing(plan: Plan, ledger: Ledger) -> Standing:
+    from transfergrid.records.folders import RUNNING, listed
+    from transfergrid.records.provenance import code_fingerprint
+    from transfergrid.report.plan_view import Standing
+
+    ids = {cell.id for cell in plan.cells}
+    done = ledger.done(ids)
+    rows = ledger.columns(("id", "code", "strategy_class")) if done else []
+    stale = {
+        identity
+        for identity, code, kind in rows
+        if identity in done and kind and code_fingerprint(kind) not in ("", code)
+    }
+    failed = {record.id for record in ledger.failures()} & ids if ledger.exists() else set()
+    begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)}
+    return Standing(len(ids), done, stale, failed, (begun & ids) - done)
+
+
+def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list[TrainedFirst]:
+    """Return the sources that are trained here for these cells, each with how many there are."""
+    from transfergrid.records.factory import build, locate
+    from transfergrid.report.plan_view import TrainedFirst
+
+    made: dict[tuple[str, str], tuple[Any, set[int]]] = {}
+    for cell in cells:
+        source = cell.config["source"]
+        if source is None or cell.needs.get("source") not in ("weights", "head"):
+            continue
+        if not getattr(locate(str(source.get("_target_"))), "made_here", False):
+            continue
+        seed = cell.seed if source.get("seed") == "block" else int(source.get("seed") or 0)
+        made.setdefault((str(cell.names.source), str(cell.parts.source)), (source, set()))[1].add(
+            seed
+        )
+    if not made:
+        return []
+    from transfergrid.runs.pretraining import content_of
+
+    took_long = [one.source_seconds for one in took if one.source_seconds > 1]
+    each = fmean(took_long) if took_long else None
+    found = []
+    for (name, _), (config, seeds) in made.items():
+        source = build(config)
+        places = [ledger.root / "sources" / content_of(source, seed) for seed in seeds]
+        there = sum((place / "card.json").exists() for place in places)
+        found.append(TrainedFirst(name, len(places), there, each))
+    return found
+
+
+def _read_once(cells: Iterable[Cell]) -> int:
+    """Return how many of the cells ask a frozen network what is computed once for all of them."""
+    return sum(
+        cell.needs.get("steps") is False and cell.needs.get("source") == "weights" for cell in cells
+    )
+
+
+def _disk(
+    ledger: Ledger, done: Iterable[str], to_run: int, settings: Settings
+) -> dict[str, int | bool | None]:
+    """Return about how many bytes the records will take, and how many are free."""
+    sizes = [_bytes_in(ledger.folder(identity)) for identity in sorted(done)[:SIZED]]
+    root = ledger.root.absolute()
+    place = next(folder for folder in (root, *root.parents) if folder.exists())
+    return {
+        "disk": round(fmean(sizes) * to_run) if sizes else None,
+        "free": shutil.disk_usage(place).free,
+        "keeps": settings.keep != "none",
+    }
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
