@@ -170,7 +170,7 @@ OF_A_CELL = {
 }
 OF_A_CLASS = ("check", "describe")
 """They read no results."""
-RUNS = ("tune",)
+RUNS = ("tune", "plan")
 """What was typed, like any grid."""
 RANK = ["--results", "results"]
 
