@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from transfergrid.records.cell import Cell
     from transfergrid.records.ledger import Ledger
     from transfergrid.report.plan_view import Foreseen, Standing, TrainedFirst
-    from transfergrid.runs.launching.settings import Settings
     from transfergrid.runs.planning.plan import Plan
 
 SHARES = (0.1, 0.5)
@@ -97,7 +96,9 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
         known=history.cells,
         checks=[found for share in SHARES if (found := checked(took, share)) is not None],
         workers=settings.workers,
-        **_disk(ledger, standing.done, len(to_run), settings),
+        disk=_records_bytes(ledger, standing.done, len(to_run)),
+        free=_free_bytes(ledger),
+        keeps=settings.keep != "none",
     )
 
 
@@ -179,18 +180,16 @@ def _read_once(cells: Iterable[Cell]) -> int:
     )
 
 
-def _disk(
-    ledger: Ledger, done: Iterable[str], to_run: int, settings: Settings
-) -> dict[str, int | bool | None]:
-    """Return about how many bytes the records will take, and how many are free."""
+def _records_bytes(ledger: Ledger, done: Iterable[str], to_run: int) -> int | None:
+    """Return about how many bytes so many records take; None where there is none to tell by."""
     sizes = [_bytes_in(ledger.folder(identity)) for identity in sorted(done)[:SIZED]]
+    return round(fmean(sizes) * to_run) if sizes else None
+
+
+def _free_bytes(ledger: Ledger) -> int:
     root = ledger.root.absolute()
     place = next(folder for folder in (root, *root.parents) if folder.exists())
-    return {
-        "disk": round(fmean(sizes) * to_run) if sizes else None,
-        "free": shutil.disk_usage(place).free,
-        "keeps": settings.keep != "none",
-    }
+    return shutil.disk_usage(place).free
 
 
 def _bytes_in(folder: Path) -> int:
