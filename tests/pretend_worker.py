@@ -1,8 +1,10 @@
 """A worker without torch: it does what the cell's strategy says, and keeps true records."""
 
+import faulthandler
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,8 +14,10 @@ import numpy as np
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import cell_of
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.orphans import end_with_parent
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
+from transfergrid.runs.launching.worker_process import TELLS
 
 
 def do(cell, results):
@@ -29,19 +33,31 @@ def do(cell, results):
     if what == "die":
         print("last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "die once" and len((tries / cell.id).read_text().split()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "leave":
+        sys.exit(3)
     marks = tries.parent / "marks"
     marks.mkdir(exist_ok=True)
     if what == "put down":
         signal.signal(signal.SIGTERM, lambda *_: _put_down(marks / f"{cell.id}.left"))
     if what == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if what in ("sleep", "put down", "deaf"):
+    if what == "nap":
+        time.sleep(0.1)
+    first = len((tries / cell.id).read_text().split()) == 1
+    if what in ("sleep", "put down", "deaf") or (what == "sleep once" and first):
         (marks / f"{cell.id}.asleep").touch()
         time.sleep(600)
     metric = Metric(name="accuracy", higher_is_better=True)
     scores, data = Scores(test={"accuracy": 0.5}), Data(classes=("a", "b"))
     record = identified(cell, Status.DONE, metric=metric, scores=scores, data=data)
     Ledger(results).write(record, Predictions(np.full((2, 2), 0.5), np.array([0, 1])), {})
+    if what == "die afterwards":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "die before a child":
+        subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)  # holds the pipe open
+        os.kill(os.getpid(), signal.SIGKILL)
     return None
 
 
@@ -53,7 +69,10 @@ def _put_down(file):
 
 def main():
     answers = os.fdopen(os.dup(1), "w")
+    os.set_inheritable(answers.fileno(), True)
     os.dup2(2, 1)
+    end_with_parent()
+    faulthandler.register(TELLS)
     for line in sys.stdin:
         order = json.loads(line)
         if "prepare" in order:

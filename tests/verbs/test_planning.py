@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from transfergrid.records.claims import Claims
 from transfergrid.records.ledger import Ledger
 from transfergrid.verbs.cli import main
 
@@ -63,6 +64,18 @@ def test_people_read_it_in_lines(results, capsys):
     assert "source glyph_digits is trained already" in shown
     assert "on 1 worker, from 5 done cells in these results" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_another_grid_runs_is_told(results, capsys):
+    ledger = Ledger(results.partition("=")[2])
+    one = ledger.records()[0].id
+    aside = ledger.folder(one).rename(ledger.root / "aside")
+    other = Claims(ledger.root)
+    assert other.take(one)
+    told = plan([*GRID, results], capsys)["cells"]
+    assert (told["elsewhere"], told["done"]) == ([one], 4)
+    other.close()
+    aside.rename(ledger.folder(one))
 
 
 def test_a_cell_whose_code_changed_since_is_stale(results, capsys):

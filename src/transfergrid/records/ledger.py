@@ -6,6 +6,7 @@
     looks/<id>.json      when verdicts were looked at, and with how many seeds
     index/*.parquet      copies of records, so that many of them open at once
     running/             what cells that are not done yet go on from
+    claims/              who runs which cell at this moment
     tmp/                 what is being written; no reader looks here
 
 Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
@@ -61,7 +62,7 @@ class Ledger(Store):
             also(draft)
             if folders.rename_whole(draft, final := self.folder(record.id)):
                 return True
-            if self._is_done(record.id):
+            if self.is_done(record.id):
                 return False
             self._set_aside(final)  # a folder without a readable record would block its cell
             return folders.rename_whole(draft, final)
@@ -104,7 +105,18 @@ class Ledger(Store):
         """Return those of the cells that are done; cheap for a hundred thousand."""
         found = self._listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out)
-        return {n for n in found.keys() & set(ids) if n in known or self._is_done(n)}
+        return {n for n in found.keys() & set(ids) if n in known or self.is_done(n)}
+
+    def is_done(self, identity: str) -> bool:
+        """Return whether one cell is done, be it one that only a newer program reads."""
+        try:
+            text = contents.read_bytes(self.folder(identity) / "record.json")
+            _of_cell(from_json(text), identity, Status.DONE)
+        except OSError:
+            return False
+        except BadInputError:
+            return is_newer(text)
+        return True
 
     def records(self) -> list[Record]:
         """Return all done cells, ordered by id; unreadable ones are left out with a warning.
@@ -291,17 +303,6 @@ class Ledger(Store):
     def _set_aside(self, folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process did it
             self.leave_out(self._number(folder, folder.name), "was in the place of a done cell")
-
-    def _is_done(self, identity: str) -> bool:
-        """Return whether a cell is done, be it one that only a newer program reads."""
-        try:
-            text = contents.read_bytes(self.folder(identity) / "record.json")
-            _of_cell(from_json(text), identity, Status.DONE)
-        except OSError:
-            return False
-        except BadInputError:
-            return is_newer(text)
-        return True
 
 
 @contextmanager

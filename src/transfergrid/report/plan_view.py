@@ -23,6 +23,8 @@ class Standing:
     stale: Set[str]
     failed: Set[str]
     begun: Set[str]
+    elsewhere: Set[str]
+    """Those that a living process runs at this moment."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ def standing_lines(found: Foreseen) -> list[str]:
         lines.append(f"{len(standing.done)} done before{old if standing.stale else ''}")
     if standing.failed:
         lines.append(f"{len(standing.failed)} failed before, and are tried again")
+    if standing.elsewhere:
+        lines.append(f"{len(standing.elsewhere)} being run at this moment by another grid")
     if standing.begun:
         lines.append(f"{len(standing.begun)} begun and not done: they go on from a checkpoint")
     return lines
@@ -299,6 +303,7 @@ def _json(found: Foreseen) -> dict[str, Any]:
             "stale": sorted(standing.stale),
             "failed": sorted(standing.failed),
             "begun": sorted(standing.begun),
+            "elsewhere": sorted(standing.elsewhere),
         },
         "left_out": [{"cell": name, "reason": reason} for name, reason in found.left_out],
         "groups": [_plain(group) for group in found.groups],

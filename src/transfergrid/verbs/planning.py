@@ -125,6 +125,7 @@ def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _standing(plan: Plan, ledger: Ledger) -> Standing:
+    from transfergrid.records.claims import now_held
     from transfergrid.records.folders import RUNNING, listed
     from transfergrid.records.provenance import code_fingerprint
     from transfergrid.report.plan_view import Standing
@@ -138,8 +139,9 @@ def _standing(plan: Plan, ledger: Ledger) -> Standing:
         if identity in done and kind and code_fingerprint(kind) not in ("", code)
     }
     failed = {record.id for record in ledger.failures()} & ids if ledger.exists() else set()
-    begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)}
-    return Standing(len(ids), done, stale, failed, (begun & ids) - done)
+    begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)} & ids
+    elsewhere = now_held(ledger.root, ids - done)
+    return Standing(len(ids), done, stale, failed, begun - done - elsewhere, elsewhere)
 
 
 def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list[TrainedFirst]:

@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_loses_its_cell_alone(tmp_path, results, workers
     assert (outcome.done, outcome.failed, outcome.left) == (4, 2, 0)
     assert done(tmp_path) == [0, 2, 4, 5]
     for failure in Ledger(results).failures():
-        assert failure.reason == "its worker process ended with SIGKILL (out of memory?)"
+        assert failure.reason == "its worker process ended with SIGKILL (out of memory?), twice"
         assert "last words" in (results / "attempts" / failure.id / "1" / "log.txt").read_text()
     processes = {pid for i in range(6) for pid in tries(tmp_path, i)}
     assert len(processes) >= 3, "dead workers are replaced"

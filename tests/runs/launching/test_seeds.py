@@ -83,13 +83,13 @@ def test_a_worker_is_told_of_those_beside_a_cell_and_may_decline(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["work", "fail", "die"])
-def test_each_cell_is_run_once_whatever_becomes_of_the_worker(tmp_path, what):
+def test_each_cell_is_run_once_and_once_more_where_its_worker_died(tmp_path, what):
     cells = [stackable(i, what) for i in range(4)] + [stackable(i) for i in range(4, 8)]
     outcome = pretend_grid.run(tmp_path / "results", cells, stacked=True)
     well = 8 if what == "work" else 4
     assert (outcome.done, outcome.failed, outcome.left) == (well, 8 - well, 0)
     tries = [(tmp_path / "tries" / c.id).read_text().split() for c in cells]
-    assert [len(pids) for pids in tries] == [1] * 8
+    assert [len(pids) for pids in tries] == [2 if what == "die" else 1] * 4 + [1] * 4
 
 
 def test_how_to_stack_is_checked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from transfergrid.records.cell import Cell, different_parts, pair_of
+from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.keeping import Keeper
@@ -39,6 +41,8 @@ DOING = '{"doing"'
 """What a line of a worker begins with that is no answer."""
 GRACE = 20.0
 """Seconds in which a worker that is stopped may put down what it has."""
+LOOK = 1.0
+"""Seconds after which workers are looked at though they say nothing, and other grids' cells too."""
 
 
 @dataclass
@@ -87,6 +91,16 @@ class Pool:
     pace: Pace = field(default_factory=lambda: Pace((), 1))
     ended: Callable[[Cell, float | None], None] | None = None
     """Is told of each cell that is done or failed, and of how many seconds are foreseen."""
+    claims: Claims = field(init=False)
+    """The cells that these workers run, and no other grid's."""
+    elsewhere: dict[str, Cell] = field(default_factory=dict)
+    """Cells that another grid's workers run, by identity."""
+    begun: Counter[str] = field(default_factory=Counter)
+    """How often each cell was given to a worker, by identity."""
+    _looked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.ledger.root)
 
     def begin(self, cells: int) -> None:
         """Start as many workers as so many cells take, and let them import side by side.
@@ -152,18 +166,22 @@ class Pool:
         self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Run these cells, and return when each is done or failed."""
+        """Run these cells, and return when each is done or failed, here or elsewhere."""
         waiting = self.waiting = deque(cells)
         self.seeds = Seeds(self.settings.stacked, self.settings.workers)
         selector = selectors.DefaultSelector()
         for worker in self.workers.values():
             selector.register(worker.answers, selectors.EVENT_READ, worker)
-        while waiting or self.seeds.are_kept() or any(w.cell for w in self.workers.values()):
+        while waiting or self.seeds.are_kept() or self._busy() or self.elsewhere:
             self._hand_out(selector)
-            for key, _ in selector.select():
+            for key, _ in selector.select(LOOK):
                 for line in key.data.answers.lines():
                     self._hear(key.data, line, selector)
+            self._look_after(selector)
         selector.close()
+
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.cell is not None]
 
     def _hand_out(self, selector: selectors.BaseSelector) -> None:
         for slot in range(self.settings.workers):
@@ -171,15 +189,49 @@ class Pool:
             if idle and idle.cell is None and idle.process.poll() is not None:
                 selector.unregister(idle.answers)
                 self._bury(idle, None)
-            if not (self.waiting or self.seeds.are_kept(slot)):
+            if idle and idle.cell is not None:
+                continue
+            cell, beside = self.seeds.take(slot, self.waiting, self._is_mine)
+            if cell is None:
                 continue
             if slot not in self.workers:
                 worker = self.workers[slot] = self._start(slot)
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
-            if self.workers[slot].cell is None:
-                cell, beside = self.seeds.take(slot, self.waiting)
-                self.workers[slot].give(cell, self._order(cell, beside))
-                self._tell(slot, cell, "")
+            self.begun[cell.id] += 1
+            self.workers[slot].give(cell, self._order(cell, beside))
+            self._tell(slot, cell, "")
+
+    def _is_mine(self, cell: Cell) -> bool:
+        """Return whether this grid is the one to run a cell; else it is kept an eye on."""
+        if not self.claims.take(cell.id):
+            if not self.elsewhere:
+                self.shown.remark("some cells are being run by another grid: they are not run here")
+            self.elsewhere[cell.id] = cell
+            return False
+        if self.ledger.is_done(cell.id):  # since the grid was planned
+            self._count(cell, None, "")
+            return False
+        return True
+
+    def _look_after(self, selector: selectors.BaseSelector) -> None:
+        """See which workers are gone without their pipes telling, and what became elsewhere."""
+        for worker in self._busy():
+            if self.settings.cell_timeout and worker.lasted > 60 * self.settings.cell_timeout:
+                self._end(worker, selector)
+                continue
+            # a child that it leaves behind holds the pipe open: its own end is what counts
+            if worker.process.poll() is not None and not _says(worker):
+                selector.unregister(worker.answers)
+                cell, worker.cell = worker.cell, None
+                self._bury(worker, cell)
+        if not self.elsewhere or time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        for identity in filter(self.ledger.is_done, [*self.elsewhere]):
+            self._count(self.elsewhere.pop(identity), None, "")
+        running = self.claims.others(self.elsewhere)
+        for identity in self.elsewhere.keys() - running:  # whoever ran it failed, or is no more
+            self.waiting.append(self.elsewhere.pop(identity))
 
     def _order(self, cell: Cell, beside: Sequence[Cell] = ()) -> Config:
         settings = self.settings
@@ -228,6 +280,19 @@ class Pool:
         self._repeat_warnings(said)
         self._count(cell, answer["reason"], said, answer.get("seconds"))
 
+    def _end(self, worker: Worker, selector: selectors.BaseSelector) -> None:
+        """End a worker whose cell takes too long; its log says where it was."""
+        selector.unregister(worker.answers)
+        cell, worker.cell = worker.cell, None
+        worker.tell_where()
+        said = worker.said()
+        worker.stop()
+        del self.workers[worker.slot]
+        self.seeds.release(worker.slot, self.waiting)
+        assert cell is not None
+        minutes = f"{self.settings.cell_timeout:g}"
+        self._count(cell, f"it took longer than trainer.cell_timeout={minutes} minutes", said)
+
     def _repeat_warnings(self, said: str) -> None:
         """Show what a worker warned of, once."""
         for line in said.splitlines():
@@ -242,9 +307,17 @@ class Pool:
         worker.stop()
         del self.workers[worker.slot]
         self.seeds.release(worker.slot, self.waiting)
-        if cell is not None:
+        if cell is None:
+            return
+        if self.ledger.is_done(cell.id):  # its record was written before the end
+            self._count(cell, None, said)
+        elif self.begun[cell.id] == 1:
+            self.shown.remark(f"{self._called(cell)}: its worker ended with {how}; once more")
+            self.waiting.appendleft(cell)
+        else:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            self._count(cell, f"its worker process ended with {how}{hint}", said)
+            told = f"its worker process ended with {how}{hint}, twice"
+            self._count(cell, told, said)
 
     def _count(
         self, cell: Cell, reason: str | None, log: str, seconds: float | None = None
@@ -256,6 +329,7 @@ class Pool:
         else:
             self.outcome.failed += 1
             self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
+        self.claims.release(cell.id)
         self.pace.ended(kind_of(cell), seconds)
         to_go = self.pace.to_go()
         self.shown.ended(self._called(cell), reason, to_go)
@@ -283,6 +357,12 @@ class Pool:
         for worker in self.workers.values():
             worker.stop()
         self.workers.clear()
+        self.claims.close()
+
+
+def _says(worker: Worker) -> bool:
+    """Return whether there is something to read of a worker."""
+    return bool(select.select([worker.answers], [], [], 0)[0])
 
 
 def _last_line(text: str) -> str:
@@ -371,13 +451,15 @@ def run_grid(
 
 
 def _stop_on_sigterm() -> None:
-    """End as by Ctrl-C when a cluster asks a job to go."""
+    """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, interrupt)
 
 
 def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:

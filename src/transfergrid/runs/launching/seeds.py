@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,15 +34,23 @@ class Seeds:
         """Return whether cells are kept for a worker, or for any of them."""
         return bool(self._kept.get(slot) if slot is not None else any(self._kept.values()))
 
-    def take(self, slot: int, waiting: deque[Cell]) -> tuple[Cell, list[Cell]]:
+    def take(
+        self, slot: int, waiting: deque[Cell], may: Callable[[Cell], bool] = lambda cell: True
+    ) -> tuple[Cell | None, list[Cell]]:
         """Return a worker's next cell, and those that it is to train beside it.
 
-        These are taken out of `waiting`, so that no other worker is given them.
+        These are taken out of `waiting`, so that no other worker is given them. Cells that `may`
+        says no to are taken out of it as well, and passed over; None where no other is left.
         """
         if kept := self._kept.get(slot):
             return kept.popleft(), []
-        cell = waiting.popleft()
-        beside = self._beside(cell, waiting)
+        cell = None
+        while waiting and cell is None:
+            first = waiting.popleft()
+            cell = first if may(first) else None
+        if cell is None:
+            return None, []
+        beside = [other for other in self._beside(cell, waiting) if may(other)]
         self._kept[slot] = deque(beside)
         return cell, beside
 

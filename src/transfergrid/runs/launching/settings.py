@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-from transfergrid.records.arguments import Count, NotNegative, Whole, check_values
+from transfergrid.records.arguments import Count, NotNegative, Positive, Whole, check_values
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
 from transfergrid.runs.launching.seeds import Stacked
@@ -24,6 +24,7 @@ TRAINER = {
     "cache": NotNegative,
     "diagnostics": Literal["none", "short", "full"],
     "checkpoint_minutes": NotNegative,
+    "cell_timeout": Positive | None,
     "stacked": bool | Literal["auto"],
     "progress": Literal["auto", "bar", "lines"],
 }
@@ -48,6 +49,7 @@ class Settings:
         study: the study's name.
         keep: whose weights are kept: `none`, `best` or `all`.
         stacked: whether seeds of a cell are trained side by side; "auto": where it pays.
+        cell_timeout: minutes after which a cell is ended and has failed; None: never.
     """
 
     machine: Config
@@ -58,6 +60,7 @@ class Settings:
     study: str | None
     keep: str = "none"
     stacked: Stacked = False
+    cell_timeout: float | None = None
 
     @classmethod
     def read(
@@ -88,6 +91,7 @@ class Settings:
             study,
             keep,
             trainer.get("stacked", False),
+            trainer.get("cell_timeout"),
         )
 
 

@@ -17,6 +17,7 @@ import before it is needed: that is not answered.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -30,7 +31,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfergrid.records import stopping, trust
+from transfergrid.records import orphans, stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.factory import Config, build
@@ -41,6 +42,7 @@ from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
 from transfergrid.runs.launching.seeds import Stacked
+from transfergrid.runs.launching.worker_process import TELLS
 from transfergrid.runs.planning.plan import Option
 
 if TYPE_CHECKING:
@@ -166,6 +168,9 @@ def serve() -> None:
     """Obey one order a line until input ends; whatever else is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    orphans.end_with_parent()
+    faulthandler.enable()  # what a crash of a library leaves in the log
+    faulthandler.register(TELLS)
     listen(lambda stage: print(json.dumps({"doing": stage}), file=answers, flush=True))
     for line in sys.stdin:
         seconds: float | None = None
@@ -180,7 +185,9 @@ def serve() -> None:
                 found = check(order["check"])
             else:
                 seconds = _seconds(obey(order))
-        except Exception as error:  # a failing cell must not take the worker along
+        except (Exception, SystemExit) as error:  # a failing cell must not take the worker along
+            if isinstance(error, SystemExit) and stopping.is_asked():
+                raise
             traceback.print_exc()
             found.reason = reason_of(error)
         free_cycles()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from transfergrid.records.factory import Config
 
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 READ_BYTES = 1 << 16
+TELLS = signal.SIGUSR1
+"""What a worker answers with where it is."""
 
 
 class Answers:
@@ -53,6 +56,13 @@ class Worker:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
     cell: Cell | None = None
+    since: float = 0.0
+    """When it was given its cell, by the steady clock."""
+
+    @property
+    def lasted(self) -> float:
+        """For how many seconds it has had its cell."""
+        return time.monotonic() - self.since
 
     @cached_property
     def answers(self) -> Answers:
@@ -62,7 +72,7 @@ class Worker:
 
     def give(self, cell: Cell, order: Config) -> None:
         """Send a cell."""
-        self.cell = cell
+        self.cell, self.since = cell, time.monotonic()
         self.log.truncate(0)
         self.send({"cell": asdict(cell), **order})
 
@@ -77,6 +87,12 @@ class Worker:
         """Return the end of what it printed during the current cell."""
         text = Path(self.log.name).read_bytes()[-LOG_TAIL:]
         return text.decode(errors="replace")
+
+    def tell_where(self) -> None:
+        """Let it write into its log where each of its threads is, be it in a hanging library."""
+        with suppress(ProcessLookupError, PermissionError):
+            self.process.send_signal(TELLS)
+            time.sleep(0.5)
 
     def ask(self) -> None:
         """Ask the process to go; one in the midst of a cell leaves first what it has of it."""
