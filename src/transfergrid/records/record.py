@@ -23,7 +23,8 @@ from transfergrid.records.border import Checked, Reader, is_time, like
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
-from transfergrid.records.metrics import SHARES
+from transfergrid.records.metrics import OPEN_SET, SHARES
+from transfergrid.records.pairs import Pair
 
 SCHEMA = 1
 
@@ -50,7 +51,7 @@ Score = dict[str, float | None]
 
 
 def _within_bounds(scores: Score | None) -> Score | None:
-    for name in SHARES & (scores or {}).keys():
+    for name in (SHARES | {*OPEN_SET}) & (scores or {}).keys():
         value = (scores or {})[name]
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
@@ -65,8 +66,8 @@ Count = Field(ge=0)
 class Scores:
     """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
 
-    Of numbers mse and mae, in the labels' own unit, and r2; of several the means over them. A score
-    that is not defined is null.
+    Of an open pair os, os_star and unknown_recall too. Of numbers mse and mae, in the labels' own
+    unit, and r2; of several the means over them. A score that is not defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
@@ -181,6 +182,11 @@ class Data:
         tuple[str, ...],
         "class names in the order of the probabilities; none where numbers are told",
     ] = ()
+    pair: Annotated[
+        Pair | None,
+        "how classes of source domain and target stand to each other, where a strategy needs to "
+        "know; `classes` are then all that are predicted",
+    ] = None
     outputs: Annotated[
         tuple[str, ...], "names of the numbers that are told, in the order of the values"
     ] = ()

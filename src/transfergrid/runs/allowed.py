@@ -17,10 +17,30 @@ from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
+from transfergrid.records.identity import known_domain
 from transfergrid.records.needs import Needs
+from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
+
+
+def pair_of(
+    source: Config | None, needs: Needs, target: OpenDomain, store: Store | None = None
+) -> Pair | None:
+    """Return how the classes of a source's domain and of the target stand to each other.
+
+    None where a strategy with these needs does not know the source's classes.
+    """
+    domain = known_domain(source, needs)
+    if domain is None or not target.loaded.classes:
+        return None
+    theirs = OpenDomain(domain, store).loaded
+    both = (theirs, target.loaded)
+    counts = [np.bincount(one.pool.labels, minlength=len(one.classes)).tolist() for one in both]
+    return Pair.of(
+        *(dict(zip(o.classes, c, strict=True)) for o, c in zip(both, counts, strict=True))
+    )
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:

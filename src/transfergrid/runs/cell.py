@@ -25,7 +25,7 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, add_taught, target_data
+from transfergrid.runs.allowed import add_source_domain, add_taught, pair_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,
@@ -128,7 +128,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     store = maker.machine.store
     target, strategy = OpenDomain(config["target"], store), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
-    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed, training.judges)
+    needs = strategy.needs
+    target = target.seen_from(pair_of(source, needs, target, store))
+    drawn = target.draw(cell.labels, cell.seed, training.judges)
     search: Search | None = build(told) if (told := config.get("tuning")) else None
     held = None
     if search is not None and search.held_out is not None:

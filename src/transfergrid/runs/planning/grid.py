@@ -24,9 +24,9 @@ from transfergrid.records.identity import (
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
-from transfergrid.records.spellings import near
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
+from transfergrid.runs.planning.pairs import unsuitable
 from transfergrid.runs.planning.plan import (
     Arm,
     Asked,
@@ -255,14 +255,7 @@ class Planner:
             told = "{0} has {2}, {1} has {3}".format(source.name, target.name, *have)
             return f"{strategy.name} needs the same labels in source and target: {told}"
         ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
-        if set(ours) == set(theirs):
-            return None
-        spelled = "; they differ only in how they are written"
-        hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
-        return (
-            f"{strategy.name} needs the same classes in source and target, and {source.name} has "
-            f"{_listed(theirs)}, {target.name} has {_listed(ours)}{hint}"
-        )
+        return unsuitable(strategy, (source.name, theirs), (target.name, ours), kinds[0] == CLASSES)
 
     def classes(self, domain: Config) -> tuple[str, ...]:
         """Return the names of a domain's classes, or numbers; check it when it is first met.
@@ -373,8 +366,3 @@ def _meant_for(training: Option) -> str | None:
 
 def _taken_by(source: Option) -> str:
     return modality(architecture_of(source.config))
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"
