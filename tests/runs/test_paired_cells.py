@@ -1,6 +1,7 @@
 """Cells of pairs that are not closed, start to finish: what is predicted, scored and recorded."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -127,8 +128,8 @@ def test_lists_and_tables_say_it_where_it_is_not_closed(done, capsys):
     where = str(ledger.root)
     rows = json.loads(shown(capsys, "list", "cells", "--results", where, "--format", "json"))
     assert {row["pair"] for row in rows} == {"", "partial", "open"}
-    listed = shown(capsys, "list", "cells", "--results", where).splitlines()
-    assert listed[0].split() == ["id", "score", "weights", "pair", "cell"]
+    listed = shown(capsys, "list", "cells", "--results", where).split()
+    assert (listed.count("partial"), listed.count("open")) == (4, 1)
     table = " ".join(shown(capsys, "table", where).split())
-    assert "tiny with tiny: partial" in table
+    assert re.search(r"tiny\S* with tiny\S*: partial ", table)
     assert "scored as one" not in table

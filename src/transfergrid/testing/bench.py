@@ -280,7 +280,11 @@ def quiet_thread() -> Iterator[None]:
 
 @contextmanager
 def sealed(examples: TinyExamples, *what: str) -> Iterator[None]:
-    """Make examples raise `SealedError` where their "images" or "labels" are read."""
+    """Make examples raise `SealedError` where their "images" or "labels" are read.
+
+    Of those of some classes it is the whole that is sealed.
+    """
+    examples = cast(TinyExamples, getattr(examples, "whole", examples))
     before, examples.sealed = examples.sealed, frozenset(what)
     try:
         yield
