@@ -132,4 +132,4 @@ def test_lists_and_tables_say_it_where_it_is_not_closed(done, capsys):
     assert (listed.count("partial"), listed.count("open")) == (4, 1)
     table = " ".join(shown(capsys, "table", where).split())
     assert re.search(r"tiny\S* with tiny\S*: partial ", table)
-    assert "scored as one" not in table
+    assert "open; classes that the source lacks are scored as one" in table

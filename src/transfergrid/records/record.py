@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import Field, TypeAdapter
 
@@ -25,6 +25,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.metrics import OPEN_SET, SHARES
 from transfergrid.records.pairs import Pair
+from transfergrid.records.selection import ChosenBy, Selection
 
 SCHEMA = 1
 
@@ -113,8 +114,8 @@ class Chosen:
 
     step: Annotated[int, "batches seen by then"]
     by: Annotated[
-        Literal["validation", "last_step", "closed_form"],
-        "best validation score, the last step, or no steps at all",
+        ChosenBy,
+        "best validation score, a rule without target labels, the last step, or no steps at all",
     ]
     paths: Annotated[
         tuple[Path, ...], "hyperparameters that act after training, with what each value scored"
@@ -143,7 +144,9 @@ class Trial:
 
     values: Annotated[dict[str, float], "what was tried, by the strategy's argument"]
     score: Annotated[
-        float | None, "on the validation part, by the metric that decides; null if it failed"
+        float | None,
+        "on the validation part, by the metric that decides; by the rule where one chose without "
+        "target labels; null if it failed",
     ] = None
     step: Annotated[int | None, "batches seen by the weights that were scored"] = None
     reason: Annotated[str | None, "why it failed, in one line"] = None
@@ -289,6 +292,11 @@ class Record(Cell):
     ] = None
     diagnostics: Annotated[
         Diagnostics | None, "what the cell noted about itself; null in older records"
+    ] = None
+    selection: Annotated[
+        Selection | None,
+        "looks at a run without target labels: `training.selection`, `training.oracle`; null "
+        "without both",
     ] = None
     told: Annotated[dict[str, Any], "what its strategy found: numbers by name"] = field(
         default_factory=dict

@@ -21,6 +21,7 @@ from transfergrid.records.identity import known_domain
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator
+from transfergrid.runs.selection.selecting import held_out
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
 
@@ -81,10 +82,12 @@ def add_source_domain(
     kept: NDArray[np.int64] | None = None,
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
+    holds_out: int | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Labels have the source's `noise`, a share drawn by a seed.
+    Labels have the source's `noise`, a share drawn by a seed. By the seed `holds_out` a fifth of it
+    is held out; None: nothing is.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -105,6 +108,10 @@ def add_source_domain(
         task = data.task
     else:
         task = task.fitted(torch.from_numpy(view.labels))
+    if holds_out is not None:
+        held = held_out(view.labels, holds_out)
+        data.held_out += (view.part(np.flatnonzero(held)),)
+        view = view.part(np.flatnonzero(~held))
     data.source += (view,)
     data.source_tasks += (task,)
 

@@ -74,6 +74,7 @@ def record_of(
             seconds_forward=outcome.seconds,
         ),
         source=_source(cell, setup),
+        selection=fitted.selection,
         told=setup.strategy.tells(),
         started=spent.started,
         machine=_machine(machine, setup),
