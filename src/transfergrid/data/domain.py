@@ -6,17 +6,21 @@ same for all seeds. A new kind of data is one subclass of `Domain`.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from transfergrid.data.copies.found import search_version
 from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
+from transfergrid.data.some_classes import Kept, among, kept_names, of_kept, places_of
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.metrics import CLASSES, METRICS, deciding, is_of_numbers
@@ -103,6 +107,33 @@ class DecodedExamples(Examples):
             yield part
 
 
+class Subset(Examples):
+    """Some examples of a split, in their order."""
+
+    def __init__(
+        self, whole: Examples, places: NDArray[np.int64], labels: Labels | None = None
+    ) -> None:
+        """Keep those at these places (n,), under other labels (n,) where such are given."""
+        self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
+        self.labels = whole.labels[places] if labels is None else labels
+        self.groups = None if whole.groups is None else whole.groups[places]
+        self.clusters = None if whole.clusters is None else whole.clusters[places]
+
+    @property
+    def characters(self) -> NDArray[np.int64] | None:
+        """See `Examples.characters`."""
+        counts = self.whole.characters
+        return None if counts is None else counts[self.places]
+
+    def read(self, indices: NDArray[np.int64]) -> Raw:
+        """See `Examples.read`."""
+        return self.whole.read(self.places[indices])
+
+    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
+        """See `Examples.in_parts`."""
+        yield from self.whole.in_parts(self.places[indices])
+
+
 class Reading(Sequence[Any]):
     """Chosen examples that are read as often as they are gone through, a part at a time."""
 
@@ -181,11 +212,14 @@ class Domain(Component, ABC):
             numbers `k` are drawn in all: evenly from each tenth of them by size, or as they come.
         part_of: names of larger datasets that its examples were taken from, such as "ImageNet-1k":
             a source that was trained on one of these has seen them.
+        only: names of the classes that are kept, of pool and test alike; None for all. What a
+            subclass says of itself is of all its classes, whatever is kept.
     """
 
     metric: str = "accuracy"
     sampling: Sampling = "balanced"
     part_of: Sequence[str] = ()
+    only: Kept | None = None
 
     descriptive: ClassVar[tuple[str, ...]] = ("part_of",)
     modality: ClassVar[str] = "image"
@@ -193,6 +227,28 @@ class Domain(Component, ABC):
     """Whether its labels say anything about its inputs."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
     """What its labels may be, by kinds of task as in `records.metrics`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let what a subclass says of all its classes be of those that are kept, where some are."""
+        super().__init_subclass__(**kwargs)
+        for name, cut in CUTS.items():
+            if name in vars(cls):
+                setattr(cls, name, of_kept(vars(cls)[name], cut))
+        if isinstance(vars(cls).get("classes"), (property, cached_property)):
+            cls.classes = kept_names(vars(cls)["classes"])  # type: ignore[method-assign,assignment]
+
+    @classmethod
+    @override
+    def about(cls) -> dict[str, Any]:
+        told = super().about()
+        return {**told, "optional": [*told.get("optional", ()), "only"]}
+
+    @property
+    def whole(self) -> Self:
+        """The same domain with all its classes."""
+        made = copy.copy(self)
+        object.__setattr__(made, "only", None)
+        return made
 
     @classmethod
     def copy_search(cls) -> int:
@@ -259,6 +315,15 @@ class Domain(Component, ABC):
         """Return lines on what to know of the data before a grid runs; fast after `check`."""
         return []
 
+    def check_kept(self) -> None:
+        """Raise unless the classes that are kept are there; after `check`.
+
+        Raises:
+            BadInputError: one of them is not.
+        """
+        if self.only is not None:
+            places_of(self.only, self.whole.classes)
+
     def check_tested(self, loaded: LoadedDomain | None = None) -> None:
         """Raise unless the test part can be scored by the metric that decides on this target.
 
@@ -286,3 +351,27 @@ class Domain(Component, ABC):
         from transfergrid.data.text_features import TextFeatures
 
         return TextFeatures() if self.modality == "text" else ImageFeatures()
+
+
+# Only some classes -------------------------------------------------------------------------------
+
+
+def _loaded_of(only: Kept, told: LoadedDomain) -> LoadedDomain:
+    """Return the splits as far as they are of these classes."""
+    kept = places_of(only, told.classes)
+    pool, test = (
+        Subset(examples, *among(kept, examples.labels)) for examples in (told.pool, told.test)
+    )
+    classes = tuple(told.classes[place] for place in kept)
+    attributes = None if told.attributes is None else told.attributes[kept]
+    return replace(told, pool=pool, test=test, classes=classes, attributes=attributes)
+
+
+def _outline_of(only: Kept, told: Outline) -> Outline:
+    kept = places_of(only, told.classes)
+    parts = (told.classes, told.pool, told.test)
+    return Outline(*(tuple(part[place] for place in kept) for part in parts))  # type: ignore[arg-type]
+
+
+CUTS: dict[str, Callable[[Kept, Any], Any]] = {"load": _loaded_of, "outline": _outline_of}
+"""How what a domain says of all its classes is cut to those that are kept, by who says it."""

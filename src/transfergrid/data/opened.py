@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from transfergrid.data.budgets import Draw, draw, some_of
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
 from transfergrid.data.domain import Labels as Targets
 from transfergrid.data.inputs import Preprocess
+from transfergrid.data.paired import labels_of_pair, task_of_pair
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
@@ -22,6 +24,7 @@ from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import config_digest
+from transfergrid.records.pairs import Pair
 from transfergrid.records.provenance import code_fingerprint
 
 
@@ -58,7 +61,13 @@ class OpenDomain:
     Args:
         config: of the domain.
         store: where its images are kept as they are prepared; None: in memory alone.
+
+    Attributes:
+        pair: how its classes stand to those of a source domain that it is seen from; None: alone.
+            Labels are drawn from its own classes all the same, as for all other arms.
     """
+
+    pair: Pair | None = None
 
     def __init__(self, config: Config, store: Store | None = None) -> None:
         self.store = store
@@ -67,18 +76,29 @@ class OpenDomain:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order."""
-        return self.loaded.classes
+        """Names of the classes that are predicted, in label order; none of numbers."""
+        return self.task.names if self.loaded.classes else ()
 
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return self.loaded.task
+        return task_of_pair(self.loaded.task, self.pair)
+
+    def seen_from(self, pair: Pair | None) -> Self:
+        """Return the same domain as it is seen from a source domain."""
+        made = copy.copy(self)
+        made.pair = pair
+        return made
+
+    def counted(self, labels: Targets) -> Targets:
+        """Return labels (n, ...) of its own classes as the task counts them."""
+        found: Targets = labels_of_pair(labels, self.loaded.classes, self.pair)
+        return found
 
     def draw(self, labels: Labels, seed: int, judges: int | None = None) -> Draw:
         """Draw the labels that a seed block may see; at most so many of them are chosen by."""
         pool, sampling = self.loaded.pool, self.domain.sampling
-        drawn = draw(pool.labels, len(self.classes), labels, seed, sampling, pool.kept_whole)
+        drawn = draw(pool.labels, len(self.loaded.classes), labels, seed, sampling, pool.kept_whole)
         if judges is None:
             return drawn
         return replace(drawn, judges=some_of(pool.labels, drawn.validation, judges, seed))
@@ -116,7 +136,7 @@ class OpenDomain:
             prepared = Prepared(self.examples(split), preprocess)
         else:
             prepared = _prepared(self.key, split, preprocess, self.store)  # type: ignore[arg-type]
-        own = self.examples(split).labels[indices]
+        own = self.counted(self.examples(split).labels[indices])
         return View(prepared, indices, own if labels is None else labels)
 
     def examples(self, split: str) -> Examples:

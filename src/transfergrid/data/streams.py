@@ -169,6 +169,7 @@ class CellData:
         unlabelled: target inputs without labels.
         source: the labelled source domains.
         source_tasks: of each of them.
+        held_out: examples of each that nothing is learned from; none where all are learned from.
         attributes: a description of each class of the target, (classes, d), where it has one.
         taught: the same labelled examples as a teacher takes them, where it takes other inputs
             than the strategy that learns from it.
@@ -181,6 +182,7 @@ class CellData:
     source: tuple[View, ...] = ()
     source_tasks: tuple[Task, ...] = ()
     attributes: Tensor | None = None
+    held_out: tuple[View, ...] = ()
     taught: CellData | None = None
 
     def of_steps(self, counts: str) -> CellData:

@@ -191,12 +191,13 @@ class TableDomain(Domain):
         """Return content and classes, read once for as long as the files stay the same."""
         files = [part.file for part in find_parts(self.file, self.test_file, self.validation_file)]
         hashes = [content_hashes(file, [""])[""] for file in (*files, *_class_names(self.file))]
-        asked = [type(self).__qualname__, self.version, dataclasses.asdict(self), hashes]
+        told = {key: value for key, value in dataclasses.asdict(self).items() if key != "only"}
+        asked = [type(self).__qualname__, self.version, told, hashes]
         kind = (
             f"table/{READING}/{sha256(json.dumps(asked, default=list).encode()).hexdigest()[:32]}"
         )
-        told = file_facts(files[0], [""], kind, lambda file: self.measured())
-        return dict(json.loads(told[""]))
+        facts = file_facts(files[0], [""], kind, lambda file: self.measured())
+        return dict(json.loads(facts[""]))
 
     def measured(self) -> str:
         """Return what `facts` remembers, as JSON."""

@@ -24,6 +24,8 @@ class Remarks:
     """Why nothing validated, where labels were enough for it: the last step was kept."""
     untested: tuple[str, ...] = ()
     """Classes that no test example is of: what is a mean over classes leaves them out."""
+    pair: str = ""
+    """What is odd about the pair of source domain and target, such as "partial"."""
 
     @classmethod
     def of(cls, cells: Sequence[Record]) -> Remarks:
@@ -34,6 +36,7 @@ class Remarks:
             copies=copy_counts(cells),
             no_validation=_no_validation(cells),
             untested=_untested(cells),
+            pair=_pair(cells),
         )
 
 
@@ -94,3 +97,8 @@ def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
                 if count := found.get(kind):
                     counts[prefix + kind] = max(count, counts.get(prefix + kind, 0))
     return {"test": cells[0].data.test, **counts} if counts else {}
+
+
+def _pair(cells: Sequence[Record]) -> str:
+    """Return what is odd about the pair of the cells' source domain and target."""
+    return next((cell.data.pair.told for cell in cells if cell.data.pair is not None), "")

@@ -48,6 +48,8 @@ def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
         values |= {f"about.{key}": value for key, value in build(node).amendments().items()}
     if isinstance(label := values.get("label"), list) and len(label) == 1:
         values["label"] = label[0]  # a column alone, or in a list of one
+    if "only" in about.get("optional", ()) and isinstance(only := values.get("only"), list):
+        values["only"] = sorted({str(name) for name in only})  # classes keep their own order
     if values.get("duplicates") == "drop":
         values |= _copy_search(node)
     if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
@@ -110,6 +112,16 @@ def _weights(source: Config) -> Config:
         return source
     kept = {key: value for key, value in source.items() if key != "domain"}
     return {**kept, "of": _weights(kept["of"])} if isinstance(kept.get("of"), dict) else kept
+
+
+def known_domain(source: Config | None, needs: Needs) -> Config | None:
+    """Return the domain of a source whose classes a strategy with these needs must know, if any."""
+    if source is None or needs.classes != "same":
+        return None
+    domain: Config | None = (
+        source.get("domain") if needs.domains or needs.source == "head" else None
+    )
+    return domain
 
 
 def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -> Any:

@@ -42,6 +42,11 @@ SHARES = frozenset(name for name, metric in METRICS.items() if metric.is_share)
 """Metrics that lie from 0 to 1."""
 
 
+OPEN_SET = ("os", "os_star", "unknown_recall")
+"""Scores of an open pair: the mean recall of all classes, the unknown ones as one, of known classes
+alone, and of what is unknown."""
+
+
 def metrics_of(task: str) -> tuple[str, ...]:
     """Return the names of a kind of task's metrics."""
     return tuple(name for name, metric in METRICS.items() if metric.task == task)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from transfergrid.records.errors import check_known
+from transfergrid.records.pairs import WORDS as PAIR_WORDS
+from transfergrid.records.pairs import Word as PairWord
 from transfergrid.records.space import Space
 
 SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
@@ -14,6 +16,9 @@ LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
+Assumption = Literal["same_shares", "equal_shares"]
+"""Of classes, what a method takes for true: as many of each in source and target, or as many of
+each class in the target. Where it is not, the method may do harm, and a plan says so."""
 Transferred = Literal["instances", "features", "parameters", "relations", "nothing"]
 """What of the source is carried over; `nothing` by what transfer is compared with."""
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
@@ -26,6 +31,8 @@ _WORDS = {
     "classes": ClassNeed,
     "layers": LayerNeed,
 }
+_SEVERAL = {"tasks": TASKS, "pairs": PAIR_WORDS}
+PAIRS: tuple[PairWord, ...] = ("closed", "partial")
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),
     "same_classes": ("classes", {True: "same", False: "any"}),
@@ -46,6 +53,10 @@ class Needs:
         domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
         classes: those of source domain and target: `any`, the `same` by name, or `described` by
             attributes.
+        pairs: of which settings, where `classes` is `same`: `closed` (all classes are in both),
+            `partial` (the target lacks some of the source's), `open` (the source lacks some of the
+            target's, which are then told as one class more, the last). A pair that is partial and
+            open needs both words.
         unlabelled: target inputs without labels.
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
@@ -69,12 +80,14 @@ class Needs:
     trials: bool = False
     tasks: tuple[str, ...] = TASKS
     layers: LayerNeed = "any"
+    pairs: tuple[PairWord, ...] = PAIRS
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
             check_known(f"needs.{name}", getattr(self, name), get_args(known))
-        for task in self.tasks:
-            check_known("task in needs.tasks", task, TASKS)
+        for name, words in _SEVERAL.items():
+            for word in getattr(self, name):
+                check_known(f"{name.removesuffix('s')} in needs.{name}", word, words)
 
     def of(self, *tasks: str) -> Needs:
         """Return the same needs for these kinds of target alone."""
@@ -86,7 +99,7 @@ class Needs:
 
         Not every network or kind of target need suit.
         """
-        return replace(self, tasks=TASKS, layers="any") == Needs()
+        return replace(self, tasks=TASKS, layers="any", pairs=PAIRS) == Needs()
 
     @property
     def are_choosy(self) -> bool:
@@ -105,8 +118,7 @@ class Needs:
             name, meaning = _ONCE.get(key, (key, {}))
             check_known(f"key of {of}'s about.needs", name, [f.name for f in fields(cls)])
             values[name] = meaning.get(value, value) if isinstance(value, bool) else value
-        if "tasks" in values:
-            values["tasks"] = tuple(values["tasks"])
+        values |= {name: tuple(values[name]) for name in _SEVERAL if name in values}
         return cls(**values)
 
 
@@ -141,11 +153,13 @@ def describe(
 ) -> dict[str, Any]:
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
-    told["needs"]["tasks"] = list(needs.tasks)
+    told["needs"] |= {name: list(getattr(needs, name)) for name in _SEVERAL}
     if not needs.trials:  # as YAMLs say it that are older than this need
         del told["needs"]["trials"]
     if needs.layers == "any":
         del told["needs"]["layers"]
+    if needs.pairs == PAIRS:
+        del told["needs"]["pairs"]
     return {**kind, **told, "space": {name: _plain(asdict(r)) for name, r in space.items()}}
 
 

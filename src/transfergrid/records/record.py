@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import Field, TypeAdapter
 
@@ -23,7 +23,9 @@ from transfergrid.records.border import Checked, Reader, is_time, like
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
-from transfergrid.records.metrics import SHARES
+from transfergrid.records.metrics import OPEN_SET, SHARES
+from transfergrid.records.pairs import Pair
+from transfergrid.records.selection import ChosenBy, Selection
 
 SCHEMA = 1
 
@@ -50,7 +52,7 @@ Score = dict[str, float | None]
 
 
 def _within_bounds(scores: Score | None) -> Score | None:
-    for name in SHARES & (scores or {}).keys():
+    for name in (SHARES | {*OPEN_SET}) & (scores or {}).keys():
         value = (scores or {})[name]
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
@@ -65,8 +67,8 @@ Count = Field(ge=0)
 class Scores:
     """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
 
-    Of numbers mse and mae, in the labels' own unit, and r2; of several the means over them. A score
-    that is not defined is null.
+    Of an open pair os, os_star and unknown_recall too. Of numbers mse and mae, in the labels' own
+    unit, and r2; of several the means over them. A score that is not defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
@@ -112,8 +114,8 @@ class Chosen:
 
     step: Annotated[int, "batches seen by then"]
     by: Annotated[
-        Literal["validation", "last_step", "closed_form"],
-        "best validation score, the last step, or no steps at all",
+        ChosenBy,
+        "best validation score, a rule without target labels, the last step, or no steps at all",
     ]
     paths: Annotated[
         tuple[Path, ...], "hyperparameters that act after training, with what each value scored"
@@ -142,7 +144,9 @@ class Trial:
 
     values: Annotated[dict[str, float], "what was tried, by the strategy's argument"]
     score: Annotated[
-        float | None, "on the validation part, by the metric that decides; null if it failed"
+        float | None,
+        "on the validation part, by the metric that decides; by the rule where one chose without "
+        "target labels; null if it failed",
     ] = None
     step: Annotated[int | None, "batches seen by the weights that were scored"] = None
     reason: Annotated[str | None, "why it failed, in one line"] = None
@@ -181,6 +185,11 @@ class Data:
         tuple[str, ...],
         "class names in the order of the probabilities; none where numbers are told",
     ] = ()
+    pair: Annotated[
+        Pair | None,
+        "how classes of source domain and target stand to each other, where a strategy needs to "
+        "know; `classes` are then all that are predicted",
+    ] = None
     outputs: Annotated[
         tuple[str, ...], "names of the numbers that are told, in the order of the values"
     ] = ()
@@ -283,6 +292,11 @@ class Record(Cell):
     ] = None
     diagnostics: Annotated[
         Diagnostics | None, "what the cell noted about itself; null in older records"
+    ] = None
+    selection: Annotated[
+        Selection | None,
+        "looks at a run without target labels: `training.selection`, `training.oracle`; null "
+        "without both",
     ] = None
     told: Annotated[dict[str, Any], "what its strategy found: numbers by name"] = field(
         default_factory=dict

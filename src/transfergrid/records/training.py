@@ -11,6 +11,7 @@ from annotated_types import Ge, Interval
 
 from transfergrid.records.arguments import Count, NotNegative, Positive
 from transfergrid.records.component import Component
+from transfergrid.records.selection import KEYS, RuleName
 
 
 def constant(progress: float) -> float:
@@ -89,13 +90,19 @@ class Training(Component):
             the same for all arms; "all", or None: all. A grid puts 2,000 in the place of None
             where its target holds more than 10,000 labelled examples.
 
+        selection: of cells without target labels: by which rule their step is chosen, and their
+            setting where one is searched; None: the last step. A fifth of the source's examples
+            is then held out, and target inputs are looked at without their labels.
+        oracle: of the same cells: whether each look is scored on the test part too, and by all
+            rules, so that these can be compared. Nothing is chosen by it.
+
     Raises:
         BadInputError: a value makes no sense.
     """
 
     version: ClassVar[int] = 1
     group: ClassVar[str] = "training"
-    optional: ClassVar[tuple[str, ...]] = ("views", "validation_examples", "group_by")
+    optional: ClassVar[tuple[str, ...]] = ("views", "validation_examples", "group_by", *KEYS)
 
     steps: Count = 200
     batch_size: Annotated[int, Ge(2)] = 32
@@ -112,6 +119,8 @@ class Training(Component):
     validations: Count = 10
     validation_examples: Count | Literal["all"] | None = None
     group_by: Literal["length"] | None = None
+    selection: RuleName | None = None
+    oracle: bool | None = None
 
     @property
     def judges(self) -> int | None:

@@ -62,7 +62,7 @@ def _what(record: Record) -> Iterator[str]:
     more = f"; {data.unlabelled} seen without labels" if data.unlabelled else ""
     rows.append(("of these", counts + more))
     if chosen is not None and chosen.by != "closed_form":
-        which = "best by validation" if chosen.by == "validation" else "last"
+        which = "last" if chosen.by == "last_step" else f"best by {chosen.by}"
         rows.append(("step", f"{chosen.step}, the {which}"))
     rows += _settings(record)
     updates, batches = record.budget.optimiser_steps, record.budget.steps

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.oracle_gap import RuleGap, gaps_of
 from transfergrid.evidence.parts import By, part_gains
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, scorecard_of
@@ -13,10 +14,10 @@ from transfergrid.evidence.side_effects import SideEffects, side_effects
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
-from transfergrid.report import scorecard_view, verdict_views
+from transfergrid.report import rules_view, scorecard_view, verdict_views
 from transfergrid.report.sheet import Sheet
 
-SIDES = ("flips", "classes", "groups", "beside", "scores")
+SIDES = ("flips", "classes", "groups", "beside", "scores", "rules")
 
 
 def side(
@@ -26,7 +27,7 @@ def side(
     rules: RulesOf,
     over: str | None = None,
 ) -> Sheet:
-    """Return what flips the verdicts, hides in their parts, came with them, or foretold them.
+    """Return what flips the verdicts, hides in their parts, came with them, foretold them, ...
 
     Args:
         name: one of `SIDES`.
@@ -47,6 +48,8 @@ def side(
         return verdict_views.beside(effects_of(bench, verdicts))
     if name == "scores":
         return scorecard_view.scores(*scorecards_of(bench, verdicts))
+    if name == "rules":
+        return rules_view.rules(gaps_in(bench))
     by: By = "class" if name == "classes" else "group"
     return verdict_views.parts(parts_of(bench, verdicts, by, rules))
 
@@ -100,6 +103,21 @@ def scorecards_of(
     if not found[1]:
         raise BadInputError(
             f"no scores are kept of these sources: transfergrid rank --results {kept} computes them"
+        )
+    return found
+
+
+def gaps_in(bench: Bench) -> list[RuleGap]:
+    """Return what each rule that chooses without target labels loses to the oracle.
+
+    Raises:
+        BadInputError: no cell has looked at its test part for that.
+    """
+    found = gaps_of(bench.records.values())
+    if not found:
+        raise BadInputError(
+            "no run has looked at the test part beside its rules: training.oracle=true does, at "
+            "labels=0"
         )
     return found
 

@@ -100,7 +100,7 @@ def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator
     if any(ONE_CHECKPOINT in row.notes for row in rows):
         yield words.CHECKPOINTS
     yield from notes.legend()
-    for told in (copies, words.cut_texts, words.no_validation, words.untested):
+    for told in (copies, words.cut_texts, words.no_validation, words.untested, words.pairs):
         yield from told(rows)
 
 

@@ -226,6 +226,22 @@ def untested(rows: Sequence[Verdict]) -> list[str]:
     ]
 
 
+def pairs(rows: Sequence[Verdict]) -> list[str]:
+    """Return a line for each source and target whose classes, or their shares, are not the same."""
+    found = {
+        (row.source or "the source", row.target.removesuffix(in_group(row.group))): row.remarks.pair
+        for row in rows
+        if row.remarks.pair
+    }
+    return [
+        f"{source} with {target}: {told}{UNKNOWN_AS_ONE if 'open' in told else ''}"
+        for (source, target), told in found.items()
+    ]
+
+
+UNKNOWN_AS_ONE = "; classes that the source lacks are scored as one"
+
+
 def some(names: Sequence[str], most: int = 4, between: str = ", ") -> str:
     """Name the first of many, and count the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

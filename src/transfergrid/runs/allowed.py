@@ -17,10 +17,31 @@ from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
+from transfergrid.records.identity import known_domain
 from transfergrid.records.needs import Needs
+from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator
+from transfergrid.runs.selection.selecting import held_out
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
+
+
+def pair_of(
+    source: Config | None, needs: Needs, target: OpenDomain, store: Store | None = None
+) -> Pair | None:
+    """Return how the classes of a source's domain and of the target stand to each other.
+
+    None where a strategy with these needs does not know the source's classes.
+    """
+    domain = known_domain(source, needs)
+    if domain is None or not target.loaded.classes:
+        return None
+    theirs = OpenDomain(domain, store).loaded
+    both = (theirs, target.loaded)
+    counts = [np.bincount(one.pool.labels, minlength=len(one.classes)).tolist() for one in both]
+    return Pair.of(
+        *(dict(zip(o.classes, c, strict=True)) for o, c in zip(both, counts, strict=True))
+    )
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
@@ -61,10 +82,12 @@ def add_source_domain(
     kept: NDArray[np.int64] | None = None,
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
+    holds_out: int | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Labels have the source's `noise`, a share drawn by a seed.
+    Labels have the source's `noise`, a share drawn by a seed. By the seed `holds_out` a fifth of it
+    is held out; None: nothing is.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -85,6 +108,10 @@ def add_source_domain(
         task = data.task
     else:
         task = task.fitted(torch.from_numpy(view.labels))
+    if holds_out is not None:
+        held = held_out(view.labels, holds_out)
+        data.held_out += (view.part(np.flatnonzero(held)),)
+        view = view.part(np.flatnonzero(~held))
     data.source += (view,)
     data.source_tasks += (task,)
 

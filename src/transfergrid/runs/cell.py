@@ -25,7 +25,7 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, add_taught, target_data
+from transfergrid.runs.allowed import add_source_domain, add_taught, pair_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,
@@ -41,6 +41,7 @@ from transfergrid.runs.machine import Machine, applied, quiet
 from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
+from transfergrid.runs.selection.selecting import asks, selecting_of
 from transfergrid.runs.source_copies import source_copies
 from transfergrid.runs.stages import Outcome, Setup, Share, Tuned
 from transfergrid.runs.standing import Standing, standing
@@ -128,7 +129,9 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     store = maker.machine.store
     target, strategy = OpenDomain(config["target"], store), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
-    needs, drawn = strategy.needs, target.draw(cell.labels, cell.seed, training.judges)
+    needs = strategy.needs
+    target = target.seen_from(pair_of(source, needs, target, store))
+    drawn = target.draw(cell.labels, cell.seed, training.judges)
     search: Search | None = build(told) if (told := config.get("tuning")) else None
     held = None
     if search is not None and search.held_out is not None:
@@ -154,13 +157,17 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     if needs.domains:
         assert source is not None
         noise = _noise_of(source, cell.seed)
-        add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store, noise)
+        holds_out = cell.seed if asks(training) and data.validation is None else None
+        kept = (copies.kept, store, noise, holds_out)
+        add_source_domain(data, source["domain"], needs, preprocess, *kept)
+    selecting = selecting_of(target, drawn, data, training, preprocess, cell.seed)
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
-    return Setup(target, drawn, data, strategy, backbone, preprocess, card, copies.notes, tuned)
+    parts = (target, drawn, data, strategy, backbone, preprocess)
+    return Setup(*parts, card, copies.notes, tuned, selecting)
 
 
 def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:
@@ -199,9 +206,10 @@ def learn(
     metric = setup.target.domain.metric
 
     def drive(strategy: Strategy, log: Log) -> Driver:
-        return Driver(strategy, setup.data, machine, metric, log, measure, left)
+        selecting = setup.selecting
+        return Driver(strategy, setup.data, machine, metric, log, measure, left, selecting)
 
-    if setup.tuned is not None and setup.judges is not None:
+    if setup.tuned is not None and setup.can_choose:
         progress = left.progress if left is not None else None
         return Trials(setup, setup.tuned, metric, drive, log, progress).run()
     if setup.strategy.needs.trials:

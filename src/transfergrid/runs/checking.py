@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from transfergrid.data.domain import Domain
+from transfergrid.data.paired import task_of_pair
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
-from transfergrid.records.identity import architecture_of
+from transfergrid.records.identity import architecture_of, known_domain
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.pairs import Pair
 from transfergrid.records.training import Training
 from transfergrid.runs.models import kept_bytes
 from transfergrid.runs.starting import check_same_kind
@@ -45,12 +47,21 @@ def check_parts(cell: Cell) -> int:
     taught = backbone if strategy.needs.teacher else None
     try:
         head = first_head(cell, strategy.needs, backbone)
-        strategy.attach(trained, target.task, training, cell.seed, taught=taught, source_head=head)
+        task = task_of_pair(target.task, _pair(cell, strategy.needs, target))
+        strategy.attach(trained, task, training, cell.seed, taught=taught, source_head=head)
     except BadInputError as error:  # as of a method that needs layers which the network has not
         parts = filter(None, (cell.names.strategy, cell.names.source))
         raise type(error)(f"{' with '.join(parts)}: {error}") from error
     checked(strategy.all_phases(), cell.names.strategy)
     return kept_bytes(strategy)
+
+
+def _pair(cell: Cell, needs: Needs, target: Domain) -> Pair | None:
+    """Return the pair of a cell by the names of classes alone."""
+    domain = known_domain(cell.config["source"], needs)
+    if domain is None or not target.classes:
+        return None
+    return Pair.of(dict.fromkeys(build(domain).classes, 1), dict.fromkeys(target.classes, 1))
 
 
 def check_values(cell: Cell) -> tuple[Strategy, Training, Domain]:

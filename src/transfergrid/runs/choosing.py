@@ -1,10 +1,10 @@
-"""Which step's weights are kept: those of the best look at the validation part."""
+"""Which step's weights are kept: those of the best look at the validation part, or by a rule."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,9 +13,12 @@ from torch import Tensor
 
 from transfergrid.data.task import better
 from transfergrid.data.views import View
+from transfergrid.records import selection
+from transfergrid.records.selection import ChosenBy, Look, Selection
 from transfergrid.runs.curve import Curves
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import said
+from transfergrid.runs.selection.selecting import Selecting
 from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
@@ -31,7 +34,10 @@ class Best:
 
 
 class Choice:
-    """Looks at the validation part as a run goes on; without one, nothing is ever chosen.
+    """Looks at the validation part as a run goes on.
+
+    Without one a rule may choose by what it sees of the same run without target labels; with
+    neither, nothing is ever chosen.
 
     Args:
         strategy: that is trained.
@@ -39,6 +45,7 @@ class Choice:
         taught: the same as a teacher takes it; None where it takes the same inputs.
         machine: where it is scored.
         curves: are told each look, and say which metric decides.
+        selecting: looks where nothing validates; None: nobody does.
     """
 
     def __init__(
@@ -48,9 +55,13 @@ class Choice:
         taught: View | None,
         machine: Machine,
         curves: Curves,
+        selecting: Selecting | None = None,
     ) -> None:
         self.strategy, self.machine, self.curves = strategy, machine, curves
         self.view, self.taught = view, taught
+        self.selecting = selecting if view is None else None
+        self.looks: list[Look] = []
+        """Those without target labels since what they chose was last taken."""
         self.best: Best | None = None
         self._view_of: tuple[Standing, View] | None = None
         self.looked: tuple[str, int] = ("steps", 0)
@@ -80,6 +91,7 @@ class Choice:
         """
         self.looked = (phase.counts, step)
         if self.view is None or not phase.judged:
+            self._select(phase, step, trainer)
             return None
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)
@@ -90,10 +102,38 @@ class Choice:
         is_point = phase.counts == "steps" and phase.dial is None
         value = self.curves.looked(decoded, labels, kept=is_point)
         if self.best is None or better(self.curves.metric, value, self.best.value):
-            # All of it: what nobody learns a strategy may yet write itself, such as a mean.
-            state = strategy.state_dict()
-            self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
+            self._keep(step, value)
         return value
+
+    def _keep(self, step: int, value: float) -> None:
+        """Take the strategy as it stands for the best one so far."""
+        # All of it: what nobody learns a strategy may yet write itself, such as a mean.
+        state = self.strategy.state_dict()
+        self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
+
+    def _select(self, phase: Phase, step: int, trainer: pl.Trainer | None) -> None:
+        """Look without target labels; keep the weights if a rule finds them the best."""
+        if self.selecting is None or not phase.judged or phase.counts == "teacher":
+            return
+        by, rule = phase.predicts or self.strategy.predict, self.selecting.rule
+        look = self.selecting.look(self.strategy, by, step, self.machine, trainer)
+        self.looks.append(look)
+        value = look.scores.get(rule) if rule else None
+        if value is None or rule is None:
+            return
+        if self.best is None or selection.better(rule, value, self.best.value):
+            self._keep(step, value)
+
+    @property
+    def selected(self) -> Selection | None:
+        """What was seen without target labels; None where nobody looked."""
+        return self.selecting.told(self.looks) if self.selecting is not None else None
+
+    @property
+    def chosen_by(self) -> ChosenBy:
+        """By what the best look is the best."""
+        rule = self.selecting.rule if self.selecting is not None else None
+        return rule or "validation"
 
     def _behind(self, standing: Standing | None) -> View:
         """Return the validation part as blocks leave it: the same one for all looks of a phase."""
@@ -112,13 +152,16 @@ class Choice:
     def begin_anew(self) -> None:
         """Start from the best so far, and forget what was looked at."""
         self.take()
-        self.best = None
+        self.best, self.looks = None, []
 
     def state(self) -> dict[str, Any]:
         """Return all of it as plain values and tensors."""
-        return {"best": vars(self.best) if self.best else None, "looked": self.looked}
+        best = vars(self.best) if self.best else None
+        looks = [asdict(look) for look in self.looks]
+        return {"best": best, "looked": self.looked, "looks": looks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state."""
         self.best = Best(**state["best"]) if state["best"] else None
         self.looked = tuple(state["looked"])
+        self.looks = [Look(**look) for look in state.get("looks", ())]

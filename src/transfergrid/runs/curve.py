@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from transfergrid.data.task import Task
 from transfergrid.records.record import Path, Tuning
+from transfergrid.records.selection import ChosenBy, Selection
 from transfergrid.records.telling import tell
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -28,7 +29,7 @@ class Fit:
     Attributes:
         steps: batches that the strategy's own phases took.
         chosen_step: of them, where the weights are from.
-        chosen_by: the validation part, the last step, or no step at all.
+        chosen_by: the validation part, a rule without target labels, the last step, or no step.
         validation_checks: how often the validation part was scored.
         taken: batches by stream (`target`, `unlabelled`, `source`), and a `teacher`'s; steps that
             the `optimiser` took on the strategy's own.
@@ -37,17 +38,19 @@ class Fit:
         tuning: the search that it came out of; None where nothing was to be searched.
         paths: what was chosen once it was trained, with what else there was to choose from.
         stacked: how many seeds were trained side by side, this one among them.
+        selection: what was seen where no label validates; None where nobody looked.
     """
 
     steps: int = 0
     chosen_step: int = 0
-    chosen_by: Literal["validation", "last_step", "closed_form"] = "closed_form"
+    chosen_by: ChosenBy = "closed_form"
     validation_checks: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
     tuning: Tuning | None = None
     paths: tuple[Path, ...] = ()
     stacked: int = 1
+    selection: Selection | None = None
 
 
 def logged(

@@ -29,6 +29,7 @@ from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.learner import Learner
 from transfergrid.runs.machine import Machine, at_rest, placed
 from transfergrid.runs.seen import Seen
+from transfergrid.runs.selection.selecting import Selecting
 from transfergrid.runs.standing import Standing, standing
 from transfergrid.runs.states import State
 from transfergrid.runs.turning import turned
@@ -56,8 +57,8 @@ class Driver:
     """One run of a strategy.
 
     With a validation part the step with the best value of the metric is chosen, the earliest of
-    equals; otherwise the last one. A phase without steps, or one that is judged by something
-    else, starts from the best step so far.
+    equals; without one that which a rule finds best, if one is asked for; otherwise the last one. A
+    phase without steps, or one that is judged by something else, starts from the best step so far.
 
     Args:
         strategy: attached; it is trained in place.
@@ -67,6 +68,7 @@ class Driver:
         log: is told every point of the curves.
         measure: of the time that a teacher takes.
         checkpoint: what another process left of this run, and is to find; None: it is not left.
+        selecting: chooses a step where nothing validates; None: the last one is kept.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Driver:
         log: Log,
         measure: Measure | None = None,
         checkpoint: Checkpoints | None = None,
+        selecting: Selecting | None = None,
     ) -> None:
         self.strategy, self.data, self.machine = strategy, data, machine
         self.phases = checked(strategy.all_phases(), type(strategy).__name__)
@@ -85,7 +88,7 @@ class Driver:
         own = [n for p, n in zip(self.phases, self.lengths, strict=True) if p.counts == "steps"]
         self.curves = Curves(strategy.task, metric, sum(own), log)
         taught = data.taught.validation if data.taught is not None else None
-        self.choice = Choice(strategy, data.validation, taught, machine, self.curves)
+        self.choice = Choice(strategy, data.validation, taught, machine, self.curves, selecting)
         self.measure: Measure = measure or (lambda name: nullcontext())
         self.checkpoint = checkpoint
         self.number = 0
@@ -139,7 +142,8 @@ class Driver:
         fitted.curves, fitted.validation_checks = arrays, looks
         fitted.paths = tuple(self.paths)
         if chosen is not None and steps:
-            fitted.chosen_step, fitted.chosen_by = chosen.step, "validation"
+            fitted.chosen_step, fitted.chosen_by = chosen.step, self.choice.chosen_by
+        fitted.selection = self.choice.selected if steps else None
         return fitted
 
     # One phase -----------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ def record_of(
             seconds_forward=outcome.seconds,
         ),
         source=_source(cell, setup),
+        selection=fitted.selection,
         told=setup.strategy.tells(),
         started=spent.started,
         machine=_machine(machine, setup),
@@ -108,10 +109,10 @@ def _tried(cell: Cell, fitted: Fit) -> int:
 
 
 def _data(setup: Setup, test: Tensor) -> Data:
-    classes, data, outputs = setup.target.classes, setup.data, setup.target.loaded.outputs
+    data, (own, outputs) = setup.data, (setup.target.loaded.classes, setup.target.loaded.outputs)
 
     def named(by_index: dict[str, Any]) -> dict[str, Any]:
-        return {classes[int(k)] if k.isdigit() else k: value for k, value in by_index.items()}
+        return {own[int(k)] if k.isdigit() else k: value for k, value in by_index.items()}
 
     return Data(
         train=len(data.train) if data.train is not None else 0,
@@ -119,7 +120,8 @@ def _data(setup: Setup, test: Tensor) -> Data:
         judged=len(data.validation) if data.validation is not None else 0,
         unlabelled=len(data.unlabelled) if data.unlabelled is not None else 0,
         test=len(test),
-        classes=classes,
+        classes=setup.target.classes,
+        pair=setup.target.pair,
         outputs=outputs,
         floor=setup.strategy.task.floor(test) if outputs else None,
         per_class=named(setup.drawn.per_class),
@@ -147,7 +149,7 @@ def _no_validation(setup: Setup) -> dict[str, Any]:
 def _untested(setup: Setup) -> dict[str, Any]:
     """Return the classes that no test example is of, if there are any."""
     there = set(setup.target.loaded.test.labels.ravel().tolist())
-    absent = [name for i, name in enumerate(setup.target.classes) if i not in there]
+    absent = [name for i, name in enumerate(setup.target.loaded.classes) if i not in there]
     return {"untested": absent} if absent else {}
 
 

@@ -111,7 +111,8 @@ def _trained(setups: Sequence[Setup], machine: Machine) -> dict[int, Driver]:
 
 def _driver(setup: Setup, machine: Machine) -> Driver:
     metric = setup.target.domain.metric
-    return Driver(setup.strategy, setup.data, machine, metric, lambda values, step: None)
+    told = (setup.strategy, setup.data, machine, metric, lambda values, step: None)
+    return Driver(*told, selecting=setup.selecting)
 
 
 def _suits(setup: Setup, machine: Machine, asked: Stacked) -> bool:

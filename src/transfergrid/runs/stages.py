@@ -14,6 +14,7 @@ from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config
 from transfergrid.runs.cost import Spent
+from transfergrid.runs.selection.selecting import Selecting
 from transfergrid.runs.starting import Start
 from transfergrid.runs.states import State
 from transfergrid.runs.tuning.searches import Search
@@ -50,12 +51,20 @@ class Setup:
     """Test examples with copies in the source domain; empty where there is nothing to search."""
     tuned: Tuned | None = None
     """What its trials are made of; None for a cell that has one setting."""
+    selecting: Selecting | None = None
+    """What chooses its step without target labels; None: nobody does."""
 
     @property
     def judges(self) -> View | None:
         """What trials are scored on, if there is anything."""
         held = self.tuned.held if self.tuned else None
         return self.data.validation if held is None else held
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether there is anything to choose between settings by."""
+        by_rule = self.selecting is not None and self.selecting.rule is not None
+        return self.judges is not None or by_rule
 
 
 @dataclass(frozen=True)

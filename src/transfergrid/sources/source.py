@@ -158,6 +158,7 @@ class Source(Component, ABC):
         self._check_architecture()
         if self.domain is not None:
             self.domain.check()
+            self.domain.check_kept()
 
     def _check_architecture(self) -> None:
         given: object = self.architecture

@@ -22,6 +22,7 @@ from transfergrid.records.arguments import Part, Positive, Share
 from transfergrid.records.component import Component
 from transfergrid.records.errors import check_known
 from transfergrid.records.needs import (
+    Assumption,
     Badge,
     Baselines,
     Needs,
@@ -136,6 +137,8 @@ class Strategy(nn.Module, Component):
     """Usual names of it with an option, each with what is typed for that; not inherited."""
     closed_to: ClassVar[Mapping[str, str]] = {}
     """Why an addition, by its key, cannot be: the method is it already, or has another way."""
+    assumes: ClassVar[tuple[Assumption, ...]] = ()
+    """What of classes it takes for true, of `records.needs.Assumption`; not inherited."""
     badges: ClassVar[tuple[Badge, ...]] = ()
     """What tests prove of it, of `records.needs.Badge`; not inherited."""
 
@@ -159,8 +162,11 @@ class Strategy(nn.Module, Component):
         cls.also_called = vars(cls).get("also_called", ())
         cls.variants = vars(cls).get("variants", {})
         cls.badges = vars(cls).get("badges", ())
+        cls.assumes = vars(cls).get("assumes", ())
         check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
         check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
+        for assumption in cls.assumes:
+            check_known(f"assumption of {cls.__name__}", assumption, get_args(Assumption))
         for badge in cls.badges:
             check_known(f"badge of {cls.__name__}", badge, get_args(Badge))
         if "__init__" in vars(cls):
@@ -197,6 +203,7 @@ class Strategy(nn.Module, Component):
             "also_called": list(cls.also_called),
             "variants": dict(cls.variants),
             "badges": list(cls.badges),
+            "assumes": list(cls.assumes),
         }
         kind |= {key: names for key, names in told.items() if names}
         return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}

@@ -113,7 +113,10 @@ class Bench:
         if self.of_numbers:
             source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
             return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
-        return dataclasses.replace(self, domain=TinyTextDomain, source=TinyTextSource())
+        own = self.source.domain if self.strategy_class.needs.classes == "same" else None
+        kept = {"more": own.more, "only": own.only} if isinstance(own, TinyDomain) else {}
+        source = TinyTextSource(domain=TinyTextDomain(shift=0.4, **kept))
+        return dataclasses.replace(self, domain=TinyTextDomain, source=source)
 
     def on_tokens(self) -> Bench:
         """Return a bench for the same strategy whose network is a vision transformer."""
@@ -277,7 +280,11 @@ def quiet_thread() -> Iterator[None]:
 
 @contextmanager
 def sealed(examples: TinyExamples, *what: str) -> Iterator[None]:
-    """Make examples raise `SealedError` where their "images" or "labels" are read."""
+    """Make examples raise `SealedError` where their "images" or "labels" are read.
+
+    Of those of some classes it is the whole that is sealed.
+    """
+    examples = cast(TinyExamples, getattr(examples, "whole", examples))
     before, examples.sealed = examples.sealed, frozenset(what)
     try:
         yield

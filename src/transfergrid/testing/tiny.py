@@ -19,6 +19,7 @@ from typing_extensions import override
 from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import check_known
+from transfergrid.records.needs import Needs
 from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.source import Architecture, Maker, Source
@@ -122,6 +123,17 @@ class TinyDomain(Domain):
         noise = rng.random((len(labels), SIDE, SIDE))
         images = 255.0 * (0.6 * patterns[labels] + 0.4 * noise)
         return images[..., None].astype(np.uint8), labels
+
+
+def source_domain(needs: Needs) -> TinyDomain:
+    """Return a source domain whose classes suit a strategy with these needs.
+
+    Where they may differ from the target's they do.
+    """
+    same = needs.classes == "same"
+    more = not same or ("partial" in needs.pairs and "closed" not in needs.pairs)
+    fewer = same and set(needs.pairs) == {"open"}
+    return TinyDomain(shift=0.4, more=more, only=CLASSES[:-1] if fewer else None)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,8 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
         Column("weights", lambda record: "kept" if has_model(ledger, record.id) else ""),
         Column("cell", lambda record: record.label, wraps=True),
     ]
+    if any(map(_pair, records)):
+        columns.insert(3, Column("pair", _pair))
 
     def rows() -> list[dict[str, Any]]:
         return [_row(ledger, record) for record in records]
@@ -136,7 +138,13 @@ def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
         "metric": record.metric.name,
         "score": in_points(record.score, record.metric),
         "kept": has_model(ledger, record.id),
+        "pair": _pair(record),
     }
+
+
+def _pair(record: Record) -> str:
+    """Return what is odd about the pair of source domain and target, such as "partial"."""
+    return record.data.pair.told if record.data.pair is not None else ""
 
 
 def _folders(config_dir: str | None) -> list[Path]:

@@ -55,7 +55,8 @@ LIBRARY = {
 DIGITS = Option("digits", domain(10, seed=5))
 TRAINING = Option("default", {"_target_": "c.Training", "steps": 3})
 PRINTED = source("printed", of=domain(10))
-LETTERS = source("letters", of=domain(26))
+GLYPHS = "transfergrid.data.glyphs.Glyphs"
+LETTERS = source("letters", of={"_target_": GLYPHS, "characters": "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 
 
 def plan(strategies, sources=(PRINTED,), labels=(20,), seeds=(0,), references=(), **axes):
@@ -235,7 +236,7 @@ def test_reasons_in_words():
     )
     assert told["letters x source_and_target x digits, labels=20"] == (
         "source_and_target needs the same classes in source and target, and letters has "
-        "26 (0, 1, 2, ...), digits has 10 (0, 1, 2, ...)"
+        "26 (A, B, C, ...), digits has 10 (0, 1, 2, ...)"
     )
     assert told["bare x source_and_target x digits, labels=20"] == (
         "source_and_target needs a labelled source domain, and source bare brings none"
@@ -266,7 +267,7 @@ ANGLES = source(
             {**HEAD, "classes": "same"},
             LETTERS,
             "own needs the same classes in source and target, and letters has "
-            "26 (0, 1, 2, ...), digits has 10 (0, 1, 2, ...)",
+            "26 (A, B, C, ...), digits has 10 (0, 1, 2, ...)",
         ),
         (
             {**HEAD, "classes": "same"},
@@ -292,7 +293,7 @@ def test_the_sources_own_head_may_be_of_other_classes_or_the_same():
 
 
 def test_classes_that_differ_in_spelling_alone_are_hinted_at():
-    glyphs = {"_target_": "transfergrid.data.glyphs.Glyphs", "size": 8, "per_class": 1}
+    glyphs = {"_target_": GLYPHS, "size": 8, "per_class": 1}
     lower, upper = ({**glyphs, "characters": characters} for characters in ("ab", "AB"))
     with pytest.raises(BadInputError, match=r"has 2 \(A, B\); they differ only in how they are w"):
         plan(["source_and_target"], [source("x", of=lower)], targets=[Option("y", upper)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.found import Copies, search_version
-from transfergrid.data.domain import Examples, LoadedDomain
-from transfergrid.data.inputs import Raw
+from transfergrid.data.domain import Examples, LoadedDomain, Subset
 from transfergrid.records import contents
 from transfergrid.records.arguments import checked
 from transfergrid.records.errors import BadInputError
@@ -28,31 +27,6 @@ Duplicates = Literal["keep", "drop"]
 """Whether pool examples that are copies of test examples stay."""
 SNIPPET = 80
 """Characters of a text that notes show."""
-
-
-class Subset(Examples):
-    """Some examples of a split, in their order."""
-
-    def __init__(self, whole: Examples, places: NDArray[np.int64]) -> None:
-        """Keep those at these places (n,)."""
-        self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
-        self.labels = whole.labels[places]
-        self.groups = None if whole.groups is None else whole.groups[places]
-        self.clusters = None if whole.clusters is None else whole.clusters[places]
-
-    @property
-    def characters(self) -> NDArray[np.int64] | None:
-        """See `Examples.characters`."""
-        counts = self.whole.characters
-        return None if counts is None else counts[self.places]
-
-    def read(self, indices: NDArray[np.int64]) -> Raw:
-        """See `Examples.read`."""
-        return self.whole.read(self.places[indices])
-
-    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
-        """See `Examples.in_parts`."""
-        yield from self.whole.in_parts(self.places[indices])
 
 
 @checked

@@ -87,6 +87,9 @@ def _beside(bench: Bench, verdicts: Sequence[Verdict], over: Mapping[str, list[V
     beside.steps = _steps(bench, verdicts, records)
     _foretell(bench, verdicts, beside)
     _inside(bench, verdicts, over, beside)
+    for row, verdict in enumerate(verdicts):
+        if verdict.remarks.pair:
+            beside.remark(row, f"Pair of source and target: {verdict.remarks.pair}")
     found = forecasts.causes(verdicts, records, bench.outcomes)
     beside.add(forecasts.explained(verdicts, found))
     for one in found:

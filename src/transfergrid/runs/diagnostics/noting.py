@@ -176,7 +176,9 @@ def priors(setup: Setup, predict: Callable[[], NDArray[np.int64] | None]) -> Pri
     data, classes = setup.data, len(setup.target.classes)
     if not classes:
         raise Nothing(NUMBERS)
-    given = np.array([setup.drawn.per_class[str(c)] for c in range(classes)])
+    own = np.array([setup.drawn.per_class[str(c)] for c in range(len(setup.target.loaded.classes))])
+    places = setup.target.counted(np.arange(len(own)))
+    given = np.bincount(places, weights=own, minlength=classes)
     source = None
     if data.source and data.source_tasks[0] == data.task:
         source = _shares(np.bincount(data.source[0].labels, minlength=classes))

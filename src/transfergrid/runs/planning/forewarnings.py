@@ -14,6 +14,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.spellings import NAMED, shown
+from transfergrid.runs.planning import pairs
 
 AMOUNTS = 12
 """Classes from which on whole numbers may be amounts, and no grades or ratings."""
@@ -21,14 +22,15 @@ _WHOLE = re.compile(r"-?\d+")
 
 
 def lines(cells: Iterable[Cell]) -> list[str]:
-    """Return a line for everything odd about the cells' targets: files, classes, budgets."""
+    """Return a line for everything odd about the cells' targets: files, classes, budgets, pairs."""
+    cells = list(cells)
     first: dict[str, Cell] = {}
     budgets: dict[str, dict[Labels, None]] = {}
     for cell in cells:
         first.setdefault(cell.parts.target, cell)
         budgets.setdefault(cell.parts.target, {})[cell.labels] = None
     told = [line for target, asked in budgets.items() for line in _of(first[target], asked)]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys([*told, *pairs.lines(cells)]))
 
 
 def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:

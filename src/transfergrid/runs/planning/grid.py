@@ -24,9 +24,9 @@ from transfergrid.records.identity import (
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
-from transfergrid.records.spellings import near
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
+from transfergrid.runs.planning.pairs import unsuitable
 from transfergrid.runs.planning.plan import (
     Arm,
     Asked,
@@ -37,6 +37,7 @@ from transfergrid.runs.planning.plan import (
     architecture_name,
     in_order,
 )
+from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
 
 Library = Callable[[str], Option]
@@ -63,6 +64,7 @@ class Planner:
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
+        self._selections: dict[tuple[Option, bool], Option] = {}
         self._alike = Alike()
         self.cells: dict[str, Cell] = {}
         self.skipped: dict[Skipped, None] = {}
@@ -107,6 +109,10 @@ class Planner:
         reason = self._impossible(source, strategy, target, labels)
         if reason is None and strategy.needs.trials:
             reason = self._untried(strategy, shared.tuning, labels)
+        if reason is None:
+            given_labels, kind = given(strategy.needs, labels), task_of(target.config)
+            told = (strategy.name, strategy.needs, kind == NUMBERS, shared.training, given_labels)
+            reason = unselectable(*told)
         if reason is not None:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
             self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
@@ -138,12 +144,14 @@ class Planner:
         labels: Labels,
     ) -> Arm:
         """Return what the cells of these parts have in common, less what cannot matter to them."""
-        search = self._search(shared.tuning, self._tuned(strategy, shared.training), labels)
-        key = (source, strategy, target, shared.training, search)
+        looked_at = looks(shared.training) and labels == 0
+        by_rule = looked_at and bool(shared.training.config.get("selection"))
+        chosen = self._tuned(strategy, shared.training)
+        search = self._search(shared.tuning, chosen, labels, by_rule and chosen.needs.steps)
+        key = (source, strategy, target, shared.training, search, looked_at)
         if key not in self._arms:
-            chosen = self._tuned(strategy, shared.training)
             reduced, part = self._reduce(source, chosen.needs)
-            training = shared.training if chosen.needs.steps else None
+            training = self._selected(shared.training, labels) if chosen.needs.steps else None
             kept = self._judged(training, target) if training else None
             parts = Parts(
                 source=part,
@@ -155,11 +163,19 @@ class Planner:
             self._arms[key] = Arm(reduced, chosen, target, kept, parts, search)
         return self._arms[key]
 
-    def _search(self, tuning: Option | None, strategy: Option, labels: Labels) -> Option | None:
-        key = (tuning, strategy, can_validate(labels))
+    def _search(
+        self, tuning: Option | None, strategy: Option, labels: Labels, by_rule: bool = False
+    ) -> Option | None:
+        key = (tuning, strategy, can_validate(labels) or by_rule)
         if key not in self._searches:
-            self._searches[key] = search_of(tuning, strategy, labels)
+            self._searches[key] = search_of(tuning, strategy, labels, by_rule)
         return self._searches[key]
+
+    def _selected(self, training: Option, labels: Labels) -> Option:
+        key = (training, labels == 0)
+        if key not in self._selections:
+            self._selections[key] = selected(training, labels)
+        return self._selections[key]
 
     def _tuned(self, strategy: Option, training: Option | None) -> Option:
         key = (strategy, training)
@@ -255,14 +271,7 @@ class Planner:
             told = "{0} has {2}, {1} has {3}".format(source.name, target.name, *have)
             return f"{strategy.name} needs the same labels in source and target: {told}"
         ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
-        if set(ours) == set(theirs):
-            return None
-        spelled = "; they differ only in how they are written"
-        hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
-        return (
-            f"{strategy.name} needs the same classes in source and target, and {source.name} has "
-            f"{_listed(theirs)}, {target.name} has {_listed(ours)}{hint}"
-        )
+        return unsuitable(strategy, (source.name, theirs), (target.name, ours), kinds[0] == CLASSES)
 
     def classes(self, domain: Config) -> tuple[str, ...]:
         """Return the names of a domain's classes, or numbers; check it when it is first met.
@@ -373,8 +382,3 @@ def _meant_for(training: Option) -> str | None:
 
 def _taken_by(source: Option) -> str:
     return modality(architecture_of(source.config))
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"

@@ -103,7 +103,11 @@ def untuned(tunings: Sequence[Option | None], cells: Iterable[Cell]) -> list[str
         return []
     without = [cell for cell in cells if cell.names.tuning is None]
     held_out = all(tuning and tuning.config.get("held_out") for tuning in tunings)
-    judged = {cell.id for cell in without if held_out or can_validate(cell.labels)}
+    judged = {
+        cell.id
+        for cell in without
+        if held_out or can_validate(cell.labels) or (cell.config["training"] or {}).get("selection")
+    }
     budgets = sorted({cell.labels for cell in without if cell.id not in judged}, key=str)
     names = sorted({cell.names.strategy for cell in without if cell.id in judged})
     few = ", ".join(f"labels={budget}" for budget in budgets)
@@ -126,14 +130,17 @@ def _searches(tuning: Option | None) -> bool:
     return tuning is not None and "trials" in tuning.config
 
 
-def search_of(tuning: Option | None, strategy: Option, labels: Labels) -> Option | None:
+def search_of(
+    tuning: Option | None, strategy: Option, labels: Labels, by_rule: bool = False
+) -> Option | None:
     """Return a search with what it is to search of a strategy; None where there is nothing.
 
-    What was typed stays. Where no label validates, nothing can be chosen: the defaults are run.
+    What was typed stays. Where no label validates, and no rule chooses without, nothing can be
+    chosen: the defaults are run.
     """
     if tuning is None or not _searches(tuning):
         return None
-    if not (can_validate(labels) or tuning.config.get("held_out")):
+    if not (can_validate(labels) or by_rule or tuning.config.get("held_out")):
         return None
     only = tuning.config.get("only")
     space = (strategy.config.get("about") or {}).get("space") or {}

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.task import better
+from transfergrid.records import selection
 from transfergrid.records.factory import build
 from transfergrid.records.metrics import METRICS
 from transfergrid.records.record import Path, Trial, Tuning
+from transfergrid.records.selection import LOWER, Look, Selection
 from transfergrid.records.telling import tell
 from transfergrid.runs.curve import Fit, Log, logged
 from transfergrid.runs.driver import Driver
@@ -74,6 +76,8 @@ class Trials:
     ) -> None:
         self.setup, self.tuned, self.search = setup, tuned, tuned.search
         self.metric, self.drive, self.log = metric, drive, log
+        self.rule = setup.selecting.rule if setup.selecting and setup.judges is None else None
+        """By which trials are compared where no label validates."""
         self.seed = setup.strategy.block_seed
         self.drawn_by = self.seed if self.search.seed is None else self.search.seed
         self.progress = {} if progress is None else progress
@@ -103,8 +107,10 @@ class Trials:
 
     def _next(self) -> Values:
         """Return the setting of the trial that is the next to run."""
-        maximise = METRICS[self.metric].higher_is_better
-        return self.search.values(len(self.ended), self.drawn_by, self.ended, maximise)
+        more = (
+            METRICS[self.metric].higher_is_better if self.rule is None else self.rule not in LOWER
+        )
+        return self.search.values(len(self.ended), self.drawn_by, self.ended, more)
 
     def _try(self, values: Values) -> None:
         """Train with these values from the start that all trials have; keep it if it is the best.
@@ -120,7 +126,7 @@ class Trials:
         if strategy.needs.trials:
             self.states[len(self.ended)] = strategy.kept_state()
         self.ended.append(Trial(values=values, score=score, step=fitted.chosen_step))
-        if self.best is None or better(self.metric, score, self._best_score):
+        if self.best is None or self._is_better(score, self._best_score):
             self.best = Best(len(self.ended) - 1, fitted, strategy, backbone)
 
     def _attached(self, values: Values) -> tuple[Strategy, Backbone | None]:
@@ -134,8 +140,15 @@ class Trials:
         score = self.ended[self.best.number].score if self.best else None
         return math.nan if score is None else score
 
+    def _is_better(self, one: float, other: float) -> bool:
+        if self.rule is not None:
+            return selection.better(self.rule, one, other)
+        return better(self.metric, one, other)
+
     def _score(self, driver: Driver) -> float:
         """Score what judges trials by what the strategy predicts as it was left."""
+        if self.rule is not None:
+            return _of_rule(driver, self.rule)
         strategy, view = driver.strategy, self.setup.judges
         assert view is not None
         found = standing(strategy, strategy.all_phases(), driver.machine, (view,))
@@ -214,6 +227,14 @@ class Trials:
             self.best = Best(number, _fit(told["best"]["fitted"]), strategy, backbone)
 
 
+def _of_rule(driver: Driver, rule: str) -> float:
+    """Return what a rule found of the step that it chose."""
+    best = driver.choice.best
+    if best is None:
+        raise FloatingPointError(f"{rule} is not defined at any look")
+    return best.value
+
+
 def _plain(fitted: Fit) -> dict[str, Any]:
     curves = {name: values.tolist() for name, values in fitted.curves.items()}
     kept = ("steps", "chosen_step", "chosen_by", "validation_checks")
@@ -222,10 +243,15 @@ def _plain(fitted: Fit) -> dict[str, Any]:
         "taken": dict(fitted.taken),
         "paths": [asdict(path) for path in fitted.paths],
         "curves": curves,
+        "selection": fitted.selection and asdict(fitted.selection),
     }
 
 
 def _fit(plain: Mapping[str, Any]) -> Fit:
     curves = {name: np.array(values) for name, values in plain["curves"].items()}
     paths = tuple(Path(**path) for path in plain["paths"])
-    return Fit(**{**plain, "taken": Counter(plain["taken"]), "curves": curves, "paths": paths})
+    taken, told = Counter(plain["taken"]), plain.get("selection")
+    looks = tuple(Look(**look) for look in told["looks"]) if told else ()
+    selected = Selection(**{**told, "looks": looks}) if told else None
+    read = {"taken": taken, "curves": curves, "paths": paths, "selection": selected}
+    return Fit(**{**plain, **read})

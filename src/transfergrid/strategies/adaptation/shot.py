@@ -76,6 +76,7 @@ class SHOT(Strategy):
     moves_statistics = True
     also_called = ("source_hypothesis_transfer",)
     badges = ("formula_exact", "trajectory_exact")
+    assumes = ("equal_shares",)
 
     def __init__(
         self,

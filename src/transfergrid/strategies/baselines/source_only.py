@@ -29,7 +29,11 @@ class SourceOnly(Strategy):
     """
 
     needs: ClassVar[Needs] = Needs(
-        source="start", target_labels="unused", domains=1, classes="same"
+        source="start",
+        target_labels="unused",
+        domains=1,
+        classes="same",
+        pairs=("closed", "partial", "open"),  # unknown classes are never predicted
     )
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {"lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}

@@ -1,0 +1,15 @@
+"""How sure predictions are."""
+
+from torch import Tensor
+
+
+def mean_entropy(logits: Tensor) -> float:
+    """Return the mean entropy of predictions, nats; less is better (Morerio et al. 2018).
+
+    One class predicted for everything, surely, has the least there is.
+
+    Args:
+        logits: (n, classes).
+    """
+    said = logits.log_softmax(1)
+    return float(-(said.exp() * said).sum(1).mean())

@@ -1,0 +1,125 @@
+"""Weights of classes from what a source model confuses, and what it predicts on the target."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import (
+    Batch,
+    Data,
+    Objective,
+    Part,
+    Phase,
+    Schedule,
+    Share,
+    Sizes,
+    in_one_run,
+)
+from transfergrid.strategies.label_shift.shares import LabelShift
+
+
+def weights_of_classes(said: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, float]:
+    """Return the weights w of C w = q (Lipton et al. 2018, equation 3), and how well C is posed.
+
+    C is the joint confusion, C_ij the share of held-out source examples that are of class j and are
+    taken for i; q the shares of what is predicted on the target. A negative weight becomes 0; the
+    weights then keep a mean of 1 over the source, as C w = q gives it.
+
+    Args:
+        said: predicted classes of held-out source examples, (n,).
+        labels: their classes, (n,).
+        target: shares of the classes that are predicted on the target, (classes,).
+
+    Returns:
+        Weights (classes,), and the smallest singular value of C: near 0 there is no answer, and
+        the shortest one is taken.
+    """
+    classes = len(target)
+    joint = torch.zeros(classes, classes, dtype=target.dtype)
+    joint.index_put_((said, labels), torch.ones(len(labels)).to(target), accumulate=True)
+    joint /= max(len(labels), 1)
+    found = (torch.linalg.pinv(joint, rtol=1e-10) @ target).clamp_min(0.0)
+    mean = float(joint.sum(0) @ found)
+    smallest = float(torch.linalg.svdvals(joint)[-1])
+    return (found / mean if mean > 0 else torch.ones_like(found)), smallest
+
+
+class Bbse(LabelShift):
+    """Re-weight source examples by the target's shares of classes, from the confusion (BBSE).
+
+    The model of the first phase need not be right, only be confused in the same way on both
+    domains: within a class the inputs are taken to be alike.
+
+    Formula:
+        CE(source), then mean of w_y CE(source); C w = q, C_ij = share(said i, is j) on a fifth of
+        the source held out of the first phase, q_i = share(said i) on the target; w from 0 on
+    Try it:
+        where the target has the source's classes in other shares, and each class looks alike on
+        both sides; in partial pairs it finds the classes that are not there
+    Cost:
+        that of `source_only`, and one pass over source and unlabelled inputs
+    Source:
+        Lipton, Wang & Smola 2018, Detecting and Correcting for Label Shift with Black Box
+        Predictors, ICML, arXiv 1802.03916, equation 3 and section 4; strength as gamma of
+        Azizzadenesheli et al. 2019, arXiv 1903.09734
+
+    Args:
+        strength: s of the weights 1 + s (w - 1), from 0 to 1.
+        share: of the steps, after which classes are weighted.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
+        shared: `lr_factor`.
+    """
+
+    transfers = "instances"
+    also_called = ("black_box_shift_estimation", "label_shift")
+    badges = ("formula_exact", "trajectory_exact")
+
+    def __init__(
+        self,
+        strength: Share = 1.0,
+        share: Part = 0.5,
+        schedule: Schedule | None = "inverse_decay",
+        **shared: Any,
+    ) -> None:
+        super().__init__(strength=strength, schedule=schedule, **shared)
+        self.share = share
+
+    def build(self, sizes: Sizes) -> None:
+        super().build(sizes)
+        self.scaffold.register_buffer("weights", torch.ones(self.task.outputs))
+        self.scaffold.register_buffer("posed", torch.zeros((), dtype=torch.float64))
+
+    def phases(self) -> list[Phase]:
+        if not self.strength:
+            return [Phase("source", [self.learning()], reads=["source"])]
+        weighted = Objective(self.on_weighted, self.everything())
+        both = [
+            Phase("source", [self.learning()], self.share, ["source"], self.hold_out),
+            Phase("weighted", [weighted], 1 - self.share, ["source", "unlabelled"], self.weigh),
+        ]
+        return in_one_run(both, self.shared_schedule)
+
+    def weigh(self, data: Data) -> None:
+        """Find the weights of classes."""
+        outputs, labels, target = self.measured(data)
+        said = target.argmax(1).bincount(minlength=self.task.outputs).double()
+        found, smallest = weights_of_classes(outputs.argmax(1), labels, said / said.sum())
+        kept = self.scaffold.get_buffer
+        kept("found").copy_(found.to(kept("given")) * kept("given"))
+        kept("weights").copy_(1 + self.strength * (found - 1))
+        kept("posed").fill_(smallest)
+
+    def on_weighted(self, batch: Batch, progress: float) -> Tensor:
+        """Return the mean over a batch of each example's loss times the weight of its class."""
+        seen, total = batch.source[0], 0.0
+        outputs, weights = self.predict(seen.inputs), self.scaffold.get_buffer("weights")
+        for k in seen.labels.unique():
+            own = seen.labels == k
+            share = own.sum() / len(own)
+            total = total + weights[k] * share * self.task.loss(outputs[own], seen.labels[own])
+        return torch.as_tensor(total)
+
+    def tells(self) -> dict[str, Any]:
+        posed = float(self.scaffold.get_buffer("posed"))
+        return {**super().tells(), "smallest_singular_value": posed} if self.strength else {}
