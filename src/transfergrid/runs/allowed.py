@@ -18,7 +18,9 @@ from transfergrid.data.views import View
 from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs
-from transfergrid.records.seeds import generator
+from transfergrid.records.seeds import generator, stream_seed
+from transfergrid.records.several import parts_of
+from transfergrid.runs.source_copies import SourceCopies
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
 
@@ -51,6 +53,36 @@ def add_taught(
     views = (data.train, data.validation)
     if any(view is not None and view.prepared.preprocess != preprocess for view in views):
         data.taught = replace(target_data(target, drawn, needs, preprocess), task=data.task)
+
+
+def add_source_domains(
+    data: CellData,
+    domain: Config,
+    needs: Needs,
+    preprocess: Preprocess,
+    copies: SourceCopies,
+    store: Store | None = None,
+    noise: tuple[float, int] | None = None,
+) -> None:
+    """Add the labelled source domain: several as their union, or one by one where asked for so.
+
+    Args:
+        data: of the cell; they are added to it.
+        domain: its config.
+        needs: of the strategy.
+        preprocess: of the backbone.
+        copies: what of it is kept.
+        store: where prepared images are kept.
+        noise: share of its labels that are drawn anew, and by which seed.
+    """
+    if needs.domains < 2:
+        add_source_domain(data, domain, needs, preprocess, copies.kept, store, noise)
+        return
+    parts = parts_of(domain)
+    for number, part in enumerate(parts):
+        kept = copies.each[number] if copies.each else None
+        own = (noise[0], stream_seed(noise[1], "domain", number)) if noise is not None else None
+        add_source_domain(data, part, needs, preprocess, kept, store, own)
 
 
 def add_source_domain(

@@ -25,7 +25,7 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, add_taught, target_data
+from transfergrid.runs.allowed import add_source_domains, add_taught, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,
@@ -154,7 +154,7 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     if needs.domains:
         assert source is not None
         noise = _noise_of(source, cell.seed)
-        add_source_domain(data, source["domain"], needs, preprocess, copies.kept, store, noise)
+        add_source_domains(data, source["domain"], needs, preprocess, copies, store, noise)
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)

@@ -136,7 +136,7 @@ class SourceMaker:
         if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
         strategy.attach(backbone, data.task, source.training, own_seed)
-        name = f"{source.architecture.name} on {type(source.domain).__name__}"
+        name = f"{source.architecture.name} on {source.domain.kind}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         left = self._checkpoint(content, strategy, domain, clock)
         with left.until_done(), tracked(self.tracker, self._card(source, seed, content)) as summary:
@@ -170,14 +170,18 @@ class SourceMaker:
         return Checkpoint(self.folder.parent, f"source-{content}", parts, self.machine, clock)
 
     def _card(self, source: TrainedSource, seed: int, content: str) -> RunCard:
-        domain, config = type(source.domain).__name__, config_of(source)
+        domain, config = source.domain.kind, config_of(source)
         group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
         return RunCard(
             id=unique(f"pretrain-{content}"),
             name=f"{group} seed={seed}",
             group=group,
             job_type="pretrain",
-            tags=(*filter(None, [self.asked.get("study")]), source.architecture.name, domain),
+            tags=(
+                *filter(None, [self.asked.get("study")]),
+                source.architecture.name,
+                *(one.kind for one in source.domain.each),
+            ),
             config={"content": content, "source": config, "seed": seed, **self.asked},
             results=self.folder.parent,
         )

@@ -67,7 +67,7 @@ class TrainedHere(TrainedSource):
     def told_card(self) -> Card:
         """Return what its start was trained on, and its domain by name, or else by kind."""
         before = Card.read(self.start.known_card()) if self.start else Card()
-        taught = names_of(self.domain) or (type(self.domain).__name__,)
+        taught = [name for one in self.domain.each for name in names_of(one) or (one.kind,)]
         names = tuple(dict.fromkeys((*before.trained_on, *taught)))
         return Card("trained here", before.licence, names)
 
@@ -86,7 +86,7 @@ class TrainedHere(TrainedSource):
         takes, holds = self.architecture.modality, self.domain.modality
         if takes != holds:
             raise BadInputError(
-                f"source.domain holds {holds}s ({type(self.domain).__name__}), and the "
+                f"source.domain holds {holds}s ({self.domain.kind}), and the "
                 f"architecture {self.architecture.name} takes {takes}s"
             )
 

@@ -25,6 +25,7 @@ from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.records.spellings import near
+from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
 from transfergrid.runs.planning.plan import (
@@ -36,6 +37,7 @@ from transfergrid.runs.planning.plan import (
     Skipped,
     architecture_name,
     in_order,
+    listed,
 )
 from transfergrid.runs.planning.tuned import search_of, tuned
 
@@ -234,6 +236,8 @@ class Planner:
             learns, gives = WHAT[needs.tasks[0]], WHAT[task_of(domain)]
             return f"{strategy.name} learns {learns}, and the head of {source.name} gives {gives}"
         matched = needs.source == "head" and needs.classes == "same"
+        if (reason := several.unsuited(source, strategy, self.classes)) is not None:
+            return reason
         if domain is None and needs.domains:
             return (
                 f"{strategy.name} needs a labelled source domain, and source {source.name} "
@@ -261,7 +265,7 @@ class Planner:
         hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
         return (
             f"{strategy.name} needs the same classes in source and target, and {source.name} has "
-            f"{_listed(theirs)}, {target.name} has {_listed(ours)}{hint}"
+            f"{listed(theirs)}, {target.name} has {listed(ours)}{hint}"
         )
 
     def classes(self, domain: Config) -> tuple[str, ...]:
@@ -373,8 +377,3 @@ def _meant_for(training: Option) -> str | None:
 
 def _taken_by(source: Option) -> str:
     return modality(architecture_of(source.config))
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"
