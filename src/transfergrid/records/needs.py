@@ -51,6 +51,8 @@ class Needs:
         steps: the shared steps; a closed form without them is one cell under every `training`.
         trials: a search inside the cell, of whose trials it is made.
         tasks: kinds of target that it can learn.
+        each: the weights of each of several sources by itself, with the start that all of them were
+            trained from, instead of those that are trained on all.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
             `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
             these cells out; with `any` it never does.
@@ -69,6 +71,7 @@ class Needs:
     trials: bool = False
     tasks: tuple[str, ...] = TASKS
     layers: LayerNeed = "any"
+    each: bool = False
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
@@ -142,8 +145,9 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"]["tasks"] = list(needs.tasks)
-    if not needs.trials:  # as YAMLs say it that are older than this need
-        del told["needs"]["trials"]
+    for later in ("trials", "each"):  # as YAMLs say it that are older than these needs
+        if not told["needs"][later]:
+            del told["needs"][later]
     if needs.layers == "any":
         del told["needs"]["layers"]
     return {**kind, **told, "space": {name: _plain(asdict(r)) for name, r in space.items()}}

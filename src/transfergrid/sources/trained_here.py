@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transfergrid.records.arguments import Share, Whole
@@ -57,6 +57,15 @@ class TrainedHere(TrainedSource):
         backbone = self.architecture.build()
         backbone.load_state_dict(maker.trained(self, seed))
         return backbone
+
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+        """See `Source.each`."""
+        alone = [replace(self, domain=domain) for domain in self.domain.each]
+        seed = block_seed if self.seed == "block" else self.seed
+        start, *others = [maker.begun(one, seed) for one in alone]
+        if any(other.fingerprint() != start.fingerprint() for other in others):
+            raise BadInputError("the sources did not begin with the same weights")
+        return start, [one.load(maker, block_seed) for one in alone]
 
     def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
         """See `Source.head`."""

@@ -5,10 +5,11 @@ The backbone has BatchNorm and dropout on purpose: a strategy that freezes badly
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ CLASSES = ("circle", "cross", "stripe")
 MORE = ("dot", "ring")
 """Of a source domain whose classes are not those of the target."""
 POOL_EACH, TEST_EACH = 20, 8
+Network = TypeVar("Network", bound=Backbone)
 TESTS = ("plain", "poisoned")
 DROPOUT = 0.2
 
@@ -262,6 +264,20 @@ def classifier(domain: Domain | None, dim: int) -> dict[str, Tensor]:
     return {"weight": torch.randn(len(domain.classes or domain.outputs), dim)}
 
 
+def fine_tuned(start: Network, number: int) -> list[Network]:
+    """Return what stands for so many trainings that began with the same weights."""
+    found = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(21)
+        for _ in range(number):
+            made = copy.deepcopy(start)
+            with torch.no_grad():
+                for parameter in made.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+            found.append(made)
+    return found
+
+
 @dataclass(frozen=True)
 class TinySource(Source):
     """Weights that stand for pretrained ones: other than random ones by any seed of a cell.
@@ -271,7 +287,7 @@ class TinySource(Source):
     """
 
     architecture: TinyArchitecture = TinyArchitecture()
-    domain: TinyDomain | None = field(default_factory=lambda: TinyDomain(shift=0.4))
+    domain: Domain | None = field(default_factory=lambda: TinyDomain(shift=0.4))
 
     @override
     def initial(self) -> TinyBackbone:
@@ -286,3 +302,8 @@ class TinySource(Source):
                 backbone.embed(0.2 + torch.randn(32, 1, SIDE, SIDE))  # moves its statistics
             backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone
+
+    @override
+    def each(self, maker: Maker, block_seed: int) -> tuple[TinyBackbone, list[TinyBackbone]]:
+        start = self.load(maker, block_seed)
+        return start, fine_tuned(start, len(self.domain.each if self.domain else ()))

@@ -21,12 +21,18 @@ def unsuited(
         classes: gives the names of a domain's classes.
     """
     needs, domains = strategy.needs, parts_of(source.config.get("domain"))
-    if needs.domains > 1 and len(domains) == 1:
+    made_here = "start" in (source.config.get("about") or {})
+    if needs.each and not (made_here and domains):
+        return (
+            f"{strategy.name} merges weights that were trained here from one start, and those of "
+            f"{source.name} were not: source=trained_here target@source.domain=[A,B]"
+        )
+    if (needs.each or needs.domains > 1) and len(domains) == 1:
         return (
             f"{strategy.name} needs two source domains or more, and {source.name} brings one: give "
             "several as one source, source=[A,B]"
         )
-    if len(domains) < 2 or not _are_matched(source, needs):
+    if len(domains) < 2 or not _are_matched(needs, made_here):
         return None
     first, *others = map(classes, domains)
     for other in others:
@@ -38,12 +44,11 @@ def unsuited(
     return None
 
 
-def _are_matched(source: Option, needs: Needs) -> bool:
+def _are_matched(needs: Needs, made_here: bool) -> bool:
     """Return whether the classes of several domains are matched by name.
 
     They are where a strategy learns from their union, where weights were learned from it here, and
     where each has the target's classes.
     """
-    made_here = "start" in (source.config.get("about") or {})
-    pooled = needs.domains == 1 or (made_here and needs.source in ("weights", "head"))
-    return pooled or (needs.domains > 1 and needs.classes == "same")
+    pooled = made_here and needs.source in ("weights", "head") and not needs.each
+    return pooled or needs.domains == 1 or (needs.domains > 1 and needs.classes == "same")
