@@ -74,3 +74,12 @@ def test_overrides_are_split_outside_brackets_alone():
     short, common = without_common(names)
     assert short == {names[0]: "a(options={x:1,y:2})#2bc8", names[1]: "b(options={x:1,y:3}) text"}
     assert common == ("size=64",)
+
+
+def test_what_all_parts_of_joint_sources_share_is_said_once():
+    names = ["a(size=64)", "a(size=64)+b(size=64,noise=1)", "b(noise=1,size=64)"]
+    short, common = without_common(names)
+    assert common == ("size=64",)
+    assert list(short.values()) == ["a", "a+b(noise=1)", "b(noise=1)"]
+    apart = ["a(size=64)+b", "a(size=64)"]  # one part bears it not
+    assert without_common(apart) == ({name: name for name in apart}, ())

@@ -22,8 +22,8 @@ from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.views import View
 from transfergrid.records.training import Training
 from transfergrid.strategies.base import Strategy
-from transfergrid.testing.bench import ALL, Bench, quiet_thread, state_of
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.bench import ALL, Bench, quiet_thread, source_domain, state_of
+from transfergrid.testing.tiny import TinySource
 
 STEPS = 20
 PLAN: dict[str, Any] = {
@@ -149,7 +149,7 @@ def trajectory(
 
 
 def _bench(kind: type[Strategy], arguments: dict[str, Any], on: str, training: Training) -> Bench:
-    source = TinySource(domain=source_domain(kind.needs))
+    source = TinySource(domain=source_domain(kind.needs, differ=True))
     bench = Bench(kind, arguments, training=training, source=source)
     others = {"tokens": bench.on_tokens, "texts": bench.on_texts}
     return bench if on == "images" else others[on]()

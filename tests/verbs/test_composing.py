@@ -315,9 +315,9 @@ def test_an_interpolation_is_called_by_what_it_came_to(monkeypatch):
         (["target=image_folder"], "target=image_folder also needs target.root=..."),
         (["labels=2,,3"], "cannot read this override"),
         (
-            ["target@source.domain=[mnist,mnist_m]"],
-            "target@source.domain=[mnist,mnist_m]: a place takes one at a time, and this is "
-            "several; to try each give target@source.domain=mnist,mnist_m",
+            ["training@source.training=[default,brief]"],
+            "training@source.training=[default,brief]: a place takes one at a time, and this is "
+            "several; to try each give training@source.training=default,brief",
         ),
         (["strategy=[scratch,layerwise_lr]"], "to try each give strategy=scratch,layerwise_lr"),
         (["target=digits,[mnist,noise]"], "target=[mnist,noise]: a place takes one at a time"),

@@ -256,6 +256,16 @@ class Domain(Component, ABC):
         return search_version(cls.modality)
 
     @property
+    def each(self) -> tuple[Domain, ...]:
+        """The domains that it is made of; alone where it is one."""
+        return (self,)
+
+    @property
+    def kind(self) -> str:
+        """What it is called where nobody gave it a name."""
+        return type(self).__name__
+
+    @property
     def is_described(self) -> bool:
         """Whether each class has a description, `LoadedDomain.attributes`."""
         return False

@@ -26,6 +26,7 @@ from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import config_digest
 from transfergrid.records.pairs import Pair
 from transfergrid.records.provenance import code_fingerprint
+from transfergrid.records.several import parts_of
 
 
 @lru_cache(maxsize=6)
@@ -47,11 +48,11 @@ def _prepared(config: str, split: str, preprocess: Preprocess, store: Store | No
 def _place(config: str) -> dict[str, Any]:
     """Return what says which data these are: contents, description, and the code that reads it."""
     told = json.loads(config)
-    target = str(told.get("_target_"))
+    targets = [str(part.get("_target_")) for part in parts_of(told)]
     return {
-        "domain": target.rpartition(".")[2],
+        "domain": "+".join(target.rpartition(".")[2] for target in targets),
         "content": config_digest(told),
-        "code": code_fingerprint(target),
+        "code": "".join(map(code_fingerprint, targets)),
     }
 
 

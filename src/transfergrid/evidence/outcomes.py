@@ -35,6 +35,11 @@ class Outcomes:
         """
         return self._read(identity)
 
+    def under(self, names: Mapping[str, str]) -> Outcomes:
+        """Return the same outcomes, which cells have under further names too: new name to cell."""
+        again = {new: self._known[cell] for new, cell in names.items() if cell in self._known}
+        return Outcomes(lambda name: self._read(names.get(name, name)), {**self._known, **again})
+
     def right(self, identity: str) -> Packed:
         """Return which items a cell got right.
 

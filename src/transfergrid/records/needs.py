@@ -62,6 +62,8 @@ class Needs:
         steps: the shared steps; a closed form without them is one cell under every `training`.
         trials: a search inside the cell, of whose trials it is made.
         tasks: kinds of target that it can learn.
+        each: the weights of each of several sources by itself, with the start that all of them were
+            trained from, instead of those that are trained on all.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
             `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
             these cells out; with `any` it never does.
@@ -81,6 +83,7 @@ class Needs:
     tasks: tuple[str, ...] = TASKS
     layers: LayerNeed = "any"
     pairs: tuple[PairWord, ...] = PAIRS
+    each: bool = False
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
@@ -154,8 +157,9 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"] |= {name: list(getattr(needs, name)) for name in _SEVERAL}
-    if not needs.trials:  # as YAMLs say it that are older than this need
-        del told["needs"]["trials"]
+    for later in ("trials", "each"):  # as YAMLs say it that are older than these needs
+        if not told["needs"][later]:
+            del told["needs"][later]
     if needs.layers == "any":
         del told["needs"]["layers"]
     if needs.pairs == PAIRS:

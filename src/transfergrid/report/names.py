@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Named = TypeVar("Named", bound=Any)
 """What has a `source` and a `strategy`: a row, a verdict, a curve."""
 _NAME = re.compile(r"(?P<base>[^()]+)\((?P<inside>.*)\)(?P<mark>[^()]*)", re.DOTALL)
+JOIN = "+"
+"""What stands between the names of sources that are one."""
 _ROUNDS = 4
 _PLURAL = {"source": "sources", "strategy": "strategies"}
 
@@ -68,13 +70,15 @@ def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...
 
     Nothing is left out where two would then be called alike.
     """
-    split = {name: _split(name) for name in sorted(set(names))}
-    bearing = [set(overrides) for _, overrides, _ in split.values()]
+    split = {name: list(map(_split, _listed(name, JOIN))) for name in sorted(set(names))}
+    bearing = [set(overrides) for each in split.values() for _, overrides, _ in each]
     shared = set.intersection(*bearing) if bearing else set()
-    short = {name: _joined(*parts, shared) for name, parts in split.items()}
+    short = {
+        name: JOIN.join(_joined(*parts, shared) for parts in each) for name, each in split.items()
+    }
     if not shared or len(set(short.values())) < len(short):
         return {name: name for name in split}, ()
-    first = next(iter(split.values()))[1]
+    first = next(iter(split.values()))[0][1]
     return short, tuple(override for override in first if override in shared)
 
 
@@ -86,12 +90,12 @@ def _split(name: str) -> tuple[str, tuple[str, ...], str]:
     return match["base"], tuple(_listed(match["inside"])), match["mark"]
 
 
-def _listed(inside: str) -> Iterable[str]:
-    """Split at the commas that stand in no brackets."""
+def _listed(inside: str, between: str = ",") -> Iterable[str]:
+    """Split at the commas, or what else stands between, that stand in no brackets."""
     depth, start = 0, 0
     for i, character in enumerate(inside):
         depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
+        if character == between and depth == 0:
             yield inside[start:i]
             start = i + 1
     yield inside[start:]

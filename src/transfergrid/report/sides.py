@@ -11,13 +11,14 @@ from transfergrid.evidence.parts import By, part_gains
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import ScorecardRow, scorecard_of
 from transfergrid.evidence.side_effects import SideEffects, side_effects
+from transfergrid.evidence.source_shares import source_shares
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
-from transfergrid.report import rules_view, scorecard_view, verdict_views
+from transfergrid.report import rules_view, scorecard_view, source_view, verdict_views
 from transfergrid.report.sheet import Sheet
 
-SIDES = ("flips", "classes", "groups", "beside", "scores", "rules")
+SIDES = ("flips", "classes", "groups", "beside", "scores", "rules", "sources")
 
 
 def side(
@@ -28,6 +29,8 @@ def side(
     over: str | None = None,
 ) -> Sheet:
     """Return what flips the verdicts, hides in their parts, came with them, foretold them, ...
+
+    Of several sources as one it is what each of them adds, which is a look of its own.
 
     Args:
         name: one of `SIDES`.
@@ -46,6 +49,10 @@ def side(
         return verdict_views.flips(found)
     if name == "beside":
         return verdict_views.beside(effects_of(bench, verdicts))
+    if name == "sources":
+        shares = source_shares(bench, verdicts, rules)
+        bench.note_look([share.less for share in shares], "sources")
+        return source_view.shares(shares)
     if name == "scores":
         return scorecard_view.scores(*scorecards_of(bench, verdicts))
     if name == "rules":

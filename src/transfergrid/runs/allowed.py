@@ -20,8 +20,10 @@ from transfergrid.records.factory import Config
 from transfergrid.records.identity import known_domain
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import Pair
-from transfergrid.records.seeds import generator
+from transfergrid.records.seeds import generator, stream_seed
+from transfergrid.records.several import parts_of
 from transfergrid.runs.selection.selecting import held_out
+from transfergrid.runs.source_copies import SourceCopies
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes
 
@@ -72,6 +74,39 @@ def add_taught(
     views = (data.train, data.validation)
     if any(view is not None and view.prepared.preprocess != preprocess for view in views):
         data.taught = replace(target_data(target, drawn, needs, preprocess), task=data.task)
+
+
+def add_source_domains(
+    data: CellData,
+    domain: Config,
+    needs: Needs,
+    preprocess: Preprocess,
+    copies: SourceCopies,
+    store: Store | None = None,
+    noise: tuple[float, int] | None = None,
+    holds_out: int | None = None,
+) -> None:
+    """Add the labelled source domain: several as their union, or one by one where asked for so.
+
+    Args:
+        data: of the cell; they are added to it.
+        domain: its config.
+        needs: of the strategy.
+        preprocess: of the backbone.
+        copies: what of it is kept.
+        store: where prepared images are kept.
+        noise: share of its labels that are drawn anew, and by which seed.
+        holds_out: seed by which a fifth of it is held out; None: nothing is.
+    """
+    if needs.domains < 2:
+        kept = (copies.kept, store, noise, holds_out)
+        add_source_domain(data, domain, needs, preprocess, *kept)
+        return
+    parts = parts_of(domain)
+    for number, part in enumerate(parts):
+        some = copies.each[number] if copies.each else None
+        own = (noise[0], stream_seed(noise[1], "domain", number)) if noise is not None else None
+        add_source_domain(data, part, needs, preprocess, some, store, own, holds_out)
 
 
 def add_source_domain(

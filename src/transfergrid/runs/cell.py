@@ -25,7 +25,7 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import recording, run_cards
-from transfergrid.runs.allowed import add_source_domain, add_taught, pair_of, target_data
+from transfergrid.runs.allowed import add_source_domains, add_taught, pair_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,
@@ -158,8 +158,8 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
         assert source is not None
         noise = _noise_of(source, cell.seed)
         holds_out = cell.seed if asks(training) and data.validation is None else None
-        kept = (copies.kept, store, noise, holds_out)
-        add_source_domain(data, source["domain"], needs, preprocess, *kept)
+        kept = (copies, store, noise, holds_out)
+        add_source_domains(data, source["domain"], needs, preprocess, *kept)
     selecting = selecting_of(target, drawn, data, training, preprocess, cell.seed)
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:

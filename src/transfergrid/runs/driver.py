@@ -217,7 +217,7 @@ class Driver:
         self.taken["optimiser"] += phase.optimiser_steps
         self.taken["target"] += batch.target is not None
         self.taken["unlabelled"] += batch.rows is not None
-        self.taken["source"] += bool(batch.source or batch.episode)
+        self.taken["source"] += len(batch.source) or bool(batch.episode)
         self.curves.stepped(loss.detach(), batch.size)
 
     @property

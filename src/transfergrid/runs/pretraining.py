@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -33,10 +34,14 @@ from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.run_cards import Curve, shown
+from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import TrainedSource
 from transfergrid.strategies.baselines.scratch import Scratch
 
 KEPT_IN_MEMORY = 4
+WEIGHTS = "weights.safetensors"
+START = "start"
+"""What files of weights call the hash of those that their training began with."""
 
 
 class SourceMaker:
@@ -73,7 +78,7 @@ class SourceMaker:
         Raises:
             BadInputError: the folder cannot be written to.
         """
-        return self._found(self._place(source, seed) / "weights.safetensors")
+        return self._found(self._place(source, seed) / WEIGHTS)
 
     def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the head that was trained with it.
@@ -82,6 +87,25 @@ class SourceMaker:
             BadInputError: the folder cannot be written to.
         """
         return self._found(self._place(source, seed) / "head.safetensors")
+
+    def begun(self, source: TrainedSource, seed: int) -> Backbone:
+        """Return the network that the training of this source began with, as its weights say.
+
+        Raises:
+            BadInputError: this is another one now, or they do not say.
+        """
+        file = self._place(source, seed) / WEIGHTS
+        with safe_open(file, "pt") as kept:
+            told = (kept.metadata() or {}).get(START)
+        with torch.random.fork_rng(devices=[]):
+            start = _first(source, stream_seed(seed, "source"))
+        if told != start.fingerprint():
+            how = "keep no hash of it" if told is None else "say another hash"
+            raise BadInputError(
+                f"the start of the source on {source.domain.kind} cannot be made again: its "
+                f"weights {how}; delete {file.parent} to have it trained anew"
+            )
+        return start
 
     def _place(self, source: TrainedSource, seed: int) -> Path:
         """Return the folder of a source, which is trained now if it never was."""
@@ -108,17 +132,17 @@ class SourceMaker:
             ) from error
         with FileLock(f"{place}.lock"), self.clock.measure("source"):
             if not (place / "card.json").exists():
-                strategy, card = self._train(source, seed, place.name)
-                _keep(strategy, card, place)
+                strategy, card, start = self._train(source, seed, place.name)
+                _keep(strategy, card, place, start)
                 tell("")  # back to the cell
 
     def _train(
         self, source: TrainedSource, seed: int, content: str
-    ) -> tuple[Scratch, dict[str, Any]]:
+    ) -> tuple[Scratch, dict[str, Any], str]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain), self.machine.store)
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
-        seed_torch(stream_seed(own_seed, "backbone"))
-        backbone = source.initial()
+        backbone = _first(source, own_seed)
+        start = backbone.fingerprint()
         strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
         assert isinstance(source.training, Training)
         drawn = domain.draw("all", own_seed, source.training.judges)
@@ -134,7 +158,7 @@ class SourceMaker:
         if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
             data.validation = None  # its score is luck and would choose an arbitrary step
         strategy.attach(backbone, data.task, source.training, own_seed)
-        name = f"{source.architecture.name} on {type(source.domain).__name__}"
+        name = f"{source.architecture.name} on {source.domain.kind}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         left = self._checkpoint(content, strategy, domain, clock)
         with left.until_done(), tracked(self.tracker, self._card(source, seed, content)) as summary:
@@ -159,7 +183,7 @@ class SourceMaker:
             "continued": left.spent().continued,
             "fingerprint": backbone.fingerprint(),
         }
-        return strategy, card
+        return strategy, card, start
 
     def _checkpoint(
         self, content: str, strategy: Scratch, domain: OpenDomain, clock: Stopwatch
@@ -168,14 +192,18 @@ class SourceMaker:
         return Checkpoint(self.folder.parent, f"source-{content}", parts, self.machine, clock)
 
     def _card(self, source: TrainedSource, seed: int, content: str) -> RunCard:
-        domain, config = type(source.domain).__name__, config_of(source)
+        domain, config = source.domain.kind, config_of(source)
         group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
         return RunCard(
             id=unique(f"pretrain-{content}"),
             name=f"{group} seed={seed}",
             group=group,
             job_type="pretrain",
-            tags=(*filter(None, [self.asked.get("study")]), source.architecture.name, domain),
+            tags=(
+                *filter(None, [self.asked.get("study")]),
+                source.architecture.name,
+                *(one.kind for one in source.domain.each),
+            ),
             config={"content": content, "source": config, "seed": seed, **self.asked},
             results=self.folder.parent,
         )
@@ -194,13 +222,22 @@ def _chance(domain: OpenDomain, labels: Tensor) -> float | None:
     return float(labels.bincount().max() / len(labels))
 
 
-def _keep(strategy: Scratch, card: dict[str, Any], place: Path) -> None:
-    """Write weights first and the card last: a source is there once its card is."""
+def _first(source: TrainedSource, own_seed: int) -> Backbone:
+    """Return what a training begins with."""
+    seed_torch(stream_seed(own_seed, "backbone"))
+    return source.initial()
+
+
+def _keep(strategy: Scratch, card: dict[str, Any], place: Path, start: str) -> None:
+    """Write weights first and the card last: a source is there once its card is.
+
+    The weights tell the hash of those that their training began with.
+    """
     place.mkdir(exist_ok=True)
     head = strategy.head.folded() if isinstance(strategy.head, ScaledLinear) else strategy.head
     for name, part in (("weights", strategy.backbone), ("head", head)):
         state = {key: value.cpu().contiguous() for key, value in part.state_dict().items()}
-        save_file(state, place / f"{name}.safetensors")
+        save_file(state, place / f"{name}.safetensors", {START: start})
     draft = place / "card.json.tmp"
     draft.write_text(json.dumps(card, indent=1))
     draft.replace(place / "card.json")

@@ -1,35 +1,39 @@
-"""Copies of a target's test examples in the domain that a source is made from or learned beside."""
+"""Copies of a target's test examples in what a source is made from or learned beside."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.copies.duplicates import copies_between, counted, remembered
+from transfergrid.data.copies.duplicates import copies_between, remembered
 from transfergrid.data.copies.found import Copies
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import config_digest
 from transfergrid.records.needs import Needs
+from transfergrid.records.several import parts_of
 
 
 @dataclass(frozen=True)
 class SourceCopies:
-    """What was found in a source domain.
+    """What was found in a source domain, or in several.
 
     Attributes:
         notes: test examples with an "exact" and with a "near" copy there, and source examples
             "dropped"; empty where there is nothing to search.
-        kept: places (n,) of the source examples that may be learned from beside the target; None
-            for all.
+        kept: places (n,) of the source examples that may be learned from beside the target, of
+            several domains in their union; None for all.
+        each: the same of each domain, in its own.
     """
 
     notes: dict[str, Any] = field(default_factory=dict)
     kept: NDArray[np.int64] | None = None
+    each: tuple[NDArray[np.int64] | None, ...] = ()
 
 
 def source_copies(source: Config | None, needs: Needs, target: OpenDomain) -> SourceCopies:
@@ -39,14 +43,36 @@ def source_copies(source: Config | None, needs: Needs, target: OpenDomain) -> So
     once for all targets. Domains that were drawn by this program have no copies to look for.
     """
     config = json.loads(target.key)
-    domain = _learned_from(source, needs)
-    if domain is None or "duplicates" not in domain or "duplicates" not in config:
+    parts = parts_of(_learned_from(source, needs))
+    searched = [part for part in parts if "duplicates" in part]
+    if not searched or "duplicates" not in config:
         return SourceCopies()
-    copies = _found(domain, config, target, bool(needs.domains))
-    drops = bool(needs.domains) and config["duplicates"] == "drop"
-    kept = np.flatnonzero(~copies.pool) if drops else None
-    dropped = int(copies.pool.sum()) if drops else 0
-    return SourceCopies({**counted(copies), "dropped": dropped}, kept)
+    found = [_found(part, config, target, bool(needs.domains)) for part in searched]
+    exact = np.logical_or.reduce([copies.exact for copies in found])
+    near = np.logical_or.reduce([copies.near for copies in found]) & ~exact
+    notes = {"exact": int(exact.sum()), "near": int(near.sum()), "dropped": 0}
+    if not needs.domains or config["duplicates"] != "drop":
+        return SourceCopies(notes)
+    others = iter(found)
+    each = [_others(next(others)) if part in searched else None for part in parts]
+    notes["dropped"] = sum(int(copies.pool.sum()) for copies in found)
+    return SourceCopies(notes, _in_union(parts, each), tuple(each))
+
+
+def _others(copies: Copies) -> NDArray[np.int64]:
+    return np.flatnonzero(~copies.pool)
+
+
+def _in_union(
+    parts: Sequence[Config], each: Sequence[NDArray[np.int64] | None]
+) -> NDArray[np.int64]:
+    """Return the places that are kept of each domain as places in their union."""
+    found, start = [], 0
+    for part, kept in zip(parts, each, strict=True):
+        size = len(OpenDomain(part).examples("pool")) if kept is None or len(parts) > 1 else 0
+        found.append(start + (np.arange(size, dtype=np.int64) if kept is None else kept))
+        start += size
+    return np.concatenate(found)
 
 
 def _learned_from(source: Config | None, needs: Needs) -> Config | None:

@@ -33,6 +33,8 @@ class Start:
         taught: the source's own, where the strategy learns from a teacher.
         head: the source's own, where the strategy needs it; its outputs stand in the order of the
             target's classes where these are the source's.
+        each: the network of each source, where the strategy needs them apart; `backbone` is then
+            what all of them began with.
         fresh: another network of the source's architecture, its random weights by the seed block
             and by the name of what is drawn.
     """
@@ -40,6 +42,7 @@ class Start:
     backbone: Backbone
     taught: Backbone | None = None
     head: nn.Module | None = None
+    each: tuple[Backbone, ...] = ()
     fresh: Callable[[str], Backbone] | None = None
 
     @property
@@ -99,6 +102,9 @@ def _start(
     made: Source = build(source)
     if needs.source == "start":
         return Start(made.initial())
+    if needs.each:
+        begun, each = made.each(maker, seed)
+        return Start(begun, each=tuple(each))
     loaded = made.load(maker, seed)
     if not needs.teacher:
         head = made.head(loaded, maker, seed) if needs.source == "head" else None
@@ -125,6 +131,7 @@ def attach(
         source_tasks=data.source_tasks,
         source_head=begun.head if begun else None,
         taught=begun.taught if begun else None,
+        each=begun.each if begun else (),
         fresh=begun.fresh if begun else None,
     )
 

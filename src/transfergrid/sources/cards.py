@@ -155,9 +155,13 @@ def holders(names: Iterable[str]) -> set[str]:
 
 
 def names_of(domain: Domain) -> tuple[str, ...]:
-    """Return the name under which a domain's dataset is known, if it has a field that says so."""
-    told = [getattr(domain, key, None) for key in ("dataset", "name")]
-    return tuple(dataset_name(name) for name in told if isinstance(name, str) and name)
+    """Return the name under which a domain's dataset is known, if it has a field that says so.
+
+    Of several domains as one, those of each.
+    """
+    told = [getattr(one, key, None) for one in domain.each for key in ("dataset", "name")]
+    found = (dataset_name(name) for name in told if isinstance(name, str) and name)
+    return tuple(dict.fromkeys(found))
 
 
 def shared(trained_on: Iterable[str], domain: Domain) -> tuple[str, ...]:

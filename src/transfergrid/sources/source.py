@@ -78,6 +78,13 @@ class Maker(Protocol):
     def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the head that was trained with it, a linear layer's."""
 
+    def begun(self, source: TrainedSource, seed: int) -> Backbone:
+        """Return the network that the training of this source began with, under this seed.
+
+        Raises:
+            BadInputError: it is not what the training says that it began with.
+        """
+
 
 class Source(Component, ABC):
     """An architecture with weights and, where it is known, the domain they were learned on."""
@@ -113,6 +120,22 @@ class Source(Component, ABC):
         Raises:
             BadInputError: the weights cannot be had or do not fit.
         """
+
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+        """Return the start of several sources and the network of each, in their domains' order.
+
+        Args:
+            maker: see `load`.
+            block_seed: see `load`.
+
+        Raises:
+            BadInputError: they did not begin with the same weights.
+            ImpossibleError: they were not trained here, so that nobody knows with which.
+        """
+        raise ImpossibleError(
+            "it merges weights of several sources that began with the same weights, which is known "
+            "of those alone that are trained here: source=trained_here target@source.domain=[A,B]"
+        )
 
     def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
         """Return the head that was learned with the weights, from embeddings to class scores.

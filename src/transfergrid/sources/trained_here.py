@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transfergrid.records.arguments import Share, Whole
@@ -58,6 +58,15 @@ class TrainedHere(TrainedSource):
         backbone.load_state_dict(maker.trained(self, seed))
         return backbone
 
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+        """See `Source.each`."""
+        alone = [replace(self, domain=domain) for domain in self.domain.each]
+        seed = block_seed if self.seed == "block" else self.seed
+        start, *others = [maker.begun(one, seed) for one in alone]
+        if any(other.fingerprint() != start.fingerprint() for other in others):
+            raise BadInputError("the sources did not begin with the same weights")
+        return start, [one.load(maker, block_seed) for one in alone]
+
     def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
         """See `Source.head`."""
         seed = block_seed if self.seed == "block" else self.seed
@@ -67,7 +76,7 @@ class TrainedHere(TrainedSource):
     def told_card(self) -> Card:
         """Return what its start was trained on, and its domain by name, or else by kind."""
         before = Card.read(self.start.known_card()) if self.start else Card()
-        taught = names_of(self.domain) or (type(self.domain).__name__,)
+        taught = [name for one in self.domain.each for name in names_of(one) or (one.kind,)]
         names = tuple(dict.fromkeys((*before.trained_on, *taught)))
         return Card("trained here", before.licence, names)
 
@@ -86,7 +95,7 @@ class TrainedHere(TrainedSource):
         takes, holds = self.architecture.modality, self.domain.modality
         if takes != holds:
             raise BadInputError(
-                f"source.domain holds {holds}s ({type(self.domain).__name__}), and the "
+                f"source.domain holds {holds}s ({self.domain.kind}), and the "
                 f"architecture {self.architecture.name} takes {takes}s"
             )
 

@@ -112,6 +112,8 @@ class Strategy(nn.Module, Component):
             where `needs.classes` is `same`.
         source_head: the source's own head, frozen; there only where `needs.source` is `head`.
         taught: the source's backbone, for a teacher; None unless `needs.teacher`.
+        each_source: the network of each source, for what is made of them in `build`; none unless
+            `needs.each`, and none where a cell is only checked, or is made again to predict.
         scaffold: modules and buffers that `predict` does not use.
         training_plan: what all arms share.
         block_seed: of everything that is drawn at random.
@@ -150,6 +152,7 @@ class Strategy(nn.Module, Component):
     source_tasks: tuple[Task, ...]
     source_head: nn.Module
     taught: Backbone | None
+    each_source: tuple[Backbone, ...]
     scaffold: nn.ModuleDict
     training_plan: Training
     block_seed: int
@@ -388,6 +391,7 @@ class Strategy(nn.Module, Component):
         source_tasks: Sequence[Task] = (),
         source_head: nn.Module | None = None,
         taught: Backbone | None = None,
+        each: Sequence[Backbone] = (),
         fresh: Callable[[str], Backbone] | None = None,
     ) -> None:
         """Give the strategy its parts; a new head depends on seed, width and task alone.
@@ -398,6 +402,7 @@ class Strategy(nn.Module, Component):
         self.training_plan, self.block_seed = training, seed
         self.scaffold = nn.ModuleDict()
         object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
+        object.__setattr__(self, "each_source", tuple(each))  # nor are these
         self._fresh = fresh
         self._noted_copies: list[Copied] = []
         with torch.random.fork_rng(devices=[]):

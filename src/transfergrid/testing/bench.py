@@ -18,10 +18,13 @@ from torch import Tensor
 
 from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.several_domains import SeveralDomains
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
+from transfergrid.records.metrics import NUMBERS
+from transfergrid.records.needs import Needs
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
@@ -34,7 +37,7 @@ from transfergrid.runs.stages import Setup
 from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
-from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
+from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource, source_classes
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
@@ -89,7 +92,8 @@ class Bench:
         arguments: of its constructor.
         yaml: its config file, if it has one.
         domain: makes the cells' domains.
-        source: what the cells transfer from.
+        source: what the cells transfer from; by default of one tiny domain, or of several where
+            the strategy needs them.
     """
 
     strategy_class: type[Strategy]
@@ -100,9 +104,11 @@ class Bench:
     )
     machine: Machine = field(default_factory=lambda: Machine(accelerator="cpu"))
     domain: type[TinyDomain] = TinyDomain
-    source: Source = field(default_factory=TinySource)
+    source: Source = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.source is None:
+            self.source = TinySource(domain=source_domain(self.strategy_class.needs))
         self._runs: dict[Labels, Run] = {}
         self._spare: dict[Labels, Setup] = {}
         self.passed: dict[Labels, bool] = {}
@@ -110,13 +116,9 @@ class Bench:
 
     def on_texts(self) -> Bench:
         """Return a bench for the same strategy whose cells are of texts."""
-        if self.of_numbers:
-            source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
-            return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
-        own = self.source.domain if self.strategy_class.needs.classes == "same" else None
-        kept = {"more": own.more, "only": own.only} if isinstance(own, TinyDomain) else {}
-        source = TinyTextSource(domain=TinyTextDomain(shift=0.4, **kept))
-        return dataclasses.replace(self, domain=TinyTextDomain, source=source)
+        kind = TinyTextNumbers if self.of_numbers else TinyTextDomain
+        source = TinyTextSource(domain=source_domain(self.strategy_class.needs, kind))
+        return dataclasses.replace(self, domain=kind, source=source)
 
     def on_tokens(self) -> Bench:
         """Return a bench for the same strategy whose network is a vision transformer."""
@@ -124,7 +126,7 @@ class Bench:
 
     def on_numbers(self) -> Bench:
         """Return a bench for the same strategy whose labels are numbers."""
-        source = TinySource(domain=TinyNumbers(shift=0.4))
+        source = TinySource(domain=source_domain(self.strategy_class.needs, TinyNumbers))
         return dataclasses.replace(self, domain=TinyNumbers, source=source)
 
     @property
@@ -246,6 +248,20 @@ class Bench:
         random.seed(number)
         np.random.seed(number)
         seed_torch(number)
+
+
+def source_domain(needs: Needs, kind: type[TinyDomain] = TinyDomain, differ: bool = False) -> Any:
+    """Return what a tiny source was taught: a domain, or several where a strategy needs them.
+
+    Args:
+        needs: of the strategy.
+        kind: of the domains.
+        differ: whether classes differ from the target's where they may.
+    """
+    shifts = (0.4, 0.7) if needs.domains > 1 or needs.each else (0.4,)
+    told = {} if NUMBERS in kind.tasks else source_classes(needs, differ)
+    each = [kind(shift=shift, **told) for shift in shifts]
+    return each[0] if len(each) == 1 else SeveralDomains(parts=each, metric=each[0].metric)
 
 
 def on_the_eve(driver: Driver, number: int) -> None:

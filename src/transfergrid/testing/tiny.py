@@ -5,10 +5,11 @@ The backbone has BatchNorm and dropout on purpose: a strategy that freezes badly
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ CLASSES = ("circle", "cross", "stripe")
 MORE = ("dot", "ring")
 """Of a source domain whose classes are not those of the target."""
 POOL_EACH, TEST_EACH = 20, 8
+Network = TypeVar("Network", bound=Backbone)
 TESTS = ("plain", "poisoned")
 DROPOUT = 0.2
 
@@ -125,15 +127,17 @@ class TinyDomain(Domain):
         return images[..., None].astype(np.uint8), labels
 
 
-def source_domain(needs: Needs) -> TinyDomain:
-    """Return a source domain whose classes suit a strategy with these needs.
+def source_classes(needs: Needs, differ: bool = False) -> dict[str, Any]:
+    """Return the arguments of a source domain whose classes suit a strategy with these needs.
 
-    Where they may differ from the target's they do.
+    Args:
+        needs: of the strategy.
+        differ: whether they differ from the target's where they may.
     """
     same = needs.classes == "same"
-    more = not same or ("partial" in needs.pairs and "closed" not in needs.pairs)
+    more = (differ and not same) or ("partial" in needs.pairs and "closed" not in needs.pairs)
     fewer = same and set(needs.pairs) == {"open"}
-    return TinyDomain(shift=0.4, more=more, only=CLASSES[:-1] if fewer else None)
+    return {"more": more, "only": CLASSES[:-1] if fewer else None}
 
 
 @dataclass(frozen=True)
@@ -274,6 +278,20 @@ def classifier(domain: Domain | None, dim: int) -> dict[str, Tensor]:
     return {"weight": torch.randn(len(domain.classes or domain.outputs), dim)}
 
 
+def fine_tuned(start: Network, number: int) -> list[Network]:
+    """Return what stands for so many trainings that began with the same weights."""
+    found = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(21)
+        for _ in range(number):
+            made = copy.deepcopy(start)
+            with torch.no_grad():
+                for parameter in made.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+            found.append(made)
+    return found
+
+
 @dataclass(frozen=True)
 class TinySource(Source):
     """Weights that stand for pretrained ones: other than random ones by any seed of a cell.
@@ -283,7 +301,7 @@ class TinySource(Source):
     """
 
     architecture: TinyArchitecture = TinyArchitecture()
-    domain: TinyDomain | None = field(default_factory=lambda: TinyDomain(shift=0.4))
+    domain: Domain | None = field(default_factory=lambda: TinyDomain(shift=0.4))
 
     @override
     def initial(self) -> TinyBackbone:
@@ -298,3 +316,8 @@ class TinySource(Source):
                 backbone.embed(0.2 + torch.randn(32, 1, SIDE, SIDE))  # moves its statistics
             backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone
+
+    @override
+    def each(self, maker: Maker, block_seed: int) -> tuple[TinyBackbone, list[TinyBackbone]]:
+        start = self.load(maker, block_seed)
+        return start, fine_tuned(start, len(self.domain.each if self.domain else ()))

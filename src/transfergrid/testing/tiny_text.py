@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.domain import LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.inputs import Inputs
 from transfergrid.records.seeds import generator
 from transfergrid.sources.backbone import Backbone, Block, Change, Granularity, Language
@@ -25,6 +25,7 @@ from transfergrid.testing.tiny import (
     TinyDomain,
     TinyExamples,
     classifier,
+    fine_tuned,
 )
 
 N_WORDS = 30
@@ -225,7 +226,7 @@ class TinyTextSource(Source):
     """Weights that stand for pretrained ones."""
 
     architecture: TinyTextArchitecture = TinyTextArchitecture()
-    domain: TinyDomain | None = field(default_factory=lambda: TinyTextDomain(shift=0.4))
+    domain: Domain | None = field(default_factory=lambda: TinyTextDomain(shift=0.4))
 
     @override
     def initial(self) -> TinyTextBackbone:
@@ -238,3 +239,10 @@ class TinyTextSource(Source):
             backbone = self.architecture.build()
             backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone
+
+    @override
+    def each(
+        self, maker: Maker, block_seed: int
+    ) -> tuple[TinyTextBackbone, list[TinyTextBackbone]]:
+        start = self.load(maker, block_seed)
+        return start, fine_tuned(start, len(self.domain.each if self.domain else ()))

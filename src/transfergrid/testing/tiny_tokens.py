@@ -11,7 +11,7 @@ from typing_extensions import override
 from transfergrid.data.domain import Domain
 from transfergrid.sources.backbones.timm_backbone import TimmBackbone
 from transfergrid.sources.source import Architecture, Maker, Source
-from transfergrid.testing.tiny import SIDE, TinyDomain, TinyPreprocess, classifier
+from transfergrid.testing.tiny import SIDE, TinyDomain, TinyPreprocess, classifier, fine_tuned
 
 DEPTH = 2
 
@@ -56,3 +56,8 @@ class TinyTokenSource(Source):
             backbone = self.architecture.build()
             backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone
+
+    @override
+    def each(self, maker: Maker, block_seed: int) -> tuple[TimmBackbone, list[TimmBackbone]]:
+        start = self.load(maker, block_seed)
+        return start, fine_tuned(start, len(self.domain.each if self.domain else ()))

@@ -30,7 +30,7 @@ def command(arguments: Sequence[str]) -> int:
 
         files = write_figures(data, Path(chosen.figures))
         say(f"{chosen.figures}: {len(files)} files, each figure as SVG, PNG and CSV")
-    bench.note_look(list(data.verdicts), "report")
+    bench.note_look([*data.verdicts, *data.further], "report")
     say(f"{chosen.output}: {len(data.verdicts)} comparisons, {len(data.cells)} cells")
     return 0
 

@@ -68,6 +68,8 @@ class ReportData:
     """Number of a row, training steps, and the mean validation scores of arm and baseline there."""
     scores: tuple[tuple[int, str, float], ...] = ()
     """Number of a row, name of a transferability score, and its value (more is better)."""
+    further: tuple[Verdict, ...] = ()
+    """Verdicts that sections show beside those on arms: what each of several sources adds."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """By number of the row, what is said of it beyond its notes, such as the likely cause."""
     failed: tuple[Told, ...] = ()

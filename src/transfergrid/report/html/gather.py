@@ -16,6 +16,7 @@ from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import flips
 from transfergrid.evidence.scorecard import forecasts_of, is_foretold, scorecard
 from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.source_shares import source_shares
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
@@ -61,6 +62,7 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         sections=tuple(beside.sections),
         steps=tuple(beside.steps),
         scores=tuple(beside.scores),
+        further=tuple(share.less for share in beside.shares),
         remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
         failed=tuple(told([record for record in bench.failures if asked.keeps(record)])),
         skipped=tuple(left_out(bench.ledger)),
@@ -116,6 +118,8 @@ def _inside(
             arms.append((verdict, inside))
             beside.remark(row, sections.extremes(inside))
     beside.add(sections.harmed(arms))
+    beside.shares = source_shares(bench, verdicts)
+    beside.add(sections.several(beside.shares))
     beside.add(sections.came_with(effects_of(bench, [v for v in verdicts if v.n])))
 
 

@@ -14,9 +14,11 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
+from transfergrid.evidence.source_shares import SourceShare
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
+from transfergrid.report import source_view
 from transfergrid.report import verdict_views as views
 from transfergrid.report import verdict_words as said
 from transfergrid.report.columns import Column
@@ -37,6 +39,8 @@ class Beside:
     steps: list[tuple[int, Points, Points, Points]] = field(default_factory=list)
     scores: list[tuple[int, str, float]] = field(default_factory=list)
     """Both as in `ReportData`."""
+
+    shares: list[SourceShare] = field(default_factory=list)
 
     def add(self, section: Section | None) -> None:
         """Add a section, if there is one."""
@@ -92,6 +96,14 @@ def extremes(inside: Sequence[Verdict]) -> str:
     """Say which class gains least and which most, given all in the order of their gains."""
     worst, best = (f"{p.group}, {said.gain(p)} {said.interval(p)}" for p in (inside[0], inside[-1]))
     return f"Class that gains least: {worst}; most: {best}."
+
+
+def several(shares: Sequence[SourceShare]) -> Section | None:
+    """Return what each of several sources adds to the others, where that was run."""
+    if not shares:
+        return None
+    table = columns.limited(source_view.share_columns(UNICODE), shares)
+    return Section("sources", (table,), (source_view.counted(shares),))
 
 
 def came_with(effects: Sequence[SideEffects]) -> Section | None:

@@ -24,6 +24,7 @@ from transfergrid.records.identity import (
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
+from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
 from transfergrid.runs.planning.pairs import unsuitable
@@ -250,6 +251,8 @@ class Planner:
             learns, gives = WHAT[needs.tasks[0]], WHAT[task_of(domain)]
             return f"{strategy.name} learns {learns}, and the head of {source.name} gives {gives}"
         matched = needs.source == "head" and needs.classes == "same"
+        if (reason := several.unsuited(source, strategy, self.classes)) is not None:
+            return reason
         if domain is None and needs.domains:
             return (
                 f"{strategy.name} needs a labelled source domain, and source {source.name} "

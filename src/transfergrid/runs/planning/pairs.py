@@ -17,7 +17,7 @@ from transfergrid.records.identity import config_digest, known_domain
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import SHIFTED, Pair
 from transfergrid.records.spellings import near
-from transfergrid.runs.planning.plan import Option
+from transfergrid.runs.planning.plan import Option, listed
 
 Named = tuple[str, Sequence[str]]
 """What a domain is called, and its classes."""
@@ -57,13 +57,8 @@ def _not_the_same(strategy: Option, source: Named, target: Named) -> str:
     hint = spelled if set(map(near, ours)) == set(map(near, theirs)) else ""
     return (
         f"{strategy.name} needs the same classes in source and target, and {theirs_of} has "
-        f"{_listed(theirs)}, {ours_of} has {_listed(ours)}{hint}"
+        f"{listed(theirs)}, {ours_of} has {listed(ours)}{hint}"
     )
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"
 
 
 # What may do harm --------------------------------------------------------------------------------

@@ -227,3 +227,9 @@ def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
         return 0 if below is None else 1 + depth(below)
 
     return {name: depth(cell) for name, cell in cells.items()}
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return how many names there are, and the first of them."""
+    shown = ", ".join(names[:most])
+    return f"{len(names)} ({shown}, ...)" if len(names) > most else f"{len(names)} ({shown})"

@@ -29,9 +29,10 @@ from transfergrid.records.factory import Config, locate
 from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
 from transfergrid.runs.planning.plan import Option
-from transfergrid.verbs.configs.option_names import as_typed, display_name, told_apart
+from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
+from transfergrid.verbs.configs.several_sources import alone, expanded, one_source, takes_lists
 
 GROUPS = ("source", "strategy", "target", "training", "tuning")
 SETTINGS = (
@@ -89,9 +90,10 @@ def read_request(
     """
     asked: dict[str, list[str]] = {}
     settings: list[str] = []
-    typed = parse(arguments, loader)
+    typed = parse([expanded(word) for word in arguments], loader)
     given = {override_key(o) for o in typed}
-    from_study = [f"{key}={value}" for key, value in params.items() if key not in given]
+    study = {key: value for key, value in params.items() if key not in given}
+    from_study = [expanded(f"{key}={value}") for key, value in study.items()]
     for override in [*parse(from_study, loader), *typed]:
         group = group_of(override)
         if group is None:
@@ -142,11 +144,14 @@ def values_of(override: Override) -> list[str]:
 
 
 def _one_each(override: Override) -> list[str]:
-    """Return an override's values, of which a place for one part, budget or seed takes no list."""
+    """Return an override's values, of which a place for one part, budget or seed takes no list.
+
+    A list of sources, or of a source's domains, is one source.
+    """
     key, values = override_key(override), values_of(override)
     if "@" in key or key in (*GROUPS, "labels", "seed"):
         for value in values:
-            if value[:1] in ("[", "{"):
+            if value[:1] in ("[", "{") and not (value[0] == "[" and takes_lists(key)):
                 each = ",".join(part.strip() for part in value.strip("[]{}").split(","))
                 raise BadInputError(
                     f"{key}={value}: a place takes one at a time, and this is several; to try "
@@ -189,7 +194,7 @@ class Composer:
 
         Where one of them is wrong nothing is kept: it is met again, and told, by itself.
         """
-        names = ([as_typed(g, name)[0] for name in axes[g].names] for g in GROUPS)
+        names = ([n for name in axes[g].names for n, _ in alone(g, (name, ()))] for g in GROUPS)
         for row in zip_longest(*names):
             choice = [f"{g}={name}" for g, name in zip(GROUPS, row, strict=True) if name]
             try:
@@ -204,13 +209,15 @@ class Composer:
         Raises:
             BadInputError: an unknown option or key, or a value is missing.
         """
-        choices = [as_typed(group, *choice) for choice in axis.choices()]
+        made = [alone(group, choice) for choice in axis.choices()]
+        choices = list(dict.fromkeys(choice for each in made for choice in each))
         options = [self.option(group, name, overrides) for name, overrides in choices]
         for key, values in axis.inside.items():
             check_point(key, values, options)
         for option in options:
             check_config(option.config)  # before torch is there, for what can be told without it
-        return told_apart(options, choices)
+        named = dict(zip(choices, told_apart(options, choices), strict=True))
+        return [one_source([named[choice] for choice in each]) for each in made]
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
         """Return one option with these overrides inside it."""

@@ -14,6 +14,7 @@ from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
 from transfergrid.verbs.configs.composing import GROUPS, KEYS
 from transfergrid.verbs.configs.other_names import other_names
+from transfergrid.verbs.configs.several_sources import expanded, members, split, takes_lists
 
 COMPLETION = {"-sc", "--shell-completion"}
 ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
@@ -137,6 +138,7 @@ def prepared(word: str, runs: bool = False) -> str:
     Raises:
         BadInputError: the key is none of ours, or stands for what every cell has.
     """
+    word = expanded(word)
     match = _OVERRIDE.match(word)
     if match is None or not (match.group(4) or word.startswith("~")):
         return word
@@ -153,7 +155,8 @@ def prepared(word: str, runs: bool = False) -> str:
     value = word.partition("=")[2]
     if runs and rest.startswith("@") and match.group(4) and "(" not in word:
         return f"{sign}{key}{rest}=choice({value})"
-    if runs and not rest and key in GROUPS and re.fullmatch(rf"'{_VARIANT}'", value):
+    alone = re.fullmatch(rf"'{_VARIANT}'", value) or (takes_lists(key) and members(value))
+    if runs and not rest and key in GROUPS and alone:
         return f"{sign}{key}=choice({value})"
     inside = rest.startswith(".") and key in CHECKED_LATER
     return f"++{word}" if not sign and (inside or _OPEN.match(key + rest)) else word
@@ -180,6 +183,8 @@ def readable(key: str, value: str) -> str:
         value = ",".join(_at_home(part) for part in value.split(","))
     if _is_read(f"{key}={value}"):
         return f"{key}={value}"
+    if takes_lists(key) and any(map(members, split(value))):
+        return f"{key}={','.join(map(_listed, split(value)))}"
     variants = key in GROUPS and re.fullmatch(rf"{_VARIANT}(,{_VARIANT})*", value)
     apart = re.findall(_VARIANT, value) if variants else value.split(",")
     parts = apart if variants or not re.search(r"[\[({'\"]", value) else [value]
@@ -193,7 +198,8 @@ def readable(key: str, value: str) -> str:
 
 
 def _check_meant(key: str, value: str) -> None:
-    if key in AXES and value.startswith("[") and value.endswith("]"):
+    is_list = value.startswith("[") and value.endswith("]")
+    if key in AXES and is_list and not takes_lists(key):
         each = re.sub(r"\s*,\s*", ",", value[1:-1].strip())
         raise BadInputError(f"{key}={value} is one list: to try each of them, write {key}={each}")
     if key in GROUPS and re.search(r"[*?]", value) and "(" not in value:
@@ -212,6 +218,14 @@ def _check_meant(key: str, value: str) -> None:
         raise BadInputError(
             f"{key}={value} is two values; with a decimal point it is {key}={point}"
         )
+
+
+def _listed(value: str) -> str:
+    """Return a source, or a list of them, with quotes where Hydra needs them."""
+    found = members(value)
+    if found is not None:
+        return f"[{','.join(map(_listed, found))}]"
+    return value if _is_read(f"source=[{value}]") else _quoted(value)
 
 
 def _at_home(part: str) -> str:
