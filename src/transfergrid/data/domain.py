@@ -218,6 +218,11 @@ class Domain(Component, ABC):
         return ()
 
     @property
+    def vector(self) -> tuple[str, ...]:
+        """What the numbers of a vector are called, in their order; none where it holds others."""
+        return ()
+
+    @property
     def of_numbers(self) -> bool:
         """Whether its labels are numbers: that is so by a metric of numbers."""
         return is_of_numbers(self.metric)
@@ -284,5 +289,7 @@ class Domain(Component, ABC):
         """
         from transfergrid.data.features import ImageFeatures
         from transfergrid.data.text_features import TextFeatures
+        from transfergrid.data.vector_features import VectorFeatures
 
-        return TextFeatures() if self.modality == "text" else ImageFeatures()
+        kinds = {"text": TextFeatures, "vector": VectorFeatures}
+        return kinds.get(self.modality, ImageFeatures)()
