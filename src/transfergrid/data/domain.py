@@ -195,6 +195,12 @@ class Domain(Component, ABC):
     """What its labels may be, by kinds of task as in `records.metrics`."""
 
     @classmethod
+    def about(cls) -> dict[str, Any]:
+        """Say too that it holds vectors, where it does."""
+        told = {"modality": cls.modality} if cls.modality == "vector" else {}
+        return {**super().about(), **told}
+
+    @classmethod
     def copy_search(cls) -> int:
         """Return the version of how copies are found; where they are dropped, it decides."""
         return search_version(cls.modality)

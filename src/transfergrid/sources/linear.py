@@ -44,4 +44,6 @@ class Linear(Architecture):
         stages = OrderedDict[str, nn.Module](linear=Stage(nn.Linear(self.inputs, width)))
         example = torch.zeros(1, self.inputs)
         text = f"linear {self.inputs} {width}"
-        return SmallBackbone(stages, text, VectorPreprocess(self.inputs), example)
+        made = SmallBackbone(stages, text, VectorPreprocess(self.inputs), example)
+        made.title = self.name
+        return made

@@ -81,7 +81,9 @@ class MLP(Architecture):
             f" dropout={self.dropout}" if self.dropout else ""
         )
         example = torch.zeros(1, self.inputs)
-        return SmallBackbone(stages, text, VectorPreprocess(self.inputs), example)
+        made = SmallBackbone(stages, text, VectorPreprocess(self.inputs), example)
+        made.title = self.name
+        return made
 
     def _layer(self, before: int, width: int) -> list[nn.Module]:
         from torch import nn

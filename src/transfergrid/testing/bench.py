@@ -38,6 +38,11 @@ from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
+from transfergrid.testing.tiny_vectors import (
+    TinyVectorDomain,
+    TinyVectorNumbers,
+    TinyVectorSource,
+)
 from transfergrid.testing.watched import Notes, WatchedDriver
 
 if TYPE_CHECKING:
@@ -114,6 +119,12 @@ class Bench:
             source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
             return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
         return dataclasses.replace(self, domain=TinyTextDomain, source=TinyTextSource())
+
+    def on_vectors(self) -> Bench:
+        """Return a bench for the same strategy whose cells are of vectors."""
+        domain = TinyVectorNumbers if self.of_numbers else TinyVectorDomain
+        source = TinyVectorSource(domain=domain(shift=0.4))
+        return dataclasses.replace(self, domain=domain, source=source)
 
     def on_tokens(self) -> Bench:
         """Return a bench for the same strategy whose network is a vision transformer."""
