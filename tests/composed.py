@@ -40,6 +40,9 @@ NEEDED = {
     "image_table": ["target.file=scans.csv"],
     "target=torchvision": ["target.dataset=MNIST", "target.root=data"],
     "text_table": ["target.file=reviews.csv"],
+    "vectors": ["target.file=rows.csv"],
+    "mlp": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
+    "linear": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
 }
 """What an option has no default for; two of one name are told apart by their group."""
 

@@ -20,6 +20,8 @@ NEEDED = {
         *("source.network=mine.net", "source.file=weights.pth", "source.size=32"),
         *("source.mean=[0.5]", "source.std=[0.5]"),
     ],
+    "mlp": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
+    "linear": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
     "checkpoint": ["source.model=resnet18", "source.file=weights.pth"],
 }
 NAMES = sorted(path.stem for path in (CONF / "source").glob("*.yaml"))

@@ -241,7 +241,8 @@ class Domain(Component, ABC):
     @override
     def about(cls) -> dict[str, Any]:
         told = super().about()
-        return {**told, "optional": [*told.get("optional", ()), "only"]}
+        held = {"modality": cls.modality} if cls.modality == "vector" else {}
+        return {**told, **held, "optional": [*told.get("optional", ()), "only"]}
 
     @property
     def whole(self) -> Self:
@@ -281,6 +282,11 @@ class Domain(Component, ABC):
     @property
     def outputs(self) -> tuple[str, ...]:
         """What the numbers are called that the labels are; none where they are classes."""
+        return ()
+
+    @property
+    def vector(self) -> tuple[str, ...]:
+        """What the numbers of a vector are called, in their order; none where it holds others."""
         return ()
 
     @property
@@ -359,8 +365,10 @@ class Domain(Component, ABC):
         """
         from transfergrid.data.features import ImageFeatures
         from transfergrid.data.text_features import TextFeatures
+        from transfergrid.data.vector_features import VectorFeatures
 
-        return TextFeatures() if self.modality == "text" else ImageFeatures()
+        kinds = {"text": TextFeatures, "vector": VectorFeatures}
+        return kinds.get(self.modality, ImageFeatures)()
 
 
 # Only some classes -------------------------------------------------------------------------------

@@ -261,14 +261,22 @@ class TableDomain(Domain):
         rows = self._rows(table.only(kept), [splits[i] for i in kept])
         return rows, choice, len(kept) - len(rows)
 
-    def _table(self, part: Part) -> Table:
+    def wanted(self) -> list[str]:
+        """Return the columns that were named, each for one purpose.
+
+        Raises:
+            BadInputError: one was named for two.
+        """
         wanted = [*self.input_columns, *self.label_columns, self.split_column]
         wanted += [self.group_column, self.cluster_column or None]
         columns = [column for column in wanted if column is not None]
         twice = [column for column in columns if columns.count(column) > 1]
         if twice:
             raise BadInputError(f"{self.file}: column {twice[0]!r} was named for two purposes")
-        return read_table(part.file, part.name, columns, self.encoding, self.delimiter)
+        return columns
+
+    def _table(self, part: Part) -> Table:
+        return read_table(part.file, part.name, self.wanted(), self.encoding, self.delimiter)
 
     def _rows(self, table: Table, splits: Sequence[str]) -> list[Row]:
         rows = []

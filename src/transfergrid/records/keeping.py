@@ -28,6 +28,8 @@ from transfergrid.records.training import VALIDATION_FROM
 
 MODEL = "model"
 WEIGHTS, FEATURES, KEPT = "model.safetensors", "features.json", "kept.json"
+VECTOR = "vector.json"
+"""The columns of a model of vectors, and how they are scaled."""
 
 Group = tuple[str | None, Labels, str | None]
 """Digest of the target, label budget, digest of the training."""

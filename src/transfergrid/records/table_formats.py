@@ -233,7 +233,7 @@ def _places(
     for column in wanted:
         _check_once(name, column, header, advice)
         if column not in header:
-            raise _no_column(name, column, header, advice, delimiter)
+            raise no_column(name, column, header, advice, delimiter)
     return [header.index(column) for column in wanted]
 
 
@@ -242,9 +242,10 @@ def _check_once(name: str, column: str, known: Sequence[str], advice: Advice) ->
         raise BadInputError(f"{name} has more than one column {column!r}{advice.twice}")
 
 
-def _no_column(
+def no_column(
     name: str, column: str, known: Sequence[str], advice: Advice, delimiter: str | None = None
 ) -> BadInputError:
+    """Return what to say where a table that has these columns lacks one."""
     if delimiter is not None and advice.key is not None and len(known) == 1:
         for other, spelled in OTHER_DELIMITERS.items():
             if other in known[0]:
@@ -331,7 +332,7 @@ def _objects(
     known = list(dict.fromkeys(chain.from_iterable(rows)))
     for column in asked.names:
         if rows and column not in known:
-            raise _no_column(name, column, known, asked.advice)
+            raise no_column(name, column, known, asked.advice)
     wanted = known if asked.wanted is None else asked.names
     return {column: [row.get(column) for row in rows] for column in wanted}, numbers, unit
 
@@ -352,7 +353,7 @@ def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
             wanted = known if asked.wanted is None else asked.names
             for column in wanted:
                 if column not in known:
-                    raise _no_column(name, column, known, asked.advice)
+                    raise no_column(name, column, known, asked.advice)
                 _check_once(name, column, known, asked.advice)
             read = opened.read(columns=wanted)
             columns = {column: read.column(column).to_pylist() for column in wanted}

@@ -23,6 +23,7 @@ from transfergrid.records.table_formats import (
     csv_columns,
     json_columns,
     markdown_columns,
+    no_column,
     parquet_columns,
     sniffed,
 )
@@ -62,6 +63,12 @@ class Table:
     def place(self, row: int) -> str:
         """Say where a row (from 0 on) is."""
         return f"{self.name}: {self.unit} {self.numbers[row]}"
+
+    def check_has(self, columns: Iterable[str], advice: Advice = TARGET) -> None:
+        """Raise `BadInputError` unless it has these columns."""
+        for column in columns:
+            if column not in self.columns:
+                raise no_column(self.name, column, list(self.columns), advice)
 
     def only(self, rows: Sequence[int]) -> Table:
         """Return these rows (from 0 on)."""

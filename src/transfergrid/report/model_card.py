@@ -20,6 +20,8 @@ from transfergrid.report.words import bracketed, ends, gained, number, scored
 
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
+EXAMPLES = {"text": "texts.txt", "vector": "rows.csv"}
+"""Files of new examples, where these are no images."""
 _PAIR: list[Column[tuple[str, str]]] = [Column("", itemgetter(0)), Column("", itemgetter(1))]
 
 
@@ -175,8 +177,9 @@ def _source(record: Record) -> Iterator[str]:
 
 
 def _use(record: Record) -> Iterator[str]:
-    text = (record.config["target"].get("about") or {}).get("modality") == "text"
-    example = "texts.txt" if text or "text" in record.config["target"] else "photo.jpg"
+    target = record.config["target"]
+    modality = (target.get("about") or {}).get("modality") or ("text" if "text" in target else "")
+    example = EXAMPLES.get(modality, "photo.jpg")
     yield "```bash"
     yield "pip install transfergrid"
     told = "numbers" if record.data.outputs else "label and probabilities"

@@ -2,6 +2,7 @@
 
     model.safetensors   the strategy's `kept_state`
     features.json       the plain features' fitted values, for a strategy that takes no backbone
+    vector.json         the columns of vectors and how they are scaled, where inputs are such
     kept.json           why it is kept
 
 A *description* is the plain dict from which the modules are built anew; see `description_of`.
@@ -31,7 +32,7 @@ from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate, target_of
 from transfergrid.records.identity import learner_of
-from transfergrid.records.keeping import FEATURES, KEPT, MODEL, WEIGHTS
+from transfergrid.records.keeping import FEATURES, KEPT, MODEL, VECTOR, WEIGHTS
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
@@ -80,6 +81,9 @@ def save_model(setup: Setup, folder: Path, why: str | None) -> None:
     if featuriser is not None:
         kept = {"_target_": target_of(type(featuriser)), "kept": featuriser.kept()}
         (folder / FEATURES).write_text(json.dumps(kept), encoding="utf-8")
+    scaling = getattr(setup.target.loaded.pool, "scaling", None)
+    if scaling is not None:
+        (folder / VECTOR).write_text(json.dumps(scaling.kept()), encoding="utf-8")
     state = setup.strategy.kept_state()
     save_file(
         {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, folder / WEIGHTS

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from transfergrid.data.inputs import Inputs
 from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.errors import BadInputError
@@ -153,14 +154,20 @@ def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.
 
 
 def check_same_kind(teacher: Backbone, student: Backbone) -> None:
-    """Raise unless both take images, or both take texts, each by a preprocessing of its own.
+    """Raise unless both take images, or texts, or vectors, each by a preprocessing of its own.
 
     Raises:
         BadInputError: they do not.
     """
-    kinds = ["texts" if isinstance(b.example(), dict) else "images" for b in (teacher, student)]
+    kinds = [_kind(backbone.example()) for backbone in (teacher, student)]
     if kinds[0] != kinds[1]:
         raise BadInputError(
             f"the teacher, {teacher.title}, takes {kinds[0]}, and the student, {student.title}, "
             f"{kinds[1]}: strategy.student must be a network for the target's examples"
         )
+
+
+def _kind(example: Inputs) -> str:
+    if isinstance(example, dict):
+        return "texts"
+    return "vectors" if isinstance(example, torch.Tensor) and example.ndim == 2 else "images"

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SmallEncoder(Architecture):
-    """An encoder that takes whatever images or tokens are made for the network beside it.
+    """An encoder that takes whatever images, tokens or vectors the network beside it takes.
 
     Of images: convolutions of stride 2 until their map is no more than 4 wide, then its mean. Of
     texts: the same tokens embedded anew, one convolution over three neighbours, the highest value
-    of each channel (Kim 2014). No norm in it looks at other examples.
+    of each channel (Kim 2014). Of vectors: one dense layer. No norm in it looks at other examples.
 
     Attributes:
         width: of the embedding.

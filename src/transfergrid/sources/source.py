@@ -25,7 +25,7 @@ class Architecture(Component, ABC):
     """A backbone without its weights."""
 
     modality: ClassVar[str] = "image"
-    """What it takes: "image" or "text"; a domain says likewise what it holds."""
+    """What it takes: "image", "text" or "vector"; a domain says likewise what it holds."""
 
     @property
     @abstractmethod

@@ -88,6 +88,7 @@ class TrainedHere(TrainedSource):
         if self.label_noise is not None and self.domain.of_numbers:
             raise BadInputError("source.label_noise is for classes, and source.domain has numbers")
         super().check()
+        self._check_width()
         if self.start is not None:
             self._check_start(self.start)
 
@@ -97,6 +98,15 @@ class TrainedHere(TrainedSource):
             raise BadInputError(
                 f"source.domain holds {holds}s ({self.domain.kind}), and the "
                 f"architecture {self.architecture.name} takes {takes}s"
+            )
+
+    def _check_width(self) -> None:
+        """Raise `BadInputError` unless a network for vectors takes as long ones as there are."""
+        takes, holds = getattr(self.architecture, "inputs", None), len(self.domain.vector)
+        if takes is not None and holds not in (0, takes):
+            raise BadInputError(
+                f"source.domain holds vectors of {holds} numbers, and the architecture "
+                f"{self.architecture.name} takes {takes}: source.architecture.inputs={holds}"
             )
 
     def _check_start(self, start: Source) -> None:

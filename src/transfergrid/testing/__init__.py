@@ -14,6 +14,7 @@ from transfergrid.testing.conformance import (
 from transfergrid.testing.tiny import TinyArchitecture, TinyDomain, TinySource
 from transfergrid.testing.tiny_text import TinyTextArchitecture, TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenArchitecture, TinyTokenSource
+from transfergrid.testing.tiny_vectors import TinyVectorDomain, TinyVectorSource
 
 __all__ = [
     "CHECKS",
@@ -27,6 +28,8 @@ __all__ = [
     "TinyTextSource",
     "TinyTokenArchitecture",
     "TinyTokenSource",
+    "TinyVectorDomain",
+    "TinyVectorSource",
     "check_strategy",
     "outcomes",
     "run_check",

@@ -41,6 +41,11 @@ from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource, sour
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
+from transfergrid.testing.tiny_vectors import (
+    TinyVectorDomain,
+    TinyVectorNumbers,
+    TinyVectorSource,
+)
 from transfergrid.testing.watched import Notes, WatchedDriver
 
 if TYPE_CHECKING:
@@ -119,6 +124,12 @@ class Bench:
         kind = TinyTextNumbers if self.of_numbers else TinyTextDomain
         source = TinyTextSource(domain=source_domain(self.strategy_class.needs, kind))
         return dataclasses.replace(self, domain=kind, source=source)
+
+    def on_vectors(self) -> Bench:
+        """Return a bench for the same strategy whose cells are of vectors."""
+        domain = TinyVectorNumbers if self.of_numbers else TinyVectorDomain
+        source = TinyVectorSource(domain=domain(shift=0.4))
+        return dataclasses.replace(self, domain=domain, source=source)
 
     def on_tokens(self) -> Bench:
         """Return a bench for the same strategy whose network is a vision transformer."""

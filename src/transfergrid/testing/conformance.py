@@ -112,6 +112,22 @@ def holds_on_texts(bench: Bench) -> None:
     )
 
 
+def holds_on_vectors(bench: Bench) -> None:
+    """What holds on images holds on vectors and a network of dense layers alone."""
+    if any(isinstance(value, Architecture) for value in bench.arguments.values()):
+        return  # which is one for images
+    vectors = bench.on_vectors()
+    if bench.is_of_texts or _is_refused(vectors):
+        return
+    _expect_all(
+        vectors,
+        _OF_THE_DATA,
+        "on vectors",
+        "Hidden states are (batch, width) there: take no map and no convolution for granted; what "
+        "a network lacks that the method needs, refuse in build",
+    )
+
+
 def _is_refused(bench: Bench) -> bool:
     """Return whether `build` says in one line that it cannot learn on such a network.
 
@@ -181,6 +197,7 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
     (holds_on_tokens,),
     (holds_on_numbers,),
     (holds_on_texts,),
+    (holds_on_vectors,),
 )
 """A stage means something only if all before it passed: without a loss there is no run to judge."""
 

@@ -5,6 +5,7 @@ config.json         what the model is built from; see `models.description_of`
 classes.json        the class names, in the order of the probabilities
 README.md           the model card
 features.json       fitted plain features, where the model takes no backbone
+vector.json         the columns of vectors and how they are scaled, where the model takes such
 architecture/       what the architecture needs beside its config, such as a tokenizer; in folders
                     by their keys, what architectures in the strategy need
 """
@@ -20,7 +21,7 @@ from typing import Any
 from transfergrid.records import folders, trust
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config, build, config_of, locate
-from transfergrid.records.keeping import FEATURES, WEIGHTS, has_model, model_folder
+from transfergrid.records.keeping import FEATURES, VECTOR, WEIGHTS, has_model, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
@@ -90,7 +91,7 @@ def check_free(folder: Path, force: bool) -> None:
 
 def _write(ledger: Ledger, record: Record, draft: Path) -> None:
     kept = model_folder(ledger, record.id)
-    for name in (WEIGHTS, FEATURES):
+    for name in (WEIGHTS, FEATURES, VECTOR):
         if (kept / name).is_file():
             shutil.copyfile(kept / name, draft / name)
     config = exported_config(record, draft)
@@ -120,13 +121,16 @@ def exported_config(record: Record, folder: Path) -> Config:
 
 
 def inputs_of(record: Record) -> Config:
-    """Return what the model takes: its modality and, of texts, how their table was read.
+    """Return what the model takes: its modality and, of texts and vectors, how a table was read.
 
     Of images it says what is black and white in those of more than 8 bits, if that was said.
 
     A data set that finds its columns by itself notes which they are; older records do not say.
     """
     target = build(record.config["target"])
+    if target.modality == "vector":
+        told = {key: getattr(target, key, None) for key in ("encoding", "delimiter")}
+        return {"modality": target.modality, **told}
     if target.modality != "text":
         said = {key: getattr(target, key, None) for key in ("darkest", "brightest")}
         told = {key: value for key, value in said.items() if value is not None}

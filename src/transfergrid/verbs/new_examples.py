@@ -16,8 +16,11 @@ from transfergrid.data.domain import Examples
 from transfergrid.data.images.brightness import Scale
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.images.image_kinds import is_junk, sorted_by_kind
+from transfergrid.data.tables.array_tables import ENDING
 from transfergrid.data.text import TextExamples
 from transfergrid.data.text_table import check_none_empty, text_inputs
+from transfergrid.data.vector_table import check_complete, numbers_of, read_numbers
+from transfergrid.data.vectors import Scaling, VectorExamples
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import visible_files
 from transfergrid.records.printing import say
@@ -30,6 +33,8 @@ STDIN = "-"
 PLAIN = ".txt"
 ADVICE = Advice("--", "; --text names the column")
 ADVICE_FOR_PAIRS = Advice("--", "; --text and --pair name the columns")
+
+ADVICE_FOR_VECTORS = Advice("--", ", which this model takes")
 
 T = TypeVar("T")
 
@@ -146,6 +151,46 @@ def _table_rows(
     for number, row in zip(table.numbers, made, strict=True):
         assert row is not None  # empty ones were refused
         yield number, row.value
+
+
+def vector_chunks(
+    files: Sequence[str], scaling: Scaling, encoding: str = "utf-8", delimiter: str | None = None
+) -> Iterator[Chunk]:
+    """Yield the vectors in these tables, scaled as those were that the model learned from.
+
+    Args:
+        files: tables, or npz archives, with its columns and maybe others.
+        scaling: of the model.
+        encoding: of tables.
+        delimiter: between the fields of CSV; by default as the first line says.
+
+    Raises:
+        BadInputError: a file cannot be read, lacks a column, or holds what is no number.
+    """
+    for name in files:
+        _check_vector_file(name)
+    for name in files:
+        table = read_numbers(Path(name), name, None, encoding, delimiter, ADVICE_FOR_VECTORS)
+        table.check_has(scaling.columns, ADVICE_FOR_VECTORS)
+        _, values = numbers_of(table, scaling.columns)
+        if scaling.fill is None:
+            check_complete(
+                table, scaling.columns, values, ", and this model takes none for granted"
+            )
+        for part in chunked(range(len(values))):
+            told = [(name, table.numbers[i]) for i in part]
+            nothing = np.zeros(len(part), dtype=np.int64)
+            yield Chunk(("file", "row"), told, VectorExamples(values[part], nothing, scaling))
+
+
+def _check_vector_file(name: str) -> None:
+    if not Path(name).is_file():
+        raise BadInputError(f"no such file: {name}")
+    if not is_table(name) and Path(name).suffix.lower() != ENDING:
+        raise BadInputError(
+            f"{name}: this model takes vectors; give a table of their columns (.csv, .parquet, "
+            ".npz, ...)"
+        )
 
 
 def _lines(name: str, pairs: bool) -> Iterator[tuple[int, Any]]:

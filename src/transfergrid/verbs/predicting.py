@@ -13,18 +13,19 @@ from typing import IO, TYPE_CHECKING, Any, NotRequired
 from typing_extensions import TypedDict
 
 from transfergrid.data.images.brightness import scale_of
+from transfergrid.data.vectors import Scaling
 from transfergrid.records import contents, trust
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config
-from transfergrid.records.keeping import WEIGHTS, model_folder
+from transfergrid.records.keeping import VECTOR, WEIGHTS, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.printing import put, shown
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.verbs.finding import find_cell
-from transfergrid.verbs.new_examples import Chunk, image_chunks, text_chunks
+from transfergrid.verbs.new_examples import Chunk, image_chunks, text_chunks, vector_chunks
 from transfergrid.verbs.parser import Parser
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def command(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "files",
         nargs="+",
-        help="images and folders of them; or .txt (one text a line), tables, - for lines of stdin",
+        help="images and folders of them; .txt (one text a line), tables, - for lines of stdin; "
+        "tables of numbers",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="by default standard output")
     parser.add_argument("--results", default="results", help="the ledger's folder")
@@ -52,7 +54,7 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     folder, description = described(chosen.model, chosen.results)
     typed = {key: getattr(chosen, key) for key in ("text", "pair", "encoding", "delimiter")}
-    chunks = chunks_of(description["inputs"], chosen.files, **typed)
+    chunks = chunks_of({**description["inputs"], **vector_of(folder)}, chosen.files, **typed)
     with whole(chosen.output) as stream:
         write_predictions(folder, description, chunks, stream)
     return 0
@@ -137,6 +139,21 @@ def _placed(config: Any, folder: Path) -> Any:
     }
 
 
+def vector_of(folder: Path) -> Config:
+    """Return what is kept of the columns of a model of vectors; nothing of other models.
+
+    Raises:
+        BadInputError: it cannot be read.
+    """
+    file = folder / VECTOR
+    if not file.is_file():
+        return {}
+    try:
+        return {"vector": Scaling.restored(contents.parsed(contents.read_bytes(file)))}
+    except (OSError, ArithmeticError, TypeError, ValueError) as error:
+        raise BadInputError(f"{file} cannot be used: {error}") from error
+
+
 def chunks_of(
     inputs: Config,
     files: Sequence[str],
@@ -160,8 +177,20 @@ def chunks_of(
             encoding or inputs.get("encoding") or "utf-8",
             delimiter or inputs.get("delimiter"),
         )
+    if inputs["modality"] == "vector":
+        if text is not None or pair is not None:
+            told = "--text and --pair are about tables of texts, and this model takes vectors"
+            raise BadInputError(f"{told}, by the names of their columns")
+        if "vector" not in inputs:
+            raise BadInputError(f"this model takes vectors, and {VECTOR}, which says how, is gone")
+        return vector_chunks(
+            files,
+            inputs["vector"],
+            encoding or inputs.get("encoding") or "utf-8",
+            delimiter or inputs.get("delimiter"),
+        )
     if any(value is not None for value in (text, pair, encoding, delimiter)):
-        told = "--text, --pair, --encoding and --delimiter are about tables of texts"
+        told = "--text, --pair, --encoding and --delimiter are about tables"
         raise BadInputError(f"{told}, and this model takes images")
     return image_chunks(files, scale_of(inputs.get("darkest"), inputs.get("brightest")))
 

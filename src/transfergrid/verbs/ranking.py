@@ -162,7 +162,7 @@ def check_pair(source: Option, target: Option) -> None:
     """Raise `BadInputError` unless the source can embed the target and both can be had."""
     from transfergrid.records.factory import build
     from transfergrid.records.identity import architecture_of
-    from transfergrid.runs.planning.grid import PLURAL, modality
+    from transfergrid.runs.planning.grid import PLURAL, modality, other_vectors
 
     takes, holds = modality(architecture_of(source.config)), modality(target.config)
     if takes != holds:
@@ -171,6 +171,8 @@ def check_pair(source: Option, target: Option) -> None:
         )
     build(target.config).check()
     build(source.config).check()
+    if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
+        raise BadInputError(unfit)
 
 
 def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:

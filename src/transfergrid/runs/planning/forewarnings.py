@@ -43,6 +43,10 @@ def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
         return []
     ordered = sorted((b for b in budgets if b != "all"), key=int)
     found = [*of_outline(outline), *of_budgets(outline, ordered, domain.sampling)]
+    augmentation = (cell.config["training"] or {}).get("augmentation", "none")
+    if domain.modality == "vector" and augmentation != "none":
+        told = f"training.augmentation={augmentation} does nothing here, as training=vectors says"
+        found.append(f"vectors are not augmented: {told}")
     if NUMBERS in domain.tasks:
         found += of_amounts(outline)
     return [*domain.remarks(), *(f"{cell.names.target}: {line}" for line in found)]

@@ -240,6 +240,8 @@ class Planner:
         takes, holds = modality(architecture_of(source.config)), modality(target.config)
         if takes != holds:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
+            return unfit
         if needs.classes == "described" and not self._is_described(target.config):
             return f"{strategy.name} needs descriptions of the classes, and {target.name} has none"
         return self._other_source(source, strategy, target)
@@ -342,7 +344,7 @@ class Planner:
                     self._ask(None, strategy, target, shared, labels, seed)
 
 
-PLURAL = {"image": "images", "text": "texts"}
+PLURAL = {"image": "images", "text": "texts", "vector": "vectors"}
 WHAT = {CLASSES: "classes", NUMBERS: "numbers"}
 
 
@@ -352,8 +354,35 @@ def task_of(target: Config) -> str:
 
 
 def modality(config: Config) -> str:
-    """Return what an architecture takes, or a domain holds: "image" or "text"."""
+    """Return what an architecture takes, or a domain holds: "image", "text" or "vector"."""
     return str(getattr(locate(config["_target_"]), "modality", "image"))
+
+
+def other_vectors(source: Option, target: Option) -> str | None:
+    """Return why a source of vectors does not take those of a target, if so.
+
+    Raises:
+        BadInputError: a domain cannot be read.
+    """
+    takes, holds = architecture_of(source.config).get("inputs"), _vector_of(target.config)
+    if not holds:
+        return None
+    if takes not in (None, len(holds)):
+        told = f"{source.name} takes vectors of {takes} numbers, and {target.name} holds"
+        return f"{told} such of {len(holds)}"
+    domain = source.config.get("domain")
+    theirs = _vector_of(domain) if domain is not None else ()
+    if theirs != holds and sorted(theirs) == sorted(holds):
+        return (
+            f"{source.name} was trained on the columns of {target.name} in another order: give "
+            f"source.domain.columns=[{','.join(holds)}]"
+        )
+    return None
+
+
+def _vector_of(domain: Config) -> tuple[str, ...]:
+    found: tuple[str, ...] = build(domain).vector
+    return found
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int, Option]]:
@@ -364,7 +393,7 @@ def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int
     )
 
 
-MEANT_FOR = {"images": "image", "small_images": "image", "text": "text"}
+MEANT_FOR = {"images": "image", "small_images": "image", "text": "text", "vectors": "vector"}
 """What a kind of training is for."""
 
 

@@ -1,9 +1,10 @@
-"""Small networks that take the inputs of another one; see `sources.small_encoder`."""
+"""Networks of stages one after another: of vectors, or beside another network."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -13,6 +14,7 @@ from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.records.errors import BadInputError
 from transfergrid.sources.backbone import Backbone, Block, Change, Granularity
 from transfergrid.sources.preprocessing.text import TextPreprocess
+from transfergrid.sources.preprocessing.vectors import VectorPreprocess
 
 Parts = tuple[Tensor, ...]
 SMALLEST_MAP = 4
@@ -75,7 +77,7 @@ class Run(nn.Module):
 
 
 def unpacked(inputs: Inputs) -> Parts:
-    """Return the boundary before all blocks: images, or tokens and their mask."""
+    """Return the boundary before all blocks: images or vectors, or tokens and their mask."""
     if isinstance(inputs, dict):
         return inputs["input_ids"], inputs["attention_mask"]
     return (inputs,)
@@ -108,15 +110,19 @@ class SmallBackbone(Backbone):
         """Return one of this width for another network's inputs.
 
         Raises:
-            BadInputError: these are neither images nor tokens.
+            BadInputError: these are neither images nor tokens, nor vectors.
         """
         example, preprocess = other.example(), other.preprocess
         if isinstance(example, Tensor) and example.ndim == 4:
             stages = _of_images(example.shape[1], max(example.shape[2:]), width)
+        elif isinstance(example, Tensor) and isinstance(preprocess, VectorPreprocess):
+            stages = _of_vectors(preprocess.inputs, width)
         elif isinstance(example, dict) and isinstance(preprocess, TextPreprocess):
             stages = _of_texts(_vocabulary(preprocess), width)
         else:
-            raise BadInputError(f"{other.title} takes neither images nor tokens of a tokenizer")
+            raise BadInputError(
+                f"{other.title} takes neither images nor tokens of a tokenizer nor vectors"
+            )
         made = cls(stages, f"small {width} beside {other.architecture}", preprocess, example)
         made.title, made.image_shape = "small_encoder", other.image_shape
         return made.to(next(other.parameters()).device)
@@ -137,9 +143,13 @@ class SmallBackbone(Backbone):
         return some(self._example)
 
     def blocks(self, granularity: Granularity = "fine") -> list[Block]:
-        """See `Backbone.blocks`; coarse and fine are the same, and there are no buffers."""
+        """See `Backbone.blocks`; coarse and fine are the same."""
+
+        def names(stage: str, named: Iterable[tuple[str, Tensor]]) -> tuple[str, ...]:
+            return tuple(f"network.{stage}.{own}" for own, _ in named)
+
         return [
-            Block(name, tuple(f"network.{name}.{own}" for own, _ in stage.named_parameters()), ())
+            Block(name, names(name, stage.named_parameters()), names(name, stage.named_buffers()))
             for name, stage in self.network.named_children()
         ]
 
@@ -179,6 +189,10 @@ def _of_images(channels: int, side: int, width: int) -> OrderedDict[str, nn.Modu
         last = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if i == number - 1 else []
         stages[f"conv{i + 1}"] = Stage(*layers, *last)
     return stages
+
+
+def _of_vectors(inputs: int, width: int) -> OrderedDict[str, nn.Module]:
+    return OrderedDict(hidden=Stage(nn.Linear(inputs, width), nn.ReLU()))
 
 
 def _of_texts(vocabulary: int, width: int) -> OrderedDict[str, nn.Module]:

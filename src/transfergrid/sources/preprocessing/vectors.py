@@ -1,0 +1,53 @@
+"""Vectors to a network's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.training import AUGMENTATIONS
+
+if TYPE_CHECKING:
+    from transfergrid.data.inputs import Inputs, Raw
+
+
+@dataclass(frozen=True)
+class VectorPreprocess:
+    """Takes vectors as they are: their domain has scaled them, and nothing is augmented.
+
+    Attributes:
+        inputs: numbers of each.
+    """
+
+    inputs: int
+
+    def prepare(self, raw: Raw) -> Tensor:
+        """Return vectors (n, inputs) float32.
+
+        Raises:
+            BadInputError: they are of another length.
+        """
+        if len(raw) == 0:
+            return torch.zeros(0, self.inputs)
+        vectors = np.asarray(raw, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self.inputs:
+            found = vectors.shape[1] if vectors.ndim == 2 else f"shape {vectors.shape[1:]}"
+            raise BadInputError(
+                f"vectors of {found} do not fit a network for {self.inputs} numbers"
+            )
+        return torch.from_numpy(np.ascontiguousarray(vectors))
+
+    def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Tensor:
+        """Return them as they are, whatever the augmentation.
+
+        Raises:
+            BadInputError: there is no such augmentation.
+        """
+        check_known("augmentation", augmentation, AUGMENTATIONS)
+        assert isinstance(prepared, Tensor)
+        return prepared
