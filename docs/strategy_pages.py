@@ -33,6 +33,12 @@ SOURCES = {
     "weights": "its weights",
     "head": "its weights, and the head that was trained with them",
 }
+STATISTICS = {
+    "recorded": "target batches move its running statistics",
+    "normalised": "unlabelled batches are normalised by their own statistics, which are not kept",
+    "unseen": "no target batch moves its running statistics, or is normalised by its own",
+}
+"""What a network's BatchNorm layers do with target batches, if it has any."""
 LABELS = {
     "required": "required",
     "optional": "used where there are any",
@@ -218,6 +224,7 @@ def _needs(told: Told) -> Iterator[str]:
         yield "- no step: it is one cell under every training"
     yield f"- targets of {' and '.join(needs['tasks'])}"
     yield f"- setting: {told.about['setting']}; {_transferred(told.about['transfers'])}"
+    yield f"- BatchNorm: {STATISTICS[told.about.get('target_statistics', 'recorded')]}"
     yield f"- compared with {_baselines(told.about['baselines'])}"
 
 

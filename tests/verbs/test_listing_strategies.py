@@ -26,7 +26,13 @@ def made(option, **about):
 
 
 TWO = [
-    made("alpha", setting="transductive", transfers="features", needs={"unlabelled": True}),
+    made(
+        "alpha",
+        setting="transductive",
+        transfers="features",
+        target_statistics="normalised",
+        needs={"unlabelled": True},
+    ),
     made(
         "beta",
         badges=["formula_exact", "band_reproduced"],
@@ -48,6 +54,7 @@ def test_every_shipped_strategy_is_listed_as_its_file_says(capsys):
     for name, about in ABOUT.items():
         told = (about["setting"], about["transfers"], about.get("badges", []))
         assert (rows[name]["setting"], rows[name]["transfers"], rows[name]["badges"]) == told
+        assert rows[name]["target_statistics"] == about.get("target_statistics", "recorded")
         assert rows[name]["source"] == about["needs"]["source"]
 
 
@@ -67,6 +74,8 @@ def test_every_shipped_strategy_is_listed_as_its_file_says(capsys):
         ("name=b_plus", ["beta"]),
         ("unlabelled=true", ["alpha"]),
         ("name=b_method", ["beta"]),
+        ("target_statistics=normalised", ["alpha"]),
+        ("target_statistics=recorded", ["beta"]),
         ("target_labels=required setting=inductive", ["beta"]),
     ],
 )
@@ -87,6 +96,14 @@ def test_they_are_chosen_by_what_they_are(where, names):
 def test_what_there_is_not_is_told(where, told):
     with pytest.raises(BadInputError, match=told.replace("?", r"\?")):
         shown(where)
+
+
+def test_what_batchnorm_does_with_unlabelled_inputs_stands_in_the_table():
+    lines = render(strategies_sheet(TWO, None), "table").splitlines()
+    (alpha,) = [line for line in lines if "what alpha does" in line]
+    assert alpha.strip() == "what alpha does; BatchNorm: unlabelled inputs normalised"
+    (beta,) = [line for line in lines if "what beta does" in line]
+    assert beta.strip() == "what beta does"
 
 
 def test_where_stands_beside_what_it_chooses_from():

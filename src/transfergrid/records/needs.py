@@ -24,6 +24,13 @@ Transferred = Literal["instances", "features", "parameters", "relations", "nothi
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
 """What tests prove of a strategy: its loss, weights or rates are the published values; its
 parameters after some steps are those of an independent loop; a score found elsewhere is met."""
+Statistics = Literal["recorded", "normalised", "unseen"]
+"""What BatchNorm does with target batches while a method learns.
+
+`recorded`: they move its running statistics, by which it normalises at prediction. `normalised`:
+those without labels are normalised by their own statistics, of which no note is taken. `unseen`:
+they leave no trace, and none is normalised by its own.
+"""
 TASKS = ("classification", "regression")
 _WORDS = {
     "source": SourceNeed,
@@ -149,6 +156,22 @@ class Baselines:
         for key in told:
             check_known(f"key of {of}'s about.baselines", key, [f.name for f in fields(cls)])
         return cls(**told)
+
+
+def usual_statistics(needs: Needs, moved: bool) -> Statistics:
+    """Return what BatchNorm does with target batches, as far as it follows from needs.
+
+    Where a method takes inputs without labels it is about these; else about the labelled ones, in
+    a network that learns as a whole.
+
+    Args:
+        needs: of the method.
+        moved: whether inputs without labels move the running statistics.
+    """
+    if needs.unlabelled:
+        return "recorded" if moved else "normalised"
+    learns = needs.steps and needs.target_labels != "unused" and needs.source != "none"
+    return "recorded" if learns else "unseen"
 
 
 def describe(

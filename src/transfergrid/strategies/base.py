@@ -27,8 +27,10 @@ from transfergrid.records.needs import (
     Baselines,
     Needs,
     Setting,
+    Statistics,
     Transferred,
     describe,
+    usual_statistics,
 )
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space
@@ -131,6 +133,11 @@ class Strategy(nn.Module, Component):
     """
     moves_statistics: ClassVar[bool] = False
     """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
+    target_statistics: ClassVar[Statistics | None] = None
+    """What BatchNorm does with target batches, where that does not follow from needs.
+
+    So in a network of which a part alone learns; None: as `records.needs.usual_statistics` has it.
+    """
     setting: ClassVar[Setting] = "inductive"
     transfers: ClassVar[Transferred] = "parameters"
     also_called: ClassVar[tuple[str, ...]] = ()
@@ -170,6 +177,9 @@ class Strategy(nn.Module, Component):
         check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
         for assumption in cls.assumes:
             check_known(f"assumption of {cls.__name__}", assumption, get_args(Assumption))
+        if cls.target_statistics is not None:
+            known = get_args(Statistics)
+            check_known(f"target_statistics of {cls.__name__}", cls.target_statistics, known)
         for badge in cls.badges:
             check_known(f"badge of {cls.__name__}", badge, get_args(Badge))
         if "__init__" in vars(cls):
@@ -200,6 +210,8 @@ class Strategy(nn.Module, Component):
     @override
     def about(cls) -> dict[str, Any]:
         kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
+        found = cls.target_statistics or usual_statistics(cls.needs, cls.moves_statistics)
+        kind |= {"target_statistics": found} if found != "recorded" else {}
         kind |= {"stackable": True} if cls.stackable else {}
         kind |= {"optional": [*cls.optional, *taken]} if (taken := cls._additions()) else {}
         told = {

@@ -13,7 +13,7 @@ from transfergrid.report.sheet import Sheet
 
 KEYS = (
     *("name", "strategy", "setting", "transfers", "badge", "proven"),
-    *("source", "target_labels", "unlabelled", "tasks"),
+    *("target_statistics", "source", "target_labels", "unlabelled", "tasks"),
 )
 """What strategies are chosen by: each column by its title, and more."""
 HELP = "'setting=transductive transfers=features proven=trajectory'"
@@ -21,6 +21,8 @@ SHORT = {"formula_exact": "formula", "trajectory_exact": "trajectory", "band_rep
 BELOW = (
     "proven: formula = its loss, weights or rates are the published values; trajectory = 20 steps "
     "end where an independent loop ends; band = a score found elsewhere is met.",
+    "target_statistics: recorded = target batches move those of BatchNorm; normalised = "
+    "unlabelled ones are normalised by their own, which are not kept; unseen = neither.",
     f"Choose with --where, as in {HELP}.",
 )
 
@@ -33,6 +35,7 @@ class Listed:
     help: str
     setting: str
     transfers: str
+    target_statistics: str
     badges: tuple[str, ...]
     also_called: tuple[str, ...]
     variants: tuple[str, ...]
@@ -50,6 +53,7 @@ class Listed:
             help=told,
             setting=str(about.get("setting", "inductive")),
             transfers=str(about.get("transfers", "parameters")),
+            target_statistics=str(about.get("target_statistics", "recorded")),
             badges=tuple(about.get("badges") or ()),
             also_called=tuple(about.get("also_called") or ()),
             variants=tuple(about.get("variants") or ()),
@@ -79,6 +83,12 @@ class Listed:
         """Its badges in the words of the table."""
         return tuple(SHORT[badge] for badge in self.badges)
 
+    @property
+    def does(self) -> str:
+        """Its line of help, and what BatchNorm does with the unlabelled inputs that it takes."""
+        told = f"; BatchNorm: unlabelled inputs {self.target_statistics}"
+        return self.help + told if self.unlabelled == "true" else self.help
+
     def row(self) -> dict[str, Any]:
         """Return it for programs."""
         told = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
@@ -97,7 +107,7 @@ def strategies_sheet(found: Sequence[Listed], where: str | None) -> Sheet:
         Column("setting", lambda one: one.setting),
         Column("transfers", lambda one: one.transfers),
         Column("proven", lambda one: " ".join(one.proven)),
-        Column("help", lambda one: one.help, wraps=True, below="strategy"),
+        Column("help", lambda one: one.does, wraps=True, below="strategy"),
     ]
     tables = [Table(columns, [Group(chosen)])]
     return Sheet(lambda _: Page(tables, below=BELOW), lambda: [s.row() for s in chosen])

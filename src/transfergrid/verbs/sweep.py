@@ -28,7 +28,7 @@ from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
-from transfergrid.runs.planning.plan import Asked, Plan, place_of
+from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of
 from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
@@ -55,7 +55,7 @@ class Ready:
             BadInputError: nothing that was asked for remains.
         """
         self.plan = self.plan.without(impossible)
-        self.cells = [cell for cell in self.cells if cell.id not in impossible]
+        self.cells = left_of(self.cells, impossible)
 
 
 def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:

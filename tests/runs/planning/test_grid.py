@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.planning.grid import Planner
-from transfergrid.runs.planning.plan import Asked, Option
+from transfergrid.runs.planning.plan import Asked, Option, left_of
 
 NOISE = "transfergrid.data.noise.Noise"
 
@@ -458,6 +458,22 @@ def test_a_plan_goes_on_without_what_turned_out_to_be_impossible():
     assert (told.label, told.reason) == ("printed x choosy x digits, labels=20", "no BatchNorm")
     assert left.id == whole.id
     assert not left.wanted & set(odd)
+
+
+def test_what_turned_out_to_be_impossible_is_nobodys_further_baseline():
+    own = {"labelled": "scratch", "exploratory": ["choosy", "full_finetuning"]}
+    compared = strategy("compared", {}, own)
+    with patch.dict(LIBRARY, choosy=CHOOSY):
+        whole = plan([compared, CHOOSY, "full_finetuning"])
+
+    def further(cells):
+        (cell,) = (cell for cell in cells if cell.names.strategy == "compared")
+        return [other.name for other in cell.exploratory]
+
+    assert further(whole.cells) == ["choosy", "full_finetuning"]
+    odd = {c.id: "no BatchNorm" for c in whole.cells if c.names.strategy == "choosy"}
+    assert further(whole.without(odd).cells) == ["full_finetuning"]
+    assert further(left_of(whole.cells, odd)) == ["full_finetuning"]
 
 
 def test_a_request_of_which_nothing_is_possible_says_why():

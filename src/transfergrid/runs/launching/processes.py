@@ -35,6 +35,7 @@ from transfergrid.runs.launching.progress import Progress, Silent, progress
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.worker_process import Worker
+from transfergrid.runs.planning.plan import left_of
 
 WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
@@ -438,7 +439,7 @@ def run_grid(
         _stop_on_sigterm()
         impossible = pool.check(cells)
         checked(Checked(pool.sizes, impossible))
-        cells = [cell for cell in cells if cell.id not in impossible]
+        cells = left_of(cells, impossible)
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
             pool.run(cells)
     except KeyboardInterrupt:

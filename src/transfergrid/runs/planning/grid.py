@@ -6,7 +6,6 @@ Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 ce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -36,6 +35,7 @@ from transfergrid.runs.planning.plan import (
     Shared,
     Skipped,
     architecture_name,
+    beside,
     in_order,
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
@@ -90,13 +90,8 @@ class Planner:
             reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
         self._add_references(asked)
-        order = [self._beside(cell) for cell in in_order(self.cells)]
+        order = [beside(cell, self.cells.__contains__) for cell in in_order(self.cells)]
         return Plan(order, list(self.skipped), self.wanted)
-
-    def _beside(self, cell: Cell) -> Cell:
-        """Return a cell with those of its further baselines that are in the plan."""
-        there = tuple(other for other in cell.exploratory if other.id in self.cells)
-        return cell if there == cell.exploratory else replace(cell, exploratory=there)
 
     def _ask(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
@@ -178,13 +178,24 @@ class Plan:
         if not wanted:
             reasons = "; ".join(dict.fromkeys(each.reason for each in skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
-        cells = [cell for cell in self.cells if cell.id not in impossible]
+        cells = left_of(self.cells, impossible)
         return Plan(cells, [*self.skipped, *skipped], wanted, self.impossible | set(impossible))
 
     @cached_property
     def id(self) -> str:
         """Identity of the grid: of the set of its cells, the impossible ones among them."""
         return digest(sorted({cell.id for cell in self.cells} | self.impossible))
+
+
+def left_of(cells: Sequence[Cell], gone: Container[str]) -> list[Cell]:
+    """Return cells without some, by identity, which are compared with none of these further on."""
+    return [beside(cell, lambda name: name not in gone) for cell in cells if cell.id not in gone]
+
+
+def beside(cell: Cell, is_there: Callable[[str], bool]) -> Cell:
+    """Return a cell with those of its further baselines that are there, by their identities."""
+    there = tuple(other for other in cell.exploratory if is_there(other.id))
+    return cell if there == cell.exploratory else replace(cell, exploratory=there)
 
 
 def _combination(cell: Cell) -> str:

@@ -22,7 +22,11 @@ from transfergrid.strategies import (
 
 READS: tuple[StreamName, ...] = ("source", "target", "unlabelled")
 ADAPTS = Needs(source="start", target_labels="optional", domains=1, classes="same", unlabelled=True)
-ADAPTED = Baselines("source_and_target", "source_only", ["scratch", "full_finetuning"])
+ADAPTED = Baselines(
+    "source_and_target",
+    "source_only",
+    ["scratch", "full_finetuning", "source_only_target_statistics"],
+)
 RATES = rates(3.0, small_images=3.0, images=0.3, text=0.1)
 """Those of `source_only` and `source_and_target`, which adaptation is compared with."""
 SAME = replace(RATES, as_baseline=True)

@@ -72,7 +72,7 @@ class DomainAdversarial(Strategy):
     baselines: ClassVar[Baselines] = Baselines(
         labelled="source_and_target",
         unlabelled="source_only",
-        exploratory=["scratch", "full_finetuning"],
+        exploratory=["scratch", "full_finetuning", "source_only_target_statistics"],
     )
     space: ClassVar[Space] = {
         "lr_factor": rates(3.0, as_baseline=True, small_images=3.0, images=0.3, text=0.1),

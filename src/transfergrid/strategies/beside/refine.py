@@ -65,6 +65,7 @@ class Refine(StillSource):
     space: ClassVar[Space] = {
         "lr_factor": rates(0.95, brief=0.95, small_images=3.0, images=10.0, text=3.0)
     }
+    target_statistics = "unseen"
 
     def __init__(self, encoder: Architecture = SmallEncoder(), **shared: Any) -> None:  # noqa: B008
         super().__init__(**shared)

@@ -46,6 +46,7 @@ class Bitfit(Strategy):
         "lr_factor": rates(9.5, brief=9.5, small_images=10.0, images=10.0, text=1.0)
     }
     stackable = True
+    target_statistics = "unseen"
     also_called = ("bias_tuning", "bias_only", "biases")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
 

@@ -61,6 +61,7 @@ class BottleneckAdapters(Strategy):
     """
 
     needs = Needs(layers="some")
+    target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(9.5, brief=0.95, small_images=1.0, images=3.2, text=1.0),

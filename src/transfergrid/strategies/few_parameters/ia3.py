@@ -46,6 +46,7 @@ class IA3(Merged):
     """
 
     needs = Needs(layers="some")
+    target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(30.0, brief=9.5, small_images=10.0, images=3.2, text=3.0)

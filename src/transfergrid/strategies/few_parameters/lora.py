@@ -69,6 +69,7 @@ class Lora(Merged):
     """
 
     needs = Needs(layers="some")
+    target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(0.95, brief=3.0, small_images=1.0, images=1.0, text=0.3),

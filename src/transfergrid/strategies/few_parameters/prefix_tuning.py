@@ -62,6 +62,7 @@ class PrefixTuning(Strategy):
     """
 
     needs = Needs(layers="tokens")
+    target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(3.0, small_images=3.0, images=3.0, text=3.0),

@@ -63,6 +63,7 @@ class PromptTuning(Strategy):
     """
 
     needs = Needs(layers="tokens")
+    target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
         "lr_factor": rates(10.0, small_images=10.0, images=10.0, text=10.0),

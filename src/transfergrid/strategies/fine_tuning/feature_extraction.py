@@ -41,6 +41,7 @@ class FeatureExtraction(Strategy):
     }
     also_called = ("linear_probing", "frozen", "frozen_backbone", "head_only")
     transfers = "features"
+    target_statistics = "unseen"
     stackable = True
     badges = ("trajectory_exact",)
 

@@ -1,0 +1,76 @@
+"""Train on the source domain while BatchNorm takes note of the target's inputs as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from transfergrid.data.batches import Batch
+from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.training import Schedule
+from transfergrid.strategies.base import Sizes
+from transfergrid.strategies.baselines.source_only import SourceOnly
+from transfergrid.strategies.batch_norms import batch_norms
+from transfergrid.strategies.phases import Objective, Phase
+
+
+class SourceOnlyTargetStatistics(SourceOnly):
+    """`source_only`, the target's statistics in its BatchNorm: what these alone are worth.
+
+    Much of what an adaptation gains may be this: codes differ in whether target batches reach the
+    running statistics, and few say so. Each step is that of `source_only`, and behind it a batch
+    of unlabelled inputs passes through in training mode, without a gradient. Both are recorded, in
+    turn, at the layer's own momentum, so that target and source each have about half. All
+    parameters are those of `source_only`, bit for bit; predictions alone are others.
+
+    Formula:
+        CE(source); running statistics of source and target batches in turn
+    Try it:
+        beside an adaptation, to see what of its gain is no more than statistics:
+        `transfergrid verdicts --over source_only_target_statistics`
+    Cost:
+        a forward pass of as many unlabelled inputs a step, beside `source_only`
+    Source:
+        Li et al. 2017, Revisiting batch normalization for practical domain adaptation, arXiv
+        1603.04779, for statistics of the target; as a baseline it is ours
+
+    Raises:
+        ImpossibleError: the network has no BatchNorm.
+    """
+
+    needs: ClassVar[Needs] = replace(SourceOnly.needs, unlabelled=True, layers="batch_norm")
+    baselines: ClassVar[Baselines] = Baselines(labelled=None, unlabelled="source_only")
+    space = SourceOnly.space | {
+        "lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True)
+    }
+    moves_statistics = True
+    stackable = True
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "weight_averaging": "a mean's statistics are taken of labelled examples alone"
+    }
+    badges = ("trajectory_exact",)
+
+    def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
+        super().__init__(schedule=schedule, **shared)
+
+    @override
+    def build(self, sizes: Sizes) -> None:
+        batch_norms(self.backbone, "source_only_target_statistics")
+
+    @override
+    def phases(self) -> list[Phase]:
+        whole = Objective(self.loss, self.everything())
+        return [Phase("train", [whole], reads=["source", "unlabelled"])]
+
+    @override
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.unlabelled is not None
+        of_source = super().loss(batch, progress)
+        with torch.no_grad():
+            self.features(batch.unlabelled)  # behind the source: dropout there draws as it would
+        return of_source
