@@ -6,6 +6,7 @@ from plain_torch import adamw, annealed, set_rate, unrecorded
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
+from transfergrid.strategies.adaptation.jan import Jan
 from transfergrid.strategies.adaptation.mmd import Mmd
 
 LABELS = pytest.mark.parametrize("labels", [0, 5])
@@ -55,5 +56,28 @@ def test_mmd(on, labels, estimator, layers):
         set_rate(optimiser, annealed(step, 20))
         optimiser.zero_grad()
         (cross_entropy(net.head(features), classes) + 2.0 * apart).backward()
+        optimiser.step()
+    same(run, net)
+
+
+@pytest.mark.proves("trajectory_exact", "jan")
+@LABELS
+@NETWORKS
+def test_jan(on, labels):
+    own = {"weight": 2.0, "multiples": [0.5, 2.0], "sigma": 0.3}
+    run = trajectory(Jan, {"lr_factor": 0.5, **own}, on, labels=labels)
+    net = run.net()
+    optimiser = adamw((net.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        both = torch.cat([features[:n], unrecorded(net, batch.unlabelled)])
+        said = net.head(both).softmax(1)
+        near = (said[:, None] - said[None]).square().sum(2)
+        joint = sum_of_kernels(both, [0.5, 2.0]) * (-near / (2 * 0.09)).exp()
+        loss = cross_entropy(net.head(features), classes) + 2.0 * contrast(joint, n, "unbiased")
+        set_rate(optimiser, annealed(step, 20))
+        optimiser.zero_grad()
+        loss.backward()
         optimiser.step()
     same(run, net)

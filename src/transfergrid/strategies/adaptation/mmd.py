@@ -36,7 +36,7 @@ class Mmd(FeatureAlignment):
         of a batch; nothing at prediction
     Source:
         Long et al. 2015, Learning transferable features with deep adaptation networks, ICML, arXiv
-        1502.02791, equations 2 and 4; the kernels' weights are not learned, as in the Transfer
+        1502.02791, section 3; the kernels' weights are not learned, as in the Transfer
         Learning Library, whose bandwidths these are
 
     Args:
