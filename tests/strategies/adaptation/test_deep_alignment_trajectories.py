@@ -1,11 +1,15 @@
 """Deep alignments of two domains end where loops of plain torch end."""
 
+import math
+
 import pytest
 import torch
 from plain_torch import adamw, annealed, set_rate, unrecorded
-from torch.nn.functional import cross_entropy
+from torch import nn
+from torch.nn.functional import cross_entropy, logsigmoid
 from trajectories import same, trajectory
 
+from transfergrid.strategies.adaptation.cdan import Cdan
 from transfergrid.strategies.adaptation.jan import Jan
 from transfergrid.strategies.adaptation.mmd import Mmd
 
@@ -81,3 +85,77 @@ def test_jan(on, labels):
         loss.backward()
         optimiser.step()
     same(run, net)
+
+
+def critic_of(run, wide, outputs=1):
+    """Return the discriminator as it starts, with the names of its tensors in the strategy."""
+    layers = [nn.Linear(wide, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, outputs)]
+    critic, inside = nn.Sequential(*layers).double(), "scaffold.discriminator."
+    critic.load_state_dict({n: run.start[inside + n] for n in critic.state_dict()})
+    return critic
+
+
+def learn(optimiser, loss, domain, body, critic, strength):
+    """Step: all descend the loss, the critic descends the domain loss, the body climbs it."""
+    optimiser.zero_grad()
+    (loss + 0 * domain).backward(retain_graph=True)
+    for part, sign in ((body, -strength), (critic, 1.0)):
+        own = [*part.parameters()]
+        for parameter, slope in zip(
+            own, torch.autograd.grad(domain, own, retain_graph=True), strict=True
+        ):
+            parameter.grad += sign * slope
+    optimiser.step()
+
+
+def strength_at(step, gamma):
+    return 2 / (1 + math.exp(-gamma * step / 20)) - 1
+
+
+def whole(net, critic):
+    return {
+        **net.state_dict(),
+        **{f"scaffold.discriminator.{n}": v for n, v in critic.state_dict().items()},
+    }
+
+
+@pytest.mark.proves("trajectory_exact", "cdan")
+@LABELS
+@pytest.mark.parametrize(
+    ("on", "entropy", "randomised"),
+    [
+        ("images", None, None),
+        ("tokens", "per_domain", None),
+        ("images", "joint", None),
+        ("images", "per_domain", 6),
+    ],
+)
+def test_cdan(on, labels, entropy, randomised):
+    own = {"weight": 0.7, "gamma": 5.0, "hidden": 4, "entropy": entropy, "randomised": randomised}
+    run = trajectory(Cdan, {"lr_factor": 0.5, **own}, on, labels=labels)
+    net = run.net()
+    critic = critic_of(run, randomised or 3 * net.head.in_features)
+    maps = [run.start[f"scaffold.of_{n}"] for n in ("features", "classes")] if randomised else None
+    optimiser = adamw(([*net.parameters(), *critic.parameters()], 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        both = torch.cat([features[:n], unrecorded(net, batch.unlabelled)])
+        said = net.head(both).softmax(1).detach()
+        if randomised:
+            seen = (both @ maps[0]) * (said @ maps[1]) / math.sqrt(6)
+        else:
+            seen = torch.cat([said[:, k, None] * both for k in range(3)], 1)
+        sure = 1 + (said * said.log()).sum(1).exp() if entropy else torch.ones(len(both)).double()
+        if entropy == "per_domain":
+            share = torch.cat([sure[:n] / sure[:n].sum() / 2, sure[n:] / sure[n:].sum() / 2])
+        else:
+            share = sure / sure.sum()
+        truth = critic(seen)[:, 0] * torch.cat([torch.ones(n), -torch.ones(len(both) - n)]).double()
+        domain = -0.7 * (share * logsigmoid(truth)).sum()
+        set_rate(optimiser, annealed(step, 20))
+        loss = cross_entropy(net.head(features), classes)
+        learn(optimiser, loss, domain, net.backbone, critic, strength_at(step, 5.0))
+    same(run, whole(net, critic))
+    if randomised:
+        assert all(torch.equal(run.end[n], run.start[n]) for n in run.end if "scaffold.of" in n)
