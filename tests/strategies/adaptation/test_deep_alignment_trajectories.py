@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, logsigmoid
 from trajectories import same, trajectory
 
+from transfergrid.strategies.adaptation.bsp import Bsp
 from transfergrid.strategies.adaptation.cdan import Cdan
 from transfergrid.strategies.adaptation.jan import Jan
 from transfergrid.strategies.adaptation.mmd import Mmd
@@ -159,3 +160,30 @@ def test_cdan(on, labels, entropy, randomised):
     same(run, whole(net, critic))
     if randomised:
         assert all(torch.equal(run.end[n], run.start[n]) for n in run.end if "scaffold.of" in n)
+
+
+@pytest.mark.proves("trajectory_exact", "bsp")
+@LABELS
+@pytest.mark.parametrize(
+    ("on", "base"), [("images", "domain_adversarial"), ("tokens", "cdan"), ("images", "cdan")]
+)
+def test_bsp(on, labels, base):
+    """The k largest eigenvalues of F F' are the squares of the k largest singular values of F."""
+    own = {"weight": 0.7, "gamma": 5.0, "hidden": 4, "base": base, "penalty": 0.03, "k": 2}
+    run = trajectory(Bsp, {"lr_factor": 0.5, **own}, on, labels=labels)
+    net = run.net()
+    critic = critic_of(run, (3 if base == "cdan" else 1) * net.head.in_features)
+    optimiser = adamw(([*net.parameters(), *critic.parameters()], 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        both = torch.cat([features[:n], unrecorded(net, batch.unlabelled)])
+        said = net.head(both).softmax(1).detach()
+        seen = torch.cat([said[:, k, None] * both for k in range(3)], 1) if base == "cdan" else both
+        truth = critic(seen)[:, 0] * torch.cat([torch.ones(n), -torch.ones(len(both) - n)]).double()
+        strong = [torch.linalg.eigvalsh(f @ f.T)[-2:].sum() for f in (both[:n], both[n:])]
+        loss = cross_entropy(net.head(features), classes) + 0.03 * sum(strong)
+        set_rate(optimiser, annealed(step, 20))
+        domain = -0.7 * logsigmoid(truth).mean()
+        learn(optimiser, loss, domain, net.backbone, critic, strength_at(step, 5.0))
+    same(run, whole(net, critic))
