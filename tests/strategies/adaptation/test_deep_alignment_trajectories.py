@@ -11,6 +11,7 @@ from trajectories import same, trajectory
 
 from transfergrid.strategies.adaptation.bsp import Bsp
 from transfergrid.strategies.adaptation.cdan import Cdan
+from transfergrid.strategies.adaptation.domain_confusion import DomainConfusion
 from transfergrid.strategies.adaptation.jan import Jan
 from transfergrid.strategies.adaptation.mmd import Mmd
 
@@ -186,4 +187,34 @@ def test_bsp(on, labels, base):
         set_rate(optimiser, annealed(step, 20))
         domain = -0.7 * logsigmoid(truth).mean()
         learn(optimiser, loss, domain, net.backbone, critic, strength_at(step, 5.0))
+    same(run, whole(net, critic))
+
+
+@pytest.mark.proves("trajectory_exact", "domain_confusion")
+@LABELS
+@NETWORKS
+def test_domain_confusion(on, labels):
+    """The network's step, then the critic's on the features that it left."""
+    run = trajectory(DomainConfusion, {"lr_factor": 0.5, "weight": 0.8, "hidden": 4}, on, labels)
+    net = run.net()
+    critic = critic_of(run, net.head.in_features, outputs=2)
+    learns, judges = adamw((net.parameters(), 0.5)), adamw((critic.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        both = torch.cat([features[:n], unrecorded(net, batch.unlabelled)])
+        uniform = torch.full((len(both), 2), 0.5).double()
+        loss = cross_entropy(net.head(features), classes) + 0.8 * cross_entropy(
+            critic(both), uniform
+        )
+        set_rate(learns, annealed(step, 20))
+        learns.zero_grad()
+        loss.backward()
+        learns.step()
+        both = torch.cat([unrecorded(net, inputs)[:n], unrecorded(net, batch.unlabelled)])
+        domains = torch.tensor([0] * n + [1] * (len(both) - n))
+        set_rate(judges, annealed(step, 20))
+        judges.zero_grad()
+        cross_entropy(critic(both.detach()), domains).backward()
+        judges.step()
     same(run, whole(net, critic))
