@@ -2,15 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from plain_torch import adamw, annealed, set_rate, unrecorded
+from scipy.optimize import linprog
 from torch import nn
 from torch.nn.functional import cross_entropy, logsigmoid
 from trajectories import same, trajectory
 
 from transfergrid.strategies.adaptation.bsp import Bsp
 from transfergrid.strategies.adaptation.cdan import Cdan
+from transfergrid.strategies.adaptation.deep_jdot import DeepJdot
 from transfergrid.strategies.adaptation.domain_confusion import DomainConfusion
 from transfergrid.strategies.adaptation.jan import Jan
 from transfergrid.strategies.adaptation.mmd import Mmd
@@ -218,3 +221,39 @@ def test_domain_confusion(on, labels):
         cross_entropy(critic(both.detach()), domains).backward()
         judges.step()
     same(run, whole(net, critic))
+
+
+@pytest.mark.proves("trajectory_exact", "deep_jdot")
+@LABELS
+@pytest.mark.parametrize(
+    ("on", "plan"),
+    [("images", "cross_entropy"), ("tokens", "cross_entropy"), ("images", "squared_error")],
+)
+def test_deep_jdot(on, labels, plan):
+    """The plan as a linear programme over all transports."""
+    own = {"weight": 0.6, "alpha": 0.05, "plan": plan}
+    run = trajectory(DeepJdot, {"lr_factor": 0.5, **own}, on, labels=labels)
+    net = run.net()
+    optimiser = adamw((net.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        other = unrecorded(net, batch.unlabelled)
+        logits, m = net.head(other), len(other)
+        said = logits.softmax(1)
+        near = (features[:n, None] - other[None]).square().sum(2)
+        log_loss = torch.stack([-said[:, k].log() for k in classes[:n]])
+        true = torch.eye(3).double()[classes[:n]]
+        squares = (true[:, None] - said[None]).square().sum(2)
+        told = 0.05 * near + (log_loss if plan == "cross_entropy" else squares)
+        rows, columns = np.repeat(np.eye(n), m, 1), np.tile(np.eye(m), n)
+        sums = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
+        found = linprog(
+            told.detach().numpy().ravel(), A_eq=np.concatenate([rows, columns]), b_eq=sums
+        )
+        cost = torch.from_numpy(found.x.reshape(n, m)) * (0.05 * near + log_loss)
+        set_rate(optimiser, annealed(step, 20))
+        optimiser.zero_grad()
+        (cross_entropy(net.head(features), classes) + 0.6 * cost.sum()).backward()
+        optimiser.step()
+    same(run, net)

@@ -26,7 +26,8 @@ def joint_kernel(features: Tensor, logits: Tensor, multiples: Multiples, sigma: 
         multiples: of the features' bandwidth.
         sigma: width of the kernel on probabilities.
     """
-    predicted = (-squared_distances(logits.softmax(1)) / (2 * sigma**2)).exp()
+    said = logits.softmax(1)
+    predicted = (-squared_distances(said, said) / (2 * sigma**2)).exp()
     return gaussian_kernels(features, multiples) * predicted
 
 

@@ -16,10 +16,14 @@ FIVE = (0.125, 0.25, 0.5, 1.0, 2.0)
 TINY = 1e-12
 
 
-def squared_distances(points: Tensor) -> Tensor:
-    """Return |x_i - x_j|^2 of points (n, d), (n, n): from differences, exact where they are 0."""
-    how = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(points, points, compute_mode=how).square()
+def squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    """Return |x_i - y_j|^2, (n, m): from differences, exact where they are 0.
+
+    Args:
+        one: points x, (n, d).
+        other: points y, (m, d).
+    """
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def gaussian_kernels(points: Tensor, multiples: Sequence[float]) -> Tensor:
@@ -31,7 +35,7 @@ def gaussian_kernels(points: Tensor, multiples: Sequence[float]) -> Tensor:
         points: of both domains, (n, d).
         multiples: each a, one kernel each.
     """
-    apart = squared_distances(points)
+    apart = squared_distances(points, points)
     bandwidth = apart.detach().mean().clamp_min(TINY)
     kernels = [(-apart / (2 * multiple * bandwidth)).exp() for multiple in multiples]
     return torch.stack(kernels).sum(0)
