@@ -16,6 +16,7 @@ from transfergrid.strategies.adaptation.cdan import Cdan
 from transfergrid.strategies.adaptation.deep_jdot import DeepJdot
 from transfergrid.strategies.adaptation.domain_confusion import DomainConfusion
 from transfergrid.strategies.adaptation.jan import Jan
+from transfergrid.strategies.adaptation.mdd import Mdd
 from transfergrid.strategies.adaptation.mmd import Mmd
 
 LABELS = pytest.mark.parametrize("labels", [0, 5])
@@ -257,3 +258,26 @@ def test_deep_jdot(on, labels, plan):
         (cross_entropy(net.head(features), classes) + 0.6 * cost.sum()).backward()
         optimiser.step()
     same(run, net)
+
+
+@pytest.mark.proves("trajectory_exact", "mdd")
+@LABELS
+@NETWORKS
+def test_mdd(on, labels):
+    own = {"weight": 0.6, "margin": 3.0, "reversal": 0.5, "ramp": 5.0}
+    run = trajectory(Mdd, {"lr_factor": 0.5, **own}, on, labels=labels)
+    net = run.net()
+    second, inside = nn.Linear(net.head.in_features, 3).double(), "scaffold.second."
+    second.load_state_dict({n: run.start[inside + n] for n in ("weight", "bias")})
+    optimiser = adamw(([*net.parameters(), *second.parameters()], 0.5))
+    for step, batch in enumerate(run.batches):
+        inputs, classes = labelled(batch)
+        features, n = net.features(inputs), len(batch.source[0].labels)
+        both = torch.cat([features[:n], unrecorded(net, batch.unlabelled)])
+        said = net.head(both).argmax(1)
+        p = second(both).softmax(1)[range(len(both)), said]
+        apart = 0.6 * (-3.0 * p[:n].log().mean() - (1 - p[n:]).log().mean())
+        set_rate(optimiser, annealed(step, 20))
+        loss = cross_entropy(net.head(features), classes)
+        learn(optimiser, loss, apart, net.backbone, second, 0.5 * strength_at(step, 5.0))
+    same(run, {**net.state_dict(), **{inside + n: v for n, v in second.state_dict().items()}})
