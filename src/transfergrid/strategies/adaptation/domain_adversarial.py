@@ -38,6 +38,17 @@ class GradientReversal(torch.autograd.Function):
         return -ctx.strength * gradients[0], None
 
 
+def discriminator(width: int, hidden: int, outputs: int = 1) -> nn.Sequential:
+    """Return what tells domains apart by features (batch, width): two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs),
+    )
+
+
 class DomainAdversarial(Strategy):
     """Learn features that a discriminator cannot tell apart by domain (DANN).
 
@@ -96,13 +107,7 @@ class DomainAdversarial(Strategy):
 
     @override
     def build(self, sizes: Sizes) -> None:
-        self.scaffold["discriminator"] = nn.Sequential(
-            nn.Linear(self.backbone.dim, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, 1),
-        )
+        self.scaffold["discriminator"] = discriminator(self.backbone.dim, self.hidden)
 
     @override
     def phases(self) -> list[Phase]:
@@ -118,7 +123,11 @@ class DomainAdversarial(Strategy):
         classes = self.task.loss(self.head(features), seen.labels)
         unlabelled = self.features(batch.unlabelled, recorded=False)
         from_source = features[: len(batch.source[0].labels)]
-        return classes + self.weight * self.domain_loss(from_source, unlabelled, progress)
+        return classes + self.alignment(from_source, unlabelled, progress)
+
+    def alignment(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
+        """Return what is added to the loss of the labels, of features (batch, dim) by domain."""
+        return self.weight * self.domain_loss(source, target, progress)
 
     def domain_loss(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
         """Binary cross-entropy of the discriminator, its gradient reversed into the features."""
