@@ -60,6 +60,7 @@ ROOMS = {
     "closed_form": "Without gradients",
     "distillation": "Distillation",
     "adaptation": "Adaptation to unlabelled inputs",
+    "self_training": "Self-training on unlabelled inputs",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }

@@ -1,0 +1,48 @@
+"""Strategies that learn from their own predictions end where loops of plain torch end."""
+
+import pytest
+import torch
+from plain_torch import adamw, annealed, set_rate, unrecorded
+from torch.nn.functional import cross_entropy
+from trajectories import same, trajectory
+
+from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
+
+BOTH = pytest.mark.parametrize("on", ["images", "tokens"])
+LABELS = pytest.mark.parametrize("labels", [0, 5])
+
+
+def fit(net, batch):
+    """Return the loss of the source's examples and, behind them, the target's, if any."""
+    parts = [*batch.source, *([batch.target] if batch.target is not None else [])]
+    inputs, labels = (torch.cat([getattr(p, n) for p in parts]) for n in ("inputs", "labels"))
+    return cross_entropy(net(inputs), labels)
+
+
+def ends_where(run, loss):
+    """Fail unless plain steps of a loss of (net, batch) end where the run did."""
+    net = run.net()
+    optimiser = adamw((net.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        set_rate(optimiser, annealed(step, 20))
+        optimiser.zero_grad()
+        (fit(net, batch) + loss(net, batch)).backward()
+        optimiser.step()
+    same(run, net)
+
+
+def said(net, inputs):
+    """Return probabilities by the batch's own statistics, which nobody records."""
+    return net.head(unrecorded(net, inputs)).softmax(1)
+
+
+@pytest.mark.proves("trajectory_exact", "entropy_minimization")
+@BOTH
+@LABELS
+def test_entropy_minimization(on, labels):
+    def loss(net, batch):
+        p = said(net, batch.unlabelled)
+        return -0.7 * (p * p.log()).sum() / len(p)
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7}
+    ends_where(trajectory(EntropyMinimization, arguments, on, labels=labels), loss)
