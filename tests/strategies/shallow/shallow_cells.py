@@ -1,4 +1,4 @@
-"""What a shallow cell was given: features by its frozen network, taken without the product's way."""
+"""What a shallow cell was given: features by its frozen network, in another way than its own."""
 
 from dataclasses import dataclass
 

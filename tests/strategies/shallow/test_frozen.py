@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from shallow_cells import given, spread
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from shallow_cells import given, spread
 from transfergrid.data.regression import task_of
 from transfergrid.strategies.shallow.frozen import linear_head, ridge_head
 from transfergrid.strategies.shallow.source_probe import SourceProbe

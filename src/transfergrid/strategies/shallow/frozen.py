@@ -1,8 +1,9 @@
 """What shallow adaptation shares: features of two domains that stand still, and a linear head."""
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from transfergrid.strategies import (
     Phase,
     Positive,
     Range,
+    Sizes,
     Strategy,
     StreamName,
 )
@@ -130,10 +132,16 @@ class OnFrozenFeatures(Strategy):
     needs, baselines = SHALLOW, COMPARED
     space = {"c": C}
     setting, transfers = "transductive", "features"
+    finds: ClassVar[tuple[str, ...]] = ()
+    """What it tells, once it is solved, by name: numbers, noted by `note`."""
 
     def __init__(self, c: Positive = 1.0) -> None:
         super().__init__()
         self.c = c
+
+    def build(self, sizes: Sizes) -> None:
+        nothing = torch.full((len(self.finds),), math.nan, dtype=torch.float64)
+        self.scaffold.register_buffer("found", nothing)
 
     def phases(self) -> list[Phase]:
         reads: list[StreamName] = ["source"]
@@ -148,6 +156,19 @@ class OnFrozenFeatures(Strategy):
     @abstractmethod
     def adapt(self, seen: Frozen) -> None:
         """Set the head, and whatever else `predict` uses."""
+
+    def note(self, **found: float) -> None:
+        """Keep what was found of what it `finds`."""
+        for name, value in found.items():
+            self.scaffold.get_buffer("found")[self.finds.index(name)] = value
+
+    def tells(self) -> dict[str, Any]:
+        found = self.scaffold.get_buffer("found").tolist()
+        return {
+            name: value
+            for name, value in zip(self.finds, found, strict=True)
+            if math.isfinite(value)
+        }
 
     def put(self, weights: Floats, biases: Floats) -> None:
         """Let the head be this linear map, weights (outputs, d) and biases (outputs,)."""
