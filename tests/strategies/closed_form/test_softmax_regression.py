@@ -182,3 +182,33 @@ def test_what_has_not_converged_says_so():
     assert heads.gradients[1] > 1e-8
     with pytest.warns(UserWarning, match=r"c=1e\+06 is not at its optimum after 2 steps"):
         logistic_head(features, labels, 3, c=1e6, most=2)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(("n", "width"), [(30, 60), (120, 10)])
+def test_examples_that_count_unevenly_are_scikit_learns_sample_weights(classes, n, width):
+    features, labels = table(n, width, classes)
+    counts = np.random.default_rng(2).exponential(size=n) ** 2
+    solver = LogisticRegression(C=0.7, solver="newton-cg", tol=1e-10)
+    solver.fit(features, labels, sample_weight=counts)
+    weights, biases = logistic_head(features, labels, classes, 0.7, counts=counts)
+    others, _ = table(20, width, classes, seed=1)
+    found = probabilities(others, weights, biases)
+    assert np.allclose(found, solver.predict_proba(others), atol=1e-6)
+    plain = logistic_head(features, labels, classes, 0.7)
+    assert not np.allclose(found, probabilities(others, *plain), atol=1e-3)
+
+
+def test_an_example_that_counts_twice_is_there_twice_and_one_that_does_not_is_not_there():
+    features, labels = table(40, 12)
+    counts = np.arange(40) % 3
+    there = np.repeat(np.arange(40), counts)
+    told = logistic_head(features, labels, 3, 2.0, counts=counts.astype(float))
+    repeated = logistic_head(features[there], labels[there], 3, 2.0)
+    assert np.allclose(told[0], repeated[0], atol=1e-6)
+    assert np.allclose(told[1], repeated[1], atol=1e-6)
+    once = logistic_head(features, labels, 3, 2.0, counts=np.ones(40))
+    plain = logistic_head(features, labels, 3, 2.0)
+    assert np.array_equal(once[0], plain[0])
+    of_none = logistic_head(features, labels, 3, 2.0, counts=(labels != 1).astype(float))
+    assert (probabilities(features, *of_none)[:, 1] < 1e-9).all()

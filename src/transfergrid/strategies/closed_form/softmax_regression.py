@@ -37,7 +37,12 @@ STEEP, RISE = 0.8, 1e-6
 
 
 def logistic_head(
-    features: Matrix, labels: NDArray[np.int64], classes: int, c: float, most: int = STEPS
+    features: Matrix,
+    labels: NDArray[np.int64],
+    classes: int,
+    c: float,
+    most: int = STEPS,
+    counts: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """Return weights (classes, d) and biases (classes,) of scikit-learn's logistic regression.
 
@@ -50,7 +55,11 @@ def logistic_head(
         classes: how many there are, with examples or without.
         c: inverse strength of the penalty.
         most: steps of Newton's method; a warning says so where they did not do.
+        counts: (n,) how often each example counts, from 0; None: once.
     """
+    if counts is not None:
+        some = counts > 0
+        features, labels, counts = features[some], labels[some], counts[some]
     weights, biases = np.zeros((classes, features.shape[1])), np.full(classes, UNSEEN)
     known, own = np.unique(labels, return_inverse=True)
     biases[known] = 0.0
@@ -58,7 +67,7 @@ def logistic_head(
         return weights, biases
     # Two rows that are each other's negative have half the squares of their difference's.
     ridge = (2.0 if len(known) == 2 else 1.0) / (c * len(labels))
-    found = solve(Rows.of(features), own, len(known), np.array([ridge]), most=most)
+    found = solve(Rows.of(features), own, len(known), np.array([ridge]), most=most, counts=counts)
     if not found.converged.all():
         warnings.warn(
             f"logistic regression with c={c:g} is not at its optimum after {found.steps[0]} steps: "
@@ -161,6 +170,7 @@ def solve(
     ridges: Floats,
     tolerance: float = TOLERANCE,
     most: int = STEPS,
+    counts: Floats | None = None,
 ) -> Heads:
     """Solve for one head a penalty.
 
@@ -172,8 +182,9 @@ def solve(
             scikit-learn's C.
         tolerance: of the gradient, see `Heads.gradients`.
         most: steps of Newton's method; what needs more comes back as not converged.
+        counts: (n,) how often each row counts, above 0; None: once. Means divide by n all the same.
     """
-    problem = _Problem(rows, labels)
+    problem = _Problem(rows, labels, counts)
     found = np.zeros((rows.turned.shape[1], len(ridges), classes))
     steps, gradients = np.zeros(len(ridges), dtype=np.int64), np.zeros(len(ridges))
     now = problem.begin(found, ridges)
@@ -224,7 +235,10 @@ class _State:
 class _Problem:
     """The loss of rows, its gradient, and products with its Hessian, for a batch of weights."""
 
-    def __init__(self, rows: Rows, labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self, rows: Rows, labels: NDArray[np.int64], counts: Floats | None = None
+    ) -> None:
+        self.counts = None if counts is None else counts[:, None]
         self.rows, self.labels, self.n = rows.turned, labels, len(labels)
         self.columns = rows.turned.T.copy()
         self.steepness = rows.steepness[:, None, None]
@@ -249,6 +263,8 @@ class _Problem:
         wrong = off.sum(axis=2)
         off[own] = -wrong  # not p - 1, which is rounded where p is nearly 1
         losses = np.where(wrong < 0.5, -np.log1p(-np.minimum(wrong, 0.5)), np.log(total) - right)
+        if self.counts is not None:
+            losses, off = self.counts * losses, self.counts[..., None] * off
         scale = (self.lengths * np.sqrt(np.square(off).sum(axis=2))).mean(axis=0)
         pulled = _penalty(ridge, at) * at
         value = losses.mean(axis=0) + _dot(pulled, at) / 2
@@ -286,7 +302,7 @@ class _Problem:
             enough: (P,) part of the gradient that may be left over.
         """
         penalty = _penalty(now.ridge, now.at)
-        moving = (now.said * (1 - now.said)).mean(axis=0)
+        moving = self._counted(now.said * (1 - now.said)).mean(axis=0)
         scale = 1 / np.maximum(self.steepness * moving + penalty, TINY)
         way, left = np.zeros_like(now.slope), -now.slope
         good = enough * _norm(left)
@@ -312,7 +328,11 @@ class _Problem:
         moved = self._forth(way)
         moved -= np.einsum("npc,npc->np", said, moved)[..., None]
         moved *= said
-        return self._back(moved)
+        return self._back(self._counted(moved))
+
+    def _counted(self, rows: Floats) -> Floats:
+        """Return rows (n, P, classes), each as often as it counts."""
+        return rows if self.counts is None else self.counts[..., None] * rows
 
 
 def _penalty(ridge: Floats, at: Floats) -> Floats:

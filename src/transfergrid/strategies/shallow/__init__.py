@@ -1,0 +1,1 @@
+"""Shallow adaptation: closed forms on features of a source that stands still."""

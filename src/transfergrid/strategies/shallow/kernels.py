@@ -1,0 +1,41 @@
+"""Gaussian kernels whose width is a multiple of the median distance, and draws of few examples."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transfergrid.strategies.closed_form.softmax_regression import Floats
+
+ENOUGH = 1000
+"""Examples of each domain of which the median is taken, evenly spaced."""
+
+
+def squared_distances(one: Floats, other: Floats) -> Floats:
+    """Return |x - z|^2 of rows x (n, d) and z (m, d): (n, m)."""
+    centre = one.mean(axis=0)  # far from the origin the difference of squares would be rounded
+    one, other = one - centre, other - centre
+    lengths = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)
+    return np.asarray(np.maximum(lengths - 2 * one @ other.T, 0.0))
+
+
+def median_distance(source: Floats, target: Floats) -> float:
+    """Return the median distance of two different examples of both domains; 1 where that is 0."""
+    rows = np.vstack([_evenly(source), _evenly(target)])
+    above = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    return float(np.sqrt(np.median(above))) if above.size and np.median(above) > 0 else 1.0
+
+
+def gaussian(one: Floats, other: Floats, width: float) -> Floats:
+    """Return exp(-|x - z|^2 / (2 width^2)), (n, m)."""
+    return np.asarray(np.exp(-squared_distances(one, other) / (2 * width**2)))
+
+
+def drawn(n: int, most: int) -> NDArray[np.int64]:
+    """Return which of n examples are taken, in order: `most` at random by the seed, or all."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(torch.randperm(n)[:most].numpy())
+
+
+def _evenly(rows: Floats) -> Floats:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), ENOUGH)).astype(int)]
