@@ -235,9 +235,7 @@ class _State:
 class _Problem:
     """The loss of rows, its gradient, and products with its Hessian, for a batch of weights."""
 
-    def __init__(
-        self, rows: Rows, labels: NDArray[np.int64], counts: Floats | None = None
-    ) -> None:
+    def __init__(self, rows: Rows, labels: NDArray[np.int64], counts: Floats | None = None) -> None:
         self.counts = None if counts is None else counts[:, None]
         self.rows, self.labels, self.n = rows.turned, labels, len(labels)
         self.columns = rows.turned.T.copy()
