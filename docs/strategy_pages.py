@@ -54,6 +54,7 @@ ROOMS = {
     "closed_form": "Without gradients",
     "distillation": "Distillation",
     "adaptation": "Adaptation to unlabelled inputs",
+    "label_shift": "Other shares of classes",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }
@@ -203,7 +204,9 @@ def _needs(told: Told) -> Iterator[str]:
     needs = told.about["needs"]
     yield f"- of the source: {SOURCES[needs['source']]}"
     if needs["domains"]:
-        classes = "the target's" if needs["classes"] == "same" else "any"
+        pairs = " and ".join(needs.get("pairs", ()))
+        same = f"the target's, in pairs that are {pairs}" if pairs else "the target's"
+        classes = same if needs["classes"] == "same" else "any"
         yield f"- the source's labelled examples, while it learns; their classes: {classes}"
     yield f"- target labels: {LABELS[needs['target_labels']]}"
     if needs["unlabelled"]:
