@@ -23,7 +23,7 @@ from transfergrid.data.views import View
 from transfergrid.records.training import Training
 from transfergrid.strategies.base import Strategy
 from transfergrid.testing.bench import ALL, Bench, quiet_thread, state_of
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.tiny import TinyDomain, TinySource, classes_for
 
 STEPS = 20
 PLAN: dict[str, Any] = {
@@ -149,7 +149,7 @@ def trajectory(
 
 
 def _bench(kind: type[Strategy], arguments: dict[str, Any], on: str, training: Training) -> Bench:
-    source = TinySource(domain=source_domain(kind.needs))
+    source = TinySource(domain=TinyDomain(shift=0.4, **classes_for(kind.needs)))
     bench = Bench(kind, arguments, training=training, source=source)
     others = {"tokens": bench.on_tokens, "texts": bench.on_texts}
     return bench if on == "images" else others[on]()

@@ -82,12 +82,11 @@ def add_source_domain(
     kept: NDArray[np.int64] | None = None,
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
-    holds_out: int | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Labels have the source's `noise`, a share drawn by a seed. By the seed `holds_out` a fifth of it
-    is held out; None: nothing is.
+    Labels have the source's `noise`, a share drawn by a seed. What the data hold out of it is not
+    learned from.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -108,8 +107,8 @@ def add_source_domain(
         task = data.task
     else:
         task = task.fitted(torch.from_numpy(view.labels))
-    if holds_out is not None:
-        held = held_out(view.labels, holds_out)
+    if data.holds_out is not None:
+        held = held_out(view.labels, data.holds_out, len(data.source))
         data.held_out += (view.part(np.flatnonzero(held)),)
         view = view.part(np.flatnonzero(~held))
     data.source += (view,)

@@ -34,7 +34,7 @@ from transfergrid.runs.stages import Setup
 from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
-from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource
+from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource, classes_for
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
@@ -113,8 +113,8 @@ class Bench:
         if self.of_numbers:
             source = TinyTextSource(domain=TinyTextNumbers(shift=0.4))
             return dataclasses.replace(self, domain=TinyTextNumbers, source=source)
-        own = self.source.domain if self.strategy_class.needs.classes == "same" else None
-        kept = {"more": own.more, "only": own.only} if isinstance(own, TinyDomain) else {}
+        needs = self.strategy_class.needs
+        kept = classes_for(needs) if needs.classes == "same" else {}
         source = TinyTextSource(domain=TinyTextDomain(shift=0.4, **kept))
         return dataclasses.replace(self, domain=TinyTextDomain, source=source)
 

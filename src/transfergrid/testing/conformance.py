@@ -35,7 +35,7 @@ from transfergrid.testing import (
 )
 from transfergrid.testing.bench import Bench, quiet_thread
 from transfergrid.testing.found import Broken, expect
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.tiny import TinyDomain, TinySource, classes_for
 
 Check = Callable[[Bench], None]
 
@@ -274,7 +274,7 @@ def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **argume
     """
     needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
     needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
-    source = TinySource(domain=source_domain(needs))
+    source = TinySource(domain=TinyDomain(shift=0.4, **classes_for(needs)))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
     bench = bench if CLASSES in needs.tasks else bench.on_numbers()
     with quiet_thread():

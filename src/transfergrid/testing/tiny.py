@@ -125,15 +125,15 @@ class TinyDomain(Domain):
         return images[..., None].astype(np.uint8), labels
 
 
-def source_domain(needs: Needs) -> TinyDomain:
-    """Return a source domain whose classes suit a strategy with these needs.
+def classes_for(needs: Needs) -> dict[str, Any]:
+    """Return arguments of a source domain whose classes suit a strategy with these needs.
 
     Where they may differ from the target's they do.
     """
     same = needs.classes == "same"
     more = not same or ("partial" in needs.pairs and "closed" not in needs.pairs)
     fewer = same and set(needs.pairs) == {"open"}
-    return TinyDomain(shift=0.4, more=more, only=CLASSES[:-1] if fewer else None)
+    return {"more": more, "only": CLASSES[:-1] if fewer else None}
 
 
 @dataclass(frozen=True)
