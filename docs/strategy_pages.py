@@ -61,6 +61,7 @@ ROOMS = {
     "distillation": "Distillation",
     "adaptation": "Adaptation to unlabelled inputs",
     "self_training": "Self-training on unlabelled inputs",
+    "label_shift": "Other shares of classes",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }
@@ -210,7 +211,9 @@ def _needs(told: Told) -> Iterator[str]:
     needs = told.about["needs"]
     yield f"- of the source: {SOURCES[needs['source']]}"
     if needs["domains"]:
-        classes = "the target's" if needs["classes"] == "same" else "any"
+        pairs = " and ".join(needs.get("pairs", ()))
+        same = f"the target's, in pairs that are {pairs}" if pairs else "the target's"
+        classes = same if needs["classes"] == "same" else "any"
         yield f"- the source's labelled examples, while it learns; their classes: {classes}"
     yield f"- target labels: {LABELS[needs['target_labels']]}"
     if needs["unlabelled"]:

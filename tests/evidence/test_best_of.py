@@ -1,5 +1,6 @@
 """The best of k settings: published estimators, and what they come to for one arm."""
 
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ledger_factory import made
 from transfergrid.evidence.best_of import best_of, tried
 from transfergrid.records.record import Metric, Trial, Tuning
+from transfergrid.records.selection import Selection
 
 VALIDATION = [0.61, 0.74, 0.70, 0.82, 0.79, 0.55, 0.81, 0.77]
 TEST = [0.60, 0.72, 0.71, 0.78, 0.80, 0.57, 0.79, 0.75]
@@ -67,3 +69,9 @@ def test_of_an_error_less_is_better():
 def test_trials_that_learn_from_earlier_ones_are_told_and_untuned_arms_have_no_curve():
     assert not tried([searching([0.5, 0.7], how="OptunaSearch")]).alike
     assert tried([made()]) is None
+
+
+def test_what_a_rule_found_of_trials_is_no_score():
+    cell = searching([0.5, 0.7])
+    assert tried([replace(cell, selection=Selection(rule="snd"))]) is None
+    assert tried([replace(cell, selection=Selection(rule=None))]) is not None

@@ -212,17 +212,23 @@ def test_a_strategy_with_state_between_steps_keeps_all_rules():
     check_strategy(Averaged)
 
 
-@pytest.mark.parametrize("key", ["badges", "also_called"])
+@pytest.mark.parametrize("key", ["badges", "also_called", "assumes"])
 def test_what_is_proven_and_how_it_is_called_are_each_class_s_own(key):
     class Named(HalfFrozen):
         also_called = ("half",)
         badges = ("formula_exact",)
+        assumes = ("equal_shares",)
 
     class Below(Named):
         pass
 
     assert key in Named.about()
     assert key not in Below.about()
+
+
+def test_an_assumption_that_there_is_not_is_refused():
+    with pytest.raises(BadInputError, match=r"unknown assumption of .* did you mean equal_shares"):
+        type("Assuming", (HalfFrozen,), {"assumes": ("equal_share",)})
 
 
 def test_a_badge_that_there_is_not_is_refused():

@@ -115,6 +115,10 @@ def test_what_is_searched_for_is_typed(key):
         (["tuning=optuna"], "each cell of coral would try other settings"),
         (["tuning=random", "tuning.seed=null"], "each cell of coral would try other settings"),
         (["tuning.held_out=null"], "nothing is searched: no label validates"),
+        (
+            ["tuning.held_out=null", "labels=0", "training.selection=snd"],
+            "training.selection compares without: tuning.held_out=20 sets labels aside",
+        ),
         (["tuning.only=[lr_facto]"], "unknown argument in tuning.only 'lr_facto'"),
         (["tuning.trials=0"], "tuning.trials"),
         (["debug=true"], "debug=true runs one cell"),

@@ -169,6 +169,7 @@ class CellData:
         unlabelled: target inputs without labels.
         source: the labelled source domains.
         source_tasks: of each of them.
+        holds_out: the seed by which a fifth of each is held out; None: nothing is.
         held_out: examples of each that nothing is learned from; none where all are learned from.
         attributes: a description of each class of the target, (classes, d), where it has one.
         taught: the same labelled examples as a teacher takes them, where it takes other inputs
@@ -182,6 +183,7 @@ class CellData:
     source: tuple[View, ...] = ()
     source_tasks: tuple[Task, ...] = ()
     attributes: Tensor | None = None
+    holds_out: int | None = None
     held_out: tuple[View, ...] = ()
     taught: CellData | None = None
 

@@ -67,11 +67,13 @@ class Tried:
 def tried(cells: Sequence[Record]) -> Tried | None:
     """Return what more trials gave the cells of one arm; None where nothing was searched.
 
-    A trial that failed counts as the worst one.
+    A trial that failed counts as the worst one. Trials that a rule compared without target labels
+    have no score of the metric, and are left out.
     """
     curves, failed = [], 0
     for cell in cells:
-        trials = cell.tuning.trials if cell.tuning else ()
+        by_rule = cell.selection is not None and cell.selection.rule is not None
+        trials = cell.tuning.trials if cell.tuning and not by_rule else ()
         scores = [trial.score for trial in trials if trial.score is not None]
         if not scores:
             continue

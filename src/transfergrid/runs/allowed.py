@@ -84,7 +84,6 @@ def add_source_domains(
     copies: SourceCopies,
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
-    holds_out: int | None = None,
 ) -> None:
     """Add the labelled source domain: several as their union, or one by one where asked for so.
 
@@ -96,17 +95,15 @@ def add_source_domains(
         copies: what of it is kept.
         store: where prepared images are kept.
         noise: share of its labels that are drawn anew, and by which seed.
-        holds_out: seed by which a fifth of it is held out; None: nothing is.
     """
     if needs.domains < 2:
-        kept = (copies.kept, store, noise, holds_out)
-        add_source_domain(data, domain, needs, preprocess, *kept)
+        add_source_domain(data, domain, needs, preprocess, copies.kept, store, noise)
         return
     parts = parts_of(domain)
     for number, part in enumerate(parts):
         some = copies.each[number] if copies.each else None
         own = (noise[0], stream_seed(noise[1], "domain", number)) if noise is not None else None
-        add_source_domain(data, part, needs, preprocess, some, store, own, holds_out)
+        add_source_domain(data, part, needs, preprocess, some, store, own)
 
 
 def add_source_domain(
@@ -117,12 +114,11 @@ def add_source_domain(
     kept: NDArray[np.int64] | None = None,
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
-    holds_out: int | None = None,
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Labels have the source's `noise`, a share drawn by a seed. By the seed `holds_out` a fifth of it
-    is held out; None: nothing is.
+    Labels have the source's `noise`, a share drawn by a seed. What the data hold out of it is not
+    learned from.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -143,8 +139,8 @@ def add_source_domain(
         task = data.task
     else:
         task = task.fitted(torch.from_numpy(view.labels))
-    if holds_out is not None:
-        held = held_out(view.labels, holds_out)
+    if data.holds_out is not None:
+        held = held_out(view.labels, data.holds_out, len(data.source))
         data.held_out += (view.part(np.flatnonzero(held)),)
         view = view.part(np.flatnonzero(~held))
     data.source += (view,)

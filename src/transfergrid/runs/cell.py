@@ -151,15 +151,14 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
         preprocess = begun.backbone.preprocess
 
     data = target_data(target, drawn, needs, preprocess)
+    data.holds_out = cell.seed if asks(training) and data.validation is None else None
     if begun is not None and begun.taught is not None:
         add_taught(data, target, drawn, needs, begun.taught.preprocess)
     copies = source_copies(source, needs, target)
     if needs.domains:
         assert source is not None
         noise = _noise_of(source, cell.seed)
-        holds_out = cell.seed if asks(training) and data.validation is None else None
-        kept = (copies, store, noise, holds_out)
-        add_source_domains(data, source["domain"], needs, preprocess, *kept)
+        add_source_domains(data, source["domain"], needs, preprocess, copies, store, noise)
     selecting = selecting_of(target, drawn, data, training, preprocess, cell.seed)
     tuned = Tuned(search, config["strategy"], deepcopy(begun)) if search else None
     if tuned is not None and held is not None:

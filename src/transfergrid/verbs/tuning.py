@@ -139,6 +139,11 @@ class Search:
                 f"tuning.held_out={self.held_out}: labels=all leaves nothing of the pool to judge "
                 "by"
             )
+        if training.config.get("selection") and not self.held_out:
+            raise BadInputError(
+                "a default is chosen by scores on labels, and training.selection compares without: "
+                "tuning.held_out=20 sets labels aside"
+            )
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
         ready.declared = None  # no verdict is asked for

@@ -160,17 +160,18 @@ def few(view: View, seed: int, name: str) -> View:
     return view.part(np.sort(generator(seed, "selection", name).permutation(len(view))[:MOST]))
 
 
-def held_out(labels: NDArray[Any], seed: int) -> NDArray[np.bool_]:
+def held_out(labels: NDArray[Any], seed: int, domain: int = 0) -> NDArray[np.bool_]:
     """Return which source examples (n,) nothing is learned from: a fifth of each class.
 
     Args:
         labels: of classes, (n,).
         seed: of the seed block.
+        domain: number of the source domain.
     """
     held = np.zeros(len(labels), dtype=bool)
     for k in np.unique(labels):
         rows = np.flatnonzero(labels == k)
-        order = generator(seed, "selection", "source", int(k)).permutation(len(rows))
+        order = generator(seed, "selection", "source", domain, int(k)).permutation(len(rows))
         held[rows[order[: len(rows) // EVERY]]] = True
     return held
 

@@ -121,5 +121,5 @@ class Bbse(LabelShift):
         return torch.as_tensor(total)
 
     def tells(self) -> dict[str, Any]:
-        posed = float(self.scaffold.get_buffer("posed"))
-        return {**super().tells(), "smallest_singular_value": posed} if self.strength else {}
+        told, posed = super().tells(), float(self.scaffold.get_buffer("posed"))
+        return {**told, "smallest_singular_value": posed} if told else {}
