@@ -61,6 +61,7 @@ ROOMS = {
     "distillation": "Distillation",
     "adaptation": "Adaptation to unlabelled inputs",
     "self_training": "Self-training on unlabelled inputs",
+    "several_sources": "Several sources",
     "label_shift": "Other shares of classes",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
@@ -71,12 +72,16 @@ ON_TEXTS = ("source=minilm", "target=sst2", "training=text")
 """Where a method of tokens is tried, of texts, or of transformers."""
 ON_PICTURES = ("source=mobilenetv2_insects", "target=flowers", "training=images")
 """Where a method of sources with many classes is tried."""
+OF_TWO = ("'source=[glyph_digits,glyph_digits(domain.inverted=true)]'",)
+"""Where a method of several sources is tried."""
 NOTHING = "nothing"
 """What is transferred by whom transfer is compared with."""
 PLACES = {
     **dict.fromkeys(["bitfit", "bottleneck_adapters", "ia3", "lora", "mixout"], ON_TEXTS),
     "co_tuning": ON_PICTURES,
     "further_pretraining": ON_TEXTS,
+    **dict.fromkeys(["m3sda", "mdan", "weighted_sources"], OF_TWO),
+    **dict.fromkeys(["task_arithmetic", "ties_merging"], OF_TWO),
 }
 """Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
@@ -214,7 +219,12 @@ def _needs(told: Told) -> Iterator[str]:
         pairs = " and ".join(needs.get("pairs", ()))
         same = f"the target's, in pairs that are {pairs}" if pairs else "the target's"
         classes = same if needs["classes"] == "same" else "any"
-        yield f"- the source's labelled examples, while it learns; their classes: {classes}"
+        several = needs["domains"] > 1
+        which = "the labelled examples of two sources or more, a batch of each at every step"
+        whose = which if several else "the source's labelled examples, while it learns"
+        yield f"- {whose}; their classes: {classes}"
+    if needs.get("each"):
+        yield "- the weights of two sources or more, each trained here from the same start"
     yield f"- target labels: {LABELS[needs['target_labels']]}"
     if needs["unlabelled"]:
         yield "- target inputs without labels"

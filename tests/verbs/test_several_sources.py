@@ -5,7 +5,8 @@ from hydra.types import RunMode
 
 from composed import asked, loader, planned
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.factory import build
+from transfergrid.records.factory import build, config_of
+from transfergrid.records.identity import config_digest
 from transfergrid.verbs.configs.composing import parse, values_of
 from transfergrid.verbs.configs.several_sources import expanded, members, split
 from transfergrid.verbs.configs.typed_words import prepared
@@ -42,6 +43,14 @@ def test_however_it_is_typed_it_is_one_source():
     assert len({sources(*words)[0].digest for words in typed}) == 1
 
 
+def test_several_domains_of_one_source_are_called_by_them():
+    words = ["source=trained_here", "target@source.domain=[mnist_m,glyph_digits],mnist"]
+    several, one = sources(*words, "source.training.steps=7")
+    assert several.name == "trained_here(domain=glyph_digits+mnist_m,training.steps=7)"
+    assert one.name == "trained_here(domain=mnist,training.steps=7)"
+    assert sorted(several.config["domain"]["names"]) == ["glyph_digits", "mnist_m"]
+
+
 def test_a_list_of_one_is_that_source():
     (one,), (other,) = sources("source=[glyph_digits]"), sources("source=glyph_digits")
     assert (one.name, one.config) == (other.name, other.config)
@@ -63,6 +72,7 @@ def test_the_source_that_is_built_learns_from_the_union():
     (made,) = sources("source=[glyph_digits,glyph_letters]")
     source = build(made.config)
     source.check()
+    assert config_digest(config_of(source)) == made.digest, "made by hand it is the same source"
     assert len(source.domain.classes) == 36
     assert source.told_card().trained_on == ("Glyphs",)
 

@@ -114,8 +114,8 @@ class Strategy(nn.Module, Component):
             where `needs.classes` is `same`.
         source_head: the source's own head, frozen; there only where `needs.source` is `head`.
         taught: the source's backbone, for a teacher; None unless `needs.teacher`.
-        each_source: the network of each source, for what is made of them in `build`; none unless
-            `needs.each`, and none where a cell is only checked, or is made again to predict.
+        each_source: in `build`, the network of each source; none unless `needs.each`, and none
+            where a cell is only checked, or is made again to predict.
         scaffold: modules and buffers that `predict` does not use.
         training_plan: what all arms share.
         block_seed: of everything that is drawn at random.
@@ -424,6 +424,7 @@ class Strategy(nn.Module, Component):
             if source_head is not None:
                 self.source_head = source_head.requires_grad_(False)
             self.build(sizes or Sizes())
+            object.__setattr__(self, "each_source", ())  # what is made of them is in the state
             for addition, value in asked(self, ADDITIONS):
                 addition.prepare(self, value)
         phases = listed(self.all_phases(), type(self).__name__)

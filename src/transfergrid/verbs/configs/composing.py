@@ -32,7 +32,13 @@ from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
-from transfergrid.verbs.configs.several_sources import alone, expanded, one_source, takes_lists
+from transfergrid.verbs.configs.several_sources import (
+    alone,
+    expanded,
+    listed_domains,
+    one_source,
+    takes_lists,
+)
 
 GROUPS = ("source", "strategy", "target", "training", "tuning")
 SETTINGS = (
@@ -209,15 +215,18 @@ class Composer:
         Raises:
             BadInputError: an unknown option or key, or a value is missing.
         """
-        made = [alone(group, choice) for choice in axis.choices()]
-        choices = list(dict.fromkeys(choice for each in made for choice in each))
+        made = [(choice, alone(group, choice)) for choice in axis.choices()]
+        choices = list(dict.fromkeys(choice for _, each in made for choice in each))
         options = [self.option(group, name, overrides) for name, overrides in choices]
         for key, values in axis.inside.items():
             check_point(key, values, options)
         for option in options:
             check_config(option.config)  # before torch is there, for what can be told without it
         named = dict(zip(choices, told_apart(options, choices), strict=True))
-        return [one_source([named[choice] for choice in each]) for each in made]
+        return [
+            one_source([named[own] for own in each], listed_domains(choice))
+            for choice, each in made
+        ]
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
         """Return one option with these overrides inside it."""

@@ -102,13 +102,28 @@ def alone(group: str, choice: Choice) -> list[Choice]:
 
 
 def _values(override: str) -> Iterator[str]:
-    key, _, value = override.partition("=")
-    found = members(value) if takes_lists(key) else None
+    found, key = _listed(override), override.partition("=")[0]
     yield from [override] if found is None else (f"{key}={one}" for one in found)
 
 
-def one_source(options: Sequence[Option]) -> Option:
+def _listed(override: str) -> list[str] | None:
+    """Return what an override lists; None where it is none of a list."""
+    key, _, value = override.partition("=")
+    return members(value) if takes_lists(key) else None
+
+
+def listed_domains(choice: Choice) -> list[str]:
+    """Return the domains that were listed of one source, where that is all that was listed."""
+    lists = [found for override in choice[1] if (found := _listed(override)) is not None]
+    return lists[0] if len(lists) == 1 and members(choice[0]) is None else []
+
+
+def one_source(options: Sequence[Option], domains: Sequence[str] = ()) -> Option:
     """Return several sources as one, or the only one as it is.
+
+    Args:
+        options: each of them.
+        domains: the name of each one's domain, where they are called by these.
 
     Raises:
         BadInputError: they differ in more than their domains, or one of them comes twice.
@@ -123,17 +138,31 @@ def one_source(options: Sequence[Option]) -> Option:
             raise BadInputError(f"{called}: the same source twice, {twice}")
     for option in options[1:]:
         _check_like(called, first, option)
-    domains = [domain_of(option.config) for option in options]
-    for option, domain in zip(options, domains, strict=True):
-        if domain is None:
+    configs = [domain_of(option.config) for option in options]
+    for option, config in zip(options, configs, strict=True):
+        if config is None:
             raise BadInputError(
                 f"{called}: {option.name} brings no labelled domain, by which sources are told "
                 "apart"
             )
-    names = [option.name for option in options]
-    made = joined([domain for domain in domains if domain], names, locate(TARGET).about())
+    name, names = _called([option.name for option in options], domains)
+    made = joined([config for config in configs if config], names, locate(TARGET).about())
     typed = frozenset().union(*(option.typed for option in options))
-    return Option(JOIN.join(sorted(names)), with_domain(first.config, made), typed)
+    return Option(name, with_domain(first.config, made), typed)
+
+
+def _called(names: Sequence[str], domains: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return what several sources are called together, and what each of them is.
+
+    Those that differ in the name of a domain alone are called by it.
+    """
+    place = "domain={}"
+    both = zip(names, domains, strict=False)
+    alike = {name.replace(place.format(domain), place) for name, domain in both}
+    if len(domains) == len(names) and len(alike) == 1 and place in next(iter(alike)):
+        joint = place.format(JOIN.join(sorted(domains)))
+        return alike.pop().replace(place, joint), domains
+    return JOIN.join(sorted(names)), names
 
 
 def _check_like(called: str, first: Option, other: Option) -> None:
