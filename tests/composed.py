@@ -40,7 +40,7 @@ NEEDED = {
     "image_table": ["target.file=scans.csv"],
     "target=torchvision": ["target.dataset=MNIST", "target.root=data"],
     "text_table": ["target.file=reviews.csv"],
-    "vectors": ["target.file=rows.csv"],
+    "target=vectors": ["target.file=rows.csv"],
     "mlp": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
     "linear": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
 }

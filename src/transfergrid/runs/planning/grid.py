@@ -363,8 +363,8 @@ def other_vectors(source: Option, target: Option) -> str | None:
     if not holds:
         return None
     if takes not in (None, len(holds)):
-        told = f"{source.name} takes vectors of {takes} numbers, and {target.name} holds"
-        return f"{told} such of {len(holds)}"
+        told = f"{source.name} takes vectors of {takes} numbers"
+        return f"{told}, and {target.name} holds vectors of {len(holds)}"
     domain = source.config.get("domain")
     theirs = _vector_of(domain) if domain is not None else ()
     if theirs != holds and sorted(theirs) == sorted(holds):
