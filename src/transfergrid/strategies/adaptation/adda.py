@@ -1,0 +1,159 @@
+"""A second encoder learns to give target inputs the features that the source's would have."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from transfergrid.strategies import (
+    Batch,
+    Count,
+    Data,
+    Group,
+    Needs,
+    Objective,
+    Part,
+    Phase,
+    Schedule,
+    Sizes,
+    Strategy,
+)
+from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+
+
+def told_apart(source: Tensor, target: Tensor) -> Tensor:
+    """Return half of -mean log d(source) - mean log(1 - d(target)), of logits of d."""
+    return (softplus(-source).mean() + softplus(target).mean()) / 2
+
+
+def taken_for_source(target: Tensor) -> Tensor:
+    """Return -mean log d(target): the target's examples with inverted labels, of logits of d."""
+    return softplus(-target).mean()
+
+
+def classes_in(outputs: Tensor) -> Tensor:
+    """Return how many classes are predicted, by the exponential of the entropy of their shares.
+
+    Ten that are predicted alike often are ten; one of them alone is one.
+
+    Args:
+        outputs: logits, (n, classes).
+    """
+    shares = outputs.argmax(1).bincount(minlength=outputs.shape[1]) / len(outputs)
+    return torch.special.entr(shares).sum().exp()
+
+
+class Adda(Strategy):
+    """Let a second encoder give target inputs features that a discriminator takes for the source's.
+
+    First encoder and head learn the source. Then these stand still, and a copy of the encoder
+    learns on target inputs: a discriminator learns who made which features, the copy that its own
+    are taken for the source's. Labels are inverted: the copy's gradient is that of -log d, not the
+    reversed one of log(1 - d). The record tells how many classes the unlabelled inputs are
+    predicted as before and after, and whether it collapsed: by less than half as many.
+
+    BatchNorm of the source's encoder stands still. That of the copy normalises by target batches
+    and records them, once a step: at prediction its statistics are the target's. The halves of the
+    discriminator's loss are each a mean, and so is its whole.
+
+    Formula:
+        1: min_(F, C) CE(C(F(x_s)));
+        2: min_D -(mean log D(F(x_s)) + mean log(1 - D(G(x_t)))) / 2, min_G -mean log D(G(x_t));
+        G starts at F, prediction is C(G(x))
+    Try it:
+        where the target's style needs another encoder than the source's; it is prone to collapse,
+        for nothing says which class a target example is of
+    Cost:
+        that of full fine-tuning, a part of it on the source; then three forward passes and one
+        backward a step, and the memory of a second network; nothing at prediction
+    Source:
+        Tzeng et al. 2017, Adversarial discriminative domain adaptation, CVPR, arXiv 1702.05464,
+        equation 9; the discriminator's width is that of section 5.1
+
+    Args:
+        share: of the steps, in which the source model is trained.
+        hidden: width of the discriminator's two hidden layers.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
+        shared: `lr_factor`.
+    """
+
+    needs = Needs("start", "unused", 1, "same", unlabelled=True, tasks=("classification",))
+    baselines = ADAPTED
+    space = {"lr_factor": RATES}
+    setting, transfers = "transductive", "features"
+    moves_statistics = True
+    also_called = ("adversarial_discriminative_domain_adaptation",)
+    closed_to = {"weight_averaging": "a mean's statistics are taken of labelled examples alone"}
+    badges = ("formula_exact", "trajectory_exact")
+
+    def __init__(
+        self,
+        share: Part = 0.5,
+        hidden: Count = 500,
+        schedule: Schedule | None = "inverse_decay",
+        **shared: Any,
+    ) -> None:
+        super().__init__(schedule=schedule, **shared)
+        self.share, self.hidden = share, hidden
+
+    def build(self, sizes: Sizes) -> None:
+        self.scaffold["source"] = self.copied(self.backbone)
+        self.scaffold["discriminator"] = nn.Sequential(
+            nn.Linear(self.backbone.dim, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, 1),
+        )
+        self.scaffold.register_buffer("classes", torch.zeros(2))
+
+    def phases(self) -> list[Phase]:
+        critic = Group("discriminator", self.scaffold["discriminator"].parameters())
+        source = Objective(self.on_source, self.everything())
+        steps = [
+            Objective(self.discriminate, [critic]),
+            Objective(self.loss, [self.backbone_group()]),
+        ]
+        reads = ("source", "unlabelled")
+        return [
+            Phase("source", [source], self.share, ["source"]),
+            Phase("adapt", steps, 1 - self.share, reads, self.leave_source, cached=False),
+            Phase("look", before=self.look, reads=["unlabelled"]),
+        ]
+
+    def on_source(self, batch: Batch, progress: float) -> Tensor:
+        """Return the loss on the source domain."""
+        seen = batch.source[0]
+        return self.task.loss(self.predict(seen.inputs), seen.labels)
+
+    def leave_source(self, data: Data) -> None:
+        """Keep the source's encoder as it is now."""
+        self.scaffold["source"].load_state_dict(self.backbone.state_dict())
+        self._note(0, data)
+
+    def discriminate(self, batch: Batch, progress: float) -> Tensor:
+        """Return how badly the discriminator tells the source's features from the target's."""
+        assert batch.unlabelled is not None
+        with torch.no_grad():
+            source = self.scaffold["source"].embed(batch.source[0].inputs)
+            target = self.features(batch.unlabelled, recorded=False)
+        critic = self.scaffold["discriminator"]
+        return told_apart(critic(source), critic(target))
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.unlabelled is not None
+        return taken_for_source(self.scaffold["discriminator"](self.features(batch.unlabelled)))
+
+    def look(self, data: Data) -> None:
+        """Note what is predicted in the end."""
+        self._note(1, data)
+
+    def _note(self, place: int, data: Data) -> None:
+        assert data.unlabelled is not None
+        self.scaffold.get_buffer("classes")[place] = classes_in(data.unlabelled.outputs())
+
+    def tells(self) -> dict[str, Any]:
+        before, after = self.scaffold.get_buffer("classes").tolist()
+        said = {"classes_predicted_before": before, "classes_predicted": after}
+        return {**said, "collapsed": after < before / 2}
