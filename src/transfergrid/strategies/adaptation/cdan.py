@@ -45,7 +45,7 @@ def entropy_weights(probabilities: Tensor, first: int, by: str) -> Tensor:
         first: how many are the source's.
         by: "joint" scales all of them together, "per_domain" so that each domain has half.
     """
-    weights = 1 + (-torch.special.entr(probabilities).sum(1)).exp()
+    weights: Tensor = 1 + (-torch.special.entr(probabilities).sum(1)).exp()
     if by == "joint":
         return weights / weights.mean()
     parts = (weights[:first], weights[first:])

@@ -91,7 +91,12 @@ class DomainAdversarial(Strategy):
     }
     setting: ClassVar[Setting] = "transductive"
     transfers: ClassVar[Transferred] = "features"
-    also_called = ("dann", "domain_adversarial_neural_network", "gradient_reversal", "revgrad")
+    also_called: ClassVar[tuple[str, ...]] = (
+        "dann",
+        "domain_adversarial_neural_network",
+        "gradient_reversal",
+        "revgrad",
+    )
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
