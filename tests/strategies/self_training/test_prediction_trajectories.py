@@ -7,6 +7,9 @@ from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
+from transfergrid.strategies.self_training.information_maximization import (
+    InformationMaximization,
+)
 
 BOTH = pytest.mark.parametrize("on", ["images", "tokens"])
 LABELS = pytest.mark.parametrize("labels", [0, 5])
@@ -46,3 +49,16 @@ def test_entropy_minimization(on, labels):
 
     arguments = {"lr_factor": 0.5, "weight": 0.7}
     ends_where(trajectory(EntropyMinimization, arguments, on, labels=labels), loss)
+
+
+@pytest.mark.proves("trajectory_exact", "information_maximization")
+@BOTH
+@LABELS
+def test_information_maximization(on, labels):
+    def loss(net, batch):
+        p = said(net, batch.unlabelled)
+        mean = p.mean(0)
+        return 0.7 * ((mean * mean.log()).sum() - (p * p.log()).sum(1).mean())
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7}
+    ends_where(trajectory(InformationMaximization, arguments, on, labels=labels), loss)
