@@ -6,6 +6,7 @@ from plain_torch import adamw, annealed, set_rate, unrecorded
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
+from transfergrid.strategies.self_training.bnm import Bnm
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
@@ -62,3 +63,17 @@ def test_information_maximization(on, labels):
 
     arguments = {"lr_factor": 0.5, "weight": 0.7}
     ends_where(trajectory(InformationMaximization, arguments, on, labels=labels), loss)
+
+
+@pytest.mark.proves("trajectory_exact", "bnm")
+@BOTH
+@LABELS
+def test_bnm(on, labels):
+    """The nuclear norm is written as the trace of the root of P'P, by its eigenvalues."""
+
+    def loss(net, batch):
+        p = said(net, batch.unlabelled)
+        return -0.7 * torch.linalg.eigvalsh(p.T @ p).sqrt().sum() / len(p)
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7}
+    ends_where(trajectory(Bnm, arguments, on, labels=labels), loss)

@@ -7,13 +7,14 @@ from torch.nn.functional import cross_entropy
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
+from transfergrid.strategies.self_training.bnm import Bnm
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
 from transfergrid.testing.bench import Bench
 
-ALL = [EntropyMinimization, InformationMaximization]
+ALL = [EntropyMinimization, InformationMaximization, Bnm]
 KINDS = pytest.mark.parametrize("kind", ALL)
 """Those that are their baseline where their term weighs nothing."""
 ADAMW = Training(steps=8, batch_size=8, lr=0.01, validations=2)
