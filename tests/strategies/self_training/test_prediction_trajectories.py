@@ -11,6 +11,7 @@ from transfergrid.strategies.self_training.entropy_minimization import EntropyMi
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
+from transfergrid.strategies.self_training.mcc import Mcc
 
 BOTH = pytest.mark.parametrize("on", ["images", "tokens"])
 LABELS = pytest.mark.parametrize("labels", [0, 5])
@@ -77,3 +78,23 @@ def test_bnm(on, labels):
 
     arguments = {"lr_factor": 0.5, "weight": 0.7}
     ends_where(trajectory(Bnm, arguments, on, labels=labels), loss)
+
+
+@pytest.mark.proves("trajectory_exact", "mcc")
+@BOTH
+@LABELS
+def test_mcc(on, labels):
+    """Class by class; the columns are made to shares here, the rows in the product."""
+
+    def loss(net, batch):
+        p = (net.head(unrecorded(net, batch.unlabelled)) / 1.5).softmax(1)
+        sure = 1 + (p * p.log()).sum(1).exp().detach()
+        sure = sure / sure.mean()
+        kept = 0.0
+        for own in p.unbind(1):
+            of_class = [(sure * own * other).sum() for other in p.unbind(1)]
+            kept = kept + (sure * own * own).sum() / sum(of_class)
+        return 0.7 * (1 - kept / 3)
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7, "temperature": 1.5}
+    ends_where(trajectory(Mcc, arguments, on, labels=labels), loss)

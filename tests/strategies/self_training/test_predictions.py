@@ -12,9 +12,10 @@ from transfergrid.strategies.self_training.entropy_minimization import EntropyMi
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
+from transfergrid.strategies.self_training.mcc import Mcc
 from transfergrid.testing.bench import Bench
 
-ALL = [EntropyMinimization, InformationMaximization, Bnm]
+ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc]
 KINDS = pytest.mark.parametrize("kind", ALL)
 """Those that are their baseline where their term weighs nothing."""
 ADAMW = Training(steps=8, batch_size=8, lr=0.01, validations=2)
