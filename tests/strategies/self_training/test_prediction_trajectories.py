@@ -12,8 +12,11 @@ from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
 from transfergrid.strategies.self_training.mcc import Mcc
+from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 
 BOTH = pytest.mark.parametrize("on", ["images", "tokens"])
+SURE = pytest.mark.parametrize(("on", "threshold"), [("images", 0.45), ("tokens", 0.6)])
+"""Thresholds that some predictions of these networks pass, and some do not."""
 LABELS = pytest.mark.parametrize("labels", [0, 5])
 
 
@@ -98,3 +101,29 @@ def test_mcc(on, labels):
 
     arguments = {"lr_factor": 0.5, "weight": 0.7, "temperature": 1.5}
     ends_where(trajectory(Mcc, arguments, on, labels=labels), loss)
+
+
+def learnt(logits, p, threshold, counted):
+    """Return the loss with the classes of the p that are sure; count who is and who is not."""
+    total = 0.0
+    for own, row in zip(logits, p.tolist(), strict=True):
+        sure = max(row) > threshold
+        counted[sure] += 1
+        if sure:
+            total = total - own.log_softmax(0)[row.index(max(row))]
+    return total / len(p)
+
+
+@pytest.mark.proves("trajectory_exact", "pseudo_labels")
+@SURE
+@LABELS
+def test_pseudo_labels(on, threshold, labels):
+    counted = {True: 0, False: 0}
+
+    def loss(net, batch):
+        logits = net.head(unrecorded(net, batch.unlabelled))
+        return 0.7 * learnt(logits, logits.softmax(1), threshold, counted)
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7, "threshold": threshold}
+    ends_where(trajectory(PseudoLabels, arguments, on, labels=labels), loss)
+    assert min(counted.values()) > 10

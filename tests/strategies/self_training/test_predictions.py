@@ -13,9 +13,10 @@ from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
 from transfergrid.strategies.self_training.mcc import Mcc
+from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 from transfergrid.testing.bench import Bench
 
-ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc]
+ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc, PseudoLabels]
 KINDS = pytest.mark.parametrize("kind", ALL)
 """Those that are their baseline where their term weighs nothing."""
 ADAMW = Training(steps=8, batch_size=8, lr=0.01, validations=2)
@@ -46,7 +47,7 @@ def test_without_weight_it_is_its_baseline_where_a_batch_comes_in_parts_with_dro
 
 @KINDS
 def test_with_weight_it_is_another(kind):
-    told = {"weight": 5.0}
+    told = {"weight": 5.0} | ({"threshold": 0.3} if kind is PseudoLabels else {})
     adapted, plain = Bench(kind, told).run(0), Bench(SourceOnly).run(0)
     assert not torch.equal(adapted.state["head.weight"], plain.state["head.weight"])
 
