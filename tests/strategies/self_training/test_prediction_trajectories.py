@@ -8,12 +8,14 @@ from trajectories import same, trajectory
 
 from transfergrid.strategies.self_training.bnm import Bnm
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
+from transfergrid.strategies.self_training.fixmatch import Fixmatch
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
 from transfergrid.strategies.self_training.mcc import Mcc
 from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 
+STREAMS = ("target", "unlabelled", "source", "views")
 BOTH = pytest.mark.parametrize("on", ["images", "tokens"])
 SURE = pytest.mark.parametrize(("on", "threshold"), [("images", 0.45), ("tokens", 0.6)])
 """Thresholds that some predictions of these networks pass, and some do not."""
@@ -126,4 +128,21 @@ def test_pseudo_labels(on, threshold, labels):
 
     arguments = {"lr_factor": 0.5, "weight": 0.7, "threshold": threshold}
     ends_where(trajectory(PseudoLabels, arguments, on, labels=labels), loss)
+    assert min(counted.values()) > 10
+
+
+@pytest.mark.proves("trajectory_exact", "fixmatch")
+@SURE
+@LABELS
+def test_fixmatch(on, threshold, labels):
+    counted = {True: 0, False: 0}
+
+    def loss(net, batch):
+        weak, strong = batch.views
+        p = net.eval()(weak).softmax(1)
+        net.train()
+        return 0.7 * learnt(net.head(unrecorded(net, strong)), p, threshold, counted)
+
+    arguments = {"lr_factor": 0.5, "weight": 0.7, "threshold": threshold}
+    ends_where(trajectory(Fixmatch, arguments, on, labels, STREAMS), loss)
     assert min(counted.values()) > 10

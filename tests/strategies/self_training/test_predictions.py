@@ -9,6 +9,7 @@ from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.strategies.self_training.bnm import Bnm
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
+from transfergrid.strategies.self_training.fixmatch import Fixmatch
 from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
@@ -16,7 +17,7 @@ from transfergrid.strategies.self_training.mcc import Mcc
 from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 from transfergrid.testing.bench import Bench
 
-ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc, PseudoLabels]
+ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc, PseudoLabels, Fixmatch]
 KINDS = pytest.mark.parametrize("kind", ALL)
 """Those that are their baseline where their term weighs nothing."""
 ADAMW = Training(steps=8, batch_size=8, lr=0.01, validations=2)
@@ -47,7 +48,7 @@ def test_without_weight_it_is_its_baseline_where_a_batch_comes_in_parts_with_dro
 
 @KINDS
 def test_with_weight_it_is_another(kind):
-    told = {"weight": 5.0} | ({"threshold": 0.3} if kind is PseudoLabels else {})
+    told = {"weight": 5.0} | ({"threshold": 0.3} if kind in (PseudoLabels, Fixmatch) else {})
     adapted, plain = Bench(kind, told).run(0), Bench(SourceOnly).run(0)
     assert not torch.equal(adapted.state["head.weight"], plain.state["head.weight"])
 
