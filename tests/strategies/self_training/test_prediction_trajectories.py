@@ -1,5 +1,8 @@
 """Strategies that learn from their own predictions end where loops of plain torch end."""
 
+import copy
+import math
+
 import pytest
 import torch
 from plain_torch import adamw, annealed, set_rate, unrecorded
@@ -13,6 +16,7 @@ from transfergrid.strategies.self_training.information_maximization import (
     InformationMaximization,
 )
 from transfergrid.strategies.self_training.mcc import Mcc
+from transfergrid.strategies.self_training.mean_teacher import MeanTeacher
 from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 
 STREAMS = ("target", "unlabelled", "source", "views")
@@ -146,3 +150,30 @@ def test_fixmatch(on, threshold, labels):
     arguments = {"lr_factor": 0.5, "weight": 0.7, "threshold": threshold}
     ends_where(trajectory(Fixmatch, arguments, on, labels, STREAMS), loss)
     assert min(counted.values()) > 10
+
+
+@pytest.mark.proves("trajectory_exact", "mean_teacher")
+@BOTH
+@LABELS
+def test_mean_teacher(on, labels):
+    """The teacher is what is left; its statistics are means of the student's."""
+    arguments = {"lr_factor": 0.5, "weight": 2.0, "momentum": 0.8, "warm_up": 0.4}
+    run = trajectory(MeanTeacher, arguments, on, labels, STREAMS)
+    net = run.net()
+    mean = copy.deepcopy(net)
+    optimiser = adamw((net.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        set_rate(optimiser, annealed(step, 20))
+        optimiser.zero_grad()
+        weak, strong = batch.views
+        rise = math.exp(-5 * (1 - min(step / 8, 1)) ** 2)
+        loss = fit(net, batch)
+        apart = (said(net, strong) - said(mean, weak).detach()) ** 2
+        (loss + 2.0 * rise * apart.sum() / len(apart)).backward()
+        optimiser.step()
+        keep = min((step + 1) / (step + 2), 0.8)
+        own = net.state_dict()
+        for name, value in mean.state_dict().items():
+            moves = value.is_floating_point()
+            value.copy_(keep * value + (1 - keep) * own[name] if moves else own[name])
+    same(run, mean)
