@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from plain_torch import adamw, annealed, set_rate, unrecorded
+from torch import nn
 from torch.nn.functional import cross_entropy
 from trajectories import same, trajectory
 
@@ -17,6 +18,7 @@ from transfergrid.strategies.self_training.information_maximization import (
 )
 from transfergrid.strategies.self_training.mcc import Mcc
 from transfergrid.strategies.self_training.mean_teacher import MeanTeacher
+from transfergrid.strategies.self_training.mme import Mme
 from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 
 STREAMS = ("target", "unlabelled", "source", "views")
@@ -177,3 +179,41 @@ def test_mean_teacher(on, labels):
             moves = value.is_floating_point()
             value.copy_(keep * value + (1 - keep) * own[name] if moves else own[name])
     same(run, mean)
+
+
+class Cosine(nn.Module):
+    """Similarities to the rows of W, over a temperature of .5."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+
+    def forward(self, features):
+        return features @ self.weight.T / features.square().sum(1, keepdim=True).sqrt() / 0.5
+
+
+@pytest.mark.proves("trajectory_exact", "mme")
+@BOTH
+@pytest.mark.parametrize("labels", [0, 5])
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_mme(on, labels, weight):
+    """The minimax is written as two gradients: the head climbs what the features descend."""
+    run = trajectory(
+        Mme, {"lr_factor": 0.5, "weight": weight, "temperature": 0.5}, on, labels=labels
+    )
+    net = run.net()
+    net.head = Cosine(run.start["head.weight"])
+    optimiser = adamw((net.parameters(), 0.5))
+    for step, batch in enumerate(run.batches):
+        optimiser.zero_grad()
+        fit(net, batch).backward()
+        p = said(net, batch.unlabelled)
+        unsure = -(p * p.log()).sum() / len(p)
+        body = [*net.backbone.parameters()]
+        *down, up = torch.autograd.grad(unsure, [*body, net.head.weight])
+        for parameter, slope in zip(body, down, strict=True):
+            parameter.grad += weight * slope
+        net.head.weight.grad -= weight * up
+        set_rate(optimiser, annealed(step, 20))
+        optimiser.step()
+    same(run, net)
