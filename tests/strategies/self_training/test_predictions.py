@@ -7,20 +7,27 @@ from torch.nn.functional import cross_entropy
 from transfergrid.records.training import Training
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
+from transfergrid.strategies.self_training.bnm import Bnm
 from transfergrid.strategies.self_training.entropy_minimization import EntropyMinimization
+from transfergrid.strategies.self_training.fixmatch import Fixmatch
+from transfergrid.strategies.self_training.information_maximization import (
+    InformationMaximization,
+)
+from transfergrid.strategies.self_training.mcc import Mcc
+from transfergrid.strategies.self_training.pseudo_labels import PseudoLabels
 from transfergrid.testing.bench import Bench
 
-KINDS = pytest.mark.parametrize("kind", [EntropyMinimization])
+ALL = [EntropyMinimization, InformationMaximization, Bnm, Mcc, PseudoLabels, Fixmatch]
+KINDS = pytest.mark.parametrize("kind", ALL)
 """Those that are their baseline where their term weighs nothing."""
-PLANS = [
-    Training(steps=8, batch_size=8, lr=0.01, validations=2),
-    Training(steps=8, batch_size=8, lr=0.01, optimizer="sgd", gradient_clip=0.5),
-]
+ADAMW = Training(steps=8, batch_size=8, lr=0.01, validations=2)
+SGD = Training(steps=8, batch_size=8, lr=0.01, optimizer="sgd", gradient_clip=0.5)
 
 
 @KINDS
-@pytest.mark.parametrize("plan", PLANS, ids=["adamw", "sgd"])
-@pytest.mark.parametrize(("labels", "baseline"), [(0, SourceOnly), (2, SourceAndTarget)])
+@pytest.mark.parametrize(
+    ("plan", "labels", "baseline"), [(ADAMW, 0, SourceOnly), (SGD, 2, SourceAndTarget)]
+)
 def test_without_weight_it_is_its_baseline_bit_for_bit(kind, plan, labels, baseline):
     adapted = Bench(kind, {"weight": 0.0}, training=plan).run(labels)
     plain = Bench(baseline, training=plan).run(labels)
@@ -41,7 +48,8 @@ def test_without_weight_it_is_its_baseline_where_a_batch_comes_in_parts_with_dro
 
 @KINDS
 def test_with_weight_it_is_another(kind):
-    adapted, plain = Bench(kind, {"weight": 5.0}).run(0), Bench(SourceOnly).run(0)
+    told = {"weight": 5.0} | ({"threshold": 0.3} if kind in (PseudoLabels, Fixmatch) else {})
+    adapted, plain = Bench(kind, told).run(0), Bench(SourceOnly).run(0)
     assert not torch.equal(adapted.state["head.weight"], plain.state["head.weight"])
 
 
@@ -76,5 +84,5 @@ def test_unlabelled_inputs_leave_no_trace_in_the_statistics(kind):
 
 
 def test_by_default_it_learns_at_the_rate_of_its_baselines():
-    made = [kind().hparams for kind in (EntropyMinimization, SourceOnly, SourceAndTarget)]
+    made = [kind().hparams for kind in (*ALL, SourceOnly, SourceAndTarget)]
     assert len({(told["lr_factor"], told["schedule"]) for told in made}) == 1

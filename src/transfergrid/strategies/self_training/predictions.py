@@ -1,10 +1,11 @@
 """What strategies share that add a loss of their own predictions on unlabelled inputs."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from transfergrid.records.needs import Transferred
 from transfergrid.strategies import (
     Batch,
     Inputs,
@@ -40,7 +41,8 @@ class UnlabelledTerm(Strategy):
 
     needs, baselines = ADAPTS.of("classification"), ADAPTED
     space = {"lr_factor": SAME, "weight": Range(0.1, 10.0, default=1.0)}
-    setting, transfers = "transductive", "instances"
+    setting = "transductive"
+    transfers: ClassVar[Transferred] = "instances"
     reads: tuple[StreamName, ...] = READS
 
     def __init__(
