@@ -64,14 +64,14 @@ def test_even_similarities_are_as_far_as_all_there_are():
 
 class TestQueues:
     def queues(self, batch=6):
-        made = Queues(2, 3, (2, 1), batch)
+        made = Queues(2, 3, {"features": 2, "projections": 1}, batch)
         assert torch.allclose(made.features.norm(dim=2), torch.ones(2, 3))
         made.projections.zero_()
         return made
 
     def add(self, queues, numbers, labels):
         keys = torch.tensor(numbers, dtype=torch.float32).unsqueeze(1)
-        queues.add(torch.cat([keys, -keys], 1), keys, torch.tensor(labels))
+        queues.add(torch.tensor(labels), features=torch.cat([keys, -keys], 1), projections=keys)
 
     def test_the_oldest_of_a_class_go_first(self):
         queues = self.queues()

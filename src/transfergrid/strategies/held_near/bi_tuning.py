@@ -1,6 +1,7 @@
 """Fine-tune with two contrasts beside the labels: of heads with features, and of features."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -57,16 +58,17 @@ class Queues(nn.Module):
     Args:
         classes: how many there are.
         length: K.
-        widths: of each kind of key.
+        widths: of each kind of key, by its name.
         batch: examples of a step.
     """
 
     heads: Tensor
     waiting: Tensor
 
-    def __init__(self, classes: int, length: int, widths: tuple[int, int], batch: int) -> None:
+    def __init__(self, classes: int, length: int, widths: Mapping[str, int], batch: int) -> None:
         super().__init__()
-        for name, width in zip(("features", "projections"), widths, strict=True):
+        self.kinds = tuple(widths)
+        for name, width in widths.items():
             noise = normalize(torch.randn(classes, length, width), dim=2)
             self.register_buffer(name, noise)
             self.register_buffer(f"new_{name}", torch.zeros(batch, width))
@@ -74,25 +76,25 @@ class Queues(nn.Module):
         self.register_buffer("waiting", torch.zeros((), dtype=torch.int64))
         self.register_buffer("heads", torch.zeros(classes, dtype=torch.int64))
 
-    def add(self, features: Tensor, projections: Tensor, labels: Tensor) -> None:
-        """Let keys wait for the end of the step; more than a step has begin a new one."""
+    def add(self, labels: Tensor, **keys: Tensor) -> None:
+        """Let keys of each kind wait for the end of the step; more than a step has begin anew."""
         begin = int(self.waiting)
         begin = 0 if begin + len(labels) > len(self.get_buffer("new_labels")) else begin
         place = slice(begin, begin + len(labels))
-        for name, keys in (("features", features), ("projections", projections)):
-            self.get_buffer(f"new_{name}")[place] = keys.to(self.get_buffer(name).dtype)
+        for name, own in keys.items():
+            self.get_buffer(f"new_{name}")[place] = own.to(self.get_buffer(name).dtype)
         self.get_buffer("new_labels")[place] = labels
         self.waiting.fill_(begin + len(labels))
 
     def push(self) -> None:
         """Put the keys that wait in the place of the oldest of their classes, in their order."""
-        classes, length = self.get_buffer("features").shape[:2]
+        classes, length = self.get_buffer(self.kinds[0]).shape[:2]
         labels = self.get_buffer("new_labels")[: int(self.waiting)]
         of_class = one_hot(labels, classes)
         before = (of_class.cumsum(0) - 1).gather(1, labels.unsqueeze(1))[:, 0]
         last = before >= of_class.sum(0)[labels] - length  # of more than K the last K stay
         place = (self.heads[labels] + before) % length
-        for name in ("features", "projections"):
+        for name in self.kinds:
             keys = self.get_buffer(f"new_{name}")[: len(labels)][last]
             self.get_buffer(name)[labels[last], place[last]] = keys
         self.heads.copy_((self.heads + of_class.sum(0)) % length)
@@ -159,7 +161,7 @@ class BiTuning(Strategy):
         self.scaffold["projector"] = nn.Linear(dim, self.projection)
         self.scaffold["second"] = self.copied(self.backbone)
         self.scaffold["second_projector"] = self.copied(self.scaffold["projector"])
-        widths = dim + 1, self.projection
+        widths = {"features": dim + 1, "projections": self.projection}
         self.scaffold["queues"] = Queues(self.task.outputs, self.queue, widths, batch)
 
     @property
@@ -202,7 +204,7 @@ class BiTuning(Strategy):
             keys = self._keys(seen.again)
         contrasts = self._of_heads(features, seen.labels)
         contrasts = contrasts + self._of_features(features, keys[1], seen.labels)
-        self.queues.add(*keys, seen.labels)
+        self.queues.add(seen.labels, features=keys[0], projections=keys[1])
         return fit + self.weight * contrasts
 
     def _of_heads(self, features: Tensor, labels: Tensor) -> Tensor:
