@@ -99,7 +99,7 @@ class Atdoc(Strategy):
         "weight": Range(0.05, 1.0, default=0.2),
         "neighbours": Range(3, 15, log=False, default=5),
     }
-    setting = "transductive"
+    setting, transfers = "transductive", "instances"
     also_called = ("atdoc_na", "auxiliary_target_domain_oriented_classifier")
     badges = ("formula_exact", "trajectory_exact")
 

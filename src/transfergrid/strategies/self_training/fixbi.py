@@ -121,7 +121,7 @@ class Fixbi(Strategy):
         "ratio": Range(0.55, 0.95, log=False, default=0.7),
         "switch": Range(0.1, 0.9, log=False, default=0.4),
     }
-    setting = "transductive"
+    setting, transfers = "transductive", "instances"
     moves_statistics = True
     closed_to = {
         "layer_decay": "two networks learn, and it is for one",

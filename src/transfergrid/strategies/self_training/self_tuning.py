@@ -1,0 +1,152 @@
+"""Contrast groups of labelled and pseudo-labelled examples with each other (Self-Tuning)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Count,
+    Group,
+    Inputs,
+    Needs,
+    NotNegative,
+    Objective,
+    Phase,
+    Positive,
+    Range,
+    Share,
+    Sizes,
+    Strategy,
+    evaluating,
+    rates,
+)
+from transfergrid.strategies.draws import same_draws
+from transfergrid.strategies.held_near.bi_tuning import Queues, contrast
+from transfergrid.strategies.modes import unrecorded_statistics
+
+
+class SelfTuning(Strategy):
+    """Fine-tune, and contrast groups of labelled and pseudo-labelled examples with each other.
+
+    Keys are of a second network that follows the first one slowly, on another augmented view of the
+    same examples; of unlabelled ones that is the strongly augmented view. All keys of a class, by
+    its labels or by pseudo labels, are in one queue, which begins as noise. The class that the
+    query's own logits name is its pseudo label, however unsure. Labelled and unlabelled queries
+    read the queues as they are before the keys of the step join them, and the second network
+    follows once a step; in the authors' library the unlabelled ones meet the step's labelled keys,
+    and it follows twice. BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is
+    exactly full fine-tuning. Projections are made of the backbone's features, without the library's
+    bottleneck.
+
+    Formula:
+        CE(target) + lambda (PGC(target) + PGC(unlabelled)), PGC the batch mean of
+        KL(1 / (K + 1) for the keys of the class || softmax(similarity / T))
+    Try it:
+        with few labels and many inputs without, where pseudo labels alone would make the model sure
+        of its own mistakes; a wrong one is diluted by its group here
+    Cost:
+        two to three passes more a step, of either network; memory of both, and of queues, classes
+        times K times the projection; that of full fine-tuning at prediction
+    Source:
+        Wang, Gao, Long & Wang 2021, Self-tuning for data-efficient deep learning, ICML, arXiv
+        2102.12903, section 3; values as in the authors' library
+
+    Args:
+        weight: lambda, of both contrasts; 0 is full fine-tuning.
+        temperature: T.
+        queue: K, keys a class.
+        momentum: share that the second network keeps of itself at each step.
+        projection: width of the projections that are contrasted with each other.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    also_called = ("self-tuning", "pseudo_group_contrast")
+    badges = ("formula_exact", "trajectory_exact")
+    needs = Needs(unlabelled=True, tasks=("classification",))
+    baselines = Baselines(exploratory=["full_finetuning"])
+    space = {
+        "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=1.0, text=0.1),
+        "weight": Range(0.1, 10.0, default=1.0),
+        "temperature": Range(0.02, 0.5, default=0.07),
+    }
+
+    def __init__(
+        self,
+        weight: NotNegative = 1.0,
+        temperature: Positive = 0.07,
+        queue: Count = 32,
+        momentum: Share = 0.999,
+        projection: Count = 1024,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.weight, self.temperature, self.queue = weight, temperature, queue
+        self.momentum, self.projection = momentum, projection
+
+    def build(self, sizes: Sizes) -> None:
+        plan = self.training_plan.batch_size
+        batch = min(plan, sizes.target) + min(plan, sizes.unlabelled)
+        self.scaffold["projector"] = nn.Linear(self.backbone.dim, self.projection)
+        self.scaffold["second"] = self.copied(self.backbone)
+        self.scaffold["second_projector"] = self.copied(self.scaffold["projector"])
+        widths = {"projections": self.projection}
+        self.scaffold["queues"] = Queues(self.task.outputs, self.queue, widths, batch)
+
+    @property
+    def queues(self) -> Queues:
+        """The last keys of each class."""
+        own = self.scaffold["queues"]
+        assert isinstance(own, Queues)
+        return own
+
+    def phases(self) -> list[Phase]:
+        projector = Group("projector", self.scaffold["projector"].parameters())
+        tune = [Objective(self.loss, [*self.everything(), projector])]
+        reads = ("target", "again", "views")
+        return [Phase("train", tune, 1.0, reads, after=self.follow, cached=False)]
+
+    def follow(self, step: int, steps: int) -> None:
+        """Let the second network follow the first one, and the step's keys join the queues."""
+        followers = (self.scaffold["second"], self.backbone)
+        projectors = (self.scaffold["second_projector"], self.scaffold["projector"])
+        for behind, ahead in (followers, projectors):
+            for key, own in zip(behind.parameters(), ahead.parameters(), strict=True):
+                key.lerp_(own, 1 - self.momentum)
+        self.queues.push()
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        seen = batch.target
+        assert seen is not None
+        assert seen.again is not None
+        assert batch.views is not None
+        features = self.features(seen.inputs)
+        fit = self.task.loss(self.head(features), seen.labels)
+        if not self.weight:
+            return fit
+        with same_draws(self):  # the next part of the batch draws what it would without
+            keys = self._keys(seen.again)
+            others = self.features(batch.views[0], recorded=False)
+            more = self._keys(batch.views[1])
+        pseudo = self.head(others).argmax(1)
+        contrasts = self._groups_apart(features, keys, seen.labels)
+        contrasts = contrasts + self._groups_apart(others, more, pseudo)
+        self.queues.add(seen.labels, projections=keys)
+        self.queues.add(pseudo, projections=more)
+        return fit + self.weight * contrasts
+
+    def _keys(self, inputs: Inputs) -> Tensor:
+        """Return what the second network makes of another view, of length 1."""
+        second = self.scaffold["second"]
+        with torch.no_grad(), evaluating(second, training=True), unrecorded_statistics(second):
+            return normalize(self.scaffold["second_projector"](second(inputs)), dim=1)
+
+    def _groups_apart(self, features: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
+        """Return PGC: examples should be like those of their class alone, in a projection."""
+        projected = normalize(self.scaffold["projector"](features), dim=1)
+        queue = self.queues.get_buffer("projections")
+        queued = torch.einsum("ckd,nd->nck", queue, projected)
+        return contrast((projected * keys).sum(1), queued, labels, self.temperature)
