@@ -66,10 +66,11 @@ class Atdoc(Strategy):
 
     The memory has a row an unlabelled example, its own row is not among its neighbours. After each
     step the step's rows are renewed in eval mode: features of length 1, and p^2 normalised down the
-    batch, so that rows do not sum to 1. It starts as random directions that say all classes alike;
-    of equals the first class is the label. The base is the labelled loss alone, without an
-    adversary. BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is exactly the
-    baseline; in the authors' code it does. Of a batch of one example p^2 says nothing.
+    batch, so that rows do not sum to 1 and rare classes are helped. It starts as random directions
+    that say all classes alike; of equals the first class is the label. The base is the labelled
+    loss alone, without an adversary. BatchNorm takes no note of unlabelled inputs, so that `weight`
+    0 is exactly the baseline; in the authors' code it does. Of a batch of one example p^2 says
+    nothing.
 
     Formula:
         CE(source, target) + lambda t / T sum_i w_i CE(p_i, y_i) / sum w; y_i and w_i the argmax and
@@ -102,6 +103,7 @@ class Atdoc(Strategy):
     setting, transfers = "transductive", "instances"
     also_called = ("atdoc_na", "auxiliary_target_domain_oriented_classifier")
     badges = ("formula_exact", "trajectory_exact")
+    assumes = ("equal_shares",)
 
     def __init__(
         self,

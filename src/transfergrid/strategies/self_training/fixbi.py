@@ -95,8 +95,8 @@ class Fixbi(Strategy):
         max p < mean - d std; then CE by the other's sure labels, and the mean square of apart
         logits
     Try it:
-        on images whose domains are far apart, with many steps; where a mixture of two inputs means
-        nothing, as of texts, it cannot be
+        on images, with a source model that is right on most of the target: at two deviations nearly
+        all it says counts as sure, and its errors are learned with it. Texts cannot be mixed
     Cost:
         four to six passes a step, memory of two networks; two passes at prediction
     Source:
