@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.task import Task
 from transfergrid.records.metrics import CLASSES
+from transfergrid.records.seeds import generator
 from transfergrid.strategies import (
     Baselines,
     Data,
@@ -156,6 +157,13 @@ class OnFrozenFeatures(Strategy):
     @abstractmethod
     def adapt(self, seen: Frozen) -> None:
         """Set the head, and whatever else `predict` uses."""
+
+    def draws(self, name: str) -> np.random.Generator:
+        """Return what draws at random, fixed by seed block and name.
+
+        Torch's own generator would not do: reading features that are not kept yet moves it on.
+        """
+        return generator(self.block_seed, "shallow", name)
 
     def note(self, **found: float) -> None:
         """Keep what was found of what it `finds`."""

@@ -1,7 +1,6 @@
 """Gaussian kernels whose width is a multiple of the median distance, and draws of few examples."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from transfergrid.strategies.closed_form.softmax_regression import Floats
@@ -30,11 +29,11 @@ def gaussian(one: Floats, other: Floats, width: float) -> Floats:
     return np.asarray(np.exp(-squared_distances(one, other) / (2 * width**2)))
 
 
-def drawn(n: int, most: int) -> NDArray[np.int64]:
-    """Return which of n examples are taken, in order: `most` at random by the seed, or all."""
+def drawn(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which of n examples are taken, in order: `most` at random, or all."""
     if n <= most:
         return np.arange(n)
-    return np.sort(torch.randperm(n)[:most].numpy())
+    return np.sort(rng.permutation(n)[:most])
 
 
 def _evenly(rows: Floats) -> Floats:

@@ -75,8 +75,8 @@ class KMM(InstanceWeights):
         self.width, self.most, self.slack, self.examples = width, most, slack, examples
 
     def weigh(self, source: Floats, target: Floats) -> Floats:
-        taken = drawn(len(source), self.examples)
-        target = target[drawn(len(target), self.examples)]
+        taken = drawn(len(source), self.examples, self.draws("source"))
+        target = target[drawn(len(target), self.examples, self.draws("target"))]
         width = self.width * median_distance(source[taken], target)
         weights = np.zeros(len(source))
         within, across = (gaussian(source[taken], rows, width) for rows in (source[taken], target))
