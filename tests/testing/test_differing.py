@@ -24,12 +24,15 @@ NEAR = {
 }
 """What stays close to plain fine-tuning here, and why."""
 
+TOLD = {name: {"threshold": 0.0} for name in ("pseudo_labels", "fixmatch")}
+"""Arguments without which a method has nothing to do here: no prediction is sure by then."""
+
 
 def said(name):
     """Return what a strategy predicts of a tiny test split, at the rate of the training."""
     kind, yaml = locate(strategies()[name]), conf_dir() / "strategy" / f"{name}.yaml"
     rate = {"lr_factor": 1.0} if "lr_factor" in inspect.signature(kind).parameters else {}
-    bench = bench_for(kind, yaml, **rate)
+    bench = bench_for(kind, yaml, **rate, **TOLD.get(name, {}))
     if bench.of_numbers:
         return None
     with quiet_thread():
