@@ -108,7 +108,8 @@ def test_copies_are_counted_once_and_dropped_where_they_are(tmp_path, duplicates
         assert sum(map(len, data.source)) == 22 + 18 + 6 - 5 * drops
         seen = np.concatenate([view.inputs(view.rows).numpy() for view in data.source])
         kept = {
-            image.tobytes() for image in PLAIN.finish(PLAIN.prepare(test), "none", None).numpy()
+            image.tobytes()
+            for image in PLAIN.finish(PLAIN.prepare(test[..., None]), "none", None).numpy()
         }
         there = sum(image.tobytes() in kept for image in seen)
         assert there == (0 if drops else 5)

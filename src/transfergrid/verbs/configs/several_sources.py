@@ -63,18 +63,32 @@ def members(value: str) -> list[str] | None:
 def expanded(word: str) -> str:
     """Return an override with `leave_one_out([a,b,c])` written out: each, all, all but one.
 
+    Options with keys in brackets, as in `[a,b(c=1)]`, have the quotes that Hydra asks for.
+
     Raises:
         BadInputError: it is of fewer than two, or stands where no source does.
     """
     key, equals, value = word.partition("=")
     if not equals or LEFT_OUT + "(" not in value:
-        return word
+        return f"{key}={_quoted(value)}" if equals and takes_lists(key) else word
     if not takes_lists(key.lstrip("+~")):
         raise BadInputError(f"{word}: {LEFT_OUT} is for sources: source={LEFT_OUT}([a,b,c])")
     made = _LEFT_OUT.sub(lambda found: ",".join(left_out(members(found[1]) or [])), value)
     if LEFT_OUT + "(" in made:
         raise BadInputError(f"{word}: write {LEFT_OUT}([a,b,c]), a list in brackets")
-    return f"{key}={made}"
+    return f"{key}={_quoted(made)}"
+
+
+def _quoted(value: str) -> str:
+    """Return values in which lists hold options with keys in brackets as texts."""
+    lists = [(part, members(part)) for part in split(value)]
+    if not any(found for _, found in lists):
+        return value
+    return ",".join(f"[{','.join(map(_text, f))}]" if f else part for part, f in lists)
+
+
+def _text(name: str) -> str:
+    return f"'{name}'" if re.fullmatch(r"\w+\(.*\)", name) else name
 
 
 def left_out(sources: Sequence[str]) -> Iterator[str]:
