@@ -110,16 +110,30 @@ def test_how_many_classes_are_predicted(classes, many):
 @pytest.mark.parametrize(("after", "collapsed"), [(3.0, False), (1.1, True)])
 def test_a_collapse_is_told(after, collapsed):
     strategy = Bench(Adda).set_up(0).strategy
-    strategy.scaffold.get_buffer("classes").copy_(torch.tensor([2.5, after]))
+    strategy.scaffold.get_buffer("found").copy_(torch.tensor([2.5, after, 0.1]))
     told = strategy.tells()
     assert told["collapsed"] is collapsed
     assert told["classes_predicted"] == pytest.approx(after)
 
 
 def test_what_a_run_tells_is_what_it_predicts():
-    run = Bench(Adda).run(0)
-    view = run.setup.data.unlabelled
-    said = run.setup.strategy.eval().predict(view.inputs(view.rows))
-    shares = said.argmax(1).bincount(minlength=3).double() / len(said)
-    expected = math.exp(-sum(p * math.log(p) for p in shares.tolist() if p))
-    assert run.setup.strategy.tells()["classes_predicted"] == pytest.approx(expected, rel=1e-5)
+    """By the source's encoder, which is still there, and by the target's."""
+    plan = Training(steps=20, batch_size=8, lr=0.05)
+    run = Bench(Adda, {"adapt_rate": 1.0}, training=plan).run(0)
+    strategy, view = run.setup.strategy.eval(), run.setup.data.unlabelled
+    inputs = view.inputs(view.rows)
+    before = strategy.head(strategy.scaffold["source"].embed(inputs)).argmax(1)
+    after = strategy.predict(inputs).argmax(1)
+    told = strategy.tells()
+    for said, name in ((before, "classes_predicted_before"), (after, "classes_predicted")):
+        shares = (said.bincount(minlength=3).double() / len(said)).tolist()
+        expected = math.exp(-sum(p * math.log(p) for p in shares if p))
+        assert told[name] == pytest.approx(expected, rel=1e-5)
+    differ = sum(a != b for a, b in zip(before.tolist(), after.tolist(), strict=True))
+    assert told["predictions_changed"] == pytest.approx(differ / len(view), abs=1e-6)
+    assert differ
+
+
+def test_the_second_stage_has_a_rate_of_its_own_for_both_players():
+    _, adapt, _ = Bench(Adda, {"adapt_rate": 0.03}).set_up(0).strategy.phases()
+    assert {group.factor for group in adapt.learning()} == {0.03}
