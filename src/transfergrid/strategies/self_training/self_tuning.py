@@ -21,12 +21,15 @@ from transfergrid.strategies import (
     Share,
     Sizes,
     Strategy,
+    StreamName,
     evaluating,
     rates,
 )
 from transfergrid.strategies.draws import same_draws
 from transfergrid.strategies.held_near.bi_tuning import Queues, contrast
 from transfergrid.strategies.modes import unrecorded_statistics
+
+READS: tuple[StreamName, ...] = ("target", "again", "views")
 
 
 class SelfTuning(Strategy):
@@ -106,8 +109,7 @@ class SelfTuning(Strategy):
     def phases(self) -> list[Phase]:
         projector = Group("projector", self.scaffold["projector"].parameters())
         tune = [Objective(self.loss, [*self.everything(), projector])]
-        reads = ("target", "again", "views")
-        return [Phase("train", tune, 1.0, reads, after=self.follow, cached=False)]
+        return [Phase("train", tune, 1.0, READS, after=self.follow, cached=False)]
 
     def follow(self, step: int, steps: int) -> None:
         """Let the second network follow the first one, and the step's keys join the queues."""
