@@ -1,6 +1,5 @@
 """What shallow adaptation shares: features of two domains that stand still, and a linear head."""
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -141,7 +140,7 @@ class OnFrozenFeatures(Strategy):
         self.c = c
 
     def build(self, sizes: Sizes) -> None:
-        nothing = torch.full((len(self.finds),), math.nan, dtype=torch.float64)
+        nothing = torch.zeros(len(self.finds), dtype=torch.float64)
         self.scaffold.register_buffer("found", nothing)
 
     def phases(self) -> list[Phase]:
@@ -172,11 +171,7 @@ class OnFrozenFeatures(Strategy):
 
     def tells(self) -> dict[str, Any]:
         found = self.scaffold.get_buffer("found").tolist()
-        return {
-            name: value
-            for name, value in zip(self.finds, found, strict=True)
-            if math.isfinite(value)
-        }
+        return dict(zip(self.finds, found, strict=True))
 
     def put(self, weights: Floats, biases: Floats) -> None:
         """Let the head be this linear map, weights (outputs, d) and biases (outputs,)."""

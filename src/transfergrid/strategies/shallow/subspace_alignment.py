@@ -1,6 +1,5 @@
 """The source's principal axes turned to the target's."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -56,12 +55,12 @@ class SubspaceAlignment(OnFrozenFeatures):
 
     def build(self, sizes: Sizes) -> None:
         super().build(sizes)
-        nothing = torch.full((self.components,), math.nan, dtype=torch.float64)
+        nothing = torch.full((self.components,), -1.0, dtype=torch.float64)
         self.scaffold.register_buffer("cosines", nothing)
 
     def tells(self) -> dict[str, Any]:
         cosines = self.scaffold.get_buffer("cosines")
-        return {"cosines": cosines[cosines.isfinite()].tolist()}
+        return {"cosines": cosines[cosines >= 0].tolist()}
 
     def adapt(self, seen: Frozen) -> None:
         ours, theirs = (
