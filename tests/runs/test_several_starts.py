@@ -72,3 +72,13 @@ def test_a_source_made_anew_in_each_block_has_a_start_for_each(maker):
     starts = {anew.each(maker, block)[0].fingerprint() for block in (0, 1)}
     assert len(starts) == 2
     assert len(kept(maker)) == 4
+
+
+def test_what_is_told_of_several_is_told_of_each(maker):
+    SOURCE.each(maker, 0)
+    told = maker.told["each"]
+    assert [card["domain"]["seed"] for card in told] == [part.seed for part in PARTS.parts]
+    alone = SourceMaker(maker.folder, maker.machine, NoTracker(), Stopwatch())
+    assert alone.told == {}
+    SOURCE.load(alone, 0)
+    assert alone.told == alone.card != {}

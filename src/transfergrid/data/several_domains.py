@@ -127,14 +127,10 @@ class SeveralDomains(Domain):
         """See `Domain.load`."""
         loaded = [part.load() for part in self.parts]
         names = self.classes or self.outputs
-        splits = [
-            JoinedExamples(
-                [getattr(one, split) for one in loaded],
-                [_places(one.classes or one.outputs, names) for one in loaded],
-            )
-            for split in ("pool", "test")
-        ]
-        return LoadedDomain(*splits, classes=self.classes, outputs=self.outputs)
+        places = [_places(one.classes or one.outputs, names) for one in loaded]
+        pool = JoinedExamples([one.pool for one in loaded], places)
+        test = JoinedExamples([one.test for one in loaded], places)
+        return LoadedDomain(pool, test, self.classes, outputs=self.outputs)
 
 
 def _summed(outlines: Sequence[Outline], names: Sequence[str], what: str) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ def joined(parts: Sequence[Config], names: Sequence[str], about: Config) -> Conf
     }
 
 
-def domain_of(source: Config) -> Config | None:
+def domain_of(source: Mapping[str, Any]) -> Config | None:
     """Return the domain of a source, or of the source that it stands beside."""
     inner = source.get("of")
     domain: Config | None = source.get("domain")

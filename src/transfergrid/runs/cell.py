@@ -179,7 +179,7 @@ def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]
     """Say what the source is, before any of it is trained further."""
     if backbone is None:
         return {}
-    return {**maker.card, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
+    return {**maker.told, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
 
 
 def checkpoint(

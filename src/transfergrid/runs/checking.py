@@ -119,6 +119,9 @@ class _Untrained:
     def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         raise NotImplementedError("no source is trained before its cell runs")
 
+    def begun(self, source: TrainedSource, seed: int) -> Backbone:
+        raise NotImplementedError("no source is trained before its cell runs")
+
     def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         head: Mapping[str, Tensor] = source.domain.task.head(self.dim).state_dict()
         return head

@@ -71,6 +71,12 @@ class SourceMaker:
         self.folder, self.machine, self.tracker, self.clock = folder, machine, tracker, clock
         self.asked = dict(asked or {})
         self.card: dict[str, Any] = {}
+        self.cards: dict[str, dict[str, Any]] = {}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is told of the source that was asked for; of several, of each."""
+        return self.card if len(self.cards) < 2 else {"each": list(self.cards.values())}
 
     def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed.
@@ -113,6 +119,7 @@ class SourceMaker:
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
         self.card = contents.parsed(contents.read_bytes(place / "card.json"))
+        self.cards[content] = self.card
         return place
 
     def _found(self, file: Path) -> Mapping[str, Tensor]:

@@ -6,7 +6,7 @@ Nothing here needs torch, so that a plan can be made and checked without importi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -121,7 +121,7 @@ class Source(Component, ABC):
             BadInputError: the weights cannot be had or do not fit.
         """
 
-    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, Sequence[Backbone]]:
         """Return the start of several sources and the network of each, in their domains' order.
 
         Args:

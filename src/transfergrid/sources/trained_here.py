@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -58,7 +59,7 @@ class TrainedHere(TrainedSource):
         backbone.load_state_dict(maker.trained(self, seed))
         return backbone
 
-    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, Sequence[Backbone]]:
         """See `Source.each`."""
         alone = [replace(self, domain=domain) for domain in self.domain.each]
         seed = block_seed if self.seed == "block" else self.seed

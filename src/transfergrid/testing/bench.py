@@ -109,10 +109,10 @@ class Bench:
     )
     machine: Machine = field(default_factory=lambda: Machine(accelerator="cpu"))
     domain: type[TinyDomain] = TinyDomain
-    source: Source = field(default=None)  # type: ignore[assignment]
+    source: Source = field(default_factory=TinySource)
 
     def __post_init__(self) -> None:
-        if self.source is None:
+        if self.source == TinySource():
             self.source = TinySource(domain=source_domain(self.strategy_class.needs))
         self._runs: dict[Labels, Run] = {}
         self._spare: dict[Labels, Setup] = {}

@@ -78,7 +78,7 @@ class SeveralSources(Strategy):
         sizes = [len(part.labels) for part in batch.source]
         sizes.append(len(batch.target.labels) if batch.target is not None else 0)
         features = self.features(batch.labelled().inputs)
-        outputs = self.head(features).split(sizes)
+        outputs = torch.split(self.head(features), sizes)
         losses = [
             self.task.loss(said, part.labels)
             for said, part in zip(outputs, batch.source, strict=False)
@@ -86,7 +86,7 @@ class SeveralSources(Strategy):
         own = None
         if batch.target is not None:
             own = self.task.loss(outputs[-1], batch.target.labels)
-        return Passed(features.split(sizes)[:-1], torch.stack(losses), own, tuple(sizes))
+        return Passed(torch.split(features, sizes)[:-1], torch.stack(losses), own, tuple(sizes))
 
 
 def weighed(losses: Tensor, weights: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def _quoted(value: str) -> str:
     lists = [(part, members(part)) for part in split(value)]
     if not any(found for _, found in lists):
         return value
-    return ",".join(f"[{','.join(map(_text, f))}]" if f else part for part, f in lists)
+    return ",".join(f"[{','.join(map(_text, f))}]" if f else _text(part) for part, f in lists)
 
 
 def _text(name: str) -> str:
