@@ -45,6 +45,7 @@ class Bnm(PredictionTerm):
     also_called = ("batch_nuclear_norm_maximization", "batch_nuclear_norm", "nuclear_norm")
     stackable = True
     badges = ("formula_exact", "trajectory_exact")
+    assumes = ("equal_shares",)
     space = {"lr_factor": SAME, "weight": Range(0.1, 3.0, default=1.0)}
 
     def logits_loss(self, logits: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class InformationMaximization(PredictionTerm):
     also_called = ("im", "infomax", "mutual_information", "information_maximisation")
     stackable = True
     badges = ("formula_exact", "trajectory_exact")
+    assumes = ("equal_shares",)
 
     def logits_loss(self, logits: Tensor) -> Tensor:
         return information(logits)
