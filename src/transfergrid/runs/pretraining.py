@@ -119,7 +119,7 @@ class SourceMaker:
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
         self.card = contents.parsed(contents.read_bytes(place / "card.json"))
-        self.cards[content] = self.card
+        self.cards[place.name] = self.card
         return place
 
     def _found(self, file: Path) -> Mapping[str, Tensor]:

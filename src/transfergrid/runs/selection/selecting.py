@@ -91,7 +91,7 @@ class Selecting:
             labels=_labels(self.held_out),
             score=lambda decoded, labels: self._score(strategy, decoded, labels),
         )
-        scores = {rule: _known(SCORES[rule](shown)) for rule in self.rules}
+        scores: dict[str, float | None] = {rule: _known(SCORES[rule](shown)) for rule in self.rules}
         oracle = None
         if self.test is not None:
             decoded = strategy.task.decode(made(by, (self.test,)).float())

@@ -114,7 +114,7 @@ class Bbse(LabelShift):
         """Return the mean over a batch of each example's loss times the weight of its class."""
         seen, total = batch.source[0], 0.0
         outputs, weights = self.predict(seen.inputs), self.scaffold.get_buffer("weights")
-        for k in seen.labels.unique():
+        for k in seen.labels.unique():  # type: ignore[no-untyped-call]
             own = seen.labels == k
             share = own.sum() / len(own)
             total = total + weights[k] * share * self.task.loss(outputs[own], seen.labels[own])

@@ -44,7 +44,7 @@ def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return loss
 
     with torch.enable_grad():
-        solver.step(off)  # type: ignore[arg-type]
+        solver.step(off)  # type: ignore[arg-type, no-untyped-call]
     return sharpness.detach(), bias.detach()
 
 
@@ -122,4 +122,5 @@ class LabelShiftEm(LabelShift):
         self.get_buffer("moved").copy_(bias + self.strength * ratio)
 
     def predict(self, inputs: Inputs) -> Tensor:
-        return super().predict(inputs) * self.sharpness + self.moved
+        outputs = super().predict(inputs)
+        return outputs * self.get_buffer("sharpness") + self.get_buffer("moved")
