@@ -61,6 +61,7 @@ ROOMS = {
     "distillation": "Distillation",
     "adaptation": "Adaptation to unlabelled inputs",
     "self_training": "Self-training on unlabelled inputs",
+    "shallow": "Adaptation without gradients",
     "several_sources": "Several sources",
     "label_shift": "Other shares of classes",
     "tasks": "Several tasks",
@@ -74,6 +75,9 @@ ON_PICTURES = ("source=mobilenetv2_insects", "target=flowers", "training=images"
 """Where a method of sources with many classes is tried."""
 OF_TWO = ("'source=[glyph_digits,glyph_digits(domain.inverted=true)]'",)
 """Where a method of several sources is tried."""
+PARTIAL = ("'target.only=[0,1,2,3]'",)
+OPEN = ("'source.domain.only=[0,1,2,3,4,5]'",)
+"""Where a method of targets with fewer classes than the source is tried, and of such with more."""
 NOTHING = "nothing"
 """What is transferred by whom transfer is compared with."""
 PLACES = {
@@ -82,6 +86,8 @@ PLACES = {
     "further_pretraining": ON_TEXTS,
     **dict.fromkeys(["m3sda", "mdan", "weighted_sources"], OF_TWO),
     **dict.fromkeys(["task_arithmetic", "ties_merging"], OF_TWO),
+    **dict.fromkeys(["iwan", "pada"], PARTIAL),
+    "osbp": OPEN,
 }
 """Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
