@@ -12,6 +12,7 @@ from trajectories import same, trajectory
 
 from transfergrid.strategies.adaptation.adda import Adda
 from transfergrid.strategies.adaptation.afn import Afn
+from transfergrid.strategies.adaptation.tent import Tent
 from transfergrid.strategies.adaptation.wdgrl import Wdgrl
 from transfergrid.testing.bench import SEED
 
@@ -125,3 +126,23 @@ def test_afn(form, labels):
         optimiser.step()
     same(run, net)
     assert 0 < stopped < 20 * 16  # some have come to the end, and not all
+
+
+@pytest.mark.proves("trajectory_exact", "tent")
+@pytest.mark.parametrize(("passes", "steps"), [(1, 7), (4, 20)])
+def test_tent(passes, steps):
+    """Sixty inputs in batches of eight; then statistics of all of them, at the last weights."""
+    run = trajectory(Tent, {"lr_factor": 0.5, "passes": passes})
+    net = run.net()
+    layers = net.backbone.network
+    own = [*layers.bn1.parameters(), *layers.bn2.parameters()]
+    optimiser = torch.optim.AdamW(own, lr=0.01, weight_decay=0)
+    for batch in run.batches[:steps]:
+        said = net(batch.unlabelled).softmax(1)
+        learn(optimiser, -(said * said.log()).sum() / len(said), own)
+    whole = copy.deepcopy(layers)
+    whole.bn1.momentum = whole.bn2.momentum = 1.0
+    whole(run.unlabelled)
+    for norm, taken in ((layers.bn1, whole.bn1), (layers.bn2, whole.bn2)):
+        norm.running_mean, norm.running_var = taken.running_mean, taken.running_var
+    same(run, net)
