@@ -70,8 +70,9 @@ class DeepJdot(Strategy):
     Formula:
         CE(source, target) + w min over plans g of sum g_ij (alpha |f_i - f_j|^2 + CE(y_i, p_j))
     Try it:
-        where target inputs come without labels and classes are about equally frequent in both
-        domains: every target example is given a source example, whatever their classes
+        where target inputs come without labels, classes are about equally frequent in both domains
+        and batches are large: in small ones the classes of two domains differ by chance, every
+        target example is given a source example all the same, and wrong labels are carried over
     Cost:
         a second forward pass of as many unlabelled inputs a step, distances of all pairs of a
         batch, and an assignment on the CPU; nothing at prediction
