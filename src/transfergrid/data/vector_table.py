@@ -135,7 +135,7 @@ class VectorTable(TableDomain):
     def inputs(self, table: Table) -> list[Input | None]:
         """Return each row's numbers; None for one that is dropped."""
         names, values = numbers_of(table, self._used(table), self._way_out)
-        gone = np.isnan(values).any(axis=1)
+        gone = np.asarray(np.isnan(values).any(axis=1))
         if self.missing == "refuse":
             check_complete(table, names, values)
         elif self.missing != "drop":
@@ -239,7 +239,7 @@ def check_complete(
     if not empty.any():
         return
     row, place = (int(i) for i in np.argwhere(empty)[0])
-    n, of = int(empty.sum()), [columns[i] for i in np.flatnonzero(empty.any(axis=0))]
+    n, of = int(empty.sum()), [columns[int(i)] for i in np.flatnonzero(empty.any(axis=0))]
     all_told = f" ({n} such cells, in {named(of)})" if n > 1 else ""
     raise BadInputError(
         f"{table.place(row)}, column {columns[place]!r}: a number is missing{all_told}{way_out}"

@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 from golden import golden
 from transfergrid.strategies.shallow.density_ratio import DensityRatio, ratio, told_apart
-from transfergrid.strategies.shallow.instance_weights import effective_sample_size
 from transfergrid.strategies.shallow.source_probe import SourceProbe
+from transfergrid.strategies.shallow.weighting import effective_sample_size
 from transfergrid.testing.bench import Bench
 
 

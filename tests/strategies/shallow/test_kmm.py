@@ -8,9 +8,9 @@ from shallow_cells import given, spread
 from sklearn.linear_model import LogisticRegression
 
 from golden import golden
-from transfergrid.strategies.shallow.instance_weights import effective_sample_size
 from transfergrid.strategies.shallow.kmm import KMM, matching
 from transfergrid.strategies.shallow.source_probe import SourceProbe
+from transfergrid.strategies.shallow.weighting import effective_sample_size
 from transfergrid.testing.bench import Bench
 
 

@@ -20,6 +20,7 @@ from transfergrid.strategies import (
     Schedule,
     Sizes,
     Strategy,
+    StreamName,
 )
 from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
 
@@ -43,7 +44,8 @@ def classes_in(outputs: Tensor) -> Tensor:
         outputs: logits, (n, classes).
     """
     shares = outputs.argmax(1).bincount(minlength=outputs.shape[1]) / len(outputs)
-    return torch.special.entr(shares).sum().exp()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp()
 
 
 class Adda(Strategy):
@@ -124,7 +126,7 @@ class Adda(Strategy):
         )
         encoder = self.backbone_group(self.adapt_rate)
         steps = [Objective(self.discriminate, [critic]), Objective(self.loss, [encoder])]
-        reads = ("source", "unlabelled")
+        reads: tuple[StreamName, ...] = ("source", "unlabelled")
         return [
             Phase("source", [Objective(self.on_source, self.everything())], self.share, ["source"]),
             Phase("adapt", steps, 1 - self.share, reads, self.leave_source, cached=False),
@@ -147,8 +149,9 @@ class Adda(Strategy):
     def discriminate(self, batch: Batch, progress: float) -> Tensor:
         """Return how badly the discriminator tells the source's features from the target's."""
         assert batch.unlabelled is not None
+        encoder: Any = self.scaffold["source"]
         with torch.no_grad():
-            source = self.scaffold["source"].embed(batch.source[0].inputs)
+            source = encoder.embed(batch.source[0].inputs)
             target = self.features(batch.unlabelled, recorded=False)
         critic = self.scaffold["discriminator"]
         return told_apart(critic(source), critic(target))

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from transfergrid.data.batches import Batch
 from transfergrid.records.needs import Baselines, Needs
+from transfergrid.records.space import Space
 from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.baselines.source_only import SourceOnly
@@ -45,8 +46,9 @@ class SourceOnlyTargetStatistics(SourceOnly):
 
     needs: ClassVar[Needs] = replace(SourceOnly.needs, unlabelled=True, layers="batch_norm")
     baselines: ClassVar[Baselines] = Baselines("source_and_target", "source_only")
-    space = SourceOnly.space | {
-        "lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True)
+    space: ClassVar[Space] = {
+        **SourceOnly.space,
+        "lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True),
     }
     moves_statistics = True
     stackable = True

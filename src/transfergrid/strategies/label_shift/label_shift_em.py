@@ -44,7 +44,7 @@ def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return loss
 
     with torch.enable_grad():
-        solver.step(off)  # type: ignore[arg-type, no-untyped-call]
+        solver.step(off)  # type: ignore[no-untyped-call]
     return sharpness.detach(), bias.detach()
 
 

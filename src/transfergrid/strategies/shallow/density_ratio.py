@@ -5,7 +5,7 @@ import numpy as np
 from transfergrid.strategies import Positive, Range
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats, logistic_head
 from transfergrid.strategies.shallow.frozen import C, spread
-from transfergrid.strategies.shallow.instance_weights import TOLD, InstanceWeights
+from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 
 FOLDS = 5
 FURTHEST = 700.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.task import Task
 from transfergrid.records.metrics import CLASSES
+from transfergrid.records.needs import Setting, Transferred
 from transfergrid.records.seeds import generator
 from transfergrid.strategies import (
     Baselines,
@@ -114,7 +115,8 @@ def ridge_head(
         counts: (n,), from 0; None: once each.
     """
     counts = np.ones(len(features)) if counts is None else counts
-    centre, middle = (np.average(rows, axis=0, weights=counts) for rows in (features, numbers))
+    centre: Floats = np.average(features, axis=0, weights=counts)
+    middle: Floats = np.average(numbers, axis=0, weights=counts)
     root = np.sqrt(counts)[:, None]
     rows, sides = root * (features - centre), root * (numbers - middle)
     inner = rows.T @ rows + penalty * np.eye(features.shape[1])
@@ -131,7 +133,8 @@ class OnFrozenFeatures(Strategy):
 
     needs, baselines = SHALLOW, COMPARED
     space = {"c": C}
-    setting, transfers = "transductive", "features"
+    setting: ClassVar[Setting] = "transductive"
+    transfers: ClassVar[Transferred] = "features"
     finds: ClassVar[tuple[str, ...]] = ()
     """What it tells, once it is solved, by name: numbers, noted by `note`."""
 

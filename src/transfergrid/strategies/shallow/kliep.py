@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from transfergrid.strategies import Count, Positive, Range
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats
 from transfergrid.strategies.shallow.frozen import C
-from transfergrid.strategies.shallow.instance_weights import TOLD, InstanceWeights
 from transfergrid.strategies.shallow.kernels import drawn, median_distance, squared_distances
+from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -80,7 +80,8 @@ def likeliest_shares(parts: Floats) -> Floats:
         turn = (aim - dual * move) / shares - dual
         shares = shares + _within(shares, move) * move
         dual = dual + _within(dual, turn) * turn
-    return best / best.sum()
+    shared: Floats = best / best.sum()
+    return shared
 
 
 def _within(at: Floats, move: Floats) -> float:

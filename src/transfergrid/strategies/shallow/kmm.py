@@ -9,8 +9,8 @@ from transfergrid.strategies import Count, Positive, Range
 from transfergrid.strategies.closed_form.softmax_regression import Floats
 from transfergrid.strategies.shallow.box_quadratic import least_in_box
 from transfergrid.strategies.shallow.frozen import C
-from transfergrid.strategies.shallow.instance_weights import InstanceWeights
 from transfergrid.strategies.shallow.kernels import drawn, gaussian, median_distance
+from transfergrid.strategies.shallow.weighting import InstanceWeights
 
 
 def matching(within: Floats, across: Floats, most: float, slack: float | None = None) -> Floats:

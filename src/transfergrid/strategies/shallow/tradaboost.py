@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from transfergrid.strategies import Baselines, Count, Inputs, Needs, Positive, Range, Sizes
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats
 from transfergrid.strategies.shallow.frozen import C, Frozen, OnFrozenFeatures, linear_head
-from transfergrid.strategies.shallow.instance_weights import effective_sample_size
+from transfergrid.strategies.shallow.weighting import effective_sample_size
 
 
 def shrinking(examples: int, rounds: int) -> float:
