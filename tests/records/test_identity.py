@@ -478,7 +478,7 @@ def test_python_and_yaml_mean_the_same_component(shipped, tmp_path, group, name)
         assert Option("a", again).baselines == Option("b", config).baselines
 
 
-SHAPED = ("glyph_letters", "images", "text", "digits28", "brief")
+SHAPED = ("glyph_letters", "images", "text", "digits28", "brief", "vectors")
 """Options that differ from their class's defaults on purpose."""
 
 

@@ -27,7 +27,7 @@ COLUMNS = [
 EXTRAS = [
     *("metric", "unit", "scope", "paired", "unpaired", "failed", "collapsed", "underfit", "stale"),
     *("is_baseline", "weak_baseline", "one_checkpoint", "short", "labels_got", "contaminated_by"),
-    *("cut_texts", "copies", "no_validation", "untested", "group"),
+    *("cut_texts", "copies", "no_validation", "untested", "pair", "group"),
 ]
 ROW = Verdict(
     source="glyphs",

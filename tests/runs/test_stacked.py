@@ -25,6 +25,7 @@ from transfergrid.sources.small_cnn import SmallCNN
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.testing.bench import source_domain
 from transfergrid.testing.tiny import TinyDomain, TinySource
 
 CPU = Machine(accelerator="cpu")
@@ -78,7 +79,9 @@ def learned(cell, ledger, share=None):
 @pytest.mark.parametrize("training", [{}, {"augmentation": "light", "optimizer": "sgd"}])
 @pytest.mark.parametrize("name", STACKABLE)
 def test_the_same_as_alone(tmp_path, name, training):
-    cells, ledger = seeds(locate(shipped.strategies()[name])(), **training), Ledger(tmp_path)
+    strategy, ledger = locate(shipped.strategies()[name])(), Ledger(tmp_path)
+    source = replace(FLAT, domain=source_domain(strategy.needs))
+    cells = seeds(strategy, source, **training)
     labels_unused = cells[0].labels == 0
     shares = train_together(cells, ledger, CPU, asked=True)
     assert [share.cells for share in shares.values()] == [2, 2]

@@ -212,6 +212,12 @@ class ReadsPadding(Strategy):
         return logits
 
 
+class LooksForPlaces(Strategy):
+    def loss(self, batch, progress):
+        inside = self.backbone.boundaries(batch.labelled().inputs)[0][0]
+        return super().loss(batch, progress) + 0 * inside.flatten(2).mean()
+
+
 class ShortensGradients(Strategy):
     def phases(self):
         return [replace(phase, combine=lambda found: found[0][:-1]) for phase in super().phases()]
@@ -463,5 +469,6 @@ BROKEN = [
         "on a vision transformer it raises KeyError: 3",
     ),
     ("holds_on_texts", TakesInputsForImages, "on texts it raises AttributeError: 'dict'"),
+    ("holds_on_vectors", LooksForPlaces, "on vectors it raises IndexError"),
     ("holds_on_texts", ReadsPadding, "on texts: an example alone is predicted otherwise"),
 ]

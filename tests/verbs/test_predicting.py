@@ -277,5 +277,5 @@ def test_tables_are_read_as_the_cells_was_unless_told_otherwise(tmp_path):
     older = {"modality": "text", "text": "text", "pair": None}
     (row,) = texts("a.csv", older, encoding="latin-1", delimiter="semicolon")
     assert row[1:] == (2, "été")
-    with pytest.raises(BadInputError, match="are about tables of texts, and this model takes im"):
+    with pytest.raises(BadInputError, match="are about tables, and this model takes im"):
         predicting.chunks_of({"modality": "image"}, ["a.png"], encoding="latin-1")

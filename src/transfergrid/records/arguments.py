@@ -44,6 +44,7 @@ Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 """With both of its ends."""
 Part = Annotated[float, Interval(gt=0, lt=1), doc("a share between 0 and 1")]
+Positives = Annotated[Sequence[Positive], MinLen(1), doc("a list of numbers above 0")]
 Shares = Annotated[Sequence[Share], MinLen(1), doc("a list of shares of 1")]
 Options = Annotated[Mapping[str, Any], doc("keys and values")]
 Name = Annotated[str, MinLen(1), doc("a name")]

@@ -22,7 +22,7 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.several import parts_of
-from transfergrid.runs.selection.selecting import held_out
+from transfergrid.runs.selection.held_out import held_out
 from transfergrid.runs.source_copies import SourceCopies
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Sizes

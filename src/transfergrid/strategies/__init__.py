@@ -7,7 +7,7 @@ What an author of a strategy needs is to be had from here.
 from transfergrid.data.batches import Batch, StreamName
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import join_inputs, size_of, take
-from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Share
+from transfergrid.records.arguments import Count, NotNegative, Part, Positive, Positives, Share
 from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Baselines, Needs
 from transfergrid.records.space import Range, rates
@@ -37,6 +37,7 @@ __all__ = [
     "Part",
     "Phase",
     "Positive",
+    "Positives",
     "Range",
     "Schedule",
     "Share",

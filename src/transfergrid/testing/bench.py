@@ -128,7 +128,7 @@ class Bench:
     def on_vectors(self) -> Bench:
         """Return a bench for the same strategy whose cells are of vectors."""
         domain = TinyVectorNumbers if self.of_numbers else TinyVectorDomain
-        source = TinyVectorSource(domain=domain(shift=0.4))
+        source = TinyVectorSource(domain=source_domain(self.strategy_class.needs, domain))
         return dataclasses.replace(self, domain=domain, source=source)
 
     def on_tokens(self) -> Bench:

@@ -23,6 +23,7 @@ from transfergrid.testing.tiny import (
     TinyDomain,
     TinyExamples,
     classifier,
+    fine_tuned,
 )
 from transfergrid.testing.tiny_numbers import TinyNumbers
 
@@ -87,3 +88,8 @@ class TinyVectorSource(Source):
                 backbone.embed(0.2 + torch.randn(32, WIDTH))  # moves its statistics
             backbone.head_weights = classifier(self.domain, backbone.dim)
         return backbone
+
+    @override
+    def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, list[Backbone]]:
+        start = self.load(maker, block_seed)
+        return start, fine_tuned(start, len(self.domain.each if self.domain else ()))

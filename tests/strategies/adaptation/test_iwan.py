@@ -9,8 +9,8 @@ from transfergrid.records.training import Training
 from transfergrid.strategies.adaptation.iwan import Iwan, importance
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
-from transfergrid.testing.bench import Bench
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.bench import Bench, source_domain
+from transfergrid.testing.tiny import TinySource
 
 
 def bench(arguments=None, kind=Iwan, **plan):

@@ -8,8 +8,8 @@ import torch
 from transfergrid.records.training import Training
 from transfergrid.strategies.adaptation.osbp import Osbp, border
 from transfergrid.strategies.baselines.source_only import SourceOnly
-from transfergrid.testing.bench import Bench
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.bench import Bench, source_domain
+from transfergrid.testing.tiny import TinySource
 
 
 def exact(values):

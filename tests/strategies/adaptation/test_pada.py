@@ -9,8 +9,8 @@ from transfergrid.records.training import Training
 from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
 from transfergrid.strategies.adaptation.pada import Pada, class_weights
 from transfergrid.strategies.adaptation.weighted_domains import critic_of, domain_loss
-from transfergrid.testing.bench import Bench
-from transfergrid.testing.tiny import TinySource, source_domain
+from transfergrid.testing.bench import Bench, source_domain
+from transfergrid.testing.tiny import TinySource
 
 
 def exact(values):

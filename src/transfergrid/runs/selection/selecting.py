@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.data.budgets import Draw
@@ -30,8 +28,6 @@ from transfergrid.strategies.base import Strategy
 
 MOST = 1000
 """Examples of each part that are looked at, at most."""
-EVERY = 5
-"""One source example of so many, of each class, is held out."""
 
 
 @dataclass
@@ -158,22 +154,6 @@ def few(view: View, seed: int, name: str) -> View:
     if len(view) <= MOST:
         return view
     return view.part(np.sort(generator(seed, "selection", name).permutation(len(view))[:MOST]))
-
-
-def held_out(labels: NDArray[Any], seed: int, domain: int = 0) -> NDArray[np.bool_]:
-    """Return which source examples (n,) nothing is learned from: a fifth of each class.
-
-    Args:
-        labels: of classes, (n,).
-        seed: of the seed block.
-        domain: number of the source domain.
-    """
-    held = np.zeros(len(labels), dtype=bool)
-    for k in np.unique(labels):
-        rows = np.flatnonzero(labels == k)
-        order = generator(seed, "selection", "source", domain, int(k)).permutation(len(rows))
-        held[rows[order[: len(rows) // EVERY]]] = True
-    return held
 
 
 def _labels(views: tuple[View, ...]) -> Tensor | None:

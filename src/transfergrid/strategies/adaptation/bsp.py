@@ -79,10 +79,10 @@ class Bsp(Cdan):
     ) -> None:
         super().__init__(**shared)
         self.penalty, self.k, self.base = penalty, k, base
-        if base != "cdan" and (self.entropy or self.randomised):
-            raise BadInputError("entropy and randomised are cdan's: add strategy.base=cdan")
 
     def build(self, sizes: Sizes) -> None:
+        if self.base != "cdan" and (self.entropy or self.randomised):
+            raise BadInputError("entropy and randomised are cdan's: add strategy.base=cdan")
         self._base.build(self, sizes)
 
     def alignment(self, source: Tensor, target: Tensor, progress: float) -> Tensor:

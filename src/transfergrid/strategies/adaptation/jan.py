@@ -1,16 +1,14 @@
 """Bring the joint distributions of features and predictions of two domains together (JAN)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from transfergrid.strategies import Positive, Range
+from transfergrid.strategies import Positive, Positives, Range
 from transfergrid.strategies.adaptation.alignment import ADAPTS, SAME, FeatureAlignment
 from transfergrid.strategies.adaptation.kernels import (
     FIVE,
-    Estimator,
-    Multiples,
     discrepancy,
     gaussian_kernels,
     squared_distances,
@@ -68,9 +66,9 @@ class Jan(FeatureAlignment):
 
     def __init__(
         self,
-        multiples: Multiples = FIVE,
+        multiples: Positives = FIVE,
         sigma: Positive = 0.92,
-        estimator: Estimator = "unbiased",
+        estimator: Literal["unbiased", "biased", "linear"] = "unbiased",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)

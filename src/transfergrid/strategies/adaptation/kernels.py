@@ -1,15 +1,11 @@
 """Kernels between the examples of two domains, and how far apart they say the domains are."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
-from annotated_types import MinLen, doc
 from torch import Tensor
 
-from transfergrid.strategies import Positive
-
-Multiples: TypeAlias = Annotated[Sequence[Positive], MinLen(1), doc("a list of numbers above 0")]
 Estimator: TypeAlias = Literal["unbiased", "biased", "linear"]
 FIVE = (0.125, 0.25, 0.5, 1.0, 2.0)
 """Multiples of the bandwidth in the library whose kernels these are: 2^-3 to 2."""

@@ -5,12 +5,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from transfergrid.strategies import Range
+from transfergrid.strategies import Positives, Range
 from transfergrid.strategies.adaptation.alignment import SAME, FeatureAlignment
 from transfergrid.strategies.adaptation.kernels import (
     FIVE,
-    Estimator,
-    Multiples,
     discrepancy,
     gaussian_kernels,
 )
@@ -55,8 +53,8 @@ class Mmd(FeatureAlignment):
 
     def __init__(
         self,
-        multiples: Multiples = FIVE,
-        estimator: Estimator = "unbiased",
+        multiples: Positives = FIVE,
+        estimator: Literal["unbiased", "biased", "linear"] = "unbiased",
         layers: Literal["features", "both"] = "features",
         **shared: Any,
     ) -> None:

@@ -39,6 +39,7 @@ class LabelShift(Strategy):
     baselines = ADAPTED
     space = {"lr_factor": SAME, "strength": Range(0.1, 1.0, log=False, default=1.0)}
     setting = "transductive"
+    target_statistics = "unseen"
 
     def __init__(
         self, strength: Share = 1.0, schedule: Schedule | None = "inverse_decay", **shared: Any

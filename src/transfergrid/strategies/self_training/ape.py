@@ -103,6 +103,7 @@ class Ape(Strategy):
 
     also_called = ("attract_perturb_explore",)
     badges = ("formula_exact", "trajectory_exact")
+    target_statistics = "recorded"
     needs = Needs(
         "start", "required", 1, "same", unlabelled=True, tasks=("classification",), layers="some"
     )

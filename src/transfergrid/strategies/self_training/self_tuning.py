@@ -69,6 +69,7 @@ class SelfTuning(Strategy):
 
     also_called = ("self-tuning", "pseudo_group_contrast")
     badges = ("formula_exact", "trajectory_exact")
+    target_statistics = "recorded"
     needs = Needs(unlabelled=True, tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {

@@ -50,6 +50,7 @@ class MergedSources(Strategy):
     """
 
     needs, baselines = MERGES, COMPARED
+    target_statistics = "recorded"
 
     def __init__(self, c: Positive = 1.0) -> None:
         super().__init__()

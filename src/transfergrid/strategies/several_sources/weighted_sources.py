@@ -101,6 +101,7 @@ class WeightedSources(SeveralSources):
     space = {"lr_factor": RATES, "temperature": Range(0.02, 2.0, default=0.1)}
     also_called = ("source_weighting", "domain_weighting")
     badges = ("formula_exact", "trajectory_exact")
+    target_statistics = "unseen"
 
     def __init__(
         self,

@@ -135,6 +135,7 @@ class OnFrozenFeatures(Strategy):
     space = {"c": C}
     setting: ClassVar[Setting] = "transductive"
     transfers: ClassVar[Transferred] = "features"
+    target_statistics = "unseen"
     finds: ClassVar[tuple[str, ...]] = ()
     """What it tells, once it is solved, by name: numbers, noted by `note`."""
 

@@ -19,7 +19,8 @@ from transfergrid.runs.choosing import Choice
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked
-from transfergrid.runs.selection.selecting import few, held_out
+from transfergrid.runs.selection.held_out import held_out
+from transfergrid.runs.selection.selecting import few
 from transfergrid.runs.tuning.searches import RandomSearch
 from transfergrid.strategies.adaptation.coral import Coral
 from transfergrid.strategies.adaptation.shot import SHOT
