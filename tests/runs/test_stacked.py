@@ -1,6 +1,7 @@
 """Seeds that are trained side by side end as those do that are trained one after the other."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest

@@ -1,5 +1,6 @@
 """Bring the joint distributions of features and predictions of two domains together (JAN)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,9 @@ from transfergrid.strategies.adaptation.kernels import (
 )
 
 
-def joint_kernel(features: Tensor, logits: Tensor, multiples: Multiples, sigma: float) -> Tensor:
+def joint_kernel(
+    features: Tensor, logits: Tensor, multiples: Sequence[float], sigma: float
+) -> Tensor:
     """Return the product of the kernels of features and of probabilities, (n, n).
 
     Args:
