@@ -161,6 +161,18 @@ def test_a_smaller_student(reviews):
     assert re.search(r"my_encoder\s+distillation", printed)
 
 
+def test_own_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    header = ",".join([*(f"c{i}" for i in range(13)), "cultivar"])
+    for name in ("last_year", "this_year"):
+        rows = [[*rng.normal(i % 3, 1, 13).round(3).tolist(), i % 3] for i in range(60)]
+        lines = [header, *(",".join(map(str, row)) for row in rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    printed = shown("target.file=this_year.csv", tmp_path, *SHORT, "source.training.steps=3")
+    assert re.search(r"^this_year\S* · 5 labels a class", printed, re.M)
+    assert re.search(r"mlp\s+full_finetuning", printed)
+
+
 def test_own_network(tmp_path):
     (tmp_path / "my_networks.py").write_text(block("python", "class TwoLayers"))
     printed = shown("my_networks.TwoLayers", tmp_path, *SHORT, "source.training.steps=3")

@@ -4,7 +4,6 @@ import json
 import random
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,8 @@ from transfergrid.data.domain import LoadedDomain
 from transfergrid.data.vector_table import VectorTable
 from transfergrid.data.vectors import Scaling
 from transfergrid.records.errors import BadInputError
+
+pd = pytest.importorskip("pandas")
 
 
 @pytest.fixture(autouse=True)
@@ -251,7 +252,7 @@ def test_a_missing_number_is_a_copy_of_a_missing_number(tmp_path):
     ("change", "told", "message"),
     [
         ({"b": "Paris"}, {}, r"line 2, column 'b': 'Paris' is no number; target.leave_out=\[b\]"),
-        ({"b": "x", "c": "y"}, {}, r"target.leave_out=\[b,c\] leaves out what is no number"),
+        ({"b": "x", "c": "y"}, {}, r"target.leave_out=\[b,c\] takes away what is no number"),
         ({"b": "x"}, {"columns": ["a", "b"]}, "target.columns is of columns of numbers"),
         ({"b": "1,234"}, {}, "'1,234' is no number; write decimals with a point"),
         ({"b": "inf"}, {}, "column 'b': inf is no finite number"),

@@ -198,6 +198,13 @@ class TakesInputsForImages(Strategy):
         return self.task.loss(self.predict(mirrored), batch.target.labels)
 
 
+class TakesWhatIsNoTextForImages(Strategy):
+    def loss(self, batch, progress):
+        inputs = batch.target.inputs
+        mirrored = inputs if isinstance(inputs, dict) else inputs.flip(3)
+        return self.task.loss(self.predict(mirrored), batch.target.labels)
+
+
 class TakesLabelsForClasses(Strategy):
     def loss(self, batch, progress):
         logits = self.predict(batch.target.inputs)
@@ -471,4 +478,5 @@ BROKEN = [
     ("holds_on_texts", TakesInputsForImages, "on texts it raises AttributeError: 'dict'"),
     ("holds_on_vectors", LooksForPlaces, "on vectors it raises IndexError"),
     ("holds_on_texts", ReadsPadding, "on texts: an example alone is predicted otherwise"),
+    ("holds_on_vectors", TakesWhatIsNoTextForImages, "on vectors it raises IndexError: Dimension"),
 ]

@@ -5,7 +5,6 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from composed import planned
@@ -19,6 +18,7 @@ from transfergrid.verbs import predicting
 from transfergrid.verbs.exporting import export
 from transfergrid.verbs.predicting import chunks_of, vector_of
 
+pd = pytest.importorskip("pandas")
 STRATEGIES = ("full_finetuning", "logistic_regression")
 
 

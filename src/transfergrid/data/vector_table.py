@@ -183,7 +183,7 @@ class VectorTable(TableDomain):
     def _way_out(self) -> str:
         if self.columns is not None:
             return "; target.columns is of columns of numbers"
-        return "; target.leave_out=[{}] leaves out what is no number"
+        return "; target.leave_out=[{}] takes away what is no number"
 
     def _scaling(self, columns: Sequence[str], pool: Floats) -> Scaling:
         try:
