@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies import (
     Batch,
     Count,
@@ -20,6 +21,7 @@ from transfergrid.strategies import (
     Schedule,
     Sizes,
     Strategy,
+    StreamName,
 )
 from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
 
@@ -43,7 +45,8 @@ def classes_in(outputs: Tensor) -> Tensor:
         outputs: logits, (n, classes).
     """
     shares = outputs.argmax(1).bincount(minlength=outputs.shape[1]) / len(outputs)
-    return torch.special.entr(shares).sum().exp()
+    found: Tensor = torch.special.entr(shares).sum().exp()
+    return found
 
 
 class Adda(Strategy):
@@ -124,7 +127,7 @@ class Adda(Strategy):
         )
         encoder = self.backbone_group(self.adapt_rate)
         steps = [Objective(self.discriminate, [critic]), Objective(self.loss, [encoder])]
-        reads = ("source", "unlabelled")
+        reads: tuple[StreamName, ...] = ("source", "unlabelled")
         return [
             Phase("source", [Objective(self.on_source, self.everything())], self.share, ["source"]),
             Phase("adapt", steps, 1 - self.share, reads, self.leave_source, cached=False),
@@ -146,9 +149,11 @@ class Adda(Strategy):
 
     def discriminate(self, batch: Batch, progress: float) -> Tensor:
         """Return how badly the discriminator tells the source's features from the target's."""
+        still = self.scaffold["source"]
         assert batch.unlabelled is not None
+        assert isinstance(still, Backbone)
         with torch.no_grad():
-            source = self.scaffold["source"].embed(batch.source[0].inputs)
+            source = still.embed(batch.source[0].inputs)
             target = self.features(batch.unlabelled, recorded=False)
         critic = self.scaffold["discriminator"]
         return told_apart(critic(source), critic(target))

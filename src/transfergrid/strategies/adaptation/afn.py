@@ -22,12 +22,14 @@ def stepwise(features: Tensor, delta: float, largest: float = math.inf) -> Tenso
     """
     norms = torch.linalg.vector_norm(features, dim=1)
     grows = norms.detach() < largest
-    return ((norms - norms.detach() - delta).square() * grows).mean()
+    found: Tensor = ((norms - norms.detach() - delta).square() * grows).mean()
+    return found
 
 
 def hard(features: Tensor, radius: float) -> Tensor:
     """Return (mean |f| - radius)^2 of features (n, dim): of the mean norm, not of each."""
-    return (torch.linalg.vector_norm(features, dim=1).mean() - radius).square()
+    norms: Tensor = torch.linalg.vector_norm(features, dim=1)
+    return (norms.mean() - radius).square()
 
 
 class Afn(FeatureAlignment):

@@ -45,9 +45,7 @@ class SourceOnlyTargetStatistics(SourceOnly):
 
     needs: ClassVar[Needs] = replace(SourceOnly.needs, unlabelled=True, layers="batch_norm")
     baselines: ClassVar[Baselines] = Baselines("source_and_target", "source_only")
-    space = SourceOnly.space | {
-        "lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True)
-    }
+    space = {"lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True)}
     moves_statistics = True
     stackable = True
     closed_to: ClassVar[Mapping[str, str]] = {
