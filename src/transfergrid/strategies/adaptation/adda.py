@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies import (
     Batch,
     Count,
@@ -44,8 +45,8 @@ def classes_in(outputs: Tensor) -> Tensor:
         outputs: logits, (n, classes).
     """
     shares = outputs.argmax(1).bincount(minlength=outputs.shape[1]) / len(outputs)
-    entropy: Tensor = torch.special.entr(shares).sum()
-    return entropy.exp()
+    found: Tensor = torch.special.entr(shares).sum().exp()
+    return found
 
 
 class Adda(Strategy):
@@ -148,10 +149,11 @@ class Adda(Strategy):
 
     def discriminate(self, batch: Batch, progress: float) -> Tensor:
         """Return how badly the discriminator tells the source's features from the target's."""
+        still = self.scaffold["source"]
         assert batch.unlabelled is not None
-        encoder: Any = self.scaffold["source"]
+        assert isinstance(still, Backbone)
         with torch.no_grad():
-            source = encoder.embed(batch.source[0].inputs)
+            source = still.embed(batch.source[0].inputs)
             target = self.features(batch.unlabelled, recorded=False)
         critic = self.scaffold["discriminator"]
         return told_apart(critic(source), critic(target))

@@ -22,8 +22,8 @@ def stepwise(features: Tensor, delta: float, largest: float = math.inf) -> Tenso
     """
     norms = torch.linalg.vector_norm(features, dim=1)
     grows = norms.detach() < largest
-    apart: Tensor = (norms - norms.detach() - delta).square() * grows
-    return apart.mean()
+    found: Tensor = ((norms - norms.detach() - delta).square() * grows).mean()
+    return found
 
 
 def hard(features: Tensor, radius: float) -> Tensor:

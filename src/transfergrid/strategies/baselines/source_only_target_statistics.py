@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,12 +12,12 @@ from typing_extensions import override
 
 from transfergrid.data.batches import Batch
 from transfergrid.records.needs import Baselines, Needs
-from transfergrid.records.space import Space
 from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Sizes
 from transfergrid.strategies.baselines.source_only import SourceOnly
 from transfergrid.strategies.batch_norms import batch_norms
-from transfergrid.strategies.phases import Objective, Phase
+from transfergrid.strategies.phases import Data, Objective, Phase
+from transfergrid.strategies.weight_space.batch_statistics import retake
 
 
 class SourceOnlyTargetStatistics(SourceOnly):
@@ -26,11 +26,13 @@ class SourceOnlyTargetStatistics(SourceOnly):
     Much of what an adaptation gains may be this: codes differ in whether target batches reach the
     running statistics, and few say so. Each step is that of `source_only`, and behind it a batch
     of unlabelled inputs passes through in training mode, without a gradient. Both are recorded, in
-    turn, at the layer's own momentum, so that target and source each have about half. All
-    parameters are those of `source_only`, bit for bit; predictions alone are others.
+    turn, at the layer's own momentum, so that target and source each have about half: as where one
+    network sees both domains' batches. `statistics=target` takes them of the target alone instead,
+    after the last step, as `adabn` does. All parameters are those of `source_only`, bit for bit;
+    predictions alone are others.
 
     Formula:
-        CE(source); running statistics of source and target batches in turn
+        CE(source); running statistics of source and target batches in turn, or the target's
     Try it:
         beside an adaptation, to see what of its gain is no more than statistics:
         `transfergrid verdicts --over source_only_target_statistics`
@@ -40,16 +42,18 @@ class SourceOnlyTargetStatistics(SourceOnly):
         Li et al. 2017, Revisiting batch normalization for practical domain adaptation, arXiv
         1603.04779, for statistics of the target; as a baseline it is ours
 
+    Args:
+        statistics: of `both` domains in turn, or of the `target` alone.
+        schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
+        shared: `lr_factor`.
+
     Raises:
         ImpossibleError: the network has no BatchNorm.
     """
 
     needs: ClassVar[Needs] = replace(SourceOnly.needs, unlabelled=True, layers="batch_norm")
     baselines: ClassVar[Baselines] = Baselines("source_and_target", "source_only")
-    space: ClassVar[Space] = {
-        **SourceOnly.space,
-        "lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True),
-    }
+    space = {"lr_factor": replace(SourceOnly.space["lr_factor"], as_baseline=True)}
     moves_statistics = True
     stackable = True
     closed_to: ClassVar[Mapping[str, str]] = {
@@ -57,8 +61,14 @@ class SourceOnlyTargetStatistics(SourceOnly):
     }
     badges = ("trajectory_exact",)
 
-    def __init__(self, schedule: Schedule | None = "inverse_decay", **shared: Any) -> None:
+    def __init__(
+        self,
+        statistics: Literal["both", "target"] = "both",
+        schedule: Schedule | None = "inverse_decay",
+        **shared: Any,
+    ) -> None:
         super().__init__(schedule=schedule, **shared)
+        self.statistics = statistics
 
     @override
     def build(self, sizes: Sizes) -> None:
@@ -66,13 +76,22 @@ class SourceOnlyTargetStatistics(SourceOnly):
 
     @override
     def phases(self) -> list[Phase]:
-        whole = Objective(self.loss, self.everything())
-        return [Phase("train", [whole], reads=["source", "unlabelled"])]
+        whole = [Objective(self.loss, self.everything())]
+        if self.statistics == "both":
+            return [Phase("train", whole, reads=["source", "unlabelled"])]
+        take = Phase("take", before=self.take, reads=["unlabelled"])
+        return [Phase("train", whole, reads=["source"]), take]
 
     @override
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.unlabelled is not None
         of_source = super().loss(batch, progress)
-        with torch.no_grad():
-            self.features(batch.unlabelled)  # behind the source: dropout there draws as it would
+        if batch.unlabelled is not None:
+            with torch.no_grad():
+                self.features(batch.unlabelled)  # last: dropout has drawn for the source by now
         return of_source
+
+    def take(self, data: Data) -> None:
+        """Take the statistics of all target inputs."""
+        assert data.unlabelled is not None
+        norms = batch_norms(self.backbone, "source_only_target_statistics")
+        retake(norms, [data.unlabelled], self.backbone.embed)
