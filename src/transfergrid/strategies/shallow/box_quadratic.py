@@ -55,7 +55,7 @@ def least_in_box(matrix: Floats, linear: Floats, most: float, sums: tuple[float,
         length = min(1.0, length)
         x, slack = x + length * move.x, slack + length * move.slack
         dual = dual + length * move.dual
-    return np.clip(best, 0.0, most)
+    return np.asarray(np.clip(best, 0.0, most))
 
 
 class _Side(NamedTuple):

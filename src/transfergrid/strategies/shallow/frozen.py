@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.task import Task
 from transfergrid.records.metrics import CLASSES
+from transfergrid.records.needs import Setting, Transferred
 from transfergrid.records.seeds import generator
 from transfergrid.strategies import (
     Baselines,
@@ -118,7 +119,7 @@ def ridge_head(
     root = np.sqrt(counts)[:, None]
     rows, sides = root * (features - centre), root * (numbers - middle)
     inner = rows.T @ rows + penalty * np.eye(features.shape[1])
-    weights = np.linalg.solve(inner, rows.T @ sides).T
+    weights: Floats = np.asarray(np.linalg.solve(inner, rows.T @ sides).T, dtype=np.float64)
     return weights, middle - weights @ centre
 
 
@@ -131,7 +132,8 @@ class OnFrozenFeatures(Strategy):
 
     needs, baselines = SHALLOW, COMPARED
     space = {"c": C}
-    setting, transfers = "transductive", "features"
+    setting: ClassVar[Setting] = "transductive"
+    transfers: ClassVar[Transferred] = "features"
     finds: ClassVar[tuple[str, ...]] = ()
     """What it tells, once it is solved, by name: numbers, noted by `note`."""
 

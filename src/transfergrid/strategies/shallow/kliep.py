@@ -80,7 +80,7 @@ def likeliest_shares(parts: Floats) -> Floats:
         turn = (aim - dual * move) / shares - dual
         shares = shares + _within(shares, move) * move
         dual = dual + _within(dual, turn) * turn
-    return best / best.sum()
+    return np.asarray(best / best.sum())
 
 
 def _within(at: Floats, move: Floats) -> float:
