@@ -55,8 +55,7 @@ def least_in_box(matrix: Floats, linear: Floats, most: float, sums: tuple[float,
         length = min(1.0, length)
         x, slack = x + length * move.x, slack + length * move.slack
         dual = dual + length * move.dual
-    within: Floats = np.clip(best, 0.0, most)
-    return within
+    return np.asarray(np.clip(best, 0.0, most))
 
 
 class _Side(NamedTuple):

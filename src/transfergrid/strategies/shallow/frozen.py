@@ -120,7 +120,7 @@ def ridge_head(
     root = np.sqrt(counts)[:, None]
     rows, sides = root * (features - centre), root * (numbers - middle)
     inner = rows.T @ rows + penalty * np.eye(features.shape[1])
-    weights = np.asarray(np.linalg.solve(inner, rows.T @ sides).T, dtype=np.float64)
+    weights: Floats = np.asarray(np.linalg.solve(inner, rows.T @ sides).T, dtype=np.float64)
     return weights, middle - weights @ centre
 
 

@@ -74,8 +74,10 @@ class JDA(OnFrozenFeatures):
     length before they are projected and not again after; M is the plain sum of its parts over its
     Frobenius norm, where some take the part of all examples as often as there are classes; a class
     that nobody predicts, or that the source lacks, has no part; the head is linear, where the paper
-    takes the nearest neighbour and others an SVM. Target labels are learned by the head alone. What
-    is told: the eigenvalues, and the share of pseudo labels that the last round changed.
+    takes the nearest neighbour and others an SVM. Target labels are learned by the head alone. The
+    paper's 100 components are of 800 features and more: with as many as there are features the
+    projection is a change of basis, and only the head's penalty is another. What is told: the
+    eigenvalues, and the share of pseudo labels that the last round changed.
 
     Formula:
         min_W tr W'X'(M / |M|)XW + lambda |W|^2, W'X'HXW = I, M = sum_c e_c e_c'; then a linear head
@@ -91,7 +93,7 @@ class JDA(OnFrozenFeatures):
         equations 5 to 11 and algorithm 1
 
     Args:
-        components: k, at most.
+        components: k, at most; fewer than there are features.
         strength: lambda.
         rounds: in each of which the target is labelled.
         c: C of the head.
@@ -100,7 +102,7 @@ class JDA(OnFrozenFeatures):
     needs = SHALLOW.of("classification")
     space = {
         "c": C,
-        "components": Range(10, 200, default=100),
+        "components": Range(5, 200, default=30),
         "strength": Range(0.01, 10.0, default=1.0),
     }
     also_called = ("joint_distribution_adaptation",)
@@ -109,7 +111,7 @@ class JDA(OnFrozenFeatures):
 
     def __init__(
         self,
-        components: Count = 100,
+        components: Count = 30,
         strength: Positive = 1.0,
         rounds: Count = 10,
         c: Positive = 1.0,

@@ -37,5 +37,5 @@ def drawn(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _evenly(rows: Floats) -> Floats:
-    some: Floats = rows[np.linspace(0, len(rows) - 1, min(len(rows), ENOUGH)).astype(int)]
-    return some
+    some = np.linspace(0, len(rows) - 1, min(len(rows), ENOUGH)).astype(int)
+    return np.asarray(rows[some])

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from transfergrid.strategies import Count, Positive, Range
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats
 from transfergrid.strategies.shallow.frozen import C
+from transfergrid.strategies.shallow.instance_weights import TOLD, InstanceWeights
 from transfergrid.strategies.shallow.kernels import drawn, median_distance, squared_distances
-from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 
 Rows: TypeAlias = NDArray[np.int64]
 
@@ -80,8 +80,7 @@ def likeliest_shares(parts: Floats) -> Floats:
         turn = (aim - dual * move) / shares - dual
         shares = shares + _within(shares, move) * move
         dual = dual + _within(dual, turn) * turn
-    shared: Floats = best / best.sum()
-    return shared
+    return np.asarray(best / best.sum())
 
 
 def _within(at: Floats, move: Floats) -> float:
