@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -14,12 +14,14 @@ from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config
 from transfergrid.runs.cost import Spent
-from transfergrid.runs.selection.selecting import Selecting
 from transfergrid.runs.starting import Start
 from transfergrid.runs.states import State
 from transfergrid.runs.tuning.searches import Search
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
+
+if TYPE_CHECKING:
+    from transfergrid.runs.selection.selecting import Selecting
 
 
 @dataclass

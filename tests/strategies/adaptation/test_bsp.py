@@ -105,5 +105,5 @@ def test_without_both_weights_it_is_its_baseline_bit_for_bit(base, kind, labels,
 @pytest.mark.parametrize("option", [{"entropy": "joint"}, {"randomised": 8}])
 def test_what_only_cdan_has_is_refused_on_another_base(option):
     with pytest.raises(BadInputError, match=r"strategy\.base=cdan"):
-        Bsp(**option)
-    assert Bsp(base="cdan", **option).base == "cdan"
+        Bench(Bsp, option).set_up(0)
+    assert Bench(Bsp, {"base": "cdan", **option}).set_up(0).strategy.base == "cdan"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from transfergrid.strategies import Count, Positive, Range
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats
 from transfergrid.strategies.shallow.frozen import C
-from transfergrid.strategies.shallow.instance_weights import TOLD, InstanceWeights
 from transfergrid.strategies.shallow.kernels import drawn, median_distance, squared_distances
+from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 
 Rows: TypeAlias = NDArray[np.int64]
 
