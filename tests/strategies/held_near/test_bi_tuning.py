@@ -10,8 +10,9 @@ from trajectories import same, trajectory
 
 from golden import golden
 from transfergrid.records.training import Training
+from transfergrid.strategies.contrasts import Queues, contrast
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
-from transfergrid.strategies.held_near.bi_tuning import BiTuning, Queues, contrast, with_one
+from transfergrid.strategies.held_near.bi_tuning import BiTuning, with_one
 from transfergrid.testing.bench import Bench
 
 AUGMENTED = Training(steps=8, batch_size=8, validations=2, lr=0.01, augmentation="light")
@@ -142,7 +143,7 @@ def test_where_nothing_is_augmented_dropout_makes_the_other_view():
     (moment,) = Bench(BiTuning, training=plan).on_texts().moments(10)
     seen = moment.batch.target
     assert all(torch.equal(value, seen.inputs[name]) for name, value in seen.again.items())
-    one, other = (moment.strategy._keys(seen.again)[0] for _ in range(2))
+    one, other = (moment.strategy.keys_of(seen.again)[0] for _ in range(2))
     assert not torch.equal(one, other)
     assert not any(part.training for part in moment.strategy.scaffold["second"].modules())
 

@@ -65,7 +65,7 @@ def test_all_keys_of_a_step_join_one_queue_after_it():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     kept = strategy.queues.projections.clone()
-    keys = torch.cat([strategy._keys(batch.target.again), strategy._keys(batch.views[1])])
+    keys = torch.cat([strategy.keys_of(seen)[1] for seen in (batch.target.again, batch.views[1])])
     strategy.loss(batch, 0.0)
     assert torch.equal(strategy.queues.projections, kept)
     labels = torch.cat([batch.target.labels, strategy.predict(batch.views[0]).argmax(1)])

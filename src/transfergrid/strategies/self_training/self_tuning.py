@@ -2,37 +2,25 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import Tensor
 
 from transfergrid.strategies import (
     Baselines,
     Batch,
     Count,
-    Group,
-    Inputs,
     Needs,
     NotNegative,
-    Objective,
-    Phase,
     Positive,
     Range,
     Share,
     Sizes,
-    Strategy,
-    StreamName,
-    evaluating,
     rates,
 )
+from transfergrid.strategies.contrasts import ClassContrasts
 from transfergrid.strategies.draws import same_draws
-from transfergrid.strategies.held_near.bi_tuning import Queues, contrast
-from transfergrid.strategies.modes import unrecorded_statistics
-
-READS: tuple[StreamName, ...] = ("target", "again", "views")
 
 
-class SelfTuning(Strategy):
+class SelfTuning(ClassContrasts):
     """Fine-tune, and contrast groups of labelled and pseudo-labelled examples with each other.
 
     Keys are of a second network that follows the first one slowly, on another augmented view of the
@@ -70,6 +58,7 @@ class SelfTuning(Strategy):
     also_called = ("self-tuning", "pseudo_group_contrast")
     badges = ("formula_exact", "trajectory_exact")
     target_statistics = "recorded"
+    reads = ("target", "again", "views")
     needs = Needs(unlabelled=True, tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
@@ -87,39 +76,11 @@ class SelfTuning(Strategy):
         projection: Count = 1024,
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
-        self.weight, self.temperature, self.queue = weight, temperature, queue
-        self.momentum, self.projection = momentum, projection
+        super().__init__(weight, temperature, queue, momentum, projection, **shared)
 
     def build(self, sizes: Sizes) -> None:
         plan = self.training_plan.batch_size
-        batch = min(plan, sizes.target) + min(plan, sizes.unlabelled)
-        self.scaffold["projector"] = nn.Linear(self.backbone.dim, self.projection)
-        self.scaffold["second"] = self.copied(self.backbone)
-        self.scaffold["second_projector"] = self.copied(self.scaffold["projector"])
-        widths = {"projections": self.projection}
-        self.scaffold["queues"] = Queues(self.task.outputs, self.queue, widths, batch)
-
-    @property
-    def queues(self) -> Queues:
-        """The last keys of each class."""
-        own = self.scaffold["queues"]
-        assert isinstance(own, Queues)
-        return own
-
-    def phases(self) -> list[Phase]:
-        projector = Group("projector", self.scaffold["projector"].parameters())
-        tune = [Objective(self.loss, [*self.everything(), projector])]
-        return [Phase("train", tune, 1.0, READS, after=self.follow, cached=False)]
-
-    def follow(self, step: int, steps: int) -> None:
-        """Let the second network follow the first one, and the step's keys join the queues."""
-        followers = (self.scaffold["second"], self.backbone)
-        projectors = (self.scaffold["second_projector"], self.scaffold["projector"])
-        for behind, ahead in (followers, projectors):
-            for key, own in zip(behind.parameters(), ahead.parameters(), strict=True):
-                key.lerp_(own, 1 - self.momentum)
-        self.queues.push()
+        self.follow_with({}, min(plan, sizes.target) + min(plan, sizes.unlabelled))
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         seen = batch.target
@@ -131,25 +92,12 @@ class SelfTuning(Strategy):
         if not self.weight:
             return fit
         with same_draws(self):  # the next part of the batch draws what it would without
-            keys = self._keys(seen.again)
+            _, keys = self.keys_of(seen.again)
             others = self.features(batch.views[0], recorded=False)
-            more = self._keys(batch.views[1])
+            _, more = self.keys_of(batch.views[1])
         pseudo = self.head(others).argmax(1)
-        contrasts = self._groups_apart(features, keys, seen.labels)
-        contrasts = contrasts + self._groups_apart(others, more, pseudo)
+        contrasts = self.apart(features, keys, seen.labels)
+        contrasts = contrasts + self.apart(others, more, pseudo)
         self.queues.add(seen.labels, projections=keys)
         self.queues.add(pseudo, projections=more)
         return fit + self.weight * contrasts
-
-    def _keys(self, inputs: Inputs) -> Tensor:
-        """Return what the second network makes of another view, of length 1."""
-        second = self.scaffold["second"]
-        with torch.no_grad(), evaluating(second, training=True), unrecorded_statistics(second):
-            return normalize(self.scaffold["second_projector"](second(inputs)), dim=1)
-
-    def _groups_apart(self, features: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
-        """Return PGC: examples should be like those of their class alone, in a projection."""
-        projected = normalize(self.scaffold["projector"](features), dim=1)
-        queue = self.queues.get_buffer("projections")
-        queued = torch.einsum("ckd,nd->nck", queue, projected)
-        return contrast((projected * keys).sum(1), queued, labels, self.temperature)
