@@ -62,3 +62,10 @@ def test_new_tensors_are_filled_where_all_is_to_be_strict_alone(wanted):
         assert torch.utils.deterministic.fill_uninitialized_memory == (wanted is True)
     finally:
         torch.use_deterministic_algorithms(was, warn_only=True)
+
+
+def test_reading_draws_nothing_of_torchs():
+    """Else what is drawn after a reading would hang on whether it came from a cache."""
+    before = torch.get_rng_state()
+    assert [*Machine(accelerator="cpu").loader(["one", "two"])] == ["one", "two"]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -91,7 +91,9 @@ class Machine:
 
     def loader(self, batches: Dataset[Any]) -> DataLoader[Any]:
         """Return a loader of ready batches, in their order."""
-        return DataLoader(batches, batch_size=None, num_workers=self.loader_workers)
+        # of its own, or each reading would move torch's draws, and none where a cache is read
+        own = torch.Generator()
+        return DataLoader(batches, None, num_workers=self.loader_workers, generator=own)
 
     def evaluation_loader(
         self, view: View, augmented: tuple[str, int] | None = None, size: int | None = None
