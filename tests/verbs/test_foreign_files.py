@@ -374,6 +374,13 @@ def test_a_class_that_the_user_allows_is_built_and_known(own, here):
     assert build({"_target_": own, "steps": 7}).steps == 7
 
 
+def test_a_class_inside_a_function_is_no_name_for_another_process(monkeypatch):
+    monkeypatch.setattr(trust, "_named", {})
+    trust.vouch({"_target_": "mine.Strategy", "of": {"_target_": "mine.make.<locals>.Strategy"}})
+    assert trust.allowed() == ["mine.Strategy"]
+    trust.allow(trust.allowed())  # as a worker does, which refuses what is no name
+
+
 @pytest.mark.parametrize("name", ["system", "Popen", "os.system", "os"])
 def test_what_an_allowed_module_has_imported_is_not_its_own(own, name):
     trust.allow("my_own")

@@ -58,8 +58,11 @@ def vouch(config: Any) -> None:
 
 
 def allowed() -> list[str]:
-    """Return what the user named, for a process that is to trust the same."""
-    return list(_named)
+    """Return what the user named, for a process that is to trust the same.
+
+    A class inside a function has no name by which another process would find it.
+    """
+    return list(filter(_is_dotted, _named))
 
 
 def forget() -> None:

@@ -249,9 +249,8 @@ class Pool:
         handle, name = tempfile.mkstemp(prefix=f"transfergrid-worker-{slot}-", suffix=".log")
         os.close(handle)
         log = Path(name).open("ab")  # noqa: SIM115 (closed in Worker.stop; cut before each cell)
-        named = [name for name in allowed() if "<" not in name]  # no process finds a local class
         process = subprocess.Popen(
-            [*self.command, *(word for name in named for word in ("--allow", name))],
+            [*self.command, *(word for name in allowed() for word in ("--allow", name))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
