@@ -6,9 +6,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from golden import golden
 from transfergrid.records.training import Training
-from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial
+from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversarial, discriminator
 from transfergrid.strategies.adaptation.pada import Pada, class_weights
-from transfergrid.strategies.adaptation.weighted_domains import critic_of, domain_loss
+from transfergrid.strategies.adaptation.weighted_domains import domain_loss
 from transfergrid.testing.bench import Bench, source_domain
 from transfergrid.testing.tiny import TinySource
 
@@ -77,7 +77,7 @@ def test_target_labels_count_1():
 
 
 def test_a_domain_loss_of_even_weights_is_a_mean():
-    critic, source, target = critic_of(4, 3), torch.randn(5, 4), torch.randn(7, 4)
+    critic, source, target = discriminator(4, 3), torch.randn(5, 4), torch.randn(7, 4)
     truth = torch.cat([torch.ones(5), torch.zeros(7)])
     plain = binary_cross_entropy_with_logits(critic(torch.cat([source, target]))[:, 0], truth)
     found = domain_loss(critic, source, target, torch.ones(5))

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from transfergrid.sources.backbone import Backbone
@@ -24,6 +24,7 @@ from transfergrid.strategies import (
     StreamName,
 )
 from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 
 
 def told_apart(source: Tensor, target: Tensor) -> Tensor:
@@ -111,13 +112,7 @@ class Adda(Strategy):
 
     def build(self, sizes: Sizes) -> None:
         self.scaffold["source"] = self.copied(self.backbone)
-        self.scaffold["discriminator"] = nn.Sequential(
-            nn.Linear(self.backbone.dim, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, 1),
-        )
+        self.scaffold["discriminator"] = discriminator(self.backbone.dim, self.hidden)
         self.scaffold.register_buffer("said", torch.zeros(sizes.unlabelled, dtype=torch.int64))
         self.scaffold.register_buffer("found", torch.zeros(3))
 

@@ -21,9 +21,10 @@ from transfergrid.strategies import (
 from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, READS, SAME
 from transfergrid.strategies.adaptation.domain_adversarial import (
     GradientReversal,
+    discriminator,
     reversal_strength,
 )
-from transfergrid.strategies.adaptation.weighted_domains import critic_of, domain_loss
+from transfergrid.strategies.adaptation.weighted_domains import domain_loss
 from transfergrid.strategies.draws import same_draws
 
 
@@ -91,7 +92,7 @@ class Iwan(Strategy):
 
     def build(self, sizes: Sizes) -> None:
         for name in ("weighs", "meets"):
-            self.scaffold[name] = critic_of(self.backbone.dim, self.hidden)
+            self.scaffold[name] = discriminator(self.backbone.dim, self.hidden)
 
     def phases(self) -> list[Phase]:
         critics = [Group(n, self.scaffold[n].parameters()) for n in ("weighs", "meets")]

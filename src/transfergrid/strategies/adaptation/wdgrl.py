@@ -17,6 +17,7 @@ from transfergrid.strategies import (
     Sizes,
 )
 from transfergrid.strategies.adaptation.alignment import READS, SAME, FeatureAlignment
+from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 
 
 def penalty(critic: nn.Module, points: Tensor) -> Tensor:
@@ -89,13 +90,7 @@ class Wdgrl(FeatureAlignment):
         self.penalty, self.steps, self.points, self.hidden = penalty, steps, points, hidden
 
     def build(self, sizes: Sizes) -> None:
-        self.scaffold["critic"] = nn.Sequential(
-            nn.Linear(self.backbone.dim, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, self.hidden),
-            nn.ReLU(),
-            nn.Linear(self.hidden, 1),
-        )
+        self.scaffold["critic"] = discriminator(self.backbone.dim, self.hidden)
 
     def phases(self) -> list[Phase]:
         critic = Group("critic", self.scaffold["critic"].parameters())

@@ -5,17 +5,6 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def critic_of(dim: int, hidden: int) -> nn.Sequential:
-    """Return a discriminator of features (batch, dim): its logit is for the source, (batch, 1)."""
-    return nn.Sequential(
-        nn.Linear(dim, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, 1),
-    )
-
-
 def domain_loss(critic: nn.Module, source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted binary cross-entropy of a discriminator, over the number of examples.
 
