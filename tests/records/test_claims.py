@@ -116,3 +116,16 @@ def test_where_no_links_can_be_made_a_new_file_is_one(tmp_path, monkeypatch):
 def test_who_only_looks_leaves_no_trace(tmp_path):
     assert now_held(tmp_path, [CELL]) == set()
     assert [*tmp_path.iterdir()] == []
+
+
+def test_who_looks_where_nothing_can_be_written_sees_who_lives(tmp_path, monkeypatch):
+    first, second = Claims(tmp_path), Claims(tmp_path)
+    assert first.take(CELL)
+
+    def touch(self, *_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(type(tmp_path), "touch", touch)
+    assert second.others([CELL]) == {CELL}
+    os.utime(claim_of(tmp_path), (0, 0))
+    assert second.others([CELL]) == set()

@@ -18,6 +18,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,14 +128,16 @@ class Claims:
         return age < self.lease and not _holder(place).is_gone()
 
     def _clock(self) -> float:
-        """Return the time by the file system's clock."""
-        self.drafts.mkdir(parents=True, exist_ok=True)
+        """Return the time by the file system's clock; else, as read-only, by this one's."""
         probe = self.drafts / f"clock-{folders.unique_name()}"
-        probe.touch()
         try:
-            return probe.stat().st_mtime
-        finally:
+            self.drafts.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            now = probe.stat().st_mtime
             probe.unlink()
+        except OSError:
+            return time.time()
+        return now
 
     def _made(self, place: Path) -> Path | None:
         """Return a claim of this process's own; None if another one was quicker."""

@@ -1,5 +1,6 @@
 """Workers, grids and machines that go without a word: what is done stays done, and once."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import pretend_grid
 from pretend_grid import cell
+from transfergrid.records.claims import Claims
 from transfergrid.records.ledger import Ledger
 
 
@@ -131,3 +133,12 @@ def test_what_a_killed_grid_held_is_run_by_the_other_one(tmp_path, results):
     assert second.returncode == 0, said
     assert "some cells are being run by another grid" in said
     assert [len(tries(tmp_path, number)) for number in range(6)] == [2, 2, 1, 1, 1, 1]
+
+
+def test_where_no_claim_can_be_written_cells_are_run_all_the_same(tmp_path, results, monkeypatch):
+    def take(self, identity):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Claims, "take", take)
+    outcome = pretend_grid.run(results, [cell(0), cell(1)], workers=1)
+    assert (outcome.done, outcome.failed) == (2, 0)

@@ -204,7 +204,7 @@ class Pool:
 
     def _is_mine(self, cell: Cell) -> bool:
         """Return whether this grid is the one to run a cell; else it is kept an eye on."""
-        if not self.claims.take(cell.id):
+        if not self._is_free(cell):
             if not self.elsewhere:
                 self.shown.remark("some cells are being run by another grid: they are not run here")
             self.elsewhere[cell.id] = cell
@@ -213,6 +213,17 @@ class Pool:
             self._count(cell, None, "")
             return False
         return True
+
+    def _is_free(self, cell: Cell) -> bool:
+        """Return whether no other grid runs a cell; one that cannot be claimed is run all the same.
+
+        On a disk that takes nothing it will fail, and others go on.
+        """
+        try:
+            return self.claims.take(cell.id)
+        except OSError as error:
+            self._repeat_warnings(f"{WARNING} no cell can be claimed: {told_os(error)}")
+            return True
 
     def _look_after(self, selector: selectors.BaseSelector) -> None:
         """See which workers are gone without their pipes telling, and what became elsewhere."""
