@@ -40,7 +40,7 @@ def told(temperature):
 )
 def test_a_query_is_contrasted_with_all_groups(label, temperature, name):
     strategy, query, key, expected, tolerance = told(temperature)
-    found = strategy._groups_apart(3.0 * query, key, torch.tensor([label])).item()
+    found = strategy.apart(3.0 * query, key, torch.tensor([label])).item()
     assert found == pytest.approx(expected[name], abs=tolerance)
     if name == "kl_label_0":
         assert found + math.log(3) == pytest.approx(
@@ -51,8 +51,8 @@ def test_a_query_is_contrasted_with_all_groups(label, temperature, name):
 def test_two_of_a_class_see_the_queue_as_it_was():
     """The second sample of a class is not contrasted with the first one's key."""
     strategy, query, key, _, _ = told(None)
-    alone = strategy._groups_apart(query, key, torch.tensor([0])).item()
-    both = strategy._groups_apart(query.repeat(2, 1), key.repeat(2, 1), torch.tensor([0, 0]))
+    alone = strategy.apart(query, key, torch.tensor([0])).item()
+    both = strategy.apart(query.repeat(2, 1), key.repeat(2, 1), torch.tensor([0, 0]))
     assert both.item() == pytest.approx(alone, abs=1e-12)
 
 
@@ -85,8 +85,8 @@ def test_pseudo_labels_have_no_threshold_and_no_gradient():
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other)  # of the contrasts the head learns nothing
     seen = []
-    groups_apart = strategy._groups_apart
-    strategy._groups_apart = lambda f, k, labels: seen.append(labels) or groups_apart(f, k, labels)
+    apart = strategy.apart
+    strategy.apart = lambda f, k, labels: seen.append(labels) or apart(f, k, labels)
     strategy.loss(batch, 0.0)
     assert torch.equal(seen[0], batch.target.labels)
     assert torch.equal(seen[1], strategy.predict(batch.views[0]).argmax(1))
