@@ -96,6 +96,24 @@ def test_what_networks_cannot_do_is_left_out_before_anything_starts(results, cap
     assert {left["cell"].split(" x ")[1] for left in told["left_out"]} == {"prompt_tuning"}
 
 
+def test_what_may_do_harm_is_told_before(capsys, tmp_path):
+    odd = ["source=glyph_digits", "target=digits", "target.only=[0,1,2]", "labels=0"]
+    odd += ["strategy=coral,mcc", f"results={tmp_path / 'results'}"]
+    told = plan(odd, capsys)["warnings"][0]
+    assert "a partial pair, the target lacks 7 classes of the source" in told
+    assert "coral: bringing whole domains together" in told
+    assert "a partial pair" in run(["plan", *odd], capsys)
+
+
+def test_many_sources_are_counted(capsys, tmp_path):
+    many = ["source=moons", "source.seed=0,1,2,3,4,5,6", "target=moons", "training=vectors"]
+    many += ["strategy=full_finetuning", "labels=5", f"results={tmp_path / 'results'}"]
+    shown = run(["plan", *many], capsys)
+    assert shown.count("is trained first") == 5
+    assert "2 sources more of this kind: 2 trainings to come" in shown
+    assert len(plan(many, capsys)["sources"]) == 7
+
+
 def test_a_wrong_word_is_one_line(results, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", *GRID, "strategy=rige", results])

@@ -13,6 +13,9 @@ from transfergrid.report.kept import size
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.words import Told, grouped_reasons, plural
 
+SOURCES_TOLD = 5
+"""How many sources have a line each."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -89,6 +92,8 @@ class Foreseen:
     asked: int
     standing: Standing
     left_out: Sequence[Told]
+    warnings: Sequence[str]
+    """What may do harm, a line each."""
     groups: Sequence[Foretold]
     sources: Sequence[TrainedFirst]
     once: int
@@ -174,7 +179,7 @@ def _page(found: Foreseen, medium: Medium) -> Page:
     above = tuple(Line(line) for line in standing_lines(found))
     rows = rows_of(found.groups) if found.wall is not None else []
     table = Table(columns, [Group(rows)] if rows else [], above=above)
-    return Page([table], below=[*left_out_lines(found), *forecast_lines(found)])
+    return Page([table], below=[*left_out_lines(found), *found.warnings, *forecast_lines(found)])
 
 
 def _all(row: Row) -> float | None:
@@ -223,7 +228,7 @@ def left_out_lines(found: Foreseen) -> list[str]:
 
 def forecast_lines(found: Foreseen) -> list[str]:
     """Say what is shared, and what time, memory and disk the grid takes."""
-    lines = [_source_line(source) for source in found.sources]
+    lines = _source_lines(found.sources)
     if found.once:
         lines.append(
             f"{plural(found.once, 'cell')} without a step: what frozen networks make of examples "
@@ -234,6 +239,15 @@ def forecast_lines(found: Foreseen) -> list[str]:
         lines += [_check(check) for check in found.checks]
         lines.append(_space(found))
     return lines
+
+
+def _source_lines(sources: Sequence[TrainedFirst]) -> list[str]:
+    told = [_source_line(source) for source in sources[:SOURCES_TOLD]]
+    more = sources[SOURCES_TOLD:]
+    if more:
+        missing = plural(sum(source.trainings - source.there for source in more), "training")
+        told.append(f"{plural(len(more), 'source')} more of this kind: {missing} to come")
+    return told
 
 
 def _source_line(source: TrainedFirst) -> str:
@@ -306,6 +320,7 @@ def _json(found: Foreseen) -> dict[str, Any]:
             "elsewhere": sorted(standing.elsewhere),
         },
         "left_out": [{"cell": name, "reason": reason} for name, reason in found.left_out],
+        "warnings": list(found.warnings),
         "groups": [_plain(group) for group in found.groups],
         "sources": [
             {

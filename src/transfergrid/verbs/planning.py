@@ -72,7 +72,7 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     from transfergrid.report.plan_view import Foreseen
     from transfergrid.runs.planning.forecast import COLUMNS, History, Took, checked
     from transfergrid.verbs.asking import read
-    from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in
+    from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in, warnings_of
 
     asked_for: Any = OmegaConf.to_container(config.hydra.overrides.task)
     study = config.hydra.sweeper.get("params")
@@ -90,6 +90,7 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
         asked=len(plan.wanted),
         standing=standing,
         left_out=[(skipped.label, skipped.reason) for skipped in plan.skipped],
+        warnings=warnings_of(plan, asked),
         groups=history.groups(to_run),
         sources=_sources(to_run, ledger, took),
         once=_read_once(to_run),

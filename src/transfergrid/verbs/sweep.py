@@ -92,13 +92,18 @@ def get_ready(
     ledger, settings = pool.ledger, pool.settings
     compared = compared_in(config)
     plan = part(make_plan(asked, composer, references_in(config), compared))
-    forewarned = forewarnings.lines(plan.cells)
-    for line in (*forewarned, *untuned(asked.tunings, plan.cells), *unsearched(plan.cells)):
+    for line in warnings_of(plan, asked):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
     done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
     return Ready(plan, cells, done, keeper, declared if compared else None)
+
+
+def warnings_of(plan: Plan, asked: Asked) -> list[str]:
+    """Return what may do harm to a grid or to what is read from it, a line each."""
+    forewarned = forewarnings.lines(plan.cells)
+    return [*forewarned, *untuned(asked.tunings, plan.cells), *unsearched(plan.cells)]
 
 
 def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome:
