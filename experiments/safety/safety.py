@@ -14,15 +14,17 @@ from __future__ import annotations
 import argparse
 import csv
 import re
-from collections import Counter
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
+
 from transfergrid.api import verdict_rows
+from verdict_map import HARM, counts, draw
 
 CLEAN = "glyph_digits"
-HARM = "negative"
 SAFE = ("harm ruled out", "equivalent", "positive")
 SMALL = "scratch_small"
 """The encoder of `refine` without a source, which its paper's claim is about."""
@@ -48,18 +50,6 @@ def _is_primary(row: Row) -> bool:
 
 def _plain(row: Row, over: str) -> dict[str, Any]:
     return {**row, "over": over, "noise": noise_of(row["source"]), "seeds": row["n"]}
-
-
-def counts(found: Sequence[Row]) -> list[str]:
-    """Return lines: how many comparisons came to which verdict, and how many runs lost."""
-    verdicts = Counter(row["verdict"] for row in found)
-    shares = [f"{name} {n} ({100 * n / len(found):.0f} %)" for name, n in verdicts.most_common()]
-    runs = [gain for row in found for gain in row["gains"]]
-    lost = sum(gain < 0 for gain in runs)
-    return [
-        f"of {len(found)} comparisons: {', '.join(shares)}",
-        f"of {len(runs)} single runs {lost} ({100 * lost / len(runs):.0f} %) lie below scratch",
-    ]
 
 
 def noise_of(source: str) -> float | None:
@@ -132,23 +122,8 @@ def _share(value: float | None) -> str:
 
 def figure(found: Sequence[Row], path: Path) -> None:
     """Draw strategies by sources, coloured by verdict, gains written in."""
-    import altair as alt
-
-    order = ["positive", "harm ruled out", "equivalent", "gain ruled out", "undecided", HARM]
-    colours = ["#2b8a57", "#a9d8b8", "#d8d8d8", "#e9d3a2", "#f7f4ec", "#b5372c"]
-    keys = ("strategy", "source", "verdict", "gain")
-    values = [{key: row[key] for key in keys} for row in found if row["gain"] is not None]
     sources = sorted({r["source"] for r in found}, key=lambda s: (noise_of(s) is None, s))
-    base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("source:N", sort=sources, title=None).axis(labelAngle=-60, labelLimit=240),
-        y=alt.Y("strategy:N", sort=[one["strategy"] for one in brackets(found)], title=None),
-    )
-    squares = base.mark_rect(stroke="white").encode(
-        color=alt.Color("verdict:N", title=None).scale(domain=order, range=colours)
-    )
-    white = alt.condition(f"datum.verdict == '{HARM}'", alt.value("white"), alt.value("#333"))
-    gains = base.mark_text(fontSize=8).encode(text=alt.Text("gain:Q", format="+.0f"), color=white)
-    alt.layer(squares, gains).properties(width=30 * len(sources)).save(path)
+    draw(found, path, sources, [one["strategy"] for one in brackets(found)])
 
 
 def main() -> None:

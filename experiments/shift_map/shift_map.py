@@ -1,0 +1,93 @@
+"""Which strategy hurts under which shift? Maps and counts of the study of two moons.
+
+    python experiments/shift_map/shift_map.py results      # writes map.csv, counts.md and map_*.svg
+
+and prints how many comparisons came to which verdict, and how many single runs lie below their
+baseline: of all, and of those without any shift or noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
+
+from transfergrid.api import verdict_rows
+from verdict_map import COLOURS, HARM, Row, counts, draw
+
+SHIFTS = (
+    *("none", "translated", "scaled", "rotated", "sheared", "all"),
+    *("skewed_classes", "salt_and_pepper", "overlapping", "sub_clusters"),
+)
+NOISES = ("0 %", "20 %", "50 %")
+COLUMNS = ("labels", "over", "strategy", "shift", "noise", "n", "gain", "low", "high", "verdict")
+
+
+def rows(results: str | Path) -> list[dict[str, Any]]:
+    """Return a row for each strategy, shift, noise and label budget, over its own baseline."""
+    return [_plain(row) for row in verdict_rows(results) if row["primary"] and row["source"]]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    shift, noise = place_of(row["source"])
+    return {**row, "over": row["baseline"], "shift": shift, "noise": noise}
+
+
+def place_of(source: str) -> tuple[str, str]:
+    """Return the shift and the noise that a source's name tells; what it leaves out is none."""
+    shift = re.search(r"shift=(\w+)", source)
+    noise = re.search(r"label_noise=([\d.]+)", source)
+    return shift[1] if shift else "none", f"{100 * float(noise[1]) if noise else 0:g} %"
+
+
+def order(found: Sequence[Row]) -> list[str]:
+    """Return the strategies, the one that hurts most often last."""
+    hurt = Counter(row["strategy"] for row in found if row["verdict"] == HARM)
+    helped = Counter(row["strategy"] for row in found if row["verdict"] == "positive")
+    names = {row["strategy"] for row in found}
+    return sorted(names, key=lambda name: (hurt[name], -helped[name], name))
+
+
+def tally(found: Sequence[Row], key: str, names: Sequence[str]) -> str:
+    """Return, as Markdown, how many comparisons of each came to which verdict."""
+    there = [verdict for verdict in COLOURS if any(row["verdict"] == verdict for row in found)]
+    lines = [f"| {key} | {' | '.join(there)} |", f"| --- |{' --- |' * len(there)}"]
+    for name in names:
+        own = Counter(row["verdict"] for row in found if row[key] == name)
+        lines.append(f"| `{name}` | {' | '.join(str(own[v] or '') for v in there)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the map, the counts and the figures."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("results")
+    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
+    told = asked.parse_args()
+    found = rows(told.results)
+    with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
+        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        out.writeheader()
+        out.writerows(found)
+    parts = []
+    for labels in dict.fromkeys(row["labels"] for row in found):
+        own = [row for row in found if row["labels"] == labels]
+        draw(own, told.into / f"map_{labels}.svg", SHIFTS, order(own), "shift", ("noise", NOISES))
+        parts += [f"{labels} labels a class", tally(own, "shift", SHIFTS)]
+        parts += [tally(own, "strategy", order(own))]
+    (told.into / "counts.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print("\n".join(counts(found, "their baseline")))
+    print("without shift or noise:")
+    still = [row for row in found if (row["shift"], row["noise"]) == ("none", "0 %")]
+    print("\n".join(counts(still, "their baseline")))
+
+
+if __name__ == "__main__":
+    main()
