@@ -39,8 +39,8 @@ CHOSEN = {
         **dict.fromkeys(("source_only", "source_and_target", "domain_adversarial"), 0.3),
     },
     "text": {
-        **{"scratch": 0.1, "feature_extraction": 10.0, "full_finetuning": 0.1},
-        **{"scratch_converged": 0.1, "distillation": 0.1, "layerwise_lr": 0.3},
+        **{"scratch": 0.095, "feature_extraction": 3.0, "full_finetuning": 0.095},
+        **{"scratch_converged": 0.1, "distillation": 0.3, "layerwise_lr": 3.0},
         **dict.fromkeys(("source_only", "source_and_target", "domain_adversarial"), 0.1),
     },
 }
@@ -381,6 +381,7 @@ KEPT = {
 }
 """Under `default` they keep what a larger search chose, for which studies were run."""
 IMAGES = ["images_family", "images_family_beyond"]
+TEXT = ["text_family", "text_family_beyond"]
 CELLS = {"brief": 3, "images": 4}
 """How many cells each value is the mean of; elsewhere two."""
 AGAIN = {"l2_sp", "gradual_unfreezing", "linear_probe_then_finetuning"}
@@ -412,6 +413,8 @@ def scores_of(*logs):
         (["brief_second_rate"], "brief", set()),
         (IMAGES, "images", {"linear_probe_then_finetuning"}),
         (["images_second_rate"], "images", set()),
+        (TEXT, "text", {"linear_probe_then_finetuning"}),
+        (["text_second_rate"], "text", set()),
     ],
 )
 def test_defaults_are_the_best_means_of_their_log(logs, kind, kept):
@@ -430,19 +433,20 @@ def test_defaults_are_the_best_means_of_their_log(logs, kind, kept):
     "log",
     [
         *("brief", "brief_second_rate", "default_all", "default_second_rate"),
-        *("images_family", "images_second_rate"),
+        *("images_family", "images_second_rate", "text_family", "text_second_rate"),
     ],
 )
 def test_a_choice_at_an_end_was_looked_beyond(log):
     _, scores = scores_of(log)
-    further = {"default_all": "default_beyond", "images_family": "images_family_beyond"}
+    further = {"default_all": "default_beyond"}
+    further |= {name: f"{name}_beyond" for name in ("images_family", "text_family")}
     _, beyond = scores_of(further[log]) if log in further else ("", set())
     for name, by_value in scores.items():
         best = max(by_value, key=lambda value: sum(by_value[value]))
         assert min(by_value) < best < max(by_value) or name in beyond, name
 
 
-@pytest.mark.parametrize("logs", [["default_all", "default_beyond"], ["brief"], IMAGES])
+@pytest.mark.parametrize("logs", [["default_all", "default_beyond"], ["brief"], IMAGES, TEXT])
 def test_the_tables_of_the_readme_are_those_of_the_logs(logs):
     program = runpy.run_path(str(LOGS / "table.py"))
     found = program["table"](program["read"]([LOGS / f"log_{log}.csv" for log in logs]))

@@ -86,7 +86,7 @@ class RelationalDistillation(Student):
     """
 
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=3.0, small_images=3.0, images=100.0, text=0.1),
+        "lr_factor": rates(3.0, brief=3.0, small_images=3.0, images=100.0, text=0.95),
         "distance": Range(1.0, 100.0, default=25.0),
         "angle": Range(1.0, 200.0, default=50.0),
     }

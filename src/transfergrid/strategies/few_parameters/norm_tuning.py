@@ -47,7 +47,7 @@ class NormTuning(Strategy):
         exploratory=["feature_extraction", "full_finetuning"]
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=3.0, small_images=10.0, images=100.0, text=1.0)
+        "lr_factor": rates(3.0, brief=3.0, small_images=10.0, images=100.0, text=3.0)
     }
     stackable = True
     also_called = ("bn_tuning", "ln_tuning", "batchnorm_tuning", "layernorm_tuning", "tune_norms")

@@ -65,7 +65,7 @@ class PrefixTuning(Strategy):
     target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, small_images=3.0, images=3.0, text=3.0),
+        "lr_factor": rates(3.0, small_images=3.0, images=3.0, text=9.5),
         "tokens": Range(4, 100, default=20),
     }
     also_called = ("prefix", "p_tuning_v2", "deep_prompt_tuning")

@@ -66,7 +66,7 @@ class PromptTuning(Strategy):
     target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(10.0, small_images=10.0, images=10.0, text=10.0),
+        "lr_factor": rates(10.0, small_images=10.0, images=10.0, text=30.0),
         "tokens": Range(4, 100, default=20),
     }
     also_called = ("soft_prompts", "visual_prompt_tuning", "vpt", "prompts")

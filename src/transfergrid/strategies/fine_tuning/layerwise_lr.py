@@ -40,7 +40,7 @@ class LayerwiseLR(Strategy):
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(10.0, brief=9.5, small_images=3.0, images=32.0, text=0.3),
+        "lr_factor": rates(10.0, brief=9.5, small_images=3.0, images=32.0, text=3.0),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }
     closed_to: ClassVar[Mapping[str, str]] = {
