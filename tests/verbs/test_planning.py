@@ -114,6 +114,25 @@ def test_many_sources_are_counted(capsys, tmp_path):
     assert len(plan(many, capsys)["sources"]) == 7
 
 
+STUDY = """# @package _global_
+verdict:
+  margins: {glyph_letters: 3.0}
+hydra:
+  sweeper:
+    params: {source: glyph_digits, strategy: ridge, labels: 5, target: "digits, glyph_letters"}
+"""
+
+
+def test_a_part_of_a_study_keeps_the_margins_of_all_of_it(capsys, tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "mine.yaml").write_text(STUDY)
+    words = ["--config-dir", str(tmp_path), "study=mine", f"results={tmp_path / 'results'}"]
+    assert plan([*words, "target=digits"], capsys)["cells"]["asked"] == 1
+    with pytest.raises(SystemExit):
+        main(["plan", *words, "target=digits", "verdict.margins.digit=1"])
+    assert "unknown target in verdict.margins 'digit'" in capsys.readouterr().err
+
+
 def test_a_wrong_word_is_one_line(results, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", *GRID, "strategy=rige", results])

@@ -180,7 +180,7 @@ def declare(config: DictConfig, asked: Asked) -> Declaration:
     for key in told:
         check_known("key of verdict", str(key), declarations.KEYS)
     for target in told.get("margins") or {}:
-        check_known("target in verdict.margins", str(target), [t.name for t in asked.targets])
+        check_known("target in verdict.margins", str(target), _targets(config, asked))
     primary = {option.name: option.baselines for option in asked.strategies}
     try:
         return Declaration(
@@ -194,6 +194,13 @@ def declare(config: DictConfig, asked: Asked) -> Declaration:
         )
     except TypeError as error:  # a number that is none
         raise BadInputError(f"verdict: {error}") from None
+
+
+def _targets(config: DictConfig, asked: Asked) -> list[str]:
+    """Return the targets of a grid, and those of its study of which it may be a part."""
+    study = str((config.hydra.sweeper.get("params") or {}).get("target") or "")
+    named = [name.strip() for name in study.split(",") if name.strip()]
+    return list(dict.fromkeys([*(target.name for target in asked.targets), *named]))
 
 
 def make_plan(
