@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.domain import SAMPLINGS, Labels
 from transfergrid.data.numbers import TENTHS, first_of, tenths
+from transfergrid.data.rounds import Rounds
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.seeds import generator
 from transfergrid.records.training import VALIDATION_FROM
@@ -143,6 +144,29 @@ def _drawn_of_numbers(
         per_class={},
         short={"all": (int(budget), n)} if budget != "all" and budget > n else {},
         no_validation=_why_none(may_validate) if enough and not validates.any() else None,
+    )
+
+
+def draw_episode(rounds: Rounds, shots: int | Literal["all"]) -> Draw:
+    """Return the labels of a first episode: nothing validates, and nothing is without labels.
+
+    Args:
+        rounds: where episodes lie.
+        shots: labels of each class, or "all" that an episode offers.
+
+    Raises:
+        BadInputError: there is no such number of labels.
+    """
+    check_budget(shots)
+    train, none = rounds.support(0, shots), np.empty(0, dtype=np.int64)
+    each = len(train) // rounds.ways
+    return Draw(
+        train=train,
+        validation=none,
+        unlabelled=none,
+        per_class={str(way): each for way in range(rounds.ways)},
+        short={} if shots in ("all", each) else {"all": (int(shots), each)},
+        no_validation="an episode holds no labels back",
     )
 
 

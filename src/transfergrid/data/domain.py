@@ -20,6 +20,7 @@ from typing_extensions import override
 from transfergrid.data.copies.found import search_version
 from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
+from transfergrid.data.rounds import Rounds
 from transfergrid.data.some_classes import Kept, among, kept_names, of_kept, places_of
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
@@ -192,6 +193,8 @@ class LoadedDomain:
     """What the numbers are called that the labels are; none where they are classes."""
     attributes: NDArray[np.float32] | None = None
     """A description of each class, (classes, d), where it has one."""
+    rounds: Rounds | None = None
+    """Where each episode lies in pool and test, where they are made of episodes."""
 
     @property
     def task(self) -> Task:
@@ -225,6 +228,8 @@ class Domain(Component, ABC):
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""
+    episodic: ClassVar[bool] = False
+    """Whether it is made of episodes, each with labels and a test of its own."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
     """What its labels may be, by kinds of task as in `records.metrics`."""
 

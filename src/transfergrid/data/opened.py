@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.budgets import Draw, draw, some_of
+from transfergrid.data.budgets import Draw, draw, draw_episode, some_of
 from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
 from transfergrid.data.domain import Labels as Targets
 from transfergrid.data.inputs import Preprocess
@@ -99,6 +99,8 @@ class OpenDomain:
     def draw(self, labels: Labels, seed: int, judges: int | None = None) -> Draw:
         """Draw the labels that a seed block may see; at most so many of them are chosen by."""
         pool, sampling = self.loaded.pool, self.domain.sampling
+        if self.loaded.rounds is not None:
+            return draw_episode(self.loaded.rounds, labels)
         drawn = draw(pool.labels, len(self.loaded.classes), labels, seed, sampling, pool.kept_whole)
         if judges is None:
             return drawn
@@ -114,6 +116,8 @@ class OpenDomain:
         Raises:
             BadInputError: nothing is left for it.
         """
+        if self.loaded.rounds is not None:
+            raise BadInputError(f"tuning.held_out={more}: an episode holds no labels back")
         pool, taken = self.loaded.pool, np.union1d(drawn.train, drawn.validation)
         further = self.draw(labels if labels == "all" else labels + more, seed)
         held = np.setdiff1d(np.union1d(further.train, further.validation), taken)
@@ -150,7 +154,12 @@ class OpenDomain:
 
 
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
-    """Return the preprocessing for a classical learner, fitted on the training examples alone."""
+    """Return the preprocessing for a classical learner, fitted on the training examples alone.
+
+    Where the target is made of episodes, it is fitted on what all of them give to learn from.
+    """
     pool, rows = target.loaded.pool, drawn.train
+    if target.loaded.rounds is not None:
+        rows = np.arange(len(pool), dtype=np.int64)
     raw = Reading(pool, rows) if target.domain.modality == "image" else pool.read(rows)
     return PlainFeatures(target.domain.featuriser().fit(raw))

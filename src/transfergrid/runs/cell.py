@@ -24,7 +24,7 @@ from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
-from transfergrid.runs import recording, run_cards
+from transfergrid.runs import episodes, recording, run_cards
 from transfergrid.runs.allowed import add_source_domains, add_taught, pair_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
@@ -96,7 +96,7 @@ def run_cell(
         with clock.measure("train"):
             fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left, share)
         with clock.measure("evaluate"):
-            outcome = judge(setup, machine)
+            outcome = judge(setup, machine, fitted)
         with clock.measure("diagnose"):
             diagnostics = watch.end(fitted, outcome)
 
@@ -218,11 +218,20 @@ def learn(
     driver = drive(setup.strategy, log)
     if share is not None and share.state is not None:
         driver.restore(share.state)
+    if setup.target.loaded.rounds is not None:
+        fitted, begun = episodes.learned(driver)
+        return replace(fitted, tuning=untuned, begun=begun)
     return replace(driver.run(), tuning=untuned, stacked=share.cells if share else 1)
 
 
-def judge(setup: Setup, machine: Machine) -> Outcome:
-    """Apply the trained strategy to its own labels and, after every choice, once to `test`."""
+def judge(setup: Setup, machine: Machine, fitted: Fit | None = None) -> Outcome:
+    """Apply the trained strategy to its own labels and, after every choice, once to `test`.
+
+    Args:
+        setup: of the cell.
+        machine: where to run.
+        fitted: what came of its training, where the target is made of episodes.
+    """
     strategy, data = setup.strategy, setup.data
 
     heard: dict[str, Tensor] = {}
@@ -238,7 +247,11 @@ def judge(setup: Setup, machine: Machine) -> Outcome:
         strategy, strategy.all_phases(), machine, (data.train, data.validation, sealed)
     )
     train, validation = say(_some(data.train), "train"), say(data.validation, "validation")
-    test = say(sealed)
+    if fitted is not None and fitted.begun is not None:
+        said = episodes.answers(setup, machine, dict(fitted.begun))
+        test: tuple[Tensor, Tensor] | None = (said, torch.from_numpy(sealed.labels))
+    else:
+        test = say(sealed)
     assert test is not None
     with strategy.in_use():
         flops, seconds = _flops(strategy, sealed, found), _seconds(strategy, sealed, machine)

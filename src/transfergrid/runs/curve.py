@@ -39,6 +39,7 @@ class Fit:
         paths: what was chosen once it was trained, with what else there was to choose from.
         stacked: how many seeds were trained side by side, this one among them.
         selection: what was seen where no label validates; None where nobody looked.
+        begun: the state that each episode of the target begins with; None where it has none.
     """
 
     steps: int = 0
@@ -51,6 +52,7 @@ class Fit:
     paths: tuple[Path, ...] = ()
     stacked: int = 1
     selection: Selection | None = None
+    begun: Mapping[str, Any] | None = None
 
 
 def logged(

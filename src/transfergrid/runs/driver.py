@@ -103,28 +103,44 @@ class Driver:
         self.paths: list[Path] = []
         """Of the dials that were turned."""
 
+    def run_first(self, phases: int) -> State:
+        """Run the first phases alone, or what is left of them, and return the state after them.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        self._take()
+        with stopping.heeding() if self.checkpoint is not None else nullcontext():
+            self._run_phases(phases)
+        return self.state()
+
     def run(self) -> Fit:
         """Run what is left and leave the strategy at the chosen step, in eval mode.
 
         Raises:
             FloatingPointError: the loss is not finite.
         """
-        if self.checkpoint is None:
-            return self._run_all()
-        state = self.checkpoint.take()
+        self._take()
+        with stopping.heeding() if self.checkpoint is not None else nullcontext():
+            self._run_phases(len(self.phases))
+            return self._ended()
+
+    def _take(self) -> None:
+        """Go on from where another process left this run, if one did."""
+        state = self.checkpoint.take() if self.checkpoint is not None else None
         if state is not None:
             self.restore(state)
             tell(f"{GOES_ON} {self.step} of {sum(self.lengths)}")
-        with stopping.heeding():
-            return self._run_all()
 
-    def _run_all(self) -> Fit:
-        while self.number < len(self.phases):
+    def _run_phases(self, until: int) -> None:
+        while self.number < until:
             phase, length = self.phases[self.number], self.lengths[self.number]
             with self.measure("teacher") if phase.counts == "teacher" else nullcontext():
                 self._run(phase, length)
             self.go_on()
             self.leave_if_due()
+
+    def _ended(self) -> Fit:
         self.choice.take()
         self.strategy.learn_only([group for phase in self.phases for group in phase.learning()])
         self.strategy.eval()

@@ -228,6 +228,9 @@ class Planner:
             return f"{strategy.name} learns {learns}, and {target.name} holds {holds}"
         if needs.target_labels == "required" and labels == 0:
             return f"{strategy.name} needs target labels, and labels=0 gives none"
+        if needs.unlabelled and is_episodic(target.config):
+            told = f"{strategy.name} learns from target inputs without labels"
+            return f"{told}, and the episodes of {target.name} bring none"
         if needs.source == "none":
             return None
         if source is None:
@@ -350,7 +353,14 @@ def task_of(target: Config) -> str:
 
 def modality(config: Config) -> str:
     """Return what an architecture takes, or a domain holds: "image", "text" or "vector"."""
+    if (inner := config.get("domain")) is not None:  # whose examples it takes
+        return modality(inner)
     return str(getattr(locate(config["_target_"]), "modality", "image"))
+
+
+def is_episodic(target: Config) -> bool:
+    """Return whether a target is made of episodes."""
+    return bool(getattr(locate(target["_target_"]), "episodic", False))
 
 
 def other_vectors(source: Option, target: Option) -> str | None:
