@@ -110,6 +110,7 @@ def trajectory(
     on: str = "images",
     labels: int | None = None,
     reads: Sequence[StreamName] = ALL,
+    episode: tuple[int, int, int] = (5, 1, 15),
     **plan: Any,
 ) -> Trajectory:
     """Train a tiny cell for 20 steps.
@@ -121,6 +122,7 @@ def trajectory(
             transformer) or "texts" (an embedding, a dense layer with LayerNorm).
         labels: a class; None: 5, or 0 where the strategy uses none.
         reads: the streams that `batches` hold.
+        episode: ways, shots and queries a class, where they hold episodes.
         plan: of `Training`, in the place of what `PLAN` says.
     """
     bench = _bench(kind, dict(arguments or {}), on, Training(**{**PLAN, **plan}))
@@ -138,7 +140,7 @@ def trajectory(
             strategy=strategy,
             start=doubled(start),
             end=state_of(strategy),
-            batches=[doubled(bench.batch(data, step, reads)) for step in range(steps)],
+            batches=[doubled(bench.batch(data, step, reads, episode)) for step in range(steps)],
             target=_whole(data.train),
             unlabelled=_whole(data.unlabelled).inputs if data.unlabelled is not None else None,
             source=tuple(_whole(view) for view in data.source),

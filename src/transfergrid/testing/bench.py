@@ -247,11 +247,17 @@ class Bench:
             data = setup.data.of_steps(phase.counts)
             yield Moment(setup, number, phase, self.batch(data, 0, phase.reads))
 
-    def batch(self, data: CellData, step: int = 0, reads: Sequence[StreamName] = ALL) -> Batch:
+    def batch(
+        self,
+        data: CellData,
+        step: int = 0,
+        reads: Sequence[StreamName] = ALL,
+        episode: tuple[int, int, int] = Phase.episode,
+    ) -> Batch:
         """Return what a cell with these data learns from at this step."""
         plan, steps = self.training, range(step, step + 1)
         augmenting = Augmenting(plan.augmentation, plan.views)
-        return StepBatches(data, SEED, steps, plan.batch_size, augmenting, reads)[0]
+        return StepBatches(data, SEED, steps, plan.batch_size, augmenting, reads, episode)[0]
 
     def disturb(self) -> None:
         """Leave global random states as no cell can rely on them."""

@@ -1,0 +1,135 @@
+"""Some steps of plain gradient descent from weights that stay as they are."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from transfergrid.records.needs import Transferred
+from transfergrid.strategies import (
+    Baselines,
+    Count,
+    Data,
+    Group,
+    Inputs,
+    Needs,
+    Objective,
+    Phase,
+    Positive,
+    Range,
+    Sizes,
+    Strategy,
+    evaluating,
+    rates,
+)
+
+Weights = Mapping[str, Tensor]
+"""Parameters by name."""
+
+
+def descended(
+    loss: Callable[[Weights], Tensor],
+    begun: Weights,
+    lr: float,
+    steps: int,
+    second_order: bool = False,
+) -> dict[str, Tensor]:
+    """Return weights after steps of w <- w - lr dloss/dw.
+
+    Args:
+        loss: of weights, a scalar.
+        begun: the first weights, which stay as they are.
+        lr: of each step.
+        steps: how many.
+        second_order: whether what comes out is differentiable through the steps' own gradients;
+            otherwise these count as constants.
+    """
+    weights = dict(begun)
+    for _ in range(steps):
+        slopes = torch.autograd.grad(
+            loss(weights), tuple(weights.values()), create_graph=second_order, allow_unused=True
+        )
+        weights = {
+            name: value if slope is None else value - lr * slope
+            for (name, value), slope in zip(weights.items(), slopes, strict=True)
+        }
+    return weights
+
+
+class StartLearned(Strategy):
+    """Weights from which a few steps on a few examples go far; a class of its own says how.
+
+    Norms stand as in use throughout: BatchNorm normalises by the statistics that it begins with,
+    which nothing moves, so that no query is told by the others of its batch.
+
+    Args:
+        inner_lr: of the steps on a support.
+        inner_steps: how many, while it learns.
+        target_steps: how many the target's examples are given.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    needs = Needs(source="start", domains=1, tasks=("classification",))
+    baselines = Baselines(exploratory=["feature_extraction"])
+    space = {
+        "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
+        "inner_lr": Range(0.001, 1.0, default=0.01),
+    }
+    transfers: ClassVar[Transferred] = "parameters"
+
+    def __init__(
+        self,
+        inner_lr: Positive,
+        inner_steps: Count,
+        target_steps: Count,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.inner_lr, self.inner_steps, self.target_steps = inner_lr, inner_steps, target_steps
+
+    def build(self, sizes: Sizes) -> None:
+        self.shots = max(1, sizes.target // self.task.outputs)
+
+    def episodes(self, queries: int) -> list[Phase]:
+        """Return the episodes of the source, and the steps on the target's examples."""
+        learn = [Objective(self.loss, self.learners())]
+        size = (self.task.outputs, self.shots, queries)
+        told = {"reads": ["episode"], "episode": size, "judged": False, "cached": False}
+        return [Phase("episodes", learn, **told), Phase("support", before=self.take)]  # type: ignore[arg-type]
+
+    def learners(self) -> list[Group]:
+        """Return what learns over episodes: all weights."""
+        return self.everything()
+
+    @property
+    def network(self) -> nn.Module:
+        """Backbone and head in one, with the parameters of both."""
+        return nn.Sequential(self.backbone, self.head)
+
+    def fit(self, inputs: Inputs, labels: Tensor) -> Callable[[Weights], Tensor]:
+        """Return the loss of weights on these examples, of which there are second derivatives.
+
+        Torch's quick kernels of attention have none.
+        """
+        network = self.network
+
+        def loss(weights: Weights) -> Tensor:
+            with evaluating(network), sdpa_kernel(SDPBackend.MATH):
+                said = functional_call(network, dict(weights), (inputs,))
+            return torch.nn.functional.cross_entropy(said, labels)
+
+        return loss
+
+    def take(self, data: Data) -> None:
+        """Take the steps on the target's labelled examples."""
+        assert data.target is not None
+        begun = dict(self.network.named_parameters())
+        with torch.enable_grad():
+            free = {name: value.detach().requires_grad_() for name, value in begun.items()}
+            loss = self.fit(data.target.inputs(), data.target.labels)
+            found = descended(loss, free, self.inner_lr, self.target_steps)
+        for name, value in begun.items():
+            value.copy_(found[name].detach())

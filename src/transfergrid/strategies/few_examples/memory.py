@@ -1,0 +1,26 @@
+"""What methods share that hold the support and look queries up in it."""
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import Data, Sizes
+from transfergrid.strategies.few_examples.meta_learned import MetaLearned
+
+
+class Remembering(MetaLearned):
+    """Learned over episodes; at last the features of the target's labelled examples are kept."""
+
+    kept: Tensor
+    labels: Tensor
+
+    def build(self, sizes: Sizes) -> None:
+        super().build(sizes)
+        self.head = nn.Identity()
+        self.register_buffer("kept", torch.zeros(sizes.target, self.backbone.dim))
+        self.register_buffer("labels", torch.zeros(sizes.target, dtype=torch.int64))
+
+    def take(self, data: Data) -> None:
+        """Keep the support."""
+        assert data.target is not None
+        self.kept.copy_(data.target.features())
+        self.labels.copy_(data.target.labels)

@@ -1,0 +1,67 @@
+"""What methods share that learn over episodes of the source, and then take the target's support."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from transfergrid.records.needs import Badge, Transferred
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Count,
+    Data,
+    Group,
+    Needs,
+    Objective,
+    Phase,
+    Sizes,
+    Strategy,
+    rates,
+)
+
+
+class MetaLearned(Strategy):
+    """Episodes of a source's classes, as many ways and shots as the target's, then its support.
+
+    A class of its own says what an episode's loss is, and what is made of the support.
+
+    Args:
+        ways: classes of an episode; null: as many as the target has.
+        queries: examples of each class that an episode asks about.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    needs = Needs(source="start", domains=1, tasks=("classification",))
+    baselines = Baselines(exploratory=["feature_extraction"])
+    space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
+    transfers: ClassVar[Transferred] = "parameters"
+    badges: ClassVar[tuple[Badge, ...]] = ()
+    optional = ("ways",)
+
+    def __init__(self, ways: Count | None = None, queries: Count = 15, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.ways, self.queries = ways, queries
+
+    def build(self, sizes: Sizes) -> None:
+        self.shots = max(1, sizes.target // self.task.outputs)
+
+    def phases(self) -> list[Phase]:
+        """Return the episodes of the source, and what is made of the support."""
+        episode = (self.ways or self.task.outputs, self.shots, self.queries)
+        learn = [Objective(self.loss, self.learners())]
+        return [
+            Phase("episodes", learn, reads=["episode"], episode=episode, judged=False),
+            Phase("support", before=self.take),
+        ]
+
+    def learners(self) -> list[Group]:
+        """Return what learns over episodes."""
+        return [self.backbone_group()]
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """Return the loss of an episode's queries, given its support."""
+        raise NotImplementedError
+
+    def take(self, data: Data) -> None:
+        """Make of the target's labelled examples what predicts."""
+        raise NotImplementedError

@@ -1,0 +1,51 @@
+"""Features learned over episodes, in which the nearest class mean is right."""
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import Batch, Data
+from transfergrid.strategies.closed_form.prototypes import nearest_mean
+from transfergrid.strategies.few_examples.meta_learned import MetaLearned
+
+
+class PrototypicalNetworks(MetaLearned):
+    """Prototypical networks: an episode's queries are told by the nearest mean of its support.
+
+    The target's examples then give its classes their means. Distances are squared, and no class has
+    a weight. Without steps on the source it is `prototypes`.
+
+    Formula:
+        p(y = k | x) = softmax_k of -|f(x) - c_k|^2, c_k the mean of class k in the support
+
+    Try it:
+        With one to five examples of classes that no source has, and a source of many other classes.
+
+    Cost:
+        A pass over ways x (shots + queries) source examples a step, and none on the target.
+
+    Source:
+        Snell et al. 2017, Prototypical networks for few-shot learning (arXiv 1703.05175), section 2
+
+    Args:
+        ways: classes of an episode while it learns; null: as many as the target has. The paper
+            takes more than it is asked for.
+        queries: examples of each class that an episode asks about.
+        shared: `lr_factor` and `schedule`.
+    """
+
+    also_called = ("prototypical", "protonets", "prototypical_nets")
+    badges = ("formula_exact", "trajectory_exact")
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.episode is not None
+        support, query = batch.episode
+        features = self.features(support.inputs)
+        classes = int(support.labels.max()) + 1
+        weight, bias = nearest_mean(features, support.labels, classes)
+        said = self.features(query.inputs) @ weight.T + bias
+        return torch.nn.functional.cross_entropy(said, query.labels)
+
+    def take(self, data: Data) -> None:
+        assert data.target is not None
+        found = nearest_mean(data.target.features(), data.target.labels, self.task.outputs)
+        self.task.fill(self.head, *found)
