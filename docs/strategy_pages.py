@@ -64,6 +64,7 @@ ROOMS = {
     "shallow": "Adaptation without gradients",
     "several_sources": "Several sources",
     "label_shift": "Other shares of classes",
+    "few_examples": "From a few examples",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }
@@ -78,6 +79,11 @@ OF_TWO = ("'source=[glyph_digits,glyph_digits(domain.inverted=true)]'",)
 PARTIAL = ("'target.only=[0,1,2,3]'",)
 OPEN = ("'source.domain.only=[0,1,2,3,4,5]'",)
 """Where a method of targets with fewer classes than the source is tried, and of such with more."""
+EPISODES = (
+    *("source=glyph_letters", "'source.domain.only=[A,B,C,D,E,F,G,H,I,J,K,L,M]'"),
+    *("target=episodes", "'target.domain.only=[N,O,P,Q,R,S,T,U,V,W,X,Y,Z]'"),
+)
+"""Where a method of few examples of new classes is tried."""
 NOTHING = "nothing"
 """What is transferred by whom transfer is compared with."""
 PLACES = {
@@ -88,6 +94,8 @@ PLACES = {
     **dict.fromkeys(["task_arithmetic", "ties_merging"], OF_TWO),
     **dict.fromkeys(["iwan", "pada"], PARTIAL),
     "osbp": OPEN,
+    **dict.fromkeys(["prototypical_networks", "matching_networks", "siamese"], EPISODES),
+    **dict.fromkeys(["simple_shot", "maml", "reptile"], EPISODES),
 }
 """Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
@@ -214,7 +222,8 @@ def command(told: Told) -> str:
     words += ["tuning=random"] if needs.get("trials") else []
     if "classification" not in needs["tasks"]:
         words += ["target=glyph_angles"]
-    words += ["labels=0" if needs["target_labels"] == "unused" else "labels=20"]
+    few = "5" if "target=episodes" in words else "20"
+    words += ["labels=0" if needs["target_labels"] == "unused" else f"labels={few}"]
     return " ".join([*words, "'seed=range(5)'"])
 
 

@@ -183,6 +183,7 @@ def quiet() -> None:
     for known in (
         "does not have many workers",  # batches are made of tensors in memory
         "GPU available but not used",
+        "`srun` command is available",  # a worker is started by a launcher, not by Lightning
         r"`isinstance\(treespec, LeafSpec\)`",
         r"Found \d+ module\(s\) in eval mode",  # frozen means frozen
         "we have not yet implemented the batching rule",  # of attention, where seeds are stacked

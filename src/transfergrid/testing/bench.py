@@ -245,7 +245,7 @@ class Bench:
             on_the_eve(driver, number)
             phase = driver.phases[number]
             data = setup.data.of_steps(phase.counts)
-            yield Moment(setup, number, phase, self.batch(data, 0, phase.reads))
+            yield Moment(setup, number, phase, self.batch(data, 0, phase.reads, phase.episode))
 
     def batch(
         self,

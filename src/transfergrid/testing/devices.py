@@ -37,7 +37,8 @@ def goes_where_it_is_put(bench: Bench) -> None:
         test = _moved(ViewBatches(setup.target.whole("test", setup.preprocess), 8)[0].inputs)
         _expect_together(partial(strategy.predict, test), "predict")
         for phase in driver.phases:
-            batch = _moved(bench.batch(setup.data.of_steps(phase.counts), 0, phase.reads))
+            data = setup.data.of_steps(phase.counts)
+            batch = _moved(bench.batch(data, 0, phase.reads, phase.episode))
             for objective in phase.objectives:
                 loss = partial(objective.loss, batch, 0.5)
                 _expect_together(loss, f"a loss of phase {phase.name!r}")

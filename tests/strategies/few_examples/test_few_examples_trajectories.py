@@ -48,21 +48,27 @@ def pairs(support, labels, query, asked):
     return torch.stack(found).mean()
 
 
-def marked(kind, name, loss, **arguments):
-    return pytest.param(
-        kind, loss, arguments, marks=pytest.mark.proves("trajectory_exact", name), id=name
-    )
+BY_FEATURES = [
+    pytest.param(
+        PrototypicalNetworks,
+        prototypes,
+        {},
+        marks=pytest.mark.proves("trajectory_exact", "prototypical_networks"),
+    ),
+    pytest.param(
+        MatchingNetworks,
+        attention,
+        {},
+        marks=pytest.mark.proves("trajectory_exact", "matching_networks"),
+    ),
+    pytest.param(
+        Siamese, pairs, {"margin": 2.0}, marks=pytest.mark.proves("trajectory_exact", "siamese")
+    ),
+]
 
 
 @pytest.mark.parametrize("on", ["images", "tokens", "texts"])
-@pytest.mark.parametrize(
-    ("kind", "loss", "arguments"),
-    [
-        marked(PrototypicalNetworks, "prototypical_networks", prototypes),
-        marked(MatchingNetworks, "matching_networks", attention),
-        marked(Siamese, "siamese", pairs, margin=2.0),
-    ],
-)
+@pytest.mark.parametrize(("kind", "loss", "arguments"), BY_FEATURES)
 def test_features_learned_over_episodes(kind, loss, arguments, on):
     run = run_of(kind, on, queries=4, **arguments)
     net = run.net()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from transfergrid.records.needs import Transferred
+from transfergrid.records.needs import Statistics, Transferred
 from transfergrid.strategies import (
     Baselines,
     Count,
@@ -79,6 +79,7 @@ class StartLearned(Strategy):
         "inner_lr": Range(0.001, 1.0, default=0.01),
     }
     transfers: ClassVar[Transferred] = "parameters"
+    target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.strategies import Data, Sizes
-from transfergrid.strategies.few_examples.meta_learned import MetaLearned
+from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 
 class Remembering(MetaLearned):

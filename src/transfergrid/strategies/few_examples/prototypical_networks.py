@@ -5,7 +5,7 @@ from torch import Tensor
 
 from transfergrid.strategies import Batch, Data
 from transfergrid.strategies.closed_form.prototypes import nearest_mean
-from transfergrid.strategies.few_examples.meta_learned import MetaLearned
+from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 
 class PrototypicalNetworks(MetaLearned):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from transfergrid.records.needs import Badge, Transferred
+from transfergrid.records.needs import Badge, Statistics, Transferred
 from transfergrid.strategies import (
     Baselines,
     Batch,
@@ -35,6 +35,7 @@ class MetaLearned(Strategy):
     baselines = Baselines(exploratory=["feature_extraction"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
     transfers: ClassVar[Transferred] = "parameters"
+    target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
     badges: ClassVar[tuple[Badge, ...]] = ()
     optional = ("ways",)
 
