@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from transfergrid.data.streams import StreamName
+from transfergrid.data.batches import StreamName
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine

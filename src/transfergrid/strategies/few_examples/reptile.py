@@ -61,5 +61,5 @@ class Reptile(StartLearned):
         found = descended(fit, free, self.inner_lr, self.inner_steps)
         with torch.no_grad():
             reached = fit(found)
-        moved = sum(((w - found[n]).detach() * w).sum() for n, w in begun.items())
+        moved = torch.stack([((w - found[n]).detach() * w).sum() for n, w in begun.items()]).sum()
         return moved - moved.detach() + reached
