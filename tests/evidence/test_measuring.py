@@ -9,7 +9,7 @@ from transfergrid.evidence import measuring
 from transfergrid.evidence.comparisons import over
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.measuring import measure
-from transfergrid.evidence.results import results_from
+from transfergrid.evidence.results import result_of, results_from
 from transfergrid.evidence.statistics.intervals import THESE_MODELS
 from transfergrid.records.record import Cost, Data, Flags, Scores, Seconds, Status
 
@@ -209,3 +209,10 @@ def test_the_majority_is_not_flagged_for_being_the_majority():
     cells = [replace(made("majority"), flags=Flags(collapsed=True, underfit=True))]
     (row,) = measured(cells)
     assert (row.collapsed, row.underfit) == (0, 0)
+
+
+def test_a_baseline_that_is_the_majority_is_not_flagged_for_it():
+    flags = Flags(collapsed=True, underfit=True)
+    base = replace(made("majority"), flags=flags)
+    assert not result_of(base).bears_flag
+    assert result_of(replace(made("scratch"), flags=flags)).bears_flag

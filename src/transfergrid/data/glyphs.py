@@ -11,6 +11,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 
 from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.glyph_attributes import are_described, attributes_of
 from transfergrid.data.outline import Outline
 from transfergrid.records.arguments import Count, Whole
 from transfergrid.records.errors import BadInputError
@@ -74,6 +75,11 @@ class Glyphs(Domain):
         """The characters."""
         return tuple(self.characters)
 
+    @property
+    def is_described(self) -> bool:
+        """Whether it is known what each character is made of."""
+        return are_described(self.characters)
+
     def check(self) -> None:
         """See `Domain.check`."""
         super().check()
@@ -91,7 +97,9 @@ class Glyphs(Domain):
         drawn = {char: [draw_large(char, font) for font in fonts] for char in self.characters}
         pool = self._part("pool", self.per_class, drawn)
         test = self._part("test", self.test_per_class, drawn)
-        return LoadedDomain(pool, test, self.classes, {"fonts": [font.stem for font in fonts]})
+        told = attributes_of(self.characters) if self.is_described else None
+        notes = {"fonts": [font.stem for font in fonts]}
+        return LoadedDomain(pool, test, self.classes, notes, attributes=told)
 
     def _part(
         self, name: str, per_class: int, drawn: dict[str, list[Image.Image]]

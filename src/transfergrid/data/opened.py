@@ -156,10 +156,11 @@ class OpenDomain:
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
     """Return the preprocessing for a classical learner, fitted on the training examples alone.
 
-    Where the target is made of episodes, it is fitted on what all of them give to learn from.
+    Where the target is made of episodes, it is fitted on what all of them give to learn from, and
+    where there is no label on the pool's inputs.
     """
     pool, rows = target.loaded.pool, drawn.train
-    if target.loaded.rounds is not None:
+    if target.loaded.rounds is not None or not len(rows):
         rows = np.arange(len(pool), dtype=np.int64)
     raw = Reading(pool, rows) if target.domain.modality == "image" else pool.read(rows)
     return PlainFeatures(target.domain.featuriser().fit(raw))

@@ -172,6 +172,7 @@ class CellData:
         holds_out: the seed by which a fifth of each is held out; None: nothing is.
         held_out: examples of each that nothing is learned from; none where all are learned from.
         attributes: a description of each class of the target, (classes, d), where it has one.
+        described: the same of the classes of each source domain.
         taught: the same labelled examples as a teacher takes them, where it takes other inputs
             than the strategy that learns from it.
     """
@@ -183,6 +184,7 @@ class CellData:
     source: tuple[View, ...] = ()
     source_tasks: tuple[Task, ...] = ()
     attributes: Tensor | None = None
+    described: tuple[Tensor, ...] = ()
     holds_out: int | None = None
     held_out: tuple[View, ...] = ()
     taught: CellData | None = None

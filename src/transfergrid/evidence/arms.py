@@ -16,9 +16,6 @@ from transfergrid.records.points import points
 CLASSICAL = {CLASSES: "logistic_regression", NUMBERS: "ridge_regression"}
 """The strategies whose arm shows what the target's labels give without any deep learning."""
 
-CONSTANT = "majority"
-"""The strategy whose arm always predicts the most frequent class, or the mean."""
-
 UNTUNED = "untuned"
 """What an arm without a search is called beside the same one with a search."""
 

@@ -10,9 +10,9 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from transfergrid.evidence.arms import CLASSICAL, CONSTANT, Key, grouped
+from transfergrid.evidence.arms import CLASSICAL, Key, grouped
 from transfergrid.evidence.decisions import Decision
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import CONSTANT, Result
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import points
 

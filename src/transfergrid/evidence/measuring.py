@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence import arms
-from transfergrid.evidence.arms import CONSTANT, Key
+from transfergrid.evidence.arms import Key
 from transfergrid.evidence.fallen import fallen
 from transfergrid.evidence.families import Family, kind_of
 from transfergrid.evidence.gains import block_gains, estimated, magnitude, paired
@@ -201,7 +201,6 @@ class Measured:
         low, high = estimate.interval()
         first, everything = cells[0], self.groups.get(key, [])
         scores = arms.valid_scores(everything)
-        trained = [] if first.names.strategy == CONSTANT else cells  # that has one class for all
         return Verdict(
             source=source,
             architecture=architecture,
@@ -236,10 +235,10 @@ class Measured:
             contaminated_by=seen_in(cells),
             unpaired=sum(bool(c.baseline) and c.score is not None for c in cells) - len(pairs),
             failed=len(self.failed.get(key, ())) + len(everything) - len(scores),
-            collapsed=sum(cell.flags.collapsed for cell in trained),
-            underfit=sum(cell.flags.underfit for cell in trained),
-            baseline_collapsed=sum(base.flags.collapsed for _, base in pairs),
-            baseline_underfit=sum(base.flags.underfit for _, base in pairs),
+            collapsed=sum(cell.collapsed for cell in cells),
+            underfit=sum(cell.underfit for cell in cells),
+            baseline_collapsed=sum(base.collapsed for _, base in pairs),
+            baseline_underfit=sum(base.underfit for _, base in pairs),
             fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
             stale=sum(cell.is_stale(self.code_now) for cell in cells),
             items=estimate.items,

@@ -15,6 +15,9 @@ from transfergrid.records.index import Indexed, columns
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Record
 
+CONSTANT = "majority"
+"""The strategy whose arm always predicts the most frequent class, or the mean."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Result:
@@ -61,7 +64,17 @@ class Result:
     @property
     def bears_flag(self) -> bool:
         """Whether it collapsed or is underfit."""
-        return self.flags.collapsed or self.flags.underfit
+        return self.collapsed or self.underfit
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it says one thing of all examples, which it is not made to do."""
+        return self.flags.collapsed and self.names.strategy != CONSTANT
+
+    @property
+    def underfit(self) -> bool:
+        """Whether it has not learned its own training examples, which it is made to do."""
+        return self.flags.underfit and self.names.strategy != CONSTANT
 
     def is_stale(self, code_now: Callable[[str], str]) -> bool:
         """Return whether the strategy's code is known, and another one now.

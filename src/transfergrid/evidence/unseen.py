@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from transfergrid.evidence.arms import CONSTANT
 from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.results import CONSTANT, Result
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import Labels
 from transfergrid.records.metrics import is_of_numbers
@@ -75,7 +74,7 @@ class Seen:
         for cell in results:
             if cell.score is not None:
                 runs[_way(cell)] += 1
-                collapsed[_way(cell)] += cell.flags.collapsed
+                collapsed[_way(cell)] += cell.collapsed
         self._runs, self._collapsed = runs, collapsed
 
     def of(self, cell: Result) -> Runs:

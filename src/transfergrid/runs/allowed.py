@@ -143,6 +143,8 @@ def add_source_domain(
         held = held_out(view.labels, data.holds_out, len(data.source))
         data.held_out += (view.part(np.flatnonzero(held)),)
         view = view.part(np.flatnonzero(~held))
+    if needs.classes == "described" and source.loaded.attributes is not None:
+        data.described += (torch.from_numpy(source.loaded.attributes),)
     data.source += (view,)
     data.source_tasks += (task,)
 

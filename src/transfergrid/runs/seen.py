@@ -112,6 +112,8 @@ class Seen:
         self.source = tuple(view for view in views if view is not None)
         told = data.attributes if "attributes" in reads else None
         self.attributes = None if told is None else told.to(machine.device)
+        described = data.described if "attributes" in reads else ()
+        self.described = tuple(one.to(machine.device) for one in described)
 
     def by(self, strategy: Strategy) -> Seen:
         """Return the same streams as a teacher takes them, embedded and predicted by it."""

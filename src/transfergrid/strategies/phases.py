@@ -115,6 +115,10 @@ class Data(Protocol):
     def attributes(self) -> Tensor | None:
         """Descriptions of the target's classes, (classes, d)."""
 
+    @property
+    def described(self) -> tuple[Tensor, ...]:
+        """Descriptions of the classes of each source domain, (its classes, d)."""
+
 
 @dataclass(frozen=True)
 class Dial:

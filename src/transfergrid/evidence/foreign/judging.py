@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.arms import CLASSICAL, CONSTANT
+from transfergrid.evidence.arms import CLASSICAL
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.foreign.columns import (
     BUDGETS,
@@ -34,7 +34,7 @@ from transfergrid.evidence.foreign.scales import scales_of
 from transfergrid.evidence.foreign.tables import Run, Runs, runs_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.results import Result, shared
+from transfergrid.evidence.results import CONSTANT, Result, shared
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import FIELDS, Verdict
 from transfergrid.records.cell import Labels, Names, Parts, Reference

@@ -240,8 +240,8 @@ class Planner:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
         if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
             return unfit
-        if needs.classes == "described" and not self._is_described(target.config):
-            return f"{strategy.name} needs descriptions of the classes, and {target.name} has none"
+        if needs.classes == "described" and (told := self._undescribed(source, needs, target)):
+            return f"{strategy.name} needs descriptions of the classes, and {told} has none"
         return self._other_source(source, strategy, target)
 
     def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
@@ -290,10 +290,16 @@ class Planner:
             self._classes[key] = tuple(made.classes or made.outputs)
         return self._classes[key]
 
-    def _is_described(self, domain: Config) -> bool:
-        self.classes(domain)  # checks it
-        described: bool = build(domain).is_described
-        return described
+    def _undescribed(self, source: Option, needs: Needs, target: Option) -> str | None:
+        """Return the name of a domain whose classes are not described, where they should be."""
+        asked = [(target.name, target.config)]
+        if needs.domains and source.config.get("domain") is not None:
+            asked.append((f"the domain of {source.name}", source.config["domain"]))
+        for name, domain in asked:
+            self.classes(domain)  # checks it
+            if not build(domain).is_described:
+                return name
+        return None
 
     # What is compared with what ----------------------------------------------------------------
 

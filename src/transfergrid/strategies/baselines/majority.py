@@ -18,6 +18,8 @@ from transfergrid.strategies.phases import Data, Phase
 class Majority(Strategy):
     """Predict what the target labels say by themselves, whatever the input.
 
+    Without any label each class is as likely.
+
     Formula:
         p(class) = its share of the training labels; of numbers, their mean
     Try it:
@@ -28,8 +30,8 @@ class Majority(Strategy):
         the base rate
     """
 
-    needs: ClassVar[Needs] = Needs(source="none", steps=False)
-    baselines: ClassVar[Baselines] = Baselines(labelled=None)
+    needs: ClassVar[Needs] = Needs(source="none", target_labels="optional", steps=False)
+    baselines: ClassVar[Baselines] = Baselines(labelled=None, unlabelled=None)
     transfers = "nothing"
     constant: Tensor
     also_called = ("majority_class", "base_rate", "dummy")
@@ -48,7 +50,8 @@ class Majority(Strategy):
 
     def count(self, data: Data) -> None:
         """Take the constant that fits the labels best."""
-        assert data.target is not None
+        if data.target is None:
+            return
         self.constant.copy_(self.task.prior(data.target.labels))
 
     @override

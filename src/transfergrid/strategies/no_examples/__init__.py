@@ -1,0 +1,1 @@
+"""Classes without any example, by descriptions that they share with the classes of a source."""
