@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.ledger import Ledger
-from transfergrid.runs.launching import processes
+from transfergrid.runs.launching import grids, processes
 from transfergrid.runs.launching.settings import Settings
 
 WORKER = Path(__file__).with_name("pretend_worker.py")
@@ -49,7 +49,7 @@ def _run(results, cells, trainer, checked):
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
     pool = processes.Pool(ledger, settings)
-    return processes.run_grid(left, pool, done=len(done), checked=checked)
+    return grids.run_grid(left, pool, done=len(done), checked=checked)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
-from transfergrid.runs.launching import processes
+from transfergrid.runs.launching import processes, progress
 from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 
@@ -69,7 +69,7 @@ def test_a_look_that_cannot_be_written_down_counts_for_the_next_judgement(ledger
 def test_a_failure_that_cannot_be_kept_stops_no_cell(ledger, disk):
     shown = []
 
-    class Shown(processes.Silent):
+    class Shown(progress.Silent):
         def remark(self, line):
             shown.append(line)
 

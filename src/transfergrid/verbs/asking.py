@@ -71,7 +71,7 @@ def obeyed(
     """
     asked, composer, settings = read(arguments, params, config, loader)
     from transfergrid.records.ledger import Ledger  # and more that no refusal so far waits for
-    from transfergrid.runs.launching.processes import begun
+    from transfergrid.runs.launching.grids import begun
 
     ledger = Ledger(str(config.results))
     ledger.check_writable()

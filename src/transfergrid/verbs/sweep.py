@@ -23,9 +23,11 @@ from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.report.words import plural
-from transfergrid.runs.launching.processes import Checked, Outcome, Pool, run_grid, run_here
+from transfergrid.runs.launching.grids import Checked, run_grid, run_here
+from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.launching.tally import Outcome
 from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of

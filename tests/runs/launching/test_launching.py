@@ -22,8 +22,8 @@ from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.telling import GOES_ON
-from transfergrid.runs.launching import processes, progress, worker_process
-from transfergrid.runs.launching.processes import run_here
+from transfergrid.runs.launching import grids, processes, progress, worker_process
+from transfergrid.runs.launching.grids import run_here
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.worker import PREPARED
 
@@ -149,7 +149,7 @@ def test_whoever_asked_is_told_of_each_cell_that_ends(results):
     settings = Settings.read({**pretend_grid.TRAINER, "workers": 1}, {}, None)
     pool = processes.Pool(Ledger(results), settings)
     with patch.object(processes.Pool, "command", pretend_grid.COMMAND):
-        processes.run_grid(
+        grids.run_grid(
             [cell(0), cell(1, "fail")], pool, ended=lambda cell, to_go: told.append(cell.seed)
         )
     assert told == [0, 1]
@@ -379,7 +379,7 @@ def pretended(monkeypatch):
 def test_where_nothing_is_done_workers_begin_before_the_plan_and_end_with_it(
     results, settings, pretended, capsys, cells, workers
 ):
-    with processes.begun(Ledger(results), settings, cells) as pool:
+    with grids.begun(Ledger(results), settings, cells) as pool:
         assert [*pool.workers] == workers
         assert capsys.readouterr().out == "starting 2 workers\n"
         made = [pool.workers[slot].process for slot in workers]
@@ -394,7 +394,7 @@ def test_workers_end_where_the_plan_finds_a_mistake(results, settings, pretended
     made = []
 
     def plan():
-        with processes.begun(Ledger(results), settings, 1) as pool:
+        with grids.begun(Ledger(results), settings, 1) as pool:
             made.append(pool.workers[0].process)
             raise BadInputError("no such thing")
 
@@ -408,7 +408,7 @@ def test_no_worker_begins_before_it_is_known_what_is_left(results, settings, pre
     pretend_grid.run(results, cells)
     capsys.readouterr()
     for ledger, asked in ((Ledger(results), 1), (Ledger(results / "other"), 0)):
-        with processes.begun(ledger, settings, asked) as pool:
+        with grids.begun(ledger, settings, asked) as pool:
             assert not pool.workers
     assert not capsys.readouterr().out
 

@@ -10,11 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -23,21 +22,14 @@ from transfergrid.records.cell import Cell, different_parts, pair_of
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
-from transfergrid.records.keeping import Keeper
-from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say, told_os
-from transfergrid.records.provenance import identified
-from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE
 from transfergrid.records.trust import allowed
-from transfergrid.runs.launching.pace import Pace, kind_of
-from transfergrid.runs.launching.progress import Progress, Silent, progress
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.launching.tally import WARNING, Tally
 from transfergrid.runs.launching.worker_process import Worker
-from transfergrid.runs.planning.plan import left_of
 
-WARNING = "transfergrid: warning:"
 DOING = '{"doing"'
 """What a line of a worker begins with that is no answer."""
 GRACE = 20.0
@@ -47,22 +39,7 @@ LOOK = 1.0
 
 
 @dataclass
-class Outcome:
-    """What became of a grid's cells."""
-
-    done: int = 0
-    failed: int = 0
-    left: int = 0
-    interrupted: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """1 if a cell failed."""
-        return 1 if self.failed else 0
-
-
-@dataclass
-class Pool:
+class Pool(Tally):
     """Workers that take cells from a queue, one at a time each."""
 
     command: ClassVar[tuple[str, ...]] = (
@@ -73,13 +50,8 @@ class Pool:
         "-",
     )
 
-    ledger: Ledger
     settings: Settings
-    shown: Progress = field(default_factory=Silent)
-    outcome: Outcome = field(default_factory=Outcome)
     workers: dict[int, Worker] = field(default_factory=dict)
-    warned: set[str] = field(default_factory=set)
-    keeper: Keeper | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     """Bytes that some cells would keep, by identity, as the first worker measured them."""
     waiting: deque[Cell] = field(default_factory=deque)
@@ -87,11 +59,6 @@ class Pool:
     seeds: Seeds = field(default_factory=Seeds)
     stages: dict[int, str] = field(default_factory=dict)
     """What each worker is doing."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """What cells are called, by identity."""
-    pace: Pace = field(default_factory=lambda: Pace((), 1))
-    ended: Callable[[Cell, float | None], None] | None = None
-    """Is told of each cell that is done or failed, and of how many seconds are foreseen."""
     claims: Claims = field(init=False)
     """The cells that these workers run, and no other grid's."""
     elsewhere: dict[str, Cell] = field(default_factory=dict)
@@ -149,9 +116,6 @@ class Pool:
                 if not line.startswith(DOING):
                     return line
                 self.shown.doing(worker.slot, json.loads(line)["doing"])
-
-    def _called(self, cell: Cell) -> str:
-        return self.labels.get(cell.id, cell.label)
 
     def _tell(self, slot: int, cell: Cell, doing: str) -> None:
         """Show what a worker said: another thing that it does, or how far it is with it."""
@@ -305,13 +269,6 @@ class Pool:
         minutes = f"{self.settings.cell_timeout:g}"
         self._count(cell, f"it took longer than trainer.cell_timeout={minutes} minutes", said)
 
-    def _repeat_warnings(self, said: str) -> None:
-        """Show what a worker warned of, once."""
-        for line in said.splitlines():
-            if line.startswith(WARNING) and line not in self.warned:
-                self.warned.add(line)
-                self.shown.remark(line)
-
     def _bury(self, worker: Worker, cell: Cell | None) -> None:
         code = worker.process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -334,27 +291,8 @@ class Pool:
     def _count(
         self, cell: Cell, reason: str | None, log: str, seconds: float | None = None
     ) -> None:
-        if reason is None:
-            self.outcome.done += 1
-            if self.keeper:
-                self.keeper.ended(cell.id)
-        else:
-            self.outcome.failed += 1
-            self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
-        self.claims.release(cell.id)
-        self.pace.ended(kind_of(cell), seconds)
-        to_go = self.pace.to_go()
-        self.shown.ended(self._called(cell), reason, to_go)
-        if self.ended is not None:
-            self.ended(cell, to_go)
-
-    def _keep_failure(self, record: Record, log: str) -> None:
-        """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
-        try:
-            self.ledger.fail(record, log)
-        except OSError as error:
-            line = f"{WARNING} logs of failed cells cannot be kept: {told_os(error)}"
-            self._repeat_warnings(line)
+        super()._count(cell, reason, log, seconds)
+        self.claims.release(cell.id)  # not before what came of it can be seen
 
     def stop(self) -> None:
         """End all workers, those with a cell once they have left what they have of it."""
@@ -380,104 +318,3 @@ def _says(worker: Worker) -> bool:
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1] if lines else "it says nothing"
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What building the parts of a grid's cells has shown.
-
-    Attributes:
-        sizes: bytes that some cells would keep, by identity.
-        impossible: why some cells cannot be, by identity; they are not run.
-    """
-
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    impossible: Mapping[str, str] = field(default_factory=dict)
-
-
-@contextmanager
-def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
-    """Yield the workers of a grid, who end with it.
-
-    Where nothing was ever done they begin now and not when the grid is planned: what they import
-    takes longer than the plan.
-
-    Args:
-        ledger: where records will go.
-        settings: how to run.
-        cells: how many there will be at least, if none turns out to be impossible.
-    """
-    pool = Pool(ledger, settings)
-    try:
-        if cells and not ledger.exists():
-            _stop_on_sigterm()
-            pool.begin(cells)
-        yield pool
-    finally:
-        pool.stop()
-
-
-def run_grid(
-    cells: Sequence[Cell],
-    pool: Pool,
-    done: int = 0,
-    checked: Callable[[Checked], None] = lambda found: None,
-    keeper: Keeper | None = None,
-    labels: Mapping[str, str] | None = None,
-    ended: Callable[[Cell, float | None], None] | None = None,
-) -> Outcome:
-    """Run cells in their order, several at once; a failing cell stops no other.
-
-    Args:
-        cells: what is left to do.
-        pool: the workers.
-        done: how many cells of the grid were done before.
-        checked: called once all parts were built, and before any cell is run.
-        keeper: decides whose weights are kept; None keeps none.
-        labels: what progress calls cells, by identity, where that is not their label.
-        ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
-
-    Raises:
-        BadInputError: a part cannot be built as it was asked for; nothing was run.
-    """
-    if not cells:
-        checked(Checked())
-        return Outcome()
-    settings = pool.settings
-    pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
-    pool.pace = Pace(cells, settings.workers)
-    try:
-        _stop_on_sigterm()
-        impossible = pool.check(cells)
-        checked(Checked(pool.sizes, impossible))
-        cells = left_of(cells, impossible)
-        with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
-            pool.run(cells)
-    except KeyboardInterrupt:
-        pool.outcome.interrupted = True
-    finally:
-        pool.stop()
-    outcome = pool.outcome
-    outcome.left = len(cells) - outcome.done - outcome.failed
-    return outcome
-
-
-def _stop_on_sigterm() -> None:
-    """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(signal.SIGHUP, interrupt)
-
-
-def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:
-    """Run one cell in this process, so that a debugger works; errors are raised as they are."""
-    from transfergrid.runs.launching.worker import run
-
-    run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
-    if keeper:
-        keeper.ended(cell.id)

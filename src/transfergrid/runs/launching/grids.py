@@ -1,0 +1,120 @@
+"""A grid's cells from the first to the last: their parts checked, each run, an outcome told."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from transfergrid.records.cell import Cell
+from transfergrid.records.keeping import Keeper
+from transfergrid.records.ledger import Ledger
+from transfergrid.runs.launching.pace import Pace
+from transfergrid.runs.launching.processes import Pool
+from transfergrid.runs.launching.progress import progress
+from transfergrid.runs.launching.settings import Settings
+from transfergrid.runs.launching.tally import Outcome
+from transfergrid.runs.planning.plan import left_of
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What building the parts of a grid's cells has shown.
+
+    Attributes:
+        sizes: bytes that some cells would keep, by identity.
+        impossible: why some cells cannot be, by identity; they are not run.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    impossible: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
+    """Yield the workers of a grid, who end with it.
+
+    Where nothing was ever done they begin now and not when the grid is planned: what they import
+    takes longer than the plan.
+
+    Args:
+        ledger: where records will go.
+        settings: how to run.
+        cells: how many there will be at least, if none turns out to be impossible.
+    """
+    pool = Pool(ledger, settings)
+    try:
+        if cells and not ledger.exists():
+            _stop_on_sigterm()
+            pool.begin(cells)
+        yield pool
+    finally:
+        pool.stop()
+
+
+def run_grid(
+    cells: Sequence[Cell],
+    pool: Pool,
+    done: int = 0,
+    checked: Callable[[Checked], None] = lambda found: None,
+    keeper: Keeper | None = None,
+    labels: Mapping[str, str] | None = None,
+    ended: Callable[[Cell, float | None], None] | None = None,
+) -> Outcome:
+    """Run cells in their order, several at once; a failing cell stops no other.
+
+    Args:
+        cells: what is left to do.
+        pool: the workers.
+        done: how many cells of the grid were done before.
+        checked: called once all parts were built, and before any cell is run.
+        keeper: decides whose weights are kept; None keeps none.
+        labels: what progress calls cells, by identity, where that is not their label.
+        ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
+
+    Raises:
+        BadInputError: a part cannot be built as it was asked for; nothing was run.
+    """
+    if not cells:
+        checked(Checked())
+        return Outcome()
+    settings = pool.settings
+    pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
+    pool.pace = Pace(cells, settings.workers)
+    try:
+        _stop_on_sigterm()
+        impossible = pool.check(cells)
+        checked(Checked(pool.sizes, impossible))
+        cells = left_of(cells, impossible)
+        with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
+            pool.run(cells)
+    except KeyboardInterrupt:
+        pool.outcome.interrupted = True
+    finally:
+        pool.stop()
+    outcome = pool.outcome
+    outcome.left = len(cells) - outcome.done - outcome.failed
+    return outcome
+
+
+def _stop_on_sigterm() -> None:
+    """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, interrupt)
+
+
+def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:
+    """Run one cell in this process, so that a debugger works; errors are raised as they are."""
+    from transfergrid.runs.launching.worker import run
+
+    run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
+    if keeper:
+        keeper.ended(cell.id)
