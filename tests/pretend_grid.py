@@ -6,9 +6,11 @@ from unittest.mock import patch
 
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.ledger import Ledger
-from transfergrid.runs.launching import grids, processes
+from transfergrid.runs.launching import grids, joining, processes
+from transfergrid.runs.launching.launchers import Workers
 from transfergrid.runs.launching.settings import Settings
 
+LOOP = (str(Path(__file__).with_name("pretend_loop.py")),)
 WORKER = Path(__file__).with_name("pretend_worker.py")
 COMMAND = (sys.executable, str(WORKER))
 TRAINER = {
@@ -37,14 +39,15 @@ def cell(number, what="work", training=None, **strategy):
     )
 
 
-def run(results, cells, command=COMMAND, checked=lambda found: None, **trainer):
+def run(results, cells, command=COMMAND, checked=lambda found: None, launcher=None, **trainer):
     """Run what is missing of these cells."""
-    with patch.object(processes.Pool, "command", command):
-        return _run(results, cells, trainer, checked)
+    workers = patch.object(processes.Pool, "command", command)
+    with workers, patch.object(joining, "PROGRAM", LOOP):
+        return _run(results, cells, trainer, checked, launcher)
 
 
-def _run(results, cells, trainer, checked):
-    settings = Settings.read({**TRAINER, **trainer}, {}, None)
+def _run(results, cells, trainer, checked, launcher):
+    settings = Settings.read({**TRAINER, **trainer}, {}, None, launcher=launcher)
     ledger = Ledger(results)
     done = ledger.done(c.id for c in cells)
     left = [c for c in cells if c.id not in done]
@@ -53,6 +56,9 @@ def _run(results, cells, trainer, checked):
 
 
 if __name__ == "__main__":
-    made = run(Path(sys.argv[1]), [cell(i, what) for i, what in enumerate(sys.argv[2:])])
+    launched = "--launcher=workers" in sys.argv[1:2] and Workers(n=1)
+    results, *told = sys.argv[2:] if launched else sys.argv[1:]
+    cells = [cell(i, what) for i, what in enumerate(told)]
+    made = run(Path(results), cells, launcher=launched or None)
     print(made, flush=True)
     sys.exit(130 if made.interrupted else made.exit_code)

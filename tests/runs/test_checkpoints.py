@@ -251,8 +251,18 @@ def test_without_checkpoints_it_ends_and_leaves_nothing(made, clock, obeying):
 
 def go_on_though_asked_again(looked):
     with stopping.heeding():
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
         looked.append("too late")
+
+
+def test_several_who_ask_a_process_to_go_are_no_second_request(obeying):
+    """Slurm asks each process of a job, and then a loop its workers: they may put down all."""
+    looked = []
+    with pytest.raises(SystemExit), stopping.heeding():
+        for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGTERM):
+            signal.raise_signal(number)
+            looked.append(stopping.is_asked())
+    assert looked == [True] * 3
 
 
 def test_asked_where_nobody_looks_or_once_more_it_ends_at_once(obeying):

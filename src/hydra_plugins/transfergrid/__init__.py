@@ -48,8 +48,11 @@ class GridSweeper(Sweeper):
         raise SystemExit(sweep(arguments, self.params, self.config, loader))
 
 
-class LocalLauncher(Launcher):
-    """Stands for worker processes on this machine (`transfergrid.runs.launching.processes`)."""
+class GridLauncher(Launcher):
+    """Stands for what `transfergrid.runs.launching.launchers` knows: Hydra starts nothing."""
+
+    def __init__(self, kind: str, **options: Any) -> None:
+        self.kind, self.options = kind, options
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -62,4 +65,6 @@ class LocalLauncher(Launcher):
         """Refuse: cells come from the grid sweeper, not as lists of overrides."""
         from transfergrid.records.errors import BadInputError
 
-        raise BadInputError("the local launcher runs what hydra/sweeper=grid plans, nothing else")
+        raise BadInputError(
+            f"the {self.kind} launcher runs what hydra/sweeper=grid plans, nothing else"
+        )

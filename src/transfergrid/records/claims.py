@@ -4,10 +4,10 @@
 
 A claim is a file that appears whole by a hard link, which one of many wins, over NFS too. Its time
 is its holder's last sign of life, by the clock of the file system, which is the same for all. One
-that gave none for a `LEASE` is dead, and so at once is one whose process, on this machine, is gone.
-Then the cell is claimed by the next number: a dead claim is never removed by anyone else, so that
-no two can take it for the same. Whoever comes back from the dead finishes a cell that another one
-runs too; the ledger keeps the record of the first.
+that gave none for the lease that it says is dead, and so at once is one whose process, on this
+machine, is gone. Then the cell is claimed by the next number: a dead claim is never removed by
+anyone else, so that no two can take it for the same. Whoever comes back from the dead finishes a
+cell that another one runs too; the ledger keeps the record of the first.
 """
 
 from __future__ import annotations
@@ -85,6 +85,11 @@ class Claims:
         self._begin()
         return True
 
+    def deaths(self, identity: str) -> int:
+        """Return how many died while they held a cell, since one last let it go; 0 if not held."""
+        place = self._held.get(identity)
+        return _number(place.name) if place is not None else 0
+
     def release(self, identity: str) -> None:
         """Let a cell go, done or not."""
         place = self._held.pop(identity, None)
@@ -125,7 +130,8 @@ class Claims:
             age = self._clock() - place.stat().st_mtime
         except FileNotFoundError:
             return False
-        return age < self.lease and not _holder(place).is_gone()
+        holder, lease = _told(place)
+        return age < (lease or self.lease) and not holder.is_gone()
 
     def _clock(self) -> float:
         """Return the time by the file system's clock; else, as read-only, by this one's."""
@@ -144,7 +150,8 @@ class Claims:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drafts.mkdir(parents=True, exist_ok=True)
         draft = self.drafts / f"claim-{folders.unique_name()}"
-        draft.write_text(json.dumps(self.me._asdict()), encoding="utf-8")
+        told = {**self.me._asdict(), "lease": self.lease}
+        draft.write_text(json.dumps(told), encoding="utf-8")
         try:
             _link(draft, place)
         except FileExistsError:
@@ -180,13 +187,17 @@ def _number(name: str) -> int:
     return int(name.rpartition(".")[2])
 
 
-def _holder(place: Path) -> Holder:
-    """Return who made a claim; of one that cannot be read nothing is known but its time."""
+def _told(place: Path) -> tuple[Holder, float | None]:
+    """Return who made a claim, and the seconds after which he is dead, where it says so.
+
+    Of one that cannot be read nothing is known but its time.
+    """
     try:
         told: Any = contents.parsed(contents.read_bytes(place))
-        return Holder(str(told["place"]), int(told["process"]), str(told["began"]))
+        holder = Holder(str(told["place"]), int(told["process"]), str(told["began"]))
+        return holder, float(told["lease"]) if "lease" in told else None
     except (OSError, BadInputError, KeyError, TypeError, ValueError):
-        return Holder("", 0, "")
+        return Holder("", 0, ""), None
 
 
 def _place() -> str:

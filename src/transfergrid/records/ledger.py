@@ -7,6 +7,7 @@
     index/*.parquet      copies of records, so that many of them open at once
     running/             what cells that are not done yet go on from
     claims/              who runs which cell at this moment
+    launches/            what worker loops are to run, and their logs
     tmp/                 what is being written; no reader looks here
 
 Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
@@ -193,6 +194,14 @@ class Ledger(Store):
         open_cells = sorted(set(tried) - self.done(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
+
+    def tries(self, identity: str) -> int:
+        """Return the number of a cell's newest failed attempt; 0 if none was kept."""
+        return max(self._attempts(_identity(identity)), default=0)
+
+    def newest_failure(self, identity: str) -> Record | None:
+        """Return a cell's newest failed attempt, if one can be read."""
+        return self._newest_attempt(_identity(identity))
 
     def exists(self) -> bool:
         """Return whether there is a ledger here."""

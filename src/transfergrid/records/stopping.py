@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-_ASKS = (signal.SIGTERM, signal.SIGINT)
+_ASKS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+"""The last is what Slurm sends some time before a job's end, where submitit asked it to."""
 _asked: int | None = None
 _heeding = 0
 _obeys = False
@@ -34,8 +35,8 @@ def obey_again() -> None:
 
 def _hear(number: int, frame: FrameType | None) -> None:
     global _asked
-    again, _asked = _asked is not None, number
-    if again or not _heeding:
+    again, _asked = _asked is not None and number == signal.SIGINT, number
+    if again or not _heeding:  # a cluster asks each process, and so does the one that started it
         leave()
 
 

@@ -17,6 +17,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.printing import complain, told_os
+from transfergrid.runs.launching import launchers
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
@@ -134,12 +135,14 @@ def settings_of(config: DictConfig) -> Settings:
         BadInputError: a key or value makes no sense.
     """
     trainer = _plain(config.trainer)
-    study = config.hydra.runtime.choices.get("study")
+    choices = config.hydra.runtime.choices
+    study = choices.get("study")
     tracking = _plain(config.tracking)
     trust.vouch(tracking)
     build(tracking)  # a wrong key is told now
     name = None if study in (None, "null") else str(study)
-    return Settings.read(trainer, tracking, name, str(config.keep))
+    launcher = launchers.read(_plain(config.hydra.launcher), choices.get("hydra/launcher"))
+    return Settings.read(trainer, tracking, name, str(config.keep), launcher)
 
 
 def allowed_in(config: DictConfig) -> list[str]:

@@ -72,6 +72,8 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
         return _debug(ready, pool)
     coming = Coming(pool.ledger, ready.cells, place_of, ready.done)
     outcome = carry_out(ready, pool, coming if ready.declared else None)
+    if outcome.detached:
+        return exit_code(outcome)
     if outcome.left < len(ready.cells):  # else nothing was begun, and there is nothing to show
         _close(ready, outcome, pool)
     kept.say(kept.ended(ready.keeper))

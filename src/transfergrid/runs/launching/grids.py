@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
+from transfergrid.runs.launching.launches import launch
 from transfergrid.runs.launching.pace import Pace
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import progress
@@ -89,7 +90,10 @@ def run_grid(
         checked(Checked(pool.sizes, impossible))
         cells = left_of(cells, impossible)
         with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
-            pool.run(cells)
+            if settings.launcher.is_local:
+                pool.run(cells)
+            else:
+                launch(cells, pool)
     except KeyboardInterrupt:
         pool.outcome.interrupted = True
     finally:
@@ -101,14 +105,20 @@ def run_grid(
 
 def _stop_on_sigterm() -> None:
     """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
+    stop_on(signal.SIGTERM)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        stop_on(signal.SIGHUP)
+
+
+def stop_on(*signals: signal.Signals) -> None:
+    """Let signals end what this process does as Ctrl-C would."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(signal.SIGHUP, interrupt)
+        for number in signals:
+            signal.signal(number, interrupt)
 
 
 def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:

@@ -36,6 +36,8 @@ GRACE = 20.0
 """Seconds in which a worker that is stopped may put down what it has."""
 LOOK = 1.0
 """Seconds after which workers are looked at though they say nothing, and other grids' cells too."""
+DEADLY = 3
+"""So many who died while they held a cell, and it has failed."""
 
 
 @dataclass
@@ -65,7 +67,10 @@ class Pool(Tally):
     """Cells that another grid's workers run, by identity."""
     begun: Counter[str] = field(default_factory=Counter)
     """How often each cell was given to a worker, by identity."""
+    patience: float | None = None
+    """Seconds without a cell to run after which to leave what is left to others; None: never."""
     _looked: float = 0.0
+    _at_work: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.claims = Claims(self.ledger.root)
@@ -76,9 +81,9 @@ class Pool(Tally):
         The first imports only what it checks parts with, for an answer is waited for.
         """
         if not self.workers:
-            count = self.settings.workers
+            count = self.settings.processes
             say(f"starting {count} worker{'s' if count > 1 else ''}", flush=True)
-        for slot in range(min(self.settings.workers, cells)):
+        for slot in range(min(self.settings.processes, cells)):
             if slot not in self.workers:
                 self.workers[slot] = self._start(slot)
                 self.workers[slot].send({"prepare": "cells" if slot else "check"})
@@ -133,12 +138,14 @@ class Pool(Tally):
     def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells, and return when each is done or failed, here or elsewhere."""
         waiting = self.waiting = deque(cells)
-        self.seeds = Seeds(self.settings.stacked, self.settings.workers)
+        self.seeds = Seeds(self.settings.stacked, self.settings.processes)
         selector = selectors.DefaultSelector()
         for worker in self.workers.values():
             selector.register(worker.answers, selectors.EVENT_READ, worker)
         while waiting or self.seeds.are_kept() or self._busy() or self.elsewhere:
             self._hand_out(selector)
+            if self._is_tired():
+                break
             for key, _ in selector.select(LOOK):
                 for line in key.data.answers.lines():
                     self._hear(key.data, line, selector)
@@ -148,8 +155,15 @@ class Pool(Tally):
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.workers.values() if worker.cell is not None]
 
+    def _is_tired(self) -> bool:
+        """Return whether to leave what others run to them: they have lived on for long enough."""
+        if self._busy():
+            self._at_work = time.monotonic()
+        idle = time.monotonic() - self._at_work
+        return self.patience is not None and idle > self.patience
+
     def _hand_out(self, selector: selectors.BaseSelector) -> None:
-        for slot in range(self.settings.workers):
+        for slot in range(self.settings.processes):
             idle = self.workers.get(slot)
             if idle and idle.cell is None and idle.process.poll() is not None:
                 selector.unregister(idle.answers)
@@ -168,13 +182,17 @@ class Pool(Tally):
 
     def _is_mine(self, cell: Cell) -> bool:
         """Return whether this grid is the one to run a cell; else it is kept an eye on."""
+        if self._has_ended(cell):  # since the grid was planned
+            return False
         if not self._is_free(cell):
-            if not self.elsewhere:
+            if not self.elsewhere and self.tried is None:
                 self.shown.remark("some cells are being run by another grid: they are not run here")
             self.elsewhere[cell.id] = cell
             return False
-        if self.ledger.is_done(cell.id):  # since the grid was planned
-            self._count(cell, None, "")
+        if self._has_ended(cell):  # since the last look
+            return False
+        if self.tried is not None and (deaths := self.claims.deaths(cell.id)) >= DEADLY:
+            self._count(cell, f"whoever ran it died, {deaths} times", "")
             return False
         return True
 
@@ -203,8 +221,8 @@ class Pool(Tally):
         if not self.elsewhere or time.monotonic() - self._looked < LOOK:
             return
         self._looked = time.monotonic()
-        for identity in filter(self.ledger.is_done, [*self.elsewhere]):
-            self._count(self.elsewhere.pop(identity), None, "")
+        for cell in filter(self._has_ended, [*self.elsewhere.values()]):
+            del self.elsewhere[cell.id]
         running = self.claims.others(self.elsewhere)
         for identity in self.elsewhere.keys() - running:  # whoever ran it failed, or is no more
             self.waiting.append(self.elsewhere.pop(identity))
@@ -289,7 +307,7 @@ class Pool(Tally):
             self._count(cell, told, said)
 
     def _count(
-        self, cell: Cell, reason: str | None, log: str, seconds: float | None = None
+        self, cell: Cell, reason: str | None, log: str | None, seconds: float | None = None
     ) -> None:
         super()._count(cell, reason, log, seconds)
         self.claims.release(cell.id)  # not before what came of it can be seen

@@ -25,6 +25,8 @@ class Outcome:
     failed: int = 0
     left: int = 0
     interrupted: bool = False
+    detached: bool = False
+    """Whether others run what is left, and nobody waits for them."""
 
     @property
     def exit_code(self) -> int:
@@ -46,25 +48,48 @@ class Tally:
     pace: Pace = field(default_factory=lambda: Pace((), 1), kw_only=True)
     ended: Callable[[Cell, float | None], None] | None = field(default=None, kw_only=True)
     """Is told of each cell that is done or failed, and of how many seconds are foreseen."""
+    tried: Mapping[str, int] | None = field(default=None, kw_only=True)
+    """How often cells that many run together had failed before, by identity, where that is not 0;
+    None: nobody has them from the same request."""
 
     def _called(self, cell: Cell) -> str:
         return self.labels.get(cell.id, cell.label)
 
     def _count(
-        self, cell: Cell, reason: str | None, log: str, seconds: float | None = None
+        self, cell: Cell, reason: str | None, log: str | None, seconds: float | None = None
     ) -> None:
+        """Count a cell that is done, or has failed for a reason.
+
+        Its log is kept then, unless there is none: another process kept it.
+        """
         if reason is None:
             self.outcome.done += 1
             if self.keeper:
                 self.keeper.ended(cell.id)
         else:
             self.outcome.failed += 1
-            self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
+            if log is not None:
+                self._keep_failure(identified(cell, Status.FAILED, reason=reason), log)
         self.pace.ended(kind_of(cell), seconds)
         to_go = self.pace.to_go()
         self.shown.ended(self._called(cell), reason, to_go)
         if self.ended is not None:
             self.ended(cell, to_go)
+
+    def _has_ended(self, cell: Cell) -> bool:
+        """Count a cell if others have run it; return whether they have.
+
+        One that failed is tried again, unless it is known how often it had failed before: then
+        others have it from the same request.
+        """
+        if self.ledger.is_done(cell.id):
+            self._count(cell, None, None)
+        elif self.tried is not None and self.ledger.tries(cell.id) > self.tried.get(cell.id, 0):
+            failure = self.ledger.newest_failure(cell.id)
+            self._count(cell, (failure and failure.reason) or "its log cannot be read", None)
+        else:
+            return False
+        return True
 
     def _keep_failure(self, record: Record, log: str) -> None:
         """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""

@@ -41,6 +41,9 @@ ONE_FOR_ALL = ("trainer", "tracking")
 CHECKED_LATER = (*GROUPS, *ONE_FOR_ALL)
 _OPEN = re.compile(r"(?:strategy_defaults|verdict\.margins)(?:\.|$)")
 """Keys with any names inside, of strategies and of targets, which are checked later too."""
+_LAUNCHER = re.compile(r"hydra\.launcher\.")
+"""Keys of a launcher, which it checks itself."""
+DETACH, _DETACHED = "--detach", "hydra.launcher.detach=true"
 NO_CHOICE = ("=", "=null", "=None")
 _VARIANT = r"\w+(?:\([^()]*\))?"
 """An option's name, with overrides inside it as tables show them."""
@@ -81,6 +84,7 @@ def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
         BadInputError: one cannot be read, or would not mean what it seems to.
     """
     rest = multirun_first(allowing(words))
+    rest = [_DETACHED if word == DETACH else word for word in rest]
     runs = not ASKS_FOR_TEXT & set(rest)
     return [
         word if is_value or word.startswith("-") else prepared(_override(word, verbs), runs)
@@ -158,7 +162,7 @@ def prepared(word: str, runs: bool = False) -> str:
     alone = re.fullmatch(rf"'{_VARIANT}'", value) or (takes_lists(key) and members(value))
     if runs and not rest and key in GROUPS and alone:
         return f"{sign}{key}=choice({value})"
-    inside = rest.startswith(".") and key in CHECKED_LATER
+    inside = (rest.startswith(".") and key in CHECKED_LATER) or _LAUNCHER.match(key + rest)
     return f"++{word}" if not sign and (inside or _OPEN.match(key + rest)) else word
 
 
