@@ -158,7 +158,7 @@ class Slurm(Launcher):
     partition: str | None = None
     minutes: Count = 240
     memory: str | None = None
-    setup: Lines = ()
+    setup: Lines = field(default_factory=list)
     more: Options = field(default_factory=dict)
 
     def check(self) -> None:
