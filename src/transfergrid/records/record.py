@@ -266,6 +266,7 @@ class Machine:
     threads: Annotated[int, "CPU threads of a tensor operation"] = 0
     precision: Annotated[str, "of the training"] = ""
     platform: Annotated[str, "operating system and processor type"] = ""
+    devices: Annotated[int, "devices that trained it together, of this kind"] = 1
 
 
 @dataclass(frozen=True, kw_only=True)

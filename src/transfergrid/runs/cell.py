@@ -24,7 +24,7 @@ from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
-from transfergrid.runs import episodes, recording, run_cards
+from transfergrid.runs import episodes, recording, run_cards, together
 from transfergrid.runs.allowed import add_source_domains, add_taught, pair_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
@@ -93,8 +93,8 @@ def run_cell(
         with clock.measure("diagnose"):
             watch = watch_over(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
-        with clock.measure("train"):
-            fitted = learn(setup, machine, run_cards.Curve(tracker), clock.measure, left, share)
+        with clock.measure("train"), together.joined(cell, ledger, machine) as trains:
+            fitted = learn(setup, trains, run_cards.Curve(tracker), clock.measure, left, share)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine, fitted)
         with clock.measure("diagnose"):
@@ -218,10 +218,11 @@ def learn(
     driver = drive(setup.strategy, log)
     if share is not None and share.state is not None:
         driver.restore(share.state)
+    stacked, devices = share.cells if share else 1, machine.peers.world
     if setup.target.loaded.rounds is not None:
         fitted, begun = episodes.learned(driver)
-        return replace(fitted, tuning=untuned, begun=begun)
-    return replace(driver.run(), tuning=untuned, stacked=share.cells if share else 1)
+        return replace(fitted, tuning=untuned, begun=begun, devices=devices)
+    return replace(driver.run(), tuning=untuned, stacked=stacked, devices=devices)
 
 
 def judge(setup: Setup, machine: Machine, fitted: Fit | None = None) -> Outcome:

@@ -93,6 +93,15 @@ class Choice:
         if self.view is None or not phase.judged:
             self._select(phase, step, trainer)
             return None
+        value = self.machine.peers.told(lambda: self._score(phase, trainer, standing))
+        assert value is not None
+        if self.best is None or better(self.curves.metric, value, self.best.value):
+            self._keep(step, value)
+        return value
+
+    def _score(self, phase: Phase, trainer: pl.Trainer | None, standing: Standing | None) -> float:
+        """Score the validation part, and make a point of the curve of it."""
+        assert self.view is not None
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)
         if phase.counts == "teacher" and self.taught is not None:
@@ -100,10 +109,7 @@ class Choice:
         outputs = said(strategy, by, view, self.machine, trainer, standing).float().cpu()
         decoded, labels = strategy.task.decode(outputs), torch.from_numpy(self.view.labels)
         is_point = phase.counts == "steps" and phase.dial is None
-        value = self.curves.looked(decoded, labels, kept=is_point)
-        if self.best is None or better(self.curves.metric, value, self.best.value):
-            self._keep(step, value)
-        return value
+        return self.curves.looked(decoded, labels, kept=is_point)
 
     def _keep(self, step: int, value: float) -> None:
         """Take the strategy as it stands for the best one so far."""
@@ -118,7 +124,7 @@ class Choice:
         by, rule = phase.predicts or self.strategy.predict, self.selecting.rule
         look = self.selecting.look(self.strategy, by, step, self.machine, trainer)
         self.looks.append(look)
-        value = look.scores.get(rule) if rule else None
+        value = self.machine.peers.told(lambda: look.scores.get(rule) if rule else None)
         if value is None or rule is None:
             return
         if self.best is None or selection.better(rule, value, self.best.value):

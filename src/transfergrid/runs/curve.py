@@ -38,6 +38,7 @@ class Fit:
         tuning: the search that it came out of; None where nothing was to be searched.
         paths: what was chosen once it was trained, with what else there was to choose from.
         stacked: how many seeds were trained side by side, this one among them.
+        devices: that trained it together.
         selection: what was seen where no label validates; None where nobody looked.
         begun: the state that each episode of the target begins with; None where it has none.
     """
@@ -51,6 +52,7 @@ class Fit:
     tuning: Tuning | None = None
     paths: tuple[Path, ...] = ()
     stacked: int = 1
+    devices: int = 1
     selection: Selection | None = None
     begun: Mapping[str, Any] | None = None
 

@@ -133,6 +133,7 @@ class Driver:
             tell(f"{GOES_ON} {self.step} of {sum(self.lengths)}")
 
     def _run_phases(self, until: int) -> None:
+        self.machine.peers.take_all(self.strategy)
         while self.number < until:
             phase, length = self.phases[self.number], self.lengths[self.number]
             with self.measure("teacher") if phase.counts == "teacher" else nullcontext():
@@ -205,6 +206,7 @@ class Driver:
         with torch.no_grad(), placed(strategy, self.machine.device):
             still = partial(self.standing, self.phases[: self.number + bool(step)])
             phase.before(Seen(strategy, self.data, self.machine, phase.reads, still))
+            self.machine.peers.take_all(strategy)
         strategy.cut = cut
         strategy.train(mode)
 

@@ -20,6 +20,7 @@ from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES, Training
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.machine import Machine
+from transfergrid.runs.peers import ALONE
 from transfergrid.runs.standing import Standing, are_fixed, held
 from transfergrid.runs.states import State
 from transfergrid.strategies.base import Strategy
@@ -75,9 +76,11 @@ class Learner(pl.LightningModule):
         self.every = max(1, round(phase.every * length)) if phase.every else length
         self.standing: Standing | None = None
         self.is_prepared = False
+        self.peers = ALONE
 
     def train_on(self, machine: Machine) -> None:
         """Train until the phase ends."""
+        self.peers = machine.peers
         batches = self.batches()
         if self.standing is not None:
             machine = replace(machine, loader_workers=0)  # all is in memory
@@ -168,7 +171,8 @@ class Learner(pl.LightningModule):
         self.set_rates(self._optimiser)
         # Dropout is of the seed block too: an arm that draws more of it in one step would else
         # differ from the others in all later ones.
-        seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step))
+        own = [self.peers.rank] if self.peers.rank else []
+        seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step, *own))
 
     def _expect_still(self) -> None:
         """Raise unless blocks that were run ahead of the steps are as they were.
@@ -199,7 +203,7 @@ class Learner(pl.LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         progress, phase = self.driver.first / self.length, self.phase
-        pieces = parts_of(batch, self.plan.accumulate)
+        pieces = self.peers.own(parts_of(batch, self.plan.accumulate * self.peers.world))
         if phase.combine is not None:
             return self._combined(pieces, progress)
         losses = [
@@ -227,11 +231,11 @@ class Learner(pl.LightningModule):
         total: Tensor | None = None
         for piece, share in pieces:
             loss = checked_loss(objective.loss(piece, progress), self.phase)
-            loss = loss if len(pieces) == 1 else share * loss
+            loss = loss if share == 1.0 else share * loss
             self.manual_backward(loss, inputs=own)
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
-        return total
+        return self.peers.sum_gradients(own, total)
 
     def _combined(self, pieces: Pieces, progress: float) -> Tensor:
         """Take one step of the combined gradients of all objectives; return the sum of losses."""
@@ -262,6 +266,7 @@ class Learner(pl.LightningModule):
     @override
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         driver, phase = self.driver, self.phase
+        self.peers.take_buffers(self.strategy)
         driver.note(phase, batch, outputs["loss"] if isinstance(outputs, dict) else outputs)
         if phase.after is not None:
             with torch.no_grad():

@@ -22,6 +22,7 @@ from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
 from transfergrid.records.cached import FOLDER, Store
 from transfergrid.records.training import Precision, Training
+from transfergrid.runs.peers import ALONE, Peers
 from transfergrid.runs.plugins import found_once
 from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
@@ -54,6 +55,8 @@ class Machine:
         checkpoint_minutes: after which a run that is not done leaves what another process can go
             on from, and again after as many; 0: never.
         store: where features are kept; nowhere before `kept_in`.
+        devices: that train a cell together; see `peers`.
+        peers: the processes that do so at this moment.
     """
 
     accelerator: str = "auto"
@@ -64,6 +67,8 @@ class Machine:
     diagnostics: Literal["none", "short", "full"] = "short"
     checkpoint_minutes: float = 10.0
     store: Store | None = None
+    devices: int = 1
+    peers: Peers = ALONE
 
     def kept_in(self, results: Path) -> Machine:
         """Return this machine with the cache of a ledger's folder, one for all workers."""

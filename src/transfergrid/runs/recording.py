@@ -77,7 +77,7 @@ def record_of(
         selection=fitted.selection,
         told=setup.strategy.tells(),
         started=spent.started,
-        machine=_machine(machine, setup),
+        machine=_machine(machine, setup, fitted.devices),
     )
 
 
@@ -162,12 +162,13 @@ def _cut(setup: Setup) -> dict[str, Any]:
     return {"cut_texts": counts} if any(counts.values()) else {}
 
 
-def _machine(machine: RunsOn, setup: Setup) -> Machine:
+def _machine(machine: RunsOn, setup: Setup, devices: int) -> Machine:
     return Machine(
         device=_device_name(machine.device),
         threads=machine.threads,
         precision=setup.strategy.training_plan.precision,
         platform=platform.platform(),
+        devices=devices,
     )
 
 

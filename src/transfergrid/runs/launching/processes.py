@@ -256,7 +256,7 @@ class Pool(Tally):
         gpus, threads = self.settings.gpus, str(self.settings.machine["threads"])
         extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         if gpus or self.settings.machine["accelerator"] == "cpu":
-            extra["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)] if gpus else ""
+            extra["CUDA_VISIBLE_DEVICES"] = self.settings.visible(slot)
         return {**os.environ, **extra}
 
     def _hear(self, worker: Worker, line: str, selector: selectors.BaseSelector) -> None:

@@ -18,6 +18,7 @@ KEEPS = ("none", "best", "all")
 """Whose weights are kept; see `records.keeping`."""
 TRAINER = {
     "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"],
+    "devices": Count | Literal["auto"],
     "workers": Count | Literal["auto"],
     "threads": Count | Literal["auto"],
     "loader_workers": Whole,
@@ -68,6 +69,18 @@ class Settings:
     trainer: Config = field(default_factory=dict)
 
     @property
+    def devices(self) -> int:
+        """That train one cell together."""
+        return int(self.machine.get("devices", 1))
+
+    def visible(self, slot: int) -> str:
+        """Return what a worker's CUDA_VISIBLE_DEVICES is to say: its GPUs, none on a CPU."""
+        if not self.gpus:
+            return ""
+        places = (slot * self.devices + number for number in range(self.devices))
+        return ",".join(self.gpus[place % len(self.gpus)] for place in places)
+
+    @property
     def processes(self) -> int:
         """Worker processes that the grid starts by itself; one that checks where it runs none."""
         return self.workers if self.launcher.is_local else 1
@@ -94,14 +107,14 @@ class Settings:
         cores = cores_here()
         gpus = _gpus() if trainer["accelerator"] in ("auto", "gpu", "cuda") else ()
         asked = {key: None if trainer[key] == "auto" else trainer[key] for key in trainer}
-        launcher = launcher or Local()
-        workers = asked["workers"] or len(gpus) or cores
+        launcher, devices = launcher or Local(), _devices(trainer, gpus)
+        workers = asked["workers"] or len(gpus) // devices or max(1, cores // devices)
         if not launcher.is_local:
             workers = (asked["workers"] or 1) * launcher.count(cores, gpus)
-        threads = asked["threads"] or max(1, cores // workers)
+        threads = asked["threads"] or max(1, cores // (workers * devices))
         machine = {key: trainer[key] for key in MACHINE if key in trainer}
         return cls(
-            {**machine, "threads": threads},
+            {**machine, "threads": threads, **({"devices": devices} if devices > 1 else {})},
             tracking,
             workers,
             gpus,
@@ -113,6 +126,26 @@ class Settings:
             launcher,
             dict(trainer),
         )
+
+
+def _devices(trainer: Config, gpus: tuple[str, ...]) -> int:
+    """Return how many devices train a cell together.
+
+    Raises:
+        BadInputError: there are not so many, or seeds of several cells are to be trained on them.
+    """
+    told = trainer.get("devices", 1)
+    devices = int(len(gpus) if told == "auto" else told)
+    if devices < 1 or (gpus and devices > len(gpus)):
+        where = f"there {'is' if len(gpus) == 1 else 'are'} {len(gpus)} GPUs here"
+        hint = "" if gpus else ": give a number to share a cell among processes on the CPU"
+        raise BadInputError(f"trainer.devices={told}: {where}{hint}")
+    if devices > 1 and trainer.get("stacked"):
+        raise BadInputError(
+            f"trainer.devices={told} trains one cell on several devices, and trainer.stacked "
+            "several cells on one: give one of them"
+        )
+    return devices
 
 
 def cores_here() -> int:

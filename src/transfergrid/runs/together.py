@@ -1,0 +1,161 @@
+"""The first of several processes that train a cell together: it has the others, and tells them.
+
+They are started once and stay warm; none of them starts a grid again, plans, tests or keeps
+anything. See `peers` for what they exchange, `following` for what the others do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import timedelta
+from pathlib import Path
+
+import torch.distributed as dist
+
+from transfergrid.records.cell import Cell
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.trust import allowed
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.peers import Peers
+
+PROGRAM = ("-P", "-m", "transfergrid.runs.following")
+PATIENCE = timedelta(days=1)
+"""For which one waits for another, which may score a large validation part meanwhile."""
+LOST = 10.0
+"""Seconds after which, one having died, the first is ended if it has not noticed."""
+BESIDE = ("store", "peers")
+"""Fields of a machine that each process makes for itself."""
+
+
+@contextmanager
+def joined(cell: Cell, ledger: Ledger, machine: Machine) -> Iterator[Machine]:
+    """Yield the machine on which a cell is trained, while others train it too, if they are to.
+
+    A cell without steps, or whose settings are searched for, is trained on one device.
+
+    Args:
+        cell: what is trained; its source was made before.
+        ledger: where its source and what an earlier process left of it are found.
+        machine: says how many devices there are to be.
+    """
+    if machine.devices == 1 or not _is_shared(cell):
+        yield machine
+        return
+    others = _others(machine.devices)
+    with others.at_work(), tempfile.TemporaryDirectory(prefix="transfergrid-peers-") as place:
+        own = {f.name: getattr(machine, f.name) for f in fields(machine) if f.name not in BESIDE}
+        meet = str(Path(place) / "meet")
+        order = {"cell": asdict(cell), "results": str(ledger.root.absolute()), "machine": own}
+        others.tell({**order, "meet": meet})
+        peers = met(meet, 0, machine)
+        try:
+            yield replace(machine, peers=peers)
+        finally:
+            dist.destroy_process_group()
+
+
+def met(meet: str, rank: int, machine: Machine) -> Peers:
+    """Join the others who meet at a file; return what this one knows of them."""
+    kind = machine.device.type
+    backend = "nccl" if kind == "cuda" else "gloo"
+    dist.init_process_group(
+        backend,
+        init_method=f"file://{meet}",
+        rank=rank,
+        world_size=machine.devices,
+        timeout=PATIENCE,
+    )
+    return Peers(rank, machine.devices, kind)
+
+
+def _is_shared(cell: Cell) -> bool:
+    training = cell.config.get("training") or {}
+    return bool(training.get("steps")) and not cell.config.get("tuning")
+
+
+@dataclass
+class Others:
+    """The processes beside the first.
+
+    Args:
+        devices: of all.
+    """
+
+    devices: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _works: bool = False
+
+    def begin(self) -> None:
+        """Start them; what they say goes where this process's own words go."""
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        words = [word for name in allowed() for word in ("--allow", name)]
+        for rank in range(1, self.devices):
+            own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            if len(seen) >= self.devices:
+                own["CUDA_VISIBLE_DEVICES"] = seen[rank]
+            elif seen != [""] or "CUDA_VISIBLE_DEVICES" not in os.environ:
+                own["CUDA_VISIBLE_DEVICES"] = str(rank)
+            command = [sys.executable, *PROGRAM, str(rank), *words]
+            told = {"stdin": subprocess.PIPE, "stdout": 2, "env": {**os.environ, **own}}
+            self.processes.append(subprocess.Popen(command, start_new_session=True, **told))
+        threading.Thread(target=self._watch, daemon=True, name="peers").start()
+
+    def tell(self, order: dict[str, object]) -> None:
+        """Give all of them a cell."""
+        for process in self.processes:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.flush()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Keep them while the block trains with them; end them if it does not come to its end."""
+        self._works = True
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
+        finally:
+            self._works = False
+
+    def end(self) -> None:
+        """End them: they wait for what will not come."""
+        _known.pop(self.devices, None)
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def _watch(self) -> None:
+        """End this process, too, if it waits on a device for one that has died."""
+        since: float | None = None
+        while self.devices in _known:
+            time.sleep(0.5)
+            is_lost = self._works and any(p.poll() is not None for p in self.processes)
+            since = (since or time.monotonic()) if is_lost else None
+            if since is not None and time.monotonic() - since > LOST:
+                os._exit(1)
+
+
+_known: dict[int, Others] = {}
+
+
+def _others(devices: int) -> Others:
+    known = _known.get(devices)
+    if known is not None and all(process.poll() is None for process in known.processes):
+        return known
+    if known is not None:
+        known.end()
+    _known[devices] = others = Others(devices)
+    others.begin()
+    return others
