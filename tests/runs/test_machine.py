@@ -69,3 +69,11 @@ def test_reading_draws_nothing_of_torchs():
     before = torch.get_rng_state()
     assert [*Machine(accelerator="cpu").loader(["one", "two"])] == ["one", "two"]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_inside_a_job_of_slurm_lightning_takes_no_signal_to_begin_the_job_anew(monkeypatch):
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "a"}.items():
+        monkeypatch.setenv(name, value)
+    trainer = Machine(accelerator="cpu").trainer(Training())
+    environment = trainer._accelerator_connector.cluster_environment
+    assert type(environment).__name__ == "LightningEnvironment"

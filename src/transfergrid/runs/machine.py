@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import move_data_to_device
 from torch.utils.data import DataLoader, Dataset
 
@@ -91,6 +92,8 @@ class Machine:
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            # found by itself a cluster is asked to begin the job anew, where it is only to tell
+            plugins=[LightningEnvironment()],
             **options,
         )
 

@@ -137,7 +137,7 @@ def _devices(trainer: Config, gpus: tuple[str, ...]) -> int:
     told = trainer.get("devices", 1)
     devices = int(len(gpus) if told == "auto" else told)
     if devices < 1 or (gpus and devices > len(gpus)):
-        where = f"there {'is' if len(gpus) == 1 else 'are'} {len(gpus)} GPUs here"
+        where = f"here are {len(gpus)} GPUs"
         hint = "" if gpus else ": give a number to share a cell among processes on the CPU"
         raise BadInputError(f"trainer.devices={told}: {where}{hint}")
     if devices > 1 and trainer.get("stacked"):
