@@ -255,13 +255,18 @@ def go_on_though_asked_again(looked):
         looked.append("too late")
 
 
-def test_several_who_ask_a_process_to_go_are_no_second_request(obeying):
-    """Slurm asks each process of a job, and then a loop its workers: they may put down all."""
-    looked = []
-    with pytest.raises(SystemExit), stopping.heeding():
+def go_on_though_a_cluster_asks(looked):
+    with stopping.heeding():
         for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGTERM):
             signal.raise_signal(number)
             looked.append(stopping.is_asked())
+
+
+def test_several_who_ask_a_process_to_go_are_no_second_request(obeying):
+    """Slurm asks each process of a job, and then a loop its workers: they may put down all."""
+    looked = []
+    with pytest.raises(SystemExit):
+        go_on_though_a_cluster_asks(looked)
     assert looked == [True] * 3
 
 
