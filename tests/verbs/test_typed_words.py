@@ -10,6 +10,8 @@ from composed import asked, loader
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.shipped import conf_dir, parameters
+from transfergrid.runs.launching.launchers import Workers
+from transfergrid.verbs.asking import settings_of
 from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.configs.composing import parse, values_of
 from transfergrid.verbs.configs.typed_words import INSIDE, for_hydra, prepared, verb_first
@@ -207,3 +209,26 @@ def test_keys_that_are_told_with_their_group_are_there():
         if group in files:
             lines = (conf_dir() / f"{files[group]}.yaml").read_text().splitlines()
             assert any(line.strip().startswith(f"{key}:") for line in lines), key
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["hydra/launcher=workers", "hydra.launcher.nn=3"], "'nn'; did you mean n?"),
+        (["hydra/launcher=workers", "hydra.launcher.n=some"], "hydra.launcher.n must be a whole"),
+        (["hydra.launcher.n=3"], "unknown key of hydra.launcher 'n'"),
+        (["--detach"], "--detach is for workers and slurm"),
+        (["hydra/launcher=basic"], "give local, workers, slurm, ray"),
+    ],
+)
+def test_a_launcher_that_cannot_be_meant_is_answered_in_one_line(words, line):
+    config = loader().load_configuration("config", for_hydra(words, VERBS), RunMode.MULTIRUN)
+    with pytest.raises(BadInputError) as refused:
+        settings_of(config)
+    assert line in str(refused.value)
+
+
+def test_detach_is_a_word_of_its_own():
+    words = for_hydra(["hydra/launcher=workers", "--detach"], VERBS)
+    config = loader().load_configuration("config", words, RunMode.MULTIRUN)
+    assert settings_of(config).launcher == Workers(detach=True)

@@ -5,12 +5,15 @@ import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from filelock import FileLock
 
 import forked
+import pretend_grid
 from transfergrid.records.ledger import Ledger
+from transfergrid.runs.launching.launchers import Slurm
 
 SCRIPT = Path(__file__).parents[4] / "shared" / "slurm" / "one_node.sh"
 GRID = (
@@ -83,10 +86,41 @@ def test_every_launcher_runs_the_same_cells_to_the_same_scores(launcher, local, 
     assert not {"claims", "launches", "attempts", "running"} & left
 
 
-def test_jobs_that_are_left_to_slurm_end_by_themselves(slurm, tmp_path):
-    said, ledger = transfergrid(tmp_path, "slurm", "--detach", "hydra.launcher.n=1")
-    assert f"{CELLS} cells left to them; transfergrid status" in said
-    end = time.monotonic() + 120
-    while len(ledger.records() if ledger.exists() else ()) < CELLS:
-        assert time.monotonic() < end
-        time.sleep(0.5)
+def pretended(results, what, **options):
+    """Run pretended cells as jobs."""
+    cells = [pretend_grid.cell(number, told) for number, told in enumerate(what)]
+    return pretend_grid.run(results, cells, launcher=Slurm(n=2, lease=5.0, **options), workers=1)
+
+
+def tries(folder):
+    return [len(path.read_text().split()) for path in sorted((folder / "tries").iterdir())]
+
+
+def until(there, seconds=120):
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.2)
+
+
+def test_jobs_that_are_left_to_slurm_end_by_themselves(slurm, tmp_path, capsys):
+    outcome = pretended(tmp_path / "results", ["nap"] * 6, detach=True)
+    assert (outcome.detached, outcome.left) == (True, 6)
+    assert "6 cells left to them; transfergrid status" in capsys.readouterr().out
+    until(lambda: [*(tmp_path / "results").glob("cells/*/*/record.json")][5:])
+    assert tries(tmp_path) == [1] * 6
+
+
+def test_a_job_that_is_cancelled_is_replaced_and_its_cell_goes_on_elsewhere(slurm, tmp_path):
+    def cancel():
+        until(lambda: [*(tmp_path / "marks").glob("*.asleep")])
+        told = ["squeue", "-h", "-r", "-o", "%i", "-n", "transfergrid"]
+        first = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(["scancel", *first], check=True)
+
+    other = Thread(target=cancel)
+    other.start()
+    outcome = pretended(tmp_path / "results", ["sleep once", "nap", "nap"])
+    other.join()
+    assert (outcome.done, outcome.failed) == (3, 0)
+    assert tries(tmp_path) == [2, 1, 1]

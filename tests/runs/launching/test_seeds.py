@@ -2,11 +2,13 @@
 
 from collections import deque
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 import pretend_grid
 from pretend_grid import cell
+from transfergrid.records.cell import Parts, Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.telling import ALONE
@@ -96,3 +98,56 @@ def test_how_to_stack_is_checked():
     with pytest.raises(BadInputError, match="stacked"):
         Settings.read({**pretend_grid.TRAINER, "stacked": "often"}, {}, None)
     assert Settings.read(pretend_grid.TRAINER, {}, None).stacked is False
+
+
+# What is at hand ----------------------------------------------------------------------------------
+
+OPEN = 6
+"""Domains that a worker keeps open, see `data.opened`."""
+
+
+def of(number, source, strategy, seed, target="t"):
+    made = cell(number)
+    parts = Parts(strategy=strategy, target=target, source=source)
+    baseline = Reference(name="scratch", id="f" * 16)
+    return replace(made, parts=parts, seed=seed, baseline=baseline)
+
+
+def in_turn(sources, strategies, seeds, target="t", first=0):
+    """Return cells as a plan orders them: seed by seed."""
+    told = product(range(seeds), map(str, range(strategies)), map(str, range(sources)))
+    return [of(first + n, s, w, seed, target) for n, (seed, w, s) in enumerate(told)]
+
+
+def found_open(cells, workers):
+    """Return the share of cells whose source its worker had open, all cells as long as others."""
+    seeds, waiting, has, hits = Seeds(False, workers), deque(cells), {}, 0
+    while waiting:
+        for slot in range(workers):
+            own, (taken, _) = has.setdefault(slot, deque(maxlen=OPEN)), seeds.take(slot, waiting)
+            if taken is not None:
+                hits += taken.parts.source in own
+                own.append(taken.parts.source)
+    return hits / len(cells)
+
+
+def test_cells_of_a_source_go_to_the_worker_that_has_it_open(monkeypatch):
+    cells = in_turn(sources=24, strategies=3, seeds=5)
+    assert found_open(cells, workers=2) > 0.9
+    monkeypatch.setattr(Seeds, "_next", lambda self, slot, waiting: waiting.popleft())
+    assert found_open(cells, workers=2) == 0, "in turn each has closed it when it comes again"
+
+
+def test_no_place_begins_before_all_of_the_place_before_it_have_begun():
+    cells = [*in_turn(5, 2, 2, "first"), *in_turn(5, 2, 2, "second", 20)]
+    seeds, waiting = Seeds(False, 2), deque(cells)
+    order = [seeds.take(number % 2, waiting)[0] for number in range(len(cells))]
+    assert [c.parts.target for c in order] == ["first"] * 20 + ["second"] * 20
+    assert {c.id for c in order} == {c.id for c in cells}
+
+
+def test_what_others_are_compared_with_comes_first_though_a_worker_has_something_else_open():
+    bases = [replace(c, baseline=None) for c in in_turn(3, 1, 1)]
+    seeds, waiting = Seeds(False, 1), deque([*bases, *in_turn(3, 1, 2, first=3)])
+    order = [seeds.take(0, waiting)[0] for _ in range(9)]
+    assert {c.id for c in order[:3]} == {c.id for c in bases}
