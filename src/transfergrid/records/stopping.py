@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -51,6 +52,17 @@ def heeding() -> Iterator[None]:
         _heeding -= 1
     if is_asked():  # after the last look
         leave()
+
+
+def interrupt_on(*signals: signal.Signals) -> None:
+    """Let signals end what this process does as Ctrl-C would; only its main thread can say so."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in signals:
+            signal.signal(number, interrupt)
 
 
 def is_asked() -> bool:

@@ -105,6 +105,6 @@ def _in_flat_pieces(tensors: Sequence[Tensor], exchange: Callable[[Tensor], obje
     for alike in kinds.values():
         flat = torch.cat([tensor.reshape(-1) for tensor in alike])
         exchange(flat)
-        parts = flat.split([tensor.numel() for tensor in alike])
+        parts = torch.split(flat, [tensor.numel() for tensor in alike])
         for tensor, part in zip(alike, parts, strict=True):
             tensor.copy_(part.view_as(tensor))

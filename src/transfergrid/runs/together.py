@@ -105,8 +105,14 @@ class Others:
             elif seen != [""] or "CUDA_VISIBLE_DEVICES" not in os.environ:
                 own["CUDA_VISIBLE_DEVICES"] = str(rank)
             command = [sys.executable, *PROGRAM, str(rank), *words]
-            told = {"stdin": subprocess.PIPE, "stdout": 2, "env": {**os.environ, **own}}
-            self.processes.append(subprocess.Popen(command, start_new_session=True, **told))
+            other = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=2,
+                env={**os.environ, **own},
+                start_new_session=True,
+            )
+            self.processes.append(other)
         threading.Thread(target=self._watch, daemon=True, name="peers").start()
 
     def tell(self, order: dict[str, object]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from transfergrid.records import stopping
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
@@ -105,20 +105,9 @@ def run_grid(
 
 def _stop_on_sigterm() -> None:
     """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
-    stop_on(signal.SIGTERM)
+    stopping.interrupt_on(signal.SIGTERM)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        stop_on(signal.SIGHUP)
-
-
-def stop_on(*signals: signal.Signals) -> None:
-    """Let signals end what this process does as Ctrl-C would."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        for number in signals:
-            signal.signal(number, interrupt)
+        stopping.interrupt_on(signal.SIGHUP)
 
 
 def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:

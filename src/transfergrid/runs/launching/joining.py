@@ -16,13 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.records import orphans, trust
+from transfergrid.records import orphans, stopping, trust
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, told_os
-from transfergrid.runs.launching.grids import stop_on
 from transfergrid.runs.launching.pace import Pace
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import progress
@@ -78,7 +77,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for name in chosen.allow:
             trust.allow(name)
-        stop_on(signal.SIGTERM, signal.SIGUSR2)  # the second is what submitit has Slurm send
+        stopping.interrupt_on(
+            signal.SIGTERM, signal.SIGUSR2
+        )  # the second is what submitit has Slurm send
         if chosen.with_parent:
             orphans.end_with_parent()
         return join(Queue.read(chosen.queue), chosen.cells, chosen.threads)

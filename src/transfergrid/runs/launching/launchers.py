@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, doc
 
@@ -227,13 +227,13 @@ def read(told: Config, name: str | None = None) -> Launcher:
             f"hydra/launcher={name or told.get('_target_')} starts Hydra's jobs, and a grid has "
             f"none: its workers take cells by themselves; give {', '.join(KINDS)}"
         )
-    cls = KINDS[told["kind"]]
+    cls: Any = KINDS[told["kind"]]
     options = {key: value for key, value in told.items() if key not in ("_target_", "kind")}
     known = taken_by(cls)
     for key in options:
         check_known(f"key of {GROUP}", key, known)
     check_values(cls.__name__, GROUP, known, options)
-    launcher = cls(**options)
+    launcher: Launcher = cls(**options)
     launcher.check()
     return launcher
 
