@@ -28,7 +28,7 @@ from transfergrid.records.factory import config_of, locate
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.launching.worker import free_cycles
+from transfergrid.runs.memory import end_of_cell
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
@@ -94,7 +94,7 @@ def main() -> None:
                     begun = time.process_time()
                     run_cell(cell, Ledger(Path(folder) / extent), own)
                     seconds.append(time.process_time() - begun)
-                    free_cycles()
+                    end_of_cell()
         means = {extent: statistics.mean(seconds[1:]) for extent, seconds in spent.items()}
         more = {n: 100 * (means[n] / means["none"] - 1) for n in ("short", "full")}
         print(

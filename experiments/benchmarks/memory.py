@@ -14,7 +14,7 @@ from pathlib import Path
 
 from warm_cells import cells, run
 
-from transfergrid.runs.launching.worker import free_cycles
+from transfergrid.runs.memory import end_of_cell
 
 WARM_UP = 20
 
@@ -30,7 +30,7 @@ def main(number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for cell in cells(WARM_UP + number):
             run(cell, Path(folder))
-            free_cycles()  # as a worker does
+            end_of_cell()  # as a worker does
             sizes.append(resident_megabytes())
     warm = sizes[WARM_UP - 1]
     marks = {n: sizes[WARM_UP - 1 + n] - warm for n in range(0, number + 1, max(1, number // 6))}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from warm_cells import cells, run
 
-from transfergrid.runs.launching.worker import free_cycles
+from transfergrid.runs.memory import end_of_cell
 
 WARM_UP = 10
 
@@ -28,7 +28,7 @@ def main(number: int) -> None:
         for i, cell in enumerate(cells(WARM_UP + number)):
             started = time.perf_counter()
             record = run(cell, Path(folder))
-            free_cycles()  # as a worker does
+            end_of_cell()  # as a worker does
             wall = time.perf_counter() - started
             seconds = record.cost.seconds
             if i >= WARM_UP:

@@ -83,7 +83,7 @@ def _of(
     from transfergrid.data.glyphs import Glyphs
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
-    from transfergrid.runs.launching.worker import free_cycles
+    from transfergrid.runs.memory import end_of_cell
     from transfergrid.runs.machine import Machine
     from transfergrid.sources.small_cnn import SmallCNN
     from transfergrid.sources.trained_here import TrainedHere
@@ -103,7 +103,7 @@ def _of(
         with Watched() as watched:
             for cell in own:
                 scores.append(run_cell(cell, ledger("warm"), machine).score)
-                free_cycles()  # as a worker does
+                end_of_cell()  # as a worker does
     score = float(np.mean([s for s in scores if s is not None]))
     return {**watched.found, "cells": len(own), "score": score, "peak": peak_mb()}
 

@@ -87,6 +87,7 @@ class Learner(pl.LightningModule):
         trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(batches))
         trainer.fit(self, machine.loader(batches))
         self.strategy.cut = 0
+        self.strategy.zero_grad()  # or whoever keeps the network keeps its gradients too
 
     def batches(self) -> StepBatches:
         """Return what is left of the phase's batches, ready to be taken."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import warnings
@@ -23,6 +22,7 @@ from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
 from transfergrid.records.cached import FOLDER, Store
 from transfergrid.records.training import Precision, Training
+from transfergrid.runs.memory import keep_what_is_freed
 from transfergrid.runs.peers import ALONE, Peers
 from transfergrid.runs.plugins import found_once
 from transfergrid.sources.backbone import evaluating
@@ -184,7 +184,7 @@ def _brought(trainer: pl.Trainer, batch: Any) -> Any:
 
 def quiet() -> None:
     """Keep memory that is freed, and Lightning's remarks about this machine out of every log."""
-    _keep_memory()
+    keep_what_is_freed()
     _ask_no_driver()
     found_once()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -204,22 +204,3 @@ def _ask_no_driver() -> None:
     """Let torch remember that there is no GPU: Lightning has it ask the driver at every step."""
     if not torch.cuda.is_available():
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-
-
-_MALLOPT = {-1: 512 * 2**20, -2: 64 * 2**20, -4: 0}
-"""glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_MAX."""
-
-
-@cache
-def _keep_memory() -> None:
-    """Let glibc keep what is freed, up to half a GiB, instead of handing pages back and forth.
-
-    By default each large tensor is mapped anew and its pages cleared by the kernel: with batches of
-    256 photographs that takes longer than the network does.
-    """
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library has no such options
-        return
-    for option, value in _MALLOPT.items():
-        set_option(option, value)

@@ -1,7 +1,9 @@
 """A tuned cell is its best trial, and that trial is the cell that has its setting."""
 
 import copy
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -82,6 +84,28 @@ def test_the_best_by_validation_is_chosen_and_the_first_of_equals():
     assert found.chosen == int(np.argmax(scores))
     assert setup.strategy.hparams["lr_factor"] == found.trials[found.chosen].values["lr_factor"]
     assert len(set(scores)) > 1, "the grid reaches rates that learn nothing"
+
+
+def test_what_a_trial_leaves_is_freed_before_the_next_one_begins():
+    """Python's collector sees no tensor's size, and let the networks of all trials lie about."""
+    _, _, trials = tuned(FullFinetuning, GridSearch(trials=5, space=SPACES[FullFinetuning]))
+    drive, drivers, alive = trials.drive, [], []
+
+    def watched(strategy, log):
+        alive.append([which for which, ref in enumerate(drivers) if ref() is not None])
+        driver = drive(strategy, log)
+        drivers.append(weakref.ref(driver.choice))
+        return driver
+
+    trials.drive = watched
+    gc.disable()
+    try:
+        trials.run()
+    finally:
+        gc.enable()
+    assert alive == [[]] * 5, "no trial's best weights outlive it"
+    kept = trials.best.strategy
+    assert all(parameter.grad is None for parameter in kept.parameters())
 
 
 class StoppedError(Exception):

@@ -18,7 +18,6 @@ import before it is needed: that is not answered.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import json
 import os
 import sys
@@ -26,7 +25,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,6 +41,7 @@ from transfergrid.records.record import Record, Status
 from transfergrid.records.telling import listen
 from transfergrid.runs.launching.seeds import Stacked
 from transfergrid.runs.launching.worker_process import TELLS
+from transfergrid.runs.memory import end_of_cell
 from transfergrid.runs.planning.plan import Option
 
 if TYPE_CHECKING:
@@ -148,22 +147,6 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, BadInputError) else f"{type(error).__name__}: {text}"
 
 
-def free_cycles() -> None:
-    """Free the cell that ended: its model, optimiser and trainer point at one another.
-
-    Left to itself Python's collector, which sees no tensor's size, lets hundreds of MB gather. What
-    is there after the first cell (modules, caches) is set aside, which makes later searches short.
-    """
-    gc.collect()
-    _set_aside()
-
-
-@cache
-def _set_aside() -> None:
-    """Do so once; to count what was set aside, as Python does to tell, takes 0.05 s."""
-    gc.freeze()
-
-
 def serve() -> None:
     """Obey one order a line until input ends; whatever else is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
@@ -190,7 +173,7 @@ def serve() -> None:
                 raise
             traceback.print_exc()
             found.reason = reason_of(error)
-        free_cycles()
+        end_of_cell()
         sys.stdout.flush()
         sys.stderr.flush()
         answer = {**asdict(found), "seconds": seconds}
