@@ -28,8 +28,8 @@ from transfergrid.records.factory import config_of, locate
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
-from transfergrid.runs.memory import end_of_cell
 from transfergrid.runs.machine import Machine
+from transfergrid.runs.memory import end_of_cell
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option
 from transfergrid.sources.timm import TimmArchitecture, TimmSource

@@ -83,8 +83,8 @@ def _of(
     from transfergrid.data.glyphs import Glyphs
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
-    from transfergrid.runs.memory import end_of_cell
     from transfergrid.runs.machine import Machine
+    from transfergrid.runs.memory import end_of_cell
     from transfergrid.sources.small_cnn import SmallCNN
     from transfergrid.sources.trained_here import TrainedHere
 

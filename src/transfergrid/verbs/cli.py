@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
+from transfergrid.records import interrupts
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.printing import complain, hearing, say, told_os, warn
 from transfergrid.records.shipped import conf_dir
@@ -55,21 +56,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; leaves with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words == ["--version"]:
-            sys.exit(_version())
-        words = verb_first(words)
-        sys.exit(_verb(words) if is_verb(words) else _hydra(words))
-    except BadInputError as error:
-        complain(error)
-        sys.exit(2)
-    except OSError as error:
+        sys.exit(_obey(words))
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        is_asked = isinstance(error, KeyboardInterrupt) or interrupts.was_raised()
+        if is_asked and not (isinstance(error, SystemExit) and not error.code):
+            complain(interrupts.told())  # be it that a library took it for a fault of its own
+            sys.exit(interrupts.EXIT_CODE)
+        if isinstance(error, BadInputError):
+            complain(error)
+            sys.exit(2)
         if isinstance(error, BrokenPipeError):
             sys.stdout = None
             sys.exit(1)
-        complain(told_os(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        if isinstance(error, OSError):
+            complain(told_os(error))
+            sys.exit(2)
+        raise
+
+
+def _obey(words: list[str]) -> int:
+    if words == ["--version"]:
+        return _version()
+    words = verb_first(words)
+    return _verb(words) if is_verb(words) else _hydra(words)
 
 
 def _version() -> int:
@@ -85,7 +94,7 @@ def _verb(words: Sequence[str]) -> int:
     from importlib import import_module
 
     command = import_module(VERBS[words[0]]).command
-    with _naming_what_is_left_out():
+    with _naming_what_is_left_out(), interrupts.interruptible():
         code: int = command(words[1:])
         sys.stdout.flush()  # a disk that is full says so here, and not when Python has ended
     return code

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
+from transfergrid.records import interrupts
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
@@ -34,7 +35,6 @@ from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of
 from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
 from transfergrid.verbs.configs.composing import Composer
 
-INTERRUPTED = 130
 BASELINES = ("all", "none")
 """The values of the key `baselines`."""
 
@@ -152,7 +152,7 @@ def exit_code(outcome: Outcome) -> int:
     """Return the exit code of what became of a grid; say how one that was stopped goes on."""
     if outcome.interrupted:
         say(f"stopped: {plural(outcome.left, 'cell')} left; the same command goes on from here")
-        return INTERRUPTED
+        return interrupts.EXIT_CODE
     return outcome.exit_code
 
 

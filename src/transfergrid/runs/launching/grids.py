@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from transfergrid.records import stopping
+from transfergrid.records import interrupts
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
@@ -46,13 +45,14 @@ def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
         cells: how many there will be at least, if none turns out to be impossible.
     """
     pool = Pool(ledger, settings)
-    try:
-        if cells and not ledger.exists():
-            _stop_on_sigterm()
-            pool.begin(cells)
-        yield pool
-    finally:
-        pool.stop()
+    with interrupts.on_the_spot(pool.drop):
+        try:
+            if cells and not ledger.exists():
+                interrupts.hear_all()
+                pool.begin(cells)
+            yield pool
+        finally:
+            pool.stop()
 
 
 def run_grid(
@@ -85,35 +85,33 @@ def run_grid(
     pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
     pool.pace = Pace(cells, settings.workers)
     try:
-        _stop_on_sigterm()
+        interrupts.hear_all()
         impossible = pool.check(cells)
         checked(Checked(pool.sizes, impossible))
         cells = left_of(cells, impossible)
-        with progress(settings.progress, total=done + len(cells), done=done) as pool.shown:
-            if settings.launcher.is_local:
+        local, total = settings.launcher.is_local, done + len(cells)
+        waits = interrupts.deferred() if local else interrupts.interruptible()
+        with waits, progress(settings.progress, total=total, done=done) as pool.shown:
+            if local:
                 pool.run(cells)
             else:
                 launch(cells, pool)
     except KeyboardInterrupt:
         pool.outcome.interrupted = True
     finally:
-        pool.stop()
+        with interrupts.deferred():
+            pool.stop()
     outcome = pool.outcome
     outcome.left = len(cells) - outcome.done - outcome.failed
     return outcome
-
-
-def _stop_on_sigterm() -> None:
-    """End as by Ctrl-C when a cluster asks a job to go, or its terminal is closed."""
-    stopping.interrupt_on(signal.SIGTERM)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        stopping.interrupt_on(signal.SIGHUP)
 
 
 def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:
     """Run one cell in this process, so that a debugger works; errors are raised as they are."""
     from transfergrid.runs.launching.worker import run
 
-    run(cell, ledger, settings.machine, settings.tracking, keeper.order(cell) if keeper else None)
+    keep = keeper.order(cell) if keeper else None
+    with interrupts.interruptible():
+        run(cell, ledger, settings.machine, settings.tracking, keep)
     if keeper:
         keeper.ended(cell.id)

@@ -9,15 +9,14 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
+from transfergrid.records import interrupts
 from transfergrid.records.cell import Cell, different_parts, pair_of
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
@@ -28,7 +27,7 @@ from transfergrid.records.trust import allowed
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.tally import WARNING, Tally
-from transfergrid.runs.launching.worker_process import Worker
+from transfergrid.runs.launching.worker_process import Worker, new_log
 
 DOING = '{"doing"'
 """What a line of a worker begins with that is no answer."""
@@ -146,7 +145,9 @@ class Pool(Tally):
             self._hand_out(selector)
             if self._is_tired():
                 break
-            for key, _ in selector.select(LOOK):
+            with interrupts.may_interrupt():
+                told = selector.select(LOOK)
+            for key, _ in told:
                 for line in key.data.answers.lines():
                     self._hear(key.data, line, selector)
             self._look_after(selector)
@@ -239,9 +240,7 @@ class Pool(Tally):
         }
 
     def _start(self, slot: int) -> Worker:
-        handle, name = tempfile.mkstemp(prefix=f"transfergrid-worker-{slot}-", suffix=".log")
-        os.close(handle)
-        log = Path(name).open("ab")  # noqa: SIM115 (closed in Worker.stop; cut before each cell)
+        log = new_log()
         process = subprocess.Popen(
             [*self.command, *(word for name in allowed() for word in ("--allow", name))],
             stdin=subprocess.PIPE,
@@ -319,12 +318,19 @@ class Pool(Tally):
         with suppress(KeyboardInterrupt):  # again: it is not waited for
             for worker in busy:
                 worker.ask()
-            for worker in busy:
-                with suppress(subprocess.TimeoutExpired):
-                    worker.process.wait(max(0.0, end - time.monotonic()))
+            while time.monotonic() < end and not interrupts.is_impatient():
+                if all(worker.process.poll() is not None for worker in busy):
+                    break
+                time.sleep(0.05)
         for worker in self.workers.values():
             worker.stop()
         self.workers.clear()
+        self.claims.close()
+
+    def drop(self) -> None:
+        """End all workers on the spot, whatever they are doing."""
+        for worker in [*self.workers.values()]:
+            worker.end()
         self.claims.close()
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import IO
 
 from transfergrid.records.cell import Cell
@@ -20,6 +21,14 @@ LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 READ_BYTES = 1 << 16
 TELLS = signal.SIGUSR1
 """What a worker answers with where it is."""
+
+
+def new_log() -> IO[bytes]:
+    """Return a file for what a worker prints, of no name that could be left behind."""
+    log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
+    appends = fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND  # or it has a gap where it was cut
+    fcntl.fcntl(log, fcntl.F_SETFL, appends)
+    return log
 
 
 class Answers:
@@ -85,7 +94,8 @@ class Worker:
 
     def said(self) -> str:
         """Return the end of what it printed during the current cell."""
-        text = Path(self.log.name).read_bytes()[-LOG_TAIL:]
+        size = os.fstat(self.log.fileno()).st_size
+        text = os.pread(self.log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL))
         return text.decode(errors="replace")
 
     def tell_where(self) -> None:
@@ -99,14 +109,17 @@ class Worker:
         with suppress(ProcessLookupError, PermissionError):
             self.process.terminate()
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing, and those that it started."""
+    def end(self) -> None:
+        """Kill the process and those that it started; do not wait until they are gone."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing, and those that it started."""
+        self.end()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 with suppress(BrokenPipeError):  # an order that it did not live to read
                     stream.close()
         self.log.close()
-        Path(self.log.name).unlink(missing_ok=True)
