@@ -25,8 +25,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from transfergrid.records.folders import clear_abandoned, names, rename_whole, unique_name
+from transfergrid.records.folders import clear_abandoned, names, rename_whole
 from transfergrid.records.identity import digest
+from transfergrid.records.living import unique_name
 from transfergrid.records.printing import told_os, warn
 
 Arrays: TypeAlias = tuple[NDArray[Any], ...]

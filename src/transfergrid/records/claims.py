@@ -16,15 +16,15 @@ import contextlib
 import json
 import os
 import re
-import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transfergrid.records import contents, folders
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.living import Process, this_process, unique_name
 
 FOLDER = "claims"
 LEASE = 60.0
@@ -32,20 +32,6 @@ LEASE = 60.0
 BEAT = 10.0
 """Seconds between two signs of life."""
 _CLAIM = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
-
-
-class Holder(NamedTuple):
-    """A process that may hold claims: which one, and where it lives."""
-
-    place: str
-    """Host, boot and space of process numbers: only there its number means anything."""
-    process: int
-    began: str
-    """When, as its system tells it: a number is given to other processes later."""
-
-    def is_gone(self) -> bool:
-        """Return whether it is known to have ended: only of processes beside this one."""
-        return self.place == _place() and _began(self.process) != self.began
 
 
 class Claims:
@@ -60,7 +46,7 @@ class Claims:
     def __init__(self, root: Path, lease: float = LEASE, beat: float = BEAT) -> None:
         self.folder, self.drafts = root / FOLDER, root / "tmp"
         self.lease, self.beat = lease, beat
-        self.me = Holder(_place(), os.getpid(), _began(os.getpid()))
+        self.me = this_process()
         self._held: dict[str, Path] = {}
         self._ended = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -75,7 +61,7 @@ class Claims:
             return True
         number, newest = self._newest(identity)
         if newest is not None:
-            if self._lives(newest):
+            if self.is_alive(newest):
                 return False
             number += 1
         made = self._made(self.folder / f"{identity}.{number}")
@@ -114,7 +100,7 @@ class Claims:
         for name in folders.listed(self.folder):
             if (found := _CLAIM.fullmatch(name)) and found[1] in wanted:
                 newest[found[1]] = max(newest.get(found[1], -1), int(found[2]))
-        return {name for name, n in newest.items() if self._lives(self.folder / f"{name}.{n}")}
+        return {name for name, n in newest.items() if self.is_alive(self.folder / f"{name}.{n}")}
 
     def _newest(self, identity: str) -> tuple[int, Path | None]:
         numbers = [*map(_number, self._of(identity))]
@@ -124,7 +110,7 @@ class Claims:
         here = folders.listed(self.folder)
         return [name for name in here if (m := _CLAIM.fullmatch(name)) and m[1] == identity]
 
-    def _lives(self, place: Path) -> bool:
+    def is_alive(self, place: Path) -> bool:
         """Return whether a claim's holder has given a sign of life lately."""
         try:
             age = self._clock() - place.stat().st_mtime
@@ -135,7 +121,7 @@ class Claims:
 
     def _clock(self) -> float:
         """Return the time by the file system's clock; else, as read-only, by this one's."""
-        probe = self.drafts / f"clock-{folders.unique_name()}"
+        probe = self.drafts / f"clock-{unique_name()}"
         try:
             self.drafts.mkdir(parents=True, exist_ok=True)
             probe.touch()
@@ -149,7 +135,7 @@ class Claims:
         """Return a claim of this process's own; None if another one was quicker."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drafts.mkdir(parents=True, exist_ok=True)
-        draft = self.drafts / f"claim-{folders.unique_name()}"
+        draft = self.drafts / f"claim-{unique_name()}"
         told = {**self.me._asdict(), "lease": self.lease}
         draft.write_text(json.dumps(told), encoding="utf-8")
         try:
@@ -187,37 +173,31 @@ def _number(name: str) -> int:
     return int(name.rpartition(".")[2])
 
 
-def _told(place: Path) -> tuple[Holder, float | None]:
+def _told(place: Path) -> tuple[Process, float | None]:
     """Return who made a claim, and the seconds after which he is dead, where it says so.
 
     Of one that cannot be read nothing is known but its time.
     """
     try:
         told: Any = contents.parsed(contents.read_bytes(place))
-        holder = Holder(str(told["place"]), int(told["process"]), str(told["began"]))
+        holder = Process(str(told["place"]), int(told["process"]), str(told["began"]))
         return holder, float(told["lease"]) if "lease" in told else None
     except (OSError, BadInputError, KeyError, TypeError, ValueError):
-        return Holder("", 0, ""), None
-
-
-def _place() -> str:
-    parts = [socket.gethostname()]
-    for file, read in (("/proc/sys/kernel/random/boot_id", True), ("/proc/self/ns/pid", False)):
-        with contextlib.suppress(OSError):
-            parts.append(Path(file).read_text().strip() if read else str(Path(file).readlink()))
-    return " ".join(parts)
-
-
-def _began(process: int) -> str:
-    """Return when a process began, in ticks since boot; empty if it is gone or nobody tells."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return "" if Path("/proc/self/stat").exists() else "unknown"
-    state, *rest = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]
+        return Process("", 0, ""), None
 
 
 def now_held(root: Path, identities: Iterable[str]) -> set[str]:
     """Return those of the cells that a living process runs."""
     return Claims(root).others(identities) if (root / FOLDER).is_dir() else set()
+
+
+def clear(root: Path, done: Container[str]) -> None:
+    """Remove what the dead hold of cells that are done, which nobody will ever claim again."""
+    claims = Claims(root)
+    for name in folders.listed(claims.folder):
+        if (found := _CLAIM.fullmatch(name)) and found[1] in done:
+            with contextlib.suppress(OSError):
+                if not claims.is_alive(claims.folder / name):
+                    (claims.folder / name).unlink()
+    with contextlib.suppress(OSError):
+        claims.folder.rmdir()

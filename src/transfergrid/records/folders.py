@@ -6,19 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
-import socket
 import time
-import uuid
 from pathlib import Path
+
+from transfergrid.records.living import is_of_the_dead
 
 RUNNING = "running"
 """Of a ledger's folder, where runs that take long leave what another process goes on from."""
 _DAY = 86_400.0
-
-
-def unique_name() -> str:
-    """Return a name that no other process, here or on another machine, gives to a file."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
 def names(folder: Path) -> list[str]:
@@ -58,8 +53,9 @@ def rename_whole(draft: Path, final: Path) -> bool:
 
 
 def clear_abandoned(drafts: Path) -> None:
-    """Remove what processes that were killed while writing left, a day ago or longer."""
-    for name in names(drafts):
+    """Remove what was being written by processes that are gone, or that began a day ago."""
+    for name in listed(drafts):
         with contextlib.suppress(OSError):
-            if time.time() - (drafts / name).stat().st_mtime > _DAY:
-                shutil.rmtree(drafts / name, ignore_errors=True)
+            place = drafts / name
+            if is_of_the_dead(name) or time.time() - place.stat().st_mtime > _DAY:
+                shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink()

@@ -28,9 +28,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from transfergrid.records import arrays, contents, folders, index
+from transfergrid.records import arrays, claims, contents, folders, index
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.living import unique_name
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record, Status, from_json, is_newer
 from transfergrid.records.store import Store
@@ -85,10 +86,11 @@ class Ledger(Store):
         known = index.load(self.root / "index", found, ("id",), self.leave_out, index.HELD)
         new = filter(self._is_whole, self._unindexed(found, known))
         folders.clear_abandoned(self.root / "tmp")
+        claims.clear(self.root, found)
         self._clear_running(found)
         if (first := next(new, None)) is None:
             return None
-        name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
+        name = f"{time.time_ns():020d}-{unique_name()}.parquet"
         with self.draft() as draft, without_garbage_collection():
             index.save(draft / name, chain([first], new))
             (self.root / "index").mkdir(exist_ok=True)
@@ -101,6 +103,8 @@ class Ledger(Store):
             if name.partition(".")[0] in done:
                 with contextlib.suppress(OSError):
                     (place / name).unlink()
+        with contextlib.suppress(OSError):
+            place.rmdir()  # where nothing is left in it
 
     def done(self, ids: Iterable[str]) -> set[str]:
         """Return those of the cells that are done; cheap for a hundred thousand."""

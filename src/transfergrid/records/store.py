@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transfergrid.records import contents, folders, printing
+from transfergrid.records import contents, printing
 from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.living import unique_name
 
 _TRIED = 65_536
 """Bytes that a folder must take: a record with its arrays."""
@@ -53,7 +54,7 @@ class Store:
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """Give a folder on the ledger's own file system, and remove what is left of it."""
-        draft = self.root / "tmp" / folders.unique_name()
+        draft = self.root / "tmp" / unique_name()
         draft.mkdir(parents=True)
         try:
             yield draft

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from transfergrid.records import contents
-from transfergrid.records.folders import unique_name
+from transfergrid.records.living import unique_name
 
 State: TypeAlias = dict[str, Any]
 """Dicts, lists and tuples of tensors, numbers, texts and None."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import folders, trust
+from transfergrid.records import living, trust
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config, build, config_of, locate
 from transfergrid.records.keeping import FEATURES, VECTOR, WEIGHTS, has_model, model_folder
@@ -61,7 +61,7 @@ def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> 
     trust.check(record.config, f"cell {identity}")
     check_kept(ledger, identity)
     check_free(folder, force)
-    draft = folder.absolute().parent / f".{folder.name}-{folders.unique_name()}"
+    draft = folder.absolute().parent / f".{folder.name}-{living.unique_name()}"
     try:
         with writing(folder):
             draft.mkdir(parents=True)
