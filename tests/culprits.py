@@ -15,7 +15,7 @@ import numpy as np
 
 from transfergrid.strategies import Strategy
 
-Deed = Literal["nothing", "raise", "nan", "hang", "exit", "os_exit", "segfault", "memory", "late"]
+Deed = Literal["nothing", "raise", "diverge", "hang", "exit", "os_exit", "segfault", "memory"]
 
 
 class Culprit(Strategy):
@@ -37,7 +37,7 @@ class Culprit(Strategy):
         print(f"about to {self.deed}", flush=True)
         if self.deed == "raise":
             raise ValueError("a bug of mine")
-        if self.deed == "nan":
+        if self.deed == "diverge":
             return found * float("nan")
         if self.deed == "hang":
             time.sleep(600)

@@ -14,7 +14,7 @@ from transfergrid.testing.tiny_vectors import TinyVectorDomain, TinyVectorSource
 CULPRITS = Path(__file__).parents[2] / "culprits.py"
 DEEDS = {
     "raise": ("ValueError: a bug of mine", "raise ValueError"),
-    "nan": ("FloatingPointError: the training loss is nan", "Traceback"),
+    "diverge": ("FloatingPointError: the training loss is nan", "Traceback"),
     "exit": ("SystemExit: 3", "sys.exit(3)"),
     "os_exit": ("its worker process ended with exit code 7, twice", "about to os_exit"),
     "segfault": ("its worker process ended with SIGSEGV, twice", "culprits.py"),
@@ -69,13 +69,18 @@ def test_whatever_a_strategy_does_its_cell_alone_has_failed(grid):
     deeds = ["nothing", *DEEDS]
     done, ledger = grid(f"strategy.deed={','.join(deeds)}", "trainer.cell_timeout=0.3")
     assert done.returncode == 1, done.stderr
-    told = {r.config["strategy"].get("deed", r.strategy): r for r in ledger.failures()}
+    told = {r.config["strategy"].get("deed", r.names.strategy): r for r in ledger.failures()}
     assert told.keys() == DEEDS.keys()
     for deed, (reason, said) in DEEDS.items():
         assert told[deed].reason.startswith(reason), deed
         log = (ledger.root / "attempts" / told[deed].id / "1" / "log.txt").read_text()
         assert said in log, deed
-    assert {r.strategy for r in ledger.records()} == {"culprit", "majority", "logistic_regression"}
-    assert f"{len(DEEDS)} failed" in done.stdout, "the closing summary"
+    assert {r.names.strategy for r in ledger.records()} == {
+        "culprit(deed=nothing)",
+        "majority",
+        "logistic_regression",
+    }
+    assert done.stdout.count(": failed: ") == len(DEEDS)
+    assert "logs of failed cells: " in done.stdout, "the closing summary"
     assert not [*(ledger.root / "tmp").iterdir()]
     assert not (ledger.root / "claims").exists()
