@@ -244,6 +244,12 @@ class Cost:
         "seeds that were trained side by side, this one among them; its seconds of load and train "
         "hold an equal share of what that took",
     ] = 1
+    halvings: Annotated[
+        int,
+        "times that the parts in which a batch is computed were doubled, beyond what the training "
+        "says, as the device had no memory for more; BatchNorm, and losses of whole batches, then "
+        "saw as much less at a time",
+    ] = 0
     parameters: Annotated[
         int | None, "parameters of all modules, merged where the kept model is"
     ] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import warn
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
@@ -38,6 +40,7 @@ from transfergrid.runs.curve import Fit, Log
 from transfergrid.runs.diagnostics.brief import watch_over
 from transfergrid.runs.driver import Driver, Measure
 from transfergrid.runs.machine import Machine, applied, quiet
+from transfergrid.runs.memory import give_back
 from transfergrid.runs.models import save_model
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
@@ -73,18 +76,38 @@ def run_cell(
         keep: why its weights are kept, if so.
         share: what was trained of it beside other seeds.
 
+    Where the device's memory is out it is run once more, each batch in twice as many parts.
+
     Raises:
         BadInputError: something that was asked for cannot be.
         FloatingPointError: training diverged.
+        torch.OutOfMemoryError: the device is too small for half a batch too.
     """
     quiet()
     machine = machine.kept_in(ledger.root)
     torch.set_num_threads(machine.threads)
     reset_peak_memory(machine.device)
     started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
+    with suppress(torch.OutOfMemoryError):
+        return _run(cell, ledger, machine, tracker, keep, share, clock, started)
+    warn(f"{cell.label}: no memory for a whole batch: run once more with each batch in two parts")
+    give_back()
+    return _run(cell, ledger, machine, tracker, keep, share, clock, started, halvings=1)
 
+
+def _run(
+    cell: Cell,
+    ledger: Ledger,
+    machine: Machine,
+    tracker: Tracker,
+    keep: str | None,
+    share: Share | None,
+    clock: Stopwatch,
+    started: str,
+    halvings: int = 0,
+) -> Record:
     with clock.measure("load"):
-        setup = set_up(cell, maker_of(cell, ledger, machine, tracker, clock))
+        setup = set_up(cell, maker_of(cell, ledger, machine, tracker, clock), halvings=halvings)
     left = checkpoint(cell, setup, ledger, machine, clock, started)
     if share is not None:
         left.add(share.spent)
@@ -120,15 +143,19 @@ def maker_of(
     return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
 
 
-def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Setup:
+def set_up(
+    cell: Cell, maker: SourceMaker, given: Strategy | None = None, halvings: int = 0
+) -> Setup:
     """Load the target, draw the labels, get the source, join both in the strategy.
 
-    A strategy that is `given` takes the place of the one that the cell describes.
+    A strategy that is `given` takes the place of the one that the cell describes. With each of the
+    `halvings` a batch is computed in twice as many parts as the training says.
     """
     config, source = cell.config, cell.config["source"]
     store = maker.machine.store
     target, strategy = OpenDomain(config["target"], store), given or build(config["strategy"])
     training: Training = build(config["training"]) if config["training"] else Training()
+    training = replace(training, accumulate=training.accumulate * 2**halvings)
     needs = strategy.needs
     target = target.seen_from(pair_of(source, needs, target, store))
     drawn = target.draw(cell.labels, cell.seed, training.judges)
@@ -166,7 +193,7 @@ def set_up(cell: Cell, maker: SourceMaker, given: Strategy | None = None) -> Set
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
     parts = (target, drawn, data, strategy, backbone, preprocess)
-    return Setup(*parts, card, copies.notes, tuned, selecting)
+    return Setup(*parts, card, copies.notes, tuned, selecting, halvings)
 
 
 def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:

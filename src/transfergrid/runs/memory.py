@@ -70,6 +70,15 @@ def end_of_cell() -> None:
         trim(0)
 
 
+def give_back() -> None:
+    """Free whatever can be, on a GPU too: what was tried there needed more than there is."""
+    import torch
+
+    free_cycles()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def free_bytes() -> int:
     """Return how many bytes were freed and not given back; 0 where nobody tells."""
     tell = _of_glibc("mallinfo2")

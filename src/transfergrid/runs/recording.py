@@ -68,6 +68,7 @@ def record_of(
             peak_memory_bytes=spent.peak_memory_bytes,
             continued=spent.continued,
             stacked=fitted.stacked,
+            halvings=setup.halvings,
             parameters=count_parameters(setup.strategy.parameters_in_use()),
             parameters_trained=trained if fitted.steps else 0,
             flops_forward=outcome.flops,

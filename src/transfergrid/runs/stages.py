@@ -55,6 +55,8 @@ class Setup:
     """What its trials are made of; None for a cell that has one setting."""
     selecting: Selecting | None = None
     """What chooses its step without target labels; None: nobody does."""
+    halvings: int = 0
+    """How often the parts were doubled in which a batch is computed, for want of memory."""
 
     @property
     def judges(self) -> View | None:
