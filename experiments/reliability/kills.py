@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 WORDS = (
     *("--config-dir", str(HERE / "conf"), "source=tiny", "target=tiny", "labels=10"),
     *("strategy=full_finetuning,linear_probe_then_finetuning,pseudo_labels", "tuning=none,two"),
-    *("training=vectors", "training.steps=300", "trainer.accelerator=cpu", "trainer.workers=2"),
+    *("training=vectors", "training.steps=120", "trainer.accelerator=cpu", "trainer.workers=2"),
     *("trainer.checkpoint_minutes=0.002", "seed=range(5)", "results=results"),
 )
 KINDS = ("grid", "worker", "group")
@@ -58,7 +58,7 @@ class Found:
             cell twice.
     """
 
-    instants: Counter[str] = field(default_factory=Counter)
+    instants: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     grids: int = 0
     cells: int = 0
     twice: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Found:
     differ: list[str] = field(default_factory=list)
     continued: int = 0
     left: list[str] = field(default_factory=list)
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, int] = field(default_factory=dict)
     seconds_until_orphans_ended: float = 0.0
 
 
@@ -190,7 +190,8 @@ def compare(grid: Grid, whole: Grid, found: Found) -> None:
                 found.differ.append(f"{identity} {name}")
     found.left += leftovers(grid, whole)
     for file in (grid.folder / "results").glob("attempts/*/*/record.json"):
-        found.failed[json.loads(file.read_text())["reason"]] += 1
+        reason = json.loads(file.read_text())["reason"]
+        found.failed[reason] = found.failed.get(reason, 0) + 1
 
 
 def plain(value: Any, key: str = "") -> list[tuple[str, Any]]:
