@@ -1,6 +1,7 @@
 """One cell does its worst, and all others of its grid are done: real grids, real workers."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,51 @@ def test_whatever_a_strategy_does_its_cell_alone_has_failed(grid):
     assert "logs of failed cells: " in done.stdout, "the closing summary"
     assert not [*(ledger.root / "tmp").iterdir()]
     assert not (ledger.root / "claims").exists()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of half a MiB, on which the results are to be kept."""
+    place = tmp_path / "results"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)]
+    try:
+        subprocess.run(mounted, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk may be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+SEEDS = ("strategy.deed=nothing", "trainer.cache=0", "trainer.workers=1")
+
+
+def test_a_disk_that_is_full_loses_no_record_and_the_same_command_goes_on_once_there_is_room(
+    grid, disk
+):
+    filler = disk / "filler"
+    filler.write_bytes(bytes(380 * 1024))
+    words = (*SEEDS, "seed=range(6)")
+    full, ledger = grid(*words)
+    assert full.returncode == 1, full.stderr
+    before = {r.id: (ledger.folder(r.id) / "record.json").read_bytes() for r in ledger.records()}
+    assert 0 < len(before) < 18
+    said = full.stdout + full.stderr
+    assert "Traceback" not in said
+    assert "No space left on device" in said
+    filler.unlink()
+    again, ledger = grid(*words)
+    assert again.returncode == 0, again.stderr
+    assert len(ledger.records()) == 18
+    for name, text in before.items():
+        assert (ledger.folder(name) / "record.json").read_bytes() == text
+    assert not [*(disk / "tmp").iterdir()]
+
+
+def test_a_disk_that_takes_nothing_is_told_before_anything_is_run(grid, disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    done, _ = grid(*SEEDS)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "transfergrid: cannot write results to 'results': Read-only file system\n"
+    )
