@@ -12,7 +12,6 @@ import pytest
 from transfergrid.evidence.declarations import Declaration, read_grid
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
-from transfergrid.records.tracking import WandbTracker
 from transfergrid.verbs.tracking_done import command
 from wandb_files import OfflineRun, offline_runs
 
@@ -29,6 +28,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ledger, list[Offline
     folder = tmp_path_factory.mktemp("sweep")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     environment = {**kept, "NETRC": str(folder / "no-netrc"), "OMP_NUM_THREADS": "1"}
+    (folder / "tmp").mkdir()
+    environment["TMPDIR"] = str(folder / "tmp")
     command = [sys.executable, "-c", "from transfergrid.verbs.cli import main; main()"]
     ended = subprocess.run(
         [*command, *SWEEP], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -41,6 +42,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ledger, list[Offline
 def swept(told: Any) -> tuple[list[Record], list[OfflineRun]]:
     """The cells, as their records and as their offline runs."""
     return told[0].records(), [run for run in told[1] if run.job_type == "adapt"]
+
+
+def test_nothing_is_left_in_temporary_folders(told: Any) -> None:
+    assert not list((told[0].root.parent / "tmp").iterdir())
 
 
 def test_the_grid_ends_with_a_run_of_its_verdicts(told: Any) -> None:
@@ -122,10 +127,9 @@ def test_every_run_knows_its_grid(told: Any) -> None:
 
 
 def test_cells_done_before_are_sent_with_the_same_curves_and_numbers(
-    told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    told: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger, runs = told
-    monkeypatch.setattr(WandbTracker, "_cut_off", False)
     arguments = [str(ledger.root), "--mode", "offline", "--where", "strategy=scratch_converged"]
     assert command([*arguments, "--project", "tracked"]) == 0  # as the sweep sent them itself
     assert "sent 0 of 0 cells to tracked; 5 sent before" in capsys.readouterr().out

@@ -17,7 +17,6 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, Verdict
 from transfergrid.records.factory import Config
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.tracking import WandbTracker
 from transfergrid.report.verdict_run import (
     MORE,
     MOST_NAMED,
@@ -42,7 +41,6 @@ def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for key in {key for key in os.environ if key.startswith("WANDB_")} - {"WANDB_SERVICE"}:
         monkeypatch.delenv(key)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setattr(WandbTracker, "_cut_off", False)
 
 
 def made_up(decided: Kind, gain: float = 2.0, **changed: Any) -> Verdict:

@@ -173,6 +173,11 @@ def _number(name: str) -> int:
     return int(name.rpartition(".")[2])
 
 
+def holder_in(place: Path) -> Process:
+    """Return who wrote a file; of one that cannot be read nothing is known but its time."""
+    return _told(place)[0]
+
+
 def _told(place: Path) -> tuple[Process, float | None]:
     """Return who made a claim, and the seconds after which he is dead, where it says so.
 

@@ -1,6 +1,7 @@
 """Where the numbers of a run are sent while it runs.
 
-Only this file and `dashboards.py`, which builds W&B's pages, know W&B.
+Only this file, `sender.py`, which brings up what is written here, and `dashboards.py`, which builds
+W&B's pages, know W&B.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field, replace
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    suppress,
+)
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
-from transfergrid.records import printing
+from transfergrid.records import printing, sent
 from transfergrid.records.component import Part
+from transfergrid.records.outbox import FOLDER, Outbox
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class RunCard:
     """What a tracker needs to know of a run before it starts.
 
     Args:
-        id: unique to the run.
+        id: the run's within its ledger; each attempt at the same thing has the same.
         name: for people.
         group: the cell without its seed.
         job_type: `pretrain`, `adapt` or `verdict`.
@@ -99,10 +107,13 @@ class SafeTracker:
 
     Args:
         tracker: any tracker; it may raise anything anywhere.
+        aside: what is done in it is no part of what the run costs.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker, self._name, self._well = tracker, "", True
+    def __init__(
+        self, tracker: Tracker, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        self._tracker, self._aside, self._name, self._well = tracker, aside, "", True
 
     def start(self, card: RunCard) -> None:
         """Open the run, whatever became of the one before."""
@@ -130,7 +141,8 @@ class SafeTracker:
 
     def _attempt(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
-            act(*arguments)
+            with self._aside():
+                act(*arguments)
         except Exception as error:  # whatever it is, no cell is worth less than its tracker
             if self._well:
                 what = getattr(act, "__name__", "tracking")
@@ -145,14 +157,14 @@ def tracked(tracker: Tracker, card: RunCard) -> Iterator[dict[str, Any]]:
     summary: dict[str, Any] = {}
     try:
         yield summary
-    except BaseException:  # Ctrl-C too: an open run would swallow the next one
-        tracker.finish(summary, failed=True)
+    except BaseException as error:  # Ctrl-C too: an open run would swallow the next one
+        tracker.finish({**summary, "failed": _one_line(error)}, failed=True)
         raise
     tracker.finish(summary)
 
 
 def unique(name: str) -> str:
-    """Return a run id that was never used before: a run that was killed leaves no other trace."""
+    """Return a run id that was never used before."""
     return f"{name}-{secrets.token_hex(3)}"
 
 
@@ -169,16 +181,19 @@ Mode = Literal["auto", "online", "offline", "disabled"]
 MODES: tuple[str, ...] = get_args(Mode)
 TAG, TITLE = 64, 128
 """The most characters that W&B takes in a tag, and in a name or group."""
-START_SECONDS, FINISH_SECONDS = 30, 60
-"""How long a server that does not answer may hold up a process, once."""
+SECONDS = 10
+"""How long W&B's own process on this machine, which knows no server, may take over a run."""
+REPORTS = "WANDB_ERROR_REPORTING"
+"""Where W&B is told to keep its own measurements: it waits for a server with them as it ends."""
 
 
 @dataclass
 class WandbTracker(Part):
     """Makes a Weights & Biases run of every run.
 
-    A server that cannot be reached is waited for once in a process; from then on its runs are
-    written offline, where `wandb sync` finds them.
+    Runs are written to files, which no server can hold up. Online, they are noted in an `Outbox`,
+    from which another process brings them up while they grow (`sending`); those that it could not
+    are there for the next one, and for `wandb sync`.
 
     Args:
         project: the W&B project.
@@ -202,12 +217,10 @@ class WandbTracker(Part):
     system_metrics: bool = False
     alerts: bool = True
 
-    _cut_off: ClassVar[bool] = False
-    """Has the server failed to answer in this process?"""
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self._run: Any = None
+        self._outbox: Outbox | None = None
 
     @property
     def place(self) -> str | None:
@@ -225,14 +238,15 @@ class WandbTracker(Part):
         mode = self._mode()
         if mode == "disabled":
             return
-        try:
-            self._run = self._open(card, mode)
-        except Exception as error:
-            if mode != "online":
-                raise
-            WandbTracker._cut_off = True
-            warn(f"no W&B online, runs are kept for `wandb sync`: {_one_line(error)}")
-            self._run = self._open(replace(card, id=unique(card.id)), "offline")  # the id is taken
+        self._run = self._open(card)
+        _supersede(self._place_of(self._run))
+        self._outbox = Outbox(self.kept_in(card.results)) if mode == "online" else None
+        if self._outbox is not None:
+            self._outbox.put(self._place_of(self._run).name)
+
+    def kept_in(self, results: Path) -> Path:
+        """Return the folder that holds the runs of a folder of results."""
+        return Path(self.folder or os.environ.get("WANDB_DIR") or results).absolute() / FOLDER
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Add to the row of this step."""
@@ -253,29 +267,31 @@ class WandbTracker(Part):
         run, self._run = self._run, None
         if run is None:
             return
-        try:
-            with silence():
-                _conclude(run, summary, failed)
-        except TimeoutError:
-            WandbTracker._cut_off = True
-            raise
+        place = self._place_of(run)
+        with silence():
+            _conclude(run, summary, failed)
+        if self._outbox is not None:
+            self._outbox.end(place.name)
 
     def _mode(self) -> str:
-        mode = own_mode() if self.mode == "auto" else self.mode
-        return "offline" if mode == "online" and self._cut_off else mode
+        return own_mode() if self.mode == "auto" else self.mode
 
-    def _open(self, card: RunCard, mode: Any) -> Any:
-        import wandb
+    def _place_of(self, run: Any) -> Path:
+        """Return the folder that W&B made for a run."""
+        return Path(run.dir).parent
 
-        folder = Path(self.folder or os.environ.get("WANDB_DIR") or card.results)
+    def _open(self, card: RunCard) -> Any:
+        wandb = imported()
+        folder = self.kept_in(card.results).parent
         folder.mkdir(parents=True, exist_ok=True)
+        mark = sent.mark(card.results, self.place or "")
         with silence():
             return wandb.init(
                 project=self.project,
                 entity=self.entity,
-                mode=mode,
-                dir=str(folder.absolute()),
-                id=card.id,
+                mode="offline",
+                dir=str(folder),
+                id=f"{card.id}-{mark}",
                 name=_shortened(card.name, TITLE),
                 group=_shortened(card.group, TITLE),
                 job_type=card.job_type,
@@ -287,8 +303,7 @@ class WandbTracker(Part):
 
     def _settings(self) -> Any:
         """Return settings that keep W&B quiet and quick; older versions know fewer of them."""
-        import wandb
-
+        wandb = imported()
         wanted = {
             "silent": True,
             "console": "off",
@@ -299,8 +314,8 @@ class WandbTracker(Part):
             "x_disable_meta": True,
             "x_disable_machine_info": True,
             "x_disable_stats": not self.system_metrics,
-            "init_timeout": START_SECONDS,
-            "finish_timeout": FINISH_SECONDS,
+            "init_timeout": SECONDS,
+            "finish_timeout": SECONDS,
             "finish_timeout_raises": True,
             "x_transaction_log_flush_interval": 1.0,  # what a cell that is killed leaves behind
         }
@@ -316,9 +331,29 @@ def _conclude(run: Any, summary: Mapping[str, Any], failed: bool) -> None:
         run.finish(exit_code=int(failed))
 
 
-def _tables(exhibit: Exhibit) -> dict[str, Any]:
+def _supersede(run: Path) -> None:
+    """Mark earlier attempts as sent: brought up later, one would overwrite this one."""
+    identity = run.name.partition("-run-")[2].partition("-")[2]
+    for earlier in run.parent.glob(f"offline-run-*-{identity}/*.wandb"):
+        if earlier.parent.name != run.name:
+            with suppress(OSError):
+                earlier.with_name(f"{earlier.name}.synced").touch()
+
+
+def imported() -> Any:
+    """Import W&B, which then sends nothing of itself unless the user wants that.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    os.environ.setdefault(REPORTS, "false")
     import wandb
 
+    return wandb
+
+
+def _tables(exhibit: Exhibit) -> dict[str, Any]:
+    wandb = imported()
     return {
         key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])
         for key, (columns, rows) in exhibit.tables.items()
@@ -326,9 +361,9 @@ def _tables(exhibit: Exhibit) -> dict[str, Any]:
 
 
 def _pictures(exhibit: Exhibit) -> dict[str, Any]:
-    import wandb
     from PIL import Image
 
+    wandb = imported()
     return {
         key: [wandb.Image(Image.open(io.BytesIO(png)), caption=caption) for caption, png in shown]
         for key, shown in exhibit.pictures.items()
@@ -337,10 +372,8 @@ def _pictures(exhibit: Exhibit) -> dict[str, Any]:
 
 def own_mode() -> str:
     """Return the mode that the user's environment asks for."""
-    import wandb
-
     with silence():
-        settings = wandb.setup().settings
+        settings = imported().setup().settings
     if settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this folder
         return str(settings.mode)
     return "online" if logged_in(settings.base_url) else "offline"

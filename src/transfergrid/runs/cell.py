@@ -87,7 +87,8 @@ def run_cell(
     machine = machine.kept_in(ledger.root)
     torch.set_num_threads(machine.threads)
     reset_peak_memory(machine.device)
-    started, tracker, clock = now(), SafeTracker(tracker or NoTracker()), Stopwatch()
+    started, clock = now(), Stopwatch()
+    tracker = SafeTracker(tracker or NoTracker(), clock.aside)
     with suppress(torch.OutOfMemoryError):
         return _run(cell, ledger, machine, tracker, keep, share, clock, started)
     warn(f"{cell.label}: no memory for a whole batch: run once more with each batch in two parts")
@@ -106,7 +107,7 @@ def _run(
     started: str,
     halvings: int = 0,
 ) -> Record:
-    with clock.measure("load"):
+    with clock.measure("load"), run_cards.told_if_failing(tracker, cell, ledger):
         setup = set_up(cell, maker_of(cell, ledger, machine, tracker, clock), halvings=halvings)
     left = checkpoint(cell, setup, ledger, machine, clock, started)
     if share is not None:

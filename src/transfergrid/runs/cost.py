@@ -36,6 +36,18 @@ class Stopwatch:
             if self._running:
                 self._running[-1].inner += spent
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Count the time spent inside under no name, nor in the total."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            self._started += spent
+            if self._running:
+                self._running[-1].inner += spent
+
     def total(self) -> float:
         """Return the seconds since this stopwatch was made, and those carried over."""
         return time.perf_counter() - self._started

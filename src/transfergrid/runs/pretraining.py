@@ -25,7 +25,7 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.identity import canonical, config_digest, digest
 from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.telling import TRAINS_SOURCE, tell
-from transfergrid.records.tracking import RunCard, Tracker, tracked, unique
+from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs.allowed import target_data
 from transfergrid.runs.checkpoints import Checkpoint
@@ -168,8 +168,9 @@ class SourceMaker:
         name = f"{source.architecture.name} on {source.domain.kind}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         left = self._checkpoint(content, strategy, domain, clock)
-        with left.until_done(), tracked(self.tracker, self._card(source, seed, content)) as summary:
-            metric, curve = domain.domain.metric, Curve(self.tracker)
+        tracker = SafeTracker(self.tracker, clock.aside)
+        with left.until_done(), tracked(tracker, self._card(source, seed, content)) as summary:
+            metric, curve = domain.domain.metric, Curve(tracker)
             run = Driver(strategy, data, self.machine, metric, curve, None, left)
             fitted = run.run()
             test = domain.whole("test", backbone.preprocess)
@@ -202,7 +203,7 @@ class SourceMaker:
         domain, config = source.domain.kind, config_of(source)
         group = f"pretrain {source.architecture.name} {domain} {config_digest(config)[:6]}"
         return RunCard(
-            id=unique(f"pretrain-{content}"),
+            id=f"pretrain-{content}",
             name=f"{group} seed={seed}",
             group=group,
             job_type="pretrain",

@@ -8,6 +8,7 @@ in all tables, so that scores and gains, in points, have one axis.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,12 +19,12 @@ from transfergrid.records.identity import group_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Cost, Metric, Record
-from transfergrid.records.tracking import RunCard, Tracker, unique
+from transfergrid.records.tracking import RunCard, Tracker, tracked
 from transfergrid.runs.curve import logged
 
 
 def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
-    """Return what a tracker is told of a cell before it runs; a new id for every attempt.
+    """Return what a tracker is told of a cell before it runs; each attempt has the same id.
 
     Args:
         cell: that runs.
@@ -41,7 +42,7 @@ def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
         "names": asdict(cell.names),
     }
     return RunCard(
-        id=unique(f"{cell.id}-{attempt}"),
+        id=cell.id,
         name=f"{title(cell.names, cell.labels)} seed={cell.seed}",
         group=group_of(cell.names, cell.labels, cell.parts),
         job_type="adapt",
@@ -49,6 +50,16 @@ def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
         config={**told, **_undescribed(cell.config)},
         results=ledger.root,
     )
+
+
+@contextmanager
+def told_if_failing(tracker: Tracker, cell: Cell, ledger: Ledger) -> Iterator[None]:
+    """Give a cell a run, which has failed, if the block raises: before its own run has begun."""
+    try:
+        yield
+    except Exception:
+        with tracked(tracker, run_card(cell, ledger)):
+            raise
 
 
 def _undescribed(config: Any) -> Any:

@@ -64,7 +64,8 @@ def train_together(
     torch.set_num_threads(machine.threads)
     reset_peak_memory(machine.device)
     clock = Stopwatch()
-    maker = maker_of(cells[0], ledger, machine, SafeTracker(tracker or NoTracker()), clock)
+    safe = SafeTracker(tracker or NoTracker(), clock.aside)
+    maker = maker_of(cells[0], ledger, machine, safe, clock)
     drivers: dict[int, Driver] = {}
     try:
         with clock.measure("load"):

@@ -19,6 +19,7 @@ from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say, told_os, warn
 from transfergrid.records.provenance import now
+from transfergrid.records.sending import sending
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming
@@ -68,8 +69,11 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
     """
     check_budgets(asked.tunings)
     ready = get_ready(asked, composer, pool, config)
-    if config.debug:
-        return _debug(ready, pool)
+    with sending(build(pool.settings.tracking), pool.ledger.root):
+        return _debug(ready, pool) if config.debug else _run(ready, pool)
+
+
+def _run(ready: Ready, pool: Pool) -> int:
     coming = Coming(pool.ledger, ready.cells, place_of, ready.done)
     outcome = carry_out(ready, pool, coming if ready.declared else None)
     if outcome.detached:

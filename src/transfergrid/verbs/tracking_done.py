@@ -14,7 +14,15 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
-from transfergrid.records.tracking import MODES, SafeTracker, Tracker, WandbTracker, tracked
+from transfergrid.records.sending import sending
+from transfergrid.records.tracking import (
+    MODES,
+    SafeTracker,
+    Tracker,
+    WandbTracker,
+    tracked,
+    unique,
+)
 from transfergrid.runs.run_cards import Curve, kept_curves, run_card, summary_of
 from transfergrid.verbs.parser import Parser
 
@@ -51,19 +59,23 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
     before = set() if again else sent.to(ledger.root, place)
     left = [record for record in meant if record.id not in before]
     safe, count = SafeTracker(tracker), 0
-    for record in left:
-        _send(record, ledger, safe, asked_by.get(record.id))
-        if safe.place:
-            sent.note(ledger.root, record.id, place)
-            count += 1
+    with sending(tracker, ledger.root) as arrived:
+        for record in left:
+            _send(record, ledger, safe, asked_by.get(record.id), again)
+            if safe.place:
+                sent.note(ledger.root, record.id, place)
+                count += 1
     earlier = len(meant) - len(left)
     rest = f"; {earlier} sent before (--again sends them too)" if earlier else ""
     say(f"sent {count} of {len(left)} cells to {place}{rest}")
-    return 0 if count == len(left) else 1
+    return 0 if count == len(left) and not arrived.kept else 1
 
 
-def _send(record: Record, ledger: Ledger, tracker: Tracker, grid: str | None) -> None:
-    with tracked(tracker, run_card(replace(record, grid=grid), ledger)) as summary:
+def _send(record: Record, ledger: Ledger, tracker: Tracker, grid: str | None, again: bool) -> None:
+    card = run_card(replace(record, grid=grid), ledger)
+    if again:  # under an id that the project has not seen: it takes none that was deleted there
+        card = replace(card, id=unique(card.id))
+    with tracked(tracker, card) as summary:
         curve = Curve(tracker)
         with suppress(BadInputError):  # curves that are damaged: the scores stand in the record
             for values, step in kept_curves(record, ledger):

@@ -128,6 +128,8 @@ class Search:
         Raises:
             BadInputError: nothing can be searched, or no default can be chosen.
         """
+        from transfergrid.records.factory import build
+        from transfergrid.records.sending import sending
         from transfergrid.report.words import plural
         from transfergrid.verbs.sweep import carry_out, exit_code, get_ready
 
@@ -147,7 +149,8 @@ class Search:
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
         ready.declared = None  # no verdict is asked for
-        outcome = carry_out(ready, pool)
+        with sending(build(pool.settings.tracking), pool.ledger.root):
+            outcome = carry_out(ready, pool)
         if outcome.failed:
             say(f"{plural(outcome.failed, 'cell')} failed: means are of the others")
         if not outcome.left:

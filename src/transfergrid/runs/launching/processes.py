@@ -21,8 +21,10 @@ from transfergrid.records.cell import Cell, different_parts, pair_of
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
+from transfergrid.records.orphans import scratch_for, within
 from transfergrid.records.printing import say, told_os
 from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE
+from transfergrid.records.tracking import REPORTS
 from transfergrid.records.trust import allowed
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
@@ -240,23 +242,23 @@ class Pool(Tally):
         }
 
     def _start(self, slot: int) -> Worker:
-        log = new_log()
+        scratch, log = scratch_for(f"worker-{slot}"), new_log()
         process = subprocess.Popen(
             [*self.command, *(word for name in allowed() for word in ("--allow", name))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=self._environment(slot),
+            env={**self._environment(slot), **within(scratch)},
             start_new_session=True,  # Ctrl-C reaches the grid alone, which then stops its workers
         )
-        return Worker(slot, process, log)
+        return Worker(slot, process, log, scratch)
 
     def _environment(self, slot: int) -> dict[str, str]:
         gpus, threads = self.settings.gpus, str(self.settings.machine["threads"])
         extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         if gpus or self.settings.machine["accelerator"] == "cpu":
             extra["CUDA_VISIBLE_DEVICES"] = self.settings.visible(slot)
-        return {**os.environ, **extra}
+        return {REPORTS: "false", **os.environ, **extra}
 
     def _hear(self, worker: Worker, line: str, selector: selectors.BaseSelector) -> None:
         cell = worker.cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -64,6 +65,8 @@ class Worker:
     slot: int
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    scratch: Path
+    """Holds its log, and all that its libraries leave in temporary folders; goes with it."""
     cell: Cell | None = None
     since: float = 0.0
     """When it was given its cell, by the steady clock."""
@@ -123,3 +126,4 @@ class Worker:
                 with suppress(BrokenPipeError):  # an order that it did not live to read
                     stream.close()
         self.log.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
