@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from transfergrid.records import stopping
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import cell_of
 from transfergrid.records.ledger import Ledger
@@ -48,6 +50,9 @@ def do(cell, results):
         signal.signal(signal.SIGTERM, lambda *_: _put_down(marks / f"{cell.id}.left"))
     if what == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if what == "litter":
+        tempfile.mkdtemp()
+        (marks / "littered").touch()
     if what == "nap":
         time.sleep(0.1)
     first = len((tries / cell.id).read_text().split()) == 1
@@ -77,6 +82,7 @@ def main():
     os.set_inheritable(answers.fileno(), True)
     os.dup2(2, 1)
     end_with_parent()
+    stopping.obey()
     faulthandler.register(TELLS)
     for line in sys.stdin:
         order = json.loads(line)
