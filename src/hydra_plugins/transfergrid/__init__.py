@@ -48,6 +48,29 @@ class GridSweeper(Sweeper):
         raise SystemExit(sweep(arguments, self.params, self.config, loader))
 
 
+class OptunaSweeper(GridSweeper):
+    """Lets Optuna ask for cells, and tells it of their validation scores."""
+
+    def __init__(
+        self,
+        params: Optional[Dict[str, Any]] = None,  # noqa: UP006, UP045
+        trials: Any = 20,
+        sampler: Any = "tpe",
+        seed: Any = 0,
+    ) -> None:
+        super().__init__(params)
+        self.how = {"trials": trials, "sampler": sampler, "seed": seed}
+
+    def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
+        """Search, say what was best, and leave with the exit code."""
+        from transfergrid.verbs.searching import search
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        raise SystemExit(search(arguments, self.params, self.config, loader, self.how))
+
+
 class GridLauncher(Launcher):
     """Stands for what `transfergrid.runs.launching.launchers` knows: Hydra starts nothing."""
 
@@ -66,5 +89,5 @@ class GridLauncher(Launcher):
         from transfergrid.records.errors import BadInputError
 
         raise BadInputError(
-            f"the {self.kind} launcher runs what hydra/sweeper=grid plans, nothing else"
+            f"the {self.kind} launcher runs what hydra/sweeper=grid or optuna plans"
         )

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
 from transfergrid.records import printing, sent
+from transfergrid.records.agents import AgentRun
 from transfergrid.records.component import Part
 from transfergrid.records.outbox import FOLDER, Outbox
 
@@ -42,6 +43,7 @@ class RunCard:
         tags: study, strategy, source, target.
         config: everything that was set, the seed included.
         results: the folder of results, for trackers that keep files.
+        agent: whose run it is, if an agent has made it; then its id is taken as it is.
     """
 
     id: str
@@ -51,6 +53,7 @@ class RunCard:
     tags: tuple[str, ...]
     config: dict[str, Any] = field(default_factory=dict)
     results: Path = Path("results")
+    agent: AgentRun | None = None
 
 
 @dataclass(frozen=True)
@@ -284,27 +287,28 @@ class WandbTracker(Part):
         wandb = imported()
         folder = self.kept_in(card.results).parent
         folder.mkdir(parents=True, exist_ok=True)
-        mark = sent.mark(card.results, self.place or "")
+        mark, agent = sent.mark(card.results, self.place or ""), card.agent
         with silence():
             return wandb.init(
-                project=self.project,
-                entity=self.entity,
+                project=(agent and agent.project) or self.project,
+                entity=(agent and agent.entity) or self.entity,
                 mode="offline",
                 dir=str(folder),
-                id=f"{card.id}-{mark}",
+                id=card.id if agent else f"{card.id}-{mark}",
                 name=_shortened(card.name, TITLE),
-                group=_shortened(card.group, TITLE),
+                group=_shortened(card.group, TITLE) or None,
                 job_type=card.job_type,
                 tags=[_tag(tag) for tag in dict.fromkeys(card.tags)],
                 config=card.config,
                 reinit="create_new",  # a run that the caller has open stays as it is
-                settings=self._settings(),
+                settings=self._settings(agent.sweep if agent else None),
             )
 
-    def _settings(self) -> Any:
+    def _settings(self, sweep: str | None) -> Any:
         """Return settings that keep W&B quiet and quick; older versions know fewer of them."""
         wandb = imported()
         wanted = {
+            **({"sweep_id": sweep} if sweep else {}),
             "silent": True,
             "console": "off",
             "disable_code": True,

@@ -22,6 +22,9 @@ from transfergrid.records.record import Cost, Metric, Record
 from transfergrid.records.tracking import RunCard, Tracker, tracked
 from transfergrid.runs.curve import logged
 
+VALIDATION_SCORE = "validation_score"
+"""Key of the metric that decides on the validation part: what searches and sweeps go by."""
+
 
 def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
     """Return what a tracker is told of a cell before it runs; each attempt has the same id.
@@ -135,10 +138,17 @@ def _cost(cost: Cost) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
+def validation_score(record: Record) -> float | None:
+    """Return a cell's validation score by the metric that decides, as tables show scores."""
+    score = (record.scores.validation or {}).get(record.metric.name)
+    return None if score is None else points(record.metric) * score
+
+
 def _compared(record: Record, ledger: Ledger) -> dict[str, Any]:
     """Return score and baseline's score, as tables show them, and the gain between them."""
     scale = points(record.metric)
     told: dict[str, Any] = {"score": None if record.score is None else scale * record.score}
+    told[VALIDATION_SCORE] = validation_score(record)
     if record.baseline is not None:
         told["baseline"] = record.baseline.name
         try:

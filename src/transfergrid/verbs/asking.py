@@ -94,10 +94,21 @@ def read(
         raise BadInputError(f"debug={config.debug}: give true or false")
     if not config.results:
         raise BadInputError("results= names no folder")
-    places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
-    request = read_request([*places, *arguments], params, defaults_of(config), loader)
+    request = request_of(arguments, params, config, loader)
     composer = Composer(loader, str(config.hydra.job.config_name), request.settings)
     return ask(request, composer), composer, settings
+
+
+def request_of(
+    arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
+) -> Request:
+    """Return what was typed, sorted into axes.
+
+    Raises:
+        BadInputError: a word is wrong.
+    """
+    places = [o for o in config.hydra.overrides.hydra if o.startswith("hydra.searchpath=")]
+    return read_request([*places, *arguments], params, defaults_of(config), loader)
 
 
 def ask(request: Request, composer: Composer) -> Asked:

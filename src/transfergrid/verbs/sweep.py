@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.records import interrupts
+from transfergrid.records import agents, interrupts
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
@@ -34,6 +34,7 @@ from transfergrid.runs.planning import contamination, forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of
 from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
+from transfergrid.verbs import sweep_agent
 from transfergrid.verbs.configs.composing import Composer
 
 BASELINES = ("all", "none")
@@ -68,9 +69,15 @@ def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int
         BadInputError: a part cannot be used, or nothing that was asked is possible.
     """
     check_budgets(asked.tunings)
+    agent, tracker = agents.taken(), build(pool.settings.tracking)
     ready = get_ready(asked, composer, pool, config)
-    with sending(build(pool.settings.tracking), pool.ledger.root):
-        return _debug(ready, pool) if config.debug else _run(ready, pool)
+    wanted = [cell for cell in ready.cells if cell.id in ready.plan.wanted]
+    sweep_agent.check(agent, wanted)
+    with sending(tracker, pool.ledger.root):
+        code = _debug(ready, pool) if config.debug else _run(ready, pool)
+        if agent is not None and code != interrupts.EXIT_CODE:
+            sweep_agent.tell(agent, tracker, pool.ledger, wanted)
+    return code
 
 
 def _run(ready: Ready, pool: Pool) -> int:

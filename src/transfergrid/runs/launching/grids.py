@@ -63,6 +63,8 @@ def run_grid(
     keeper: Keeper | None = None,
     labels: Mapping[str, str] | None = None,
     ended: Callable[[Cell, float | None], None] | None = None,
+    more: Callable[[], Sequence[Cell]] | None = None,
+    coming: int = 0,
 ) -> Outcome:
     """Run cells in their order, several at once; a failing cell stops no other.
 
@@ -74,6 +76,8 @@ def run_grid(
         keeper: decides whose weights are kept; None keeps none.
         labels: what progress calls cells, by identity, where that is not their label.
         ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
+        more: gives further cells whenever no others wait; for workers of this process alone.
+        coming: how many these will be in all, about.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for; nothing was run.
@@ -82,14 +86,14 @@ def run_grid(
         checked(Checked())
         return Outcome()
     settings = pool.settings
-    pool.keeper, pool.labels, pool.ended = keeper, labels or {}, ended
-    pool.pace = Pace(cells, settings.workers)
+    pool.keeper, pool.labels, pool.ended, pool.more = keeper, labels or {}, ended, more
+    pool.pace = Pace(cells, settings.workers, coming)
     try:
         interrupts.hear_all()
         impossible = pool.check(cells)
         checked(Checked(pool.sizes, impossible))
         cells = left_of(cells, impossible)
-        local, total = settings.launcher.is_local, done + len(cells)
+        local, total = settings.launcher.is_local, done + len(cells) + coming
         waits = interrupts.deferred() if local else interrupts.interruptible()
         with waits, progress(settings.progress, total=total, done=done) as pool.shown:
             if local:
@@ -102,7 +106,7 @@ def run_grid(
         with interrupts.deferred():
             pool.stop()
     outcome = pool.outcome
-    outcome.left = len(cells) - outcome.done - outcome.failed
+    outcome.left = max(0, len(cells) + coming - outcome.done - outcome.failed)
     return outcome
 
 

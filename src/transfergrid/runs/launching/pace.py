@@ -19,16 +19,23 @@ class Pace:
     Args:
         cells: what is left to do.
         workers: how many run side by side.
+        coming: how many cells there will be beside them, of which nothing is known yet.
     """
 
-    def __init__(self, cells: Iterable[Cell], workers: int) -> None:
+    def __init__(self, cells: Iterable[Cell], workers: int, coming: int = 0) -> None:
         self._left: Counter[str] = Counter()
         self._steps: dict[str, int] = {}
         self._took: defaultdict[str, list[float]] = defaultdict(list)
-        self._workers = workers
+        self._workers, self._coming = workers, 0
+        self.expect(cells)
+        self._coming = coming
+
+    def expect(self, cells: Iterable[Cell]) -> None:
+        """Count cells that are known from now on, as some of those that were to come."""
         for cell in cells:
             self._left[kind_of(cell)] += 1
             self._steps[kind_of(cell)] = steps_of(cell)
+            self._coming = max(0, self._coming - 1)
 
     def ended(self, kind: str, seconds: float | None) -> None:
         """Count a cell of this kind; of a failed one the seconds say nothing."""
@@ -42,8 +49,12 @@ class Pace:
         each = {kind: self._each(kind) for kind in left}
         if any(seconds is None for seconds in each.values()):
             return None
+        took = [seconds for taken in self._took.values() for seconds in taken]
+        if self._coming and not took:
+            return None
         total = sum(count * (each[kind] or 0.0) for kind, count in left.items())
-        return total / min(self._workers, max(sum(left.values()), 1))
+        total += self._coming * statistics.fmean(took) if self._coming else 0.0
+        return total / min(self._workers, max(sum(left.values()) + self._coming, 1))
 
     def _each(self, kind: str) -> float | None:
         if self._took[kind]:

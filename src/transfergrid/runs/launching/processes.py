@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
@@ -62,6 +62,8 @@ class Pool(Tally):
     seeds: Seeds = field(default_factory=Seeds)
     stages: dict[int, str] = field(default_factory=dict)
     """What each worker is doing."""
+    more: Callable[[], Sequence[Cell]] | None = None
+    """Gives further cells where no others wait; none once there will be no more."""
     claims: Claims = field(init=False)
     """The cells that these workers run, and no other grid's."""
     elsewhere: dict[str, Cell] = field(default_factory=dict)
@@ -138,12 +140,12 @@ class Pool(Tally):
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells, and return when each is done or failed, here or elsewhere."""
-        waiting = self.waiting = deque(cells)
+        self.waiting = deque(cells)
         self.seeds = Seeds(self.settings.stacked, self.settings.processes)
         selector = selectors.DefaultSelector()
         for worker in self.workers.values():
             selector.register(worker.answers, selectors.EVENT_READ, worker)
-        while waiting or self.seeds.are_kept() or self._busy() or self.elsewhere:
+        while self._wait() or self.seeds.are_kept() or self._busy() or self.elsewhere:
             self._hand_out(selector)
             if self._is_tired():
                 break
@@ -154,6 +156,14 @@ class Pool(Tally):
                     self._hear(key.data, line, selector)
             self._look_after(selector)
         selector.close()
+
+    def _wait(self) -> bool:
+        """Return whether a cell waits for a worker, one of those that come later too."""
+        if not self.waiting and self.more is not None:
+            cells = self.more()
+            self.pace.expect(cells)
+            self.waiting.extend(cells)
+        return bool(self.waiting)
 
     def _busy(self) -> list[Worker]:
         return [worker for worker in self.workers.values() if worker.cell is not None]

@@ -1,0 +1,62 @@
+"""What a W&B sweep's agent hears: the mean validation score of the cells that it asked for."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from transfergrid.records.agents import AgentRun
+from transfergrid.records.cell import Cell
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.keeping import can_be_chosen
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.printing import warn
+from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, WandbTracker, tracked
+from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score
+
+
+def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:
+    """Raise `BadInputError` if an agent would hear of no score."""
+    without = [cell for cell in cells if not can_be_chosen(cell)]
+    if agent is not None and without:
+        raise BadInputError(
+            f"sweep {agent.sweep} judges by validation scores, and no label validates in "
+            f"{without[0].label}"
+        )
+
+
+def tell(agent: AgentRun, tracker: Tracker, ledger: Ledger, cells: Sequence[Cell]) -> None:
+    """Send the mean of the cells' validation scores to the run that an agent has made.
+
+    It has failed where one of them has none; no test score is looked at.
+    """
+    if not isinstance(tracker, WandbTracker):
+        warn(f"sweep {agent.sweep} hears of no score: add tracking=wandb to its command")
+        return
+    records = [ledger.read(cell.id) for cell in cells if ledger.is_done(cell.id)]
+    scores = [score for score in map(validation_score, records) if score is not None]
+    try:
+        with tracked(safe := SafeTracker(tracker), _card(agent, ledger, cells)) as summary:
+            if len(scores) < len(cells):
+                raise _NoScore(f"{len(cells) - len(scores)} of {len(cells)} cells have no score")
+            summary[VALIDATION_SCORE] = statistics.fmean(scores)
+            safe.log({VALIDATION_SCORE: summary[VALIDATION_SCORE]}, 0)
+    except _NoScore:
+        pass  # the grid has said which cells failed
+
+
+class _NoScore(Exception):
+    pass
+
+
+def _card(agent: AgentRun, ledger: Ledger, cells: Sequence[Cell]) -> RunCard:
+    return RunCard(
+        id=agent.id,
+        name=f"sweep {agent.id}",
+        group="",
+        job_type="sweep",
+        tags=(),
+        config={**agent.chosen, "cells": [cell.id for cell in cells]},
+        results=ledger.root,
+        agent=agent,
+    )
