@@ -33,6 +33,8 @@ class Server(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.runs: dict[str, dict[str, Any]] = {}
         """By id: what the run was opened with, its config and all else that came of it."""
+        self.sweep: dict[str, Any] = {}
+        """What a sweep's agents are told: `command`, and `runs` that they are to start."""
         self.asked: list[str] = []
         """The paths of all requests."""
         self.ended: list[str] = []
@@ -86,6 +88,19 @@ class Server(ThreadingHTTPServer):
             return {"createArtifact": {"artifact": artifact}}
         if "useArtifact(" in query:
             return {"useArtifact": {"artifact": {"id": "a"}}}
+        if "createAgent(" in query:
+            return {"createAgent": {"agent": {"id": "agent"}}}
+        if "agentHeartbeat(" in query:
+            runs = [{"type": "run", "program": "-", **run} for run in self.sweep["runs"]]
+            self.sweep["runs"] = []
+            told = {"agent": {"id": "agent"}, "commands": json.dumps(runs)}
+            return {"agentHeartbeat": told}
+        if "sweep(" in query:
+            config = json.dumps({"method": "random", "command": self.sweep["command"]})
+            sweep = {"id": "s", "name": told["sweep"], "method": "random", "state": "RUNNING"}
+            sweep |= {"config": config, "runCountExpected": 1, "bestLoss": None, "displayName": "s"}
+            sweep |= {"description": None, "priorRuns": {"edges": []}, "runs": {"edges": []}}
+            return {"project": {"id": "p", "sweep": sweep}}
         if "viewer" in query:
             return {"viewer": {"id": "v", "entity": "team", "username": "someone", "flags": "{}"}}
         return {}

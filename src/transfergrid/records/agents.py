@@ -1,4 +1,4 @@
-"""The run that the agent of a W&B sweep has made for this process, which is to hear of its score."""
+"""The run that a W&B sweep's agent has made for this process, which is to hear of its score."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import yaml
 
 RUN, SWEEP, PARAMETERS = "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"
 """What an agent tells a process, and the file that holds what it chose."""
+OWN = (RUN, SWEEP, PARAMETERS)
 PROJECT, ENTITY = "WANDB_PROJECT", "WANDB_ENTITY"
 
 
@@ -48,9 +49,9 @@ def taken() -> AgentRun | None:
 
     None where this process was started by no agent.
     """
-    run, sweep, parameters = (os.environ.get(key) for key in (RUN, SWEEP, PARAMETERS))
+    run, sweep, parameters = map(os.environ.get, OWN)
     if not run or not sweep:
         return None
-    for key in (RUN, SWEEP, PARAMETERS):
+    for key in OWN:
         os.environ.pop(key, None)
     return AgentRun(run, sweep, os.environ.get(PROJECT), os.environ.get(ENTITY), parameters)

@@ -11,7 +11,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import can_be_chosen
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import warn
-from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, WandbTracker, tracked
+from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, WandbTracker
 from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score
 
 
@@ -35,18 +35,11 @@ def tell(agent: AgentRun, tracker: Tracker, ledger: Ledger, cells: Sequence[Cell
         return
     records = [ledger.read(cell.id) for cell in cells if ledger.is_done(cell.id)]
     scores = [score for score in map(validation_score, records) if score is not None]
-    try:
-        with tracked(safe := SafeTracker(tracker), _card(agent, ledger, cells)) as summary:
-            if len(scores) < len(cells):
-                raise _NoScore(f"{len(cells) - len(scores)} of {len(cells)} cells have no score")
-            summary[VALIDATION_SCORE] = statistics.fmean(scores)
-            safe.log({VALIDATION_SCORE: summary[VALIDATION_SCORE]}, 0)
-    except _NoScore:
-        pass  # the grid has said which cells failed
-
-
-class _NoScore(Exception):
-    pass
+    failed, safe = len(scores) < len(cells), SafeTracker(tracker)
+    told = {} if failed else {VALIDATION_SCORE: statistics.fmean(scores)}
+    safe.start(_card(agent, ledger, cells))
+    safe.log(told, 0)
+    safe.finish(told, failed)
 
 
 def _card(agent: AgentRun, ledger: Ledger, cells: Sequence[Cell]) -> RunCard:

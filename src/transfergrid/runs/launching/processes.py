@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
-from transfergrid.records import interrupts
+from transfergrid.records import agents, interrupts
 from transfergrid.records.cell import Cell, different_parts, pair_of
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
@@ -268,7 +268,8 @@ class Pool(Tally):
         extra = {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         if gpus or self.settings.machine["accelerator"] == "cpu":
             extra["CUDA_VISIBLE_DEVICES"] = self.settings.visible(slot)
-        return {REPORTS: "false", **os.environ, **extra}
+        inherited = {key: told for key, told in os.environ.items() if key not in agents.OWN}
+        return {REPORTS: "false", **inherited, **extra}
 
     def _hear(self, worker: Worker, line: str, selector: selectors.BaseSelector) -> None:
         cell = worker.cell
