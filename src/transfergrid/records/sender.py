@@ -218,7 +218,12 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     sender = Sender(Outbox(Path(folder)), str(imported().setup().settings.base_url))
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def wait() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     try:
         while not ended.wait(LOOK):
             sender.look()
