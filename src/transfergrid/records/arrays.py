@@ -158,7 +158,7 @@ def predictions(path: Path) -> Predictions:
         FileNotFoundError: it was not kept.
         BadInputError: the file is damaged, or holds something else.
     """
-    kept = _load(path)
+    kept = load(path)
     name, others = ("values", "f") if "values" in kept else ("probabilities", "iu")
     if not {name, "labels"} <= kept.keys() <= {name, *WITH_EITHER}:
         raise BadInputError(f"it holds {', '.join(kept)}, not {name} and labels")
@@ -182,7 +182,7 @@ def curves(path: Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError: they were not kept.
         BadInputError: the file is damaged, or holds something else.
     """
-    kept = _load(path)
+    kept = load(path)
     lengths: dict[str, set[int]] = {}
     for name, values in kept.items():
         if name not in CURVES:
@@ -258,16 +258,20 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez_compressed(path, **cast(Any, dict(arrays)))
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read arrays by name; raises `FileNotFoundError`, or `BadInputError` for a damaged file.
+def load(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays by name, whatever they are.
 
     As `numpy.load` does, which takes most of its time to open members and parse headers.
+
+    Raises:
+        FileNotFoundError: they were not kept.
+        BadInputError: the file is damaged, or holds something else.
     """
     try:
         told = contents.read_bytes(path)
         with zipfile.ZipFile(BytesIO(told)) as kept:
             return {
-                member.filename.removesuffix(".npy"): _array(
+                member.filename.removesuffix(".npy"): of_npy(
                     _inflated(told, member) or kept.read(member.filename)
                 )
                 for member in kept.infolist()
@@ -305,8 +309,8 @@ def _inflated(told: bytes, member: zipfile.ZipInfo) -> bytes | None:
     return found if whole else None
 
 
-def _array(told: bytes) -> NDArray[Any]:
-    """Return the array that a member of an npz holds; raises what NumPy does."""
+def of_npy(told: bytes) -> NDArray[Any]:
+    """Return the array that an npy file, or a member of an npz, holds; raises what NumPy does."""
     version = npy.read_magic(BytesIO(told))
     start = 10 if version == (1, 0) else 12
     start += int.from_bytes(told[8:start], "little")

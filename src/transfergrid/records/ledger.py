@@ -62,19 +62,23 @@ class Ledger(Store):
                 arrays.save(draft / "predictions.npz", predictions.checked().arrays())
             arrays.save(draft / "curves.npz", curves or {})
             also(draft)
-            if folders.rename_whole(draft, final := self.folder(record.id)):
-                return True
-            if self.is_done(record.id):
-                return False
-            self._set_aside(final)  # a folder without a readable record would block its cell
-            return folders.rename_whole(draft, final)
+            return self.put(draft, record.id)
+
+    def put(self, draft: Path, identity: str) -> bool:
+        """Rename a folder to that of a cell; False if the cell was done before."""
+        if folders.rename_whole(draft, final := self.folder(identity)):
+            return True
+        if self.is_done(identity):
+            return False
+        self._set_aside(final)  # a folder without a readable record would block its cell
+        return folders.rename_whole(draft, final)
 
     def fail(self, record: Record, log: str) -> Path:
         """Keep a failed attempt and its log; return its folder."""
         with self.draft() as draft:
             (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
             (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
-            return self._number(draft, _identity(record.id))
+            return self.put_attempt(draft, record.id)
 
     def compact(self) -> Path | None:
         """Copy the records that no index segment holds into a new one; return it, if any.
@@ -82,7 +86,7 @@ class Ledger(Store):
         So are those that an older version indexed, for its segments lack columns. Two processes
         that do so at once write the same records twice, which readers bear.
         """
-        found = self._listed()
+        found = self.listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out, index.HELD)
         new = filter(self._is_whole, self._unindexed(found, known))
         folders.clear_abandoned(self.root / "tmp")
@@ -108,7 +112,7 @@ class Ledger(Store):
 
     def done(self, ids: Iterable[str]) -> set[str]:
         """Return those of the cells that are done; cheap for a hundred thousand."""
-        found = self._listed()
+        found = self.listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out)
         return {n for n in found.keys() & set(ids) if n in known or self.is_done(n)}
 
@@ -116,7 +120,7 @@ class Ledger(Store):
         """Return whether one cell is done, be it one that only a newer program reads."""
         try:
             text = contents.read_bytes(self.folder(identity) / "record.json")
-            _of_cell(from_json(text), identity, Status.DONE)
+            of_cell(from_json(text), identity, Status.DONE)
         except OSError:
             return False
         except BadInputError:
@@ -130,7 +134,7 @@ class Ledger(Store):
             BadInputError: there is no ledger here.
         """
         self.check_exists()
-        found = self._listed()
+        found = self.listed()
         known = index.load(self.root / "index", found, ("record",), self.leave_out)
         records = [record for _, record in self._read(found, known)]
         with without_garbage_collection():
@@ -146,7 +150,7 @@ class Ledger(Store):
             BadInputError: there is no ledger here.
         """
         self.check_exists()
-        found = self._listed()
+        found = self.listed()
         with without_garbage_collection():
             rows = index.load(self.root / "index", found, names, self.leave_out)
             for new in self._unindexed(found, rows):
@@ -162,7 +166,7 @@ class Ledger(Store):
         """
         path = self.folder(identity) / "record.json"
         try:
-            return _of_cell(from_json(contents.read_bytes(path)), identity, Status.DONE)
+            return of_cell(from_json(contents.read_bytes(path)), identity, Status.DONE)
         except OSError:
             raise BadInputError(f"no results of cell {identity} in '{self.root}'") from None
         except BadInputError as error:
@@ -194,7 +198,7 @@ class Ledger(Store):
 
     def failures(self) -> list[Record]:
         """Return the newest failed attempt of each cell that is not done, ordered by id."""
-        tried = list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
+        tried = self.tried()
         open_cells = sorted(set(tried) - self.done(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
@@ -224,7 +228,7 @@ class Ledger(Store):
         """Return where a cell is kept once it is done."""
         return self.root / "cells" / _identity(identity)[:2] / identity
 
-    def _listed(self) -> dict[str, int]:
+    def listed(self) -> dict[str, int]:
         """Return every cell folder's id and time of change in ns: one stat each, nothing opened.
 
         The time tells a folder from another that was deleted and written anew since it was indexed.
@@ -288,34 +292,43 @@ class Ledger(Store):
     def _indexed(self, known: Mapping[str, tuple[str]]) -> Iterator[Record]:
         for name, (text,) in known.items():
             try:
-                yield _of_cell(from_json(text), name, Status.DONE)
+                yield of_cell(from_json(text), name, Status.DONE)
             except BadInputError:  # indexed by a newer program, or damaged: the cell itself tells
                 if record := self.find(name):
                     yield record
 
     def _newest_attempt(self, identity: str) -> Record | None:
-        for number in self._attempts(identity)[::-1]:
-            path = self.root / "attempts" / identity / str(number) / "record.json"
+        for number in self.attempts(identity)[::-1]:
+            path = self.tries(identity) / str(number) / "record.json"
             try:
-                return _of_cell(from_json(contents.read_bytes(path)), identity, Status.FAILED)
+                return of_cell(from_json(contents.read_bytes(path)), identity, Status.FAILED)
             except (OSError, BadInputError) as error:
                 self.leave_out(path, error)
         return None
 
-    def _attempts(self, identity: str) -> list[int]:
-        tries = folders.names(self.root / "attempts" / identity)
+    def attempts(self, identity: str) -> list[int]:
+        """Return the numbers of a cell's failed attempts, ascending."""
+        tries = folders.names(self.tries(identity))
         return sorted(int(n) for n in tries if _NUMBER.fullmatch(n))
 
-    def _number(self, draft: Path, identity: str) -> Path:
+    def put_attempt(self, draft: Path, identity: str) -> Path:
         """Move a folder to the next free number of the cell's attempts; a race costs a number."""
-        number = max(self._attempts(identity), default=0) + 1
-        while not folders.rename_whole(draft, self.root / "attempts" / identity / str(number)):
+        number, tries = max(self.attempts(identity), default=0) + 1, self.tries(identity)
+        while not folders.rename_whole(draft, tries / str(number)):
             number += 1
-        return self.root / "attempts" / identity / str(number)
+        return tries / str(number)
+
+    def tries(self, identity: str) -> Path:
+        """Return where the failed attempts of a cell are kept."""
+        return self.root / "attempts" / _identity(identity)
+
+    def tried(self) -> list[str]:
+        """Return the cells of which there are failed attempts, be they done since, ordered."""
+        return list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
 
     def _set_aside(self, folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):  # another process did it
-            self.leave_out(self._number(folder, folder.name), "was in the place of a done cell")
+            self.leave_out(self.put_attempt(folder, folder.name), "was in the place of a done cell")
 
 
 @contextmanager
@@ -336,8 +349,12 @@ def _identity(text: str) -> str:
     return text
 
 
-def _of_cell(record: Record, identity: str, status: Status) -> Record:
-    """Return a record; raise `BadInputError` if it is another cell's or of another status."""
+def of_cell(record: Record, identity: str, status: Status) -> Record:
+    """Return a record.
+
+    Raises:
+        BadInputError: it is another cell's, or of another status.
+    """
     if record.id != identity:
         raise BadInputError(f"no record of this cell: it says that it is {record.id[:40]!r}")
     if record.status is not status:

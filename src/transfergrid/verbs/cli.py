@@ -46,6 +46,7 @@ VERBS = {
     "cache": "transfergrid.verbs.caching",
     "tune": "transfergrid.verbs.tuning",
     "plan": "transfergrid.verbs.planning",
+    "ledger": "transfergrid.verbs.ledgers",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20
