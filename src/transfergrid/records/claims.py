@@ -8,6 +8,9 @@ that gave none for the lease that it says is dead, and so at once is one whose p
 machine, is gone. Then the cell is claimed by the next number: a dead claim is never removed by
 anyone else, so that no two can take it for the same. Whoever comes back from the dead finishes a
 cell that another one runs too; the ledger keeps the record of the first.
+
+A claim also says how far its holder is with the cell, for `records.signs`. It is written anew, by a
+rename, with the signs of life: that costs nothing where cells are short.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ LEASE = 60.0
 """Seconds without a sign of life after which a holder is dead."""
 BEAT = 10.0
 """Seconds between two signs of life."""
+FIRST = 2.0
+"""Seconds after which it is first written how far a cell is: most are done by then."""
 _CLAIM = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
 
 
@@ -48,6 +53,10 @@ class Claims:
         self.lease, self.beat = lease, beat
         self.me = this_process()
         self._held: dict[str, Path] = {}
+        self._told: dict[str, Mapping[str, Any]] = {}
+        self._written: dict[str, Mapping[str, Any]] = {}
+        self._writing = threading.Lock()
+        """Holds nothing up but a release: a claim that was let go must not come back."""
         self._ended = threading.Event()
         self._pulse: threading.Thread | None = None
 
@@ -76,9 +85,20 @@ class Claims:
         place = self._held.get(identity)
         return _number(place.name) if place is not None else 0
 
+    def note(self, identity: str, told: Mapping[str, Any]) -> None:
+        """Say of a cell how far it is: plain values, for whoever looks at this folder.
+
+        What is not held is passed over, as where no claim can be written.
+        """
+        if identity in self._held:
+            self._told[identity] = told
+
     def release(self, identity: str) -> None:
         """Let a cell go, done or not."""
-        place = self._held.pop(identity, None)
+        with self._writing:
+            place = self._held.pop(identity, None)
+            self._told.pop(identity, None)
+            self._written.pop(identity, None)
         if place is None:
             return
         older = [name for name in self._of(identity) if _number(name) < _number(place.name)]
@@ -96,11 +116,24 @@ class Claims:
 
     def others(self, identities: Iterable[str]) -> set[str]:
         """Return those of the cells that another living process runs."""
-        wanted, newest = {*identities} - self._held.keys(), dict[str, int]()
+        wanted = {*identities} - self._held.keys()
+        newest = {name: place for name, place in self.newest().items() if name in wanted}
+        return {name for name, place in newest.items() if self.is_alive(place)}
+
+    def newest(self) -> dict[str, Path]:
+        """Return the claim that counts of each cell of which there is any, by identity."""
+        numbers: dict[str, int] = {}
         for name in folders.listed(self.folder):
-            if (found := _CLAIM.fullmatch(name)) and found[1] in wanted:
-                newest[found[1]] = max(newest.get(found[1], -1), int(found[2]))
-        return {name for name, n in newest.items() if self.is_alive(self.folder / f"{name}.{n}")}
+            if found := _CLAIM.fullmatch(name):
+                numbers[found[1]] = max(numbers.get(found[1], -1), int(found[2]))
+        return {name: self.folder / f"{name}.{n}" for name, n in numbers.items()}
+
+    def silence(self, place: Path) -> float | None:
+        """Return for how many seconds a claim's holder gave no sign of life; None if it is gone."""
+        try:
+            return max(0.0, self._clock() - place.stat().st_mtime)
+        except FileNotFoundError:
+            return None
 
     def _newest(self, identity: str) -> tuple[int, Path | None]:
         numbers = [*map(_number, self._of(identity))]
@@ -112,12 +145,11 @@ class Claims:
 
     def is_alive(self, place: Path) -> bool:
         """Return whether a claim's holder has given a sign of life lately."""
-        try:
-            age = self._clock() - place.stat().st_mtime
-        except FileNotFoundError:
+        silence = self.silence(place)
+        if silence is None:
             return False
         holder, lease = _told(place)
-        return age < (lease or self.lease) and not holder.is_gone()
+        return silence < (lease or self.lease) and not holder.is_gone()
 
     def _clock(self) -> float:
         """Return the time by the file system's clock; else, as read-only, by this one's."""
@@ -135,9 +167,7 @@ class Claims:
         """Return a claim of this process's own; None if another one was quicker."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drafts.mkdir(parents=True, exist_ok=True)
-        draft = self.drafts / f"claim-{unique_name()}"
-        told = {**self.me._asdict(), "lease": self.lease}
-        draft.write_text(json.dumps(told), encoding="utf-8")
+        draft = self._drafted({})
         try:
             _link(draft, place)
         except FileExistsError:
@@ -146,16 +176,40 @@ class Claims:
             draft.unlink()
         return place
 
+    def _drafted(self, told: Mapping[str, Any]) -> Path:
+        draft = self.drafts / f"claim-{unique_name()}"
+        said = {**self.me._asdict(), "lease": self.lease, **({"told": told} if told else {})}
+        text = json.dumps(said)
+        draft.write_text(text, encoding="utf-8")
+        return draft
+
     def _begin(self) -> None:
         if self._pulse is None:
             self._pulse = threading.Thread(target=self._beating, daemon=True, name="claims")
             self._pulse.start()
 
     def _beating(self) -> None:
-        while not self._ended.wait(self.beat):
-            for place in [*self._held.values()]:
-                with contextlib.suppress(OSError):
-                    os.utime(place)
+        beaten = time.monotonic()
+        while not self._ended.wait(min(FIRST, self.beat)):
+            is_beat = time.monotonic() - beaten >= self.beat
+            beaten = time.monotonic() if is_beat else beaten
+            for identity in [*self._held]:
+                with contextlib.suppress(OSError, KeyError), self._writing:
+                    self._sign(identity, is_beat)
+
+    def _sign(self, identity: str, is_beat: bool) -> None:
+        """Give a sign of life, if it is time to, with what there is to tell."""
+        place, told = self._held[identity], self._told.get(identity, {})
+        is_due = is_beat or (told and identity not in self._written)
+        if is_due:
+            os.utime(place)  # it fails where another one took it for dead and has let it go since
+        if is_due and told != self._written.get(identity, {}):
+            self._written[identity] = told
+            draft = self._drafted(told)
+            try:
+                draft.replace(place)
+            finally:
+                draft.unlink(missing_ok=True)
 
 
 def _link(draft: Path, place: Path) -> None:

@@ -299,7 +299,7 @@ class Ledger(Store):
 
     def _newest_attempt(self, identity: str) -> Record | None:
         for number in self.attempts(identity)[::-1]:
-            path = self.tries(identity) / str(number) / "record.json"
+            path = self.attempts_folder(identity) / str(number) / "record.json"
             try:
                 return of_cell(from_json(contents.read_bytes(path)), identity, Status.FAILED)
             except (OSError, BadInputError) as error:
@@ -308,17 +308,17 @@ class Ledger(Store):
 
     def attempts(self, identity: str) -> list[int]:
         """Return the numbers of a cell's failed attempts, ascending."""
-        tries = folders.names(self.tries(identity))
+        tries = folders.names(self.attempts_folder(identity))
         return sorted(int(n) for n in tries if _NUMBER.fullmatch(n))
 
     def put_attempt(self, draft: Path, identity: str) -> Path:
         """Move a folder to the next free number of the cell's attempts; a race costs a number."""
-        number, tries = max(self.attempts(identity), default=0) + 1, self.tries(identity)
+        number, tries = max(self.attempts(identity), default=0) + 1, self.attempts_folder(identity)
         while not folders.rename_whole(draft, tries / str(number)):
             number += 1
         return tries / str(number)
 
-    def tries(self, identity: str) -> Path:
+    def attempts_folder(self, identity: str) -> Path:
         """Return where the failed attempts of a cell are kept."""
         return self.root / "attempts" / _identity(identity)
 

@@ -97,11 +97,12 @@ def _compare(identity: str, theirs: bytes, ours: bytes, merged: Merged) -> None:
 def _attempts(into: Ledger, other: Ledger, draft: Path) -> Iterator[tuple[str, Path]]:
     """Copy failed attempts that are not known here."""
     for identity in other.tried():
-        known = {_text(into.tries(identity), number) for number in into.attempts(identity)}
+        ours, theirs = into.attempts_folder(identity), other.attempts_folder(identity)
+        known = {_text(ours, number) for number in into.attempts(identity)}
         for number in other.attempts(identity):
-            if (text := _text(other.tries(identity), number)) and text not in known:
+            if (text := _text(theirs, number)) and text not in known:
                 place = draft / "attempts" / identity / str(number)
-                if copied(other, other.tries(identity) / str(number), place):
+                if copied(other, theirs / str(number), place):
                     yield identity, place
 
 

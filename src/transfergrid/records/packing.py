@@ -226,7 +226,7 @@ def _attempts(ledger: Ledger) -> Iterator[tuple[str, bytes]]:
     for identity in ledger.tried():
         for number in ledger.attempts(identity):
             for name in ("record.json", "log.txt"):
-                path = ledger.tries(identity) / str(number) / name
+                path = ledger.attempts_folder(identity) / str(number) / name
                 yield from _read(ledger, path, f"attempts/{identity}/{number}/{name}")
 
 

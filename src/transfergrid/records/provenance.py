@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
@@ -60,6 +61,22 @@ def code_fingerprint(target: str) -> str:
     """
     file = source_file(target)
     return _digest_of(file) if file is not None else ""
+
+
+def stale_among(cells: Iterable[tuple[str, str, str | None]]) -> set[str]:
+    """Return which of some done cells are stale: their strategy has other code now.
+
+    Args:
+        cells: identity, fingerprint of the code, and the class of the strategy, if it is known.
+    """
+    now: dict[str, str] = {}
+    found = set()
+    for identity, code, kind in cells:
+        if kind is not None:
+            current = now[kind] if kind in now else now.setdefault(kind, code_fingerprint(kind))
+            if current not in ("", code):
+                found.add(identity)
+    return found
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 from transfergrid.data.task import Task
 from transfergrid.records.record import Path, Tuning
 from transfergrid.records.selection import ChosenBy, Selection
-from transfergrid.records.telling import tell
+from transfergrid.records.telling import tell_step
 
 Log = Callable[[Mapping[str, float], int], None]
 POINTS = 50
@@ -115,7 +115,7 @@ class Curves:
             raise FloatingPointError(f"the training loss is {loss} at step {self.step}")
         self.train.append((self.step, self.seen, loss))
         self.log({"train/loss": loss, "examples_seen": self.seen}, self.step)
-        tell(f"step {self.step} of {self.limit}")
+        tell_step(self.step, self.limit)
 
     def looked(self, decoded: Tensor, labels: Tensor, kept: bool = True) -> float:
         """Score the validation part, and make a point of it; return its score."""

@@ -47,6 +47,7 @@ VERBS = {
     "tune": "transfergrid.verbs.tuning",
     "plan": "transfergrid.verbs.planning",
     "ledger": "transfergrid.verbs.ledgers",
+    "status": "transfergrid.verbs.status",
 }
 """Verb to the module whose `command(arguments)` obeys it."""
 MOST_NAMED = 20

@@ -128,17 +128,13 @@ def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
 def _standing(plan: Plan, ledger: Ledger) -> Standing:
     from transfergrid.records.claims import now_held
     from transfergrid.records.folders import RUNNING, listed
-    from transfergrid.records.provenance import code_fingerprint
+    from transfergrid.records.provenance import stale_among
     from transfergrid.report.plan_view import Standing
 
     ids = {cell.id for cell in plan.cells}
     done = ledger.done(ids)
     rows = ledger.columns(("id", "code", "strategy_class")) if done else []
-    stale = {
-        identity
-        for identity, code, kind in rows
-        if identity in done and kind and code_fingerprint(kind) not in ("", code)
-    }
+    stale = stale_among(rows) & done
     failed = {record.id for record in ledger.failures()} & ids if ledger.exists() else set()
     begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)} & ids
     elsewhere = now_held(ledger.root, ids - done)

@@ -23,7 +23,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.orphans import scratch_for, within
 from transfergrid.records.printing import say, told_os
-from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE
+from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE, how_far
 from transfergrid.records.tracking import REPORTS
 from transfergrid.records.trust import allowed
 from transfergrid.runs.launching.seeds import Seeds
@@ -133,10 +133,19 @@ class Pool(Tally):
         if doing.startswith(GOES_ON):
             self.shown.remark(f"{self.stages[slot]}: {doing}")
             return
+        self._note(slot, cell, doing)
         is_stage = doing.startswith(TRAINS_SOURCE) or not doing
         if is_stage:
             self.stages[slot] = doing or self._called(cell)
         self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
+
+    def _note(self, slot: int, cell: Cell, doing: str) -> None:
+        """Write into the cell's claim how far it is, for whoever asks."""
+        worker, far = self.workers[slot], how_far(doing)
+        worker.doing = far.pop("doing", worker.doing if doing else "")
+        told = {"label": self._called(cell), "grid": cell.grid, "worker": slot}
+        told |= {"since": worker.began, "doing": worker.doing, "to_go": self.pace.to_go()}
+        self.claims.note(cell.id, {**told, **far})
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells, and return when each is done or failed, here or elsewhere."""

@@ -18,6 +18,7 @@ from typing import IO
 
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config
+from transfergrid.records.provenance import now
 
 LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
 READ_BYTES = 1 << 16
@@ -71,6 +72,10 @@ class Worker:
     cell: Cell | None = None
     since: float = 0.0
     """When it was given its cell, by the steady clock."""
+    began: str = ""
+    """The same as ISO 8601 time."""
+    doing: str = ""
+    """What it does that is no step of the cell's own, such as training its source."""
 
     @property
     def lasted(self) -> float:
@@ -85,7 +90,7 @@ class Worker:
 
     def give(self, cell: Cell, order: Config) -> None:
         """Send a cell."""
-        self.cell, self.since = cell, time.monotonic()
+        self.cell, self.since, self.began, self.doing = cell, time.monotonic(), now(), ""
         self.log.truncate(0)
         self.send({"cell": asdict(cell), **order})
 
