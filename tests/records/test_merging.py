@@ -75,7 +75,8 @@ def test_failed_attempts_come_once_and_their_logs_with_them(a, b):
     b.fail(replace(failed, reason="there"), "log of b")
     merge(a, b)
     merge(a, b)
-    logs = [(a.attempts_folder(failed.id) / str(n) / "log.txt").read_text() for n in a.attempts(failed.id)]
+    tries = a.attempts_folder(failed.id)
+    logs = [(tries / str(n) / "log.txt").read_text() for n in a.attempts(failed.id)]
     assert logs == ["log of a", "log of b"]
 
 

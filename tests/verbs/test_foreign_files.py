@@ -161,6 +161,7 @@ OF_A_LEDGER = {
     "track": [["results"]],
     "dashboard": [["--results", "results", "-o", "page.json"]],
     "cache": [["status"], ["clear"]],
+    "status": [["results", "--all"], ["results", "--format", "json"]],
     "ledger": [["export"], ["merge", "other", "results.tar.xz"]],
 }
 OF_A_CELL = {

@@ -141,7 +141,9 @@ class Pool(Tally):
 
     def _note(self, slot: int, cell: Cell, doing: str) -> None:
         """Write into the cell's claim how far it is, for whoever asks."""
-        worker, far = self.workers[slot], how_far(doing)
+        worker, far = self.workers.get(slot), how_far(doing)
+        if worker is None:
+            return
         worker.doing = far.pop("doing", worker.doing if doing else "")
         told = {"label": self._called(cell), "grid": cell.grid, "worker": slot}
         told |= {"since": worker.began, "doing": worker.doing, "to_go": self.pace.to_go()}
