@@ -9,6 +9,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.evidence import looks
+from transfergrid.records.identity import cell_id
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.verbs.cli import main
@@ -98,7 +99,42 @@ def test_one_table_has_a_row_for_each_cell_done_or_failed(ending, capsys):
     assert {row["id"] for row in rows} == {*(r.id for r in ledger.records()), failed.id}
 
 
+def test_check_names_what_is_damaged_and_says_so_by_its_code(capsys):
+    ledger = whole("results")
+    code, printed = typed(capsys, "check")
+    assert (code, printed.err) == (0, "")
+    assert "2 cells read: nothing is damaged" in printed.out
+    path = ledger.folder(ledger.records()[0].id) / "predictions.npz"
+    path.write_bytes(path.read_bytes()[:-9])
+    code, printed = typed(capsys, "check", "results")
+    assert code == 1
+    assert f"damaged: {path}" in printed.out
+    assert "2 cells read: 1 file damaged" in printed.out
+
+
+def test_compact_says_what_it_did(capsys):
+    ledger = whole("results")
+    for seed in (5, 6):
+        written("results", seed)
+        ledger.compact()
+    code, printed = typed(capsys, "compact")
+    assert code == 0
+    assert "2 segments of the index made one" in printed.out
+
+
+def whole(root):
+    """Write two cells that have the ids of their parts."""
+    ledger = Ledger(root)
+    for seed in (0, 1):
+        record = made(seed=seed, score=0.75)
+        identity = cell_id(record.parts, record.labels, seed, record.protocol)
+        ledger.write(replace(record, id=identity), predicted([True] * 6 + [False] * 2))
+    return ledger
+
+
 WRONG = [
+    (("check", "nowhere"), "no results in 'nowhere'"),
+    (("compact", "nowhere"), "no results in 'nowhere'"),
     (("merg",), "did you mean merge"),
     (("merge", "a"), "two ledgers"),
     (("merge", "a", "a"), "are one folder"),

@@ -64,8 +64,21 @@ _VALUES: dict[str, Any] = {
 }
 """What the columns may hold beyond their types; of those that are not here, anything."""
 
+_OTHERS = (
+    *("source", "architecture", "training", "tuning", "source_part", "training_part"),
+    *("tuning_part", "baseline", "baseline_id", "study", "commit", "strategy_class"),
+    *("items", "clusters"),
+)
+"""Columns of texts, or none, that may hold anything."""
+
 HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
 """Columns that all segments of this version have; one of an earlier version lacks the newest."""
+
+
+def written() -> set[str]:
+    """Return the columns that this version writes."""
+    return {*_VALUES, *KINDS, *_OTHERS}
+
 
 _readers: dict[str, Reader[Any]] = {
     name: Reader(GenericAlias(list, (kind,))) for name, kind in _VALUES.items()
@@ -114,6 +127,8 @@ def load(
     for path in sorted(folder.glob("*.parquet")):
         try:
             rows.update(_current(path, found, names, needed))
+        except FileNotFoundError:
+            continue  # merged with others meanwhile
         except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
             told = [*str(error).splitlines(), type(error).__name__]
             warn(path, told[0])

@@ -6,6 +6,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from transfergrid.evidence.declarations import read_grid
+from transfergrid.evidence.looks import read_look
+from transfergrid.records.checkup import check
+from transfergrid.records.compacting import compact
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.merging import Merged, merge
@@ -20,7 +24,7 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid ledger export|merge [RESULTS] ...`.
+    """Obey `transfergrid ledger check|compact|merge|export [RESULTS] ...`.
 
     Raises:
         BadInputError: there is nothing of that name to do, or it cannot be done.
@@ -34,8 +38,11 @@ def command(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="transfergrid ledger",
-        usage="transfergrid ledger export [RESULTS] [-o FILE] | merge RESULTS OTHER",
-        description="export writes all records as one table (FILE.parquet, FILE.csv), or the whole "
+        usage="transfergrid ledger check|compact [RESULTS] | merge RESULTS OTHER | "
+        "export [RESULTS] [-o FILE]",
+        description="check reads every file and names what is damaged (exit code 1) or left over. "
+        "compact merges the segments of the index and removes what killed processes left. "
+        "export writes all records as one table (FILE.parquet, FILE.csv), or the whole "
         f"ledger as one small file (FILE{ENDING}) that merge takes in. merge brings cells, looks "
         "and grids of OTHER, a folder or such a file, into RESULTS.",
     )
@@ -120,4 +127,37 @@ def _folders(chosen: argparse.Namespace, count: int, usual: Sequence[str]) -> Se
     return found
 
 
-DOES: dict[str, Callable[[argparse.Namespace], int]] = {"export": _export, "merge": _merge}
+def _check(chosen: argparse.Namespace) -> int:
+    ledger = Ledger(_folders(chosen, 1, ["results"])[0])
+    findings = [*check(ledger, {"grids": read_grid, "looks": read_look})]
+    damaged = [finding for finding in findings if finding.damaged]
+    for finding in findings:
+        word = "damaged" if finding.damaged else "left over"
+        say(f"{word}: {finding.path}: {finding.what}")
+    cells = len(ledger.listed())
+    left_over = len(findings) - len(damaged)
+    told = [plural(len(damaged), "file") + " damaged" if damaged else "nothing is damaged"]
+    told += [f"{left_over} left over (transfergrid ledger compact)"] if left_over else []
+    say(f"{plural(cells, 'cell')} read: {'; '.join(told)}")
+    return 1 if damaged else 0
+
+
+def _compact(chosen: argparse.Namespace) -> int:
+    ledger = Ledger(_folders(chosen, 1, ["results"])[0])
+    done = compact(ledger)
+    say(f"{done.segments} segments of the index made one" if done.segments else "the index is one")
+    if done.drafts or done.claims:
+        say(
+            f"removed: {plural(done.drafts, 'draft')} and {plural(done.claims, 'claim')} of "
+            "processes that were killed"
+        )
+    say("no record, prediction, failed attempt, weight or cached value was touched")
+    return 0
+
+
+DOES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "export": _export,
+    "merge": _merge,
+    "check": _check,
+    "compact": _compact,
+}
