@@ -85,6 +85,11 @@ def test_a_baseline_that_is_not_meant_is_kept_for_its_arms_and_for_nothing_else(
     ]
 
 
+def test_an_and_between_conditions_changes_nothing():
+    for told in ("strategy=lora and labels=20", "strategy=lora AND labels = 20"):
+        assert Where.parse(told) == Where.parse("strategy=lora labels=20")
+
+
 def test_a_baseline_with_a_baseline_of_its_own_becomes_no_arm():
     scratch = [made(seed=seed) for seed in range(3)]
     plain = [made("full_finetuning", "glyphs", seed=i, baseline=s) for i, s in enumerate(scratch)]

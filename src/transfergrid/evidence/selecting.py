@@ -2,7 +2,8 @@
 
 Conditions stand side by side and all must hold. `=` and `!=` take a list of names, with `*` and `?`
 as in file names; `<`, `<=`, `>` and `>=` compare labels and seeds, where `all` labels are the most.
-`none` is an arm's missing source, `true` and `false` are for collapsed and underfit runs.
+`none` is an arm's missing source, `true` and `false` are for collapsed and underfit runs. An `and`
+between conditions changes nothing.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Where:
         """
         tight = re.sub(rf"\s*({_OPERATOR})\s*", r"\1", (text or "").strip())
         words = re.sub(r"\s*,\s*", ",", tight).split()
-        return cls(tuple(_condition(word, keys) for word in words))
+        return cls(tuple(_condition(word, keys) for word in words if word.lower() != "and"))
 
     def of_runs(self) -> Where:
         """Return the conditions that single runs meet or not: on seed, study and flags."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transfergrid.evidence.declarations import Grid, grids_of
+from transfergrid.records.again import marked
 from transfergrid.records.border import time_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger, without_garbage_collection
@@ -137,11 +138,11 @@ def _looked_at(grids: Sequence[Grid], found: Iterable[Sign]) -> list[Grid]:
 
 
 def _done(ledger: Ledger, ids: set[str]) -> dict[str, tuple[str | None, bool]]:
-    """Return when each cell that is done was, and whether it is stale."""
+    """Return when each cell that is done was, and whether it is stale; none that is run anew."""
     if not ledger.exists():
         return {}
-    columns = ("id", "finished", "code", "strategy_class")
-    rows = [row for row in ledger.columns(columns) if row[0] in ids]
+    columns, anew = ("id", "finished", "code", "strategy_class"), marked(ledger.root)
+    rows = [row for row in ledger.columns(columns) if row[0] in ids and row[0] not in anew]
     stale = stale_among((name, code, kind) for name, _, code, kind in rows)
     return {name: (finished, name in stale) for name, finished, _, _ in rows}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records import arrays, contents, folders, index
+from transfergrid.records.again import marked
 from transfergrid.records.cell import Labels
 from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
@@ -181,6 +182,6 @@ def _left_over(ledger: Ledger, found: Mapping[str, int]) -> Iterator[Finding]:
             told = f"a claim of process {sign.process} on {sign.host or '?'}, which is gone"
             yield Finding(claims.newest().get(sign.cell, claims.folder), told, False)
     for name in folders.listed(ledger.root / folders.RUNNING):
-        if name.partition(".")[0] in found:
+        if name.partition(".")[0] in found.keys() - marked(ledger.root):
             path = ledger.root / folders.RUNNING / name
             yield Finding(path, "what a cell that is done would have gone on from", False)

@@ -8,6 +8,7 @@
     running/             what cells that are not done yet go on from
     claims/              who runs which cell at this moment
     launches/            what worker loops are to run, and their logs
+    again/               cells that are to be run anew; replaced/<id>/<n>/ what was there before
     tmp/                 what is being written; no reader looks here
 
 Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
@@ -28,7 +29,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from transfergrid.records import arrays, claims, contents, folders, index
+from transfergrid.records import again, arrays, claims, contents, folders, index
 from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.living import unique_name
@@ -70,8 +71,13 @@ class Ledger(Store):
             return True
         if self.is_done(identity):
             return False
-        self._set_aside(final)  # a folder without a readable record would block its cell
-        return folders.rename_whole(draft, final)
+        if self.is_kept(identity):
+            again.set_aside(self.root, final)
+        else:
+            self._set_aside(final)  # a folder without a readable record would block its cell
+        was_put = folders.rename_whole(draft, final)
+        again.unmark(self.root, identity)
+        return was_put
 
     def fail(self, record: Record, log: str) -> Path:
         """Keep a failed attempt and its log; return its folder."""
@@ -90,8 +96,9 @@ class Ledger(Store):
         known = index.load(self.root / "index", found, ("id",), self.leave_out, index.HELD)
         new = filter(self._is_whole, self._unindexed(found, known))
         folders.clear_abandoned(self.root / "tmp")
-        claims.clear(self.root, found)
-        self._clear_running(found)
+        done = found.keys() - again.marked(self.root)
+        claims.clear(self.root, done)
+        self._clear_running(done)
         if (first := next(new, None)) is None:
             return None
         name = f"{time.time_ns():020d}-{unique_name()}.parquet"
@@ -111,13 +118,24 @@ class Ledger(Store):
             place.rmdir()  # where nothing is left in it
 
     def done(self, ids: Iterable[str]) -> set[str]:
-        """Return those of the cells that are done; cheap for a hundred thousand."""
+        """Return those of the cells that are done; cheap for a hundred thousand.
+
+        One that is to be run anew (see `records.again`) is not, though its record counts.
+        """
+        return self.kept(ids) - again.marked(self.root)
+
+    def kept(self, ids: Iterable[str]) -> set[str]:
+        """Return those of the cells that have a record, be they to be run anew."""
         found = self.listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out)
-        return {n for n in found.keys() & set(ids) if n in known or self.is_done(n)}
+        return {n for n in found.keys() & set(ids) if n in known or self.is_kept(n)}
 
     def is_done(self, identity: str) -> bool:
-        """Return whether one cell is done, be it one that only a newer program reads."""
+        """Return whether one cell is done, and not to be run anew."""
+        return self.is_kept(identity) and not again.is_marked(self.root, identity)
+
+    def is_kept(self, identity: str) -> bool:
+        """Return whether one cell has a record, be it one that only a newer program reads."""
         try:
             text = contents.read_bytes(self.folder(identity) / "record.json")
             of_cell(from_json(text), identity, Status.DONE)
@@ -197,9 +215,9 @@ class Ledger(Store):
         return self._kept(self.folder(identity) / "curves.npz", arrays.curves)
 
     def failures(self) -> list[Record]:
-        """Return the newest failed attempt of each cell that is not done, ordered by id."""
+        """Return the newest failed attempt of each cell without a record, ordered by id."""
         tried = self.tried()
-        open_cells = sorted(set(tried) - self.done(tried)) if tried else []
+        open_cells = sorted(set(tried) - self.kept(tried)) if tried else []
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
 

@@ -76,7 +76,7 @@ def _cells(into: Ledger, other: Ledger, draft: Path, merged: Merged) -> Iterator
         text = whole_record(other, identity)
         if text is None:
             continue
-        if into.is_done(identity):
+        if into.is_kept(identity):
             _compare(identity, text, (into.folder(identity) / "record.json").read_bytes(), merged)
             continue
         if copied(other, other.folder(identity), place / identity):

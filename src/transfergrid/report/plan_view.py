@@ -28,6 +28,8 @@ class Standing:
     begun: Set[str]
     elsewhere: Set[str]
     """Those that a living process runs at this moment."""
+    anew: Set[str] = frozenset()
+    """Those that have a record and are run all the same."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,11 @@ def standing_lines(found: Foreseen) -> list[str]:
     if standing.done:
         old = f", {len(standing.stale)} of them stale: the strategy's code has changed since"
         lines.append(f"{len(standing.done)} done before{old if standing.stale else ''}")
+    if standing.anew:
+        lines.append(
+            f"{len(standing.anew)} run anew: their records count until new ones are whole, and are "
+            "kept under replaced"
+        )
     if standing.failed:
         lines.append(f"{len(standing.failed)} failed before, and are tried again")
     if standing.elsewhere:
@@ -315,6 +322,7 @@ def _json(found: Foreseen) -> dict[str, Any]:
             "to_run": found.to_run,
             "done": len(standing.done),
             "stale": sorted(standing.stale),
+            "anew": sorted(standing.anew),
             "failed": sorted(standing.failed),
             "begun": sorted(standing.begun),
             "elsewhere": sorted(standing.elsewhere),

@@ -21,6 +21,7 @@ from transfergrid.runs.launching import launchers
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
+from transfergrid.verbs.rerunning import Rerun
 
 if TYPE_CHECKING:
     from transfergrid.runs.launching.processes import Pool
@@ -92,6 +93,7 @@ def read(
     settings = settings_of(config)
     if type(config.debug) is not bool:
         raise BadInputError(f"debug={config.debug}: give true or false")
+    Rerun(str(config.rerun))  # a wrong word is told now
     if not config.results:
         raise BadInputError("results= names no folder")
     request = request_of(arguments, params, config, loader)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transfergrid.records.ledger import Ledger
     from transfergrid.report.plan_view import Foreseen, Standing, TrainedFirst
     from transfergrid.runs.planning.plan import Plan
+    from transfergrid.verbs.rerunning import Rerun
 
 SHARES = (0.1, 0.5)
 """Of the done cells: what a forecast from so many of them would have said of the others."""
@@ -72,6 +73,7 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     from transfergrid.report.plan_view import Foreseen
     from transfergrid.runs.planning.forecast import COLUMNS, History, Took, checked
     from transfergrid.verbs.asking import read
+    from transfergrid.verbs.rerunning import Rerun
     from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in, warnings_of
 
     asked_for: Any = OmegaConf.to_container(config.hydra.overrides.task)
@@ -82,7 +84,7 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     plan = make_plan(asked, composer, references_in(config), compared_in(config))
     plan = plan.without(_impossible(plan.cells))
     ledger = Ledger(str(config.results))
-    standing = _standing(plan, ledger)
+    standing = _standing(plan, ledger, Rerun(str(config.rerun)))
     to_run = [cell for cell in plan.cells if cell.id not in standing.done]
     took = [Took.of(row) for row in ledger.columns(COLUMNS)] if ledger.exists() else []
     history = History(took)
@@ -125,20 +127,21 @@ def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
     return {c.id: reasons[pair_of(c)] for c in choosy if pair_of(c) in reasons}
 
 
-def _standing(plan: Plan, ledger: Ledger) -> Standing:
+def _standing(plan: Plan, ledger: Ledger, rerun: Rerun) -> Standing:
     from transfergrid.records.claims import now_held
     from transfergrid.records.folders import RUNNING, listed
     from transfergrid.records.provenance import stale_among
     from transfergrid.report.plan_view import Standing
 
     ids = {cell.id for cell in plan.cells}
-    done = ledger.done(ids)
+    anew = rerun.among(plan.cells, ledger)
+    done = ledger.done(ids) - anew
     rows = ledger.columns(("id", "code", "strategy_class")) if done else []
     stale = stale_among(rows) & done
     failed = {record.id for record in ledger.failures()} & ids if ledger.exists() else set()
     begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)} & ids
     elsewhere = now_held(ledger.root, ids - done)
-    return Standing(len(ids), done, stale, failed, begun - done - elsewhere, elsewhere)
+    return Standing(len(ids), done, stale, failed, begun - done - elsewhere, elsewhere, anew)
 
 
 def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list[TrainedFirst]:

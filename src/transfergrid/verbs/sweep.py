@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.records import agents, interrupts
+from transfergrid.records import again, agents, interrupts
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
@@ -36,6 +36,7 @@ from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of
 from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
 from transfergrid.verbs import sweep_agent
 from transfergrid.verbs.configs.composing import Composer
+from transfergrid.verbs.rerunning import Rerun
 
 BASELINES = ("all", "none")
 """The values of the key `baselines`."""
@@ -51,6 +52,8 @@ class Ready:
     keeper: Keeper
     declared: Declaration | None
     """What is declared of its verdicts; None for one without baselines."""
+    again: set[str] = field(default_factory=set)
+    """Cells that have a record and are run anew."""
 
     def leave_out(self, impossible: Mapping[str, str]) -> None:
         """Go on without cells that turned out to be impossible, for a reason each.
@@ -110,9 +113,11 @@ def get_ready(
     for line in warnings_of(plan, asked):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
-    done, keeper = ledger.done(cell.id for cell in cells), Keeper(ledger, settings.keep, cells)
+    anew = Rerun(str(config.rerun)).among(cells, ledger)
+    done = ledger.done(cell.id for cell in cells) - anew
+    keeper = Keeper(ledger, settings.keep, cells)
     keeper.begin(done)
-    return Ready(plan, cells, done, keeper, declared if compared else None)
+    return Ready(plan, cells, done, keeper, declared if compared else None, anew)
 
 
 def warnings_of(plan: Plan, asked: Asked) -> list[str]:
@@ -144,7 +149,9 @@ def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome
         marked = contamination.marks(cells)
         asks = _grid(ready.plan, cells, pool.settings, marked, ready.declared)
         ledger.write_document("grids", asks)
-        _announce(ready.plan, cells, ready.done)
+        anew = ready.again & {cell.id for cell in cells}
+        again.mark(ledger.root, anew)
+        _announce(ready.plan, cells, ready.done, len(anew))
         for line in (*_not_taken(ledger), *common, *contamination.warnings(cells, marked)):
             say(line, flush=True)
         there = [cell for cell in left if cell.id not in found.impossible]
@@ -292,7 +299,7 @@ def _grid(
     }
 
 
-def _announce(plan: Plan, cells: Sequence[Cell], done: set[str]) -> None:
+def _announce(plan: Plan, cells: Sequence[Cell], done: set[str], anew: int) -> None:
     added, left_out = len(cells) - len(plan.wanted), len(plan.skipped)
     words = [f"{plural(len(plan.wanted), 'cell')} asked for"]
     if added:
@@ -300,6 +307,8 @@ def _announce(plan: Plan, cells: Sequence[Cell], done: set[str]) -> None:
     if left_out:
         words.append(f"{plural(left_out, 'combination')} left out")
     words.append(f"{len(done) or 'none'} done before")
+    if anew:
+        words.append(f"{anew} run anew")
     say("; ".join(words), flush=True)
 
 
@@ -318,6 +327,7 @@ def _debug(ready: Ready, pool: Pool) -> int:
     cell = next(cell for cell in cells if cell.id in ready.plan.wanted)
     others = f"; {plural(len(cells) - 1, 'other cell')} of the grid not run"
     say(f"debug: {cell.label}, alone and in this process{others}", flush=True)
+    again.mark(pool.ledger.root, ready.again & {cell.id})
     run_here(cell, pool.ledger, pool.settings, ready.keeper)
     show_grid(pool.ledger, {cell.id}, [])
     return 0

@@ -42,7 +42,7 @@ from transfergrid.verbs.configs.several_sources import (
 
 GROUPS = ("source", "strategy", "target", "training", "tuning")
 SETTINGS = (
-    *("trainer", "tracking", "study", "results", "keep"),
+    *("trainer", "tracking", "study", "results", "keep", "rerun"),
     *("references", "baselines", "strategy_defaults", "verdict", "debug", "allow", "hydra"),
 )
 KEYS = (*GROUPS, "labels", "seed", *SETTINGS)

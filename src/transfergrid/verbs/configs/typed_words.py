@@ -37,6 +37,8 @@ INSIDE = {
 }
 """Keys that are often typed without the group that they belong to."""
 AXES = (*GROUPS, "labels", "seed")
+RERUN = "rerun"
+"""The key whose value may be conditions."""
 ONE_FOR_ALL = ("trainer", "tracking")
 CHECKED_LATER = (*GROUPS, *ONE_FOR_ALL)
 _OPEN = re.compile(r"(?:strategy_defaults|verdict\.margins)(?:\.|$)")
@@ -183,6 +185,8 @@ def readable(key: str, value: str) -> str:
         BadInputError: the value would be read as something else than what it seems to be.
     """
     _check_meant(key, value)
+    if key == RERUN and not re.fullmatch(r"(['\"]).*\1", value):
+        return f"{key}={_quoted(value)}"  # conditions and ids, which are no sweep
     if re.search(r"(^|,)~(/|,|$)", value):
         value = ",".join(_at_home(part) for part in value.split(","))
     if _is_read(f"{key}={value}"):

@@ -1,0 +1,109 @@
+"""The key `rerun`: which cells that are done are run anew, by name, conditions or identity."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfergrid.records import again
+from transfergrid.records.errors import BadInputError, did_you_mean
+
+if TYPE_CHECKING:
+    from transfergrid.evidence.selecting import Where
+    from transfergrid.records.cell import Cell
+    from transfergrid.records.ledger import Ledger
+
+FAILED, STALE, ALL = "failed", "stale", "all"
+WORDS = (FAILED, STALE, ALL)
+KEYS = ("source", "architecture", "strategy", "target", "training", "labels", "seed")
+"""What conditions may be on."""
+_IDS = re.compile(r"[0-9a-f]{4,16}")
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Which done cells are run anew; those that failed are always tried again.
+
+    Args:
+        told: one of the `WORDS`, conditions as behind `--where`, or beginnings of identities.
+
+    Raises:
+        BadInputError: it is none of these.
+    """
+
+    told: str = FAILED
+
+    def __post_init__(self) -> None:
+        if self._is_conditions:
+            self._where()
+        elif self.told not in WORDS and not self._ids:
+            near = did_you_mean(self.told, WORDS)
+            raise BadInputError(
+                f"rerun={self.told}: give {', '.join(WORDS)}, conditions as in "
+                f"rerun='strategy=lora labels=5', or ids of cells{near if near[-1] == '?' else ''}"
+            )
+
+    @property
+    def _is_conditions(self) -> bool:
+        return re.search("[=<>]", self.told) is not None
+
+    @property
+    def _ids(self) -> Sequence[str]:
+        """The beginnings of identities; none where it is something else."""
+        words = re.split(r"[\s,]+", self.told.strip().strip("[]").strip().lower())
+        return words if all(map(_IDS.fullmatch, words)) else ()
+
+    def _where(self) -> Where:
+        from transfergrid.evidence.selecting import Where  # NumPy, which no refusal waits for
+
+        try:
+            return Where.parse(self.told, KEYS)
+        except BadInputError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: BadInputError) -> BadInputError:
+        return BadInputError(str(error).replace("--where", "rerun"))
+
+    def among(self, cells: Sequence[Cell], ledger: Ledger) -> set[str]:
+        """Return the cells that have a record and are to be run anew.
+
+        A rerun that was cut short goes on first: what it did is not done once more. What is stale
+        tells that by itself.
+
+        Raises:
+            BadInputError: it means no cell of the grid.
+        """
+        kept = ledger.kept(cell.id for cell in cells)
+        meant = self._meant(cells, kept, ledger)
+        unfinished = again.marked(ledger.root) & kept
+        return unfinished if unfinished & meant and self.told != STALE else unfinished | meant
+
+    def _meant(self, cells: Sequence[Cell], kept: Collection[str], ledger: Ledger) -> set[str]:
+        if self.told == FAILED:
+            return set()
+        if self.told == ALL:
+            return set(kept)
+        if self.told == STALE:
+            from transfergrid.records.provenance import stale_among
+
+            rows = ledger.columns(("id", "code", "strategy_class")) if kept else []
+            return stale_among(rows) & set(kept)
+        if self._is_conditions:
+            where = self._where()
+            try:
+                where.check(cells)
+            except BadInputError as error:
+                raise self._refused(error) from None
+            return {cell.id for cell in cells if where.keeps(cell)} & set(kept)
+        return self._by_id(cells) & set(kept)
+
+    def _by_id(self, cells: Sequence[Cell]) -> set[str]:
+        found = set()
+        for beginning in self._ids:
+            own = {cell.id for cell in cells if cell.id.startswith(beginning)}
+            if not own:
+                raise BadInputError(f"rerun={self.told}: no cell of this grid begins {beginning}")
+            found |= own
+        return found
