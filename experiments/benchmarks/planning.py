@@ -30,7 +30,13 @@ REQUEST = (
     "labels=1,2,5,10,20,50,all",
     "seed=range(75)",
 )
-DEFAULTS = {"target": "digits", "training": "default", "labels": "20", "seed": "0"}
+DEFAULTS = {
+    "target": "digits",
+    "training": "default",
+    "tuning": "none",
+    "labels": "20",
+    "seed": "0",
+}
 
 
 def seconds_to_plan() -> tuple[float, int]:

@@ -71,6 +71,9 @@ _OTHERS = (
 )
 """Columns of texts, or none, that may hold anything."""
 
+OF_ITEMS = frozenset({"right", "items_n", "items", "clusters"})
+"""Columns that come of a cell's predictions."""
+
 HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
 """Columns that all segments of this version have; one of an earlier version lacks the newest."""
 

@@ -162,7 +162,8 @@ class Ledger(Store):
     def columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return these columns (see `index.columns`) of all done cells, ordered by id.
 
-        Opens no record that is indexed, and so a hundred thousand cells within seconds.
+        Opens no record that is indexed, and so a hundred thousand cells within seconds; of others
+        their predictions only where a column comes of these.
 
         Raises:
             BadInputError: there is no ledger here.
@@ -171,7 +172,8 @@ class Ledger(Store):
         found = self.listed()
         with without_garbage_collection():
             rows = index.load(self.root / "index", found, names, self.leave_out)
-            for new in self._unindexed(found, rows):
+            of_items = bool(index.OF_ITEMS & {*names})
+            for new in self._unindexed(found, rows, of_items):
                 flat = index.columns(new)
                 rows[new.record.id] = tuple(flat[name] for name in names)
         return [row for _, row in sorted(rows.items())]
@@ -271,10 +273,11 @@ class Ledger(Store):
         return found
 
     def _unindexed(
-        self, found: Mapping[str, int], known: Mapping[str, Any]
+        self, found: Mapping[str, int], known: Mapping[str, Any], of_items: bool = True
     ) -> Iterator[index.Indexed]:
         for name, record in self._read(found, known):
-            yield index.Indexed(record, found[name], self._right(record))
+            right = self._right(record) if of_items else None
+            yield index.Indexed(record, found[name], right)
 
     def _read(
         self, found: Mapping[str, int], known: Mapping[str, Any]

@@ -15,9 +15,10 @@ from transfergrid.records import again, agents, interrupts
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
+from transfergrid.records.indexing import Indexing
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.printing import say, told_os, warn
+from transfergrid.records.printing import say
 from transfergrid.records.provenance import now
 from transfergrid.records.sending import sending
 from transfergrid.report import kept, names
@@ -157,12 +158,15 @@ def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome
         there = [cell for cell in left if cell.id not in found.impossible]
         kept.say(kept.planned(keeper, there, ready.done, found.sizes))
 
-    ended = coming.ended if coming is not None else None
+    indexing = Indexing(ledger, len(ready.done))
+
+    def ended(cell: Cell, to_go: float | None) -> None:
+        indexing.count()
+        if coming is not None:
+            coming.ended(cell, to_go)
+
     outcome = run_grid(left, pool, len(ready.done), checked, keeper, labels, ended)
-    try:
-        ledger.compact()
-    except OSError as error:  # it opens more slowly, and that is all
-        warn(f"no index was written: {told_os(error)}")
+    indexing.index()
     return outcome
 
 

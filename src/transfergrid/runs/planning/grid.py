@@ -62,6 +62,8 @@ class Planner:
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
         self._trainings: dict[tuple[Option, Option], Option] = {}
         self._arms: dict[tuple[Any, ...], Arm] = {}
+        self._possible: dict[tuple[Any, ...], Arm | None] = {}
+        self._others: dict[tuple[Arm, Shared, Labels], list[tuple[str, Parts, Labels]]] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
@@ -77,11 +79,9 @@ class Planner:
         Raises:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
+        meant = _meant(asked)
         for target, labels, shared, strategy, seed, source in _product(asked):
-            if not (
-                _is_meant(shared.training, target, asked.trainings, _meant_for)
-                and _is_meant(source, target, asked.sources, _taken_by)
-            ):
+            if not (meant[shared.training, target] and meant[source, target]):
                 continue  # images and texts side by side, each with what was asked for it
             cell = self._ask(source, strategy, target, shared, labels, seed)
             if cell is not None:
@@ -102,19 +102,13 @@ class Planner:
         labels: Labels,
         seed: int,
     ) -> Cell | None:
-        reason = self._impossible(source, strategy, target, labels)
-        if reason is None and strategy.needs.trials:
-            reason = self._untried(strategy, shared.tuning, labels)
-        if reason is None:
-            given_labels, kind = given(strategy.needs, labels), task_of(target.config)
-            told = (strategy.name, strategy.needs, kind == NUMBERS, shared.training, given_labels)
-            reason = unselectable(*told)
-        if reason is not None:
-            name = f"{source.name} x {strategy.name}" if source else strategy.name
-            self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
+        key = (source, strategy, target, shared, labels)
+        if key not in self._possible:
+            self._possible[key] = self._arm_of(source, strategy, target, shared, labels)
+        arm = self._possible[key]
+        if arm is None:
             return None
         labels = given(strategy.needs, labels)
-        arm = self.arm(source, strategy, target, shared, labels)
         identity = cell_id(arm.parts, labels, seed)
         if identity not in self.cells:
             baseline, exploratory = self._comparisons(arm, shared, labels, seed)
@@ -130,6 +124,28 @@ class Planner:
                 exploratory=exploratory,
             )
         return self.cells[identity]
+
+    def _arm_of(
+        self,
+        source: Option | None,
+        strategy: Option,
+        target: Option,
+        shared: Shared,
+        labels: Labels,
+    ) -> Arm | None:
+        """Return the arm of what is asked for, of any seed; None, noting why, if it cannot be."""
+        reason = self._impossible(source, strategy, target, labels)
+        if reason is None and strategy.needs.trials:
+            reason = self._untried(strategy, shared.tuning, labels)
+        if reason is None:
+            given_labels, kind = given(strategy.needs, labels), task_of(target.config)
+            told = (strategy.name, strategy.needs, kind == NUMBERS, shared.training, given_labels)
+            reason = unselectable(*told)
+        if reason is not None:
+            name = f"{source.name} x {strategy.name}" if source else strategy.name
+            self.skipped[Skipped(f"{name} x {target.name}, labels={labels}", reason)] = None
+            return None
+        return self.arm(source, strategy, target, shared, given(strategy.needs, labels))
 
     def arm(
         self,
@@ -323,13 +339,21 @@ class Planner:
     def _exploratory(
         self, arm: Arm, shared: Shared, labels: Labels, seed: int
     ) -> Iterator[Reference]:
+        key = (arm, shared, labels)
+        if key not in self._others:
+            self._others[key] = [*self._further(arm, shared, labels)]
+        for name, parts, own in self._others[key]:
+            yield Reference(name=name, id=cell_id(parts, own, seed))
+
+    def _further(
+        self, arm: Arm, shared: Shared, labels: Labels
+    ) -> Iterator[tuple[str, Parts, Labels]]:
+        """Yield what the further baselines of an arm are, whatever the seed."""
         for name in arm.strategy.baselines.exploratory:
             source, strategy, target = self._comparison(arm, name)
             if self._impossible(source, strategy, target, labels) is None:
                 own = given(strategy.needs, labels)
-                other = self.arm(source, strategy, target, shared, own)
-                identity = cell_id(other.parts, own, seed)
-                yield Reference(name=name, id=identity)
+                yield name, self.arm(source, strategy, target, shared, own).parts, own
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
         if name not in self._strategies:
@@ -402,6 +426,16 @@ def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int
     return product(
         asked.targets, asked.labels, shared, asked.strategies, asked.seeds, asked.sources
     )
+
+
+def _meant(asked: Asked) -> dict[tuple[Option, Option], bool]:
+    """Return whether each training, and each source, is for what each target holds."""
+    axes = ((asked.trainings, _meant_for), (asked.sources, _taken_by))
+    return {
+        (one, target): _is_meant(one, target, options, kind)
+        for options, kind in axes
+        for one, target in product(options, asked.targets)
+    }
 
 
 MEANT_FOR = {"images": "image", "small_images": "image", "text": "text", "vectors": "vector"}
