@@ -35,7 +35,7 @@ def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
     arms = [_scored(cells) for cells in groups.values() if _is_trained(cells[0])]
     arms = [arm for arm in arms if len(arm) > 1]
     low = [(cell, arm) for arm in arms if _is_uneven(arm) for cell in arm
-           if not cell.bears_flag and _drop(cell, arm) > _least(cell, arm)]  # fmt: skip
+           if not cell.bears_flag and _stands_out(cell, arm)]  # fmt: skip
     if not low:
         return {}
     blocks: defaultdict[object, list[tuple[Result, list[Result]]]] = defaultdict(list)
@@ -124,9 +124,13 @@ def _drop(cell: Result, arm: Sequence[Result]) -> float:
     return fell if cell.metric.higher_is_better else -fell
 
 
-def _least(cell: Result, arm: Sequence[Result]) -> float:
-    """Return how far it must have fallen to stand out of its arm."""
-    others, usual = _others(cell, arm), _usual(cell, arm)
-    spread = _NORMAL * statistics.median(abs(score - usual) for score in others)
+def _stands_out(cell: Result, arm: Sequence[Result]) -> bool:
+    """Return whether it fell far enough to stand out of its arm: few have to be held so closely."""
+    others = _others(cell, arm)
+    usual = statistics.median(others)
+    drop = usual - (cell.score or 0.0)
+    drop = drop if cell.metric.higher_is_better else -drop
     part = LEAST if cell.metric.higher_is_better else 1.0
-    return max(part * abs(usual), SPREADS * spread)
+    if drop <= part * abs(usual):
+        return False
+    return drop > SPREADS * _NORMAL * statistics.median(abs(score - usual) for score in others)

@@ -142,7 +142,7 @@ class Bench:
         Raises:
             BadInputError: no cell names such a baseline.
         """
-        failures, told = map(result_of, self.failures), by_arm(self.records.values())
+        failures, told = map(result_of, self.failures), by_arm(self.results)
         return measure(self._over(over), read=self.outcomes, failures=failures, remarks=told)
 
     def arms_by_group(self, over: str | None = None) -> list[Verdict]:
@@ -151,7 +151,7 @@ class Bench:
         Raises:
             BadInputError: no cell names such a baseline, or no target has groups.
         """
-        told = by_arm(self.records.values())
+        told = by_arm(self.results)
         return [
             replace(row, group=name)
             for name, inside, read in by_group(self._over(over), self.outcomes)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from transfergrid.evidence.arms import Key, grouped
-from transfergrid.evidence.results import AnyCell
-from transfergrid.records.record import Record
+from transfergrid.evidence.results import AnyCell, Cell
+from transfergrid.records.index import remarked
+from transfergrid.records.record import Data, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Remarks:
     """What is odd about the pair of source domain and target, such as "partial"."""
 
     @classmethod
-    def of(cls, cells: Sequence[Record]) -> Remarks:
-        """Bring together what the cells of one arm remark."""
+    def of(cls, cells: Sequence[Data]) -> Remarks:
+        """Bring together what the data of one arm's cells tell."""
         return cls(
             short=short_classes(cells),
             cut_texts=_cut_texts(cells),
@@ -40,16 +41,31 @@ class Remarks:
         )
 
 
-def by_arm(records: Iterable[Record]) -> dict[Key, Remarks]:
-    """Return what the records of each arm remark."""
-    return {key: Remarks.of(cells) for key, cells in grouped(records).items()}
+NOTHING = Remarks()
 
 
-def short_classes(cells: Sequence[Record]) -> dict[str, tuple[int, int]]:
+def by_arm(cells: Iterable[Cell]) -> dict[Key, Remarks]:
+    """Return what the cells of each arm remark."""
+    return {key: _of(list(map(data_of, arm))) for key, arm in grouped(cells).items()}
+
+
+def _of(cells: Sequence[Data]) -> Remarks:
+    return Remarks.of(cells) if any(data is not _NO_DATA for data in cells) else NOTHING
+
+
+def data_of(cell: AnyCell) -> Data:
+    """Return what is told of a cell's data, of a result as far as it is remarked on."""
+    return cell.data if isinstance(cell, Record) else remarked(cell.remarks)
+
+
+_NO_DATA = remarked("")
+
+
+def short_classes(cells: Sequence[Data]) -> dict[str, tuple[int, int]]:
     """Return the classes with fewer labels than asked for: (asked, fewest got)."""
     short: dict[str, tuple[int, int]] = {}
-    for cell in cells:
-        for name, (asked, got) in cell.data.short.items():
+    for data in cells:
+        for name, (asked, got) in data.short.items():
             short[name] = (asked, min(got, short.get(name, (asked, got))[1]))
     return short
 
@@ -65,40 +81,40 @@ def seen_in(cells: Sequence[AnyCell]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 
 
-def _cut_texts(cells: Sequence[Record]) -> int:
+def _cut_texts(cells: Sequence[Data]) -> int:
     """Return how many texts of the target the model was shown in part only."""
-    found = [cell.data.notes.get("cut_texts") or {} for cell in cells]
+    found = [data.notes.get("cut_texts") or {} for data in cells]
     return max((sum(counts.values()) for counts in found), default=0)
 
 
-def _no_validation(cells: Sequence[Record]) -> str | None:
+def _no_validation(cells: Sequence[Data]) -> str | None:
     """Return why nothing validated in some of the cells, though labels were enough; else None."""
-    found = (cell.data.notes.get("no_validation") for cell in cells)
+    found = (data.notes.get("no_validation") for data in cells)
     return next((str(reason) for reason in found if reason), None)
 
 
-def _untested(cells: Sequence[Record]) -> tuple[str, ...]:
+def _untested(cells: Sequence[Data]) -> tuple[str, ...]:
     """Return the classes that no test example is of."""
-    found = (cell.data.notes.get("untested") or () for cell in cells)
+    found = (data.notes.get("untested") or () for data in cells)
     return tuple(dict.fromkeys(str(name) for names in found for name in names))
 
 
-def copy_counts(cells: Sequence[Record]) -> dict[str, int]:
+def copy_counts(cells: Sequence[Data]) -> dict[str, int]:
     """Return how many test examples have copies in what was learned from; empty if none has.
 
     Keys: "test" examples there are, "exact" and "near" copies in the pool, pool examples
     "dropped", and the same of the source domain as "source_exact" and so on.
     """
     counts: dict[str, int] = {}
-    for cell in cells:
+    for data in cells:
         for note, prefix in (("duplicates", ""), ("source_copies", "source_")):
-            found = cell.data.notes.get(note) or {}
+            found = data.notes.get(note) or {}
             for kind in ("exact", "near", "dropped"):
                 if count := found.get(kind):
                     counts[prefix + kind] = max(count, counts.get(prefix + kind, 0))
-    return {"test": cells[0].data.test, **counts} if counts else {}
+    return {"test": max(data.test for data in cells), **counts} if counts else {}
 
 
-def _pair(cells: Sequence[Record]) -> str:
+def _pair(cells: Sequence[Data]) -> str:
     """Return what is odd about the pair of the cells' source domain and target."""
-    return next((cell.data.pair.told for cell in cells if cell.data.pair is not None), "")
+    return next((data.pair.told for data in cells if data.pair is not None), "")

@@ -60,6 +60,8 @@ class Result:
     """Settings that it tried; None for a cell that has one."""
     strategy_class: str | None = None
     finished: str | None = None
+    remarks: str = ""
+    """What tables remark on its data; see `index.remarked`."""
 
     @property
     def bears_flag(self) -> bool:
@@ -100,7 +102,7 @@ def references(cell: AnyCell) -> tuple[Reference, ...]:
 _SAME = (
     *("id", "protocol", "seed", "score", "train_score", "validation_score", "ece", "floor"),
     *("classes", "one_checkpoint", "placebo", "seconds", "source_seconds", "study", "code"),
-    *("strategy_class", "finished", "trials"),
+    *("strategy_class", "finished", "trials", "remarks"),
     *("parameters_trained", "flops_forward", "seconds_forward"),
 )
 """Columns of an index that are fields of a result under the same name."""

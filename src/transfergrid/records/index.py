@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
 from itertools import compress
 from pathlib import Path
 from types import GenericAlias
@@ -22,7 +24,7 @@ from transfergrid.records.border import Checked, Reader, is_time
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import SHARES, is_of_numbers
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
-from transfergrid.records.record import Record
+from transfergrid.records.record import Data, Record
 
 Warn = Callable[[Path, object], None]
 
@@ -46,6 +48,29 @@ ABSENT: dict[str, Any] = {
 """What a column holds in segments that were written before any record told this."""
 
 
+REMARKED = ("cut_texts", "no_validation", "untested", "duplicates", "source_copies")
+"""Notes of a domain that tables remark on."""
+_data: Reader[Data] = Reader(Data)
+
+
+@lru_cache(maxsize=10_000)
+def remarked(text: str) -> Data:
+    """Return what the column `remarks` tells: of `data` what tables remark on.
+
+    Raises:
+        BadInputError: it tells something else.
+    """
+    return _data(text) if text else Data()
+
+
+def _is_remarks(text: str) -> str:
+    try:
+        remarked(text)
+    except BadInputError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 _TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
 _VALUES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
@@ -61,6 +86,7 @@ _VALUES: dict[str, Any] = {
     "exploratory": Json[list[tuple[str, str]]],
     "contaminated_by": Json[list[str]],
     "finished": Annotated[str | None, Checked(is_time)],
+    "remarks": Annotated[str, Checked(_is_remarks)],
 }
 """What the columns may hold beyond their types; of those that are not here, anything."""
 
@@ -256,5 +282,16 @@ def columns(row: Indexed) -> dict[str, Any]:
         "code": record.code,
         "strategy_class": record.strategy_class,
         "finished": record.finished,
+        "remarks": _remarks(record.data),
         "record": record.to_json(indent=None),
     }
+
+
+def _remarks(data: Data) -> str:
+    """Return what tables remark on as JSON; empty where there is nothing, as of most cells."""
+    notes = {key: data.notes[key] for key in REMARKED if data.notes.get(key)}
+    if not (data.short or notes or data.pair):
+        return ""
+    told = {"test": data.test, "short": data.short, "notes": notes}
+    told |= {"pair": asdict(data.pair)} if data.pair else {}
+    return json.dumps(told, default=lambda value: value.item())

@@ -113,7 +113,9 @@ def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
     """
     from transfergrid.records.cell import different_parts, pair_of
 
-    choosy = [cell for cell in cells if cell.is_choosy]
+    by_strategy = {cell.parts.strategy: cell for cell in cells}
+    odd = {part for part, cell in by_strategy.items() if cell.is_choosy}
+    choosy = [cell for cell in cells if cell.parts.strategy in odd]
     if not choosy:
         return {}
     from transfergrid.runs.checking import check_parts

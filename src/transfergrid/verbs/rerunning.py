@@ -75,9 +75,12 @@ class Rerun:
         Raises:
             BadInputError: it means no cell of the grid.
         """
+        marked = again.marked(ledger.root)
+        if self.told == FAILED and not marked:
+            return set()
         kept = ledger.kept(cell.id for cell in cells)
         meant = self._meant(cells, kept, ledger)
-        unfinished = again.marked(ledger.root) & kept
+        unfinished = marked & kept
         return unfinished if unfinished & meant and self.told != STALE else unfinished | meant
 
     def _meant(self, cells: Sequence[Cell], kept: Collection[str], ledger: Ledger) -> set[str]:

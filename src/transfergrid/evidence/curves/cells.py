@@ -135,7 +135,7 @@ def remarks_on(pairs: Sequence[Pair], sign: float) -> list[str]:
     lines = []
     if sign < 0:
         lines.append("lower is better: slope, asymptote, area and gap are of the negated score")
-    if short := remarks.short_classes(cells):
+    if short := remarks.short_classes([cell.data for cell in cells]):
         lines.append(f"{len(short)} classes have fewer labels than asked for: not quite balanced")
     if seen := remarks.seen_in(cells):
         lines.append(f"the source was trained on what holds the target ({', '.join(seen)})")
