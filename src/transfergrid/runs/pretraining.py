@@ -19,10 +19,9 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.regression import ScaledLinear
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records import contents
-from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
-from transfergrid.records.identity import canonical, config_digest, digest
+from transfergrid.records.identity import config_digest
 from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, tracked
@@ -34,6 +33,7 @@ from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.run_cards import Curve, shown
+from transfergrid.runs.source_contents import content_of
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import TrainedSource
 from transfergrid.strategies.baselines.scratch import Scratch
@@ -215,12 +215,6 @@ class SourceMaker:
             config={"content": content, "source": config, "seed": seed, **self.asked},
             results=self.folder.parent,
         )
-
-
-def content_of(source: TrainedSource, seed: int) -> str:
-    """Return the name of the folder that a source is kept in once it is trained under this seed."""
-    recipe = canonical({**config_of(source), "seed": seed})
-    return digest([PROTOCOL, Scratch.version, recipe])
 
 
 def _chance(domain: OpenDomain, labels: Tensor) -> float | None:

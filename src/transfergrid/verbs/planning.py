@@ -164,7 +164,7 @@ def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list
         )
     if not made:
         return []
-    from transfergrid.runs.pretraining import content_of
+    from transfergrid.runs.source_contents import content_of
 
     took_long = [one.source_seconds for one in took if one.source_seconds > 1]
     each = fmean(took_long) if took_long else None
