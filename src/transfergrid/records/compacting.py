@@ -14,6 +14,7 @@ from transfergrid.records.checkup import SETTLED
 from transfergrid.records.claims import FOLDER as CLAIMS
 from transfergrid.records.claims import Claims
 from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.living import unique_name
 
 
 @dataclass
@@ -65,7 +66,7 @@ def _merge_segments(ledger: Ledger) -> int:
         return 0
     with ledger.draft() as draft, without_garbage_collection():
         merged = pyarrow.concat_tables(tables, promote_options="default")
-        name = f"{time.time_ns():020d}-{folders.unique_name()}.parquet"
+        name = f"{time.time_ns():020d}-{unique_name()}.parquet"
         pyarrow.parquet.write_table(merged, draft / name, compression="zstd")
         (draft / name).replace(place / name)
     for path in read:

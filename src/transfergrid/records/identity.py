@@ -196,7 +196,7 @@ def cell_id(parts: Parts, labels: Labels, seed: int, protocol: int = PROTOCOL) -
     """Return the identity of the cell with these part digests, label budget and seed."""
     begun = _begun(parts, labels, protocol).copy()
     begun.update(f",{seed}]".encode())
-    return begun.hexdigest()[:16]
+    return str(begun.hexdigest()[:16])
 
 
 @lru_cache(maxsize=100_000)

@@ -225,7 +225,7 @@ class Ledger(Store):
 
     def tries(self, identity: str) -> int:
         """Return the number of a cell's newest failed attempt; 0 if none was kept."""
-        return max(self._attempts(_identity(identity)), default=0)
+        return max(self.attempts(identity), default=0)
 
     def newest_failure(self, identity: str) -> Record | None:
         """Return a cell's newest failed attempt, if one can be read."""

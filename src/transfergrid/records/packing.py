@@ -29,9 +29,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from transfergrid.records import arrays, contents, folders
+from transfergrid.records import arrays, contents
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.ledger import Ledger, of_cell
+from transfergrid.records.living import unique_name
 from transfergrid.records.record import Status, from_json, is_newer
 
 ENDING, ABOUT = ".tar.xz", "about.json"
@@ -101,7 +102,7 @@ def pack(ledger: Ledger, file: Path, predictions: str = EXACT) -> Packed:
         BadInputError: there is no ledger, or the file cannot be written.
     """
     ledger.check_exists()
-    draft = file.absolute().parent / f".{file.name}-{folders.unique_name()}"
+    draft = file.absolute().parent / f".{file.name}-{unique_name()}"
     try:
         with writing(file):
             with draft.open("wb") as stream:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import folders
 from transfergrid.records.errors import writing
 from transfergrid.records.index import KINDS, Indexed, columns
 from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.living import unique_name
 from transfergrid.records.record import Status
 from transfergrid.report.escaping import CsvWriter
 
@@ -46,7 +46,7 @@ def write_table(ledger: Ledger, file: Path) -> int:
         for failed in ledger.failures():
             flat = columns(Indexed(failed, 0, None))
             rows.append((Status.FAILED.value, failed.reason, *(flat[name] for name in names)))
-    draft = file.absolute().parent / f".{file.name}-{folders.unique_name()}"
+    draft = file.absolute().parent / f".{file.name}-{unique_name()}"
     try:
         with writing(file):
             write(draft, ("status", "reason", *names), rows)

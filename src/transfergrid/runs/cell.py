@@ -88,19 +88,19 @@ def run_cell(
     torch.set_num_threads(machine.threads)
     reset_peak_memory(machine.device)
     started, clock = now(), Stopwatch()
-    tracker = SafeTracker(tracker or NoTracker(), clock.aside)
+    safe = SafeTracker(tracker or NoTracker(), clock.aside)
     with suppress(torch.OutOfMemoryError):
-        return _run(cell, ledger, machine, tracker, keep, share, clock, started)
+        return _run(cell, ledger, machine, safe, keep, share, clock, started)
     warn(f"{cell.label}: no memory for a whole batch: run once more with each batch in two parts")
     give_back()
-    return _run(cell, ledger, machine, tracker, keep, share, clock, started, halvings=1)
+    return _run(cell, ledger, machine, safe, keep, share, clock, started, halvings=1)
 
 
 def _run(
     cell: Cell,
     ledger: Ledger,
     machine: Machine,
-    tracker: Tracker,
+    tracker: SafeTracker,
     keep: str | None,
     share: Share | None,
     clock: Stopwatch,

@@ -81,7 +81,7 @@ def give_back() -> None:
 
 def free_bytes() -> int:
     """Return how many bytes were freed and not given back; 0 where nobody tells."""
-    tell = _of_glibc("mallinfo2")
+    tell: Any = _of_glibc("mallinfo2")
     if tell is None:
         return 0
     tell.restype = _Told

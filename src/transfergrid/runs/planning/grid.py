@@ -256,8 +256,8 @@ class Planner:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
         if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
             return unfit
-        if needs.classes == "described" and (told := self._undescribed(source, needs, target)):
-            return f"{strategy.name} needs descriptions of the classes, and {told} has none"
+        if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
+            return f"{strategy.name} needs descriptions of the classes, and {bare} has none"
         return self._other_source(source, strategy, target)
 
     def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:

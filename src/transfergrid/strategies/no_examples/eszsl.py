@@ -33,7 +33,8 @@ def bilinear(
     middle = features.T @ answers @ described
     left = left + gamma * torch.eye(len(left), dtype=left.dtype, device=left.device)
     right = right + lam * torch.eye(len(right), dtype=right.dtype, device=right.device)
-    return torch.linalg.solve(right, torch.linalg.solve(left, middle).T).T
+    solved: Tensor = torch.linalg.solve(right, torch.linalg.solve(left, middle).T)
+    return solved.T
 
 
 def signs(labels: Tensor, classes: int) -> Tensor:
