@@ -65,6 +65,7 @@ ROOMS = {
     "several_sources": "Several sources",
     "label_shift": "Other shares of classes",
     "few_examples": "From a few examples",
+    "no_examples": "From descriptions alone",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }
@@ -84,6 +85,11 @@ EPISODES = (
     *("target=episodes", "'target.domain.only=[N,O,P,Q,R,S,T,U,V,W,X,Y,Z]'"),
 )
 """Where a method of few examples of new classes is tried."""
+UNSEEN = (
+    *("source=glyph_letters", "'source.domain.only=[A,B,C,D,E,F,G,H,I,J,K,L,M]'"),
+    *("target=glyph_letters", "'target.only=[N,O,P,Q,R,S,T,U,V,W,X,Y,Z]'"),
+)
+"""Where a method of classes without examples is tried."""
 NOTHING = "nothing"
 """What is transferred by whom transfer is compared with."""
 PLACES = {
@@ -96,6 +102,7 @@ PLACES = {
     "osbp": OPEN,
     **dict.fromkeys(["prototypical_networks", "matching_networks", "siamese"], EPISODES),
     **dict.fromkeys(["simple_shot", "maml", "reptile"], EPISODES),
+    **dict.fromkeys(["direct_attribute_prediction", "eszsl", "ale"], UNSEEN),
 }
 """Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
@@ -233,7 +240,9 @@ def _needs(told: Told) -> Iterator[str]:
     if needs["domains"]:
         pairs = " and ".join(needs.get("pairs", ()))
         same = f"the target's, in pairs that are {pairs}" if pairs else "the target's"
-        classes = same if needs["classes"] == "same" else "any"
+        described = "others than the target's, described by the same numbers"
+        others = described if needs["classes"] == "described" else "any"
+        classes = same if needs["classes"] == "same" else others
         several = needs["domains"] > 1
         which = "the labelled examples of two sources or more, a batch of each at every step"
         whose = which if several else "the source's labelled examples, while it learns"
