@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from transfergrid.records.folders import clear_abandoned, names, rename_whole
 from transfergrid.records.identity import digest
 from transfergrid.records.living import unique_name
+from transfergrid.records.mapped import mapped
 from transfergrid.records.printing import told_os, warn
 
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
@@ -128,6 +129,8 @@ class _Part:
 
     rows: Rows
     arrays: Arrays
+    is_mapped: bool = False
+    """Whether they lie in a file."""
 
 
 @dataclass
@@ -175,8 +178,8 @@ class Entry:
     @property
     def bytes_in_memory(self) -> int:
         """Bytes of the rows that this process holds by itself, as no disk took them."""
-        arrays = [a for part in self._parts.values() for a in part.arrays]
-        return sum(a.nbytes for a in arrays if not isinstance(a, np.memmap))
+        own = [part for part in self._parts.values() if not part.is_mapped]
+        return sum(array.nbytes for part in own for array in part.arrays)
 
     def missing(self, rows: Rows) -> Rows:
         """Return which of these rows nobody has computed yet, sorted."""
@@ -284,7 +287,7 @@ class Entry:
             shutil.rmtree(draft, ignore_errors=True)
             warn(f"features were not kept in {self.store.root}: {told_os(error)}")
             return
-        self._parts[name].arrays = _mapped(self.folder / name, len(part.arrays))
+        part.arrays, part.is_mapped = _mapped(self.folder / name, len(part.arrays)), True
         self._touch()
 
 
@@ -325,13 +328,11 @@ def _read(folder: Path) -> _Part | None:
         arrays = _mapped(folder, len(sums) - 1)
     except (OSError, ValueError, TypeError, AttributeError, EOFError):
         return None
-    return _Part(rows, arrays) if all(len(a) == len(rows) for a in arrays) else None
+    return _Part(rows, arrays, True) if all(len(a) == len(rows) for a in arrays) else None
 
 
 def _mapped(folder: Path, count: int) -> Arrays:
-    return tuple(
-        np.load(folder / f"{i}.npy", mmap_mode="r", allow_pickle=False) for i in range(count)
-    )
+    return tuple(mapped(folder / f"{i}.npy") for i in range(count))
 
 
 def _sum(file: Path) -> str:
