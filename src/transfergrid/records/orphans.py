@@ -16,6 +16,8 @@ from pathlib import Path
 
 SCRATCH = "TRANSFERGRID_SCRATCH"
 """Tells a process of the folder that goes with it."""
+PARENT = "TRANSFERGRID_PARENT"
+"""Tells it who started it: its parent may be gone before it can look."""
 _PREFIX = "tg-"
 """What names of such folders begin with; sockets in them want short ones."""
 LOOK = 1.0
@@ -36,7 +38,7 @@ def scratch_for(name: str) -> Path:
 
 def within(scratch: Path) -> dict[str, str]:
     """Return what the environment of a process says of its folder."""
-    return {"TMPDIR": str(scratch), SCRATCH: str(scratch)}
+    return {"TMPDIR": str(scratch), SCRATCH: str(scratch), PARENT: str(os.getpid())}
 
 
 def end_with_parent() -> None:
@@ -45,7 +47,7 @@ def end_with_parent() -> None:
     It is asked to go at once, as by a cluster that wants its machine back, and ended if it does
     not: one that hangs hears nothing. Its folder, if it was given one, is removed then.
     """
-    parent = os.getppid()
+    parent = int(os.environ.pop(PARENT, os.getppid()))
     atexit.register(_tidy, parent)
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
