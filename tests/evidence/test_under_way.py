@@ -169,9 +169,10 @@ def test_it_is_the_grid_that_runs_or_else_the_last_and_all_if_asked_for(ledger):
     assert look(ledger, everything=True, at=NOW).cells == 8
 
 
-def test_where_nothing_was_asked_for_that_is_said(ledger, tmp_path):
+def test_cells_that_were_run_alone_are_counted_and_where_nothing_is_that_is_said(ledger, tmp_path):
     with pytest.raises(BadInputError, match="no results in"):
         look(Ledger(tmp_path / "nowhere"))
     done(ledger, CELLS[0], 10)
-    with pytest.raises(BadInputError, match="no grid was asked for"):
-        look(ledger)
+    fail(ledger, CELLS[1], 10, "ValueError: x")
+    found = look(ledger, at=NOW)
+    assert (found.grids, found.cells, found.done, found.failed, found.waiting) == (0, 2, 1, 1, 0)

@@ -11,7 +11,6 @@ from typing import Any
 from transfergrid.evidence.declarations import Grid, grids_of
 from transfergrid.records.again import marked
 from transfergrid.records.border import time_of
-from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.provenance import stale_among
 from transfergrid.records.record import Record
@@ -89,15 +88,16 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
         at: the time, by default now.
 
     Raises:
-        BadInputError: nothing was ever asked for here.
+        BadInputError: there is no ledger, and nothing was asked for.
     """
     at, found = at or datetime.now(UTC), signs(ledger.root)
     grids = sorted(grids_of(ledger), key=lambda grid: str(grid.get("asked")))
     if not grids:
         ledger.check_exists()
-        raise BadInputError(f"no grid was asked for in '{ledger.root}': its cells were run alone")
-    chosen = grids if everything else _looked_at(grids, found)
+    chosen = grids if everything or not grids else _looked_at(grids, found)
     ids: set[str] = set().union(*(grid["cells"] for grid in chosen))
+    if not grids:  # cells that were run alone, as from Python
+        ids = {*ledger.listed(), *ledger.tried(), *(sign.cell for sign in found if sign.lives)}
     with without_garbage_collection():
         done = _done(ledger, ids)
     running = [sign for sign in found if sign.lives and sign.cell in ids]

@@ -56,6 +56,7 @@ def counts(found: UnderWay, results: str, at: datetime) -> list[str]:
     """Say how many cells stand how, and how quickly they come."""
     study = f"study {found.study}" if found.study else "a grid"
     study = study if found.grids == 1 else plural(found.grids, "grid")
+    study = study if found.grids else "no grid, cells that were run alone"
     began = f", asked for {_ago(found.asked, at)}" if found.asked else ""
     lines = [one_line(f"{results}: {study}{began}")]
     stale = f" ({found.stale} of them stale)" if found.stale else ""

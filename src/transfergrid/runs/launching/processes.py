@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from transfergrid.records import agents, interrupts
 from transfergrid.records.cell import Cell, different_parts, pair_of
@@ -145,7 +145,7 @@ class Pool(Tally):
         if worker is None:
             return
         worker.doing = far.pop("doing", worker.doing if doing else "")
-        told: dict[str, Any] = {"label": self._called(cell), "grid": cell.grid, "worker": slot}
+        told: Config = {"label": self._called(cell), "grid": cell.grid, "worker": slot}
         told |= {"since": worker.began, "doing": worker.doing, "to_go": self.pace.to_go()}
         self.claims.note(cell.id, {**told, **far})
 
