@@ -51,7 +51,7 @@ def mapped(file: Path) -> NDArray[Any]:
         raise OSError(number, os.strerror(number), str(file))
     held = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(held, libc.munmap, address, size).atexit = False
-    found = np.frombuffer(held, dtype, count, begin)
+    found: NDArray[Any] = np.frombuffer(memoryview(held), dtype, count, begin)
     found.flags.writeable = False
     return found.reshape(shape, order="F" if is_fortran else "C")
 
