@@ -228,7 +228,7 @@ def test_what_a_tracker_takes_is_no_cost_of_the_cell(
 def test_a_cell_that_fails_before_it_is_built_has_a_run_that_failed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise BadInputError("no such file")
 
     monkeypatch.setattr("transfergrid.runs.cell.set_up", broken)

@@ -10,7 +10,7 @@ from transfergrid.records import identity
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.tracking import NoTracker
 from transfergrid.records.training import Training
-from transfergrid.runs import pretraining
+from transfergrid.runs import pretraining, source_contents
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.machine import Machine
@@ -108,6 +108,6 @@ def test_a_source_is_trained_once_and_again_under_another_protocol(maker, fits, 
     for _ in range(2):
         maker.trained(source, 0)
     assert len(fits) == 1
-    monkeypatch.setattr(pretraining, "PROTOCOL", identity.PROTOCOL + 1)
+    monkeypatch.setattr(source_contents, "PROTOCOL", identity.PROTOCOL + 1)
     maker.trained(source, 0)
     assert len(fits) == 2

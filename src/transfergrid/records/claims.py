@@ -250,13 +250,18 @@ def now_held(root: Path, identities: Iterable[str]) -> set[str]:
     return Claims(root).others(identities) if (root / FOLDER).is_dir() else set()
 
 
-def clear(root: Path, done: Container[str]) -> None:
-    """Remove what the dead hold of cells that are done, which nobody will ever claim again."""
-    claims = Claims(root)
+def clear(root: Path, done: Container[str]) -> int:
+    """Remove what the dead hold of cells that are done, which nobody will ever claim again.
+
+    It returns how many claims these were.
+    """
+    claims, cleared = Claims(root), 0
     for name in folders.listed(claims.folder):
         if (found := _CLAIM.fullmatch(name)) and found[1] in done:
             with contextlib.suppress(OSError):
                 if not claims.is_alive(claims.folder / name):
                     (claims.folder / name).unlink()
+                    cleared += 1
     with contextlib.suppress(OSError):
         claims.folder.rmdir()
+    return cleared

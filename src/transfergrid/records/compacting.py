@@ -12,7 +12,7 @@ from typing import Any
 from transfergrid.records import folders, index
 from transfergrid.records.checkup import SETTLED
 from transfergrid.records.claims import FOLDER as CLAIMS
-from transfergrid.records.claims import Claims
+from transfergrid.records.claims import Claims, clear
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.living import unique_name
 
@@ -41,8 +41,9 @@ def compact(ledger: Ledger) -> Compacted:
         OSError: the folder takes no files; nothing was removed then.
     """
     ledger.check_exists()
+    drafts, claims = _clear_drafts(ledger), _clear_claims(ledger)
     ledger.compact()
-    return Compacted(_merge_segments(ledger), _clear_drafts(ledger), _clear_claims(ledger))
+    return Compacted(_merge_segments(ledger), drafts, claims)
 
 
 def _merge_segments(ledger: Ledger) -> int:
@@ -101,14 +102,6 @@ def _clear_drafts(ledger: Ledger) -> int:
 
 def _clear_claims(ledger: Ledger) -> int:
     """Remove dead claims of done cells; others are left, for the next number is counted by them."""
-    claims, cleared = Claims(ledger.root), 0
-    newest = claims.newest() if (ledger.root / CLAIMS).is_dir() else {}
-    living = claims.others(newest) if newest else set()
-    for identity in newest.keys() - living:
-        if ledger.is_done(identity):
-            for path in claims.folder.glob(f"{identity}.*"):
-                path.unlink(missing_ok=True)
-            cleared += 1
-    with contextlib.suppress(OSError):
-        claims.folder.rmdir()
-    return cleared
+    if not (ledger.root / CLAIMS).is_dir():
+        return 0
+    return clear(ledger.root, ledger.done(Claims(ledger.root).newest()))

@@ -40,6 +40,12 @@ def hear() -> None:
             signal.signal(signal.SIGINT, _obey)
 
 
+def begin() -> None:
+    """Forget what earlier commands of this process were told, as where Python calls several."""
+    global _count, _raised
+    _count, _raised = 0, False
+
+
 def hear_all() -> None:
     """Obey a cluster that wants its machine back, and a terminal that is closed, as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():

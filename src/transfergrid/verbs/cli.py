@@ -57,6 +57,7 @@ MOST_NAMED = 20
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; leaves with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    interrupts.begin()
     try:
         sys.exit(_obey(words))
     except (Exception, KeyboardInterrupt, SystemExit) as error:

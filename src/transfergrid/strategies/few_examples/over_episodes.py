@@ -1,5 +1,6 @@
 """What methods share that learn over episodes of the source, and then take the target's support."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -38,6 +39,9 @@ class MetaLearned(Strategy):
     target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
     badges: ClassVar[tuple[Badge, ...]] = ()
     optional = ("ways",)
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "probe_first": "no head is learned: the support says what is predicted"
+    }
 
     def __init__(self, ways: Count | None = None, queries: Count = 15, **shared: Any) -> None:
         super().__init__(**shared)
