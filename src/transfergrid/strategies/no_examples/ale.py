@@ -80,7 +80,10 @@ class ALE(ByDescription):
         "margin": Range(0.01, 10.0, default=1.0),
     }
     also_called = ("attribute_label_embedding",)
-    closed_to = {"probe_first": "its head maps features to descriptions, and not to classes"}
+    closed_to = {
+        "probe_first": "its head maps features to descriptions, and not to classes",
+        "layer_decay": "no layer of the backbone learns",
+    }
     variants = {"devise": "strategy.ranked=sum", "sje": "strategy.ranked=max"}
     badges = ("formula_exact", "trajectory_exact")
 
