@@ -113,12 +113,13 @@ def _run(
     if share is not None:
         left.add(share.spent)
     card = run_cards.run_card(cell, ledger, left.attempt)
+    shared = setup.target.loaded.rounds is None  # of episodes each is learned while it is judged
     with left.until_done(), tracked(tracker, card) as summary:
         with clock.measure("diagnose"):
             watch = watch_over(setup, cell.config["source"], machine, _some(setup.data.train))
             watch.begin()
-        with clock.measure("train"), together.joined(cell, ledger, machine) as trains:
-            fitted = learn(setup, trains, run_cards.Curve(tracker), clock.measure, left, share)
+        with clock.measure("train"), together.joined(cell, ledger, machine, shared) as on:
+            fitted = learn(setup, on, run_cards.Curve(tracker), clock.measure, left, share)
         with clock.measure("evaluate"):
             outcome = judge(setup, machine, fitted)
         with clock.measure("diagnose"):

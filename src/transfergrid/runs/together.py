@@ -37,17 +37,19 @@ BESIDE = ("store", "peers")
 
 
 @contextmanager
-def joined(cell: Cell, ledger: Ledger, machine: Machine) -> Iterator[Machine]:
+def joined(cell: Cell, ledger: Ledger, machine: Machine, shared: bool = True) -> Iterator[Machine]:
     """Yield the machine on which a cell is trained, while others train it too, if they are to.
 
-    A cell without steps, or whose settings are searched for, is trained on one device.
+    A cell without steps, or whose settings are searched for, is trained on one device, and so is
+    one that is not to be `shared`.
 
     Args:
         cell: what is trained; its source was made before.
         ledger: where its source and what an earlier process left of it are found.
         machine: says how many devices there are to be.
+        shared: whether the cell is for several.
     """
-    if machine.devices == 1 or not _is_shared(cell):
+    if machine.devices == 1 or not shared or not _is_shared(cell):
         yield machine
         return
     others = _others(machine.devices)
