@@ -12,6 +12,7 @@ In the end every grid is held against one that nobody disturbed. Writes `kills.j
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import random
@@ -217,11 +218,13 @@ def same_arrays(one: Path, other: Path) -> bool:
 def leftovers(grid: Grid, whole: Grid) -> list[str]:
     """Return what lies about: temporary files, claims, checkpoints, processes."""
     results = grid.folder / "results"
-    found = [str(f.relative_to(grid.folder)) for f in grid.temporary.rglob("*")]
+    usual = f"torchinductor_{getpass.getuser()}"  # one for all of a user's programs, by torch
+    temporary = [f for f in grid.temporary.rglob("*") if f.name != usual]
+    found = [str(f.relative_to(grid.folder)) for f in temporary]
     for name in ("tmp", "claims", "running"):
         found += [str(f.relative_to(grid.folder)) for f in (results / name).rglob("*")]
-    usual = {f.name for f in (whole.folder / "results").iterdir()} | {"attempts"}
-    found += [f.name for f in results.iterdir() if f.name not in usual and f.is_file()]
+    known = {f.name for f in (whole.folder / "results").iterdir()} | {"attempts"}
+    found += [f.name for f in results.iterdir() if f.name not in known and f.is_file()]
     return found + [f"process {number}" for number in grid.processes()]
 
 
