@@ -263,7 +263,7 @@ def _needs(told: Told) -> Iterator[str]:
     yield f"- targets of {' and '.join(needs['tasks'])}"
     yield f"- setting: {told.about['setting']}; {_transferred(told.about['transfers'])}"
     yield f"- BatchNorm: {STATISTICS[told.about.get('target_statistics', 'recorded')]}"
-    yield f"- compared with {_baselines(told.about['baselines'])}"
+    yield f"- compared with {_baselines(told.about['baselines'], _inner(told))}"
 
 
 def _transferred(what: str) -> str:
@@ -271,17 +271,27 @@ def _transferred(what: str) -> str:
     return "nothing is transferred: it learns from the target alone" if what == NOTHING else carried
 
 
-def _baselines(known: Mapping[str, Any]) -> str:
+def _inner(told: Told) -> dict[str, str]:
+    """Return the names of the strategies inside one, by their keys."""
+    parts = [entry for entry in told.config.get("defaults", []) if isinstance(entry, dict)]
+    return {place.partition("@")[2]: name for part in parts for place, name in part.items()}
+
+
+def _baselines(known: Mapping[str, Any], inner: Mapping[str, str]) -> str:
     first = [known.get("labelled"), known.get("unlabelled")]
     names = [name for name in dict.fromkeys([*first, *known.get("exploratory", [])]) if name]
-    shown = ", ".join(f"[{name}]({name}.md)" for name in names)
+    shown = ", ".join(
+        f"`{name}` alone, such as [{inner[name]}]({inner[name]}.md)"
+        if name in inner
+        else f"[{name}]({name}.md)"
+        for name in names
+    )
     return shown or "nothing: others are compared with it"
 
 
 def _knobs(told: Told) -> Iterator[str]:
     meanings = {k: v for kind in reversed(told.kind.__mro__) for k, v in described(kind).items()}
-    parts = [entry for entry in told.config.get("defaults", []) if isinstance(entry, dict)]
-    own = {place.partition("@")[2]: name for part in parts for place, name in part.items()}
+    own = _inner(told)
     shared = _additions(told)
     hidden = {"_target_", "defaults", "about", *shared}
     names = [*own, *(key for key in told.config if key not in hidden)]

@@ -139,7 +139,8 @@ class Baselines:
     Args:
         labelled: primary baseline where the cell has target labels; None for a reference arm.
         unlabelled: primary baseline at `labels=0`.
-        exploratory: further comparisons, made where their cells exist.
+        exploratory: further comparisons, made where their cells exist. A key that holds a strategy,
+            such as "then", is that strategy as it stands there.
     """
 
     labelled: str | None = "scratch"

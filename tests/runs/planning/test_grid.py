@@ -180,6 +180,17 @@ def test_exploratory_comparisons_are_made_where_their_cells_exist():
     assert (told.name, told.id) == ("feature_extraction", by_name["feature_extraction"].id)
 
 
+def test_what_goes_before_another_strategy_is_compared_with_that_one_as_it_stands_there():
+    inside = strategy("full_finetuning", {}, lr_factor=9)
+    reads = strategy("reads", {"unlabelled": True}, {"exploratory": ["then"]}, then=inside.config)
+    made = plan([reads, inside, LIBRARY["full_finetuning"]])
+    by_strategy = {cell.names.strategy: cell for cell in made.cells if cell.names.strategy == "reads"}
+    (told,) = by_strategy["reads"].exploratory
+    compared = next(cell for cell in made.cells if cell.id == told.id)
+    assert compared.config["strategy"] == inside.config
+    assert not [*plan([reads, LIBRARY["full_finetuning"]]).cells][-1].exploratory
+
+
 def test_a_student_is_compared_with_scratch_of_its_own_architecture():
     small = strategy("distillation", {"teacher": True}, student=architecture("student"))
     made = plan([small, "full_finetuning"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from transfergrid.runs.planning.plan import Arm, Option, architecture_name
@@ -13,6 +14,7 @@ class Alike:
     def __init__(self) -> None:
         self._students: dict[tuple[Option, Option], Option] = {}
         self._encoders: dict[tuple[Option, Option], Option] = {}
+        self._inner: dict[tuple[Option, str], Option] = {}
 
     def source(self, arm: Arm, strategy: Option) -> Option | None:
         """Return the arm's source; with the student's architecture where that is compared."""
@@ -23,6 +25,21 @@ class Alike:
         if key not in self._students:
             self._students[key] = Option(architecture_name(student), {"architecture": student})
         return self._students[key]
+
+    def inner(self, strategy: Option, key: str) -> Option | None:
+        """Return the strategy that one holds at a key, such as "then"; None if it holds none there.
+
+        What was typed inside it stays typed, so that it runs as it does there.
+        """
+        config, path = strategy.config.get(key), f"{key}."
+        if not isinstance(config, Mapping) or "_target_" not in config:
+            return None
+        if (strategy, key) not in self._inner:
+            name = str(config["_target_"]).rsplit(".", 2)[-2]
+            typed = frozenset(t.removeprefix(path) for t in strategy.typed if t.startswith(path))
+            usual = {k.removeprefix(path): v for k, v in strategy.usual.items() if k.startswith(path)}
+            self._inner[strategy, key] = Option(name, dict(config), typed, usual)
+        return self._inner[strategy, key]
 
     def strategy(self, arm: Arm, strategy: Option) -> Option:
         """Return a baseline's strategy; with the encoder that the arm has beside its source."""

@@ -353,9 +353,11 @@ class Planner:
             source, strategy, target = self._comparison(arm, name)
             if self._impossible(source, strategy, target, labels) is None:
                 own = given(strategy.needs, labels)
-                yield name, self.arm(source, strategy, target, shared, own).parts, own
+                yield strategy.name, self.arm(source, strategy, target, shared, own).parts, own
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
+        if (inner := self._alike.inner(arm.strategy, name)) is not None:
+            return arm.source, inner, arm.target
         if name not in self._strategies:
             self._strategies[name] = self.library(name)
         strategy = self._alike.strategy(arm, self._strategies[name])

@@ -81,7 +81,7 @@ class FurtherPretraining(Strategy):
     """
 
     needs = Needs(unlabelled=True, layers="some")
-    baselines = Baselines(exploratory=["full_finetuning"])
+    baselines = Baselines(exploratory=["then"])
     space = {
         "lr_factor": rates(0.3, small_images=0.3, images=0.3, text=0.0095),
         "share": Range(0.1, 0.9, log=False, default=0.5),
