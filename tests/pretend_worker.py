@@ -94,6 +94,7 @@ def main():
         reason = wrong[0] if wrong else None
         odd = {c.id: t["odd"] for c, t in zip(cells, told, strict=True) if "odd" in t}
         if "cell" in order:
+            print(json.dumps({"doing": ""}), file=answers, flush=True)
             reason = do(cell_of(order["cell"]), order["results"])
         sys.stdout.flush()
         lines = [json.dumps({"reason": reason, "impossible": odd})]
