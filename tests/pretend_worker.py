@@ -29,7 +29,8 @@ def do(cell, results):
     tries.mkdir(exist_ok=True)
     with (tries / cell.id).open("a") as log:
         log.write(f"{os.getpid()}\n")
-    if what == "fail" or (what == "fail once" and len((tries / cell.id).read_text().split()) == 1):
+    fails = what == "fail" or (tries.parent / "fails").exists()
+    if fails or (what == "fail once" and len((tries / cell.id).read_text().split()) == 1):
         print("what it said before")
         return "ValueError: it was asked to"
     if what == "die":
@@ -94,10 +95,11 @@ def main():
         reason = wrong[0] if wrong else None
         odd = {c.id: t["odd"] for c, t in zip(cells, told, strict=True) if "odd" in t}
         if "cell" in order:
+            print(json.dumps({"doing": ""}), file=answers, flush=True)
             reason = do(cell_of(order["cell"]), order["results"])
         sys.stdout.flush()
         lines = [json.dumps({"reason": reason, "impossible": odd})]
-        if "cell" in order and order["cell"]["config"]["strategy"]["what"] == "hasty":
+        if "cell" in order and order["cell"]["config"]["strategy"].get("what") == "hasty":
             lines = [json.dumps({"doing": f"step {step} of 3"}) for step in (1, 2, 3)] + lines
         print("\n".join(lines), file=answers, flush=True)  # all of it in one piece
 

@@ -10,6 +10,7 @@ from ledger_factory import made, predicted
 from pretend_grid import cell
 from transfergrid.records import again
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Status
 
 
 @pytest.fixture
@@ -89,3 +90,25 @@ def test_a_grid_runs_the_marked_cells_alone_and_a_failure_leaves_the_old_record(
     assert (results / "replaced" / cells[1].id / "1" / "record.json").exists()
     assert len((tmp_path / "tries" / cells[0].id).read_text().split()) == 1
     assert pretend_grid.run(results, cells).done == 0, "it is through"
+
+
+def test_a_failure_of_a_rerun_is_told_until_it_succeeds_and_one_of_before_is_none(ledger):
+    ledger.fail(replace(OLD, status=Status.FAILED, reason="before"), "")
+    again.mark(ledger.root, [OLD.id, OTHER.id])
+    assert ledger.failed_anew() == [], "what failed before the mark did not fail anew"
+    for reason in ("first", "second"):
+        ledger.fail(replace(OLD, status=Status.FAILED, reason=reason), "")
+        again.mark(ledger.root, [OLD.id])  # as the next start does
+        assert [record.reason for record in ledger.failed_anew()] == [reason]
+    assert ledger.failures() == [], "its record counts"
+    ledger.write(OLD)
+    assert ledger.failed_anew() == []
+
+
+@pytest.mark.parametrize("said", ["", "x", "9" * 5000])
+def test_a_mark_that_says_nothing_tells_no_failure(said, ledger):
+    again.mark(ledger.root, [OLD.id])
+    (ledger.root / "again" / OLD.id).write_text(said)
+    ledger.fail(replace(OLD, status=Status.FAILED, reason="a bug"), "")
+    assert ledger.failed_anew() == []
+    assert ledger.done([OLD.id]) == set()

@@ -122,3 +122,41 @@ def test_what_may_be_said(told):
 def test_what_may_not_be_said(told):
     with pytest.raises(BadInputError, match="give failed, stale, all"):
         Rerun(told)
+
+
+def fails(folder):
+    """Let the cells of a folder fail from now on."""
+    (folder / "fails").touch()
+
+
+def test_a_rerun_that_fails_is_seen_wherever_failures_are_until_it_succeeds(here, capsys):
+    typed(capsys, *GRID)
+    ledger = Ledger("results")
+    before = ledger.records()
+    fails(here)
+    closing = typed(capsys, *GRID, "rerun=all", exit_code=1).out
+    head = "4 cells failed when run anew, what is shown is their earlier records:"
+    assert head in one_line(closing)
+    assert "4 × ValueError: it was asked to" in one_line(closing)
+    assert "logs of failed cells" in closing
+    assert ledger.records() == before, "the old records count"
+
+    for shown in (("table",), ("verdicts",)):
+        assert head in one_line(typed(capsys, *shown).out), shown
+    told = json.loads(typed(capsys, "status", "--format", "json").out)
+    assert (told["cells"]["failed"], told["cells"]["waiting"]) == (4, 0)
+    assert sorted(told["failed_anew"]) == [record.id for record in before]
+    said = one_line(typed(capsys, "status").out)
+    assert "4 of them were run anew, and their earlier records count." in said
+    assert "what it said before" in typed(capsys, "status", "--log").out
+    assert "4 failed before, and are tried again" in typed(capsys, "plan", *GRID).out
+
+    (here / "fails").unlink()
+    closing = typed(capsys, *GRID).out
+    assert "4 run anew" in closing
+    assert "failed" not in closing
+    assert json.loads(typed(capsys, "status", "--format", "json").out)["failed_anew"] == []
+
+
+def one_line(text):
+    return " ".join(text.split())

@@ -66,6 +66,8 @@ class Bench:
     """The seeds declared for each family before it was looked at."""
     asked: Mapping[str, Comparisons] = field(default_factory=dict)
     """What each cell is compared with, as the grid says that asked for it last."""
+    failed_anew: list[Record] = field(default_factory=list)
+    """What failed as it was run anew: no failures of their arms, for the earlier records count."""
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -105,7 +107,8 @@ class Bench:
         """Return it less the cells, done or failed, that are not meant; what was declared stays."""
         results = [result for result in self.results if result.id in cells]
         failures = [record for record in self.failures if record.id in cells]
-        return replace(self, results=results, failures=failures)
+        anew = [record for record in self.failed_anew if record.id in cells]
+        return replace(self, results=results, failures=failures, failed_anew=anew)
 
     def verdicts(
         self,
@@ -218,6 +221,7 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
         len(asked - there),
         plans_by_family(grids, families, earlier),
         told,
+        [one for one in ledger.failed_anew() if is_meant(one.id)],
     )
 
 

@@ -61,6 +61,8 @@ class UnderWay:
     """Done, but the strategy's code has changed since."""
     left_out: int
     causes: Sequence[Cause]
+    failed_anew: Sequence[str]
+    """Those of the failed cells that were run anew: the earlier record of each counts."""
     rate: float | None
     """Cells done an hour; None where none was done since the grid was asked for."""
     to_go: float | None
@@ -104,7 +106,8 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
     held = {sign.cell for sign in running}
     gone = [sign for sign in found if not sign.lives and sign.cell in ids - done.keys()]
     asked = min((time for grid in chosen if (time := _asked(grid))), default=None)
-    failed = [record for record in ledger.failures() if record.id in ids - held]
+    anew = {record.id: record for record in ledger.failed_anew()}
+    failed = [r for r in (*ledger.failures(), *anew.values()) if r.id in ids - held]
     if running:  # those of earlier starts are tried again
         failed = [record for record in failed if asked is None or _time(record.finished) >= asked]
     waiting = len(ids) - len(done.keys() | held) - len(failed)
@@ -125,6 +128,7 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
         stale=sum(is_stale for _, is_stale in done.values()),
         left_out=len(left_out),
         causes=causes(failed),
+        failed_anew=tuple(record.id for record in failed if record.id in anew),
         rate=rate,
         to_go=_to_go(running, waiting, rate),
         last=times[-1] if times else None,

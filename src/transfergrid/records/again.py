@@ -1,9 +1,10 @@
-"""Cells that are done and are to be run anew: `again/<id>`, an empty file each.
+"""Cells that are done and are to be run anew: `again/<id>`, a small file each.
 
 A mark makes a cell one that is not done for whoever runs cells, on any machine, and for nobody
 else: its record counts and is read until the new one is whole. Then the old one is moved to
 `replaced/<id>/<n>`, the new one takes its place, and the mark goes. So a rerun that was cut short
-goes on like any grid.
+goes on like any grid. The file holds how often the cell had failed until then: what failed since
+failed as it was run anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from transfergrid.records import folders
+from transfergrid.records import contents, folders
 
 FOLDER, REPLACED = "again", "replaced"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
@@ -41,7 +42,17 @@ def mark(root: Path, identities: Iterable[str]) -> None:
     """
     for identity in identities:
         (root / FOLDER).mkdir(exist_ok=True)
-        (root / FOLDER / identity).touch()
+        with contextlib.suppress(FileExistsError), (root / FOLDER / identity).open("x") as file:
+            tries = folders.names(root / "attempts" / identity)
+            file.write(str(max(map(int, filter(str.isdecimal, tries)), default=0)))
+
+
+def tries_before(root: Path, identity: str) -> int | None:
+    """Return how often a marked cell had failed when it was marked; None if nobody says."""
+    try:
+        return int(contents.read_bytes(root / FOLDER / identity))
+    except (OSError, ValueError):
+        return None
 
 
 def unmark(root: Path, identity: str) -> None:

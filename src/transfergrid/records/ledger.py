@@ -223,6 +223,22 @@ class Ledger(Store):
         newest = (self._newest_attempt(name) for name in open_cells)
         return [record for record in newest if record is not None]
 
+    def failed_anew(self) -> list[Record]:
+        """Return the newest failed attempt of each cell that failed as it was run anew, by id.
+
+        Its earlier record counts, and it is to be run anew until that succeeds.
+        """
+        marked = again.marked(self.root)
+        names = filter(marked.__contains__, self.tried()) if marked else ()
+        return [failed for name in names if (failed := self._failed_since(name)) is not None]
+
+    def _failed_since(self, identity: str) -> Record | None:
+        """Return the newest failed attempt of a cell with a record, if it was marked before."""
+        before = again.tries_before(self.root, identity)
+        if before is None or self.tries(identity) <= before or not self.is_kept(identity):
+            return None
+        return self._newest_attempt(identity)
+
     def tries(self, identity: str) -> int:
         """Return the number of a cell's newest failed attempt; 0 if none was kept."""
         return max(self.attempts(identity), default=0)

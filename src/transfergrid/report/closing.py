@@ -10,7 +10,7 @@ from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import table, verdict_table, words
-from transfergrid.report.declared import declared_lines, unchosen
+from transfergrid.report.declared import declared_lines, failed_anew, unchosen
 from transfergrid.report.sheet import show
 from transfergrid.report.words import Told
 
@@ -80,9 +80,9 @@ def show_grid(
         alone = early or not compared
         if alone:
             rows = [replace(row, gain=None, low=None, high=None) for row in rows]
-        show(table.sheet(rows, failed, skipped, unchosen(bench)))
+        show(table.sheet(rows, failed, skipped, [*unchosen(bench), *failed_anew(bench)]))
         if alone:
             say(EARLY if compared else UNCOMPARED)
-    if bench.failures:
+    if bench.failures or bench.failed_anew:
         say(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
     return verdicts

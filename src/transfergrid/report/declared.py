@@ -40,6 +40,7 @@ def declared_lines(
         *_looks(bench, verdicts),
         *unchosen(bench.of_cells(shown)),
         *words.without_result("failed", words.told(bench.failures)),
+        *failed_anew(bench),
     ]
 
 
@@ -75,7 +76,15 @@ def closing_lines(bench: Bench) -> list[str]:
     told = NOTHING
     if bench.declared:
         told = f"Declared {bench.declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
-    return [told, *earlier_protocols(bench.results), *unchosen(bench)]
+    return [told, *earlier_protocols(bench.results), *unchosen(bench), *failed_anew(bench)]
+
+
+def failed_anew(bench: Bench) -> list[str]:
+    """Say which cells failed as they were run anew, while what is shown of them is older."""
+    told = "failed when run anew, what is shown is their earlier records"
+    if len(bench.failed_anew) == 1:
+        told = "failed when run anew, what is shown is its earlier record"
+    return words.without_result(told, words.told(bench.failed_anew))
 
 
 def unchosen(bench: Bench) -> list[str]:

@@ -129,6 +129,11 @@ def _failed(found: UnderWay, results: str) -> list[str]:
         return []
     lines = [f"{plural(found.failed, 'cell')} failed:"]
     lines += [f"  {_cause(cause)}" for cause in found.causes]
+    if found.failed_anew:
+        count, one = len(found.failed_anew), len(found.failed_anew) == 1
+        told = "1 of them was" if one else f"{count:,} of them were"
+        records = "its earlier record counts" if one else "their earlier records count"
+        lines.append(f"{told} run anew, and {records}.")
     verb = f"transfergrid status{_where(results)} --log {found.causes[0].cells[0][:SHOWN]}"
     return [*lines, f"{verb} shows the end of its log."]
 
@@ -208,6 +213,7 @@ def _json(found: UnderWay, at: datetime) -> dict[str, Any]:
             }
             for cause in found.causes
         ],
+        "failed_anew": list(found.failed_anew),
         "other_grids": found.others,
     }
 

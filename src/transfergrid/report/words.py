@@ -336,6 +336,12 @@ def told(failures: Iterable[Record]) -> list[Told]:
     return [(cell(record), record.reason or "no reason recorded") for record in failures]
 
 
+def told_anew(failures: Iterable[Record]) -> list[Told]:
+    """Put cells into words that failed as they were run anew, beside others that failed."""
+    anew = "run anew, and its earlier record counts"
+    return [(name, f"{anew}: {why}") for name, why in told(failures)]
+
+
 def without_result(
     what: str, cells: Sequence[Told], symbols: Symbols = UNICODE, kind: str = "cell"
 ) -> list[str]:

@@ -80,7 +80,7 @@ def _failed_cell(ledger: Ledger, typed: str) -> str:
         BadInputError: none failed, or several are meant.
     """
     if typed == NEWEST:
-        failed = ledger.failures()
+        failed = [*ledger.failures(), *ledger.failed_anew()]
         if not failed:
             raise BadInputError(f"no cell has failed in '{ledger.root}'")
         return max(failed, key=_finished).id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -28,7 +29,7 @@ from transfergrid.report.html.data import Points, ReportData
 from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
 from transfergrid.report.sides import effects_of, parts_in
-from transfergrid.report.words import Told, told
+from transfergrid.report.words import Told, told, told_anew
 
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:
@@ -64,7 +65,10 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         scores=tuple(beside.scores),
         further=tuple(share.less for share in beside.shares),
         remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
-        failed=tuple(told([record for record in bench.failures if asked.keeps(record)])),
+        failed=tuple(
+            told([record for record in bench.failures if asked.keeps(record)])
+            + told_anew([record for record in bench.failed_anew if asked.keeps(record)])
+        ),
         skipped=tuple(left_out(bench.ledger)),
         declaration=_without_failures(declared_lines(bench, bench.rules, verdicts, where)),
         made=_made(bench),
@@ -73,7 +77,8 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
 
 def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
     """Leave out the count of failed cells, which has a section of its own."""
-    return tuple(line for line in lines if not line.startswith(" ") and " failed:" not in line)
+    count = re.compile(r"[\d,]+ cells? failed( when run anew.*)?:")
+    return tuple(line for line in lines if not (line.startswith(" ") or count.fullmatch(line)))
 
 
 def _beside(bench: Bench, verdicts: Sequence[Verdict], over: Mapping[str, list[Verdict]]) -> Beside:

@@ -285,6 +285,7 @@ class Pool(Tally):
     def _hear(self, worker: Worker, line: str, selector: selectors.BaseSelector) -> None:
         cell = worker.cell
         if cell is not None and line.startswith(DOING):
+            worker.begins()
             self._tell(worker.slot, cell, json.loads(line)["doing"])
             return
         worker.cell = None

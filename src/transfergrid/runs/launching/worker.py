@@ -38,7 +38,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import complain, say
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
-from transfergrid.records.telling import listen
+from transfergrid.records.telling import listen, tell
 from transfergrid.runs.launching.seeds import Stacked
 from transfergrid.runs.launching.worker_process import TELLS
 from transfergrid.runs.memory import end_of_cell
@@ -167,6 +167,7 @@ def serve() -> None:
             if "check" in order:
                 found = check(order["check"])
             else:
+                tell("")  # it begins: what was imported before is no part of it
                 seconds = _seconds(obey(order))
         except (Exception, SystemExit) as error:  # a failing cell must not take the worker along
             if isinstance(error, SystemExit) and stopping.is_asked():

@@ -71,9 +71,11 @@ class Worker:
     """Holds its log, and all that its libraries leave in temporary folders; goes with it."""
     cell: Cell | None = None
     since: float = 0.0
-    """When it was given its cell, by the steady clock."""
+    """When it was given its cell, or first said that it does it, by the steady clock."""
+    has_begun: bool = False
+    """Has it said anything of its cell? Before that it may be importing."""
     began: str = ""
-    """The same as ISO 8601 time."""
+    """When it was given its cell, as ISO 8601 time."""
     doing: str = ""
     """What it does that is no step of the cell's own, such as training its source."""
 
@@ -91,8 +93,14 @@ class Worker:
     def give(self, cell: Cell, order: Config) -> None:
         """Send a cell."""
         self.cell, self.since, self.began, self.doing = cell, time.monotonic(), now(), ""
+        self.has_begun = False
         self.log.truncate(0)
         self.send({"cell": asdict(cell), **order})
+
+    def begins(self) -> None:
+        """Take note that it has said something of its cell."""
+        if not self.has_begun:
+            self.since, self.has_begun = time.monotonic(), True
 
     def send(self, order: Config) -> None:
         """Send an order; if the process is dead, the end of its answers will tell."""
