@@ -147,7 +147,8 @@ def verdict_rows(
         show: "verdicts", with the fields of `Verdict`; "flips": those that are other ones over
             another baseline, without flagged runs or for this test set; "classes" or "groups": the
             gains within them; "beside": calibration, overfitting and forgetting; "sources": what
-            each of several sources adds to the others.
+            each of several sources adds to the others; "tasks": the gain of each task that was
+            learned beside others.
         over: an exploratory baseline instead of the primary one.
         where: which arms, as in "target=digits labels=2,20"; see `selecting`.
 

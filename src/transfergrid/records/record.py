@@ -79,6 +79,20 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherTask:
+    """How well a task of a source domain is done, on that domain's own test part."""
+
+    name: Annotated[str, "what the domain is called"]
+    target_part: Annotated[str, "the digest of a target of this domain"]
+    after: Annotated[str, "what had been learned by then; empty: all"] = ""
+    metric: Annotated[Metric, "the score that decides on this domain"] = field(
+        default_factory=Metric
+    )
+    test: Annotated[Score, Bounded, "scores on its test part"]
+    examples: Annotated[int, Count, "of its test part"] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     """What a done cell is marked with; it stays in every mean and verdict."""
 
@@ -284,6 +298,10 @@ class Record(Cell):
     reason: Annotated[str | None, "why it failed or was skipped, in one line"] = None
     metric: Annotated[Metric, "the score that decides"] = field(default_factory=Metric)
     scores: Annotated[Scores, "scores of the chosen step"] = field(default_factory=Scores)
+    others: Annotated[
+        tuple[OtherTask, ...],
+        "tasks of source domains, where a head of theirs was learned with the target or before it",
+    ] = ()
     flags: Annotated[Flags, "collapsed, underfit"] = field(default_factory=Flags)
     chosen: Annotated[Chosen | None, "which weights were tested; null if none were"] = None
     budget: Annotated[Budget, "what the cell was given"] = field(default_factory=Budget)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import config_digest
 
@@ -35,6 +36,34 @@ def in_one_order(parts: Sequence[Config]) -> list[int]:
     """Return the places of parts in the order that they have whichever was typed."""
     digests = [config_digest(part) for part in parts]
     return sorted(range(len(parts)), key=digests.__getitem__)
+
+
+def in_links(source: Config, strategy: Mapping[str, Any]) -> Config:
+    """Return a source whose domains stand in the order in which a chain goes through them.
+
+    Args:
+        source: its config.
+        strategy: its arguments; without `links` the source stays as it is. Where they are null the
+            domains stand by name.
+
+    Raises:
+        BadInputError: `links` are not the names of all domains, each once.
+    """
+    domain = source.get("domain")
+    if "links" not in strategy or not domain or not is_of_several(domain):
+        return source
+    names = [str(name) for name in domain.get("names") or ()]
+    if not names:
+        return source
+    links = strategy["links"] or sorted(names)
+    if sorted(map(str, links)) != sorted(names):
+        raise BadInputError(
+            f"strategy.links=[{','.join(map(str, links))}] must name each domain of the source "
+            f"once, in the order in which they are learned: {', '.join(sorted(names))}"
+        )
+    order = [names.index(str(link)) for link in links]
+    parts = [domain[PARTS][place] for place in order]
+    return with_domain(source, {**domain, PARTS: parts, "names": [names[p] for p in order]})
 
 
 def joined(parts: Sequence[Config], names: Sequence[str], about: Config) -> Config:

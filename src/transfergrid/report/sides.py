@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from transfergrid.evidence.each_task import ALONE, each_task
 from transfergrid.evidence.families import RulesOf, family_of
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.oracle_gap import RuleGap, gaps_of
@@ -15,10 +16,10 @@ from transfergrid.evidence.source_shares import source_shares
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
-from transfergrid.report import rules_view, scorecard_view, source_view, verdict_views
+from transfergrid.report import rules_view, scorecard_view, source_view, tasks_view, verdict_views
 from transfergrid.report.sheet import Sheet
 
-SIDES = ("flips", "classes", "groups", "beside", "scores", "rules", "sources")
+SIDES = ("flips", "classes", "groups", "beside", "scores", "rules", "sources", "tasks")
 
 
 def side(
@@ -45,14 +46,18 @@ def side(
     check_known("--show", name, ("verdicts", *SIDES))
     if name == "flips":
         levels = bench.levels(rules)
-        found = flips(bench.results, verdicts, bench.outcomes, rules, levels, over)
-        return verdict_views.flips(found)
+        flipped = flips(bench.results, verdicts, bench.outcomes, rules, levels, over)
+        return verdict_views.flips(flipped)
     if name == "beside":
         return verdict_views.beside(effects_of(bench, verdicts))
     if name == "sources":
         shares = source_shares(bench, verdicts, rules)
         bench.note_look([share.less for share in shares], "sources")
         return source_view.shares(shares)
+    if name == "tasks":
+        found = each_task(bench, verdicts, rules)
+        bench.note_look([one for one in found if one.reference == ALONE], "tasks")
+        return tasks_view.tasks(found)
     if name == "scores":
         return scorecard_view.scores(*scorecards_of(bench, verdicts))
     if name == "rules":

@@ -21,9 +21,11 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.needs import Needs
 from transfergrid.records.printing import warn
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
+from transfergrid.records.several import in_links, parts_of
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
@@ -42,6 +44,7 @@ from transfergrid.runs.driver import Driver, Measure
 from transfergrid.runs.machine import Machine, applied, quiet
 from transfergrid.runs.memory import give_back
 from transfergrid.runs.models import save_model
+from transfergrid.runs.other_tasks import other_tasks
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.selection.selecting import asks, selecting_of
@@ -159,6 +162,7 @@ def set_up(
     training: Training = build(config["training"]) if config["training"] else Training()
     training = replace(training, accumulate=training.accumulate * 2**halvings)
     needs = strategy.needs
+    source = source and in_links(source, strategy.hparams)
     target = target.seen_from(pair_of(source, needs, target, store))
     drawn = target.draw(cell.labels, cell.seed, training.judges)
     search: Search | None = build(told) if (told := config.get("tuning")) else None
@@ -195,7 +199,15 @@ def set_up(
     attach(strategy, begun, data, training, cell.seed)
     backbone = strategy.backbone if begun else None  # which may have put another in its place
     parts = (target, drawn, data, strategy, backbone, preprocess)
-    return Setup(*parts, card, copies.notes, tuned, selecting, halvings)
+    streamed = _streamed(source, needs)
+    return Setup(*parts, card, copies.notes, tuned, selecting, streamed, halvings)
+
+
+def _streamed(source: Config | None, needs: Needs) -> tuple[Config, ...]:
+    """Return the domains whose examples a strategy with these needs learns from, in their order."""
+    if source is None or not needs.domains:
+        return ()
+    return tuple(parts_of(source["domain"])) if needs.domains > 1 else (source["domain"],)
 
 
 def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:
@@ -285,7 +297,8 @@ def judge(setup: Setup, machine: Machine, fitted: Fit | None = None) -> Outcome:
     assert test is not None
     with strategy.in_use():
         flops, seconds = _flops(strategy, sealed, found), _seconds(strategy, sealed, machine)
-    return Outcome(train, validation, test, flops, seconds, heard)
+    others = other_tasks(setup, machine) if fitted is None or fitted.begun is None else ()
+    return Outcome(train, validation, test, flops, seconds, heard, others)
 
 
 def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:

@@ -52,6 +52,7 @@ def record_of(
             validation=outcome.validation and task.scores(*outcome.validation),
             test=task.scores(*outcome.test),
         ),
+        others=outcome.others,
         flags=Flags(
             collapsed=task.collapsed(*outcome.test),
             underfit=outcome.train is not None and task.underfit(*outcome.train),

@@ -13,6 +13,7 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
 from transfergrid.records.factory import Config
+from transfergrid.records.record import OtherTask
 from transfergrid.runs.cost import Spent
 from transfergrid.runs.starting import Start
 from transfergrid.runs.states import State
@@ -55,6 +56,8 @@ class Setup:
     """What its trials are made of; None for a cell that has one setting."""
     selecting: Selecting | None = None
     """What chooses its step without target labels; None: nobody does."""
+    sources: tuple[Config, ...] = ()
+    """The source domains that its batches come from, in their order."""
     halvings: int = 0
     """How often the parts were doubled in which a batch is computed, for want of memory."""
 
@@ -98,3 +101,5 @@ class Outcome:
     seconds: float
     embeddings: dict[str, Tensor] = field(default_factory=dict)
     """Those that predictions were made of, by part, (n, dim): not of the test examples."""
+    others: tuple[OtherTask, ...] = ()
+    """Scores of the tasks of source domains, on test parts of their own."""

@@ -14,7 +14,7 @@ from transfergrid.records.space import Range, rates
 from transfergrid.records.training import Schedule
 from transfergrid.sources.backbone import Granularity, evaluating
 from transfergrid.strategies.base import Sizes, Strategy
-from transfergrid.strategies.phases import Data, Dial, Group, Objective, Phase, in_one_run
+from transfergrid.strategies.phases import Data, Dial, Group, Objective, Other, Phase, in_one_run
 from transfergrid.strategies.teaching import teaching
 from transfergrid.strategies.trials import Judge, Member
 
@@ -34,6 +34,7 @@ __all__ = [
     "Needs",
     "NotNegative",
     "Objective",
+    "Other",
     "Part",
     "Phase",
     "Positive",

@@ -46,7 +46,7 @@ from transfergrid.strategies.composition.weight_averaging import AveragedWeights
 from transfergrid.strategies.copies import Copied
 from transfergrid.strategies.modes import eval_where_still, unrecorded_statistics
 from transfergrid.strategies.noting import noting
-from transfergrid.strategies.phases import Data, Group, Objective, Phase
+from transfergrid.strategies.phases import Data, Group, Objective, Other, Phase
 from transfergrid.strategies.trials import Judge, Member
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -297,6 +297,14 @@ class Strategy(nn.Module, Component):
         Plain numbers by name, or lists and dicts of such; most methods have nothing to tell.
         """
         return {}
+
+    def others(self) -> Sequence[Other]:
+        """Return what it says of the tasks of its source domains, once it is trained.
+
+        They are scored on those domains' own test parts, for its record; most methods keep no head
+        of the source. The labels are those of `source_tasks`.
+        """
+        return []
 
     def blend(self, members: Sequence[Member], judge: Judge, data: Data) -> Sequence[int]:
         """Become what is made of a cell's trials; return the numbers of those that are in it.

@@ -214,6 +214,20 @@ class Phase:
         return list(groups.values())
 
 
+class Other(NamedTuple):
+    """What a trained strategy says of a task that it learned beside the target, or before it.
+
+    Attributes:
+        domain: number of the source domain, whose task it is.
+        predicts: outputs of that task, of inputs.
+        after: name of what had been learned by then; empty: all.
+    """
+
+    domain: int
+    predicts: Callable[[Inputs], Tensor]
+    after: str = ""
+
+
 def in_one_run(phases: Sequence[Phase], schedule: Callable[[float], float]) -> list[Phase]:
     """Let phases share one optimiser and one run of a schedule, as if they were one phase.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs
-from transfergrid.records.several import parts_of
+from transfergrid.records.several import in_links, parts_of
 from transfergrid.runs.planning.plan import Option, listed
 
 
@@ -32,6 +33,10 @@ def unsuited(
             f"{strategy.name} needs two source domains or more, and {source.name} brings one: give "
             "several as one source, source=[A,B]"
         )
+    try:
+        in_links(source.config, strategy.config)
+    except BadInputError as error:
+        return str(error)
     if len(domains) < 2 or not _are_matched(needs, made_here):
         return None
     first, *others = map(classes, domains)

@@ -5,23 +5,16 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from transfergrid.records.needs import Badge
-from transfergrid.strategies import (
-    Baselines,
-    Batch,
-    Group,
-    Needs,
-    NotNegative,
-    Objective,
-    Phase,
-    Range,
-    Sizes,
-    Strategy,
-    rates,
-)
+from transfergrid.strategies import Batch, NotNegative, Range, rates
+from transfergrid.strategies.tasks.on_one_trunk import BothTasks
 
 
-class Multitask(Strategy):
+class Multitask(BothTasks):
     """Learn source and target side by side, each with a head of its own.
+
+    With a weight of 0 the source's examples only pass through: its head and the backbone learn
+    nothing from them, but BatchNorm's running statistics take note of them, and the weights are
+    those that the source began with.
 
     Formula:
         CE(target) + w CE(source), one backbone
@@ -38,13 +31,10 @@ class Multitask(Strategy):
         shared: `lr_factor` and `schedule`.
     """
 
-    needs = Needs(source="start", domains=1)
-    baselines = Baselines(exploratory=["full_finetuning", "source_and_target"])
     space = {
         "lr_factor": rates(9.5, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
     }
-    transfers = "instances"
     also_called = ("mtl", "multitask_learning")
     badges: ClassVar[tuple[Badge, ...]] = ("trajectory_exact",)
 
@@ -52,25 +42,5 @@ class Multitask(Strategy):
         super().__init__(**shared)
         self.weight = weight
 
-    def build(self, sizes: Sizes) -> None:
-        if self.source_tasks:  # not where it is made again to predict
-            self.scaffold["source"] = self.source_tasks[0].head(self.backbone.dim)
-
-    def phases(self) -> list[Phase]:
-        learns = [*self.everything(), Group("source head", tuple(self.scaffold.parameters()))]
-        tasks = [Objective(self.loss, learns), Objective(self.of_source, learns)]
-        return [Phase("train", tasks, reads=["source", "target"], combine=self.combined)]
-
-    def loss(self, batch: Batch, progress: float) -> Tensor:
-        assert batch.target is not None
-        return self.task.loss(self.predict(batch.target.inputs), batch.target.labels)
-
     def of_source(self, batch: Batch, progress: float) -> Tensor:
-        """Return the source's weighted loss, by its own head and task."""
-        seen = batch.source[0]
-        said = self.scaffold["source"](self.features(seen.inputs))
-        return self.weight * self.source_tasks[0].loss(said, seen.labels)
-
-    def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        """Return one gradient a parameter of those of both tasks: their sum."""
-        return [sum(own[1:], own[0]) for own in zip(*gradients, strict=True)]
+        return self.weight * super().of_source(batch, progress)

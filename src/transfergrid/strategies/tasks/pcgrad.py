@@ -5,6 +5,7 @@ from torch import Tensor
 
 from transfergrid.strategies import rates
 from transfergrid.strategies.tasks.multitask import Multitask
+from transfergrid.strategies.tasks.on_one_trunk import flat, shaped
 
 
 def project_conflicts(gradients: list[Tensor]) -> Tensor:
@@ -42,7 +43,4 @@ class PCGrad(Multitask):
     badges = ("formula_exact", "trajectory_exact")
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        flat = [torch.cat([part.flatten() for part in own]) for own in gradients]
-        sizes = [part.numel() for part in gradients[0]]
-        parts = torch.split(project_conflicts(flat), sizes)
-        return [part.view_as(like) for part, like in zip(parts, gradients[0], strict=True)]
+        return shaped(project_conflicts([flat(own) for own in gradients]), gradients[0])

@@ -1,0 +1,44 @@
+"""Scores of what a trained strategy says of its source domains' tasks, on test parts of theirs."""
+
+from __future__ import annotations
+
+import torch
+
+from transfergrid.data.opened import OpenDomain
+from transfergrid.records.factory import Config
+from transfergrid.records.identity import config_digest
+from transfergrid.records.metrics import METRICS
+from transfergrid.records.record import Metric, OtherTask
+from transfergrid.runs.machine import Machine
+from transfergrid.runs.predictions import said
+from transfergrid.runs.stages import Setup
+from transfergrid.strategies.phases import Other
+
+
+def other_tasks(setup: Setup, machine: Machine) -> tuple[OtherTask, ...]:
+    """Return these scores; none where a strategy keeps no head of a source.
+
+    It comes after every choice, and reads each test part once for each that is told of it.
+
+    Raises:
+        FloatingPointError: what is said is not finite.
+    """
+    return tuple(_scored(other, setup, machine) for other in setup.strategy.others())
+
+
+def _scored(other: Other, setup: Setup, machine: Machine) -> OtherTask:
+    config: Config = setup.sources[other.domain]
+    opened = OpenDomain(config, machine.store)
+    view, task = opened.whole("test", setup.preprocess), setup.strategy.source_tasks[other.domain]
+    found = task.decode(said(setup.strategy, other.predicts, view, machine).float().cpu())
+    if not bool(found.isfinite().all()):
+        raise FloatingPointError("the predictions of the source's task are not finite")
+    decides = opened.domain.metric
+    return OtherTask(
+        name=opened.domain.kind,
+        target_part=config_digest(config),
+        after=other.after,
+        metric=Metric(name=decides, higher_is_better=METRICS[decides].higher_is_better),
+        test=task.scores(found, torch.from_numpy(view.labels)),
+        examples=len(view),
+    )

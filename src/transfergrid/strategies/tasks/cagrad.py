@@ -1,0 +1,93 @@
+"""Source and target side by side, along the way on which the worse-off of both gains most."""
+
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfergrid.strategies import NotNegative, Range, rates
+from transfergrid.strategies.tasks.multitask import Multitask
+from transfergrid.strategies.tasks.on_one_trunk import flat, shaped
+
+
+def share_of_first(first: Tensor, second: Tensor, c: float) -> float:
+    """Return w of the least g_w g_0 + c |g_0| |g_w|, for g_w = w first + (1 - w) second.
+
+    It is convex in w and solved in closed form; g_0 is the mean of both.
+
+    Args:
+        first: gradient of one task, (n,).
+        second: of the other, likewise.
+        c: radius of the ball around g_0, over its length.
+    """
+    apart, mean = (first - second).double(), ((first + second) / 2).double()
+    b, p = float(apart @ mean), float(apart @ apart)
+    q, r = float(apart @ second.double()), float(second.double() @ second.double())
+    k = c * float(mean.norm())
+    if p == 0:
+        return 0.5
+    if abs(b) >= k * sqrt(p):  # it only rises, or only falls
+        return 0.0 if b > 0 else 1.0
+    slope = -b / (k * sqrt(p))
+    height = sqrt(max(r / p - (q / p) ** 2, 0.0))
+    return min(max(slope * height / sqrt(1 - slope**2) - q / p, 0.0), 1.0)
+
+
+def conflict_averse(first: Tensor, second: Tensor, c: float) -> Tensor:
+    """Return the step d within c |g_0| of g_0 whose lesser gain, min over tasks of g d, is largest.
+
+    Arguments are those of `share_of_first`.
+    """
+    w, mean = share_of_first(first, second, c), (first + second) / 2
+    worst = w * first + (1 - w) * second
+    length = torch.linalg.vector_norm(worst)
+    if not c or not length > 0:  # or there is no step that helps both
+        return mean
+    return mean + c * torch.linalg.vector_norm(mean) / length * worst
+
+
+class CAGrad(Multitask):
+    """Learn the two tasks of `multitask`, along the way on which the worse-off of both gains most.
+
+    The way is looked for in a ball around the mean of both gradients, over the backbone; it is
+    not divided by 1 + c^2, as some code does. Twice that is the step, as in the authors' code, so
+    that c = 0 is `multitask`; each head has the gradient of its own task. For two tasks the inner
+    problem has a closed form, and no solver is needed.
+
+    Formula:
+        max over d of min_i g_i d, |d - g_0| <= c |g_0|; d = g_0 + c |g_0| g_w / |g_w|, where w
+        minimises g_w g_0 + c |g_0| |g_w|
+    Try it:
+        where the source wins the backbone over in `multitask`; with c near 1 it is as careful as
+        can be of the worse-off task, with c = 0 not at all
+    Cost:
+        that of `multitask`, and all gradients once more in memory
+    Source:
+        Liu et al. 2021, Conflict-averse gradient descent for multi-task learning, NeurIPS, arXiv
+        2110.14048, algorithm 1; half the sum as its mean, twice it as in the authors' code
+
+    Args:
+        c: radius of the ball, over the length of the mean.
+        weight: of the source's loss.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    space = {
+        **Multitask.space,
+        "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1),
+        "c": Range(0.1, 0.9, log=False, default=0.5),
+    }
+    also_called = ("conflict_averse_gradient_descent",)
+    badges = ("formula_exact", "trajectory_exact")
+
+    def __init__(self, c: NotNegative = 0.5, weight: NotNegative = 1.0, **shared: Any) -> None:
+        super().__init__(weight, **shared)
+        self.c = c
+
+    def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
+        found, shared = super().combined(gradients), self.in_trunk()
+        both = [[g for g, is_so in zip(own, shared, strict=True) if is_so] for own in gradients]
+        step = 2 * conflict_averse(flat(both[0]), flat(both[1]), self.c)
+        parts = iter(shaped(step, both[0]))
+        return [next(parts) if is_so else own for own, is_so in zip(found, shared, strict=True)]

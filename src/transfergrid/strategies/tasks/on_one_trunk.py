@@ -1,0 +1,91 @@
+"""What strategies share that learn source and target on one trunk, with a head for each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import (
+    Baselines,
+    Batch,
+    Group,
+    Inputs,
+    Needs,
+    Objective,
+    Other,
+    Phase,
+    Sizes,
+    Strategy,
+)
+
+TOGETHER = "train"
+"""What the phase is called in which both are learned."""
+
+
+class BothTasks(Strategy):
+    """Two tasks on one backbone; the target's head predicts, the source's is scaffold.
+
+    A class of its own says what each loss counts, or how two gradients become one.
+    """
+
+    needs = Needs(source="start", domains=1)
+    baselines = Baselines(exploratory=["full_finetuning", "source_and_target"])
+    transfers = "instances"
+
+    def build(self, sizes: Sizes) -> None:
+        if self.source_tasks:  # not where it is made again to predict
+            self.scaffold["source"] = self.source_tasks[0].head(self.backbone.dim)
+
+    def phases(self) -> list[Phase]:
+        learns = [*self.everything(), Group("source head", self._source_head()), *self.beside()]
+        tasks = [Objective(self.loss, learns), Objective(self.of_source, learns)]
+        return [Phase(TOGETHER, tasks, reads=["source", "target"], combine=self.combined)]
+
+    def _source_head(self) -> list[nn.Parameter]:
+        return [*self.scaffold["source"].parameters()] if "source" in self.scaffold else []
+
+    def beside(self) -> list[Group]:
+        """Return what else learns from both losses."""
+        return []
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        assert batch.target is not None
+        return self.task.loss(self.predict(batch.target.inputs), batch.target.labels)
+
+    def of_source(self, batch: Batch, progress: float) -> Tensor:
+        """Return the source's loss, by its own head and task."""
+        seen = batch.source[0]
+        return self.source_tasks[0].loss(self.predict_source(seen.inputs), seen.labels)
+
+    def others(self) -> list[Other]:
+        return [Other(0, self.predict_source)] if "source" in self.scaffold else []
+
+    def predict_source(self, inputs: Inputs) -> Tensor:
+        """Return what the source's head makes of inputs, (batch, outputs)."""
+        outputs: Tensor = self.scaffold["source"](self.features(inputs))
+        return outputs
+
+    def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
+        """Return one gradient a parameter of those of both tasks: their sum."""
+        return [sum(own[1:], own[0]) for own in zip(*gradients, strict=True)]
+
+    def learning(self) -> list[nn.Parameter]:
+        """Return what learns, in the order in which `combined` gets gradients."""
+        (phase,) = (phase for phase in self.all_phases() if phase.name == TOGETHER)
+        return [p for group in phase.learning() for p in group.parameters]
+
+    def in_trunk(self) -> list[bool]:
+        """Return of what learns whether both tasks do: a head has the gradient of its own alone."""
+        shared = {id(parameter) for parameter in self.backbone.parameters()}
+        return [id(parameter) in shared for parameter in self.learning()]
+
+
+def flat(gradients: list[Tensor]) -> Tensor:
+    """Return gradients as one vector, (n,)."""
+    return torch.cat([part.flatten() for part in gradients])
+
+
+def shaped(vector: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """Return a vector (n,) in the shapes of gradients."""
+    parts = torch.split(vector, [part.numel() for part in like])
+    return [part.view_as(own) for part, own in zip(parts, like, strict=True)]
