@@ -13,7 +13,7 @@ from transfergrid.records.space import Space
 
 SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
-ClassNeed = Literal["any", "same", "described"]
+ClassNeed = Literal["any", "same", "described", "named"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Assumption = Literal["same_shares", "equal_shares"]
@@ -59,7 +59,7 @@ class Needs:
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
         domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
         classes: those of source domain and target: `any`, the `same` by name, or `described` by
-            attributes.
+            attributes, or `named`: those of the target told by texts.
         pairs: of which settings, where `classes` is `same`: `closed` (all classes are in both),
             `partial` (the target lacks some of the source's), `open` (the source lacks some of the
             target's, which are then told as one class more, the last). A pair that is partial and
@@ -110,6 +110,11 @@ class Needs:
         Not every network or kind of target need suit.
         """
         return replace(self, tasks=TASKS, layers="any", pairs=PAIRS) == Needs()
+
+    @property
+    def describes(self) -> bool:
+        """Whether classes are told by descriptions, of which none needs an example."""
+        return self.classes in ("described", "named")
 
     @property
     def are_choosy(self) -> bool:

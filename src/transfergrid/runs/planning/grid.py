@@ -40,6 +40,7 @@ from transfergrid.runs.planning.plan import (
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
+from transfergrid.runs.planning.zero_shot import all_seen
 
 Library = Callable[[str], Option]
 
@@ -258,6 +259,8 @@ class Planner:
             return unfit
         if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
             return f"{strategy.name} needs descriptions of the classes, and {bare} has none"
+        if needs.classes == "named" and (untold := self._unnamed(source, strategy, target)):
+            return untold
         return self._other_source(source, strategy, target)
 
     def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
@@ -279,6 +282,8 @@ class Planner:
                 f"{strategy.name} needs to know the source's classes, and source {source.name} "
                 "brings no domain that says them"
             )
+        if needs.describes:
+            return all_seen(source, strategy, target, self.classes)
         if needs.classes == "same" and (needs.domains or matched):
             return self._different_classes(source, strategy, target)
         return None
@@ -316,6 +321,25 @@ class Planner:
             if not build(domain).is_described:
                 return name
         return None
+
+    def _unnamed(self, source: Option, strategy: Option, target: Option) -> str | None:
+        """Return why texts of classes say nothing to a source, if so.
+
+        Raises:
+            BadInputError: the texts are none to go by.
+        """
+        if is_episodic(target.config):
+            told = f"{strategy.name} tells classes by their names"
+            return f"{told}, and those of {target.name} are others in each episode"
+        self.classes(target.config)  # checks it
+        assert build(target.config).class_texts
+        kind = locate(architecture_of(source.config)["_target_"])
+        if modality(architecture_of(source.config)) == "text" or kind.embeds_texts:
+            return None
+        return (
+            f"{strategy.name} tells classes by texts, and {source.name} embeds none: it needs a "
+            "source of texts, or one of images and texts in one space (source=clip)"
+        )
 
     # What is compared with what ----------------------------------------------------------------
 
