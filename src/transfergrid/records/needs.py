@@ -137,6 +137,10 @@ class Needs:
         return cls(**values)
 
 
+AT = "@"
+"""Stands in the name of a baseline before the label budget that it has, where that is another."""
+
+
 @dataclass(frozen=True)
 class Baselines:
     """The strategies that a cell's gain is taken over, by name.
@@ -144,7 +148,8 @@ class Baselines:
     Args:
         labelled: primary baseline where the cell has target labels; None for a reference arm.
         unlabelled: primary baseline at `labels=0`.
-        exploratory: further comparisons, made where their cells exist.
+        exploratory: further comparisons, made where their cells exist; `prototypes@5` is the cell
+            of another label budget.
     """
 
     labelled: str | None = "scratch"

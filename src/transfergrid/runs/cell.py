@@ -27,7 +27,14 @@ from transfergrid.records.record import Record, Tuning
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
-from transfergrid.runs.allowed import add_named, add_source_domains, add_taught, pair_of, seen_classes, target_data
+from transfergrid.runs.allowed import (
+    add_named,
+    add_source_domains,
+    add_taught,
+    pair_of,
+    seen_classes,
+    target_data,
+)
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,

@@ -18,11 +18,12 @@ from transfergrid.records.identity import (
     digest,
     given,
     part_digest,
+    read_labels,
     source_part,
 )
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
-from transfergrid.records.needs import Needs
+from transfergrid.records.needs import AT, Needs
 from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
@@ -374,9 +375,11 @@ class Planner:
     ) -> Iterator[tuple[str, Parts, Labels]]:
         """Yield what the further baselines of an arm are, whatever the seed."""
         for name in arm.strategy.baselines.exploratory:
-            source, strategy, target = self._comparison(arm, name)
-            if self._impossible(source, strategy, target, labels) is None:
-                own = given(strategy.needs, labels)
+            told, _, budget = name.partition(AT)
+            source, strategy, target = self._comparison(arm, told)
+            asked = read_labels(budget) if budget else labels
+            if self._impossible(source, strategy, target, asked) is None:
+                own = given(strategy.needs, asked)
                 yield name, self.arm(source, strategy, target, shared, own).parts, own
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
