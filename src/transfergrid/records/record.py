@@ -76,8 +76,9 @@ class Scores:
     """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
 
     Of an open pair os, os_star and unknown_recall too; where classes are told by descriptions, the
-    mean accuracy of seen and of unseen classes, and the harmonic mean of both. Of numbers mse and mae, in the labels' own
-    unit, and r2; of several the means over them. A score that is not defined is null.
+    mean accuracy of seen and of unseen classes, and the harmonic mean of both. Of numbers mse and
+    mae, in the labels' own unit, and r2; of several the means over them. A score that is not
+    defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None

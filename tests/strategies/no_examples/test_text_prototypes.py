@@ -51,7 +51,8 @@ def test_a_class_may_have_more_texts_than_another(labels):
 def test_classes_are_told_by_their_texts_and_by_no_label():
     run = Bench(TextPrototypes, domain=TinyTextDomain, source=TinyTextSource()).run(0)
     data, strategy = run.setup.data, run.setup.strategy
-    assert data.train is None and not data.source
+    assert data.train is None
+    assert not data.source
     assert run.fitted.taken == dict.fromkeys(run.fitted.taken, 0)
     assert data.named.labels.tolist() == [0, 0, 1, 1, 2, 2]
     with torch.no_grad():

@@ -47,7 +47,7 @@ class TextPrototypes(Strategy):
         One pass over the texts of the classes.
 
     Source:
-        Radford et al. 2021, CLIP (arXiv 2103.00020), section 3.1.2 and its released code: normalise,
+        Radford et al. 2021, CLIP (arXiv 2103.00020), section 3.1, and its released code: normalise,
         mean over texts, normalise; scale 100
 
     Args:
