@@ -21,11 +21,20 @@ from transfergrid.data.views import View, join_inputs, size_of, take
 from transfergrid.records.errors import BadInputError
 
 StreamName: TypeAlias = Literal[
-    "target", "taught", "again", "unlabelled", "views", "source", "episode", "attributes"
+    "target",
+    "taught",
+    "again",
+    "unlabelled",
+    "views",
+    "source",
+    "episode",
+    "attributes",
+    "named",
 ]
 """What a phase may read: labelled target examples; these as a teacher takes them; these augmented
 once more; target inputs without labels, or two augmented views of them; labelled examples of each
-source domain; few-shot tasks drawn from the first one; descriptions of the target's classes."""
+source domain; few-shot tasks drawn from the first one; descriptions of the target's classes, as
+numbers, or as texts (which are there between steps and in no batch)."""
 
 
 @dataclass

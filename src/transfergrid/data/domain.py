@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from transfergrid.data.class_texts import Descriptions, class_texts
 from transfergrid.data.copies.found import search_version
 from transfergrid.data.inputs import Raw
 from transfergrid.data.outline import Outline, outlined
@@ -39,6 +40,8 @@ RANKS = frozenset({"auroc"})
 """Metrics of whether examples of one class stand above those of others."""
 Sampling = Literal["balanced", "natural"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+OPTIONAL = ("only", "descriptions")
+"""Keys of every domain that are no part of what it is where they are not given."""
 
 
 class Examples(ABC):
@@ -217,12 +220,15 @@ class Domain(Component, ABC):
             a source that was trained on one of these has seen them.
         only: names of the classes that are kept, of pool and test alike; None for all. What a
             subclass says of itself is of all its classes, whatever is kept.
+        descriptions: of classes by name, a text or several each, for strategies that tell classes
+            by texts; a class without any goes by its name, made readable.
     """
 
     metric: str = "accuracy"
     sampling: Sampling = "balanced"
     part_of: Sequence[str] = ()
     only: Kept | None = None
+    descriptions: Descriptions | None = None
 
     descriptive: ClassVar[tuple[str, ...]] = ("part_of",)
     modality: ClassVar[str] = "image"
@@ -247,7 +253,7 @@ class Domain(Component, ABC):
     def about(cls) -> dict[str, Any]:
         told = super().about()
         held = {"modality": cls.modality} if cls.modality == "vector" else {}
-        return {**told, **held, "optional": [*told.get("optional", ()), "only"]}
+        return {**told, **held, "optional": [*told.get("optional", ()), *OPTIONAL]}
 
     @property
     def whole(self) -> Self:
@@ -283,6 +289,16 @@ class Domain(Component, ABC):
 
         None where the labels are numbers.
         """
+
+    @property
+    def class_texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts of each class in label order, one or more: descriptions, or readable names.
+
+        Raises:
+            BadInputError: a description is of no class, empty, or of two classes.
+        """
+        known = self.whole.classes if self.only is not None else ()
+        return class_texts(self.classes, self.descriptions, known)
 
     @property
     def outputs(self) -> tuple[str, ...]:

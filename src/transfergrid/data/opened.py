@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self
@@ -19,6 +20,7 @@ from transfergrid.data.paired import labels_of_pair, task_of_pair
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.task import Task
 from transfergrid.data.views import Prepared, View
+from transfergrid.data.zero_shot import zero_shot
 from transfergrid.records.cached import Store
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
@@ -66,9 +68,11 @@ class OpenDomain:
     Attributes:
         pair: how its classes stand to those of a source domain that it is seen from; None: alone.
             Labels are drawn from its own classes all the same, as for all other arms.
+        seen: its classes of which the source has examples; None where that is nothing to know.
     """
 
     pair: Pair | None = None
+    seen: tuple[str, ...] | None = None
 
     def __init__(self, config: Config, store: Store | None = None) -> None:
         self.store = store
@@ -83,12 +87,12 @@ class OpenDomain:
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return task_of_pair(self.loaded.task, self.pair)
+        return zero_shot(task_of_pair(self.loaded.task, self.pair), self.seen)
 
-    def seen_from(self, pair: Pair | None) -> Self:
-        """Return the same domain as it is seen from a source domain."""
+    def seen_from(self, pair: Pair | None, seen: Sequence[str] | None = None) -> Self:
+        """Return the same domain as it is seen from a source domain; see `seen`."""
         made = copy.copy(self)
-        made.pair = pair
+        made.pair, made.seen = pair, None if seen is None else tuple(seen)
         return made
 
     def counted(self, labels: Targets) -> Targets:

@@ -173,6 +173,7 @@ class CellData:
         held_out: examples of each that nothing is learned from; none where all are learned from.
         attributes: a description of each class of the target, (classes, d), where it has one.
         described: the same of the classes of each source domain.
+        named: the texts of the target's classes, labelled by their class, where these are told so.
         taught: the same labelled examples as a teacher takes them, where it takes other inputs
             than the strategy that learns from it.
     """
@@ -185,6 +186,7 @@ class CellData:
     source_tasks: tuple[Task, ...] = ()
     attributes: Tensor | None = None
     described: tuple[Tensor, ...] = ()
+    named: View | None = None
     holds_out: int | None = None
     held_out: tuple[View, ...] = ()
     taught: CellData | None = None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
+from transfergrid.data.domain import OPTIONAL, Domain, Examples, Labels, LoadedDomain
 from transfergrid.data.group_names import Alike
 from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined
@@ -191,7 +191,9 @@ class TableDomain(Domain):
         """Return content and classes, read once for as long as the files stay the same."""
         files = [part.file for part in find_parts(self.file, self.test_file, self.validation_file)]
         hashes = [content_hashes(file, [""])[""] for file in (*files, *_class_names(self.file))]
-        told = {key: value for key, value in dataclasses.asdict(self).items() if key != "only"}
+        told = {
+            key: value for key, value in dataclasses.asdict(self).items() if key not in OPTIONAL
+        }
         asked = [type(self).__qualname__, self.version, told, hashes]
         kind = (
             f"table/{READING}/{sha256(json.dumps(asked, default=list).encode()).hexdigest()[:32]}"

@@ -153,6 +153,10 @@ class Task(ABC):
         found = {name: self.score(name, predicted, labels) for name in metrics_of(self.kind)}
         return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
+    def by_class(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
+        """Return the accuracy of each class by its name, None without examples; empty: not kept."""
+        return {}
+
     def floor(self, labels: Tensor) -> dict[str, float | None]:
         """Return what saying the same of every example scores at best, by metric."""
         return self.scores(self.constant(labels), labels)

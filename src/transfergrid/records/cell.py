@@ -65,7 +65,9 @@ class Parts:
 class Reference:
     """A cell that this one is compared with."""
 
-    name: Annotated[str, "the strategy of the cell compared with"]
+    name: Annotated[
+        str, "the strategy of the cell compared with; `@` and its labels where these are others"
+    ]
     id: Annotated[str, "that cell's identity"]
 
 

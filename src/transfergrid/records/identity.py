@@ -125,6 +125,17 @@ def known_domain(source: Config | None, needs: Needs) -> Config | None:
     return domain
 
 
+def learned_domain(source: Config | None, needs: Needs) -> Config | None:
+    """Return the domain whose classes a source has seen, where classes are told by descriptions.
+
+    It is the one that the strategy learns from, or else that the weights were trained on here.
+    """
+    if source is None or not needs.describes:
+        return None
+    domain: Config | None = (source if needs.domains else _weights(source)).get("domain")
+    return domain
+
+
 def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -> Any:
     """Return what a strategy with these needs takes from a source, in canonical form."""
     if source is None or needs.source == "none":

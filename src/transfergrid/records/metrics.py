@@ -46,6 +46,10 @@ OPEN_SET = ("os", "os_star", "unknown_recall")
 """Scores of an open pair: the mean recall of all classes, the unknown ones as one, of known classes
 alone, and of what is unknown."""
 
+ZERO_SHOT = ("seen", "unseen", "harmonic")
+"""Scores where some classes come without examples: the mean accuracy of classes that the source has
+examples of, of those that it has not, and the harmonic mean of both."""
+
 
 def metrics_of(task: str) -> tuple[str, ...]:
     """Return the names of a kind of task's metrics."""

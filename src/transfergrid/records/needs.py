@@ -13,7 +13,7 @@ from transfergrid.records.space import Space
 
 SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
-ClassNeed = Literal["any", "same", "described"]
+ClassNeed = Literal["any", "same", "described", "named"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Assumption = Literal["same_shares", "equal_shares"]
@@ -59,7 +59,7 @@ class Needs:
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
         domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
         classes: those of source domain and target: `any`, the `same` by name, or `described` by
-            attributes.
+            attributes, or `named`: those of the target told by texts.
         pairs: of which settings, where `classes` is `same`: `closed` (all classes are in both),
             `partial` (the target lacks some of the source's), `open` (the source lacks some of the
             target's, which are then told as one class more, the last). A pair that is partial and
@@ -112,6 +112,11 @@ class Needs:
         return replace(self, tasks=TASKS, layers="any", pairs=PAIRS) == Needs()
 
     @property
+    def describes(self) -> bool:
+        """Whether classes are told by descriptions, of which none needs an example."""
+        return self.classes in ("described", "named")
+
+    @property
     def are_choosy(self) -> bool:
         """Whether only the networks at hand can tell if there is what is needed."""
         return self.layers != "any" or self.source == "head"
@@ -132,6 +137,10 @@ class Needs:
         return cls(**values)
 
 
+AT = "@"
+"""Stands in the name of a baseline before the label budget that it has, where that is another."""
+
+
 @dataclass(frozen=True)
 class Baselines:
     """The strategies that a cell's gain is taken over, by name.
@@ -139,8 +148,9 @@ class Baselines:
     Args:
         labelled: primary baseline where the cell has target labels; None for a reference arm.
         unlabelled: primary baseline at `labels=0`.
-        exploratory: further comparisons, made where their cells exist. A key that holds a strategy,
-            such as "then", is that strategy as it stands there.
+        exploratory: further comparisons, made where their cells exist; `prototypes@5` is the cell
+            of another label budget, and a key that holds a strategy, such as "then", is that
+            strategy as it stands there.
     """
 
     labelled: str | None = "scratch"

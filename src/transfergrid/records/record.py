@@ -23,7 +23,7 @@ from transfergrid.records.border import Checked, Reader, is_time, like
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.findings import Diagnostics
-from transfergrid.records.metrics import OPEN_SET, SHARES
+from transfergrid.records.metrics import OPEN_SET, SHARES, ZERO_SHOT
 from transfergrid.records.pairs import Pair
 from transfergrid.records.selection import ChosenBy, Selection
 
@@ -52,14 +52,22 @@ Score = dict[str, float | None]
 
 
 def _within_bounds(scores: Score | None) -> Score | None:
-    for name in (SHARES | {*OPEN_SET}) & (scores or {}).keys():
+    for name in (SHARES | {*OPEN_SET, *ZERO_SHOT}) & (scores or {}).keys():
         value = (scores or {})[name]
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
     return scores
 
 
+def _are_shares(scores: Score | None) -> Score | None:
+    for name, value in (scores or {}).items():
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be from 0 to 1, and is {value:g}")
+    return scores
+
+
 Bounded = Checked(_within_bounds)
+Shares = Checked(_are_shares)
 Count = Field(ge=0)
 
 
@@ -67,8 +75,10 @@ Count = Field(ge=0)
 class Scores:
     """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
 
-    Of an open pair os, os_star and unknown_recall too. Of numbers mse and mae, in the labels' own
-    unit, and r2; of several the means over them. A score that is not defined is null.
+    Of an open pair os, os_star and unknown_recall too; where classes are told by descriptions, the
+    mean accuracy of seen and of unseen classes, and the harmonic mean of both. Of numbers mse and
+    mae, in the labels' own unit, and r2; of several the means over them. A score that is not
+    defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
@@ -76,6 +86,12 @@ class Scores:
         Score | None, Bounded, "on the part of the given labels that validates"
     ] = None
     test: Annotated[Score | None, Bounded, "on the test split, read once after every choice"] = None
+    by_class: Annotated[
+        Score | None,
+        Shares,
+        "test accuracy of each class, where classes are told by descriptions; null of one that has "
+        "no test example",
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +219,11 @@ class Data:
         Pair | None,
         "how classes of source domain and target stand to each other, where a strategy needs to "
         "know; `classes` are then all that are predicted",
+    ] = None
+    seen: Annotated[
+        tuple[str, ...] | None,
+        "classes that the source has examples of, where classes are told by descriptions: all "
+        "others are unseen",
     ] = None
     outputs: Annotated[
         tuple[str, ...], "names of the numbers that are told, in the order of the values"

@@ -14,10 +14,11 @@ from transfergrid.data.label_noise import noisy
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.streams import CellData
-from transfergrid.data.views import View
+from transfergrid.data.text import TextExamples
+from transfergrid.data.views import Prepared, View
 from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
-from transfergrid.records.identity import known_domain
+from transfergrid.records.identity import known_domain, learned_domain
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator, stream_seed
@@ -44,6 +45,20 @@ def pair_of(
     return Pair.of(
         *(dict(zip(o.classes, c, strict=True)) for o, c in zip(both, counts, strict=True))
     )
+
+
+def seen_classes(
+    source: Config | None, needs: Needs, target: OpenDomain, store: Store | None = None
+) -> tuple[str, ...] | None:
+    """Return the target's classes of which the source has examples, in the target's order.
+
+    None where the strategy does not tell classes by descriptions.
+    """
+    if not needs.describes or not target.loaded.classes:
+        return None
+    domain = learned_domain(source, needs)
+    theirs = OpenDomain(domain, store).loaded.classes if domain is not None else ()
+    return tuple(name for name in target.loaded.classes if name in theirs)
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
@@ -74,6 +89,18 @@ def add_taught(
     views = (data.train, data.validation)
     if any(view is not None and view.prepared.preprocess != preprocess for view in views):
         data.taught = replace(target_data(target, drawn, needs, preprocess), task=data.task)
+
+
+def add_named(data: CellData, target: OpenDomain, backbone: Backbone) -> None:
+    """Add the texts of the target's classes, as the backbone takes texts; none if it takes none."""
+    words = backbone.words()
+    if words is None:
+        return
+    texts = target.domain.class_texts
+    labels = np.repeat(np.arange(len(texts), dtype=np.int64), [len(own) for own in texts])
+    examples = TextExamples([text for own in texts for text in own], labels)
+    rows = np.arange(len(labels), dtype=np.int64)
+    data.named = View(Prepared(examples, words.preprocess), rows, labels)
 
 
 def add_source_domains(

@@ -29,7 +29,14 @@ from transfergrid.records.several import in_links, parts_of
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
-from transfergrid.runs.allowed import add_source_domains, add_taught, pair_of, target_data
+from transfergrid.runs.allowed import (
+    add_named,
+    add_source_domains,
+    add_taught,
+    pair_of,
+    seen_classes,
+    target_data,
+)
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import (
     Stopwatch,
@@ -163,7 +170,8 @@ def set_up(
     training = replace(training, accumulate=training.accumulate * 2**halvings)
     needs = strategy.needs
     source = source and in_links(source, strategy.hparams)
-    target = target.seen_from(pair_of(source, needs, target, store))
+    both = (source, needs, target, store)
+    target = target.seen_from(pair_of(*both), seen_classes(*both))
     drawn = target.draw(cell.labels, cell.seed, training.judges)
     search: Search | None = build(told) if (told := config.get("tuning")) else None
     held = None
@@ -187,6 +195,8 @@ def set_up(
     data.holds_out = cell.seed if asks(training) and data.validation is None else None
     if begun is not None and begun.taught is not None:
         add_taught(data, target, drawn, needs, begun.taught.preprocess)
+    if begun is not None and needs.classes == "named":
+        add_named(data, target, begun.backbone)
     copies = source_copies(source, needs, target)
     if needs.domains:
         assert source is not None

@@ -51,6 +51,7 @@ def record_of(
             train=outcome.train and task.scores(*outcome.train),
             validation=outcome.validation and task.scores(*outcome.validation),
             test=task.scores(*outcome.test),
+            by_class=task.by_class(*outcome.test) or None,
         ),
         others=outcome.others,
         flags=Flags(
@@ -124,6 +125,7 @@ def _data(setup: Setup, test: Tensor) -> Data:
         test=len(test),
         classes=setup.target.classes,
         pair=setup.target.pair,
+        seen=setup.target.seen,
         outputs=outputs,
         floor=setup.strategy.task.floor(test) if outputs else None,
         per_class=named(setup.drawn.per_class),

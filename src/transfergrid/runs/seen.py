@@ -40,7 +40,9 @@ class SeenView:
         machine: Machine,
         labelled: bool,
         standing: StillNow,
+        by: Callable[[Inputs], Tensor] | None = None,
     ) -> None:
+        self.by = by or strategy.features
         self.strategy, self.view, self.machine, self.labelled = strategy, view, machine, labelled
         self.standing = standing
 
@@ -75,7 +77,7 @@ class SeenView:
 
     def features(self) -> Tensor:
         """Return them embedded by the backbone as it stands, (n, dim)."""
-        return self._said(self.strategy.features)
+        return self._said(self.by)
 
     def outputs(self) -> Tensor:
         """Return what the strategy predicts as it stands, (n, outputs)."""
@@ -110,6 +112,10 @@ class Seen:
         self.unlabelled = seen(data.unlabelled, "unlabelled", "views", labelled=False)
         views = [seen(view, "source", "episode") for view in data.source]
         self.source = tuple(view for view in views if view is not None)
+        self.named = None
+        if data.named is not None and "named" in reads:
+            told_by = (lambda: None, strategy.text_features)  # no block of it is run ahead
+            self.named = SeenView(strategy, data.named, machine, True, *told_by)
         told = data.attributes if "attributes" in reads else None
         self.attributes = None if told is None else told.to(machine.device)
         described = data.described if "attributes" in reads else ()

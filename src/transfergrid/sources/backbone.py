@@ -57,6 +57,19 @@ class Language:
     head: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Words:
+    """What a backbone has for texts that stand in one space with what it embeds.
+
+    Attributes:
+        preprocess: makes inputs of texts.
+        embed: gives their embeddings (batch, dim).
+    """
+
+    preprocess: Preprocess
+    embed: Callable[[Inputs], Tensor]
+
+
 class Backbone(nn.Module, ABC):
     """Layers that turn inputs into embeddings.
 
@@ -194,6 +207,10 @@ class Backbone(nn.Module, ABC):
     def language(self) -> Language | None:
         """Return what predicts tokens; None where inputs are no texts."""
         return None
+
+    def words(self) -> Words | None:
+        """Return what embeds texts beside its inputs: itself of texts; None where nothing does."""
+        return Words(self.preprocess, self.embed) if isinstance(self.example(), dict) else None
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return `embed(inputs)`."""

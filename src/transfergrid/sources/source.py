@@ -26,6 +26,8 @@ class Architecture(Component, ABC):
 
     modality: ClassVar[str] = "image"
     """What it takes: "image", "text" or "vector"; a domain says likewise what it holds."""
+    embeds_texts: ClassVar[bool] = False
+    """Whether it embeds texts into one space with images, where images are what it takes."""
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Part, Positive, Share
 from transfergrid.records.component import Component
-from transfergrid.records.errors import check_known
+from transfergrid.records.errors import ImpossibleError, check_known
 from transfergrid.records.needs import (
     Assumption,
     Badge,
@@ -334,6 +334,17 @@ class Strategy(nn.Module, Component):
         """
         with nullcontext() if recorded else unrecorded_statistics(self.backbone):
             return self._suffix()(inputs) if self.cut else self.represent(inputs)
+
+    def text_features(self, inputs: Inputs) -> Tensor:
+        """Embed texts, (batch, dim), into the space of `features`: by what embeds texts there.
+
+        Raises:
+            ImpossibleError: the backbone embeds none.
+        """
+        words = self.backbone.words()
+        if words is None:
+            raise ImpossibleError(f"{self.backbone.title} embeds no texts")
+        return words.embed(inputs)
 
     def _suffix(self) -> Callable[[Any], Tensor]:
         held: tuple[int, Callable[[Any], Tensor]] | None = self.__dict__.get("_behind")

@@ -116,6 +116,10 @@ class Data(Protocol):
         """Descriptions of the target's classes, (classes, d)."""
 
     @property
+    def named(self) -> View | None:
+        """Texts of the target's classes, one or more of each, labelled by their class."""
+
+    @property
     def described(self) -> tuple[Tensor, ...]:
         """Descriptions of the classes of each source domain, (its classes, d)."""
 

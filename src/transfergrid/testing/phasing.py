@@ -26,6 +26,7 @@ GRANTS: dict[StreamName, str] = {
     "source": "domains=1",
     "episode": "domains=1",
     "attributes": 'classes="described"',
+    "named": 'classes="named"',
 }
 """What of `needs` grants a stream."""
 
@@ -207,4 +208,5 @@ def _granted(needs: Needs) -> dict[StreamName, bool]:
         "source": domains,
         "episode": domains,
         "attributes": needs.classes == "described",
+        "named": needs.classes == "named",
     }

@@ -47,6 +47,13 @@ class TinyTextDomain(TinyDomain):
 
     modality: ClassVar[str] = "text"
 
+    @property
+    @override
+    def class_texts(self) -> tuple[tuple[str, ...], ...]:
+        """Two of the four words of each class, and one of them again."""
+        first = [1 + OWN * label for label in range(len(self.classes))]
+        return tuple((f"w{word} w{word + 1}", f"w{word}") for word in first)
+
     @override
     def load(self) -> LoadedDomain:
         pool = TinyTextExamples("the pool", *self._texts("pool", POOL_EACH))

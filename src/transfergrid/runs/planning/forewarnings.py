@@ -14,7 +14,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.spellings import NAMED, shown
-from transfergrid.runs.planning import pairs
+from transfergrid.runs.planning import pairs, zero_shot
 
 AMOUNTS = 12
 """Classes from which on whole numbers may be amounts, and no grades or ratings."""
@@ -30,7 +30,7 @@ def lines(cells: Iterable[Cell]) -> list[str]:
         first.setdefault(cell.parts.target, cell)
         budgets.setdefault(cell.parts.target, {})[cell.labels] = None
     told = [line for target, asked in budgets.items() for line in _of(first[target], asked)]
-    return list(dict.fromkeys([*told, *pairs.lines(cells)]))
+    return list(dict.fromkeys([*told, *pairs.lines(cells), *zero_shot.lines(cells)]))
 
 
 def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:

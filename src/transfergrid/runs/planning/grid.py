@@ -18,11 +18,12 @@ from transfergrid.records.identity import (
     digest,
     given,
     part_digest,
+    read_labels,
     source_part,
 )
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
-from transfergrid.records.needs import Needs
+from transfergrid.records.needs import AT, Needs
 from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
@@ -40,6 +41,7 @@ from transfergrid.runs.planning.plan import (
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
+from transfergrid.runs.planning.zero_shot import all_seen
 
 Library = Callable[[str], Option]
 
@@ -258,6 +260,8 @@ class Planner:
             return unfit
         if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
             return f"{strategy.name} needs descriptions of the classes, and {bare} has none"
+        if needs.classes == "named" and (untold := self._unnamed(source, strategy, target)):
+            return untold
         return self._other_source(source, strategy, target)
 
     def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
@@ -279,6 +283,8 @@ class Planner:
                 f"{strategy.name} needs to know the source's classes, and source {source.name} "
                 "brings no domain that says them"
             )
+        if needs.describes:
+            return all_seen(source, strategy, target, self.classes)
         if needs.classes == "same" and (needs.domains or matched):
             return self._different_classes(source, strategy, target)
         return None
@@ -317,6 +323,25 @@ class Planner:
                 return name
         return None
 
+    def _unnamed(self, source: Option, strategy: Option, target: Option) -> str | None:
+        """Return why texts of classes say nothing to a source, if so.
+
+        Raises:
+            BadInputError: the texts are none to go by.
+        """
+        if is_episodic(target.config):
+            told = f"{strategy.name} tells classes by their names"
+            return f"{told}, and those of {target.name} are others in each episode"
+        self.classes(target.config)  # checks it
+        assert build(target.config).class_texts
+        kind = locate(architecture_of(source.config)["_target_"])
+        if modality(architecture_of(source.config)) == "text" or kind.embeds_texts:
+            return None
+        return (
+            f"{strategy.name} tells classes by texts, and {source.name} embeds none: it needs a "
+            "source of texts, or one of images and texts in one space (source=clip)"
+        )
+
     # What is compared with what ----------------------------------------------------------------
 
     def _comparisons(
@@ -350,10 +375,12 @@ class Planner:
     ) -> Iterator[tuple[str, Parts, Labels]]:
         """Yield what the further baselines of an arm are, whatever the seed."""
         for name in arm.strategy.baselines.exploratory:
-            source, strategy, target = self._comparison(arm, name)
-            if self._impossible(source, strategy, target, labels) is None:
-                own = given(strategy.needs, labels)
-                yield strategy.name, self.arm(source, strategy, target, shared, own).parts, own
+            told, _, budget = name.partition(AT)
+            source, strategy, target = self._comparison(arm, told)
+            asked = read_labels(budget) if budget else labels
+            if self._impossible(source, strategy, target, asked) is None:
+                own, shown = given(strategy.needs, asked), name if budget else strategy.name
+                yield shown, self.arm(source, strategy, target, shared, own).parts, own
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
         if (inner := self._alike.inner(arm.strategy, name)) is not None:

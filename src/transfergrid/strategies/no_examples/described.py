@@ -17,7 +17,7 @@ class ByDescription(Strategy):
     """
 
     needs = Needs("weights", "unused", 1, "described", steps=False, tasks=("classification",))
-    baselines = Baselines(labelled=None, unlabelled="majority")
+    baselines = Baselines(None, "majority", exploratory=["prototypes@1", "prototypes@5"])
     transfers: ClassVar[Transferred] = "relations"
 
     def build(self, sizes: Sizes) -> None:
