@@ -21,7 +21,8 @@ def unsuited(
         classes: gives the names of a domain's classes.
     """
     needs, domains = strategy.needs, parts_of(source.config.get("domain"))
-    made_here = "start" in (source.config.get("about") or {})
+    about = source.config.get("about") or {}
+    made_here = "start" in about
     if needs.each and not (made_here and domains):
         return (
             f"{strategy.name} merges weights that were trained here from one start, and those of "
@@ -32,7 +33,8 @@ def unsuited(
             f"{strategy.name} needs two source domains or more, and {source.name} brings one: give "
             "several as one source, source=[A,B]"
         )
-    if len(domains) < 2 or not _are_matched(needs, made_here):
+    labelled = not about.get("unlabelled") and needs.source_labels
+    if len(domains) < 2 or not labelled or not _are_matched(needs, made_here):
         return None
     first, *others = map(classes, domains)
     for other in others:
