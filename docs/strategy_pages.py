@@ -66,6 +66,7 @@ ROOMS = {
     "label_shift": "Other shares of classes",
     "few_examples": "From a few examples",
     "no_examples": "From descriptions alone",
+    "unlabelled": "From inputs without labels",
     "tasks": "Several tasks",
     "baselines": "Baselines and references",
 }

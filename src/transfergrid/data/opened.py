@@ -145,8 +145,9 @@ class OpenDomain:
             prepared = Prepared(self.examples(split), preprocess)
         else:
             prepared = _prepared(self.key, split, preprocess, self.store)  # type: ignore[arg-type]
-        own = self.counted(self.examples(split).labels[indices])
-        return View(prepared, indices, own if labels is None else labels)
+        if labels is None:
+            labels = self.counted(self.examples(split).labels[indices])
+        return View(prepared, indices, labels)
 
     def examples(self, split: str) -> Examples:
         """Return the examples of `pool` or `test`."""

@@ -364,6 +364,7 @@ class StepBatches(Dataset[Batch]):
 
 def _labelled(stream: Stream, step: int) -> Labelled:
     inputs, rows = stream.inputs(step)
-    labels = torch.from_numpy(stream.view.labels[rows])
+    known = stream.view.labels
+    labels = torch.from_numpy(known[rows] if len(known) else known)
     views = stream.views(step)
     return Labelled(inputs, labels, torch.from_numpy(rows), views)

@@ -149,7 +149,7 @@ def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -
         part = canonical(_weights(source), protocol)
     if needs.domains:
         part["domain"] = canonical(source.get("domain"), protocol)
-        if source.get("label_noise"):
+        if source.get("label_noise") and needs.source_labels:
             seed = source.get("seed")
             part |= {"label_noise": canonical(source["label_noise"], protocol), "seed": seed}
     return part

@@ -71,6 +71,8 @@ class Needs:
         tasks: kinds of target that it can learn.
         each: the weights of each of several sources by itself, with the start that all of them were
             trained from, instead of those that are trained on all.
+        source_labels: whether labels of source domains are learned from; where not, they are not
+            handed over, and a source without labels will do.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
             `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
             these cells out; with `any` it never does.
@@ -91,6 +93,7 @@ class Needs:
     layers: LayerNeed = "any"
     pairs: tuple[PairWord, ...] = PAIRS
     each: bool = False
+    source_labels: bool = True
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
@@ -194,6 +197,8 @@ def describe(
     for later in ("trials", "each"):  # as YAMLs say it that are older than these needs
         if not told["needs"][later]:
             del told["needs"][later]
+    if needs.source_labels:
+        del told["needs"]["source_labels"]
     if needs.layers == "any":
         del told["needs"]["layers"]
     if needs.pairs == PAIRS:

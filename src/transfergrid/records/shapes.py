@@ -52,6 +52,7 @@ class Card(TypedDict, total=False):
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     steps: Whole
     train_examples: Whole
+    train_labels: Whole
     seconds: float
     card: dict[str, Any] | None
 

@@ -144,8 +144,8 @@ def add_source_domain(
 ) -> None:
     """Add the labelled source domain, or the examples of it at the places that are `kept`.
 
-    Labels have the source's `noise`, a share drawn by a seed. What the data hold out of it is not
-    learned from.
+    Labels have the source's `noise`, a share drawn by a seed; who needs none gets none. What the
+    data hold out of it is not learned from.
 
     Where the strategy needs the same classes, its labels are brought to the target's order. Where
     the target has no labels to learn from, its task is fitted to these.
@@ -172,6 +172,8 @@ def add_source_domain(
         view = view.part(np.flatnonzero(~held))
     if needs.classes == "described" and source.loaded.attributes is not None:
         data.described += (torch.from_numpy(source.loaded.attributes),)
+    if not needs.source_labels:
+        view = replace(view, labels=view.labels[:0])
     data.source += (view,)
     data.source_tasks += (task,)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from filelock import FileLock
 from safetensors import safe_open
@@ -17,6 +18,7 @@ from torch import Tensor
 from transfergrid.data.label_noise import noisy
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.regression import ScaledLinear
+from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
@@ -26,16 +28,20 @@ from transfergrid.records.seeds import generator, stream_seed
 from transfergrid.records.telling import TRAINS_SOURCE, tell
 from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
-from transfergrid.runs.allowed import target_data
+from transfergrid.runs.allowed import sizes_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch
+from transfergrid.runs.curve import Fit
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.predictions import predictions
+from transfergrid.runs.pretext.base import Pretext
+from transfergrid.runs.pretext.tasks import pretext_of
 from transfergrid.runs.run_cards import Curve, shown
 from transfergrid.runs.source_contents import content_of
 from transfergrid.sources.backbone import Backbone
 from transfergrid.sources.source import TrainedSource
+from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.baselines.scratch import Scratch
 
 KEPT_IN_MEMORY = 4
@@ -145,56 +151,56 @@ class SourceMaker:
 
     def _train(
         self, source: TrainedSource, seed: int, content: str
-    ) -> tuple[Scratch, dict[str, Any], str]:
+    ) -> tuple[Strategy, dict[str, Any], str]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain), self.machine.store)
         own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
         backbone = _first(source, own_seed)
         start = backbone.fingerprint()
-        strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
+        strategy, data = _learner(source, domain, backbone, own_seed)
         assert isinstance(source.training, Training)
-        drawn = domain.draw("all", own_seed, source.training.judges)
-        data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
-        assert data.train is not None
-        if source.shuffle_labels:
-            data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
-        share = getattr(source, "label_noise", None) or 0.0
-        for part, view in (("train", data.train), ("validation", data.validation)):
-            if share and view is not None:
-                draws = generator(own_seed, "label noise", part)
-                view.labels = noisy(view.labels, share, data.task.outputs, draws)
-        if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
-            data.validation = None  # its score is luck and would choose an arbitrary step
-        strategy.attach(backbone, data.task, source.training, own_seed)
+        sizes = sizes_of(data, backbone)
+        strategy.attach(backbone, data.task, source.training, own_seed, sizes=sizes)
         name = f"{source.architecture.name} on {source.domain.kind}"
         tell(f"{TRAINS_SOURCE} {name}, {source.training.steps} steps")
         left = self._checkpoint(content, strategy, domain, clock)
         tracker = SafeTracker(self.tracker, clock.aside)
         with left.until_done(), tracked(tracker, self._card(source, seed, content)) as summary:
             metric, curve = domain.domain.metric, Curve(tracker)
-            run = Driver(strategy, data, self.machine, metric, curve, None, left)
-            fitted = run.run()
-            test = domain.whole("test", backbone.preprocess)
-            labels = torch.from_numpy(test.labels)
-            own = data.task.scores(predictions(strategy, test, self.machine), labels)
-            summary.update(shown({f"test/{name}": value for name, value in own.items()}))
+            fitted = Driver(strategy, data, self.machine, metric, curve, None, left).run()
+            if isinstance(strategy, Pretext):
+                found = _found(strategy, fitted, len(data.unlabelled or ()))
+                summary.update(shown(found["pretext"]))
+            else:
+                found = self._tested(strategy, domain, data)
+                own = found["own_test"]
+                summary.update(shown({f"test/{name}": value for name, value in own.items()}))
         card = {
             "content": content,
             "seed": seed,
             "domain": config_of(source.domain),
             "steps": fitted.steps,
             "chosen_step": fitted.chosen_step,
-            "train_examples": len(data.train),
-            "own_test": own,
-            "own_test_examples": len(test),
-            "chance": _chance(domain, labels),
+            **found,
             "seconds": clock.total(),
             "continued": left.spent().continued,
             "fingerprint": backbone.fingerprint(),
         }
         return strategy, card, start
 
+    def _tested(self, strategy: Strategy, domain: OpenDomain, data: CellData) -> dict[str, Any]:
+        """Return how a source scores on its own test part."""
+        test = domain.whole("test", strategy.backbone.preprocess)
+        labels = torch.from_numpy(test.labels)
+        said = predictions(strategy, test, self.machine)
+        return {
+            "train_examples": len(data.train or ()),
+            "own_test": data.task.scores(said, labels),
+            "own_test_examples": len(test),
+            "chance": _chance(domain, labels),
+        }
+
     def _checkpoint(
-        self, content: str, strategy: Scratch, domain: OpenDomain, clock: Stopwatch
+        self, content: str, strategy: Strategy, domain: OpenDomain, clock: Stopwatch
     ) -> Checkpoint:
         parts = [*strategy.modules(), strategy.backbone.preprocess, domain.domain]
         return Checkpoint(self.folder.parent, f"source-{content}", parts, self.machine, clock)
@@ -217,6 +223,55 @@ class SourceMaker:
         )
 
 
+def _learner(
+    source: TrainedSource, domain: OpenDomain, backbone: Backbone, own_seed: int
+) -> tuple[Strategy, CellData]:
+    """Return what a source learns by, and what it learns from: labels, or inputs alone."""
+    task = pretext_of(source)
+    if task is not None:
+        return task, _unlabelled(domain, backbone)
+    return _labelled(source, domain, backbone, own_seed)
+
+
+def _unlabelled(domain: OpenDomain, backbone: Backbone) -> CellData:
+    """Return all inputs of a domain's pool, and nothing of its labels or of its test part."""
+    rows = np.arange(len(domain.examples("pool")), dtype=np.int64)
+    inputs = domain.view("pool", backbone.preprocess, rows, labels=rows[:0])
+    return CellData(domain.task, None, None, unlabelled=inputs)
+
+
+def _labelled(
+    source: TrainedSource, domain: OpenDomain, backbone: Backbone, own_seed: int
+) -> tuple[Strategy, CellData]:
+    strategy = Scratch(lr_factor=1.0)  # the source's own `training` says its rate
+    assert isinstance(source.training, Training)
+    drawn = domain.draw("all", own_seed, source.training.judges)
+    data = target_data(domain, drawn, strategy.needs, backbone.preprocess)
+    assert data.train is not None
+    if source.shuffle_labels:
+        data.train.labels = generator(own_seed, "shuffle").permutation(data.train.labels)
+    share = getattr(source, "label_noise", None) or 0.0
+    for part, view in (("train", data.train), ("validation", data.validation)):
+        if share and view is not None:
+            draws = generator(own_seed, "label noise", part)
+            view.labels = noisy(view.labels, share, data.task.outputs, draws)
+    if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
+        data.validation = None  # its score is luck and would choose an arbitrary step
+    return strategy, data
+
+
+def _found(strategy: Pretext, fitted: Fit, inputs: int) -> dict[str, Any]:
+    """Return what is kept of learning without labels: the loss at the end, and what it told."""
+    losses = fitted.curves.get("train_loss", [])
+    told = {"loss": float(losses[-1]) if len(losses) else None, **strategy.tells()}
+    return {
+        "train_examples": inputs,
+        "train_labels": 0,
+        "method": strategy.name,
+        "pretext": {name: value for name, value in told.items() if value == value},
+    }
+
+
 def _chance(domain: OpenDomain, labels: Tensor) -> float | None:
     """Return the share of the most frequent class; of numbers what telling the mean scores."""
     if domain.domain.of_numbers:
@@ -230,14 +285,15 @@ def _first(source: TrainedSource, own_seed: int) -> Backbone:
     return source.initial()
 
 
-def _keep(strategy: Scratch, card: dict[str, Any], place: Path, start: str) -> None:
+def _keep(strategy: Strategy, card: dict[str, Any], place: Path, start: str) -> None:
     """Write weights first and the card last: a source is there once its card is.
 
     The weights tell the hash of those that their training began with.
     """
     place.mkdir(exist_ok=True)
     head = strategy.head.folded() if isinstance(strategy.head, ScaledLinear) else strategy.head
-    for name, part in (("weights", strategy.backbone), ("head", head)):
+    parts = {"weights": strategy.backbone, **({"head": head} if head.state_dict() else {})}
+    for name, part in parts.items():
         state = {key: value.cpu().contiguous() for key, value in part.state_dict().items()}
         save_file(state, place / f"{name}.safetensors", {START: start})
     draft = place / "card.json.tmp"

@@ -96,6 +96,8 @@ class Source(Component, ABC):
     """Whether its weights may come out of a training of our own, so that `load` needs a maker."""
     knows: ClassVar[bool] = True
     """Whether it has something to teach; a placebo has not."""
+    labelled: ClassVar[bool] = True
+    """Whether labels of its domain are known, if it has one."""
 
     if TYPE_CHECKING:  # for subclasses to have as fields; a dataclass would take them as defaults
 

@@ -46,7 +46,7 @@ def source_cost(pairs: Sequence[tuple[Record, Record]]) -> SourceCost:
     taught = max(arm.cost.seconds.teacher for arm, _ in pairs) if teacher else 0.0
     if all("steps" in card for card in cards):
         steps = max(int(card["steps"]) for card in cards) + teacher
-        labels = max(int(card["train_examples"]) for card in cards)
+        labels = max(int(card.get("train_labels", card["train_examples"])) for card in cards)
         seconds = max(float(card["seconds"]) for card in cards) + taught
         note = PARTLY if _start(cell.config.get("source")) else ""
         return SourceCost(steps, labels, seconds, teacher, note)

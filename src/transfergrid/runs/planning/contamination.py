@@ -11,7 +11,7 @@ from typing import Any
 
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config, build
-from transfergrid.records.identity import start_of
+from transfergrid.records.identity import config_digest, start_of
 from transfergrid.records.needs import Needs
 from transfergrid.runs.planning.plan import Option
 from transfergrid.sources.cards import holders, listed, names_of, shared
@@ -27,17 +27,26 @@ def contaminated_by(source: Config | None, needs: Needs, target: Config) -> tupl
     """Return the datasets that hold the target and that its source has seen.
 
     Empty for random weights and for placebos, which were taught nothing. The library that the
-    weights are from is asked only if the target is known to lie inside something.
+    weights are from is asked only if the target is known to lie inside something. What learned
+    without labels from the target's own pool has not seen what it is tested on.
     """
     domain = build(target)
     if not holders((*names_of(domain), *listed(domain.part_of))):
         return ()
     weights, seen = _weights(source, needs), []
+    if weights and source is not None and _is_own_pool(source, target):
+        weights = start_of(source)
     if weights and build(weights).knows:
-        seen += card(source, needs).get("trained_on", [])
+        seen += build(weights).known_card().get("trained_on", [])
     if source and needs.domains and source.get("domain"):
         seen += names_of(build(source["domain"]))
     return shared(dict.fromkeys(seen), domain)
+
+
+def _is_own_pool(source: Config, target: Config) -> bool:
+    if not (source.get("about") or {}).get("unlabelled"):
+        return False
+    return bool(config_digest(source.get("domain")) == config_digest(target))
 
 
 def _weights(source: Config | None, needs: Needs) -> Config | None:

@@ -273,6 +273,13 @@ class Planner:
         matched = needs.source == "head" and needs.classes == "same"
         if (reason := several.unsuited(source, strategy, self.classes)) is not None:
             return reason
+        if (source.config.get("about") or {}).get("unlabelled"):
+            if needs.source == "head":
+                return f"{strategy.name} needs a classifier, and {source.name} has learned none"
+            if needs.domains and needs.source_labels:
+                return (
+                    f"{strategy.name} learns from the source's labels, and {source.name} has none"
+                )
         if domain is None and needs.domains:
             return (
                 f"{strategy.name} needs a labelled source domain, and source {source.name} "

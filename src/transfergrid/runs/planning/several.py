@@ -22,7 +22,8 @@ def unsuited(
         classes: gives the names of a domain's classes.
     """
     needs, domains = strategy.needs, parts_of(source.config.get("domain"))
-    made_here = "start" in (source.config.get("about") or {})
+    about = source.config.get("about") or {}
+    made_here = "start" in about
     if needs.each and not (made_here and domains):
         return (
             f"{strategy.name} merges weights that were trained here from one start, and those of "
@@ -37,7 +38,8 @@ def unsuited(
         in_links(source.config, strategy.config)
     except BadInputError as error:
         return str(error)
-    if len(domains) < 2 or not _are_matched(needs, made_here):
+    labelled = not about.get("unlabelled") and needs.source_labels
+    if len(domains) < 2 or not labelled or not _are_matched(needs, made_here):
         return None
     first, *others = map(classes, domains)
     for other in others:

@@ -93,7 +93,7 @@ class FeaturePasses:
         self, made: Source, config: Config | None, backbone: Backbone
     ) -> tuple[Floats, Targets] | None:
         """Return features and labels of the source domain, or a part of it."""
-        if made.domain is None or config is None:
+        if made.domain is None or config is None or not made.labelled:
             return None
         domain = OpenDomain(config)
         pool = domain.examples("pool")

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from transfergrid.data.inputs import Raw
-from transfergrid.sources.backbone import Backbone, Language
+from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies import (
     BadInputError,
     Baselines,
@@ -28,15 +27,18 @@ from transfergrid.strategies import (
     Share,
     Sizes,
     Strategy,
-    evaluating,
     rates,
     teaching,
 )
 from transfergrid.strategies.fine_tuning.token_prediction import (
-    MaskedHead,
-    NextHead,
+    checked_language,
     language_loss,
+    language_of,
+    read_through,
+    token_head,
 )
+
+BY = "further_pretraining"
 
 
 class FurtherPretraining(Strategy):
@@ -123,13 +125,10 @@ class FurtherPretraining(Strategy):
         self._then[0].fit_inputs(backbone, training)
 
     def build(self, sizes: Sizes) -> None:
-        language, (then,) = self._checked(), self._then
+        language, (then,) = checked_language(self.backbone, BY), self._then
         if self.task.kind not in then.needs.tasks:
             raise ImpossibleError(f"{type(then).__name__} learns no targets of {self.task.kind}")
-        tokens, width = language.table.shape
-        self.scaffold["language"] = (
-            NextHead() if language.causal else MaskedHead(width, tokens, language.head)
-        )
+        self.scaffold["language"] = token_head(language)
         # No part of the scaffold: its weights are the backbone's, and go by the backbone's names.
         self.reader = same_weights(self.backbone)
         parts = (self.backbone, self.task, self.training_plan, self.block_seed)
@@ -138,25 +137,6 @@ class FurtherPretraining(Strategy):
         if self.share == 1 and any(phase.objectives for phase in then.all_phases()):
             raise BadInputError(f"strategy.share=1 leaves no step to {type(then).__name__}")
         self.backbone, self.head = then.backbone, then.head
-
-    def _language(self, of: Backbone) -> Language:
-        found, title = of.language(), of.title
-        if found is None:
-            raise ImpossibleError(f"further_pretraining learns from texts, and {title} takes none")
-        if not found.causal and found.mask is None:
-            raise ImpossibleError(f"{title} has no token that stands for a hidden one")
-        return found
-
-    def _checked(self) -> Language:
-        """Return what predicts tokens, if its hidden states are as wide as their embeddings."""
-        found = self._language(self.backbone)
-        with evaluating(self.backbone), torch.no_grad():
-            width = found.hidden(self.backbone.example(2)).shape[-1]
-        if width != found.table.shape[1]:
-            raise ImpossibleError(
-                f"{self.backbone.title} has embeddings of another width than its hidden states"
-            )
-        return found
 
     def phases(self) -> list[Phase]:
         own = [phase.counts for phase in self.adapted.all_phases()]
@@ -180,16 +160,14 @@ class FurtherPretraining(Strategy):
 
     def readers(self) -> list[Group]:
         """Return who learns from unlabelled texts: the blocks that are read through, and a head."""
-        language, named = self._language(self.reader), dict(self.reader.named_parameters())
-        blocks = self.reader.blocks("fine")[: language.blocks]
-        read = [named[name] for block in blocks for name in block.parameters]
+        read = read_through(self.reader)
         return [Group("read", read), Group("tokens", self.scaffold["language"].parameters())]
 
     def read(self, batch: Batch, progress: float) -> Tensor:
         """Return the loss of tokens that are hidden, or come next."""
         assert batch.unlabelled is not None
         return language_loss(
-            self._language(self.reader), self.scaffold["language"], batch.unlabelled, self.masked
+            language_of(self.reader, BY), self.scaffold["language"], batch.unlabelled, self.masked
         )
 
     def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:

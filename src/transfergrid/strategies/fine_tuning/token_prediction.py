@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs
-from transfergrid.sources.backbone import Language
+from transfergrid.records.errors import ImpossibleError
+from transfergrid.sources.backbone import Backbone, Language, evaluating
 
 NONE = -100
 """The label where nothing is predicted."""
@@ -93,6 +94,54 @@ class NextHead(nn.Module):
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return logits (places, tokens) of hidden states (places, width)."""
         return nn.functional.linear(hidden, table)
+
+
+def language_of(backbone: Backbone, by: str) -> Language:
+    """Return what a network has for predicting tokens.
+
+    Args:
+        backbone: the network.
+        by: what learns so, for whoever has a network of images.
+
+    Raises:
+        ImpossibleError: it takes no texts, or no token stands for a hidden one.
+    """
+    found, title = backbone.language(), backbone.title
+    if found is None:
+        raise ImpossibleError(f"{by} learns from texts, and {title} takes none")
+    if not found.causal and found.mask is None:
+        raise ImpossibleError(f"{title} has no token that stands for a hidden one")
+    return found
+
+
+def checked_language(backbone: Backbone, by: str) -> Language:
+    """Return `language_of` a network, if its hidden states are as wide as its embeddings.
+
+    Raises:
+        ImpossibleError: they are not, or see `language_of`.
+    """
+    found = language_of(backbone, by)
+    with evaluating(backbone), torch.no_grad():
+        width = found.hidden(backbone.example(2)).shape[-1]
+    if width != found.table.shape[1]:
+        raise ImpossibleError(
+            f"{backbone.title} has embeddings of another width than its hidden states"
+        )
+    return found
+
+
+def token_head(language: Language) -> nn.Module:
+    """Return a new head that predicts tokens, or the one that the weights came with."""
+    tokens, width = language.table.shape
+    return NextHead() if language.causal else MaskedHead(width, tokens, language.head)
+
+
+def read_through(backbone: Backbone) -> list[nn.Parameter]:
+    """Return the parameters of the blocks that hidden states come through."""
+    language, named = backbone.language(), dict(backbone.named_parameters())
+    assert language is not None, "it was checked"
+    blocks = backbone.blocks("fine")[: language.blocks]
+    return [named[name] for block in blocks for name in block.parameters]
 
 
 def language_loss(language: Language, head: nn.Module, inputs: Inputs, share: float) -> Tensor:

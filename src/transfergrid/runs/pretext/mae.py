@@ -1,0 +1,113 @@
+"""Patches that were taken out of an image, made again from the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.records.arguments import Count, Part
+from transfergrid.records.errors import BadInputError
+from transfergrid.runs.pretext.base import WIDTH, Pretext, dense, images_of, pixels_of
+from transfergrid.strategies import Batch
+from transfergrid.strategies.unlabelled.sparse_coding import LARGEST
+
+SIDE = 4
+"""Patches of an image, across and down."""
+LEAST = 1e-6
+"""Added to the variance of a patch."""
+
+
+def masking(noise: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which patches are kept (n, k), 1 for those that are not (n, p), and how to go back.
+
+    Those of least noise are kept, int(p (1 - share)) of them; the last (n, p) sorts kept and then
+    removed ones back to their places.
+
+    Args:
+        noise: (n, p).
+        share: that is taken out.
+    """
+    patches = noise.shape[1]
+    kept = int(patches * (1 - share))
+    order = noise.argsort(1)
+    restore = order.argsort(1)
+    mask = torch.ones_like(noise)
+    mask[:, :kept] = 0
+    return order[:, :kept], mask.gather(1, restore), restore
+
+
+def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of losses (n, p) over those patches alone that were taken out."""
+    return (losses * mask).sum() / mask.sum()
+
+
+def patched(images: Tensor, side: int) -> Tensor:
+    """Return images (n, c, h, w) as patches (n, side * side, numbers), row by row."""
+    n, c, h, w = images.shape
+    cut = images.reshape(n, c, side, h // side, side, w // side)
+    return cut.permute(0, 2, 4, 1, 3, 5).reshape(n, side * side, -1)
+
+
+def normalised(patches: Tensor) -> Tensor:
+    """Return patches (n, p, numbers), each of mean 0 and unbiased variance 1."""
+    mean, variance = patches.mean(2, keepdim=True), patches.var(2, keepdim=True)
+    return (patches - mean) / (variance + LEAST).sqrt()
+
+
+class Mae(Pretext):
+    """A masked autoencoder for any network: most patches are blank, and a decoder makes them.
+
+    Declared: 4 by 4 patches; what is taken out is blank and not left out, as a network of
+    convolutions needs its whole image; the decoder is two dense layers on the embedding, no
+    transformer; of images larger than 32 pixels it makes averages. The loss is of removed patches
+    alone, each normalised.
+
+    Source: He et al. 2022, Masked autoencoders are scalable vision learners, CVPR, arXiv
+    2111.06377, section 3 and models_mae.py.
+
+    Args:
+        masked: share of the patches that is taken out.
+        width: of the decoder.
+    """
+
+    def __init__(self, masked: Part = 0.75, width: Count = WIDTH) -> None:
+        super().__init__()
+        self.masked, self.width = masked, width
+
+    def make(self) -> None:
+        """See `Pretext.make`.
+
+        Raises:
+            BadInputError: an image cannot be cut into 4 by 4 patches, or all of them would stay.
+        """
+        high, wide = pixels_of(self.backbone)
+        if high % SIDE or wide % SIDE:
+            raise BadInputError(
+                f"source.method=mae cuts images into {SIDE} by {SIDE} patches, and "
+                f"{self.backbone.title} takes {high} by {wide} pixels"
+            )
+        if not 0 < int(SIDE**2 * (1 - self.masked)) < SIDE**2:
+            raise BadInputError(
+                f"source.masked={self.masked} leaves all of {SIDE**2} patches, or none"
+            )
+        numbers = patched(self._small(self.backbone.example()), SIDE)[0].numel()
+        self.scaffold["decoder"] = dense(self.backbone.dim, self.width, numbers)
+
+    def _small(self, images: object) -> Tensor:
+        assert isinstance(images, Tensor)
+        if max(images.shape[2:]) > LARGEST:
+            return nn.functional.adaptive_avg_pool2d(images, LARGEST)
+        return images
+
+    def loss(self, batch: Batch, progress: float) -> Tensor:
+        """See `Pretext.loss`."""
+        images = images_of(batch)
+        noise = torch.rand(len(images), SIDE**2, device=images.device, dtype=torch.float32)
+        mask = masking(noise, self.masked)[1].to(images)
+        blank = nn.functional.interpolate(
+            mask.view(-1, 1, SIDE, SIDE), size=images.shape[2:], mode="nearest"
+        )
+        made = self.scaffold["decoder"](self.features(images * (1 - blank)))
+        true = normalised(patched(self._small(images), SIDE))
+        losses = (made.view_as(true) - true).square().mean(2)
+        return masked_mean(losses, mask)

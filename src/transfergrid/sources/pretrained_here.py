@@ -1,0 +1,116 @@
+"""Weights that this program trains itself, on the inputs of a domain without its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from transfergrid.records.arguments import Count, Part, Positive, Share, Whole
+from transfergrid.records.component import Component
+from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.sources.made_here import MadeHere
+from transfergrid.sources.source import Architecture, Maker, Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfergrid.data.domain import Domain
+    from transfergrid.sources.backbone import Backbone
+
+
+class Method(NamedTuple):
+    """What a pretext task takes.
+
+    Attributes:
+        inputs: "image", "text", "vector".
+        keys: of the source, that are its own.
+    """
+
+    inputs: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+
+METHODS = {
+    "autoencoder": Method(("image", "vector"), ("width",)),
+    "rotation": Method(("image",)),
+    "simclr": Method(("image",), ("width", "temperature")),
+    "byol": Method(("image",), ("width", "momentum")),
+    "mae": Method(("image",), ("width", "masked")),
+    "mlm": Method(("text",), ("masked",)),
+}
+"""Pretext tasks; each is a class of `runs.pretext`."""
+KEYS = ("width", "temperature", "momentum", "masked")
+"""What is of some methods alone."""
+
+
+@dataclass(frozen=True)
+class PretrainedHere(MadeHere):
+    """An architecture that learned from a domain's inputs, of which no label was looked at.
+
+    Attributes:
+        architecture: what is trained.
+        domain: whose inputs it is trained on, those of the pool alone.
+        training: how.
+        method: the pretext task, a key of `METHODS`.
+        start: pretrained weights to start from; by default they are random.
+        seed: of the training; "block" makes a source anew for each seed block.
+        width: of the layers that are dropped afterwards; None: 128.
+        temperature: of simclr; None: 0.5.
+        momentum: of byol's second network at the first step; None: 0.996.
+        masked: share of the patches that mae takes out, or of the tokens that mlm predicts; None:
+            0.75, and 0.15.
+    """
+
+    architecture: Architecture
+    domain: Domain
+    training: Component
+    method: Literal["autoencoder", "rotation", "simclr", "byol", "mae", "mlm"]
+    start: Source | None = None
+    seed: Whole | Literal["block"] = 0
+    width: Count | None = None
+    temperature: Positive | None = None
+    momentum: Share | None = None
+    masked: Part | None = None
+    optional: ClassVar[tuple[str, ...]] = KEYS
+    labelled: ClassVar[bool] = False
+    shuffle_labels: ClassVar[bool] = False  # type: ignore[misc]
+    label_noise: ClassVar[float | None] = None  # type: ignore[misc]
+
+    @classmethod
+    def about(cls) -> dict[str, Any]:
+        """Say too that no label of its domain is known."""
+        return {**super().about(), "unlabelled": True}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was said of its method."""
+        return {key: told for key in KEYS if (told := getattr(self, key)) is not None}
+
+    def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
+        """Raise: nothing was classified.
+
+        Raises:
+            ImpossibleError: always.
+        """
+        raise ImpossibleError(
+            f"{backbone.title} learned by {self.method}, without labels: it has no classifier"
+        )
+
+    def check(self) -> None:
+        """See `Source.check`."""
+        if self.domain is None:
+            raise BadInputError(
+                "a source that is pretrained here needs inputs to learn from: "
+                "target@source.domain=NAME"
+            )
+        method, holds = METHODS[self.method], self.domain.modality
+        if holds not in method.inputs:
+            others = [name for name, one in METHODS.items() if holds in one.inputs]
+            raise BadInputError(
+                f"source.method={self.method} learns from {' or '.join(method.inputs)}s, and "
+                f"source.domain holds {holds}s: give source.method={' or '.join(others)}"
+            )
+        for key in self.given:
+            if key not in method.keys:
+                raise BadInputError(f"source.{key} means nothing to source.method={self.method}")
+        super().check()

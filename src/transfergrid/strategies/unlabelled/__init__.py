@@ -1,0 +1,1 @@
+"""Learning from inputs without labels: sparse codes of a source's, clusters of a target's."""

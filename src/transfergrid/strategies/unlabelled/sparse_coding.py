@@ -1,0 +1,136 @@
+"""Sparse coding: inputs as sums of few out of many basis vectors, which are learned from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.strategies import ImpossibleError, Inputs
+
+STEPS = 200
+"""Steps of the search for an input's activations, always as many."""
+WARM = 20
+"""Steps of it in a round of learning, from where the round before left off."""
+LARGEST = 32
+"""Larger images are averaged to so many pixels a side."""
+
+
+def activations(
+    inputs: Tensor, bases: Tensor, beta: float, steps: int = STEPS, start: Tensor | None = None
+) -> Tensor:
+    """Return a, (n, k), that makes |x - a B|^2 + beta |a|_1 least, by FISTA.
+
+    There is no half before the square: of a library that has one, alpha is beta / 2.
+
+    Args:
+        inputs: x, (n, d).
+        bases: B, (k, d).
+        beta: what an activation costs.
+        steps: taken, Beck & Teboulle 2009, section 4.
+        start: activations to begin with; by default 0.
+    """
+    gram, towards = bases @ bases.T, inputs @ bases.T
+    rate = 1 / (2 * torch.linalg.matrix_norm(gram, 2).clamp_min(1e-12))
+    found = torch.zeros_like(towards) if start is None else start
+    ahead, pace = found, 1.0
+    for _ in range(steps):
+        moved = ahead - 2 * rate * (ahead @ gram - towards)
+        shrunk = moved.sign() * (moved.abs() - rate * beta).clamp_min(0)
+        faster = (1 + (1 + 4 * pace**2) ** 0.5) / 2
+        ahead = shrunk + (pace - 1) / faster * (shrunk - found)
+        found, pace = shrunk, faster
+    return found
+
+
+def objective(inputs: Tensor, bases: Tensor, codes: Tensor, beta: float) -> Tensor:
+    """Return |x - a B|^2 + beta |a|_1 of each input, (n,)."""
+    return (inputs - codes @ bases).square().sum(1) + beta * codes.abs().sum(1)
+
+
+def better_bases(inputs: Tensor, bases: Tensor, codes: Tensor) -> Tensor:
+    """Return bases (k, d) of length 1 at most that leave less of the inputs, one after another.
+
+    Each is the best one given the others, brought back into the ball: the sum of squares cannot
+    grow. One that no input uses stays as it is.
+    """
+    shared, towards, made = codes.T @ codes, codes.T @ inputs, bases.clone()
+    for j in range(len(made)):
+        if shared[j, j] > 0:
+            own = made[j] + (towards[j] - shared[j] @ made) / shared[j, j]
+            made[j] = own / own.norm().clamp_min(1)
+    return made
+
+
+def learned_bases(inputs: Tensor, start: Tensor, beta: float, rounds: int) -> Tensor:
+    """Return bases (k, d) for inputs (n, d): activations and bases are bettered in turns.
+
+    Args:
+        inputs: without labels.
+        start: bases to begin with, (k, d).
+        beta: what an activation costs.
+        rounds: turns.
+    """
+    bases, codes = start, torch.zeros(len(inputs), len(start)).to(inputs)
+    for _ in range(rounds):
+        codes = activations(inputs, bases, beta, WARM, codes)
+        bases = better_bases(inputs, bases, codes)
+    return bases
+
+
+def flat(inputs: Inputs) -> Tensor:
+    """Return inputs as rows of numbers, (batch, d); images of many pixels are averaged to fewer."""
+    assert isinstance(inputs, Tensor)
+    if inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST:
+        inputs = nn.functional.adaptive_avg_pool2d(inputs, LARGEST)
+    return inputs.flatten(1)
+
+
+class SparseCoder(nn.Module):
+    """Turns inputs into activations; what it has learned is in its buffers.
+
+    Inputs are moved by the mean of those that it learned from and divided by the root of their mean
+    squared distance from it, so that a `beta` means the same whatever their unit.
+
+    Args:
+        example: an input of the network that it stands beside.
+        bases: how many there are.
+        beta: what an activation costs.
+
+    Raises:
+        ImpossibleError: inputs are no images and no vectors.
+    """
+
+    bases: Tensor
+    centre: Tensor
+    unit: Tensor
+
+    def __init__(self, example: Inputs, bases: int, beta: float) -> None:
+        super().__init__()
+        if not isinstance(example, Tensor):
+            raise ImpossibleError("sparse coding takes images or vectors, and no texts")
+        width = flat(example).shape[1]
+        self.beta = beta
+        self.register_buffer("bases", torch.zeros(bases, width))
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("unit", torch.ones(()))
+
+    def learn(self, inputs: Tensor, rounds: int) -> float:
+        """Learn bases from rows (n, d) without labels; return the mean objective of these.
+
+        Bases begin as inputs, drawn by torch; where these are too few others are random.
+        """
+        self.centre.copy_(inputs.mean(0))
+        self.unit.copy_((inputs - self.centre).square().sum(1).mean().sqrt() or 1.0)
+        rows = (inputs - self.centre) / self.unit
+        others = torch.randn(self.bases.shape).to(rows)
+        drawn = torch.randperm(len(rows))[: len(others)].to(rows.device)
+        others[: len(drawn)] = rows[drawn]
+        start = nn.functional.normalize(others, dim=1)
+        self.bases.copy_(learned_bases(rows, start, self.beta, rounds))
+        codes = activations(rows, self.bases, self.beta)
+        return float(objective(rows, self.bases, codes, self.beta).mean())
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return activations, (batch, bases)."""
+        rows = (flat(inputs) - self.centre) / self.unit
+        return activations(rows.to(self.bases), self.bases, self.beta)
