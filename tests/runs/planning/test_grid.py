@@ -184,8 +184,8 @@ def test_what_goes_before_another_strategy_is_compared_with_that_one_as_it_stand
     inside = strategy("full_finetuning", {}, lr_factor=9)
     reads = strategy("reads", {"unlabelled": True}, {"exploratory": ["then"]}, then=inside.config)
     made = plan([reads, inside, LIBRARY["full_finetuning"]])
-    by_strategy = {cell.names.strategy: cell for cell in made.cells if cell.names.strategy == "reads"}
-    (told,) = by_strategy["reads"].exploratory
+    (reading,) = [cell for cell in made.cells if cell.names.strategy == "reads"]
+    (told,) = reading.exploratory
     compared = next(cell for cell in made.cells if cell.id == told.id)
     assert compared.config["strategy"] == inside.config
     assert not [*plan([reads, LIBRARY["full_finetuning"]]).cells][-1].exploratory

@@ -37,7 +37,9 @@ class Alike:
         if (strategy, key) not in self._inner:
             name = str(config["_target_"]).rsplit(".", 2)[-2]
             typed = frozenset(t.removeprefix(path) for t in strategy.typed if t.startswith(path))
-            usual = {k.removeprefix(path): v for k, v in strategy.usual.items() if k.startswith(path)}
+            usual = {
+                k.removeprefix(path): v for k, v in strategy.usual.items() if k.startswith(path)
+            }
             self._inner[strategy, key] = Option(name, dict(config), typed, usual)
         return self._inner[strategy, key]
 
