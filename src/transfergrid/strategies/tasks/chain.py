@@ -118,7 +118,7 @@ class OneAfterTheOther(Strategy):
     def learned(self, place: int, data: Data) -> None:
         """Keep what is needed of a link that was just learned."""
 
-    def others(self) -> list[Other]:
+    def other_tasks(self) -> list[Other]:
         """Return each link after itself, after each one behind it, and after the target."""
         stages = [*range(len(self.heads)), None]
         return [
