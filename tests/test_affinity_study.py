@@ -44,7 +44,10 @@ def found(tmp_path_factory):
 def test_every_pair_has_the_gain_of_both_tasks(found):
     targets = {(r["task"], r["beside"]) for r in found if r["over"] != "alone"}
     sources = {(r["task"], r["beside"]) for r in found if r["over"] == "alone"}
-    assert len(targets) == len(sources) == 4
+    tasks = {"moons(shift=none)", "moons(shift=rotated)"}
+    assert sources == {(one, other) for one in tasks for other in tasks}
+    assert len(targets) == 4
+    assert len(found) == 16, "each pair with two label budgets of the target"
     assert {row["n"] for row in found} == {2}
 
 

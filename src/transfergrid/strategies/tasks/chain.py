@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from transfergrid.data.regression import Regression
+from transfergrid.records.needs import Transferred
 from transfergrid.strategies import (
     Baselines,
     Batch,
@@ -46,8 +47,8 @@ class OneAfterTheOther(Strategy):
     """
 
     needs, baselines, space = CHAINED, COMPARED, {"lr_factor": RATES}
-    transfers = "parameters"
-    optional = ("links",)
+    transfers: ClassVar[Transferred] = "parameters"
+    optional: ClassVar[tuple[str, ...]] = ("links",)
     closed_to: ClassVar[Mapping[str, str]] = {
         "probe_first": "what the target's head is put on is learned in the links before"
     }
@@ -67,7 +68,9 @@ class OneAfterTheOther(Strategy):
     @property
     def heads(self) -> list[nn.Module]:
         """The heads of the links, in their order."""
-        return list(self.scaffold["heads"])  # type: ignore[arg-type]
+        heads = self.scaffold["heads"]
+        assert isinstance(heads, nn.ModuleList)
+        return [*heads]
 
     def phases(self) -> list[Phase]:
         found: list[Phase] = []
