@@ -111,6 +111,7 @@ def trajectory(
     labels: int | None = None,
     reads: Sequence[StreamName] = ALL,
     episode: tuple[int, int, int] = (5, 1, 15),
+    batches: int = 0,
     **plan: Any,
 ) -> Trajectory:
     """Train a tiny cell for 20 steps.
@@ -123,6 +124,7 @@ def trajectory(
         labels: a class; None: 5, or 0 where the strategy uses none.
         reads: the streams that `batches` hold.
         episode: ways, shots and queries a class, where they hold episodes.
+        batches: how many there are at least, where a teacher takes more than the student.
         plan: of `Training`, in the place of what `PLAN` says.
     """
     bench = _bench(kind, dict(arguments or {}), on, Training(**{**PLAN, **plan}))
@@ -140,7 +142,10 @@ def trajectory(
             strategy=strategy,
             start=doubled(start),
             end=state_of(strategy),
-            batches=[doubled(bench.batch(data, step, reads, episode)) for step in range(steps)],
+            batches=[
+                doubled(bench.batch(data, step, reads, episode))
+                for step in range(max(steps, batches))
+            ],
             target=_whole(data.train),
             unlabelled=_whole(data.unlabelled).inputs if data.unlabelled is not None else None,
             source=tuple(_whole(view) for view in data.source),

@@ -47,12 +47,13 @@ def each_task(
                 cells[own.id], again[own.id] = own, result.id
     chosen = rules or bench.rules
     found = judge(cells.values(), chosen, levels=bench.levels(chosen), primary=False)
-    named = [
-        verdict.but(cells=tuple(again.get(cell, cell) for cell in verdict.cells))
-        for verdict in found
-        if verdict.reference == ALONE
-    ]
-    return [*told, *named]
+    return [*told, *(_named(verdict, again) for verdict in found if verdict.reference == ALONE)]
+
+
+def _named(verdict: Verdict, again: Mapping[str, str]) -> Verdict:
+    """Return a verdict whose cells have the names that they have in the ledger."""
+    source = (verdict.source or "").partition("#")[0]
+    return verdict.but(source=source, cells=tuple(again.get(c, c) for c in verdict.cells))
 
 
 def _learned_both(bench: Bench, verdict: Verdict) -> bool:

@@ -23,7 +23,7 @@ def other_tasks(setup: Setup, machine: Machine) -> tuple[OtherTask, ...]:
     Raises:
         FloatingPointError: what is said is not finite.
     """
-    return tuple(_scored(other, setup, machine) for other in setup.strategy.others())
+    return tuple(_scored(other, setup, machine) for other in setup.strategy.other_tasks())
 
 
 def _scored(other: Other, setup: Setup, machine: Machine) -> OtherTask:

@@ -298,7 +298,7 @@ class Strategy(nn.Module, Component):
         """
         return {}
 
-    def others(self) -> Sequence[Other]:
+    def other_tasks(self) -> Sequence[Other]:
         """Return what it says of the tasks of its source domains, once it is trained.
 
         They are scored on those domains' own test parts, for its record; most methods keep no head

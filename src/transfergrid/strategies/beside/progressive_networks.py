@@ -15,7 +15,7 @@ from transfergrid.records.errors import BadInputError, ImpossibleError
 from transfergrid.records.needs import Badge, Baselines, Needs
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.space import Space, rates
-from transfergrid.sources.backbone import evaluating
+from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.strategies.base import Sizes, Strategy
 from transfergrid.strategies.beside.standing import STANDS_STILL
 from transfergrid.strategies.maps import channel_axes
@@ -76,6 +76,22 @@ class Lateral(nn.Module):
         return added
 
 
+def entering(backbone: Backbone) -> list[Tensor]:
+    """Return what enters each coarse block but the first, and the head, of two examples.
+
+    Raises:
+        ImpossibleError: nothing can come between the blocks of the network.
+    """
+    try:
+        with evaluating(backbone), torch.no_grad():
+            example = backbone.example(2)
+            backbone.steered(example, lambda number, hidden: hidden)
+            crossing = backbone.boundaries(example)
+    except BadInputError as error:
+        raise ImpossibleError(str(error)) from error
+    return [boundary[0] for boundary in crossing]
+
+
 class ProgressiveNetworks(Strategy):
     """A second column of the source's architecture learns, and looks at the source's hidden states.
 
@@ -126,27 +142,11 @@ class ProgressiveNetworks(Strategy):
     def build(self, sizes: Sizes) -> None:
         self.own = self.fresh("backbone")
         seed_torch(stream_seed(self.block_seed, "laterals"))
-        entering = self._entering()
-        parts = zip(entering, channel_axes(self.backbone), strict=True)
+        parts = zip(entering(self.backbone), channel_axes(self.backbone), strict=True)
         self.laterals = nn.ModuleList(self._lateral(*part) for part in parts)
 
     def _lateral(self, hidden: Tensor, axis: int) -> Lateral:
         return Lateral(hidden.shape[axis], self.lateral == "adapter", axis == hidden.ndim - 1)
-
-    def _entering(self) -> list[Tensor]:
-        """Return what enters each block but the first, and the head.
-
-        Raises:
-            ImpossibleError: nothing can come between the blocks of the network.
-        """
-        try:
-            with evaluating(self.backbone), torch.no_grad():
-                example = self.backbone.example(2)
-                self.backbone.steered(example, lambda number, hidden: hidden)
-                crossing = self.backbone.boundaries(example)
-        except BadInputError as error:
-            raise ImpossibleError(str(error)) from error
-        return [boundary[0] for boundary in crossing]
 
     @override
     def phases(self) -> list[Phase]:

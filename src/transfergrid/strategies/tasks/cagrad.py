@@ -3,7 +3,6 @@
 from math import sqrt
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from transfergrid.strategies import NotNegative, Range, rates
@@ -41,10 +40,11 @@ def conflict_averse(first: Tensor, second: Tensor, c: float) -> Tensor:
     """
     w, mean = share_of_first(first, second, c), (first + second) / 2
     worst = w * first + (1 - w) * second
-    length = torch.linalg.vector_norm(worst)
+    length, radius = worst.norm(), c * mean.norm()
     if not c or not length > 0:  # or there is no step that helps both
         return mean
-    return mean + c * torch.linalg.vector_norm(mean) / length * worst
+    step: Tensor = mean + radius / length * worst
+    return step
 
 
 class CAGrad(Multitask):

@@ -35,7 +35,7 @@ class Multitask(BothTasks):
         "lr_factor": rates(9.5, small_images=3.0, images=0.3, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
     }
-    also_called = ("mtl", "multitask_learning")
+    also_called: ClassVar[tuple[str, ...]] = ("mtl", "multitask_learning")
     badges: ClassVar[tuple[Badge, ...]] = ("trajectory_exact",)
 
     def __init__(self, weight: NotNegative = 1.0, **shared: Any) -> None:

@@ -57,7 +57,7 @@ class BothTasks(Strategy):
         seen = batch.source[0]
         return self.source_tasks[0].loss(self.predict_source(seen.inputs), seen.labels)
 
-    def others(self) -> list[Other]:
+    def other_tasks(self) -> list[Other]:
         return [Other(0, self.predict_source)] if "source" in self.scaffold else []
 
     def predict_source(self, inputs: Inputs) -> Tensor:

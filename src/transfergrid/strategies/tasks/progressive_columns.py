@@ -1,0 +1,130 @@
+"""One task after the other, each in a column of its own that looks at those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from transfergrid.data.torch_seed import seed_torch
+from transfergrid.records.seeds import stream_seed
+from transfergrid.sources.backbone import Backbone
+from transfergrid.strategies import Group, Inputs, Sizes
+from transfergrid.strategies.beside.progressive_networks import Lateral, entering
+from transfergrid.strategies.maps import channel_axes
+from transfergrid.strategies.tasks.chain import OneAfterTheOther
+
+LATER = "columns behind the first one start from random weights"
+
+
+class ProgressiveColumns(OneAfterTheOther):
+    """Learn a chain of tasks, each in a column of its own; earlier ones stand still for good.
+
+    The first column begins with the source's start, each other one with random weights of the
+    source's architecture. What enters a block of a column, and its head, has a lateral map added of
+    what enters the same block of each earlier column, as in `progressive_networks`, of which this
+    is the form with more than two columns. What a link said when it was learned it says, bit for
+    bit, after all others: forgetting is 0.
+
+    Formula:
+        h_k^(i) = block_k(h_(k-1)^(i) + sum over j < i of lateral_k^(i,j)(h_(k-1)^(j)))
+    Try it:
+        where no link may be forgotten and few links come; memory and time grow with their square
+    Cost:
+        a pass of all earlier columns more at each step; at prediction all columns run
+    Source:
+        Rusu et al. 2016, Progressive neural networks, arXiv 1606.04671, equations 1 and 2
+
+    Args:
+        links: names of the source's domains in the order in which they are learned; null: by name.
+        lateral: an `adapter` of a quarter of the channels, or `linear`.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
+    """
+
+    badges = ("trajectory_exact",)
+    also_called = ("progressive_chain",)
+    transfers = "features"
+    closed_to: ClassVar[Mapping[str, str]] = {
+        **OneAfterTheOther.closed_to,
+        "layer_decay": LATER,
+        "l2_sp": LATER,
+    }
+
+    def __init__(
+        self,
+        links: Sequence[str] | None = None,
+        lateral: Literal["adapter", "linear"] = "adapter",
+        **shared: Any,
+    ) -> None:
+        super().__init__(links, **shared)
+        self.lateral = lateral
+
+    def build(self, sizes: Sizes) -> None:
+        super().build(sizes)
+        self.columns, self.laterals = nn.ModuleList(), nn.ModuleList()
+        self._grow(len(self.heads))
+
+    def _grow(self, more: int) -> None:
+        """Make the columns behind the first one, the last with the weights of `scratch`."""
+        sides = [*zip(entering(self.backbone), channel_axes(self.backbone), strict=True)]
+        for place in range(1, more + 1):
+            self.columns.append(self.fresh("backbone" if place == more else f"column {place}"))
+            seed_torch(stream_seed(self.block_seed, "laterals", place))
+            each = [nn.ModuleList(self._lateral(*side) for side in sides) for _ in range(place)]
+            self.laterals.append(nn.ModuleList(each))
+
+    def _lateral(self, hidden: Tensor, axis: int) -> Lateral:
+        return Lateral(hidden.shape[axis], self.lateral == "adapter", axis == hidden.ndim - 1)
+
+    def learners(self, place: int) -> list[Group]:
+        if not place:
+            return [self.backbone_group()]
+        column, laterals = self.columns[place - 1], self.laterals[place - 1]
+        return [
+            Group(f"column {place + 1}", column.parameters()),
+            Group(f"laterals {place + 1}", laterals.parameters()),
+        ]
+
+    def embedded(self, place: int, inputs: Inputs, after: int | None = None) -> Tensor:
+        found: list[list[Tensor]] = []
+        for number in range(place + 1):
+            with nullcontext() if number == place else torch.no_grad():
+                found.append(self._states(number, inputs, found))
+        return found[-1][-1]
+
+    def _states(
+        self, number: int, inputs: Inputs, before: Sequence[Sequence[Tensor]]
+    ) -> list[Tensor]:
+        """Return what enters each block of a column but the first, and its head.
+
+        Args:
+            number: of the column, from 0.
+            inputs: of all columns.
+            before: the same of each earlier column.
+        """
+        column: Backbone = self.columns[number - 1] if number else self.backbone  # type: ignore[assignment]
+        laterals: Any = self.laterals[number - 1] if number else ()
+        states: list[Tensor] = []
+
+        def beside(block: int, hidden: Tensor) -> Tensor:
+            for lateral, theirs in zip(laterals, before, strict=True):
+                hidden = hidden + lateral[block - 1](theirs[block - 1])
+            states.append(hidden)
+            return hidden
+
+        embedded = column.steered(inputs, beside)
+        beside(len(states) + 1, embedded)
+        return states
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        outputs: Tensor = self.head(self.embedded(len(self.columns), inputs))
+        return outputs
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        numbers = {name.split(".")[1] for name in state if name.startswith("columns.")}
+        if len(numbers) > len(self.columns):
+            self._grow(len(numbers))
+        super().restore(state)

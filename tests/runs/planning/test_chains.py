@@ -1,0 +1,60 @@
+"""A chain of tasks is asked for in one key; what cannot be one is said in one line."""
+
+import pytest
+
+from composed import planned
+from transfergrid.records.errors import BadInputError
+
+CHAIN = [
+    "source=trained_here",
+    "target@source.domain=[glyph_letters,glyph_digits]",
+    "target=digits",
+]
+ORDER = "strategy.links=[glyph_letters,glyph_digits]"
+
+
+def reasons(*words):
+    return [skipped.reason for skipped in planned(*words).skipped]
+
+
+def sequential(*words):
+    plan = planned(*CHAIN, "strategy=sequential", "labels=5", *words)
+    assert not plan.skipped
+    (cell,) = [cell for cell in plan.cells if cell.names.strategy.startswith("sequential")]
+    return cell
+
+
+def test_the_order_of_links_is_part_of_what_a_cell_is():
+    one, other = sequential(ORDER), sequential("strategy.links=[glyph_digits,glyph_letters]")
+    assert one.id != other.id
+    assert one.baseline.name == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((*CHAIN, ORDER, "labels=0"), "needs target labels, and labels=0 gives none"),
+        (("source=glyph_letters", "target=digits", "labels=5"), "needs two source domains or more"),
+        (
+            (*CHAIN, "labels=5", "strategy.links=[glyph_letters,digits]"),
+            "must name each domain of the source once",
+        ),
+    ],
+)
+def test_what_is_no_chain_is_left_out_with_the_reason(words, reason):
+    (told,) = reasons("strategy=sequential", *words)
+    assert reason in told
+    assert "\n" not in told
+
+
+def test_links_of_classes_and_of_numbers_are_no_chain():
+    words = ["source=trained_here", "target@source.domain=[glyph_letters,glyph_angles]"]
+    with pytest.raises(BadInputError, match="are no one source"):
+        planned(*words, "strategy=sequential", "target=digits", "labels=5")
+
+
+def test_ewc_takes_a_source_with_its_domain_and_needs_labels():
+    plan = planned("strategy=ewc", "source=glyph_letters", "target=digits", "labels=5")
+    assert [cell.names.strategy for cell in plan.cells if cell.names.strategy == "ewc"] == ["ewc"]
+    (told,) = reasons("strategy=ewc", "source=placebo", "target=digits", "labels=0")
+    assert "needs target labels" in told
