@@ -76,3 +76,19 @@ def test_the_fine_classes_of_trec_are_a_target_each_with_a_definition(monkeypatc
     texts = dict(zip(domain.classes, domain.class_texts, strict=True))
     assert texts["NUM:dist"] == ("linear measures",)
     assert all(text not in (name, "") for name, (text,) in texts.items())
+
+
+HELD_OUT = "ABBR:exp,ENTY:animal,ENTY:color,ENTY:food,ENTY:plant,NUM:dist,NUM:speed,NUM:period"
+
+
+@pytest.mark.skipif(not TREC.is_dir(), reason="needs the data of the studies")
+def test_episodes_are_drawn_of_fine_classes_that_are_held_out(monkeypatch):
+    monkeypatch.setenv("TRANSFERGRID_DATA", str(TREC.parents[1]))
+    words = ("target@target.domain=trec_fine", f"target.domain.only=[{HELD_OUT}]")
+    sizes = ("target.queries=4", "target.episodes=3")
+    domain = build(whole("target=episodes", *words, *sizes)["target"])
+    domain.check()
+    loaded = domain.load()
+    assert set(loaded.test.whole.labels) == set(range(8)), "of eight classes and no other"
+    assert len(loaded.test) == 3 * 5 * 4
+    assert loaded.test.read(loaded.rounds.query(0))[0].endswith("?")

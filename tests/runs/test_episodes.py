@@ -5,6 +5,12 @@ import pytest
 import torch
 
 from composed import planned
+from transfergrid import api
+from transfergrid.evidence.statistics.intervals import (
+    SEEDS_AND_GROUPS,
+    THIS_MODEL,
+    over_blocks_and_items,
+)
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.tracking import NoTracker
 from transfergrid.runs import episodes
@@ -89,6 +95,37 @@ def test_a_grid_has_its_verdicts_over_the_same_episodes(tmp_path):
     assert [len(set(clusters)) for (clusters,) in kept.values()] == [4]
     learned = next(r for r in ledger.records() if r.names.strategy == "prototypical_networks")
     assert (learned.budget.source_batches, learned.budget.target_batches) == (6, 0)
+
+
+def verdict_of(place, seeds):
+    """Return the verdict on `prototypes` over `scratch` of these seeds, and the cells' answers."""
+    ledger, machine = Ledger(place), Machine("cpu", threads=1, diagnostics="none")
+    more = ("target.episodes=12", "target.queries=2", "source.seed=block", "training.steps=2")
+    for cell in cells("strategy=prototypes", "labels=1", f"seed={seeds}", *more):
+        run_cell(cell, ledger, machine)
+    kept = {(r.names.strategy, r.seed): ledger.predictions(r.id) for r in ledger.records()}
+    (verdict,) = api.verdicts(place)
+    return verdict, kept
+
+
+def test_seeds_and_episodes_are_crossed_and_one_model_speaks_of_itself(tmp_path):
+    """By hand: the gain of each episode, by seed, and what new seeds and new episodes would do."""
+    verdict, kept = verdict_of(tmp_path / "two", "0,1")
+    right = {
+        key: (found.probabilities.argmax(1) == found.labels).reshape(12, 6).mean(1)
+        for key, found in kept.items()
+    }
+    gains = [100 * (right["prototypes", seed] - right["scratch", seed]) for seed in (0, 1)]
+    found = over_blocks_and_items(np.stack(gains))
+    assert verdict.scope == SEEDS_AND_GROUPS
+    assert verdict.gain == pytest.approx(found.mean)
+    assert (verdict.low, verdict.high) == pytest.approx(found.interval(0.95))
+    assert len({tuple(part.labels.tolist()) for part in kept.values()}) == 1
+    assert len({tuple(part.clusters.tolist()) for part in kept.values()}) == 1
+    alone, one = verdict_of(tmp_path / "one", "0")
+    assert (alone.scope, alone.n) == (THIS_MODEL, 1)
+    same = one["prototypes", 0].probabilities, kept["prototypes", 0].probabilities
+    assert np.array_equal(*same), "a seed's episodes do not depend on what else is run"
 
 
 def test_who_learns_without_labels_has_nothing_to_learn_from():

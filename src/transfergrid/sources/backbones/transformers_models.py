@@ -117,7 +117,12 @@ def _is_double(config: Any) -> bool:
 
 
 def network(
-    cls: Any, config: Any, files: list[str] | None, name: str, pooler: bool
+    cls: Any,
+    config: Any,
+    files: list[str] | None,
+    name: str,
+    pooler: bool,
+    part: tuple[str, ...] = ("",),
 ) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor]]:
     """Return a model, notes for the record on what was left out, and of that a head's weights.
 
@@ -127,13 +132,14 @@ def network(
         files: weights, all parts of one checkpoint; None for random ones.
         name: for messages.
         pooler: False leaves out a pooling layer, where the class can.
+        part: what names of weights begin with that are this model's, where files hold several.
 
     Raises:
         BadInputError: the config's values do not go together, or weights do not fit.
     """
     if files is None:
         return _random(cls, config, name, pooler), {"weights_left_out": []}, {}
-    return _pretrained(cls, config, files, name, pooler)
+    return _pretrained(cls, config, files, name, pooler, part)
 
 
 def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
@@ -160,14 +166,14 @@ def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 
 def _pretrained(
-    cls: Any, config: Any, files: list[str], name: str, pooler: bool
+    cls: Any, config: Any, files: list[str], name: str, pooler: bool, part: tuple[str, ...]
 ) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor]]:
     blank = blank_network(cls, config, name, pooler)
     prefix = f"{blank.base_model_prefix}."
     own = blank.state_dict().keys()
     given: dict[str, Tensor] = {}
     for file in files:
-        given |= weights.read(file)
+        given |= {key: value for key, value in weights.read(file).items() if key.startswith(part)}
     held, inner = given, {prefix + name for name in own}
     given = state_dicts.unwrapped(held, own, inner, {*own, *inner}, file=files[0])
     with quiet():
