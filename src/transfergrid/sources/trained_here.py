@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from transfergrid.records.arguments import Share, Whole
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import CLUSTERS, kind_of
 from transfergrid.sources.made_here import MadeHere
 from transfergrid.sources.source import Architecture, Maker, Source
 
@@ -50,5 +51,10 @@ class TrainedHere(MadeHere):
     def check(self) -> None:
         """See `Source.check`."""
         super().check()
+        if kind_of(self.domain.metric) == CLUSTERS:
+            raise BadInputError(
+                f"source.domain.metric={self.domain.metric} is of clusters, and a source that is "
+                "trained here learns from labels: source=pretrained_here learns without"
+            )
         if self.label_noise is not None and self.domain.of_numbers:
             raise BadInputError("source.label_noise is for classes, and source.domain has numbers")

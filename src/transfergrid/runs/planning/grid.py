@@ -21,7 +21,7 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
+from transfergrid.records.metrics import CLASSES, CLUSTERS, NUMBERS, kind_of
 from transfergrid.records.needs import Needs
 from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
@@ -380,12 +380,16 @@ class Planner:
 
 
 PLURAL = {"image": "images", "text": "texts", "vector": "vectors"}
-WHAT = {CLASSES: "classes", NUMBERS: "numbers"}
+WHAT = {
+    CLASSES: "classes",
+    NUMBERS: "numbers",
+    CLUSTERS: "clusters (target.metric=nmi or ari)",
+}
 
 
 def task_of(target: Config) -> str:
     """Return the kind of task that a domain's labels are, by the metric that scores them."""
-    return NUMBERS if is_of_numbers(str(target.get("metric"))) else CLASSES
+    return kind_of(str(target.get("metric")))
 
 
 def modality(config: Config) -> str:
