@@ -200,7 +200,7 @@ def test_every_command_names_what_exists():
 
 OF_STRATEGIES = [
     line
-    for page in ("fine_tuning.md", "adaptation.md", "few_examples.md")
+    for page in ("fine_tuning.md", "adaptation.md", "few_examples.md", "unlabelled_data.md")
     for line in re.findall(
         r"(?m)^transfergrid (.*\bstrategy=.*?)(?:\s+#.*)?$", PAGES[page].replace("\\\n", "")
     )

@@ -235,6 +235,8 @@ class Domain(Component, ABC):
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""
+    labelled: ClassVar[bool] = True
+    """Whether it has labels; one without any is for sources that learn from inputs alone."""
     episodic: ClassVar[bool] = False
     """Whether it is made of episodes, each with labels and a test of its own."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
@@ -254,6 +256,7 @@ class Domain(Component, ABC):
     def about(cls) -> dict[str, Any]:
         told = super().about()
         held = {"modality": cls.modality} if cls.modality == "vector" else {}
+        held |= {} if cls.labelled else {"unlabelled": True}
         return {**told, **held, "optional": [*told.get("optional", ()), "only"]}
 
     @property

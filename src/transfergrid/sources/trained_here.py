@@ -50,11 +50,19 @@ class TrainedHere(MadeHere):
 
     def check(self) -> None:
         """See `Source.check`."""
+        if self.domain is not None:
+            self._check_labels()
         super().check()
-        if kind_of(self.domain.metric) == CLUSTERS:
-            raise BadInputError(
-                f"source.domain.metric={self.domain.metric} is of clusters, and a source that is "
-                "trained here learns from labels: source=pretrained_here learns without"
-            )
         if self.label_noise is not None and self.domain.of_numbers:
             raise BadInputError("source.label_noise is for classes, and source.domain has numbers")
+
+    def _check_labels(self) -> None:
+        """Raise `BadInputError` unless the domain has labels to learn from."""
+        metric, ours = self.domain.metric, "a source that is trained here learns from labels"
+        if not self.domain.labelled or kind_of(metric) == CLUSTERS:
+            clusters = f"is clustered (source.domain.metric={metric})"
+            told = clusters if self.domain.labelled else "has no labels"
+            raise BadInputError(
+                f"source.domain ({self.domain.kind}) {told}, and {ours}: "
+                "source=pretrained_here learns without"
+            )
