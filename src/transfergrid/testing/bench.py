@@ -84,11 +84,6 @@ class Moment:
     batch: Batch
 
     @property
-    @property
-    def of_clusters(self) -> bool:
-        """Whether labels serve the score alone."""
-        return self.domain.metric == TinyClusters.metric
-
     def strategy(self) -> Strategy:
         """In training mode."""
         return self.setup.strategy
@@ -163,6 +158,11 @@ class Bench:
     def of_numbers(self) -> bool:
         """Whether labels are numbers."""
         return issubclass(self.domain, TinyNumbers)
+
+    @property
+    def of_clusters(self) -> bool:
+        """Whether labels serve the score alone."""
+        return self.domain.metric == TinyClusters.metric
 
     def strategy(self) -> Strategy:
         """Return a new strategy, not yet attached to anything."""
