@@ -33,7 +33,7 @@ class Kmeans(OnPlainFeatures):
 
     needs = Needs("none", "unused", unlabelled=True, steps=False, tasks=("clustering",))
     baselines = Baselines(labelled=None, unlabelled=None)
-    target_statistics = "unseen"
+    setting, target_statistics = "unsupervised", "unseen"
     also_called = ("k_means", "k_means_on_pixels")
     badges = ("formula_exact",)
 

@@ -56,7 +56,7 @@ class Clusters(Strategy):
 
     needs = Needs(target_labels="unused", unlabelled=True, steps=False, tasks=("clustering",))
     baselines = Baselines(labelled=None, unlabelled="kmeans")
-    transfers = "features"
+    setting, transfers = "unsupervised", "features"
     target_statistics = "unseen"
 
     def __init__(self, starts: Count = STARTS) -> None:
