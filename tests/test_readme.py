@@ -198,11 +198,12 @@ def test_every_command_names_what_exists():
     assert missing == []
 
 
+TYPED = ("fine_tuning", "adaptation", "few_examples", "several_tasks", "unlabelled_data")
 OF_STRATEGIES = [
     line
-    for page in ("fine_tuning.md", "adaptation.md", "few_examples.md", "several_tasks.md")
+    for page in TYPED
     for line in re.findall(
-        r"(?m)^transfergrid (.*\bstrategy=.*?)(?:\s+#.*)?$", PAGES[page].replace("\\\n", "")
+        r"(?m)^transfergrid (.*\bstrategy=.*?)(?:\s+#.*)?$", PAGES[f"{page}.md"].replace("\\\n", "")
     )
 ]
 

@@ -25,7 +25,14 @@ from transfergrid.data.rounds import Rounds
 from transfergrid.data.some_classes import Kept, among, kept_names, of_kept, places_of
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.metrics import CLASSES, METRICS, deciding, is_of_numbers
+from transfergrid.records.metrics import (
+    CLASSES,
+    CLUSTERS,
+    METRICS,
+    NUMBERS,
+    deciding,
+    is_of_numbers,
+)
 
 if TYPE_CHECKING:
     from transfergrid.data.task import Task
@@ -234,6 +241,8 @@ class Domain(Component, ABC):
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
     """Whether its labels say anything about its inputs."""
+    labelled: ClassVar[bool] = True
+    """Whether it has labels; one without any is for sources that learn from inputs alone."""
     episodic: ClassVar[bool] = False
     """Whether it is made of episodes, each with labels and a test of its own."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
@@ -253,6 +262,7 @@ class Domain(Component, ABC):
     def about(cls) -> dict[str, Any]:
         told = super().about()
         held = {"modality": cls.modality} if cls.modality == "vector" else {}
+        held |= {} if cls.labelled else {"unlabelled": True}
         return {**told, **held, "optional": [*told.get("optional", ()), *OPTIONAL]}
 
     @property
@@ -320,7 +330,7 @@ class Domain(Component, ABC):
         """What is predicted of an input."""
         from transfergrid.data.regression import task_of  # torch, which planning does without
 
-        return task_of(self.classes, self.outputs)
+        return task_of(self.classes, self.outputs, self.metric)
 
     @abstractmethod
     def load(self) -> LoadedDomain:
@@ -340,11 +350,11 @@ class Domain(Component, ABC):
         known = [name for name, metric in METRICS.items() if metric.decides]
         check_known("metric", self.metric, known)
         kind = METRICS[self.metric].task
-        if kind not in self.tasks:
+        if kind not in self.tasks and not (kind == CLUSTERS and CLASSES in self.tasks):
             here = " or ".join(name for task in self.tasks for name in deciding(task))
             holds = "classes" if CLASSES in self.tasks else "numbers"
             raise BadInputError(
-                f"{self.metric} is a metric of {'classes' if kind == CLASSES else 'numbers'}, and "
+                f"{self.metric} is a metric of {'numbers' if kind == NUMBERS else 'classes'}, and "
                 f"{type(self).__name__} holds {holds}: target.metric takes {here}"
             )
 

@@ -18,7 +18,8 @@ from transfergrid.data.domain import Labels as Targets
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.paired import labels_of_pair, task_of_pair
 from transfergrid.data.plain_features import PlainFeatures
-from transfergrid.data.task import Task
+from transfergrid.data.regression import task_of
+from transfergrid.data.task import Classification, Task
 from transfergrid.data.views import Prepared, View
 from transfergrid.data.zero_shot import zero_shot
 from transfergrid.records.cached import Store
@@ -82,12 +83,14 @@ class OpenDomain:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes that are predicted, in label order; none of numbers."""
-        return self.task.names if self.loaded.classes else ()
+        task = self.task
+        return task.classes if isinstance(task, Classification) else ()
 
     @property
     def task(self) -> Task:
         """What is predicted."""
-        return zero_shot(task_of_pair(self.loaded.task, self.pair), self.seen)
+        own = task_of(self.loaded.classes, self.loaded.outputs, self.domain.metric)
+        return zero_shot(task_of_pair(own, self.pair), self.seen)
 
     def seen_from(self, pair: Pair | None, seen: Sequence[str] | None = None) -> Self:
         """Return the same domain as it is seen from a source domain; see `seen`."""

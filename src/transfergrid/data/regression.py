@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
+from transfergrid.data.clustering import Clustering
 from transfergrid.data.task import Classification, Score, Task
-from transfergrid.records.metrics import NUMBERS
+from transfergrid.records.metrics import CLUSTERS, NUMBERS, kind_of
 
 COLLAPSED = 0.01
 """Spread of the predictions, in that of the labels, below which they are one and the same."""
@@ -21,8 +22,13 @@ UNDERFIT = 0.5
 """Share of the training labels' variance that is explained at least."""
 
 
-def task_of(classes: tuple[str, ...], outputs: tuple[str, ...]) -> Task:
-    """Return the task of labels that are of these classes, or numbers of these names."""
+def task_of(classes: tuple[str, ...], outputs: tuple[str, ...], metric: str | None = None) -> Task:
+    """Return the task of labels that are of these classes, or numbers of these names.
+
+    Where the metric is one of clusters, as many are found as there are classes.
+    """
+    if metric is not None and kind_of(metric) == CLUSTERS:
+        return Clustering(classes)
     return Regression(outputs) if outputs else Classification(classes)
 
 

@@ -20,7 +20,7 @@ from transfergrid.evidence.statistics.intervals import (
 )
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.metrics import is_of_numbers
+from transfergrid.records.metrics import CLUSTERS, is_of_numbers, kind_of
 
 By = Literal["class", "group"]
 
@@ -142,6 +142,11 @@ def _part(whole: Verdict, name: str, one: _Inside, decision: Decision) -> Verdic
 
 def _by_item(metric: str, by: By) -> str:
     """Return the metric that parts are scored by, which is a mean over items."""
+    if kind_of(metric) == CLUSTERS:
+        raise BadInputError(
+            f"{metric} is of clusters, of which none is right or wrong by itself: "
+            "table --by-group scores each group by itself"
+        )
     if not is_of_numbers(metric):
         return BY_ITEM
     if by == "class":

@@ -103,6 +103,47 @@ def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64).reshape(len(values), -1)
 
 
+def _table(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return how many items of each class lie in each cluster (classes, clusters, resamples)."""
+    clusters = said.probabilities.shape[1]
+    classes = int(said.labels.max(initial=0)) + 1
+    cell = said.labels * clusters + said.probabilities.argmax(axis=1)
+    counts = _sums(cell, weights, classes * clusters).astype(np.float64)
+    return counts.reshape(classes, clusters, -1)
+
+
+def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entropy (resamples,) in nats of counts (..., resamples)."""
+    flat = counts.reshape(-1, counts.shape[-1])
+    shares = flat / flat.sum(axis=0)
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    return np.asarray(-(shares * logs).sum(axis=0))
+
+
+def nmi(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return 2 I / (H + H') (resamples,) of classes and clusters; 1 where there is one of both."""
+    table = _table(said, weights)
+    own, found = _entropy(table.sum(axis=1)), _entropy(table.sum(axis=0))
+    both = own + found
+    shared = np.clip(both - _entropy(table), 0, None)
+    return np.clip(np.divide(2 * shared, both, out=np.ones_like(both), where=both > 0), 0, 1)
+
+
+def ari(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the adjusted Rand index (resamples,): pairs that agree, above chance; 0 below it."""
+
+    def pairs(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        flat = counts.reshape(-1, counts.shape[-1])
+        return np.asarray((flat * (flat - 1) / 2).sum(axis=0))
+
+    table = _table(said, weights)
+    together, own, found = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    chance = own * found / np.maximum(pairs(weights.sum(axis=0, dtype=np.float64)), 1)
+    most = (own + found) / 2 - chance
+    index = np.divide(together - chance, most, out=np.ones_like(most), where=most > 0)
+    return np.clip(index, 0, 1)
+
+
 def item_losses(said: Predictions) -> NDArray[np.float64]:
     """Return the cross-entropy of each item (n,) in nats."""
     true = said.probabilities[np.arange(len(said.labels)), said.labels]
@@ -125,6 +166,8 @@ RESAMPLED: dict[str, Weighted] = {
     "auroc": auroc,
     "ece": ece,
     "r2": r2,
+    "nmi": nmi,
+    "ari": ari,
 }
 """Metrics that are no mean over items."""
 BY_ITEM = "accuracy"

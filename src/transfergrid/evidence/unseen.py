@@ -152,5 +152,7 @@ ONE_CLASS: dict[str, Callable[[int], float]] = {
     "balanced_accuracy": lambda classes: 1 / classes,
     "macro_f1": lambda classes: 2 / (classes * (classes + 1)),
     "auroc": lambda classes: 0.5,
+    "nmi": lambda classes: 0.0,
+    "ari": lambda classes: 0.0,
 }
 """What a run that predicts one of so many classes of one size scores, 0 to 1, by metric."""

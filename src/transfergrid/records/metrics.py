@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-CLASSES, NUMBERS = "classification", "regression"
-"""Kinds of task: one of several classes, or one or several numbers."""
+CLASSES, NUMBERS, CLUSTERS = "classification", "regression", "clustering"
+"""Kinds of task: one of several classes, one or several numbers, or which examples are alike.
+
+Clusters are found without labels; classes serve their score alone.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ METRICS = {
     "auroc": MetricKind(CLASSES),
     "ece": MetricKind(CLASSES, higher_is_better=False),
     "loss": MetricKind(CLASSES, higher_is_better=False, is_share=False, decides=False),
+    "nmi": MetricKind(CLUSTERS),
+    "ari": MetricKind(CLUSTERS),
     "mse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "mae": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "r2": MetricKind(NUMBERS, is_share=False),
@@ -66,8 +71,11 @@ def one_answer(metrics: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(_answer(metric) for metric in metrics))
 
 
+ANSWERS = {CLASSES: "one class", NUMBERS: "one number", CLUSTERS: "one cluster"}
+
+
 def _answer(metric: str) -> str:
-    return "one number" if is_of_numbers(metric) else "one class"
+    return ANSWERS[kind_of(metric)]
 
 
 def labels_are(metric: str) -> str:
@@ -77,4 +85,9 @@ def labels_are(metric: str) -> str:
 
 def is_of_numbers(metric: str) -> bool:
     """Return whether a metric scores numbers, and not classes."""
-    return metric in METRICS and METRICS[metric].task == NUMBERS
+    return kind_of(metric) == NUMBERS
+
+
+def kind_of(metric: str) -> str:
+    """Return the kind of task that a metric scores; that of classes where nobody knows it."""
+    return METRICS[metric].task if metric in METRICS else CLASSES

@@ -32,13 +32,15 @@ those without labels are normalised by their own statistics, of which no note is
 they leave no trace, and none is normalised by its own.
 """
 TASKS = ("classification", "regression")
+"""Kinds of target with labels to learn from; a strategy that finds clusters says so."""
+KNOWN_TASKS = (*TASKS, "clustering")
 _WORDS = {
     "source": SourceNeed,
     "target_labels": LabelNeed,
     "classes": ClassNeed,
     "layers": LayerNeed,
 }
-_SEVERAL = {"tasks": TASKS, "pairs": PAIR_WORDS}
+_SEVERAL = {"tasks": KNOWN_TASKS, "pairs": PAIR_WORDS}
 PAIRS: tuple[PairWord, ...] = ("closed", "partial")
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),

@@ -184,10 +184,10 @@ def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
     def size(view: View | None) -> int:
         return len(view) if view is not None else 0
 
-    inputs = 0
-    if backbone is None and data.train is not None:
-        data.train.inputs(data.train.rows[:1])
-        features = data.train.prepared.preprocess
+    inputs, seen = 0, data.train if data.train is not None else data.unlabelled
+    if backbone is None and seen is not None:
+        seen.inputs(seen.rows[:1])
+        features = seen.prepared.preprocess
         inputs = features.width if isinstance(features, PlainFeatures) else 0
     source = tuple(len(view) for view in data.source)
     described = 0 if data.attributes is None else data.attributes.shape[1]

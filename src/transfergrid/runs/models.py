@@ -33,6 +33,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate, target_of
 from transfergrid.records.identity import learner_of
 from transfergrid.records.keeping import FEATURES, KEPT, MODEL, VECTOR, WEIGHTS
+from transfergrid.records.metrics import CLUSTERS, kind_of
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
@@ -93,8 +94,9 @@ def save_model(setup: Setup, folder: Path, why: str | None) -> None:
 
 def description_of(record: Record) -> Config:
     """Return what a cell's model is built from: all of it but weights."""
-    config = record.config
+    config, metric = record.config, record.metric.name
     return {
+        **({"metric": metric} if kind_of(metric) == CLUSTERS else {}),
         "architecture": _network(config),
         "strategy": {**config["strategy"], **chosen_values(record)},
         "training": config["training"],
@@ -150,7 +152,8 @@ def _loaded(folder: Path, description: Mapping[str, Any]) -> Model:
     with torch.random.fork_rng(devices=[]):
         architecture: Architecture | None = build(description["architecture"])
         backbone = architecture.build() if architecture is not None else None
-        task = task_of(tuple(description["classes"]), tuple(description.get("outputs", ())))
+        names = (tuple(description["classes"]), tuple(description.get("outputs", ())))
+        task = task_of(*names, description.get("metric"))
         head = _source_head(state, backbone)
         strategy.attach(backbone, task, training, description["seed"], source_head=head)
     try:

@@ -39,6 +39,8 @@ METHODS = {
     "mlm": Method(("text",), ("masked",)),
 }
 """Pretext tasks; each is a class of `runs.pretext`."""
+PATCHES = 4
+"""That mae cuts an image into, across and down."""
 KEYS = ("width", "temperature", "momentum", "masked")
 """What is of some methods alone."""
 
@@ -113,4 +115,8 @@ class PretrainedHere(MadeHere):
         for key in self.given:
             if key not in method.keys:
                 raise BadInputError(f"source.{key} means nothing to source.method={self.method}")
+        if self.method == "mae" and self.masked is not None and self.masked > 1 - PATCHES**-2:
+            raise BadInputError(
+                f"source.masked={self.masked} takes out all of the {PATCHES**2} patches of an image"
+            )
         super().check()

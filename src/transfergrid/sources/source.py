@@ -97,7 +97,7 @@ class Source(Component, ABC):
     knows: ClassVar[bool] = True
     """Whether it has something to teach; a placebo has not."""
     labelled: ClassVar[bool] = True
-    """Whether labels of its domain are known, if it has one."""
+    """Whether it learned from labels of its domain, if it has one."""
 
     if TYPE_CHECKING:  # for subclasses to have as fields; a dataclass would take them as defaults
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from transfergrid.records.arguments import Share, Whole
 from transfergrid.records.component import Component
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.metrics import CLUSTERS, kind_of
 from transfergrid.sources.made_here import MadeHere
 from transfergrid.sources.source import Architecture, Maker, Source
 
@@ -49,6 +50,19 @@ class TrainedHere(MadeHere):
 
     def check(self) -> None:
         """See `Source.check`."""
+        if self.domain is not None:
+            self._check_labels()
         super().check()
         if self.label_noise is not None and self.domain.of_numbers:
             raise BadInputError("source.label_noise is for classes, and source.domain has numbers")
+
+    def _check_labels(self) -> None:
+        """Raise `BadInputError` unless the domain has labels to learn from."""
+        metric, ours = self.domain.metric, "a source that is trained here learns from labels"
+        if not self.domain.labelled or kind_of(metric) == CLUSTERS:
+            clusters = f"is clustered (source.domain.metric={metric})"
+            told = clusters if self.domain.labelled else "has no labels"
+            raise BadInputError(
+                f"source.domain ({self.domain.kind}) {told}, and {ours}: "
+                "source=pretrained_here learns without"
+            )

@@ -38,6 +38,7 @@ from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource, source_classes
+from transfergrid.testing.tiny_clusters import TinyClusters, TinyTextClusters, TinyVectorClusters
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
@@ -122,12 +123,16 @@ class Bench:
     def on_texts(self) -> Bench:
         """Return a bench for the same strategy whose cells are of texts."""
         kind = TinyTextNumbers if self.of_numbers else TinyTextDomain
+        if self.of_clusters:
+            kind = TinyTextClusters
         source = TinyTextSource(domain=source_domain(self.strategy_class.needs, kind))
         return dataclasses.replace(self, domain=kind, source=source)
 
     def on_vectors(self) -> Bench:
         """Return a bench for the same strategy whose cells are of vectors."""
         domain = TinyVectorNumbers if self.of_numbers else TinyVectorDomain
+        if self.of_clusters:
+            domain = TinyVectorClusters
         source = TinyVectorSource(domain=source_domain(self.strategy_class.needs, domain))
         return dataclasses.replace(self, domain=domain, source=source)
 
@@ -140,6 +145,10 @@ class Bench:
         source = TinySource(domain=source_domain(self.strategy_class.needs, TinyNumbers))
         return dataclasses.replace(self, domain=TinyNumbers, source=source)
 
+    def on_clusters(self) -> Bench:
+        """Return a bench for the same strategy whose labels serve the score alone."""
+        return dataclasses.replace(self, domain=TinyClusters)
+
     @property
     def is_of_texts(self) -> bool:
         """Whether inputs are texts."""
@@ -149,6 +158,11 @@ class Bench:
     def of_numbers(self) -> bool:
         """Whether labels are numbers."""
         return issubclass(self.domain, TinyNumbers)
+
+    @property
+    def of_clusters(self) -> bool:
+        """Whether labels serve the score alone."""
+        return self.domain.metric == TinyClusters.metric
 
     def strategy(self) -> Strategy:
         """Return a new strategy, not yet attached to anything."""

@@ -293,7 +293,8 @@ def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **argume
     needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
     source = TinySource(domain=source_domain(needs, differ=True))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
-    bench = bench if CLASSES in needs.tasks else bench.on_numbers()
+    if CLASSES not in needs.tasks:
+        bench = bench.on_numbers() if NUMBERS in needs.tasks else bench.on_clusters()
     with quiet_thread():
         others = (bench, bench.on_tokens(), bench.on_texts())
         return next((own for own in others if not _is_refused(own)), bench)

@@ -49,6 +49,7 @@ def _description(bench: Bench, setup: Setup) -> dict[str, Any]:
         "training": config_of(bench.training),
         "classes": list(setup.target.classes),
         "outputs": list(setup.target.loaded.outputs),
+        "metric": setup.target.domain.metric,
         "seed": SEED,
     }
 

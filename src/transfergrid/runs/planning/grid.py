@@ -22,8 +22,9 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
+from transfergrid.records.metrics import CLASSES, CLUSTERS, NUMBERS, kind_of
 from transfergrid.records.needs import AT, Needs
+from transfergrid.records.several import parts_of
 from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
 from transfergrid.runs.planning.judged import judged
@@ -241,6 +242,8 @@ class Planner:
         self, source: Option | None, strategy: Option, target: Option, labels: Labels
     ) -> str | None:
         needs, kind = strategy.needs, task_of(target.config)
+        if not has_labels(target.config):
+            return f"{target.name} has no labels to score by: it is for source=pretrained_here"
         if kind not in needs.tasks:
             learns, holds = (WHAT[k] for k in (needs.tasks[0], kind))
             return f"{strategy.name} learns {learns}, and {target.name} holds {holds}"
@@ -273,7 +276,7 @@ class Planner:
         matched = needs.source == "head" and needs.classes == "same"
         if (reason := several.unsuited(source, strategy, self.classes)) is not None:
             return reason
-        if (source.config.get("about") or {}).get("unlabelled"):
+        if not is_labelled(source):
             if needs.source == "head":
                 return f"{strategy.name} needs a classifier, and {source.name} has learned none"
             if needs.domains and needs.source_labels:
@@ -409,12 +412,16 @@ class Planner:
 
 
 PLURAL = {"image": "images", "text": "texts", "vector": "vectors"}
-WHAT = {CLASSES: "classes", NUMBERS: "numbers"}
+WHAT = {
+    CLASSES: "classes",
+    NUMBERS: "numbers",
+    CLUSTERS: "clusters (target.metric=nmi or ari)",
+}
 
 
 def task_of(target: Config) -> str:
     """Return the kind of task that a domain's labels are, by the metric that scores them."""
-    return NUMBERS if is_of_numbers(str(target.get("metric"))) else CLASSES
+    return kind_of(str(target.get("metric")))
 
 
 def modality(config: Config) -> str:
@@ -422,6 +429,17 @@ def modality(config: Config) -> str:
     if (inner := config.get("domain")) is not None:  # whose examples it takes
         return modality(inner)
     return str(getattr(locate(config["_target_"]), "modality", "image"))
+
+
+def has_labels(part: Config) -> bool:
+    """Return whether a domain has labels, or a source has learned from such."""
+    return not (part.get("about") or {}).get("unlabelled")
+
+
+def is_labelled(source: Option) -> bool:
+    """Return whether labels of a source's domain are known, where it has a domain."""
+    domains = parts_of(source.config.get("domain"))
+    return has_labels(source.config) and all(map(has_labels, domains))
 
 
 def is_episodic(target: Config) -> bool:

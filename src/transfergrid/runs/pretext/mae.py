@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from transfergrid.records.arguments import Count, Part
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.pretext.base import WIDTH, Pretext, dense, images_of, pixels_of
+from transfergrid.sources.pretrained_here import PATCHES as SIDE
 from transfergrid.strategies import Batch
 from transfergrid.strategies.unlabelled.sparse_coding import LARGEST
 
-SIDE = 4
-"""Patches of an image, across and down."""
 LEAST = 1e-6
 """Added to the variance of a patch."""
 
@@ -78,17 +77,13 @@ class Mae(Pretext):
         """See `Pretext.make`.
 
         Raises:
-            BadInputError: an image cannot be cut into 4 by 4 patches, or all of them would stay.
+            BadInputError: an image cannot be cut into 4 by 4 patches.
         """
         high, wide = pixels_of(self.backbone)
         if high % SIDE or wide % SIDE:
             raise BadInputError(
                 f"source.method=mae cuts images into {SIDE} by {SIDE} patches, and "
                 f"{self.backbone.title} takes {high} by {wide} pixels"
-            )
-        if not 0 < int(SIDE**2 * (1 - self.masked)) < SIDE**2:
-            raise BadInputError(
-                f"source.masked={self.masked} leaves all of {SIDE**2} patches, or none"
             )
         numbers = patched(self._small(self.backbone.example()), SIDE)[0].numel()
         self.scaffold["decoder"] = dense(self.backbone.dim, self.width, numbers)
