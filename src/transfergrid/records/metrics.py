@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-CLASSES, NUMBERS = "classification", "regression"
-"""Kinds of task: one of several classes, or one or several numbers."""
+CLASSES, NUMBERS, ENTRIES = "classification", "regression", "completion"
+"""Kinds of task: one of several classes, one or several numbers, or the entries of a matrix, which
+are numbers too and scored as such."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ METRICS = {
     "loss": MetricKind(CLASSES, higher_is_better=False, is_share=False, decides=False),
     "mse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "mae": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
+    "rmse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "r2": MetricKind(NUMBERS, is_share=False),
 }
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from transfergrid.records.errors import check_known
+from transfergrid.records.metrics import CLASSES, ENTRIES, NUMBERS
 from transfergrid.records.pairs import WORDS as PAIR_WORDS
 from transfergrid.records.pairs import Word as PairWord
 from transfergrid.records.space import Space
 
-SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
+SourceNeed = Literal["none", "domain", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
@@ -31,14 +32,14 @@ Statistics = Literal["recorded", "normalised", "unseen"]
 those without labels are normalised by their own statistics, of which no note is taken. `unseen`:
 they leave no trace, and none is normalised by its own.
 """
-TASKS = ("classification", "regression")
+TASKS = (CLASSES, NUMBERS)
 _WORDS = {
     "source": SourceNeed,
     "target_labels": LabelNeed,
     "classes": ClassNeed,
     "layers": LayerNeed,
 }
-_SEVERAL = {"tasks": TASKS, "pairs": PAIR_WORDS}
+_SEVERAL = {"tasks": (*TASKS, ENTRIES), "pairs": PAIR_WORDS}
 PAIRS: tuple[PairWord, ...] = ("closed", "partial")
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),
@@ -54,8 +55,8 @@ class Needs:
 
     Args:
         source: `weights` of the source; these with the `head` that was trained with them; only its
-            `architecture`; its `start`, the weights before the source domain was learned; or
-            `none`.
+            `architecture`; its `start`, the weights before the source domain was learned; its
+            labelled `domain` alone, no network; or `none`.
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
         domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
         classes: those of source domain and target: `any`, the `same` by name, or `described` by
@@ -68,7 +69,8 @@ class Needs:
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
         trials: a search inside the cell, of whose trials it is made.
-        tasks: kinds of target that it can learn.
+        tasks: kinds of target that it can learn; the entries of a matrix are one by themselves,
+            which no network of examples can.
         each: the weights of each of several sources by itself, with the start that all of them were
             trained from, instead of those that are trained on all.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
@@ -115,6 +117,11 @@ class Needs:
     def are_choosy(self) -> bool:
         """Whether only the networks at hand can tell if there is what is needed."""
         return self.layers != "any" or self.source == "head"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it takes a network of the source's architecture, its weights or random ones."""
+        return self.source not in ("none", "domain")
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:
@@ -170,7 +177,7 @@ def usual_statistics(needs: Needs, moved: bool) -> Statistics:
     """
     if needs.unlabelled:
         return "recorded" if moved else "normalised"
-    learns = needs.steps and needs.target_labels != "unused" and needs.source != "none"
+    learns = needs.steps and needs.target_labels != "unused" and needs.has_network
     return "recorded" if learns else "unseen"
 
 

@@ -42,7 +42,7 @@ def contaminated_by(source: Config | None, needs: Needs, target: Config) -> tupl
 
 def _weights(source: Config | None, needs: Needs) -> Config | None:
     """Return the config of the source as far as its weights are used; None for random ones."""
-    if source is None or needs.source in ("none", "architecture"):
+    if source is None or not needs.has_network or needs.source == "architecture":
         return None
     return start_of(source) if needs.source == "start" else source
 

@@ -21,7 +21,7 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
+from transfergrid.records.metrics import CLASSES, ENTRIES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
@@ -139,7 +139,7 @@ class Planner:
             reason = self._untried(strategy, shared.tuning, labels)
         if reason is None:
             given_labels, kind = given(strategy.needs, labels), task_of(target.config)
-            told = (strategy.name, strategy.needs, kind == NUMBERS, shared.training, given_labels)
+            told = (strategy.name, strategy.needs, kind != CLASSES, shared.training, given_labels)
             reason = unselectable(*told)
         if reason is not None:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
@@ -251,9 +251,11 @@ class Planner:
             return None
         if source is None:
             return f"{strategy.name} needs a source"
-        takes, holds = modality(architecture_of(source.config)), modality(target.config)
+        takes, holds = _taken_by(source), modality(target.config)
         if takes != holds:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        if needs.has_network and not brings_network(source.config):
+            return f"{strategy.name} needs a network, and source {source.name} is data alone"
         if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
             return unfit
         if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
@@ -372,12 +374,17 @@ class Planner:
                     self._ask(None, strategy, target, shared, labels, seed)
 
 
-PLURAL = {"image": "images", "text": "texts", "vector": "vectors"}
-WHAT = {CLASSES: "classes", NUMBERS: "numbers"}
+PLURAL = {"image": "images", "text": "texts", "vector": "vectors", "matrix": "matrices"}
+WHAT = {CLASSES: "classes", NUMBERS: "numbers", ENTRIES: "entries of a matrix"}
 
 
 def task_of(target: Config) -> str:
-    """Return the kind of task that a domain's labels are, by the metric that scores them."""
+    """Return the kind of task that a domain's labels are, by the metric that scores them.
+
+    Numbers that are the entries of a matrix are a kind of their own.
+    """
+    if getattr(locate(target["_target_"]), "of_entries", False):
+        return ENTRIES
     return NUMBERS if is_of_numbers(str(target.get("metric"))) else CLASSES
 
 
@@ -458,4 +465,12 @@ def _meant_for(training: Option) -> str | None:
 
 
 def _taken_by(source: Option) -> str:
-    return modality(architecture_of(source.config))
+    """Return what a source's network takes, or what its domain holds where it has none."""
+    network = brings_network(source.config)
+    return modality(architecture_of(source.config) if network else source.config)
+
+
+def brings_network(source: Config) -> bool:
+    """Return whether a source brings a network, or stands beside one that does."""
+    of = source.get("of")
+    return bool(source.get("architecture")) or (isinstance(of, dict) and brings_network(of))
