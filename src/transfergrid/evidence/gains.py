@@ -151,5 +151,7 @@ def _resampled(
     found = item_variances(said, pairs[0][0].metric.name, together)
     if found is None:
         return over_blocks(gains)
-    estimate = over_blocks_and_resamples(gains, found.scaled((points(pairs[0][0].metric) / size) ** 2))
+    estimate = over_blocks_and_resamples(
+        gains, found.scaled((points(pairs[0][0].metric) / size) ** 2)
+    )
     return estimate if together is None else in_groups(estimate)

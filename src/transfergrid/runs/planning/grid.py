@@ -21,6 +21,7 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
+from transfergrid.records.ledger import Ledger
 from transfergrid.records.metrics import CLASSES, ENTRIES, NUMBERS, is_of_numbers
 from transfergrid.records.needs import Needs
 from transfergrid.runs.planning import several
@@ -40,6 +41,7 @@ from transfergrid.runs.planning.plan import (
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
+from transfergrid.runs.planning.warm_starts import WarmStarts
 
 Library = Callable[[str], Option]
 
@@ -51,11 +53,19 @@ class Planner:
         library: gives the shipped (or user's) strategy of a name, without any override.
         references: names of the arms that need no source, added to every target and label budget.
         compared: whether cells get the baselines that they are compared with.
+        ledger: where searches may begin with what was best on other targets.
     """
 
     def __init__(
-        self, library: Library, references: Sequence[str] = (), compared: bool = True
+        self,
+        library: Library,
+        references: Sequence[str] = (),
+        compared: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
+        self.ledger = ledger
+        self.warm: dict[tuple[Option, Option | None], WarmStarts] = {}
+        self._asked: Asked | None = None
         self.library, self.references, self.compared = library, references, compared
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
@@ -79,7 +89,7 @@ class Planner:
         Raises:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
-        meant = _meant(asked)
+        meant, self._asked = _meant(asked), asked
         for target, labels, shared, strategy, seed, source in _product(asked):
             if not (meant[shared.training, target] and meant[source, target]):
                 continue  # images and texts side by side, each with what was asked for it
@@ -160,6 +170,8 @@ class Planner:
         by_rule = looked_at and bool(shared.training.config.get("selection"))
         chosen = self._tuned(strategy, shared.training)
         search = self._search(shared.tuning, chosen, labels, by_rule and chosen.needs.steps)
+        if search is not None and search.config.get("warm_start"):
+            search = self._begun(search, chosen, target, shared, labels)
         key = (source, strategy, target, shared.training, search, looked_at)
         if key not in self._arms:
             reduced, part = self._reduce(source, chosen.needs)
@@ -174,6 +186,32 @@ class Planner:
             )
             self._arms[key] = Arm(reduced, chosen, target, kept, parts, search)
         return self._arms[key]
+
+    def _begun(
+        self, search: Option, strategy: Option, target: Option, shared: Shared, labels: Labels
+    ) -> Option:
+        """Return a search that begins with what was best on other targets, all arms alike."""
+        if self.ledger is None or self._asked is None:
+            raise BadInputError("tuning.warm_start=ledger: there is no ledger to begin with here")
+        key = (shared.training, shared.tuning)
+        if key not in self.warm:
+            options = [self._tuned(one, shared.training) for one in self._compared(self._asked)]
+            searches = [(one, search_of(shared.tuning, one, "all")) for one in options]
+            compared = [(one, own) for one, own in searches if own is not None]
+            self.warm[key] = WarmStarts(self.ledger, self._asked.targets, compared)
+        return self.warm[key].begun(search, strategy, target, shared.training, labels)
+
+    def _compared(self, asked: Asked) -> list[Option]:
+        """Return the strategies that were asked for, and those that they are compared with."""
+        found = {one.name: one for one in asked.strategies}
+        waiting = list(asked.strategies) if self.compared else []
+        while waiting:
+            told = waiting.pop().baselines
+            for name in filter(None, (told.labelled,)):
+                if name not in found:
+                    found[name] = self.library(name)
+                    waiting.append(found[name])
+        return list(found.values())
 
     def _search(
         self, tuning: Option | None, strategy: Option, labels: Labels, by_rule: bool = False

@@ -1,1 +1,1 @@
-"""Filling a matrix of ratings: by means, by factors, by a penalty on its rank, beside another one."""
+"""Filling a matrix of ratings: by means, by factors, by a small rank, beside another matrix."""

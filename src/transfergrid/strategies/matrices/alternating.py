@@ -44,14 +44,29 @@ def row_factors(terms: Sequence[Term], n: int, penalty: float, by_count: bool = 
         for begin in range(0, len(entries.values), AT_ONCE):
             part = slice(begin, begin + AT_ONCE)
             rows, own = entries.rows[part], columns[entries.columns[part]]
-            left.index_add_(0, rows, weight * own[:, :, None] * own[:, None, :])
-            right.index_add_(0, rows, weight * own * entries.values[part, None])
-            counts.index_add_(0, rows, torch.full_like(own[:, 0], weight))
+            squares = (own[:, :, None] * own[:, None, :]).flatten(1)
+            each = [squares, own * entries.values[part, None], torch.ones_like(own[:, :1])]
+            sums = weight * _sums(rows, n, torch.cat(each, 1))
+            left += sums[:, : rank**2].reshape(left.shape)
+            right += sums[:, rank**2 : -1]
+            counts += sums[:, -1]
     strength = penalty * (counts if by_count else torch.ones_like(counts))
     strength = torch.where(strength > 0, strength, 1.0)  # of a row without entries
     left += strength[:, None, None] * torch.eye(rank, dtype=left.dtype, device=left.device)
     found: Tensor = torch.linalg.solve(left, right)
     return found
+
+
+def _sums(of: Tensor, n: int, values: Tensor) -> Tensor:
+    """Return the sum of the values (m, width) of each of n, (n, width).
+
+    A product with a sparse matrix: `index_add_` takes entry by entry.
+    """
+    places = torch.stack([of, torch.arange(len(of), device=of.device)])
+    member = torch.sparse_coo_tensor(
+        places, torch.ones_like(values[:, 0]), (n, len(of)), check_invariants=False
+    )
+    return torch.sparse.mm(member, values)
 
 
 class Block(NamedTuple):

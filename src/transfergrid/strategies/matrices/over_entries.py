@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from transfergrid.records.needs import Badge, Transferred
-from transfergrid.strategies import Baselines, Data, Inputs, Needs, NotNegative, Phase, Sizes, Strategy
+from transfergrid.strategies import (
+    Baselines,
+    Data,
+    Inputs,
+    Needs,
+    NotNegative,
+    Phase,
+    Sizes,
+    Strategy,
+)
 from transfergrid.strategies.matrices.known_entries import Centre, Means, Names, place
 
 

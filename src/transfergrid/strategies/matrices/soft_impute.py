@@ -87,7 +87,7 @@ class SoftImpute(FillsMatrix):
     def __init__(
         self,
         shrinkage: Annotated[float, Interval(gt=0, le=1)] = 0.2,
-        iterations: Count = 300,
+        iterations: Count = 100,
         centre: Centre = "both",
         damping: NotNegative = 5.0,
     ) -> None:
