@@ -28,6 +28,7 @@ SECTIONS = ("Formula", "Try it", "Cost", "Source")
 """What each class says of itself, before its arguments."""
 SOURCES = {
     "none": "none: plain features of the target",
+    "domain": "its labelled domain alone, no network",
     "architecture": "its architecture alone",
     "start": "its weights before the source domain was learned",
     "weights": "its weights",

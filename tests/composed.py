@@ -41,6 +41,8 @@ NEEDED = {
     "target=torchvision": ["target.dataset=MNIST", "target.root=data"],
     "text_table": ["target.file=reviews.csv"],
     "target=vectors": ["target.file=rows.csv"],
+    "target=ratings": ["target.file=ratings.csv"],
+    "source=ratings": ["source.domain.file=ratings.csv"],
     "mlp": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
     "linear": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
 }

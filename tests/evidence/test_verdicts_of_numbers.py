@@ -28,7 +28,7 @@ def judged(cells, **rules):
     return {(v.source, v.strategy): v for v in found}
 
 
-@pytest.fixture(scope="module", params=["mae", "mse", "r2"])
+@pytest.fixture(scope="module", params=["mae", "mse", "rmse", "r2"])
 def cells(request):
     return family(request.param)
 

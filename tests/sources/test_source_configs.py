@@ -22,6 +22,7 @@ NEEDED = {
     ],
     "mlp": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
     "linear": ["source.domain.file=rows.csv", "source.architecture.inputs=3"],
+    "ratings": ["source.domain.file=ratings.csv"],
     "checkpoint": ["source.model=resnet18", "source.file=weights.pth"],
 }
 NAMES = sorted(path.stem for path in (CONF / "source").glob("*.yaml"))

@@ -62,6 +62,8 @@ class Examples(ABC):
     """(n,) what each example depends on (its patient, author, film), where that is declared; one
     for each example where these are declared independent."""
 
+    of_entries: bool = False
+    """Whether they are entries of a matrix, read as the numbers of two names."""
     are_decoded: bool = False
     """Whether reading is work that is worth doing once only."""
 
@@ -126,6 +128,7 @@ class Subset(Examples):
     ) -> None:
         """Keep those at these places (n,), under other labels (n,) where such are given."""
         self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
+        self.of_entries = whole.of_entries
         self.labels = whole.labels[places] if labels is None else labels
         self.groups = None if whole.groups is None else whole.groups[places]
         self.clusters = None if whole.clusters is None else whole.clusters[places]
@@ -245,6 +248,8 @@ class Domain(Component, ABC):
     """Whether it has labels; one without any is for sources that learn from inputs alone."""
     episodic: ClassVar[bool] = False
     """Whether it is made of episodes, each with labels and a test of its own."""
+    of_entries: ClassVar[bool] = False
+    """Whether an example is an entry of a matrix, known by the names of its row and column."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
     """What its labels may be, by kinds of task as in `records.metrics`."""
 
@@ -261,7 +266,7 @@ class Domain(Component, ABC):
     @override
     def about(cls) -> dict[str, Any]:
         told = super().about()
-        held = {"modality": cls.modality} if cls.modality == "vector" else {}
+        held = {"modality": cls.modality} if cls.modality in ("vector", "matrix") else {}
         held |= {} if cls.labelled else {"unlabelled": True}
         return {**told, **held, "optional": [*told.get("optional", ()), *OPTIONAL]}
 
@@ -394,11 +399,12 @@ class Domain(Component, ABC):
 
         It prepares examples for the classical learner that is shown beside every strategy.
         """
+        from transfergrid.data.entry_features import NamesOfEntries
         from transfergrid.data.features import ImageFeatures
         from transfergrid.data.text_features import TextFeatures
         from transfergrid.data.vector_features import VectorFeatures
 
-        kinds = {"text": TextFeatures, "vector": VectorFeatures}
+        kinds = {"text": TextFeatures, "vector": VectorFeatures, "matrix": NamesOfEntries}
         return kinds.get(self.modality, ImageFeatures)()
 
 

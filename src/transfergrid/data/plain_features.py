@@ -20,12 +20,16 @@ class PlainFeatures:
         """Of what it made last."""
 
     def prepare(self, raw: Raw) -> Inputs:
-        """Return dense features as a float32 tensor (n, d); of sparse ones, see `padded`."""
+        """Return dense features as a float32 tensor (n, d), or int64 where they are whole.
+
+        Of sparse ones, see `padded`.
+        """
         features = self.featuriser.transform(raw)
         self.width = features.shape[1]
         if hasattr(features, "tocsr"):
             return padded(features)
-        return torch.from_numpy(np.asarray(features, dtype=np.float32))
+        whole = np.issubdtype(features.dtype, np.integer)  # numbers that stand for names
+        return torch.from_numpy(np.asarray(features, dtype=np.int64 if whole else np.float32))
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
         """Return them as they are."""

@@ -116,7 +116,7 @@ class Regression(Task):
     @property
     @override
     def _scores(self) -> dict[str, Score]:
-        return {"mse": _mse, "mae": _mae, "r2": _r2}
+        return {"mse": _mse, "mae": _mae, "rmse": _rmse, "r2": _r2}
 
     @override
     def constant(self, labels: Tensor) -> Tensor:
@@ -182,6 +182,11 @@ def _mse(predicted: Tensor, labels: Tensor) -> Tensor:
 def _mae(predicted: Tensor, labels: Tensor) -> Tensor:
     """Return the mean absolute error, the mean over outputs."""
     return _errors(predicted, labels).abs().mean()
+
+
+def _rmse(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Return the root of the mean squared error, of several outputs of their mean."""
+    return _mse(predicted, labels).sqrt()
 
 
 def _r2(predicted: Tensor, labels: Tensor) -> Tensor:

@@ -225,6 +225,11 @@ class View:
         return len(self.indices)
 
     @property
+    def of_entries(self) -> bool:
+        """Whether its inputs are the names of a matrix's rows and columns."""
+        return self.prepared.examples.of_entries
+
+    @property
     def rows(self) -> NDArray[np.int64]:
         """The numbers of all rows, (n,)."""
         return np.arange(len(self), dtype=np.int64)

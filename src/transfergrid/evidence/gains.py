@@ -56,8 +56,8 @@ def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
     What is rounding, and no spread, is told of numbers around 1: squared errors of labels in
     millionths would else all be rounding. A power of two changes no digit. Other metrics have 1.
     """
-    metric = pairs[0][0].metric.name
-    if metric not in ERRORS or not is_of_numbers(metric):
+    metric = pairs[0][0].metric
+    if metric.higher_is_better or not is_of_numbers(metric.name):
         return 1.0
     return 2.0 ** math.frexp(max(abs(_score(cell)) for pair in pairs for cell in pair))[1]
 
@@ -82,7 +82,7 @@ def _estimated(
                 return over_blocks(gains)
             by_item = oriented(metric) * (arm - base).astype(np.float64)
             return over_blocks_and_clusters(by_item / size, clusters(read, ids[0]))
-        return _resampled(gains, pairs, read)
+        return _resampled(gains, pairs, read, size)
     except BadInputError:  # a block without predictions, or of other items: they do not cross
         return over_blocks(gains)
 
@@ -136,9 +136,12 @@ def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
 
 
 def _resampled(
-    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
+    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read, size: float
 ) -> Estimate:
-    """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
+    """Estimate the mean gain in a metric that is no mean over items, by resampling these.
+
+    The gains are in so many points each, as `magnitude` says.
+    """
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]
     if not shared_items([packed(side) for pair in said for side in pair]):
         return over_blocks(gains)
@@ -148,5 +151,7 @@ def _resampled(
     found = item_variances(said, pairs[0][0].metric.name, together)
     if found is None:
         return over_blocks(gains)
-    estimate = over_blocks_and_resamples(gains, found.scaled(points(pairs[0][0].metric) ** 2))
+    estimate = over_blocks_and_resamples(
+        gains, found.scaled((points(pairs[0][0].metric) / size) ** 2)
+    )
     return estimate if together is None else in_groups(estimate)

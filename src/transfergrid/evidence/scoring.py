@@ -95,6 +95,12 @@ def r2(said: Predictions, weights: Weights) -> NDArray[np.float64]:
     return np.asarray(np.mean(found, axis=0))
 
 
+def rmse(said: Predictions, weights: Weights) -> NDArray[np.float64]:
+    """Return the root of the mean squared error (resamples,), of several outputs of their mean."""
+    weights = weights.astype(np.float64)
+    return np.asarray(np.sqrt(squared_errors(said) @ weights / weights.sum(axis=0)))
+
+
 ALIKE = 1e-12
 """Share of all items' squared distances that a resample's must exceed to be any."""
 
@@ -168,6 +174,7 @@ RESAMPLED: dict[str, Weighted] = {
     "r2": r2,
     "nmi": nmi,
     "ari": ari,
+    "rmse": rmse,
 }
 """Metrics that are no mean over items."""
 BY_ITEM = "accuracy"

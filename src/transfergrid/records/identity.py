@@ -142,6 +142,8 @@ def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -
         return None
     if needs.source == "architecture":
         return {"architecture": canonical(architecture_of(source), protocol)}
+    if needs.source == "domain":
+        return {"domain": canonical(source.get("domain"), protocol)}
     if needs.source == "start":
         part = {"architecture": canonical(architecture_of(source), protocol)}
         part["start"] = canonical(start_of(source), protocol)

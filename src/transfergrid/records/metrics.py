@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 CLASSES, NUMBERS, CLUSTERS = "classification", "regression", "clustering"
-"""Kinds of task: one of several classes, one or several numbers, or which examples are alike.
+ENTRIES = "completion"
+"""Kinds of task: one of several classes, one or several numbers, which examples are alike, or the
+entries of a matrix.
 
-Clusters are found without labels; classes serve their score alone.
+Clusters are found without labels; classes serve their score alone. Entries are numbers too, and
+scored as such.
 """
 
 
@@ -40,6 +43,7 @@ METRICS = {
     "ari": MetricKind(CLUSTERS),
     "mse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "mae": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
+    "rmse": MetricKind(NUMBERS, higher_is_better=False, is_share=False),
     "r2": MetricKind(NUMBERS, is_share=False),
 }
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from transfergrid.records.errors import check_known
+from transfergrid.records.metrics import CLASSES, CLUSTERS, ENTRIES, NUMBERS
 from transfergrid.records.pairs import WORDS as PAIR_WORDS
 from transfergrid.records.pairs import Word as PairWord
 from transfergrid.records.space import Space
 
-SourceNeed = Literal["none", "architecture", "start", "weights", "head"]
+SourceNeed = Literal["none", "domain", "architecture", "start", "weights", "head"]
 LabelNeed = Literal["required", "optional", "unused"]
 ClassNeed = Literal["any", "same", "described", "named"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
@@ -31,16 +32,15 @@ Statistics = Literal["recorded", "normalised", "unseen"]
 those without labels are normalised by their own statistics, of which no note is taken. `unseen`:
 they leave no trace, and none is normalised by its own.
 """
-TASKS = ("classification", "regression")
-"""Kinds of target with labels to learn from; a strategy that finds clusters says so."""
-KNOWN_TASKS = (*TASKS, "clustering")
+TASKS = (CLASSES, NUMBERS)
+"""Kinds of target that a strategy learns unless it says others."""
 _WORDS = {
     "source": SourceNeed,
     "target_labels": LabelNeed,
     "classes": ClassNeed,
     "layers": LayerNeed,
 }
-_SEVERAL = {"tasks": KNOWN_TASKS, "pairs": PAIR_WORDS}
+_SEVERAL = {"tasks": (*TASKS, CLUSTERS, ENTRIES), "pairs": PAIR_WORDS}
 PAIRS: tuple[PairWord, ...] = ("closed", "partial")
 _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "source_domain": ("domains", {True: 1, False: 0}),
@@ -56,8 +56,8 @@ class Needs:
 
     Args:
         source: `weights` of the source; these with the `head` that was trained with them; only its
-            `architecture`; its `start`, the weights before the source domain was learned; or
-            `none`.
+            `architecture`; its `start`, the weights before the source domain was learned; its
+            labelled `domain` alone, no network; or `none`.
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
         domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
         classes: those of source domain and target: `any`, the `same` by name, or `described` by
@@ -70,7 +70,8 @@ class Needs:
         teacher: the source adapted to the target beforehand.
         steps: the shared steps; a closed form without them is one cell under every `training`.
         trials: a search inside the cell, of whose trials it is made.
-        tasks: kinds of target that it can learn.
+        tasks: kinds of target that it can learn; the entries of a matrix are one by themselves,
+            which no network of examples can.
         each: the weights of each of several sources by itself, with the start that all of them were
             trained from, instead of those that are trained on all.
         source_labels: whether labels of source domains are learned from; where not, they are not
@@ -125,6 +126,11 @@ class Needs:
     def are_choosy(self) -> bool:
         """Whether only the networks at hand can tell if there is what is needed."""
         return self.layers != "any" or self.source == "head"
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it takes a network of the source's architecture, its weights or random ones."""
+        return self.source not in ("none", "domain")
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:
@@ -186,7 +192,7 @@ def usual_statistics(needs: Needs, moved: bool) -> Statistics:
     """
     if needs.unlabelled:
         return "recorded" if moved else "normalised"
-    learns = needs.steps and needs.target_labels != "unused" and needs.source != "none"
+    learns = needs.steps and needs.target_labels != "unused" and needs.has_network
     return "recorded" if learns else "unseen"
 
 

@@ -180,6 +180,10 @@ class Trial:
     ] = None
     step: Annotated[int | None, "batches seen by the weights that were scored"] = None
     reason: Annotated[str | None, "why it failed, in one line"] = None
+    cell: Annotated[
+        str | None, "of a warm start, the cell of the ledger that chose this; null if searched here"
+    ] = None
+    target: Annotated[str | None, "likewise, that cell's target"] = None
 
 
 @dataclass(frozen=True, kw_only=True)

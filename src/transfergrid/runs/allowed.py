@@ -191,4 +191,17 @@ def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
         inputs = features.width if isinstance(features, PlainFeatures) else 0
     source = tuple(len(view) for view in data.source)
     described = 0 if data.attributes is None else data.attributes.shape[1]
-    return Sizes(size(data.train), size(data.unlabelled), source, inputs, described)
+    names = (_names(data.train), _names(data.train, *data.source))
+    return Sizes(size(data.train), size(data.unlabelled), source, inputs, described, *names)
+
+
+def _names(*views: View | None) -> tuple[int, int]:
+    """Return how many rows and columns of matrices the entries of views name, all together."""
+    told = [view for view in views if view is not None]
+    if not told or not all(isinstance(one.prepared.preprocess, PlainFeatures) for one in told):
+        return 0, 0
+    numbers = [one.prepared.rows(one.indices) for one in told if one.of_entries]
+    if not numbers:
+        return 0, 0
+    rows, columns = torch.cat(numbers).T  # type: ignore[arg-type]
+    return len(rows.unique()), len(columns.unique())  # type: ignore[no-untyped-call]

@@ -180,7 +180,7 @@ def set_up(
 
     begun: Start | None = None
     preprocess: Preprocess
-    if needs.source == "none":
+    if not needs.has_network:
         preprocess = plain_features(target, drawn)
     else:
         assert source is not None

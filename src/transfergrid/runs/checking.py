@@ -89,7 +89,7 @@ def _check_description(strategy: Strategy, about: Config) -> None:
 
 def _first_weights(cell: Cell, strategy: Strategy) -> Backbone | None:
     need, source = strategy.needs.source, cell.config["source"]
-    if need == "none" or source is None:
+    if not strategy.needs.has_network or source is None:
         return None
     if need == "architecture":
         architecture: Architecture = build(architecture_of(source))

@@ -34,6 +34,7 @@ from transfergrid.records.factory import Config, build, locate, target_of
 from transfergrid.records.identity import learner_of
 from transfergrid.records.keeping import FEATURES, KEPT, MODEL, VECTOR, WEIGHTS
 from transfergrid.records.metrics import CLUSTERS, kind_of
+from transfergrid.records.needs import Needs
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
@@ -116,8 +117,8 @@ def chosen_values(record: Record) -> dict[str, float]:
 
 def _network(config: Mapping[str, Any]) -> Config | None:
     """Return the architecture that predicts: a student's, where there is one."""
-    needs = config["strategy"]["about"]["needs"]
-    if config["source"] is None or needs.get("source") == "none":
+    needs = Needs.read(config["strategy"]["about"]["needs"])
+    if config["source"] is None or not needs.has_network:
         return None
     return learner_of(config["source"], config["strategy"])
 

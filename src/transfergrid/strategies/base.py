@@ -73,6 +73,8 @@ class Sizes:
         source: examples of each labelled source domain.
         inputs: width of an example where there is no backbone, as of plain features.
         attributes: numbers that describe a class, where classes are described.
+        names: of a matrix, how many rows and columns the target's training entries name.
+        all_names: likewise, together with those of the source.
     """
 
     target: int = 0
@@ -80,6 +82,8 @@ class Sizes:
     source: tuple[int, ...] = ()
     inputs: int = 0
     attributes: int = 0
+    names: tuple[int, int] = (0, 0)
+    all_names: tuple[int, int] = (0, 0)
 
 
 class Strategy(nn.Module, Component):

@@ -34,11 +34,13 @@ from transfergrid.runs.driver import Checkpoints, Driver
 from transfergrid.runs.machine import Machine, quiet
 from transfergrid.runs.pretraining import SourceMaker
 from transfergrid.runs.stages import Setup
+from transfergrid.sources.domain_alone import DomainAlone
 from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
 from transfergrid.testing.tiny import TinyDomain, TinyExamples, TinySource, source_classes
 from transfergrid.testing.tiny_clusters import TinyClusters, TinyTextClusters, TinyVectorClusters
+from transfergrid.testing.tiny_entries import TinyEntries
 from transfergrid.testing.tiny_numbers import TinyNumbers, TinyTextNumbers
 from transfergrid.testing.tiny_text import TinyTextDomain, TinyTextSource
 from transfergrid.testing.tiny_tokens import TinyTokenSource
@@ -148,6 +150,16 @@ class Bench:
     def on_clusters(self) -> Bench:
         """Return a bench for the same strategy whose labels serve the score alone."""
         return dataclasses.replace(self, domain=TinyClusters)
+
+    def on_entries(self) -> Bench:
+        """Return a bench for the same strategy whose cells fill a matrix."""
+        source = DomainAlone(source_domain(self.strategy_class.needs, TinyEntries))
+        return dataclasses.replace(self, domain=TinyEntries, source=source)
+
+    @property
+    def is_of_entries(self) -> bool:
+        """Whether examples are the entries of a matrix."""
+        return self.domain.of_entries
 
     @property
     def is_of_texts(self) -> bool:

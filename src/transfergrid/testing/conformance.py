@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transfergrid.records.errors import BadInputError, ImpossibleError, check_known
-from transfergrid.records.metrics import CLASSES, NUMBERS
+from transfergrid.records.metrics import CLASSES, ENTRIES, NUMBERS
 from transfergrid.sources.source import Architecture
 from transfergrid.strategies.base import ADDITIONS, Strategy
 from transfergrid.testing import (
@@ -84,7 +84,7 @@ _ON_ONE_KIND = (*_OF_THE_DATA, cutting.cut_and_resumed, cutting.still_blocks_run
 def holds_on_tokens(bench: Bench) -> None:
     """What holds on convolutions with BatchNorm holds on a vision transformer with LayerNorm."""
     tokens = bench.on_tokens()
-    if bench.strategy_class.needs.source == "none" or bench.source == tokens.source:
+    if not bench.strategy_class.needs.has_network or bench.source == tokens.source:
         return
     if bench.is_of_texts or _is_refused(tokens):
         return
@@ -102,7 +102,7 @@ def holds_on_texts(bench: Bench) -> None:
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
     texts = bench.on_texts()
-    if bench.is_of_texts or _is_refused(texts):
+    if bench.is_of_texts or bench.is_of_entries or _is_refused(texts):
         return
     _expect_all(
         texts,
@@ -117,7 +117,7 @@ def holds_on_vectors(bench: Bench) -> None:
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
     vectors = bench.on_vectors()
-    if bench.is_of_texts or _is_refused(vectors):
+    if bench.is_of_texts or bench.is_of_entries or _is_refused(vectors):
         return
     _expect_all(
         vectors,
@@ -294,7 +294,8 @@ def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **argume
     source = TinySource(domain=source_domain(needs, differ=True))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
     if CLASSES not in needs.tasks:
-        bench = bench.on_numbers() if NUMBERS in needs.tasks else bench.on_clusters()
+        kinds = {NUMBERS: bench.on_numbers, ENTRIES: bench.on_entries}
+        bench = next((kinds[kind]() for kind in kinds if kind in needs.tasks), bench.on_clusters())
     with quiet_thread():
         others = (bench, bench.on_tokens(), bench.on_texts())
         return next((own for own in others if not _is_refused(own)), bench)

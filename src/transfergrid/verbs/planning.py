@@ -81,9 +81,9 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     params: Any = OmegaConf.to_container(study) if study else {}
     asked, composer, settings = read(asked_for, params, config, loader)
     declare(config, asked)
-    plan = make_plan(asked, composer, references_in(config), compared_in(config))
-    plan = plan.without(_impossible(plan.cells))
     ledger = Ledger(str(config.results))
+    plan = make_plan(asked, composer, references_in(config), compared_in(config), ledger)
+    plan = plan.without(_impossible(plan.cells))
     standing = _standing(plan, ledger, Rerun(str(config.rerun)))
     to_run = [cell for cell in plan.cells if cell.id not in standing.done]
     took = [Took.of(row) for row in ledger.columns(COLUMNS)] if ledger.exists() else []

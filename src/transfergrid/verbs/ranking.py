@@ -162,8 +162,10 @@ def check_pair(source: Option, target: Option) -> None:
     """Raise `BadInputError` unless the source can embed the target and both can be had."""
     from transfergrid.records.factory import build
     from transfergrid.records.identity import architecture_of
-    from transfergrid.runs.planning.grid import PLURAL, modality, other_vectors
+    from transfergrid.runs.planning.grid import PLURAL, brings_network, modality, other_vectors
 
+    if not brings_network(source.config):
+        raise BadInputError(f"{source.name} is data alone, and a forecast embeds by a network")
     takes, holds = modality(architecture_of(source.config)), modality(target.config)
     if takes != holds:
         raise BadInputError(

@@ -31,7 +31,7 @@ from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import told_if_slow
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.tally import Outcome
-from transfergrid.runs.planning import contamination, forewarnings
+from transfergrid.runs.planning import contamination, forewarnings, warm_starts
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Plan, left_of, place_of
 from transfergrid.runs.planning.tuned import check_budgets, check_searched, unsearched, untuned
@@ -110,7 +110,8 @@ def get_ready(
     declared = declare(config, asked)
     ledger, settings = pool.ledger, pool.settings
     compared = compared_in(config)
-    plan = part(make_plan(asked, composer, references_in(config), compared))
+    made = make_plan(asked, composer, references_in(config), compared, ledger, remember=True)
+    plan = part(made)
     for line in warnings_of(plan, asked):
         say(line, flush=True)
     cells = [replace(cell, study=settings.study, grid=plan.id) for cell in plan.cells]
@@ -124,7 +125,8 @@ def get_ready(
 def warnings_of(plan: Plan, asked: Asked) -> list[str]:
     """Return what may do harm to a grid or to what is read from it, a line each."""
     forewarned = forewarnings.lines(plan.cells)
-    return [*forewarned, *untuned(asked.tunings, plan.cells), *unsearched(plan.cells)]
+    tuned = [*untuned(asked.tunings, plan.cells), *unsearched(plan.cells)]
+    return [*forewarned, *tuned, *warm_starts.lines(plan.cells, asked.tunings)]
 
 
 def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome:
@@ -230,15 +232,22 @@ def _targets(config: DictConfig, asked: Asked) -> list[str]:
 
 
 def make_plan(
-    asked: Asked, composer: Composer, references: Sequence[str], compared: bool = True
+    asked: Asked,
+    composer: Composer,
+    references: Sequence[str],
+    compared: bool = True,
+    ledger: Ledger | None = None,
+    remember: bool = False,
 ) -> Plan:
     """Check the parts and plan the grid, with the baselines that it is `compared` with.
+
+    Searches may begin with what the `ledger` holds; what they do is noted there on request.
 
     Raises:
         BadInputError: a part cannot be used, or nothing that was asked is possible.
     """
     library: Callable[[str], Any] = lambda name: composer.option("strategy", name)  # noqa: E731
-    planner = Planner(library, references, compared)
+    planner = Planner(library, references, compared, ledger)
     for training in asked.trainings:
         build(training.config)
     check_searched(asked.tunings, asked.strategies)
@@ -250,7 +259,10 @@ def make_plan(
     for source in asked.sources:
         with told_if_slow(f"checking source {source.name}"):
             build(source.config).check()
-    return planner.plan(asked)
+    plan = planner.plan(asked)
+    for warm in planner.warm.values() if remember else ():
+        warm.remember()
+    return plan
 
 
 def references_in(config: DictConfig) -> list[str]:

@@ -217,6 +217,11 @@ def _searched(plan: Plan, tuning: Option) -> Plan:
 
 def _check_common(tuning: Option, names: Sequence[str]) -> None:
     """Raise `BadInputError` if each cell of a strategy would try settings of its own."""
+    if tuning.config.get("warm_start"):
+        raise BadInputError(
+            f"{tuning.name}: defaults are chosen among settings that all cells tried, and a warm "
+            "start is each cell's own: leave out tuning.warm_start"
+        )
     several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if several and (tuning.name.startswith("optuna") or tuning.config.get("seed") is None):
         raise BadInputError(

@@ -38,7 +38,7 @@ def without_copies(
     Args:
         pool: what is learned from.
         test: what is tested on; it always stays whole.
-        modality: "image", "text" or "vector".
+        modality: "image", "text", "vector" or "matrix".
         duplicates: "keep", or "drop" to leave out pool examples that are copies of test examples.
         key: identifies both splits, their contents and order.
 
@@ -72,7 +72,7 @@ def with_copies_settled(
 
     Args:
         loaded: the splits as they are.
-        modality: "image", "text" or "vector".
+        modality: "image", "text", "vector" or "matrix".
         mode: "keep" or "drop".
         key: identifies the splits, their contents and order.
         spelled: how errors call the data set.
@@ -99,7 +99,7 @@ def copies_between(source: Examples, target: LoadedDomain, modality: str, key: s
     Args:
         source: what is learned from beside the target.
         target: the domain that is tested on.
-        modality: "image", "text" or "vector".
+        modality: "image", "text", "vector" or "matrix".
         key: identifies both domains.
     """
     return find_copies(source, target.test, modality, key)
@@ -145,6 +145,10 @@ def _search(modality: str) -> Callable[[Examples, Examples], Copies]:
         from transfergrid.data.copies import vector_copies
 
         return vector_copies.find_copies
+    if modality == "matrix":
+        from transfergrid.data.copies import entry_copies
+
+        return entry_copies.find_copies
     from transfergrid.data.copies import image_copies
 
     return image_copies.find_copies

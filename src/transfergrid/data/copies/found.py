@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 PAIRS = 5
 """How many copies are named for a reader to look at."""
 
-SEARCHES = {"image": 1, "text": 1, "vector": 1}
+SEARCHES = {"image": 1, "text": 1, "vector": 1, "matrix": 1}
 """The version of each search for copies, raised whenever it may find others: then what was
 remembered is searched anew, and domains with duplicates=drop are others (see `identity`)."""
 

@@ -51,7 +51,7 @@ def _is_own_pool(source: Config, target: Config) -> bool:
 
 def _weights(source: Config | None, needs: Needs) -> Config | None:
     """Return the config of the source as far as its weights are used; None for random ones."""
-    if source is None or needs.source in ("none", "architecture"):
+    if source is None or not needs.has_network or needs.source == "architecture":
         return None
     return start_of(source) if needs.source == "start" else source
 

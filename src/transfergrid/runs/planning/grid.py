@@ -22,7 +22,8 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.metrics import CLASSES, CLUSTERS, NUMBERS, kind_of
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.metrics import CLASSES, CLUSTERS, ENTRIES, NUMBERS, kind_of
 from transfergrid.records.needs import AT, Needs
 from transfergrid.records.several import parts_of
 from transfergrid.runs.planning import several
@@ -42,6 +43,7 @@ from transfergrid.runs.planning.plan import (
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
+from transfergrid.runs.planning.warm_starts import WarmStarts
 from transfergrid.runs.planning.zero_shot import all_seen
 
 Library = Callable[[str], Option]
@@ -54,11 +56,19 @@ class Planner:
         library: gives the shipped (or user's) strategy of a name, without any override.
         references: names of the arms that need no source, added to every target and label budget.
         compared: whether cells get the baselines that they are compared with.
+        ledger: where searches may begin with what was best on other targets.
     """
 
     def __init__(
-        self, library: Library, references: Sequence[str] = (), compared: bool = True
+        self,
+        library: Library,
+        references: Sequence[str] = (),
+        compared: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
+        self.ledger = ledger
+        self.warm: dict[tuple[Option, Option | None], WarmStarts] = {}
+        self._asked: Asked | None = None
         self.library, self.references, self.compared = library, references, compared
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
@@ -82,7 +92,7 @@ class Planner:
         Raises:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
-        meant = _meant(asked)
+        meant, self._asked = _meant(asked), asked
         for target, labels, shared, strategy, seed, source in _product(asked):
             if not (meant[shared.training, target] and meant[source, target]):
                 continue  # images and texts side by side, each with what was asked for it
@@ -142,7 +152,7 @@ class Planner:
             reason = self._untried(strategy, shared.tuning, labels)
         if reason is None:
             given_labels, kind = given(strategy.needs, labels), task_of(target.config)
-            told = (strategy.name, strategy.needs, kind == NUMBERS, shared.training, given_labels)
+            told = (strategy.name, strategy.needs, kind != CLASSES, shared.training, given_labels)
             reason = unselectable(*told)
         if reason is not None:
             name = f"{source.name} x {strategy.name}" if source else strategy.name
@@ -163,6 +173,8 @@ class Planner:
         by_rule = looked_at and bool(shared.training.config.get("selection"))
         chosen = self._tuned(strategy, shared.training)
         search = self._search(shared.tuning, chosen, labels, by_rule and chosen.needs.steps)
+        if search is not None and search.config.get("warm_start"):
+            search = self._begun(search, chosen, target, shared, labels)
         key = (source, strategy, target, shared.training, search, looked_at)
         if key not in self._arms:
             reduced, part = self._reduce(source, chosen.needs)
@@ -177,6 +189,32 @@ class Planner:
             )
             self._arms[key] = Arm(reduced, chosen, target, kept, parts, search)
         return self._arms[key]
+
+    def _begun(
+        self, search: Option, strategy: Option, target: Option, shared: Shared, labels: Labels
+    ) -> Option:
+        """Return a search that begins with what was best on other targets, all arms alike."""
+        if self.ledger is None or self._asked is None:
+            raise BadInputError("tuning.warm_start=ledger: there is no ledger to begin with here")
+        key = (shared.training, shared.tuning)
+        if key not in self.warm:
+            options = [self._tuned(one, shared.training) for one in self._compared(self._asked)]
+            searches = [(one, search_of(shared.tuning, one, "all")) for one in options]
+            compared = [(one, own) for one, own in searches if own is not None]
+            self.warm[key] = WarmStarts(self.ledger, self._asked.targets, compared)
+        return self.warm[key].begun(search, strategy, target, shared.training, labels)
+
+    def _compared(self, asked: Asked) -> list[Option]:
+        """Return the strategies that were asked for, and those that they are compared with."""
+        found = {one.name: one for one in asked.strategies}
+        waiting = list(asked.strategies) if self.compared else []
+        while waiting:
+            told = waiting.pop().baselines
+            for name in filter(None, (told.labelled,)):
+                if name not in found:
+                    found[name] = self.library(name)
+                    waiting.append(found[name])
+        return list(found.values())
 
     def _search(
         self, tuning: Option | None, strategy: Option, labels: Labels, by_rule: bool = False
@@ -256,9 +294,11 @@ class Planner:
             return None
         if source is None:
             return f"{strategy.name} needs a source"
-        takes, holds = modality(architecture_of(source.config)), modality(target.config)
+        takes, holds = _taken_by(source), modality(target.config)
         if takes != holds:
             return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
+        if needs.has_network and not brings_network(source.config):
+            return f"{strategy.name} needs a network, and source {source.name} is data alone"
         if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
             return unfit
         if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
@@ -411,16 +451,22 @@ class Planner:
                     self._ask(None, strategy, target, shared, labels, seed)
 
 
-PLURAL = {"image": "images", "text": "texts", "vector": "vectors"}
+PLURAL = {"image": "images", "text": "texts", "vector": "vectors", "matrix": "matrices"}
 WHAT = {
     CLASSES: "classes",
     NUMBERS: "numbers",
     CLUSTERS: "clusters (target.metric=nmi or ari)",
+    ENTRIES: "entries of a matrix",
 }
 
 
 def task_of(target: Config) -> str:
-    """Return the kind of task that a domain's labels are, by the metric that scores them."""
+    """Return the kind of task that a domain's labels are, by the metric that scores them.
+
+    Numbers that are the entries of a matrix are a kind of their own.
+    """
+    if getattr(locate(target["_target_"]), "of_entries", False):
+        return ENTRIES
     return kind_of(str(target.get("metric")))
 
 
@@ -512,4 +558,12 @@ def _meant_for(training: Option) -> str | None:
 
 
 def _taken_by(source: Option) -> str:
-    return modality(architecture_of(source.config))
+    """Return what a source's network takes, or what its domain holds where it has none."""
+    network = brings_network(source.config)
+    return modality(architecture_of(source.config) if network else source.config)
+
+
+def brings_network(source: Config) -> bool:
+    """Return whether a source brings a network, or stands beside one that does."""
+    of = source.get("of")
+    return bool(source.get("architecture")) or (isinstance(of, dict) and brings_network(of))

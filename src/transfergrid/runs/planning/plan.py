@@ -94,7 +94,7 @@ class Arm:
     @property
     def _network(self) -> Config | None:
         """The network that its cells train or use; None if they have none."""
-        if self.source is None:
+        if self.source is None or not self.strategy.needs.has_network:
             return None
         return learner_of(self.source.config, self.strategy.config)
 

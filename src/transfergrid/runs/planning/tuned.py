@@ -196,6 +196,8 @@ def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option
     spaces = [(option.config.get("about") or {}).get("space") or {} for option in strategies]
     known = sorted({name for space in spaces for name in space})
     for tuning in filter(None, tunings):
+        if tuning.config.get("first"):
+            raise BadInputError("tuning.first is planning's to fill: give tuning.warm_start=ledger")
         for name in tuning.config.get("space") or {}:
             check_known("argument in tuning.space", str(name), known)
         for name in tuning.config.get("only") or ():

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -39,19 +39,25 @@ class Search(Component, ABC):
         seed: of what is drawn, the same settings then in all seed blocks; None for each block's.
         held_out: labels a class (of numbers, in all) that judge the trials although no strategy
             is given them, of a development target; None for the cell's validation part.
+        warm_start: "ledger": the first trials are what was best on other targets, of the same
+            strategy, by their validation parts; the others are those of a search without it.
+        first: what these trials are: `values`, and the `cell` and `target` that they come from.
+            Planning fills it.
 
     Raises:
         BadInputError: a value makes no sense.
     """
 
     group: ClassVar[str] = "tuning"
-    optional: ClassVar[tuple[str, ...]] = ("only", "seed", "held_out")
+    optional: ClassVar[tuple[str, ...]] = ("only", "seed", "held_out", "warm_start", "first")
 
     trials: Count = 8
     space: Options = field(default_factory=dict)
     only: Sequence[str] | None = None
     seed: Whole | None = None
     held_out: Count | None = None
+    warm_start: Literal["ledger"] | None = None
+    first: Sequence[Options] | None = None
 
     @property
     def count(self) -> int:
@@ -62,6 +68,11 @@ class Search(Component, ABC):
     def ranges(self) -> dict[str, Range]:
         """What is searched, by the strategy's argument."""
         return {name: Range(**told) for name, told in self.space.items()}
+
+    def begin(self, number: int) -> Mapping[str, Any] | None:
+        """Return what a trial begins with, from 0; None where it is searched."""
+        first = self.first or ()
+        return first[number] if number < len(first) else None
 
     def check(self) -> None:
         """Raise `BadInputError` if it cannot be done here."""

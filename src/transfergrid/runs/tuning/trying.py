@@ -102,17 +102,25 @@ class Trials:
             try:
                 self._try(values)
             except FloatingPointError as error:
-                self.ended.append(Trial(values=values, reason=str(error)))
+                self.ended.append(Trial(values=values, reason=str(error), **self._origin()))
             free_cycles()
             self._note()
         return self._chosen()
 
     def _next(self) -> Values:
         """Return the setting of the trial that is the next to run."""
+        begun, first = self.search.begin(len(self.ended)), len(self.search.first or ())
+        if begun is not None:
+            return dict(begun["values"])
         more = (
             METRICS[self.metric].higher_is_better if self.rule is None else self.rule not in LOWER
         )
-        return self.search.values(len(self.ended), self.drawn_by, self.ended, more)
+        return self.search.values(len(self.ended) - first, self.drawn_by, self.ended, more)
+
+    def _origin(self) -> dict[str, str]:
+        """Return where the setting of the trial at hand is from, if it was not searched here."""
+        begun = self.search.begin(len(self.ended))
+        return {} if begun is None else {key: str(begun[key]) for key in ("cell", "target")}
 
     def _try(self, values: Values) -> None:
         """Train with these values from the start that all trials have; keep it if it is the best.
@@ -127,7 +135,8 @@ class Trials:
         score = self._score(driver)
         if strategy.needs.trials:
             self.states[len(self.ended)] = strategy.kept_state()
-        self.ended.append(Trial(values=values, score=score, step=fitted.chosen_step))
+        step = fitted.chosen_step
+        self.ended.append(Trial(values=values, score=score, step=step, **self._origin()))
         if self.best is None or self._is_better(score, self._best_score):
             self.best = Best(len(self.ended) - 1, fitted, strategy, backbone)
 

@@ -31,7 +31,7 @@ class ProbedHead(Addition):
     def why_not(self, needs: Needs) -> str:
         if needs.target_labels != "required":
             return "the strategy can do without target labels"
-        if needs.source in ("none", "architecture"):
+        if not needs.has_network or needs.source == "architecture":
             return "there are no features of a source to probe"
         return ""
 

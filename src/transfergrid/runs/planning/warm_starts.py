@@ -1,0 +1,233 @@
+"""What searches begin with: settings that validated best on other targets, as the ledger has them.
+
+What a search begins with is part of what a cell is, so it is settled once: the same command goes on
+with the same, however the ledger has grown meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from transfergrid.records.cell import Cell, Labels
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import Config
+from transfergrid.records.fingerprints import fingerprint, replace_text
+from transfergrid.records.identity import canonical, digest
+from transfergrid.records.ledger import Ledger
+from transfergrid.records.record import Record
+from transfergrid.runs.planning.plan import Option
+from transfergrid.runs.planning.tuned import kind_of
+
+FOLDER = "warm_starts"
+"""In a folder of results: what was settled. Whoever removes it has it settled anew."""
+SHARE = 2
+"""At most one of so many trials begins elsewhere: the rest is searched as ever."""
+JUDGED = ("metric", "sampling", "part_of", "only", "duplicates", "about")
+"""Keys of a domain that say how its examples are used, and not which they are."""
+
+First = dict[str, Any]
+"""`values` of a trial, and the `cell` and the `target` that they were chosen on."""
+
+
+def data_of(target: Config) -> frozenset[str]:
+    """Return which data a domain holds: alike for what is split, scored or drawn otherwise.
+
+    Data in files are known by what the files hold, others by their description; two targets that
+    share one of these are no others to each other.
+
+    Raises:
+        BadInputError: a file is not there.
+    """
+    inner = target.get("domain")
+    if isinstance(inner, Mapping):
+        return data_of(dict(inner))
+    if isinstance(parts := target.get("parts"), list):
+        return frozenset().union(*(data_of(part) for part in parts))
+    paths = (target.get("about") or {}).get("paths") or ()
+    files = [target[key] for key in paths if target.get(key) is not None]
+    if files:
+        return frozenset(digest(fingerprint(file)) for file in files)
+    return frozenset({digest(canonical({k: v for k, v in target.items() if k not in JUDGED}))})
+
+
+def strategy_of(config: Config, searched: Iterable[str]) -> str:
+    """Return which strategy this is, whatever the values of what is searched."""
+    return digest(canonical({k: v for k, v in config.items() if k not in {*searched}}))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A setting that a done cell chose by its validation part."""
+
+    cell: str
+    target: str
+    data: frozenset[str]
+    labels: Labels
+    strategy: str
+    kind: str
+    values: Mapping[str, float]
+    score: float
+    """More is better."""
+
+    @classmethod
+    def of(cls, record: Record) -> Chosen | None:
+        """Return what a record chose; None where no label validated, or nobody can tell."""
+        tuning = record.tuning
+        if tuning is None or tuning.chosen is None or record.labels == 0:
+            return None
+        trial = tuning.trials[tuning.chosen]
+        if trial.score is None:
+            return None
+        try:
+            data = data_of(record.config["target"])
+        except (BadInputError, OSError, KeyError):
+            return None  # which data it was nobody can tell
+        return cls(
+            record.id,
+            record.names.target,
+            data,
+            record.labels,
+            strategy_of(record.config["strategy"], trial.values),
+            kind_of(record.config.get("training")),
+            trial.values,
+            trial.score if record.metric.higher_is_better else -trial.score,
+        )
+
+    def far_from(self, labels: Labels) -> float:
+        """Return how far its label budget is from another one, in doublings."""
+        return abs(_doublings(self.labels) - _doublings(labels))
+
+    def fits(self, space: Mapping[str, Any]) -> bool:
+        """Return whether it is a setting of this space."""
+        return self.values.keys() == space.keys() and all(
+            told["low"] <= self.values[name] <= told["high"] for name, told in space.items()
+        )
+
+
+def _doublings(labels: Labels) -> float:
+    return 40.0 if labels == "all" else math.log2(labels + 1)
+
+
+@dataclass
+class WarmStarts:
+    """What the searches of one command begin with.
+
+    Args:
+        ledger: of done cells.
+        targets: that the command asks for; none of them is another target to another one.
+        compared: all strategies that it compares, with the searches that they would make.
+    """
+
+    ledger: Ledger
+    targets: Sequence[Option]
+    compared: Sequence[tuple[Option, Option]]
+    _chosen: list[Chosen] | None = None
+    _begun: dict[tuple[Any, ...], Option] = field(default_factory=dict)
+    _settled: dict[str, dict[str, list[First]]] = field(default_factory=dict)
+
+    def begun(
+        self, search: Option, strategy: Option, target: Option, training: Option, labels: Labels
+    ) -> Option:
+        """Return a search that begins with what was best on other targets.
+
+        Where there is nothing of the kind it is the plain search, and its cell the plain cell.
+        """
+        key = (search, strategy, target, training, labels)
+        if key not in self._begun:
+            first = self._first(search, strategy, target, kind_of(training.config), labels)
+            told = {**search.config, "warm_start": "ledger" if first else None}
+            config = {**told, "first": first or None}
+            self._begun[key] = replace(search, config=config)
+        return self._begun[key]
+
+    def remember(self) -> None:
+        """Write what was settled, so that the same command goes on with it."""
+        for name, told in self._settled.items():
+            if any(told.values()):
+                file = self.ledger.root / FOLDER / f"{name}.json"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                replace_text(file, json.dumps(told, indent=1) + "\n")
+
+    def _first(
+        self, search: Option, strategy: Option, target: Option, kind: str, labels: Labels
+    ) -> list[First]:
+        names = [strategy_of(o.config, s.config["space"]) for o, s in self.compared]
+        trials = int(search.config["trials"])
+        place = digest([*sorted(names), target.digest, str(labels), kind, trials])
+        own = strategy_of(strategy.config, search.config["space"])
+        settled = self._settled.setdefault(place, self._remembered(place))
+        if own not in settled:
+            settled[own] = self._found(search, own, kind, labels)[: trials // SHARE]
+        return settled[own]
+
+    def _remembered(self, place: str) -> dict[str, list[First]]:
+        file = self.ledger.root / FOLDER / f"{place}.json"
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{file} cannot be read: {error}") from None
+        if not isinstance(told, dict):
+            raise BadInputError(f"{file} does not say what searches begin with: remove it")
+        return told
+
+    def _found(self, search: Option, own: str, kind: str, labels: Labels) -> list[First]:
+        """Return one setting of each target on which all that is compared has chosen one."""
+        theirs = (
+            self._best(
+                strategy_of(option.config, own_search.config["space"]), own_search, kind, labels
+            )
+            for option, own_search in self.compared
+        )
+        shared = [{one.data for one in best} for best in theirs]
+        own_best = self._best(own, search, kind, labels)
+        best = [one for one in own_best if all(one.data in told for told in shared)]
+        return [
+            {"values": dict(one.values), "cell": one.cell, "target": one.target} for one in best
+        ]
+
+    def _best(self, strategy: str, search: Option, kind: str, labels: Labels) -> list[Chosen]:
+        """Return the best setting of each other target: of the nearest budget, by validation."""
+        fits = [
+            one
+            for one in self._known()
+            if (one.strategy, one.kind) == (strategy, kind) and one.fits(search.config["space"])
+        ]
+        found: dict[frozenset[str], Chosen] = {}
+        for one in sorted(fits, key=lambda o: (o.far_from(labels), -o.score, o.cell)):
+            found.setdefault(one.data, one)
+        return sorted(found.values(), key=lambda o: (o.far_from(labels), o.target, o.cell))
+
+    def _known(self) -> list[Chosen]:
+        if self._chosen is None:
+            mine = frozenset().union(*(data_of(target.config) for target in self.targets))
+            rows = self.ledger.columns(("id", "tuning")) if self.ledger.exists() else []
+            records = (self.ledger.find(str(name)) for name, tuning in rows if tuning is not None)
+            told = (Chosen.of(record) for record in records if record is not None)
+            self._chosen = [one for one in told if one is not None and not one.data & mine]
+        return self._chosen
+
+
+def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
+    """Say what searches begin with, a line for each target and what it begins with."""
+    if not any(tuning and tuning.config.get("warm_start") for tuning in tunings):
+        return []
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for cell in cells:
+        tuning = cell.config.get("tuning")
+        if not tuning:
+            continue
+        first = tuning.get("first") or ()
+        where = ", ".join(f"{one['target']} (cell {one['cell'][:8]})" for one in first)
+        told = f"{len(first)} of {tuning['trials']} trials from {where}" if first else ""
+        found.setdefault((cell.names.target, told), {})[cell.names.strategy] = None
+    return [
+        f"warm start on {target}: {', '.join(names)}: "
+        + (told or "nothing, for not all that is compared was tuned on one same other target")
+        for (target, told), names in found.items()
+    ]

@@ -1,0 +1,129 @@
+"""Factors of rows and columns by alternating least squares, of one matrix or of several at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfergrid.records.seeds import generator
+from transfergrid.strategies.matrices.known_entries import Entries
+
+AT_ONCE = 2**16
+"""Entries whose squares are held at once."""
+SIZE = 0.1
+"""Standard deviation of what factors of columns begin as, times the root of their number."""
+
+
+class Term(NamedTuple):
+    """What one matrix says of the factors of its rows, given those of its columns."""
+
+    entries: Entries
+    columns: Tensor
+    """(columns, rank)."""
+    weight: float = 1.0
+    """Of each squared error."""
+
+
+def row_factors(terms: Sequence[Term], n: int, penalty: float, by_count: bool = False) -> Tensor:
+    """Return the factors (n, rank) of rows at which the objective of `terms` is least.
+
+    That is, row by row, sum of weight (value - u · v)² over known entries + penalty |u|².
+
+    Args:
+        terms: of one matrix, or of several that have the rows in common.
+        n: rows.
+        penalty: on each row's factors.
+        by_count: the penalty is times the row's entries, each counting its weight.
+    """
+    rank = terms[0].columns.shape[1]
+    like = terms[0].columns
+    left, right, counts = like.new_zeros(n, rank, rank), like.new_zeros(n, rank), like.new_zeros(n)
+    for entries, columns, weight in terms:
+        for begin in range(0, len(entries.values), AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            rows, own = entries.rows[part], columns[entries.columns[part]]
+            squares = (own[:, :, None] * own[:, None, :]).flatten(1)
+            each = [squares, own * entries.values[part, None], torch.ones_like(own[:, :1])]
+            sums = weight * _sums(rows, n, torch.cat(each, 1))
+            left += sums[:, : rank**2].reshape(left.shape)
+            right += sums[:, rank**2 : -1]
+            counts += sums[:, -1]
+    strength = penalty * (counts if by_count else torch.ones_like(counts))
+    strength = torch.where(strength > 0, strength, 1.0)  # of a row without entries
+    left += strength[:, None, None] * torch.eye(rank, dtype=left.dtype, device=left.device)
+    found: Tensor = torch.linalg.solve(left, right)
+    return found
+
+
+def _sums(of: Tensor, n: int, values: Tensor) -> Tensor:
+    """Return the sum of the values (m, width) of each of n, (n, width).
+
+    A product with a sparse matrix: `index_add_` takes entry by entry.
+    """
+    places = torch.stack([of, torch.arange(len(of), device=of.device)])
+    member = torch.sparse_coo_tensor(
+        places, torch.ones_like(values[:, 0]), (n, len(of)), check_invariants=False
+    )
+    return torch.sparse.mm(member, values)
+
+
+class Block(NamedTuple):
+    """One matrix, which has its rows in common with others and its columns for itself."""
+
+    entries: Entries
+    columns: int
+    """How many there are."""
+    name: str
+    """Names the random numbers that its factors begin with."""
+    weight: float = 1.0
+
+
+class Factors(NamedTuple):
+    """Of the rows (rows, rank), and of each block's columns (columns, rank)."""
+
+    rows: Tensor
+    columns: list[Tensor]
+
+
+def factorised(
+    blocks: Sequence[Block],
+    rows: int,
+    rank: int,
+    penalty: float,
+    by_count: bool,
+    sweeps: int,
+    seed: int,
+) -> Factors:
+    """Return factors after so many sweeps: rows, then the columns of each block.
+
+    Each half of a sweep is solved exactly, so the objective never rises.
+
+    Args:
+        blocks: matrices with the same rows.
+        rows: how many there are.
+        rank: length of the factors.
+        penalty: see `row_factors`.
+        by_count: likewise.
+        sweeps: how many.
+        seed: of the block; columns begin at random.
+    """
+    columns = [_begun(block, rank, seed) for block in blocks]
+    found = columns[0].new_zeros(rows, rank)
+    for _ in range(sweeps):
+        terms = [
+            Term(block.entries, own, block.weight)
+            for block, own in zip(blocks, columns, strict=True)
+        ]
+        found = row_factors(terms, rows, penalty, by_count)
+        columns = [
+            row_factors([Term(b.entries.turned, found, b.weight)], b.columns, penalty, by_count)
+            for b in blocks
+        ]
+    return Factors(found, columns)
+
+
+def _begun(block: Block, rank: int, seed: int) -> Tensor:
+    drawn = generator(seed, "factors", block.name).normal(size=(block.columns, rank))
+    return torch.from_numpy(SIZE / np.sqrt(rank) * drawn).to(block.entries.values)

@@ -1,0 +1,119 @@
+"""The matrix of least nuclear norm near the known entries of the target."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Interval
+from torch import Tensor
+
+from transfergrid.strategies import BadInputError, Count, Data, NotNegative, Range
+from transfergrid.strategies.matrices.known_entries import Centre, centred, damped, known
+from transfergrid.strategies.matrices.over_entries import FillsMatrix
+
+LARGEST = 2**26
+"""Entries of a matrix, known or not, that are held as a whole: 512 MiB."""
+CLOSE = 1e-5
+"""Relative change, of the squared norm, at which nothing moves any more."""
+
+
+def shrunk(matrix: Tensor, by: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return U, s and V' of a matrix whose singular values are each less by this, from 0 on."""
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    values = (values - by).clamp_min(0)
+    rank = int((values > 0).sum())
+    return left[:, :rank], values[:rank], right[:rank]
+
+
+def completed(
+    matrix: Tensor, observed: Tensor, lam: float, iterations: int, close: float = CLOSE
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return U, s and V' of Z at which ½ |observed (X - Z)|² + lam |Z|_* is least.
+
+    Mazumder et al. 2010, algorithm 1, for one lam from Z = 0: known entries are put in their
+    places, and singular values shrunk, again and again.
+
+    Args:
+        matrix: X, (rows, columns); what is not observed has no meaning.
+        observed: (rows, columns) bool.
+        lam: what each singular value is less by.
+        iterations: at most so many.
+        close: relative change of |Z|² at which it ends.
+    """
+    found = torch.zeros_like(matrix)
+    parts = shrunk(torch.where(observed, matrix, found), lam)
+    for _ in range(iterations):
+        new = (parts[0] * parts[1]) @ parts[2]
+        change, size = (new - found).square().sum(), found.square().sum()
+        found = new
+        if change <= close * size:
+            break
+        parts = shrunk(torch.where(observed, matrix, found), lam)
+    return parts
+
+
+class SoftImpute(FillsMatrix):
+    """The matrix of means and of what is near the known entries at a small nuclear norm.
+
+    The penalty is given as a share of the one at which nothing is left but the means, the largest
+    singular value of the known entries with 0 elsewhere: at 1 it is `rating_means`. An entry that
+    is there more than once counts as their mean. The problem is convex: there is one answer,
+    whatever the seed.
+
+    Formula:
+        min_Z ½ sum over known entries of (r - m - b_u - b_i - Z)² + λ |Z|_*
+
+    Try it:
+        Beside `matrix_factorization`, where nothing says how large the rank is.
+
+    Cost:
+        A singular value decomposition of the whole matrix for each iteration: up to some thousands
+        of users and items.
+
+    Source:
+        Mazumder, Hastie & Tibshirani 2010, Spectral regularization algorithms for learning large
+        incomplete matrices, JMLR 11, equation 8 and algorithm 1
+
+    Args:
+        shrinkage: λ as a share of the largest singular value.
+        iterations: at most so many.
+        centre: whose means are taken off beside that of all: both, users, items or none.
+        damping: entries of no difference that each user and each item has beside its own.
+    """
+
+    space = {"shrinkage": Range(0.02, 1.0, default=0.2)}
+    also_called = ("nuclear_norm", "softimpute")
+    badges = ("formula_exact",)
+
+    def __init__(
+        self,
+        shrinkage: Annotated[float, Interval(gt=0, le=1)] = 0.2,
+        iterations: Count = 100,
+        centre: Centre = "both",
+        damping: NotNegative = 5.0,
+    ) -> None:
+        super().__init__(centre, damping)
+        self.shrinkage, self.iterations = shrinkage, iterations
+
+    def width(self, known: tuple[int, int]) -> int:
+        if known[0] * known[1] > LARGEST:
+            raise BadInputError(
+                f"soft_impute holds the whole matrix, and {known[0]} users x {known[1]} items are "
+                f"more than {LARGEST} entries: matrix_factorization holds what is known"
+            )
+        return min(known)
+
+    def solve(self, data: Data) -> None:
+        assert data.target is not None
+        entries, names = known(data.target)
+        sizes = len(names.rows), len(names.columns)
+        means = damped(entries, sizes, self.centre, self.damping)
+        left, unit = centred(entries, means)
+        places = left.rows * sizes[1] + left.columns
+        sums, counts = (
+            value.new_zeros(sizes[0] * sizes[1]).index_add_(0, places, value).reshape(sizes)
+            for value in (left.values, torch.ones_like(left.values))
+        )
+        matrix = sums / counts.clamp_min(1)
+        lam = self.shrinkage * float(torch.linalg.matrix_norm(matrix, 2))
+        rows, values, columns = completed(matrix, counts > 0, lam, self.iterations)
+        self.keep(names, means, unit * rows * values, columns.T)
