@@ -1,5 +1,8 @@
 """One cell on two devices: the same cell, and it learns the same but for what is declared."""
 
+import signal
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 from torch import nn
 
 from transfergrid import api
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, KilledError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs import together
@@ -100,6 +103,31 @@ def test_what_has_no_steps_or_is_tuned_is_trained_on_one_device(tmp_path, monkey
     for cell in cells:
         record = run_cell(cell, Ledger(tmp_path), replace(CPU, devices=2))
         assert record.machine.devices == 1
+
+
+def test_a_process_beside_the_first_that_is_killed_costs_the_cell_one_try_and_no_more(tmp_path):
+    cell, machine = plain(steps=100), replace(CPU, devices=2, checkpoint_minutes=1e-9)
+    ledger = Ledger(tmp_path)
+    left = tmp_path / "running" / f"{cell.id}.safetensors"
+
+    def kill():
+        end = time.monotonic() + 120
+        while not left.exists() and time.monotonic() < end:  # both are in the midst of it
+            time.sleep(0.01)
+        (other,) = together._known[2].processes
+        other.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(KilledError, match="SIGKILL") as ended:
+        run_cell(cell, ledger, machine)
+    killer.join()
+    assert ended.value.signal == signal.SIGKILL
+    assert left.exists(), "what was done until then"
+    record = run_cell(cell, ledger, machine)
+    assert record.machine.devices == 2
+    assert record.cost.continued == 1
+    together._known[2].end()
 
 
 # A batch's parts ----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ into one class. One such run can make a verdict, so it is named and the verdict 
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,8 +35,7 @@ def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
     """
     arms = [_scored(cells) for cells in groups.values() if _is_trained(cells[0])]
     arms = [arm for arm in arms if len(arm) > 1]
-    low = [(cell, arm) for arm in arms if _is_uneven(arm) for cell in arm
-           if not cell.bears_flag and _stands_out(cell, arm)]  # fmt: skip
+    low = [(cell, arm) for arm in arms if _is_uneven(arm) for cell in _low_in(arm)]
     if not low:
         return {}
     blocks: defaultdict[object, list[tuple[Result, list[Result]]]] = defaultdict(list)
@@ -124,13 +124,24 @@ def _drop(cell: Result, arm: Sequence[Result]) -> float:
     return fell if cell.metric.higher_is_better else -fell
 
 
-def _stands_out(cell: Result, arm: Sequence[Result]) -> bool:
-    """Return whether it fell far enough to stand out of its arm: few have to be held so closely."""
-    others = _others(cell, arm)
-    usual = statistics.median(others)
-    drop = usual - (cell.score or 0.0)
-    drop = drop if cell.metric.higher_is_better else -drop
-    part = LEAST if cell.metric.higher_is_better else 1.0
-    if drop <= part * abs(usual):
+def _low_in(arm: Sequence[Result]) -> list[Result]:
+    """Return the runs that fell far enough to stand out of their arm: few have to be held so."""
+    ordered = sorted(cell.score or 0.0 for cell in arm)
+    return [cell for cell in arm if not cell.bears_flag and _stands_out(cell, arm, ordered)]
+
+
+def _stands_out(cell: Result, arm: Sequence[Result], ordered: Sequence[float]) -> bool:
+    score, higher = cell.score or 0.0, cell.metric.higher_is_better
+    usual = _median_without(ordered, score)
+    drop = usual - score if higher else score - usual
+    if drop <= (LEAST if higher else 1.0) * abs(usual):
         return False
-    return drop > SPREADS * _NORMAL * statistics.median(abs(score - usual) for score in others)
+    spread = statistics.median(abs(other - usual) for other in _others(cell, arm))
+    return drop > SPREADS * _NORMAL * spread
+
+
+def _median_without(ordered: Sequence[float], one: float) -> float:
+    """Return the median of numbers in their order less one of them."""
+    gone, rest = bisect_left(ordered, one), len(ordered) - 1
+    low, high = (ordered[i + (i >= gone)] for i in ((rest - 1) // 2, rest // 2))
+    return low if rest % 2 else (low + high) / 2

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result, references
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
-from transfergrid.records.cell import Labels, Parts, Reference
+from transfergrid.records.cell import Labels, Parts
 
 T = TypeVar("T")
 
@@ -62,15 +62,12 @@ RulesOf = Callable[[Family], Rules]
 
 def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
     """Return the identities of each family's cells, baselines by the names that cells give them."""
-    found: defaultdict[Family, set[str]] = defaultdict(set)
+    found: defaultdict[tuple[str, Labels, str, str], set[str]] = defaultdict(set)
     for cell in results:
+        target, labels, kind, name = cell.parts.target, cell.labels, kind_of(cell), cell.id
         for other in references(cell):
-            found[_family_of(cell, other)].add(cell.id)
-    return dict(found)
-
-
-def _family_of(cell: Result, baseline: Reference) -> Family:
-    return Family(cell.parts.target, cell.labels, baseline.name, kind_of(cell))
+            found[target, labels, other.name, kind].add(name)
+    return {Family(*told): cells for told, cells in found.items()}
 
 
 def family_of(verdict: Verdict) -> Family:
@@ -114,12 +111,15 @@ def _by_family(
 
 def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
     """Return the seeds of arms that have more than one, over the baselines that they name."""
-    found: defaultdict[Family, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    seeds: defaultdict[tuple[Labels, str, str, Parts], set[int]] = defaultdict(set)
     for cell in cells:
         if cell.baseline and cell.score is not None:
-            found[_family_of(cell, cell.baseline)][arm_of(cell.parts)].add(cell.seed)
+            seeds[cell.labels, cell.baseline.name, kind_of(cell), cell.parts].add(cell.seed)
+    found: defaultdict[Family, defaultdict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for (labels, name, kind, parts), own in seeds.items():
+        found[Family(parts.target, labels, name, kind)][arm_of(parts)] |= own
     return {
-        family: {arm: frozenset(seeds) for arm, seeds in shown.items() if len(seeds) > 1}
+        family: {arm: frozenset(own) for arm, own in shown.items() if len(own) > 1}
         for family, shown in found.items()
     }
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.outcomes import Read, clusters, right, shared_items
-from transfergrid.evidence.results import AnyCell, Cell, references
+from transfergrid.evidence.results import AnyCell, Cell
 from transfergrid.evidence.scoring import (
     BY_ITEM,
     ERRORS,
@@ -37,9 +37,13 @@ def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Ce
     there = {base.id: base for base in baseline if base.score is not None}
     pairs: list[tuple[Cell, Cell]] = []
     for cell in sorted(arm, key=attrgetter("seed", "id")):
-        named = (other.id for other in references(cell))
-        partner = next((there[name] for name in named if name in there), None)
-        if partner is not None and cell.score is not None:
+        if cell.score is None:
+            continue
+        partner = there.get(cell.baseline.id) if cell.baseline else None
+        if partner is None:
+            named = (other.id for other in cell.exploratory if other.id in there)
+            partner = next(map(there.__getitem__, named), None)
+        if partner is not None:
             pairs.append((cell, partner))
     return pairs
 

@@ -192,16 +192,16 @@ class Bench:
             self.earlier = [*self.earlier, look]  # and counts all the same
 
 
+@without_garbage_collection()
 def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     """Open a ledger for judging, or some of its cells.
 
     Raises:
         BadInputError: there is no ledger here.
     """
-    with without_garbage_collection():
-        results, outcomes = results_of(ledger)
-        grids = grids_of(ledger)
-        told = comparisons(grids)
+    results, outcomes = results_of(ledger)
+    grids = grids_of(ledger)
+    told = comparisons(grids)
     is_meant = partial(_is_meant, cells)
     results = as_declared((one for one in results if is_meant(one.id)), told)
     failures = as_declared((one for one in ledger.failures() if is_meant(one.id)), told)
@@ -238,8 +238,8 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    own = Comparisons(cell.baseline, cell.exploratory, cell.flags.contaminated_by)
-    if own == replace(told, contaminated_by=seen):
+    own = (cell.baseline, cell.exploratory, cell.flags.contaminated_by)
+    if own == (told.baseline, told.exploratory, seen):
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)

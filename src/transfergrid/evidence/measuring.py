@@ -6,7 +6,7 @@ Nothing is decided here, and no interval is corrected: verdicts take a whole fam
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -158,6 +158,8 @@ class Measured:
         self.classical = arms.classical_means(self.groups)
         self.beside = arms.without_network(self.groups)
         self.fallen = fallen(self.groups)
+        self.collapsed = frozenset(cell.id for cell in results if cell.collapsed)
+        self.underfit = frozenset(cell.id for cell in results if cell.underfit)
         self.code_now = cache(code_fingerprint)  # looked for once a class, not once a cell
         self.used = {cell.baseline.id for cell in results if cell.baseline}
 
@@ -199,7 +201,7 @@ class Measured:
         key, cells, pairs, estimate = arm.key, arm.cells, arm.pairs, arm.estimate
         source, architecture, strategy, target = self.names[key]
         low, high = estimate.interval()
-        first, everything = cells[0], self.groups.get(key, [])
+        first, everything, bases = cells[0], self.groups.get(key, []), [base for _, base in pairs]
         scores = arms.valid_scores(everything)
         return Verdict(
             source=source,
@@ -217,12 +219,12 @@ class Measured:
             training=first.names.training,
             tuning=first.names.tuning,
             trials=_trials(cells),
-            baseline_trials=_trials([base for _, base in pairs]),
+            baseline_trials=_trials(bases),
             labels_are=labels_are(first.metric.name),
             metric=first.metric.name,
             unit=unit(first.metric),
             mean=arms.mean_score((c for c, _ in pairs) if arm.baseline else everything),
-            baseline_mean=arms.mean_score(base for _, base in pairs),
+            baseline_mean=arms.mean_score(bases),
             beside=self.beside.get((key[0].target, key[1]), ()),
             validation=_validation(cells),
             labels_got=labels_got(cells),
@@ -235,12 +237,14 @@ class Measured:
             contaminated_by=seen_in(cells),
             unpaired=sum(bool(c.baseline) and c.score is not None for c in cells) - len(pairs),
             failed=len(self.failed.get(key, ())) + len(everything) - len(scores),
-            collapsed=sum(cell.collapsed for cell in cells),
-            underfit=sum(cell.underfit for cell in cells),
-            baseline_collapsed=sum(base.collapsed for _, base in pairs),
-            baseline_underfit=sum(base.underfit for _, base in pairs),
-            fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs),
-            stale=sum(cell.is_stale(self.code_now) for cell in cells),
+            collapsed=_count(cells, self.collapsed),
+            underfit=_count(cells, self.underfit),
+            baseline_collapsed=_count(bases, self.collapsed),
+            baseline_underfit=_count(bases, self.underfit),
+            fallen=sum(any(cell.id in self.fallen for cell in pair) for pair in pairs)
+            if self.fallen
+            else 0,
+            stale=self._stale(cells),
             items=estimate.items,
             items_share=estimate.items_share,
             items_floor=estimate.items_floor,
@@ -262,6 +266,18 @@ class Measured:
             protocol=first.protocol,
             is_baseline=not arm.baseline or any(cell.id in self.used for cell in cells),
         )
+
+    def _stale(self, cells: Sequence[Result]) -> int:
+        """Return how many are stale, told once for all that have the same code."""
+        codes: dict[tuple[str, str | None], list[Result]] = {}
+        for cell in cells:
+            codes.setdefault((cell.code, cell.strategy_class), []).append(cell)
+        return sum(len(own) for own in codes.values() if own[0].is_stale(self.code_now))
+
+
+def _count(cells: Iterable[Result], marked: Set[str]) -> int:
+    """Return how many of the cells are among those, which mostly are none."""
+    return sum(cell.id in marked for cell in cells) if marked else 0
 
 
 @lru_cache(maxsize=65_536)

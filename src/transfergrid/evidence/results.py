@@ -88,7 +88,6 @@ class Result:
         return bool(now) and self.code != now
 
 
-T = TypeVar("T")
 Cell = TypeVar("Cell", Result, Record)
 """Either of them, the same in and out."""
 AnyCell = Result | Record
@@ -149,44 +148,75 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     collapsed, underfit, contaminated_by, fewest, most, bits, items_n, items, clusters = rest
     result = Result(
         **dict(zip(_SAME, row, strict=False)),
-        names=shared(
-            Names,
-            strategy=strategy,
-            target=target,
-            source=source,
-            architecture=architecture,
-            training=training,
-            tuning=tuning,
-        ),
-        parts=shared(
-            Parts,
-            strategy=strategy_part,
-            target=target_part,
-            source=source_part,
-            training=training_part,
-            tuning=tuning_part,
-        ),
+        names=shared_names(strategy, target, source, architecture, training, tuning),
+        parts=shared_parts(strategy_part, target_part, source_part, training_part, tuning_part),
         labels="all" if labels == "all" else int(labels),
-        metric=shared(Metric, name=metric, higher_is_better=higher),
-        baseline=shared(Reference, name=baseline, id=baseline_id) if baseline else None,
-        exploratory=tuple(shared(Reference, name=n, id=i) for n, i in _listed(exploratory)),
-        flags=shared(
-            Flags,
-            collapsed=collapsed,
-            underfit=underfit,
-            contaminated_by=tuple(_listed(contaminated_by)),
-        ),
+        metric=shared_metric(metric, higher),
+        baseline=_reference(baseline, baseline_id) if baseline else None,
+        exploratory=_references(exploratory),
+        flags=_flags(collapsed, underfit, contaminated_by),
         labels_got=None if fewest is None or most is None else (fewest, most),
     )
     return result, None if bits is None else Packed(bits, items_n, items, clusters or "")
 
 
-def _listed(text: str) -> Sequence[Any]:
-    """Return what a column's JSON holds: of most cells nothing."""
-    return () if text == "[]" else json.loads(text)
+# What thousands of cells share is made once: so memory stays small and hashes are quick.
 
 
 @lru_cache(maxsize=100_000)
-def shared(kind: Callable[..., T], **values: Any) -> T:
-    """Make what thousands of cells share once: so memory stays small and hashes are quick."""
-    return kind(**values)
+def shared_names(
+    strategy: str,
+    target: str,
+    source: str | None,
+    architecture: str | None,
+    training: str | None = None,
+    tuning: str | None = None,
+) -> Names:
+    """Return names, each of them once."""
+    return Names(
+        strategy=strategy,
+        target=target,
+        source=source,
+        architecture=architecture,
+        training=training,
+        tuning=tuning,
+    )
+
+
+@lru_cache(maxsize=100_000)
+def shared_parts(
+    strategy: str,
+    target: str,
+    source: str | None,
+    training: str | None = None,
+    tuning: str | None = None,
+) -> Parts:
+    """Return the digests of parts, likewise."""
+    return Parts(strategy=strategy, target=target, source=source, training=training, tuning=tuning)
+
+
+@lru_cache(maxsize=1_000)
+def shared_metric(name: str, higher_is_better: bool) -> Metric:
+    """Return a metric, likewise."""
+    return Metric(name=name, higher_is_better=higher_is_better)
+
+
+@lru_cache(maxsize=100_000)
+def _reference(name: str, identity: str) -> Reference:
+    return Reference(name=name, id=identity)
+
+
+@lru_cache(maxsize=100_000)
+def _references(text: str) -> tuple[Reference, ...]:
+    return tuple(_reference(name, identity) for name, identity in _listed(text))
+
+
+@lru_cache(maxsize=10_000)
+def _flags(collapsed: bool, underfit: bool, contaminated_by: str) -> Flags:
+    seen = tuple(_listed(contaminated_by))
+    return Flags(collapsed=collapsed, underfit=underfit, contaminated_by=seen)
+
+
+def _listed(text: str) -> Sequence[Any]:
+    """Return what a column's JSON holds: of most cells nothing."""
+    return () if text == "[]" else json.loads(text)

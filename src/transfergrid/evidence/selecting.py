@@ -135,6 +135,8 @@ def selected(cells: Iterable[Cell], where: Where) -> list[Cell]:
         BadInputError: a value is none that there is, or no cell meets all conditions.
     """
     listed = list(cells)
+    if not where.conditions:
+        return listed
     where.check(listed)
     meant = {cell.id for cell in listed if where.keeps(cell)}
     arms = [cell for cell in listed if cell.id in meant]

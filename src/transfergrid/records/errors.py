@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from signal import Signals
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,20 @@ class BadInputError(Exception):
 
 class ImpossibleError(BadInputError):
     """A method cannot be used with this network or source; a grid leaves such cells out."""
+
+
+class KilledError(Exception):
+    """A process that trained a cell beside this one was killed: the cell is no worse than before.
+
+    Args:
+        signal: what killed it.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(
+            f"a process that trained this cell too was ended by {Signals(signal).name}"
+        )
+        self.signal = signal
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -117,12 +117,16 @@ class Ledger(Store):
         with contextlib.suppress(OSError):
             place.rmdir()  # where nothing is left in it
 
-    def done(self, ids: Iterable[str]) -> set[str]:
+    def done(self, ids: Iterable[str], kept: Set[str] | None = None) -> set[str]:
         """Return those of the cells that are done; cheap for a hundred thousand.
 
         One that is to be run anew (see `records.again`) is not, though its record counts.
+
+        Args:
+            ids: the cells.
+            kept: all that have a record, where that is known: see `opened`.
         """
-        return self.kept(ids) - again.marked(self.root)
+        return (self.kept(ids) if kept is None else {*ids} & kept) - again.marked(self.root)
 
     def kept(self, ids: Iterable[str]) -> set[str]:
         """Return those of the cells that have a record, be they to be run anew."""
@@ -169,14 +173,28 @@ class Ledger(Store):
             BadInputError: there is no ledger here.
         """
         self.check_exists()
-        found = self.listed()
+        return [*self._rows(names, self.listed()).values()]
+
+    def opened(self, names: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], set[str]]:
+        """Return `columns` by identity, and all cells that have a record, by one look at them.
+
+        Of the latter some may be such as only a newer program reads: see `is_kept`.
+
+        Raises:
+            BadInputError: there is no ledger here.
+        """
+        self.check_exists()
+        rows = self._rows(names, found := self.listed())
+        return rows, {*rows, *filter(self.is_kept, found.keys() - rows.keys())}
+
+    def _rows(self, names: Sequence[str], found: Mapping[str, int]) -> dict[str, tuple[Any, ...]]:
         with without_garbage_collection():
             rows = index.load(self.root / "index", found, names, self.leave_out)
             of_items = bool(index.OF_ITEMS & {*names})
             for new in self._unindexed(found, rows, of_items):
                 flat = index.columns(new)
                 rows[new.record.id] = tuple(flat[name] for name in names)
-        return [row for _, row in sorted(rows.items())]
+        return dict(sorted(rows.items()))
 
     def read(self, identity: str) -> Record:
         """Return one done cell's record.

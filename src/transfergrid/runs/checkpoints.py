@@ -16,6 +16,7 @@ from typing import Any
 
 from transfergrid.records import stopping
 from transfergrid.records.cell import PROTOCOL
+from transfergrid.records.errors import KilledError
 from transfergrid.records.folders import RUNNING
 from transfergrid.records.printing import told_os, warn
 from transfergrid.records.provenance import versions
@@ -166,6 +167,8 @@ class Checkpoint:
         """Remove it where the block came to its end, and where it would fail again."""
         try:
             yield
+        except KilledError:
+            raise  # it is run once more, as a cell whose own process was killed
         except MAY_PASS:
             if self._found and not self._left:  # it went on, and came no further
                 self.remove()

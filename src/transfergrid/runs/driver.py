@@ -132,6 +132,8 @@ class Driver:
         if state is not None:
             self.restore(state)
             tell(f"{GOES_ON} {self.step} of {sum(self.lengths)}")
+        if (first := self.machine.peers.told(lambda: float(self.step))) != self.step:
+            raise RuntimeError(f"it goes on at step {first} where this process is at {self.step}")
 
     def _run_phases(self, until: int) -> None:
         self.machine.peers.take_all(self.strategy)

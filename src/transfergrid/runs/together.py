@@ -22,6 +22,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from transfergrid.records.cell import Cell
+from transfergrid.records.errors import KilledError
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.trust import allowed
 from transfergrid.runs.machine import Machine
@@ -32,6 +33,8 @@ PATIENCE = timedelta(days=1)
 """For which one waits for another, which may score a large validation part meanwhile."""
 LOST = 10.0
 """Seconds after which, one having died, the first is ended if it has not noticed."""
+DYING = 2.0
+"""Seconds that the first, having noticed, waits to be told of what the other one died."""
 BESIDE = ("store", "peers")
 """Fields of a machine that each process makes for itself."""
 
@@ -127,15 +130,36 @@ class Others:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep them while the block trains with them; end them if it does not come to its end."""
+        """Keep them while the block trains with them; end them if it does not come to its end.
+
+        Raises:
+            KilledError: it did not because one of them was killed.
+        """
         self._works = True
         try:
             yield
+        except Exception as error:
+            killed_by = self._killed_by(DYING if isinstance(error, RuntimeError) else 0.0)
+            self.end()
+            if killed_by is not None:
+                raise KilledError(killed_by) from error
+            raise
         except BaseException:
             self.end()
             raise
         finally:
             self._works = False
+
+    def _killed_by(self, patience: float) -> int | None:
+        """Return the signal that ended one of them, if any has been; one may be about to end."""
+        end = time.monotonic() + patience
+        while True:
+            codes = [process.poll() for process in self.processes]
+            if killed := [-code for code in codes if code is not None and code < 0]:
+                return killed[0]
+            if time.monotonic() > end or None not in codes:
+                return None
+            time.sleep(0.05)
 
     def end(self) -> None:
         """End them: they wait for what will not come."""

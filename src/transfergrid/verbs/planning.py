@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from statistics import fmean
@@ -26,6 +26,8 @@ SHARES = (0.1, 0.5)
 """Of the done cells: what a forecast from so many of them would have said of the others."""
 SIZED = 50
 """Done cells whose folders are measured."""
+_CODE = ("code", "strategy_class")
+"""Columns that tell which done cells are stale."""
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -36,6 +38,7 @@ def command(arguments: Sequence[str]) -> int:
     """
     from hydra.types import RunMode
 
+    from transfergrid.records.ledger import without_garbage_collection
     from transfergrid.verbs.configs.loading import loading
     from transfergrid.verbs.configs.typed_words import for_hydra
 
@@ -44,7 +47,8 @@ def command(arguments: Sequence[str]) -> int:
     with loading(chosen.overrides, chosen.config_dir) as (typed, loader):
         words = for_hydra(typed, ())
         config = loader.load_configuration("config", words, RunMode.MULTIRUN)
-        with redirect_stdout(sys.stderr) if quiet else nullcontext():
+        aside = redirect_stdout(sys.stderr) if quiet else nullcontext()
+        with aside, without_garbage_collection():
             found = _foreseen(config, loader)
     from transfergrid.report.plan_view import sheet
     from transfergrid.report.sheet import show
@@ -84,9 +88,10 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     ledger = Ledger(str(config.results))
     plan = make_plan(asked, composer, references_in(config), compared_in(config), ledger)
     plan = plan.without(_impossible(plan.cells))
-    standing = _standing(plan, ledger, Rerun(str(config.rerun)))
+    rows, kept = ledger.opened((*_CODE, *COLUMNS)) if ledger.exists() else ({}, set())
+    standing = _standing(plan, ledger, Rerun(str(config.rerun)), rows, kept)
     to_run = [cell for cell in plan.cells if cell.id not in standing.done]
-    took = [Took.of(row) for row in ledger.columns(COLUMNS)] if ledger.exists() else []
+    took = [Took.of(row[len(_CODE) :]) for row in rows.values()]
     history = History(took)
     return Foreseen(
         asked=len(plan.wanted),
@@ -129,7 +134,13 @@ def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
     return {c.id: reasons[pair_of(c)] for c in choosy if pair_of(c) in reasons}
 
 
-def _standing(plan: Plan, ledger: Ledger, rerun: Rerun) -> Standing:
+def _standing(
+    plan: Plan,
+    ledger: Ledger,
+    rerun: Rerun,
+    rows: Mapping[str, tuple[Any, ...]],
+    kept: Set[str],
+) -> Standing:
     from transfergrid.records.claims import now_held
     from transfergrid.records.folders import RUNNING, listed
     from transfergrid.records.provenance import stale_among
@@ -137,10 +148,10 @@ def _standing(plan: Plan, ledger: Ledger, rerun: Rerun) -> Standing:
 
     ids = {cell.id for cell in plan.cells}
     anew = rerun.among(plan.cells, ledger)
-    done = ledger.done(ids) - anew
-    rows = ledger.columns(("id", "code", "strategy_class")) if done else []
-    stale = stale_among(rows) & done
-    failed = {record.id for record in ledger.failures()} & ids if ledger.exists() else set()
+    done = ledger.done(ids, kept) - anew
+    stale = stale_among((name, *row[: len(_CODE)]) for name, row in rows.items()) & done
+    tried = [*ledger.failures(), *ledger.failed_anew()] if ledger.exists() else []
+    failed = {record.id for record in tried} & ids
     begun = {name.partition(".")[0] for name in listed(ledger.root / RUNNING)} & ids
     elsewhere = now_held(ledger.root, ids - done)
     return Standing(len(ids), done, stale, failed, begun - done - elsewhere, elsewhere, anew)

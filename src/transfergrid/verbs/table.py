@@ -37,9 +37,9 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.leaderboard:
         return _leaderboard(chosen)
-    bench = bench_of(Ledger(chosen.results))
-    cells = _selected(bench, chosen.where)
     with without_garbage_collection():
+        bench = bench_of(Ledger(chosen.results))
+        cells = _selected(bench, chosen.where)
         rows, failed = rows_of(bench.of_cells(cells), over=chosen.over, by_group=chosen.by_group)
     show(table.sheet(rows, failed, footer=closing_lines(bench)), chosen.format)
     bench.note_gains(cells, "table", chosen.over)

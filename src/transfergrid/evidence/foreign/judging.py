@@ -34,12 +34,17 @@ from transfergrid.evidence.foreign.scales import scales_of
 from transfergrid.evidence.foreign.tables import Run, Runs, runs_of
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.results import CONSTANT, Result, shared
+from transfergrid.evidence.results import (
+    CONSTANT,
+    Result,
+    shared_metric,
+    shared_names,
+    shared_parts,
+)
 from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import FIELDS, Verdict
-from transfergrid.records.cell import Labels, Names, Parts, Reference
+from transfergrid.records.cell import Labels, Reference
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
-from transfergrid.records.record import Metric
 from transfergrid.records.spellings import alike, listed, near
 
 SEED = "seed"
@@ -283,23 +288,18 @@ def _result(
     placebo = any(fnmatchcase(source or "", pattern) for pattern in columns.placebos)
     return Result(
         id=identity,
-        names=shared(
-            Names,
-            strategy=run.strategy,
-            target=run.target,
-            source=None if is_baseline else source,
-            architecture=run.architecture,
+        names=shared_names(
+            run.strategy, run.target, None if is_baseline else source, run.architecture
         ),
-        parts=shared(
-            Parts,
-            strategy=_id("strategy", run.strategy),
-            target=_id("target", run.target),
-            source=_id("source", own if is_baseline else source, run.architecture),
+        parts=shared_parts(
+            _id("strategy", run.strategy),
+            _id("target", run.target),
+            _id("source", own if is_baseline else source, run.architecture),
         ),
         labels=run.labels,
         seed=run.seed,
         score=None if run.score is None else scale * run.score,
-        metric=shared(Metric, name=columns.metric, higher_is_better=not columns.lower_is_better),
+        metric=shared_metric(columns.metric, not columns.lower_is_better),
         baseline=None
         if is_baseline or uncompared
         else Reference(name=baselines.strategy, id=reference),

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfergrid.records import orphans, stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
-from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.errors import BadInputError, ImpossibleError, KilledError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import identity_of
 from transfergrid.records.ledger import Ledger
@@ -174,6 +174,9 @@ def serve() -> None:
                 raise
             traceback.print_exc()
             found.reason = reason_of(error)
+            if isinstance(error, KilledError):  # as if it were this one: the grid knows what to do
+                sys.stderr.flush()
+                os.kill(os.getpid(), error.signal)
         end_of_cell()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transfergrid.records.cell import Cell
 
@@ -37,8 +37,7 @@ class Kind(NamedTuple):
         yield strategy, training, training is None
 
 
-@dataclass(frozen=True)
-class Took:
+class Took(NamedTuple):
     """What a done cell took."""
 
     kind: Kind
@@ -51,18 +50,35 @@ class Took:
     finished: str | None = None
 
     @classmethod
-    def of(cls, row: Sequence[object]) -> Took:
+    def of(cls, row: Sequence[Any]) -> Took:
         """Return it of a row of `COLUMNS`."""
-        told = dict(zip(COLUMNS, row, strict=True))
-        source = float(told["source_seconds"] or 0.0)  # type: ignore[arg-type]
-        return cls(
-            Kind(*(told[name] for name in Kind._fields)),  # type: ignore[arg-type]
-            int(told["trials"] or 1),  # type: ignore[call-overload]
-            max(0.0, float(told["seconds"] or 0.0) - source),  # type: ignore[arg-type]
-            source,
-            told["peak_memory_bytes"],  # type: ignore[arg-type]
-            told["finished"],  # type: ignore[arg-type]
-        )
+        *kind, trials, seconds, source, memory, finished = row
+        source = float(source or 0.0)
+        own = max(0.0, float(seconds or 0.0) - source)
+        return cls(Kind._make(kind), int(trials or 1), own, source, memory, finished)
+
+
+@dataclass
+class Total:
+    """What the done cells of one kind took together."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    memory: int = 0
+
+    def add(self, other: Took | Total) -> None:
+        """Count a cell, or those of another kind."""
+        self.runs += other.runs
+        self.seconds += other.seconds
+        self.memory = max(self.memory, other.memory or 0)
+
+
+def totals(cells: Iterable[Took]) -> Mapping[Kind, Total]:
+    """Add up what cells of each kind took: of a hundred thousand there are few kinds."""
+    found: defaultdict[Kind, Total] = defaultdict(Total)
+    for took in cells:
+        found[took.kind].add(took)
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,17 +93,6 @@ class Group:
     memory: int | None
 
 
-@dataclass(frozen=True)
-class Check:
-    """What a forecast would have said of done cells, by those that were done before them."""
-
-    known: int
-    of: int
-    foreseen: float
-    took: float
-    """Seconds of all of them, of the `of` cells, less the `known`."""
-
-
 class History:
     """Foresees what a cell takes from done cells like it: the mean of the most alike there are.
 
@@ -99,31 +104,26 @@ class History:
         cells: that are done.
     """
 
-    def __init__(self, cells: Iterable[Took]) -> None:
-        self._sums: defaultdict[tuple[object, ...], list[float]] = defaultdict(lambda: [0, 0.0])
-        self._memory: defaultdict[tuple[object, ...], int] = defaultdict(int)
-        self.cells = 0
-        for took in cells:
-            self.cells += 1
-            for level in took.kind.levels():
-                own = self._sums[level]
-                own[0] += took.runs
-                own[1] += took.seconds
-                self._memory[level] = max(self._memory[level], took.memory or 0)
+    def __init__(self, cells: Sequence[Took]) -> None:
+        self._levels: defaultdict[tuple[object, ...], Total] = defaultdict(Total)
+        self.cells = len(cells)
+        for kind, total in totals(cells).items():
+            for level in kind.levels():
+                self._levels[level].add(total)
 
     def seconds(self, kind: Kind, runs: int = 1) -> float | None:
         """Return the seconds of a cell; None if no done cell is like it."""
         for level in kind.levels():
-            if level in self._sums:
-                count, total = self._sums[level]
-                return total / count * runs
+            if level in self._levels:
+                total = self._levels[level]
+                return total.seconds / total.runs * runs
         return None
 
     def memory(self, kind: Kind) -> int | None:
         """Return the most bytes that a cell like it held; None if nothing is known."""
         for level in kind.levels():
-            if self._memory.get(level):
-                return self._memory[level]
+            if level in self._levels and self._levels[level].memory:
+                return self._levels[level].memory
         return None
 
     def groups(self, cells: Iterable[Cell]) -> list[Group]:
@@ -148,6 +148,17 @@ def runs_of(cell: Cell) -> int:
     return int((cell.config.get("tuning") or {}).get("trials", 1))
 
 
+@dataclass(frozen=True)
+class Check:
+    """What a forecast would have said of done cells, by those that were done before them."""
+
+    known: int
+    of: int
+    foreseen: float
+    took: float
+    """Seconds of all of them, of the `of` cells, less the `known`."""
+
+
 def checked(cells: Sequence[Took], share: float) -> Check | None:
     """Return what a forecast from the first `share` of done cells would have said of the others.
 
@@ -157,10 +168,10 @@ def checked(cells: Sequence[Took], share: float) -> Check | None:
         return None
     inorder = sorted(cells, key=lambda took: took.finished or "")
     known = max(1, round(share * len(inorder)))
-    history, rest = History(inorder[:known]), inorder[known:]
-    foreseen = [(history.seconds(took.kind, took.runs), took.seconds) for took in rest]
-    both = [(told, came) for told, came in foreseen if told is not None]
-    if not both or len(both) < len(foreseen):
+    history, rest = History(inorder[:known]), totals(inorder[known:])
+    told = [history.seconds(kind, total.runs) for kind, total in rest.items()]
+    foreseen = [seconds for seconds in told if seconds is not None]
+    if not foreseen or len(foreseen) < len(told):
         return None
-    told, came = (sum(part) for part in zip(*both, strict=True))
-    return Check(known, len(inorder), told, came)
+    came = sum(total.seconds for total in rest.values())
+    return Check(known, len(inorder), sum(foreseen), came)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from transfergrid.records.cell import PROTOCOL, Cell, Labels, Parts, Reference
 from transfergrid.records.errors import BadInputError
@@ -49,6 +49,28 @@ from transfergrid.runs.planning.zero_shot import all_seen
 Library = Callable[[str], Option]
 
 
+class ByBlock(dict[int, Reference]):
+    """What arms are compared with in each seed block: cells that differ in their seed alone."""
+
+    def __init__(self, name: str, parts: Parts, labels: Labels) -> None:
+        super().__init__()
+        self._of = (name, parts, labels)
+
+    def __missing__(self, seed: int) -> Reference:
+        """Make what is asked for the first time; arms by the dozen are compared with it."""
+        name, parts, labels = self._of
+        self[seed] = made = Reference(name=name, id=cell_id(parts, labels, seed))
+        return made
+
+
+class Planned(NamedTuple):
+    """The cells of an arm at a label budget, one a seed block."""
+
+    parts: Parts
+    labels: Labels
+    ids: Sequence[str]
+
+
 class Planner:
     """Turns what was asked into a plan.
 
@@ -68,15 +90,15 @@ class Planner:
     ) -> None:
         self.ledger = ledger
         self.warm: dict[tuple[Option, Option | None], WarmStarts] = {}
-        self._asked: Asked | None = None
+        self._request: Asked | None = None
         self.library, self.references, self.compared = library, references, compared
         self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
         self._trainings: dict[tuple[Option, Option], Option] = {}
         self._arms: dict[tuple[Any, ...], Arm] = {}
-        self._possible: dict[tuple[Any, ...], Arm | None] = {}
-        self._others: dict[tuple[Arm, Shared, Labels], list[tuple[str, Parts, Labels]]] = {}
+        self._asked: dict[tuple[Any, ...], Planned | None] = {}
+        self._blocks: dict[tuple[str, Parts, Labels], ByBlock] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
         self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
@@ -92,13 +114,13 @@ class Planner:
         Raises:
             BadInputError: nothing that was asked remains possible; all reasons are given.
         """
-        meant, self._asked = _meant(asked), asked
-        for target, labels, shared, strategy, seed, source in _product(asked):
+        meant, self._request = _meant(asked), asked
+        for target, labels, shared, strategy, source in _product(asked):
             if not (meant[shared.training, target] and meant[source, target]):
                 continue  # images and texts side by side, each with what was asked for it
-            cell = self._ask(source, strategy, target, shared, labels, seed)
-            if cell is not None:
-                self.wanted.add(cell.id)
+            made = self._ask(source, strategy, target, shared, labels, asked.seeds)
+            if made is not None:
+                self.wanted.update(made.ids)
         if not self.wanted:
             reasons = "; ".join(dict.fromkeys(s.reason for s in self.skipped))
             raise BadInputError(f"nothing that was asked is possible: {reasons}")
@@ -113,18 +135,24 @@ class Planner:
         target: Option,
         shared: Shared,
         labels: Labels,
-        seed: int,
-    ) -> Cell | None:
+        seeds: Sequence[int],
+    ) -> Planned | None:
+        """Plan what is asked for in all seed blocks, once; None, noting why, if it cannot be."""
         key = (source, strategy, target, shared, labels)
-        if key not in self._possible:
-            self._possible[key] = self._arm_of(source, strategy, target, shared, labels)
-        arm = self._possible[key]
-        if arm is None:
-            return None
-        labels = given(strategy.needs, labels)
-        identity = cell_id(arm.parts, labels, seed)
-        if identity not in self.cells:
-            baseline, exploratory = self._comparisons(arm, shared, labels, seed)
+        if key not in self._asked:
+            arm = self._arm_of(source, strategy, target, shared, labels)
+            self._asked[key] = arm and self._plan(arm, shared, given(strategy.needs, labels), seeds)
+        return self._asked[key]
+
+    def _plan(self, arm: Arm, shared: Shared, labels: Labels, seeds: Sequence[int]) -> Planned:
+        """Plan the cells of an arm that are not planned yet, after their baselines."""
+        planned = Planned(arm.parts, labels, [cell_id(arm.parts, labels, seed) for seed in seeds])
+        new = [(s, i) for s, i in zip(seeds, planned.ids, strict=True) if i not in self.cells]
+        if not new:
+            return planned
+        baseline = self._baseline(arm, shared, labels, seeds) if self.compared else None
+        others = [*self._exploratory(arm, shared, labels)] if self.compared else []
+        for seed, identity in new:
             self.cells[identity] = Cell(
                 id=identity,
                 protocol=PROTOCOL,
@@ -133,10 +161,10 @@ class Planner:
                 labels=labels,
                 seed=seed,
                 config=arm.config(labels, seed),
-                baseline=baseline,
-                exploratory=exploratory,
+                baseline=None if baseline is None else baseline[seed],
+                exploratory=tuple([other[seed] for other in others]),
             )
-        return self.cells[identity]
+        return planned
 
     def _arm_of(
         self,
@@ -194,14 +222,14 @@ class Planner:
         self, search: Option, strategy: Option, target: Option, shared: Shared, labels: Labels
     ) -> Option:
         """Return a search that begins with what was best on other targets, all arms alike."""
-        if self.ledger is None or self._asked is None:
+        if self.ledger is None or self._request is None:
             raise BadInputError("tuning.warm_start=ledger: there is no ledger to begin with here")
         key = (shared.training, shared.tuning)
         if key not in self.warm:
-            options = [self._tuned(one, shared.training) for one in self._compared(self._asked)]
+            options = [self._tuned(one, shared.training) for one in self._compared(self._request)]
             searches = [(one, search_of(shared.tuning, one, "all")) for one in options]
             compared = [(one, own) for one, own in searches if own is not None]
-            self.warm[key] = WarmStarts(self.ledger, self._asked.targets, compared)
+            self.warm[key] = WarmStarts(self.ledger, self._request.targets, compared)
         return self.warm[key].begun(search, strategy, target, shared.training, labels)
 
     def _compared(self, asked: Asked) -> list[Option]:
@@ -394,43 +422,33 @@ class Planner:
 
     # What is compared with what ----------------------------------------------------------------
 
-    def _comparisons(
-        self, arm: Arm, shared: Shared, labels: Labels, seed: int
-    ) -> tuple[Reference | None, tuple[Reference, ...]]:
-        """Return the primary baseline of an arm's cell, now planned, and the further ones."""
-        if not self.compared:
-            return None, ()
-        baseline = self._baseline(arm, shared, labels, seed)
-        return baseline, tuple(self._exploratory(arm, shared, labels, seed))
-
-    def _baseline(self, arm: Arm, shared: Shared, labels: Labels, seed: int) -> Reference | None:
+    def _baseline(
+        self, arm: Arm, shared: Shared, labels: Labels, seeds: Sequence[int]
+    ) -> ByBlock | None:
+        """Return the primary baseline of an arm's cells, now planned; None if there is none."""
         names = arm.strategy.baselines
         name = names.unlabelled if labels == 0 else names.labelled
         if name is None:
             return None
-        made = self._ask(*self._comparison(arm, name), shared, labels, seed)
-        return Reference(name=name, id=made.id) if made else None
+        made = self._ask(*self._comparison(arm, name), shared, labels, seeds)
+        return self._block(name, made.parts, made.labels) if made else None
 
-    def _exploratory(
-        self, arm: Arm, shared: Shared, labels: Labels, seed: int
-    ) -> Iterator[Reference]:
-        key = (arm, shared, labels)
-        if key not in self._others:
-            self._others[key] = [*self._further(arm, shared, labels)]
-        for name, parts, own in self._others[key]:
-            yield Reference(name=name, id=cell_id(parts, own, seed))
-
-    def _further(
-        self, arm: Arm, shared: Shared, labels: Labels
-    ) -> Iterator[tuple[str, Parts, Labels]]:
-        """Yield what the further baselines of an arm are, whatever the seed."""
+    def _exploratory(self, arm: Arm, shared: Shared, labels: Labels) -> Iterator[ByBlock]:
+        """Yield what the further baselines of an arm are, in whatever seed block."""
         for name in arm.strategy.baselines.exploratory:
             told, _, budget = name.partition(AT)
             source, strategy, target = self._comparison(arm, told)
             asked = read_labels(budget) if budget else labels
             if self._impossible(source, strategy, target, asked) is None:
                 own, shown = given(strategy.needs, asked), name if budget else strategy.name
-                yield shown, self.arm(source, strategy, target, shared, own).parts, own
+                parts = self.arm(source, strategy, target, shared, own).parts
+                yield self._block(shown, parts, own)
+
+    def _block(self, name: str, parts: Parts, labels: Labels) -> ByBlock:
+        key = (name, parts, labels)
+        if key not in self._blocks:
+            self._blocks[key] = ByBlock(*key)
+        return self._blocks[key]
 
     def _comparison(self, arm: Arm, name: str) -> tuple[Option | None, Option, Option]:
         if (inner := self._alike.inner(arm.strategy, name)) is not None:
@@ -444,11 +462,11 @@ class Planner:
         budgets = {cell.labels for cell in self.cells.values() if cell.labels != 0}
         for name in self.references:
             strategy = self.library(name)
-            axes = product(asked.targets, sorted(budgets, key=str), asked.seeds, asked.tunings)
-            for target, labels, seed, tuning in axes:
+            axes = product(asked.targets, sorted(budgets, key=str), asked.tunings)
+            for target, labels, tuning in axes:
                 if task_of(target.config) in strategy.needs.tasks:
                     shared = Shared(asked.trainings[0], tuning)
-                    self._ask(None, strategy, target, shared, labels, seed)
+                    self._ask(None, strategy, target, shared, labels, asked.seeds)
 
 
 PLURAL = {"image": "images", "text": "texts", "vector": "vectors", "matrix": "matrices"}
@@ -520,12 +538,13 @@ def _vector_of(domain: Config) -> tuple[str, ...]:
     return found
 
 
-def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, int, Option]]:
-    """Sources vary fastest: cells side by side then seldom wait for the same source's training."""
+def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, Option]]:
+    """Yield arms; of a plan, which goes by seeds, sources vary fastest.
+
+    Cells side by side then seldom wait for the same source's training.
+    """
     shared = [Shared(*both) for both in product(asked.trainings, asked.tunings)]
-    return product(
-        asked.targets, asked.labels, shared, asked.strategies, asked.seeds, asked.sources
-    )
+    return product(asked.targets, asked.labels, shared, asked.strategies, asked.sources)
 
 
 def _meant(asked: Asked) -> dict[tuple[Option, Option], bool]:

@@ -194,8 +194,9 @@ def left_of(cells: Sequence[Cell], gone: Container[str]) -> list[Cell]:
 
 def beside(cell: Cell, is_there: Callable[[str], bool]) -> Cell:
     """Return a cell with those of its further baselines that are there, by their identities."""
-    there = tuple(other for other in cell.exploratory if is_there(other.id))
-    return cell if there == cell.exploratory else replace(cell, exploratory=there)
+    if all(is_there(other.id) for other in cell.exploratory):
+        return cell
+    return replace(cell, exploratory=tuple(o for o in cell.exploratory if is_there(o.id)))
 
 
 def _combination(cell: Cell) -> str:
@@ -211,7 +212,8 @@ def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
     """
     places = {place_of(cell): None for cell in cells.values()}
     number, depth = {place: i for i, place in enumerate(places)}, depths(cells)
-    wanted = sorted(cells, key=lambda k: (number[place_of(cells[k])], depth[k], cells[k].seed))
+    keys = {name: (number[place_of(c)], depth[name], c.seed) for name, c in cells.items()}
+    wanted = sorted(cells, key=keys.__getitem__)
     found: dict[str, Cell] = {}
 
     def add(name: str) -> None:
@@ -232,10 +234,13 @@ def place_of(cell: Cell) -> tuple[str, Labels]:
 
 def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
     """Return for each cell how many comparisons stand below it: 0 for one without a baseline."""
+    found: dict[str, int] = {}
 
     def depth(cell: Cell) -> int:
-        below = cells.get(cell.baseline.id) if cell.baseline else None
-        return 0 if below is None else 1 + depth(below)
+        if cell.id not in found:
+            below = cells.get(cell.baseline.id) if cell.baseline else None
+            found[cell.id] = 0 if below is None else 1 + depth(below)
+        return found[cell.id]
 
     return {name: depth(cell) for name, cell in cells.items()}
 
