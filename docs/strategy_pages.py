@@ -105,6 +105,7 @@ PLACES = {
     **dict.fromkeys(["prototypical_networks", "matching_networks", "siamese"], EPISODES),
     **dict.fromkeys(["simple_shot", "maml", "reptile"], EPISODES),
     **dict.fromkeys(["direct_attribute_prediction", "eszsl", "ale"], UNSEEN),
+    "text_prototypes": ("source=minilm", "target=trec_fine", "training=text"),
 }
 """Where a method makes sense that would run, or be refused, on the small networks at hand."""
 
@@ -252,6 +253,8 @@ def _needs(told: Told) -> Iterator[str]:
     if needs.get("each"):
         yield "- the weights of two sources or more, each trained here from the same start"
     yield f"- target labels: {LABELS[needs['target_labels']]}"
+    if needs["classes"] == "named":
+        yield "- texts of the target's classes: their descriptions, or their names"
     if needs["unlabelled"]:
         yield "- target inputs without labels"
     if needs["teacher"]:
@@ -285,7 +288,7 @@ def _baselines(known: Mapping[str, Any], inner: Mapping[str, str]) -> str:
     shown = ", ".join(
         f"`{name}` alone, such as [{inner[name]}]({inner[name]}.md)"
         if name in inner
-        else f"[{name}]({name}.md)"
+        else f"[{name}]({name.partition('@')[0]}.md)"
         for name in names
     )
     return shown or "nothing: others are compared with it"

@@ -9,7 +9,7 @@ import pytest
 from composed import composer
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.digits import Digits
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import OPTIONAL, ArrayExamples, Domain, LoadedDomain
 from transfergrid.data.glyph_angles import GlyphAngles
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.image_folder import ImageFolder
@@ -176,7 +176,7 @@ def test_a_sources_domain_is_asked_for_its_classes_too():
 
 def test_all_classes_are_what_a_domain_was_before_there_was_a_choice():
     config = config_of(Digits())
-    before = {key: value for key, value in config.items() if key != "only"}
+    before = {key: value for key, value in config.items() if key not in OPTIONAL}
     before["about"] = {k: v for k, v in config["about"].items() if k != "optional"}
     assert config_digest(config) == config_digest(before)
 
