@@ -52,11 +52,11 @@ def test_a_user_s_factors_are_a_ridge_of_known_entries_alone(by_count, told):
 
 
 @pytest.mark.proves("formula_exact", "collective_factorization")
-def test_a_user_of_both_matrices_has_the_factors_of_both(told=("u", "alpha_0_target_only")):
+def test_a_user_of_both_matrices_has_the_factors_of_both():
     given, expected, tolerance = golden("collective_factorization", "user_update")
     ours = Term(seen(given["y"], given["y_observed"]), exact(given["Z_target_items"]))
     theirs = Term(seen(given["x"], given["x_observed"]), exact(given["V_source_items"]))
-    for alpha, name in ((given["alpha"], told[0]), (0.0, told[1])):
+    for alpha, name in ((given["alpha"], "u"), (0.0, "alpha_0_target_only")):
         terms = [ours._replace(weight=1 - alpha), theirs._replace(weight=alpha)]
         (found,) = row_factors(terms, 1, given["lam"])
         torch.testing.assert_close(found, exact(expected[name]), rtol=0, atol=tolerance)
