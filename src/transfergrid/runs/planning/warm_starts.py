@@ -158,7 +158,8 @@ class WarmStarts:
     ) -> list[First]:
         names = [strategy_of(o.config, s.config["space"]) for o, s in self.compared]
         trials = int(search.config["trials"])
-        place = digest([*sorted(names), target.digest, str(labels), kind, trials])
+        beside = sorted(one.digest for one in self.targets)
+        place = digest([*sorted(names), target.digest, *beside, str(labels), kind, trials])
         own = strategy_of(strategy.config, search.config["space"])
         settled = self._settled.setdefault(place, self._remembered(place))
         if own not in settled:
