@@ -230,9 +230,12 @@ def command(told: Told) -> str:
     needs, words = told.about["needs"], ["transfergrid", f"strategy={told.name}"]
     words += ON_TEXTS if needs.get("layers") == "tokens" else PLACES.get(told.name, ())
     words += ["tuning=random"] if needs.get("trials") else []
-    if "classification" not in needs["tasks"]:
-        words += ["target=glyph_angles"]
     few = "5" if "target=episodes" in words else "20"
+    if "completion" in needs["tasks"]:
+        words += ["source=planted_ratings"] if needs["domains"] else []
+        words, few = [*words, "target=planted_ratings"], "600"
+    elif "classification" not in needs["tasks"]:
+        words += ["target=glyph_angles"]
     words += ["labels=0" if needs["target_labels"] == "unused" else f"labels={few}"]
     return " ".join([*words, "'seed=range(5)'"])
 

@@ -1,6 +1,7 @@
 """The study of planted ratings, small: what is shared helps, and what is not is found to hurt."""
 
 import pytest
+from hydra.types import RunMode
 
 from composed import loader, planned
 from transfergrid.evidence.decisions import Kind, Rules
@@ -43,7 +44,7 @@ def test_shared_factors_help_and_strangers_hurt(found):
 
 
 def test_the_study_asks_for_both_sources():
-    config = loader().load_configuration("config", ["study=ratings"])
+    config = loader().load_configuration("config", ["study=ratings"], run_mode=RunMode.RUN)
     params = config.hydra.sweeper.params
     assert "domain.shared=false" in params.source
     assert "collective_factorization" in params.strategy

@@ -112,7 +112,8 @@ def chosen_values(record: Record) -> dict[str, float]:
     tuning = record.tuning
     if tuning is None or tuning.chosen is None:
         return {}
-    return dict(tuning.trials[tuning.chosen].values)
+    values, typed = tuning.trials[tuning.chosen].values, record.config["strategy"]
+    return {n: int(v) if type(typed.get(n)) is int else v for n, v in values.items()}
 
 
 def _network(config: Mapping[str, Any]) -> Config | None:

@@ -131,6 +131,10 @@ def inputs_of(record: Record) -> Config:
     if target.modality == "vector":
         told = {key: getattr(target, key, None) for key in ("encoding", "delimiter")}
         return {"modality": target.modality, **told}
+    if target.modality == "matrix":
+        keys = {"user": "user", "item": "item", "encoding": "utf-8", "delimiter": None}
+        told = {key: getattr(target, key, usual) for key, usual in keys.items()}
+        return {"modality": target.modality, **told}
     if target.modality != "text":
         said = {key: getattr(target, key, None) for key in ("darkest", "brightest")}
         told = {key: value for key, value in said.items() if value is not None}

@@ -25,6 +25,7 @@ from transfergrid.records.printing import put, shown
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.verbs.finding import find_cell
+from transfergrid.verbs.new_entries import entry_chunks
 from transfergrid.verbs.new_examples import Chunk, image_chunks, text_chunks, vector_chunks
 from transfergrid.verbs.parser import Parser
 
@@ -107,6 +108,8 @@ class _Inputs(TypedDict):
     modality: str
     text: NotRequired[str | None]
     pair: NotRequired[str | None]
+    user: NotRequired[str]
+    item: NotRequired[str]
     encoding: NotRequired[str | None]
     delimiter: NotRequired[str | None]
 
@@ -177,6 +180,10 @@ def chunks_of(
             encoding or inputs.get("encoding") or "utf-8",
             delimiter or inputs.get("delimiter"),
         )
+    if inputs["modality"] == "matrix":
+        names = (inputs.get("user") or "user", inputs.get("item") or "item")
+        written = encoding or inputs.get("encoding") or "utf-8"
+        return entry_chunks(files, names, written, delimiter or inputs.get("delimiter"))
     if inputs["modality"] == "vector":
         if text is not None or pair is not None:
             told = "--text and --pair are about tables of texts, and this model takes vectors"

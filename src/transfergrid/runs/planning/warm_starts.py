@@ -19,6 +19,7 @@ from transfergrid.records.fingerprints import fingerprint, replace_text
 from transfergrid.records.identity import canonical, digest
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
+from transfergrid.records.space import Range
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.planning.tuned import kind_of
 
@@ -157,7 +158,8 @@ class WarmStarts:
     ) -> list[First]:
         names = [strategy_of(o.config, s.config["space"]) for o, s in self.compared]
         trials = int(search.config["trials"])
-        place = digest([*sorted(names), target.digest, str(labels), kind, trials])
+        beside = sorted(one.digest for one in self.targets)
+        place = digest([*sorted(names), target.digest, *beside, str(labels), kind, trials])
         own = strategy_of(strategy.config, search.config["space"])
         settled = self._settled.setdefault(place, self._remembered(place))
         if own not in settled:
@@ -187,8 +189,14 @@ class WarmStarts:
         shared = [{one.data for one in best} for best in theirs]
         own_best = self._best(own, search, kind, labels)
         best = [one for one in own_best if all(one.data in told for told in shared)]
+        whole = {n for n, told in search.config["space"].items() if Range(**told).is_whole}
         return [
-            {"values": dict(one.values), "cell": one.cell, "target": one.target} for one in best
+            {
+                "values": {n: int(v) if n in whole else v for n, v in one.values.items()},
+                "cell": one.cell,
+                "target": one.target,
+            }
+            for one in best
         ]
 
     def _best(self, strategy: str, search: Option, kind: str, labels: Labels) -> list[Chosen]:
