@@ -255,7 +255,7 @@ class Domain(Component, ABC):
     @override
     def about(cls) -> dict[str, Any]:
         told = super().about()
-        held = {"modality": cls.modality} if cls.modality == "vector" else {}
+        held: dict[str, Any] = {"modality": cls.modality} if cls.modality == "vector" else {}
         held |= {} if cls.labelled else {"unlabelled": True}
         return {**told, **held, "optional": [*told.get("optional", ()), "only"]}
 
