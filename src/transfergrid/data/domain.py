@@ -266,7 +266,8 @@ class Domain(Component, ABC):
     @override
     def about(cls) -> dict[str, Any]:
         told = super().about()
-        held = {"modality": cls.modality} if cls.modality in ("vector", "matrix") else {}
+        seen = cls.modality in ("vector", "matrix")
+        held: dict[str, Any] = {"modality": cls.modality} if seen else {}
         held |= {} if cls.labelled else {"unlabelled": True}
         return {**told, **held, "optional": [*told.get("optional", ()), *OPTIONAL]}
 

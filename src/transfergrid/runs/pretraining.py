@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -262,13 +263,12 @@ def _labelled(
 
 def _found(strategy: Pretext, fitted: Fit, inputs: int) -> dict[str, Any]:
     """Return what is kept of learning without labels: the loss at the end, and what it told."""
-    losses = fitted.curves.get("train_loss", [])
-    told = {"loss": float(losses[-1]) if len(losses) else None, **strategy.tells()}
+    told = {"loss": float(fitted.curves["train_loss"][-1]), **strategy.tells()}
     return {
         "train_examples": inputs,
         "train_labels": 0,
         "method": strategy.name,
-        "pretext": {name: value for name, value in told.items() if value == value},
+        "pretext": {name: value for name, value in told.items() if math.isfinite(value)},
     }
 
 

@@ -19,8 +19,8 @@ class MadeHere(TrainedSource):
     """An architecture whose weights learn from a source domain, once for all cells that ask."""
 
     if TYPE_CHECKING:
-        architecture: Architecture  # type: ignore[assignment]
-        domain: Domain  # type: ignore[assignment]
+        architecture: Architecture
+        domain: Domain
         start: Source | None
         seed: int | Literal["block"]
 

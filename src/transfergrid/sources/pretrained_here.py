@@ -75,8 +75,8 @@ class PretrainedHere(MadeHere):
     masked: Part | None = None
     optional: ClassVar[tuple[str, ...]] = KEYS
     labelled: ClassVar[bool] = False
-    shuffle_labels: ClassVar[bool] = False  # type: ignore[misc]
-    label_noise: ClassVar[float | None] = None  # type: ignore[misc]
+    shuffle_labels: ClassVar[bool] = False
+    label_noise: ClassVar[float | None] = None
 
     @classmethod
     def about(cls) -> dict[str, Any]:

@@ -34,5 +34,5 @@ class Autoencoder(Pretext):
     def loss(self, batch: Batch, progress: float) -> Tensor:
         """See `Pretext.loss`."""
         inputs = images_of(batch)
-        made = self.scaffold["decoder"](self.features(inputs))
+        made: Tensor = self.scaffold["decoder"](self.features(inputs))
         return (made - flat(inputs)).square().mean()

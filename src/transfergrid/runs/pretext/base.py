@@ -80,7 +80,7 @@ def dense(*widths: int, batch_norm: bool = False) -> nn.Sequential:
     for before, after in pairwise(widths[:-1]):
         norm = [nn.BatchNorm1d(after)] if batch_norm else []
         parts += [nn.Linear(before, after, bias=not batch_norm), *norm, nn.ReLU()]
-    return nn.Sequential(*parts, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*parts, nn.Linear(widths[-2], widths[-1]))
 
 
 def pixels_of(backbone: Backbone) -> tuple[int, int]:

@@ -26,4 +26,5 @@ def pretext_of(source: TrainedSource) -> Pretext | None:
     """Return the task of a source that learns without labels; None where it learns from labels."""
     if not isinstance(source, PretrainedHere):
         return None
-    return TASKS[source.method](**source.given)
+    made: Pretext = TASKS[source.method](**source.given)
+    return made

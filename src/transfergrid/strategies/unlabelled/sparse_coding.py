@@ -120,7 +120,8 @@ class SparseCoder(nn.Module):
         Bases begin as inputs, drawn by torch; where these are too few others are random.
         """
         self.centre.copy_(inputs.mean(0))
-        self.unit.copy_((inputs - self.centre).square().sum(1).mean().sqrt() or 1.0)
+        unit = (inputs - self.centre).square().sum(1).mean().sqrt()
+        self.unit.copy_(torch.where(unit > 0, unit, 1.0))
         rows = (inputs - self.centre) / self.unit
         others = torch.randn(self.bases.shape).to(rows)
         drawn = torch.randperm(len(rows))[: len(others)].to(rows.device)
