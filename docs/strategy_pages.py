@@ -79,6 +79,8 @@ ON_PICTURES = ("source=mobilenetv2_insects", "target=flowers", "training=images"
 """Where a method of sources with many classes is tried."""
 OF_TWO = ("'source=[glyph_digits,glyph_digits(domain.inverted=true)]'",)
 """Where a method of several sources is tried."""
+CHAIN = ("source=trained_here", "'target@source.domain=[glyph_letters,glyph_digits]'")
+"""Where a method of tasks that follow each other is tried."""
 PARTIAL = ("'target.only=[0,1,2,3]'",)
 OPEN = ("'source.domain.only=[0,1,2,3,4,5]'",)
 """Where a method of targets with fewer classes than the source is tried, and of such with more."""
@@ -100,6 +102,7 @@ PLACES = {
     "further_pretraining": ON_TEXTS,
     **dict.fromkeys(["m3sda", "mdan", "weighted_sources"], OF_TWO),
     **dict.fromkeys(["task_arithmetic", "ties_merging"], OF_TWO),
+    **dict.fromkeys(["sequential", "progressive_columns"], CHAIN),
     **dict.fromkeys(["iwan", "pada"], PARTIAL),
     "osbp": OPEN,
     **dict.fromkeys(["prototypical_networks", "matching_networks", "siamese"], EPISODES),
