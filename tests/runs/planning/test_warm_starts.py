@@ -99,13 +99,8 @@ def test_the_plan_says_what_each_search_begins_with(before):
     assert "1 of 4 trials from planted_ratings" in line
     assert "matrix_factorization" in line
     assert "rating_means" in line
-    assert (
-        lines(
-            plan_of(before, *SEARCH).cells,
-            requested(*WORDS, "strategy=matrix_factorization", *SEARCH)[0].tunings,
-        )
-        == []
-    )
+    cold = requested(*WORDS, "strategy=matrix_factorization", *SEARCH)[0].tunings
+    assert lines(plan_of(before, *SEARCH).cells, cold) == []
 
 
 def test_no_test_score_moves_what_is_taken(before, tmp_path):

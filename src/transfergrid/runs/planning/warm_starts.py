@@ -231,7 +231,7 @@ def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
         if not tuning:
             continue
         first = tuning.get("first") or ()
-        where = ", ".join(f"{one['target']} (cell {one['cell'][:8]})" for one in first)
+        where = ", ".join(str(one["target"]) for one in first)
         told = f"{len(first)} of {tuning['trials']} trials from {where}" if first else ""
         found.setdefault((cell.names.target, told), {})[cell.names.strategy] = None
     return [
