@@ -39,6 +39,7 @@ from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.cell import Reference
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.record import Record
 
@@ -238,8 +239,13 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    own = (cell.baseline, cell.exploratory, cell.flags.contaminated_by)
-    if own == (told.baseline, told.exploratory, seen):
+    own, other = (cell.baseline, *cell.exploratory), (told.baseline, *told.exploratory)
+    if seen == cell.flags.contaminated_by and [*map(_spelled, own)] == [*map(_spelled, other)]:
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)
+
+
+def _spelled(reference: Reference | None) -> tuple[str, str] | None:
+    """Return what tells two references apart, quicker than they themselves do."""
+    return None if reference is None else (reference.name, reference.id)

@@ -1,17 +1,38 @@
-"""What a source that is trained here is kept as: by all that its training depends on."""
+"""What a source that is trained here is kept as: by all that its training depends on. No torch."""
 
 from __future__ import annotations
+
+from functools import cache
+
+import yaml
 
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import canonical, digest
-from transfergrid.runs.pretext.tasks import pretext_of
+from transfergrid.records.shipped import conf_dir
+from transfergrid.sources.pretrained_here import PretrainedHere
 from transfergrid.sources.source import TrainedSource
-from transfergrid.strategies.baselines.scratch import Scratch
 
 
 def content_of(source: TrainedSource, seed: int) -> str:
     """Return the name of the folder that a source is kept in once it is trained under this seed."""
     recipe = canonical({**config_of(source), "seed": seed})
-    learner = pretext_of(source) or Scratch
-    return digest([PROTOCOL, learner.version, recipe])
+    return digest([PROTOCOL, _version_of_training(source), recipe])
+
+
+def _version_of_training(source: TrainedSource) -> int:
+    """Return the version of what trains a source, a strategy or a task without labels."""
+    if not isinstance(source, PretrainedHere):
+        return version_of_training()
+    from transfergrid.runs.pretext.tasks import pretext_of  # with torch
+
+    learner = pretext_of(source)
+    assert learner is not None
+    return learner.version
+
+
+@cache
+def version_of_training() -> int:
+    """Return the version of the strategy that trains sources, as its shipped config tells it."""
+    text = (conf_dir() / "strategy" / "scratch.yaml").read_text(encoding="utf-8")
+    return int(yaml.safe_load(text)["about"]["version"])

@@ -119,4 +119,6 @@ def test_an_archives_outline_counts_what_is_loaded(tmp_path, monkeypatch, share)
 def test_many_whole_numbers_may_be_amounts(names, told):
     outline = Outline(tuple(map(str, names)), (5,) * len(names), (5,) * len(names))
     found = list(of_amounts(outline))
-    assert found == ([f"{told}target.metric=mse, mae, rmse or r2 learns them as such"] if told else [])
+    assert found == (
+        [f"{told}target.metric=mse, mae, rmse or r2 learns them as such"] if told else []
+    )
