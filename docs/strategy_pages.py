@@ -237,6 +237,8 @@ def command(told: Told) -> str:
     if "completion" in needs["tasks"]:
         words += ["source=planted_ratings"] if needs["domains"] else []
         words, few = [*words, "target=planted_ratings"], "600"
+    elif "clustering" in needs["tasks"]:
+        words += ["target=digits", "target.metric=nmi"]
     elif "classification" not in needs["tasks"]:
         words += ["target=glyph_angles"]
     words += ["labels=0" if needs["target_labels"] == "unused" else f"labels={few}"]

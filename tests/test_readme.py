@@ -198,7 +198,15 @@ def test_every_command_names_what_exists():
     assert missing == []
 
 
-TYPED = ("fine_tuning", "adaptation", "few_examples", "several_tasks", "unlabelled_data")
+TYPED = (
+    "fine_tuning",
+    "adaptation",
+    "few_examples",
+    "several_tasks",
+    "unlabelled_data",
+    "no_examples",
+    "ratings",
+)
 OF_STRATEGIES = [
     line
     for page in TYPED

@@ -114,6 +114,7 @@ POSSIBLE = {
     "only": list("0123456789"),
     "selection": "snd",
     "oracle": True,
+    "descriptions": {"3": "two bows"},
 }
 """Other values for arguments that planning looks at."""
 
