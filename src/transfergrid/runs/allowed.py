@@ -174,5 +174,5 @@ def _names(*views: View | None) -> tuple[int, int]:
     numbers = [one.prepared.rows(one.indices) for one in told if one.of_entries]
     if not numbers:
         return 0, 0
-    rows, columns = torch.cat(numbers).T
-    return len(rows.unique()), len(columns.unique())  # type: ignore[no-untyped-call]
+    rows, columns = torch.cat(numbers).T  # type: ignore[arg-type]
+    return len(rows.unique()), len(columns.unique())
