@@ -106,4 +106,4 @@ class PlantedRatings(Domain):
 
     def _factors(self, n: int, *told: str | int) -> Floats:
         drawn = generator(self.seed, "planted ratings", *told).normal(size=(n, self.rank))
-        return drawn / self.rank**0.25
+        return np.asarray(drawn / self.rank**0.25)
