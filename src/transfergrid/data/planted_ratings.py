@@ -101,8 +101,9 @@ class PlantedRatings(Domain):
         rows = self._factors(self.users, *told)
         columns = self._factors(self.n_items, "items", self.items)
         rng = generator(self.seed, "planted ratings", "noise", self.items)
-        return rows @ columns.T + self.noise * rng.normal(size=(self.users, self.n_items))
+        noise = self.noise * rng.normal(size=(self.users, self.n_items))
+        return np.asarray(rows @ columns.T + noise)
 
     def _factors(self, n: int, *told: str | int) -> Floats:
         drawn = generator(self.seed, "planted ratings", *told).normal(size=(n, self.rank))
-        return drawn / self.rank**0.25
+        return np.asarray(drawn / self.rank**0.25)

@@ -204,4 +204,4 @@ def _names(*views: View | None) -> tuple[int, int]:
     if not numbers:
         return 0, 0
     rows, columns = torch.cat(numbers).T  # type: ignore[arg-type]
-    return len(rows.unique()), len(columns.unique())  # type: ignore[no-untyped-call]
+    return len(rows.unique()), len(columns.unique())

@@ -36,8 +36,8 @@ def entry_chunks(
     """
     for name in files:
         if not Path(name).is_file() or not is_table(name):
-            told = f"this model takes a table with columns {columns[0]} and {columns[1]}"
-            raise BadInputError(f"{name}: no such table; {told}")
+            wanted = f"this model takes a table with columns {columns[0]} and {columns[1]}"
+            raise BadInputError(f"{name}: no such table; {wanted}")
     for name in files:
         table = read_table(Path(name), name, columns, encoding, delimiter, ADVICE)
         users, items = ([present(table, c, row) for row in range(len(table))] for c in columns)

@@ -102,7 +102,7 @@ class Trials:
             try:
                 self._try(values)
             except FloatingPointError as error:
-                self.ended.append(Trial(values=values, reason=str(error), **self._origin()))
+                self.ended.append(self._noted(Trial(values=values, reason=str(error))))
             free_cycles()
             self._note()
         return self._chosen()
@@ -117,10 +117,12 @@ class Trials:
         )
         return self.search.values(len(self.ended) - first, self.drawn_by, self.ended, more)
 
-    def _origin(self) -> dict[str, str]:
-        """Return where the setting of the trial at hand is from, if it was not searched here."""
+    def _noted(self, trial: Trial) -> Trial:
+        """Return the trial at hand with where its setting is from, if it was not searched here."""
         begun = self.search.begin(len(self.ended))
-        return {} if begun is None else {key: str(begun[key]) for key in ("cell", "target")}
+        if begun is None:
+            return trial
+        return replace(trial, cell=str(begun["cell"]), target=str(begun["target"]))
 
     def _try(self, values: Values) -> None:
         """Train with these values from the start that all trials have; keep it if it is the best.
@@ -136,7 +138,7 @@ class Trials:
         if strategy.needs.trials:
             self.states[len(self.ended)] = strategy.kept_state()
         step = fitted.chosen_step
-        self.ended.append(Trial(values=values, score=score, step=step, **self._origin()))
+        self.ended.append(self._noted(Trial(values=values, score=score, step=step)))
         if self.best is None or self._is_better(score, self._best_score):
             self.best = Best(len(self.ended) - 1, fitted, strategy, backbone)
 

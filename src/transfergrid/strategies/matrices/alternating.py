@@ -66,7 +66,8 @@ def _sums(of: Tensor, n: int, values: Tensor) -> Tensor:
     member = torch.sparse_coo_tensor(
         places, torch.ones_like(values[:, 0]), (n, len(of)), check_invariants=False
     )
-    return torch.sparse.mm(member, values)
+    found: Tensor = torch.sparse.mm(member, values)
+    return found
 
 
 class Block(NamedTuple):

@@ -119,7 +119,8 @@ class CollectiveFactorization(MatrixFactorization):
         assert data.target is not None
         axis = 0 if self.shares == "users" else 1
         theirs, their_names = known(data.source[0])
-        self._look(read(data.target)[0][:, axis].unique(), their_names[axis])
+        ours = read(data.target)[0][:, axis].unique()  # type: ignore[no-untyped-call]
+        self._look(ours, their_names[axis])
         none = theirs.rows.new_zeros(0)
         further = [none, none]
         further[axis] = their_names[axis]

@@ -62,7 +62,7 @@ def known(view: View, further: Names | None = None) -> tuple[Entries, Names]:
     told = [numbers[:, axis] for axis in (0, 1)]
     if further is not None:
         told = [torch.cat(both) for both in zip(told, further, strict=True)]
-    names = Names(*(own.unique() for own in told))
+    names = Names(*(own.unique() for own in told))  # type: ignore[no-untyped-call]
     rows, columns = (place(numbers[:, axis], names[axis])[0] for axis in (0, 1))
     return Entries(rows, columns, values), names
 
