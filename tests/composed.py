@@ -36,6 +36,7 @@ NEEDED = {
         *("source.mean=[0.5]", "source.std=[0.5]"),
     ],
     "image_folder": ["target.root=photos"],
+    "unlabelled_images": ["target.root=photos"],
     "arrays": ["target.file=scans.npz"],
     "image_table": ["target.file=scans.csv"],
     "target=torchvision": ["target.dataset=MNIST", "target.root=data"],
