@@ -352,10 +352,8 @@ class Planner:
                     f"{strategy.name} learns from the source's labels, and {source.name} has none"
                 )
         if domain is None and needs.domains:
-            return (
-                f"{strategy.name} needs a labelled source domain, and source {source.name} "
-                "brings none"
-            )
+            what = "a labelled source domain" if needs.source_labels else "a source domain"
+            return f"{strategy.name} needs {what}, and source {source.name} brings none"
         if domain is None and matched:
             return (
                 f"{strategy.name} needs to know the source's classes, and source {source.name} "
