@@ -30,15 +30,25 @@ VERBS = {
 }
 
 
-def measure(command: list[str]) -> str:
-    """Run a command and tell its processor seconds, wall seconds and peak memory."""
+def used(command: list[str], source: str | None = None) -> tuple[float, float, float]:
+    """Run a command, of another checkout's `src` if given; return what it took.
+
+    Processor seconds, wall seconds, and the most memory that it held, in MB.
+    """
+    environment = {**os.environ, **({"PYTHONPATH": source} if source else {})}
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    _, status, told = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: status {status}")
-    processor, wall = used.ru_utime + used.ru_stime, time.perf_counter() - started
-    return f"{processor:6.1f} s of processor, {wall:6.1f} s, {used.ru_maxrss / 1024:6.0f} MB"
+    wall = time.perf_counter() - started
+    return told.ru_utime + told.ru_stime, wall, told.ru_maxrss / 1024
+
+
+def measure(command: list[str]) -> str:
+    """Run a command and tell its processor seconds, wall seconds and peak memory."""
+    processor, wall, megabytes = used(command)
+    return f"{processor:6.1f} s of processor, {wall:6.1f} s, {megabytes:6.0f} MB"
 
 
 def grown(number: int, folder: Path) -> None:

@@ -1,11 +1,12 @@
 """What a ledger of 100,000 cells costs to look at: seconds of `status`, `plan` and `table`.
 
-    OMP_NUM_THREADS=1 python experiments/benchmarks/large.py [CELLS [FOLDER]]
+    OMP_NUM_THREADS=1 python experiments/benchmarks/large.py [CELLS [FOLDER [SRC]]]
 
 The cells are those of one grid, as it is planned, so that `plan` finds them done; what came of them
 is made up, and their predictions are those of fifty variants (hard links). Making it takes some ten
 minutes and 2 GB; a FOLDER that has it already is measured again. Each line is a whole command with
-its start. Where other programs use the machine, processor seconds still compare. Wanted: 5 s each.
+its start. Where other programs use the machine, processor seconds still compare, and best so with
+those of another version, whose SRC is measured in turn with this one. Wanted: 5 s each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from growth import INDEX, measure
+from growth import INDEX, measure, used
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from made_up import CLASSES, ITEMS, NAMES, curves, predictions, scores
@@ -103,7 +104,7 @@ def fill(ledger: Ledger, number: int) -> int:
     return done
 
 
-def main(number: int, folder: Path) -> None:
+def main(number: int, folder: Path, other: str | None = None) -> None:
     ledger = Ledger(folder / "results")
     if not ledger.exists():
         print(f"{fill(ledger, number):,} cells", flush=True)
@@ -115,10 +116,16 @@ def main(number: int, folder: Path) -> None:
     }
     for name, words in verbs.items():
         command = [sys.executable, "-m", "transfergrid", *words]
-        print(f"  {name:8}{measure(command)}", flush=True)
+        if other is None:
+            print(f"  {name:8}{measure(command)}", flush=True)
+            continue
+        before, now = used(command, other)[0], used(command)[0]
+        told = f"{before:6.1f} s of processor before, {now:6.1f} s now: {now / before:.2f}"
+        print(f"  {name:8}{told}", flush=True)
 
 
 if __name__ == "__main__":
     cells = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as made:
-        main(cells, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(made))
+        where = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(made)
+        main(cells, where, sys.argv[3] if len(sys.argv) > 3 else None)

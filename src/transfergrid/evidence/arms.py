@@ -42,7 +42,9 @@ def labels_order(labels: Labels) -> float:
 
 def valid_scores(cells: Iterable[AnyCell]) -> list[float]:
     """Return the scores that there are, in points."""
-    return [points(cell.metric) * cell.score for cell in cells if cell.score is not None]
+    scored = [(cell.metric, cell.score) for cell in cells if cell.score is not None]
+    worth = {id(metric): points(metric) for metric, _ in scored}  # few objects, of many cells each
+    return [worth[id(metric)] * score for metric, score in scored]
 
 
 def mean_score(cells: Iterable[AnyCell]) -> float | None:

@@ -7,7 +7,6 @@ into one class. One such run can make a verdict, so it is named and the verdict 
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -125,23 +124,30 @@ def _drop(cell: Result, arm: Sequence[Result]) -> float:
 
 
 def _low_in(arm: Sequence[Result]) -> list[Result]:
-    """Return the runs that fell far enough to stand out of their arm: few have to be held so."""
-    ordered = sorted(cell.score or 0.0 for cell in arm)
-    return [cell for cell in arm if not cell.bears_flag and _stands_out(cell, arm, ordered)]
+    """Return the runs that fell far enough to stand out of their arm: few have to be held so.
+
+    Most are known not to by what the median of an arm less one of its runs lies between.
+    """
+    ordered, higher = sorted(cell.score or 0.0 for cell in arm), arm[0].metric.higher_is_better
+    low, high = ordered[(len(ordered) - 2) // 2], ordered[(len(ordered) + 1) // 2]
+    size = 0.0 if low < 0 < high else min(abs(low), abs(high))
+    slack = 1e-9 * max(abs(low), abs(high))
+    worst = high - LEAST * size + slack if higher else -(low + size) + slack
+    return [
+        cell
+        for cell in arm
+        if (1 if higher else -1) * (cell.score or 0.0) <= worst
+        and not cell.bears_flag
+        and _stands_out(cell, arm)
+    ]
 
 
-def _stands_out(cell: Result, arm: Sequence[Result], ordered: Sequence[float]) -> bool:
-    score, higher = cell.score or 0.0, cell.metric.higher_is_better
-    usual = _median_without(ordered, score)
-    drop = usual - score if higher else score - usual
-    if drop <= (LEAST if higher else 1.0) * abs(usual):
+def _stands_out(cell: Result, arm: Sequence[Result]) -> bool:
+    others = _others(cell, arm)
+    usual = statistics.median(others)
+    drop = usual - (cell.score or 0.0)
+    drop = drop if cell.metric.higher_is_better else -drop
+    part = LEAST if cell.metric.higher_is_better else 1.0
+    if drop <= part * abs(usual):
         return False
-    spread = statistics.median(abs(other - usual) for other in _others(cell, arm))
-    return drop > SPREADS * _NORMAL * spread
-
-
-def _median_without(ordered: Sequence[float], one: float) -> float:
-    """Return the median of numbers in their order less one of them."""
-    gone, rest = bisect_left(ordered, one), len(ordered) - 1
-    low, high = (ordered[i + (i >= gone)] for i in ((rest - 1) // 2, rest // 2))
-    return low if rest % 2 else (low + high) / 2
+    return drop > SPREADS * _NORMAL * statistics.median(abs(score - usual) for score in others)

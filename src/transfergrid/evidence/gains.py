@@ -50,7 +50,10 @@ def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Ce
 
 def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]:
     """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
-    differences = np.array([_score(cell) - _score(base) for cell, base in pairs])
+    arm, base = (np.array([cell.score for cell in side]) for side in zip(*pairs, strict=True))
+    if arm.dtype == object or base.dtype == object:
+        raise ValueError("a cell has no valid score")
+    differences: NDArray[np.float64] = arm - base
     return oriented(pairs[0][0].metric) * differences
 
 

@@ -39,6 +39,7 @@ from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
+from transfergrid.records.cell import Reference
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.record import Record
 
@@ -238,8 +239,15 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    own = (cell.baseline, cell.exploratory, cell.flags.contaminated_by)
-    if own == (told.baseline, told.exploratory, seen):
+    own = _spelled(cell.baseline, cell.exploratory)
+    if seen == cell.flags.contaminated_by and own == _spelled(told.baseline, told.exploratory):
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)
+
+
+def _spelled(
+    baseline: Reference | None, others: Iterable[Reference]
+) -> list[tuple[str, str] | None]:
+    """Return what tells references from others, quicker than they themselves do."""
+    return [None if one is None else (one.name, one.id) for one in (baseline, *others)]

@@ -300,7 +300,8 @@ def _trials(cells: Sequence[Result]) -> int:
 def _validation(cells: Sequence[Result]) -> float | None:
     """Return the mean validation score in points."""
     scores = [c.validation_score for c in cells if c.validation_score is not None]
-    return statistics.fmean(points(cells[0].metric) * score for score in scores) if scores else None
+    scale = points(cells[0].metric)
+    return statistics.fmean([scale * score for score in scores]) if scores else None
 
 
 def _seconds(cells: Sequence[Result]) -> float | None:

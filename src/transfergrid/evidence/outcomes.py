@@ -73,6 +73,13 @@ def right(read: Read, identity: str) -> Packed:
     return read.right(identity) if isinstance(read, Outcomes) else packed(read(identity))
 
 
+def rights(read: Read, cells: Sequence[str]) -> list[Packed]:
+    """Return `right` of several cells."""
+    if isinstance(read, Outcomes):
+        return [*map(read.right, cells)]
+    return [packed(read(identity)) for identity in cells]
+
+
 def clusters(read: Read, identity: str) -> NDArray[np.int32] | None:
     """Return the cluster (n,) of each test item of a cell; None where they are independent.
 

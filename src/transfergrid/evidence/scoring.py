@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.outcomes import Read, right, shared_items
+from transfergrid.evidence.outcomes import Read, rights, shared_items
 from transfergrid.evidence.statistics.intervals import ItemVariances
 from transfergrid.records.arrays import Predictions, unpacked
 from transfergrid.records.errors import BadInputError
@@ -164,7 +164,7 @@ def scores_by_item(cells: Sequence[str], metric: str, read: Read) -> NDArray[Any
     Raises:
         BadInputError: predictions were not kept, or are not of the same items in the same order.
     """
-    found = [right(read, identity) for identity in cells]
+    found = rights(read, cells)
     if not shared_items(found):
         raise BadInputError("the seeds were not tested on the same items")
     if metric in ERRORS:

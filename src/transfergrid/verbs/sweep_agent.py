@@ -12,7 +12,6 @@ from transfergrid.records.keeping import can_be_chosen
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import warn
 from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, WandbTracker
-from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score
 
 
 def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:
@@ -30,6 +29,8 @@ def tell(agent: AgentRun, tracker: Tracker, ledger: Ledger, cells: Sequence[Cell
 
     It has failed where one of them has none; no test score is looked at.
     """
+    from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score  # and torch
+
     if not isinstance(tracker, WandbTracker):
         warn(f"sweep {agent.sweep} hears of no score: add tracking=wandb to its command")
         return

@@ -64,7 +64,8 @@ def _runs_the_usual_rate(cell: Config) -> bool:
 def unsearched(cells: Iterable[Cell]) -> list[str]:
     """Say which strategies run at a learning rate that nobody chose for this kind of training."""
     found: dict[str, set[str]] = {}
-    for cell in cells:
+    alike = {(cell.names, cell.parts): cell for cell in cells}  # but for labels and seeds
+    for cell in alike.values():
         space = ((cell.config["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
         if not space or cell.names.tuning is not None or trials_before(cell.config):
             continue
