@@ -53,7 +53,8 @@ def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]
     arm, base = (np.array([cell.score for cell in side]) for side in zip(*pairs, strict=True))
     if arm.dtype == object or base.dtype == object:
         raise ValueError("a cell has no valid score")
-    return oriented(pairs[0][0].metric) * (arm - base)
+    differences: NDArray[np.float64] = arm - base
+    return oriented(pairs[0][0].metric) * differences
 
 
 def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
@@ -62,8 +63,8 @@ def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
     What is rounding, and no spread, is told of numbers around 1: squared errors of labels in
     millionths would else all be rounding. A power of two changes no digit. Other metrics have 1.
     """
-    metric = pairs[0][0].metric
-    if metric.higher_is_better or not is_of_numbers(metric.name):
+    metric = pairs[0][0].metric.name
+    if metric not in ERRORS or not is_of_numbers(metric):
         return 1.0
     return 2.0 ** math.frexp(max(abs(_score(cell)) for pair in pairs for cell in pair))[1]
 
@@ -88,7 +89,7 @@ def _estimated(
                 return over_blocks(gains)
             by_item = oriented(metric) * (arm - base).astype(np.float64)
             return over_blocks_and_clusters(by_item / size, clusters(read, ids[0]))
-        return _resampled(gains, pairs, read, size)
+        return _resampled(gains, pairs, read)
     except BadInputError:  # a block without predictions, or of other items: they do not cross
         return over_blocks(gains)
 
@@ -142,12 +143,9 @@ def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
 
 
 def _resampled(
-    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read, size: float
+    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
 ) -> Estimate:
-    """Estimate the mean gain in a metric that is no mean over items, by resampling these.
-
-    The gains are in so many points each, as `magnitude` says.
-    """
+    """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]
     if not shared_items([packed(side) for pair in said for side in pair]):
         return over_blocks(gains)
@@ -157,7 +155,5 @@ def _resampled(
     found = item_variances(said, pairs[0][0].metric.name, together)
     if found is None:
         return over_blocks(gains)
-    estimate = over_blocks_and_resamples(
-        gains, found.scaled((points(pairs[0][0].metric) / size) ** 2)
-    )
+    estimate = over_blocks_and_resamples(gains, found.scaled(points(pairs[0][0].metric) ** 2))
     return estimate if together is None else in_groups(estimate)

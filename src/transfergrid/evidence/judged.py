@@ -239,13 +239,15 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
     seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    own, other = (cell.baseline, *cell.exploratory), (told.baseline, *told.exploratory)
-    if seen == cell.flags.contaminated_by and [*map(_spelled, own)] == [*map(_spelled, other)]:
+    own = _spelled(cell.baseline, cell.exploratory)
+    if seen == cell.flags.contaminated_by and own == _spelled(told.baseline, told.exploratory):
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)
 
 
-def _spelled(reference: Reference | None) -> tuple[str, str] | None:
-    """Return what tells two references apart, quicker than they themselves do."""
-    return None if reference is None else (reference.name, reference.id)
+def _spelled(
+    baseline: Reference | None, others: Iterable[Reference]
+) -> list[tuple[str, str] | None]:
+    """Return what tells references from others, quicker than they themselves do."""
+    return [None if one is None else (one.name, one.id) for one in (baseline, *others)]

@@ -43,8 +43,8 @@ class Remarks:
 
 def by_arm(cells: Iterable[Cell]) -> dict[Key, Remarks]:
     """Return what the cells of each arm remark; arms of which none does are left out."""
-    telling = (cell for cell in cells if data_of(cell) is not _NO_DATA)
-    return {key: Remarks.of([*map(data_of, arm)]) for key, arm in grouped(telling).items()}
+    telling = [cell for cell in cells if data_of(cell) is not _NO_DATA]
+    return {key: Remarks.of(list(map(data_of, arm))) for key, arm in grouped(telling).items()}
 
 
 def data_of(cell: AnyCell) -> Data:

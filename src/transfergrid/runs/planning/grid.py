@@ -141,7 +141,8 @@ class Planner:
         key = (source, strategy, target, shared, labels)
         if key not in self._asked:
             arm = self._arm_of(source, strategy, target, shared, labels)
-            self._asked[key] = arm and self._plan(arm, shared, given(strategy.needs, labels), seeds)
+            own = given(strategy.needs, labels)
+            self._asked[key] = None if arm is None else self._plan(arm, shared, own, seeds)
         return self._asked[key]
 
     def _plan(self, arm: Arm, shared: Shared, labels: Labels, seeds: Sequence[int]) -> Planned:
