@@ -95,7 +95,7 @@ def test_several_columns_are_several_outputs(tmp_path):
         (range(9), {"metric": "accuracy", "label": ["a", "b"]}, "target.label names 2: numbers"),
         (range(9), {"label": []}, "label must be a column, or a list of columns, not []"),
         (range(9), {"label": [1]}, "label must be a column, or a list of columns, not [1]"),
-        (range(9), {"metric": "rmse"}, "unknown metric 'rmse'"),
+        (range(9), {"metric": "rmsle"}, "unknown metric 'rmsle'"),
         ([0.5, 1.5] * 9, {"metric": "accuracy"}, "target.metric=mae, mse or r2; or bring them"),
     ],
 )  # fmt: skip
@@ -118,7 +118,7 @@ def test_r2_wants_test_labels_that_vary(tmp_path):
 def test_metrics_of_numbers_are_not_for_domains_of_classes_nor_the_other_way():
     with pytest.raises(BadInputError, match="mae is a metric of numbers, and Digits holds classes"):
         Digits(metric="mae").check()
-    with pytest.raises(BadInputError, match="target\\.metric takes mse or mae or r2"):
+    with pytest.raises(BadInputError, match="target\\.metric takes mse or mae or rmse or r2"):
         GlyphAngles(metric="accuracy").check()
 
 

@@ -18,14 +18,18 @@ PAIRS = torch.tensor([[0.0, 10.0], [2.0, 30.0]])
 
 def test_scores_of_one_number_by_hand():
     found = Regression(("age",)).scores(SAID, LABELS)
-    assert found == pytest.approx({"mse": 6 / 4, "mae": 4 / 4, "r2": 1 - 6 / 14})
+    assert found == pytest.approx({"mse": 6 / 4, "mae": 1, "rmse": 1.5**0.5, "r2": 1 - 6 / 14})
 
 
 def test_scores_of_several_numbers_are_means_over_them():
-    """Errors of 1 and 0, 5 and -5: squares 1, 0, 25, 25; variances 1 and 100."""
+    """Errors of 1 and 0, 5 and -5: squares 1, 0, 25, 25; variances 1 and 100.
+
+    The root is that of the mean square.
+    """
     said = torch.tensor([[1.0, 15.0], [2.0, 25.0]])
     found = Regression(("x", "y")).scores(said, PAIRS)
-    assert found == pytest.approx({"mse": 51 / 4, "mae": 11 / 4, "r2": (1 / 2 + 3 / 4) / 2})
+    told = {"mse": 51 / 4, "mae": 11 / 4, "rmse": math.sqrt(51) / 2, "r2": (1 / 2 + 3 / 4) / 2}
+    assert found == pytest.approx(told)
 
 
 def test_r2_falls_below_zero_and_is_undefined_where_nothing_varies():
@@ -33,12 +37,14 @@ def test_r2_falls_below_zero_and_is_undefined_where_nothing_varies():
     assert task.scores(-SAID, LABELS)["r2"] == pytest.approx(1 - (9 + 16 + 25 + 100) / 14)
     assert task.scores(SAID, torch.full((4,), 0.1))["r2"] is None
     half = torch.stack([LABELS, torch.full((4,), 0.1)], dim=1)
-    assert Regression(("x", "y")).scores(half, half) == {"mse": 0, "mae": 0, "r2": None}
+    none = {"mse": 0, "mae": 0, "rmse": 0, "r2": None}
+    assert Regression(("x", "y")).scores(half, half) == none
 
 
 def test_saying_the_mean_explains_nothing():
     floor = Regression(("age",)).floor(LABELS)
-    assert floor == pytest.approx({"mse": 14 / 4, "mae": (2 + 1 + 0 + 3) / 4, "r2": 0}, abs=1e-12)
+    told = {"mse": 14 / 4, "mae": (2 + 1 + 0 + 3) / 4, "rmse": 3.5**0.5, "r2": 0}
+    assert floor == pytest.approx(told, abs=1e-12)
     shares = Classification(("a", "b")).floor(torch.tensor([0, 0, 0, 1]))
     assert shares["accuracy"] == 0.75
     assert shares["loss"] == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))

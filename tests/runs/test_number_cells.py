@@ -94,7 +94,7 @@ def test_a_record_of_numbers(done, name):
     assert (record.data.train, record.data.validation, record.data.test) == (50, 10, n)
     assert record.metric.higher_is_better == (name == "images")
     for scores in (record.scores.train, record.scores.validation, record.scores.test):
-        assert scores.keys() == {"mse", "mae", "r2"}
+        assert scores.keys() == {"mse", "mae", "rmse", "r2"}
     said = ledger.predictions(record.id)
     errors = said.values.reshape(n, -1) - said.labels.reshape(n, -1).astype(float)
     assert record.scores.test["mse"] == pytest.approx((errors**2).mean(), rel=1e-5)

@@ -81,7 +81,7 @@ class SoftImpute(FillsMatrix):
     """
 
     space = {"shrinkage": Range(0.02, 1.0, default=0.2)}
-    also_called = ("nuclear_norm", "softimpute")
+    also_called = ("nuclear_norm_minimization", "softimpute")
     badges = ("formula_exact",)
 
     def __init__(
