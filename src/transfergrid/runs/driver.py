@@ -28,7 +28,7 @@ from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.learner import Learner
 from transfergrid.runs.machine import Machine, at_rest, placed
-from transfergrid.runs.memory import free_cycles
+from transfergrid.runs.memory import bytes_of, free_cycles
 from transfergrid.runs.seen import Seen
 from transfergrid.runs.selection.selecting import Selecting
 from transfergrid.runs.standing import Standing, standing
@@ -176,7 +176,7 @@ class Driver:
         self.strategy.learn_only(phase.learning())
         if length:
             Learner(self, phase, length).train_on(self.machine)
-            free_cycles(sum(p.nbytes for p in self.strategy.parameters()))
+            free_cycles(bytes_of(self.strategy.parameters()))
             self.look_at_the_end(phase)
             return
         if phase.before is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -55,6 +55,11 @@ def free_cycles(size: int = LARGE) -> None:
     """
     if size >= LARGE:
         gc.collect()
+
+
+def bytes_of(tensors: Iterable[Any]) -> int:
+    """Return how many bytes tensors take."""
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def end_of_cell() -> None:

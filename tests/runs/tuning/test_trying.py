@@ -12,6 +12,7 @@ import torch
 from transfergrid.records.factory import config_of
 from transfergrid.records.training import Training
 from transfergrid.runs import cell as cell_module
+from transfergrid.runs import memory
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.stages import Tuned
@@ -86,8 +87,9 @@ def test_the_best_by_validation_is_chosen_and_the_first_of_equals():
     assert len(set(scores)) > 1, "the grid reaches rates that learn nothing"
 
 
-def test_what_a_trial_leaves_is_freed_before_the_next_one_begins():
+def test_what_a_trial_of_a_large_network_leaves_is_freed_before_the_next_one_begins(monkeypatch):
     """Python's collector sees no tensor's size, and let the networks of all trials lie about."""
+    monkeypatch.setattr(memory, "LARGE", 1)
     _, _, trials = tuned(FullFinetuning, GridSearch(trials=5, space=SPACES[FullFinetuning]))
     drive, drivers, alive = trials.drive, [], []
 

@@ -27,7 +27,7 @@ from transfergrid.records.selection import LOWER, Look, Selection
 from transfergrid.records.telling import tell
 from transfergrid.runs.curve import Fit, Log, logged
 from transfergrid.runs.driver import Driver
-from transfergrid.runs.memory import free_cycles
+from transfergrid.runs.memory import bytes_of, free_cycles
 from transfergrid.runs.predictions import predictions
 from transfergrid.runs.stages import Setup, Tuned
 from transfergrid.runs.standing import standing
@@ -103,7 +103,7 @@ class Trials:
                 self._try(values)
             except FloatingPointError as error:
                 self.ended.append(self._noted(Trial(values=values, reason=str(error))))
-            free_cycles()
+            free_cycles(bytes_of(self.setup.strategy.parameters()))
             self._note()
         return self._chosen()
 
