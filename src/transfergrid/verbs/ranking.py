@@ -140,7 +140,7 @@ class Asked:
 def check_scores(scores: Sequence[Option], targets: Sequence[Option]) -> None:
     """Raise `BadInputError` if a score that was asked for has a value on none of the targets."""
     from transfergrid.records.factory import locate
-    from transfergrid.runs.planning.grid import task_of
+    from transfergrid.runs.planning.kinds import task_of
 
     kinds = {task_of(target.config) for target in targets}
     for score in scores:
@@ -162,7 +162,8 @@ def check_pair(source: Option, target: Option) -> None:
     """Raise `BadInputError` unless the source can embed the target and both can be had."""
     from transfergrid.records.factory import build
     from transfergrid.records.identity import architecture_of
-    from transfergrid.runs.planning.grid import PLURAL, brings_network, modality, other_vectors
+    from transfergrid.runs.planning.fitting import other_vectors
+    from transfergrid.runs.planning.kinds import PLURAL, brings_network, modality
 
     if not brings_network(source.config):
         raise BadInputError(f"{source.name} is data alone, and a forecast embeds by a network")

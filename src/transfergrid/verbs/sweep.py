@@ -255,7 +255,7 @@ def make_plan(
         build(tuning.config).check()
     for target in asked.targets:
         with told_if_slow(f"reading target {target.name}"):
-            planner.classes(target.config)
+            planner.fitting.classes(target.config)
     for source in asked.sources:
         with told_if_slow(f"checking source {source.name}"):
             build(source.config).check()

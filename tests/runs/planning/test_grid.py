@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
+from transfergrid.runs.planning.fitting import Fitting
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option, left_of
 
@@ -420,7 +421,7 @@ TRAININGS = [
 
 def both_kinds(**axes):
     more = {"targets": [DIGITS, WRITING], "trainings": TRAININGS, **axes}
-    with patch.object(Planner, "classes", lambda self, domain: ("a", "b")):
+    with patch.object(Fitting, "classes", lambda self, domain: ("a", "b")):
         return plan(["full_finetuning"], more.pop("sources", [PRINTED, READER]), **more)
 
 

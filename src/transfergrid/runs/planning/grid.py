@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 
 from transfergrid.records.cell import PROTOCOL, Cell, Labels, Parts, Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.factory import Config, build, locate
 from transfergrid.records.identity import (
     architecture_of,
     cell_id,
-    digest,
     given,
     part_digest,
     read_labels,
@@ -23,13 +21,12 @@ from transfergrid.records.identity import (
 )
 from transfergrid.records.keeping import can_validate
 from transfergrid.records.ledger import Ledger
-from transfergrid.records.metrics import CLASSES, CLUSTERS, ENTRIES, NUMBERS, kind_of
+from transfergrid.records.metrics import CLASSES
 from transfergrid.records.needs import AT, Needs
-from transfergrid.records.several import parts_of
-from transfergrid.runs.planning import several
 from transfergrid.runs.planning.alike import Alike
+from transfergrid.runs.planning.fitting import Fitting
 from transfergrid.runs.planning.judged import judged
-from transfergrid.runs.planning.pairs import unsuitable
+from transfergrid.runs.planning.kinds import modality, taken_by, task_of
 from transfergrid.runs.planning.plan import (
     Arm,
     Asked,
@@ -44,7 +41,6 @@ from transfergrid.runs.planning.plan import (
 from transfergrid.runs.planning.selected import looks, selected, unselectable
 from transfergrid.runs.planning.tuned import search_of, tuned
 from transfergrid.runs.planning.warm_starts import WarmStarts
-from transfergrid.runs.planning.zero_shot import all_seen
 
 Library = Callable[[str], Option]
 
@@ -92,7 +88,6 @@ class Planner:
         self.warm: dict[tuple[Option, Option | None], WarmStarts] = {}
         self._request: Asked | None = None
         self.library, self.references, self.compared = library, references, compared
-        self._classes: dict[str, tuple[str, ...]] = {}
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
         self._trainings: dict[tuple[Option, Option], Option] = {}
@@ -100,10 +95,9 @@ class Planner:
         self._asked: dict[tuple[Any, ...], Planned | None] = {}
         self._blocks: dict[tuple[str, Parts, Labels], ByBlock] = {}
         self._sources: dict[tuple[Option, Needs], tuple[Option, str]] = {}
-        self._reasons: dict[tuple[Option | None, Option, Option, bool], str | None] = {}
         self._searches: dict[tuple[Option | None, Option, bool], Option | None] = {}
         self._selections: dict[tuple[Option, bool], Option] = {}
-        self._alike = Alike()
+        self._alike, self.fitting = Alike(), Fitting()
         self.cells: dict[str, Cell] = {}
         self.skipped: dict[Skipped, None] = {}
         self.wanted: set[str] = set()
@@ -176,7 +170,7 @@ class Planner:
         labels: Labels,
     ) -> Arm | None:
         """Return the arm of what is asked for, of any seed; None, noting why, if it cannot be."""
-        reason = self._impossible(source, strategy, target, labels)
+        reason = self.fitting.reason(source, strategy, target, labels)
         if reason is None and strategy.needs.trials:
             reason = self._untried(strategy, shared.tuning, labels)
         if reason is None:
@@ -284,16 +278,6 @@ class Planner:
             self._sources[key] = (source, part)
         return self._sources[key]
 
-    # What cannot be ----------------------------------------------------------------------------
-
-    def _impossible(
-        self, source: Option | None, strategy: Option, target: Option, labels: Labels
-    ) -> str | None:
-        key = (source, strategy, target, labels == 0)
-        if key not in self._reasons:
-            self._reasons[key] = self._reason(source, strategy, target, labels)
-        return self._reasons[key]
-
     def _untried(self, strategy: Option, tuning: Option | None, labels: Labels) -> str | None:
         """Return why a cell has no trials to be made of, if so."""
         if self._search(tuning, strategy, labels) is not None:
@@ -304,120 +288,6 @@ class Planner:
         if tuning is None or "trials" not in tuning.config:
             return f"{made}, and nothing is tuned: add tuning=random"
         return f"{made}, and all that it searches was typed"
-
-    def _reason(
-        self, source: Option | None, strategy: Option, target: Option, labels: Labels
-    ) -> str | None:
-        needs, kind = strategy.needs, task_of(target.config)
-        if not has_labels(target.config):
-            return f"{target.name} has no labels to score by: it is for source=pretrained_here"
-        if kind not in needs.tasks:
-            learns, holds = (WHAT[k] for k in (needs.tasks[0], kind))
-            return f"{strategy.name} learns {learns}, and {target.name} holds {holds}"
-        if needs.target_labels == "required" and labels == 0:
-            return f"{strategy.name} needs target labels, and labels=0 gives none"
-        if needs.unlabelled and is_episodic(target.config):
-            told = f"{strategy.name} learns from target inputs without labels"
-            return f"{told}, and the episodes of {target.name} bring none"
-        if needs.source == "none":
-            return None
-        if source is None:
-            return f"{strategy.name} needs a source"
-        takes, holds = _taken_by(source), modality(target.config)
-        if takes != holds:
-            return f"{source.name} takes {PLURAL[takes]}, and {target.name} holds {PLURAL[holds]}"
-        if needs.has_network and not brings_network(source.config):
-            return f"{strategy.name} needs a network, and source {source.name} is data alone"
-        if takes == "vector" and (unfit := other_vectors(source, target)) is not None:
-            return unfit
-        if needs.classes == "described" and (bare := self._undescribed(source, needs, target)):
-            return f"{strategy.name} needs descriptions of the classes, and {bare} has none"
-        if needs.classes == "named" and (untold := self._unnamed(source, strategy, target)):
-            return untold
-        return self._other_source(source, strategy, target)
-
-    def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
-        """Return why what the source has learned is not what the strategy needs, if so."""
-        needs, domain = strategy.needs, source.config.get("domain")
-        if needs.source == "head" and domain is not None and task_of(domain) not in needs.tasks:
-            learns, gives = WHAT[needs.tasks[0]], WHAT[task_of(domain)]
-            return f"{strategy.name} learns {learns}, and the head of {source.name} gives {gives}"
-        matched = needs.source == "head" and needs.classes == "same"
-        if (reason := several.unsuited(source, strategy, self.classes)) is not None:
-            return reason
-        if not is_labelled(source):
-            if needs.source == "head":
-                return f"{strategy.name} needs a classifier, and {source.name} has learned none"
-            if needs.domains and needs.source_labels:
-                return (
-                    f"{strategy.name} learns from the source's labels, and {source.name} has none"
-                )
-        if domain is None and needs.domains:
-            what = "a labelled source domain" if needs.source_labels else "a source domain"
-            return f"{strategy.name} needs {what}, and source {source.name} brings none"
-        if domain is None and matched:
-            return (
-                f"{strategy.name} needs to know the source's classes, and source {source.name} "
-                "brings no domain that says them"
-            )
-        if needs.describes:
-            return all_seen(source, strategy, target, self.classes)
-        if needs.classes == "same" and (needs.domains or matched):
-            return self._different_classes(source, strategy, target)
-        return None
-
-    def _different_classes(self, source: Option, strategy: Option, target: Option) -> str | None:
-        kinds = [task_of(config) for config in (source.config["domain"], target.config)]
-        if kinds[0] != kinds[1]:
-            have = (WHAT[kind] for kind in kinds)
-            told = "{0} has {2}, {1} has {3}".format(source.name, target.name, *have)
-            return f"{strategy.name} needs the same labels in source and target: {told}"
-        ours, theirs = self.classes(target.config), self.classes(source.config["domain"])
-        return unsuitable(strategy, (source.name, theirs), (target.name, ours), kinds[0] == CLASSES)
-
-    def classes(self, domain: Config) -> tuple[str, ...]:
-        """Return the names of a domain's classes, or numbers; check it when it is first met.
-
-        Raises:
-            BadInputError: the domain cannot be used as it is.
-        """
-        key = digest(domain)
-        if key not in self._classes:
-            made = build(domain)
-            made.check()
-            made.check_tested()
-            self._classes[key] = tuple(made.classes or made.outputs)
-        return self._classes[key]
-
-    def _undescribed(self, source: Option, needs: Needs, target: Option) -> str | None:
-        """Return the name of a domain whose classes are not described, where they should be."""
-        asked = [(target.name, target.config)]
-        if needs.domains and source.config.get("domain") is not None:
-            asked.append((f"the domain of {source.name}", source.config["domain"]))
-        for name, domain in asked:
-            self.classes(domain)  # checks it
-            if not build(domain).is_described:
-                return name
-        return None
-
-    def _unnamed(self, source: Option, strategy: Option, target: Option) -> str | None:
-        """Return why texts of classes say nothing to a source, if so.
-
-        Raises:
-            BadInputError: the texts are none to go by.
-        """
-        if is_episodic(target.config):
-            told = f"{strategy.name} tells classes by their names"
-            return f"{told}, and those of {target.name} are others in each episode"
-        self.classes(target.config)  # checks it
-        assert build(target.config).class_texts
-        kind = locate(architecture_of(source.config)["_target_"])
-        if modality(architecture_of(source.config)) == "text" or kind.embeds_texts:
-            return None
-        return (
-            f"{strategy.name} tells classes by texts, and {source.name} embeds none: it needs a "
-            "source of texts, or one of images and texts in one space (source=clip)"
-        )
 
     # What is compared with what ----------------------------------------------------------------
 
@@ -438,7 +308,7 @@ class Planner:
             told, _, budget = name.partition(AT)
             source, strategy, target = self._comparison(arm, told)
             asked = read_labels(budget) if budget else labels
-            if self._impossible(source, strategy, target, asked) is None:
+            if self.fitting.reason(source, strategy, target, asked) is None:
                 own, shown = given(strategy.needs, asked), name if budget else strategy.name
                 parts = self.arm(source, strategy, target, shared, own).parts
                 yield self._block(shown, parts, own)
@@ -468,75 +338,6 @@ class Planner:
                     self._ask(None, strategy, target, shared, labels, asked.seeds)
 
 
-PLURAL = {"image": "images", "text": "texts", "vector": "vectors", "matrix": "matrices"}
-WHAT = {
-    CLASSES: "classes",
-    NUMBERS: "numbers",
-    CLUSTERS: "clusters (target.metric=nmi or ari)",
-    ENTRIES: "entries of a matrix",
-}
-
-
-def task_of(target: Config) -> str:
-    """Return the kind of task that a domain's labels are, by the metric that scores them.
-
-    Numbers that are the entries of a matrix are a kind of their own.
-    """
-    if getattr(locate(target["_target_"]), "of_entries", False):
-        return ENTRIES
-    return kind_of(str(target.get("metric")))
-
-
-def modality(config: Config) -> str:
-    """Return what an architecture takes, or a domain holds: "image", "text" or "vector"."""
-    if (inner := config.get("domain")) is not None:  # whose examples it takes
-        return modality(inner)
-    return str(getattr(locate(config["_target_"]), "modality", "image"))
-
-
-def has_labels(part: Config) -> bool:
-    """Return whether a domain has labels, or a source has learned from such."""
-    return not (part.get("about") or {}).get("unlabelled")
-
-
-def is_labelled(source: Option) -> bool:
-    """Return whether labels of a source's domain are known, where it has a domain."""
-    domains = parts_of(source.config.get("domain"))
-    return has_labels(source.config) and all(map(has_labels, domains))
-
-
-def is_episodic(target: Config) -> bool:
-    """Return whether a target is made of episodes."""
-    return bool(getattr(locate(target["_target_"]), "episodic", False))
-
-
-def other_vectors(source: Option, target: Option) -> str | None:
-    """Return why a source of vectors does not take those of a target, if so.
-
-    Raises:
-        BadInputError: a domain cannot be read.
-    """
-    takes, holds = architecture_of(source.config).get("inputs"), _vector_of(target.config)
-    if not holds:
-        return None
-    if takes not in (None, len(holds)):
-        told = f"{source.name} takes vectors of {takes} numbers"
-        return f"{told}, and {target.name} holds vectors of {len(holds)}"
-    domain = source.config.get("domain")
-    theirs = _vector_of(domain) if domain is not None else ()
-    if theirs != holds and sorted(theirs) == sorted(holds):
-        return (
-            f"{source.name} was trained on the columns of {target.name} in another order: give "
-            f"source.domain.columns=[{','.join(holds)}]"
-        )
-    return None
-
-
-def _vector_of(domain: Config) -> tuple[str, ...]:
-    found: tuple[str, ...] = build(domain).vector
-    return found
-
-
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, Option]]:
     """Yield arms; of a plan, which goes by seeds, sources vary fastest.
 
@@ -548,7 +349,7 @@ def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, Opt
 
 def _meant(asked: Asked) -> dict[tuple[Option, Option], bool]:
     """Return whether each training, and each source, is for what each target holds."""
-    axes = ((asked.trainings, _meant_for), (asked.sources, _taken_by))
+    axes = ((asked.trainings, _meant_for), (asked.sources, taken_by))
     return {
         (one, target): _is_meant(one, target, options, kind)
         for options, kind in axes
@@ -573,15 +374,3 @@ def _is_meant(
 def _meant_for(training: Option) -> str | None:
     kind = (training.config.get("about") or {}).get("kind")
     return MEANT_FOR.get(str(kind))
-
-
-def _taken_by(source: Option) -> str:
-    """Return what a source's network takes, or what its domain holds where it has none."""
-    network = brings_network(source.config)
-    return modality(architecture_of(source.config) if network else source.config)
-
-
-def brings_network(source: Config) -> bool:
-    """Return whether a source brings a network, or stands beside one that does."""
-    of = source.get("of")
-    return bool(source.get("architecture")) or (isinstance(of, dict) and brings_network(of))
