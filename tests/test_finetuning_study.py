@@ -1,6 +1,7 @@
 """Which strategies go into the second stage is decided by the rule that was written down before."""
 
 import runpy
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -84,7 +85,9 @@ def test_what_test_items_alone_leave_is_told_of_each_section():
     assert STUDY["floors"](found) == ["sst2, 5 over scratch: ±0.4 to ±1.3 of 2 rows"]
 
 
-def test_strategies_are_held_against_scratch_plain_fine_tuning_and_the_encoder_alone(tmp_path):
+def test_strategies_are_held_against_scratch_plain_fine_tuning_and_the_encoder_alone(
+    tmp_path, monkeypatch, capsys
+):
     ledger, machine = Ledger(tmp_path), Machine("cpu", threads=1, diagnostics="none")
     words = ("source=glyph_digits", "strategy=full_finetuning,refine,scratch_small")
     for cell in planned(*words, "seed=range(2)", *QUICK).cells:
@@ -94,3 +97,13 @@ def test_strategies_are_held_against_scratch_plain_fine_tuning_and_the_encoder_a
         ("full_finetuning", "scratch"),
         *product(("refine",), ("scratch", "full_finetuning", "scratch_small")),
     }
+    monkeypatch.setattr(sys, "argv", ["finetuning.py", str(tmp_path), "--into", str(tmp_path)])
+    STUDY["main"]()
+    heads, *rows = (tmp_path / "map.csv").read_text(encoding="utf-8").splitlines()
+    assert heads.split(",") == [*STUDY["COLUMNS"]]
+    assert [row.split(",")[:2] for row in rows] == [
+        [over, name]
+        for name, over in sorted(pairs, key=lambda pair: (STUDY["OVER"].index(pair[1]), pair[0]))
+    ]
+    assert "refine" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+    assert "of 2 comparisons" in capsys.readouterr().out

@@ -8,8 +8,6 @@ learned beside.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
 import sys
 from collections.abc import Sequence
@@ -18,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
 
+from shared import Row, asked, counts, draw, write
 from transfergrid.api import verdict_rows
-from verdict_map import Row, counts, draw
 
 COLUMNS = (
     *(
@@ -75,15 +73,9 @@ def panel_of(row: Row) -> str:
 
 def main() -> None:
     """Write the matrix and the figures."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("results")
-    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
-    told = asked.parse_args()
+    told = asked(__doc__, __file__)
     found = rows(told.results)
-    with (told.into / "affinity.csv").open("w", encoding="utf-8", newline="") as file:
-        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        out.writeheader()
-        out.writerows(found)
+    write(found, told.into / "affinity.csv", COLUMNS)
     for strategy in dict.fromkeys(row["strategy"] for row in found):
         own = [row for row in found if row["strategy"] == strategy]
         draw_matrix(own, told.into / f"affinity_{strategy}.svg")

@@ -8,8 +8,6 @@ primary baseline, and over plain fine-tuning; a section is a target with a label
 
 from __future__ import annotations
 
-import argparse
-import csv
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
 
+from shared import Row, asked, counts, draw, write
 from transfergrid.api import verdict_rows
-from verdict_map import Row, counts, draw
 
 PLAIN = "full_finetuning"
 SMALL = "scratch_small"
@@ -144,18 +142,12 @@ def floors(found: Iterable[Row]) -> list[str]:
 
 def main() -> None:
     """Write the map, the table and the figure."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("results")
-    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
-    told = asked.parse_args()
+    told = asked(__doc__, __file__)
     found = rows(told.results)
     found.sort(
         key=lambda r: (OVER.index(r["over"]), r["strategy"], r["target"], str(r["labels"]).zfill(4))
     )
-    with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
-        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        out.writeheader()
-        out.writerows(found)
+    write(found, told.into / "map.csv", COLUMNS)
     (told.into / "table.md").write_text(table(found), encoding="utf-8")
     primary = [row for row in found if row["over"] == "scratch"]
     both = [row for row in found if row["over"] in OVER[:2]]

@@ -9,13 +9,15 @@ network's own (AnB over BnB) is judged beside it, of this test set alone.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
+
+from shared import asked, write
 from transfergrid.api import verdict_rows
 from transfergrid.evidence import foreign
 
@@ -112,17 +114,11 @@ def _points(row: Row, source: str) -> Iterator[Row]:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("results")
-    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
-    told = asked.parse_args()
+    told = asked(__doc__, __file__)
     rows = arms(told.results)
     judged = [*rows, *beside_own(rows)]
     judged.sort(key=lambda row: [str(row[n]) for n in ("target", "source")] + [str(row["labels"])])
-    with (told.into / "layers.csv").open("w", encoding="utf-8", newline="") as file:
-        out = csv.DictWriter(file, [*COLUMNS, *JUDGED], lineterminator="\n")
-        out.writeheader()
-        out.writerows(map(plain, judged))
+    write(map(plain, judged), told.into / "layers.csv", [*COLUMNS, *JUDGED])
     figure(rows, told.into / "layers.svg")
 
 

@@ -11,8 +11,6 @@ was looked for and not proven: ruled out, or undecided, as the next column tells
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
 
+from shared import HARM, asked, counts, draw, write
 from transfergrid.api import verdict_rows
-from verdict_map import HARM, counts, draw
 
 CLEAN = "glyph_digits"
 SAFE = ("harm ruled out", "equivalent", "positive")
@@ -128,16 +126,10 @@ def figure(found: Sequence[Row], path: Path) -> None:
 
 def main() -> None:
     """Write the map, the brackets and the figure."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("results")
-    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
-    told = asked.parse_args()
+    told = asked(__doc__, __file__)
     found = rows(told.results)
     found.sort(key=lambda row: (row["strategy"], row["noise"] is None, str(row["source"])))
-    with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
-        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        out.writeheader()
-        out.writerows([*found, *rows_over_small(told.results)])
+    write([*found, *rows_over_small(told.results)], told.into / "map.csv", COLUMNS)
     (told.into / "brackets.md").write_text(table(brackets(found)), encoding="utf-8")
     figure(found, told.into / "map.svg")
     print("\n".join(counts(found)))

@@ -8,8 +8,6 @@ baseline: of all, and of those without any shift or noise.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
 import sys
 from collections import Counter
@@ -19,8 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from wherever it is started
 
+from shared import COLOURS, HARM, Row, asked, counts, draw, write
 from transfergrid.api import verdict_rows
-from verdict_map import COLOURS, HARM, Row, counts, draw
 
 SHIFTS = (
     *("none", "translated", "scaled", "rotated", "sheared", "all"),
@@ -67,15 +65,9 @@ def tally(found: Sequence[Row], key: str, names: Sequence[str]) -> str:
 
 def main() -> None:
     """Write the map, the counts and the figures."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("results")
-    asked.add_argument("--into", type=Path, default=Path(__file__).parent)
-    told = asked.parse_args()
+    told = asked(__doc__, __file__)
     found = rows(told.results)
-    with (told.into / "map.csv").open("w", encoding="utf-8", newline="") as file:
-        out = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        out.writeheader()
-        out.writerows(found)
+    write(found, told.into / "map.csv", COLUMNS)
     parts = []
     for labels in dict.fromkeys(row["labels"] for row in found):
         own = [row for row in found if row["labels"] == labels]

@@ -1,9 +1,14 @@
-"""A map of verdicts, for studies of many arms: rows by columns, coloured, gains written in."""
+"""What the scripts of studies share: what they are asked, rows as CSV, a map of verdicts, counts.
+
+A map has rows by columns, coloured, gains written in.
+"""
 
 from __future__ import annotations
 
+import argparse
+import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,27 @@ COLOURS = {
 }
 
 Row = Mapping[str, Any]
+
+
+def asked(says: str, beside: str) -> argparse.Namespace:
+    """Return what a script was told: `results`, a ledger's folder, and `into`, where it writes.
+
+    Args:
+        says: what the script does; its first line is told by `--help`.
+        beside: the script's file, beside which it writes unless it is told otherwise.
+    """
+    parser = argparse.ArgumentParser(description=says.splitlines()[0])
+    parser.add_argument("results")
+    parser.add_argument("--into", type=Path, default=Path(beside).parent)
+    return parser.parse_args()
+
+
+def write(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> None:
+    """Write rows as CSV, of their keys these columns."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        out.writeheader()
+        out.writerows(rows)
 
 
 def draw(
