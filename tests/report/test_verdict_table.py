@@ -419,6 +419,12 @@ def test_errors_over_one_baseline_are_shown_with_as_many_digits():
     assert "-8.726" in text
 
 
+def test_an_end_near_zero_has_as_many_decimals_as_the_score_beside_it():
+    one = replace(POSITIVE, metric="rmse", unit="", mean=1.092, baseline_mean=1.096)
+    text = render([replace(one, gain=0.00412, low=8.04e-05, high=0.00893)])
+    assert "+0.004 [+0.000, +0.009]" in text
+
+
 @pytest.mark.parametrize(
     ("size", "told"),
     [

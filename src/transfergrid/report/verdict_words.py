@@ -69,7 +69,7 @@ def number(value: float, verdict: Verdict, signed: bool = False) -> str:
     places, size = digits(verdict), abs(verdict.baseline_mean or 0.0) or _largest(verdict)
     if is_of_numbers(verdict.metric) and size and not 1e-6 <= size < 1e7:
         return f"{value + 0.0:{'+' if signed else ''}.3e}"
-    if places in (1, 3):
+    if places in (1, 3) and not is_of_numbers(verdict.metric):
         return words.number(value, "%" if places == 1 else "", signed)
     return f"{round(value, places) + 0.0:{'+' if signed else ''}.{places}f}"
 
