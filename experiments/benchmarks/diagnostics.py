@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transfergrid.data.digits import Digits
 from transfergrid.data.glyphs import Glyphs
@@ -38,6 +38,7 @@ from transfergrid.sources.transformers import TransformersArchitecture, Transfor
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
+Extent = Literal["none", "short", "full"]
 DATA = Path(os.environ.get("TRANSFERGRID_DATA", "../shared/data"))
 PLAIN = Training(steps=60, batch_size=16, lr=0.001, validations=5, augmentation="none")
 
@@ -77,16 +78,17 @@ KINDS: dict[str, Callable[[], list[Any]]] = {
 
 def planned(source: Any, strategy: Any, target: Any, training: Training, labels: int) -> list[Cell]:
     """Return the cells of some seeds, without their baselines."""
-    told = [[Option("own", config_of(part))] for part in (source, strategy, target, training)]
-    asked = Asked(*told, [labels], range(NUMBER + 1))
+    a, b, c, d = ([Option("own", config_of(p))] for p in (source, strategy, target, training))
+    asked = Asked(a, b, c, d, [labels], range(NUMBER + 1))
     plan = Planner(lambda n: Option(n, config_of(locate(shipped.strategies()[n])()))).plan(asked)
     return [c for c in plan.cells if c.id in plan.wanted and c.names.strategy == "own"]
 
 
 def main() -> None:
     machine = Machine(accelerator="cpu", threads=1)
+    extents: tuple[Extent, ...] = ("none", "short", "full")
     for kind, parts in KINDS.items():
-        spent: dict[str, list[float]] = {"none": [], "short": [], "full": []}
+        spent: dict[Extent, list[float]] = {extent: [] for extent in extents}
         with tempfile.TemporaryDirectory() as folder:
             for cell in planned(*parts()):
                 for extent, seconds in spent.items():

@@ -30,7 +30,7 @@ from transfergrid.records import arrays
 from transfergrid.records.cell import Cell
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import identified, now
-from transfergrid.records.record import Chosen, Cost, Data, Seconds, Status
+from transfergrid.records.record import Chosen, Cost, Data, Scores, Seconds, Status
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.asking import ask
 from transfergrid.verbs.configs.composing import Composer, read_request
@@ -53,7 +53,7 @@ def planned() -> list[Cell]:
         return make_plan(ask(request, composer), composer, references).cells
 
 
-def variants(folder: Path) -> list[tuple[Path, object]]:
+def variants(folder: Path) -> list[tuple[Path, Scores]]:
     """Write what cells said and their curves; return where, with their scores."""
     rng, found = np.random.default_rng(0), []
     hard = rng.normal(size=ITEMS)

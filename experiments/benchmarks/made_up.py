@@ -205,7 +205,7 @@ def config(arm: Arm, target: str, labels: object, seed: int) -> dict[str, Any]:
     training = {"_target_": "transfergrid.training.Training", "steps": 200, "about": _about()}
     training |= {f"key_{i}": i for i in range(10)}
     kind = "placebo.Placebo" if source == "placebo" else "trained_here.TrainedHere"
-    made = {"_target_": f"transfergrid.sources.{kind}", "start": None, "seed": 0}
+    made: dict[str, Any] = {"_target_": f"transfergrid.sources.{kind}", "start": None, "seed": 0}
     made |= {"name": source, "training": training, "about": _about() | {"start": "start"}}
     made |= {"domain": {"_target_": "transfergrid.data.glyphs.Glyphs", "about": _about()}}
     needs = {"source": "weights" if source else "architecture"}

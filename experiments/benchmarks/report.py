@@ -36,7 +36,7 @@ def digest(*names: object) -> str:
 
 
 def config(part: str, name: str) -> dict[str, object]:
-    return {"_target_": f"made.up.{part}"} | {f"key_{i}": f"{name} {i}" for i in range(KEYS)}
+    return {"_target_": f"made.up.{part}", **{f"key_{i}": f"{name} {i}" for i in range(KEYS)}}
 
 
 def cell(names: Names, labels: object, seed: int, share: float, **changes: object) -> Record:

@@ -38,7 +38,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 SOURCES, STRATEGIES, TARGETS, SEEDS, ITEMS = 10, 20, 5, 10, 1_000
-LABELS = (1, 2, 5, 10, 20, 50, 100, 200, 500, "all")
+LABELS: tuple[int | str, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, "all")
 CLASSES = tuple(f"class_{i}" for i in range(10))
 RNG = np.random.default_rng(0)
 

@@ -159,6 +159,7 @@ LIGHT = tuple(words for words in LEDGER_VERBS if words[0] not in HEAVY)
 def drawn(study: Study, root: Path, draw: random.Random, light: bool = False) -> Mutation:
     """Draw what to damage, damage it, and draw a verb that meets it."""
     kind = draw.choice(("ledger",) * 8 + ("table", "saved", "model"))
+    words: tuple[str, ...]
     if kind == "table":
         place, words = root / "runs.csv", ("verdicts", "runs.csv", "--format", "table")
     elif kind == "saved":

@@ -215,7 +215,7 @@ def _fail(ledger: Ledger, like: Record) -> None:
 
 
 def _ask(ledger: Ledger, cells: list[Record]) -> None:
-    compared = {
+    compared: dict[str, dict[str, Any]] = {
         cell.id: {
             "baseline": asdict(cell.baseline) if cell.baseline else None,
             "exploratory": [],

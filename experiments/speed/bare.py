@@ -67,7 +67,8 @@ class Classifier(nn.Module):
     def __init__(self, job: Job) -> None:
         super().__init__()
         self.network = job.network()
-        self.head = nn.Linear(*reversed(job.head["weight"].shape))
+        out, width = job.head["weight"].shape
+        self.head = nn.Linear(width, out)
         self.head.load_state_dict(job.head)
         if job.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

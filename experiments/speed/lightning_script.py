@@ -45,7 +45,6 @@ class Photographs(Dataset[tuple[Tensor, int]]):
             ]
         )
 
-    @override
     def __len__(self) -> int:
         return len(self.files)
 
@@ -64,7 +63,6 @@ class Sentences(Dataset[tuple[str, int]]):
         names = sorted({str(row["label"]) for row in rows})
         self.rows = [(row["text"], names.index(str(row["label"]))) for row in rows]
 
-    @override
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -218,8 +218,8 @@ def machine(accelerator: str = "cpu") -> str:
 def table(experiment: Experiment, found: Mapping[str, Sequence[Found]]) -> str:
     """Return the medians of each arm as a table of Markdown."""
     keys = [key for rounds in found.values() for key in rounds[0]]
-    columns = dict.fromkeys([*SHOWN, *keys])
-    columns = {k: SHOWN.get(k, k) for k in columns if k in keys and k not in ("cells", "device")}
+    ordered = dict.fromkeys([*SHOWN, *keys])
+    columns = {k: SHOWN.get(k, k) for k in ordered if k in keys and k not in ("cells", "device")}
     lines = [f"| {experiment.title} | {' | '.join(columns.values())} | rounds |"]
     lines.append("| --- " * (len(columns) + 2) + "|")
     for name, rounds in found.items():

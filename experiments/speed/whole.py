@@ -21,6 +21,7 @@ import torch
 from bare import Job, Plan
 from side_by_side import Arm, Experiment, Found, Told, Wanted, Watched, counted
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from typing_extensions import override
 from workload import FLOWERS, MOBILENET, SIZE, TREC, flowers, ledgers, planned, questions
 
@@ -253,16 +254,15 @@ def _lightning(name: str, cell: Cell, told: Told, workers: int) -> Found:
             from transformers import AutoTokenizer
 
             collate = lightning_script.tokenised(AutoTokenizer.from_pretrained(minilm()))
-            pool, test = (
+            parts: list[Dataset[Any]] = [
                 lightning_script.Sentences(TREC / f"{part}.jsonl") for part in ("train", "test")
-            )
+            ]
         else:
-            pool, test = (
+            parts = [
                 lightning_script.Photographs(FLOWERS / part, SIZE) for part in ("train", "test")
-            )
-        data = lightning_script.Data(
-            pool, test, drawn.train, drawn.validation, BATCH, collate, workers
-        )
+            ]
+        rows = drawn.train.tolist(), drawn.validation.tolist()
+        data = lightning_script.Data(parts[0], parts[1], rows[0], rows[1], BATCH, collate, workers)
         sizes = (384 if name == "texts" else 1280, len(target.classes))
         score = lightning_script.run(
             kind.network,

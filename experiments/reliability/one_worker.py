@@ -1,6 +1,6 @@
 """Whether a worker grows: its memory, open files and threads over a thousand cells.
 
-    OMP_NUM_THREADS=1 python experiments/reliability/growth.py [CELLS]
+    OMP_NUM_THREADS=1 python experiments/reliability/one_worker.py [CELLS]
 
 One worker process, as a grid starts it, is ordered one tiny cell after another: fine-tuning, a
 probe, a closed form, a searched cell and one with pseudo labels, in turn. The first fifty fill the
