@@ -16,6 +16,8 @@ COLUMNS = (
 """What is read of each done cell: columns of the ledger."""
 FEWEST = 20
 """Done cells from which on the forecast is held against what came."""
+ENOUGH = 3
+"""Done cells of a kind from which on the longest is left out."""
 
 
 class Kind(NamedTuple):
@@ -62,9 +64,13 @@ class Took(NamedTuple):
 class Total:
     """What the done cells of one kind took together."""
 
+    cells: int = 0
     runs: int = 0
     seconds: float = 0.0
     memory: int = 0
+    longest: float = 0.0
+    """Of one run, in seconds; and how many runs its cell held."""
+    longest_runs: int = 1
 
     def add(self, other: Total) -> None:
         """Count those of another kind, too."""
@@ -72,16 +78,29 @@ class Total:
         self.seconds += other.seconds
         self.memory = max(self.memory, other.memory)
 
+    def warm(self) -> Total:
+        """Return these without the longest, if there are enough.
+
+        The first cell of a worker imports and loads what all later ones find.
+        """
+        if self.cells < ENOUGH:
+            return self
+        runs, seconds = self.longest_runs, self.longest * self.longest_runs
+        return Total(self.cells - 1, self.runs - runs, self.seconds - seconds, self.memory)
+
 
 def totals(cells: Iterable[Took]) -> Mapping[Kind, Total]:
     """Add up what cells of each kind took: of a hundred thousand there are few kinds."""
     found: defaultdict[Kind, Total] = defaultdict(Total)
     for kind, runs, seconds, _, memory, _ in cells:
         own = found[kind]
+        own.cells += 1
         own.runs += runs
         own.seconds += seconds
         if memory is not None and memory > own.memory:
             own.memory = memory
+        if seconds > own.longest * runs:
+            own.longest, own.longest_runs = seconds / runs, runs
     return found
 
 
@@ -100,6 +119,8 @@ class Group:
 class History:
     """Foresees what a cell takes from done cells like it: the mean of the most alike there are.
 
+    Of three or more of a kind the longest is left out: a worker's first warms what others find.
+
     Alike are cells of the same strategy, network, target, training and label budget; else of any
     budget; else of any target; else of any strategy of the same network and training; else the
     strategy's of any network. A tuned cell takes a run a trial.
@@ -113,7 +134,7 @@ class History:
         self.cells = len(cells)
         for kind, total in totals(cells).items():
             for level in kind.levels():
-                self._levels[level].add(total)
+                self._levels[level].add(total.warm())
 
     def seconds(self, kind: Kind, runs: int = 1) -> float | None:
         """Return the seconds of a cell; None if no done cell is like it."""
