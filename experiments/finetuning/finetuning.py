@@ -55,11 +55,16 @@ def rows(results: str | Path) -> list[dict[str, Any]]:
     over_small = verdict_rows(results, over=SMALL, where="strategy=refine")
     told = zip(OVER, (over_scratch, over_plain, over_small), strict=True)
     return [
-        {**row, "over": name, "section": section(row)}
+        {**row, "over": name, "section": section(row), "strategy": plain_name(row["strategy"])}
         for name, found in told
         for row in found
         if row["source"]
     ]
+
+
+def plain_name(strategy: str) -> str:
+    """Return a strategy's name without what tells its settings for texts from those for images."""
+    return strategy.partition("#")[0]
 
 
 def section(row: Row) -> str:

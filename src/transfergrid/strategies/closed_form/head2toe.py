@@ -108,7 +108,7 @@ class Head2toe(Strategy):
     """
 
     needs = Needs(steps=False, layers="some")
-    baselines = Baselines(exploratory=["logistic_probe", "feature_extraction"])
+    baselines = Baselines(exploratory=["logistic_probe", "feature_extraction", "full_finetuning"])
     space = {
         "lasso": Range(1e-5, 1e-2, default=1e-4),
         "c": Range(1e-2, 1e3, default=10.0),

@@ -75,7 +75,7 @@ class KNN(Strategy):
     """
 
     needs = Needs(steps=False)
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"temperature": Range(0.01, 1.0, default=0.07)}
     transfers = "features"
     also_called = ("k_nn", "nearest_neighbours", "nearest_neighbors", "k_nearest_neighbours")

@@ -100,7 +100,7 @@ class LDA(Strategy):
     """
 
     needs = Needs(steps=False, tasks=("classification",))
-    baselines = Baselines(exploratory=["prototypes"])
+    baselines = Baselines(exploratory=["prototypes", "full_finetuning"])
     space = {"shrinkage": Range(0.1, 1.0, log=False, default=None)}
     transfers = "features"
     also_called = ("linear_discriminant_analysis", "fisher", "discriminant_analysis")

@@ -43,7 +43,7 @@ class LogisticProbe(Strategy):
     """
 
     needs = Needs(steps=False, tasks=("classification",))
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"c": Range(1e-4, 1e2, default=1.0)}
     transfers = "features"
     also_called = ("linear_probe", "logistic", "linear_classifier", "linear_evaluation")

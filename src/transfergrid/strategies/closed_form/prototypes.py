@@ -56,7 +56,7 @@ class Prototypes(Strategy):
     """
 
     needs = Needs(steps=False, tasks=("classification",))
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     transfers = "features"
     optional = ("centre", "normalise")
     variants = {"simpleshot": "strategy.centre=target strategy.normalise=l2"}

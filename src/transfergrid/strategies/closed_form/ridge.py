@@ -93,7 +93,7 @@ class Ridge(Strategy):
     """
 
     needs = Needs(steps=False)
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     transfers = "features"
     also_called = ("ridge_classifier", "ridge_probe", "least_squares")
     badges = ("formula_exact",)

@@ -34,7 +34,7 @@ class SVM(Strategy):
     """
 
     needs = Needs(steps=False, tasks=("classification",))
-    baselines = Baselines(exploratory=["logistic_probe"])
+    baselines = Baselines(exploratory=["logistic_probe", "full_finetuning"])
     space = {"c": Range(1e-3, 1e3, default=1.0)}
     transfers = "features"
     also_called = ("support_vector_machine", "linear_svm", "linear_svc", "svc")

@@ -73,7 +73,7 @@ class StartLearned(Strategy):
     """
 
     needs = Needs(source="start", domains=1, tasks=("classification",))
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {
         "lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1),
         "inner_lr": Range(0.001, 1.0, default=0.01),

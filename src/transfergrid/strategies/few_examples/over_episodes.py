@@ -33,7 +33,7 @@ class MetaLearned(Strategy):
     """
 
     needs = Needs(source="start", domains=1, tasks=("classification",))
-    baselines = Baselines(exploratory=["feature_extraction"])
+    baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
     transfers: ClassVar[Transferred] = "parameters"
     target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use

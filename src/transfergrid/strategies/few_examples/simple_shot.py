@@ -27,7 +27,7 @@ class SimpleShot(Strategy):
     """
 
     needs = Needs(source="weights", domains=1, steps=False, tasks=("classification",))
-    baselines = Baselines(exploratory=["prototypes"])
+    baselines = Baselines(exploratory=["prototypes", "full_finetuning"])
     transfers = "features"
     also_called = ("cl2n",)
     badges = ("formula_exact",)
