@@ -65,17 +65,22 @@ def test_strategies_are_ordered_by_their_distance_to_the_means_of_their_sections
     assert STUDY["order"]([*easy, *hard]) == ["lora", "sam", "r3f"]
 
 
+def test_settings_for_texts_and_for_images_are_one_strategy():
+    assert STUDY["plain_name"]("sam#f041") == STUDY["plain_name"]("sam") == "sam"
+
+
 def test_sections_are_in_order_of_their_number_of_labels():
     found = [told("sam", "sst2", 20, 1), told("sam", "flowers", 5, 1), told("sam", "sst2", 5, 1)]
     assert STUDY["sections"](found) == ["flowers, 5", "sst2, 5", "sst2, 20"]
 
 
 def test_a_cell_of_the_table_has_both_gains_and_what_they_came_to():
-    found = [told("sam", "sst2", 5, 61.26, verdict="positive"), told("lora", "sst2", 20, 70)]
+    found = [told("sam", "sst2", 5, 61.26, verdict="positive", floor=1.26)]
+    found.append(told("lora", "sst2", 20, 70))
     found.append(told("sam", "sst2", 5, 61.26, over="full_finetuning"))
     lines = STUDY["table"](found).splitlines()
     assert lines[0] == "| strategy | sst2, 5 | sst2, 20 |"
-    both = "61.3 ▲ +2.0 [-1.0, +5.0]; ? +2.0 [-1.0, +5.0]"
+    both = "61.3 ▲ +2.0 [-1.0, +5.0] (±1.3); ? +2.0 [-1.0, +5.0]"
     assert f"| `sam` | {both} | – |" in lines
     assert "| `lora` | – | 70.0 ? +2.0 [-1.0, +5.0] |" in lines
 
@@ -89,12 +94,13 @@ def test_strategies_are_held_against_scratch_plain_fine_tuning_and_the_encoder_a
     tmp_path, monkeypatch, capsys
 ):
     ledger, machine = Ledger(tmp_path), Machine("cpu", threads=1, diagnostics="none")
-    words = ("source=glyph_digits", "strategy=full_finetuning,refine,scratch_small")
+    words = ("source=glyph_digits", "strategy=full_finetuning,ridge,refine,scratch_small")
     for cell in planned(*words, "seed=range(2)", *QUICK).cells:
         run_cell(cell, ledger, machine)
     pairs = {(row["strategy"], row["over"]) for row in STUDY["rows"](tmp_path)}
     assert pairs == {
         ("full_finetuning", "scratch"),
+        *product(("ridge",), ("scratch", "full_finetuning")),
         *product(("refine",), ("scratch", "full_finetuning", "scratch_small")),
     }
     monkeypatch.setattr(sys, "argv", ["finetuning.py", str(tmp_path), "--into", str(tmp_path)])

@@ -124,12 +124,13 @@ def _cell(by_key: dict[tuple[str, str, str], Row], name: str, column: str) -> st
 
 
 def _gain(row: Row) -> str:
-    """Return a gain with its interval and the sign of its verdict."""
+    """Return the verdict's sign, a gain, its interval, and what test items alone would leave."""
     sign = SIGNS[row["verdict"]]
     if row["gain"] is None:
         return sign
     ends = "" if row["low"] is None else f" [{row['low']:+.1f}, {row['high']:+.1f}]"
-    return f"{sign} {row['gain']:+.1f}{ends}"
+    floor = "" if row["items_floor"] is None else f" (±{row['items_floor']:.1f})"
+    return f"{sign} {row['gain']:+.1f}{ends}{floor}"
 
 
 def floors(found: Iterable[Row]) -> list[str]:
