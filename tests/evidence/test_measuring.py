@@ -60,6 +60,30 @@ def test_parts_that_share_a_name_keep_rows_of_their_own_under_a_digest():
     }
 
 
+def test_a_rate_of_images_and_one_of_texts_are_one_strategy():
+    """Each training has its own default; what is beside it in a section is of one training."""
+    images = seeds(1, target="flowers")
+    texts = [
+        replace(
+            one,
+            id=one.id[::-1],
+            names=replace(one.names, training="text"),
+            parts=replace(one.parts, training="feed00", strategy="beef00"),
+        )
+        for one in seeds(1, target="sst2")
+    ]
+    assert {row.strategy for row in measured(images + texts)} == {"scratch"}
+    here = [
+        replace(
+            one,
+            names=replace(one.names, target=images[0].names.target),
+            parts=replace(one.parts, target=images[0].parts.target),
+        )
+        for one in texts
+    ]
+    assert len({row.strategy for row in measured(images + here)}) == 2
+
+
 def test_rows_that_differ_in_training_alone_are_told_apart():
     one = seeds(1)
     other = [replace(one[0], id="0" * 16, parts=replace(one[0].parts, training="feed00"))]

@@ -59,6 +59,7 @@ Shown = tuple[str | None, str | None, str, str]  # source, architecture, strateg
 def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
     """Return what each row is called: names, told apart by a digest where two parts share one.
 
+    A strategy is told apart within a training: for images it may have another rate than for texts.
     Where there are cells of several protocols, the targets of the earlier ones bear theirs, as in
     "digits#p1": digests are of one protocol, and names are told apart within it.
     """
@@ -92,7 +93,7 @@ def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | 
     names, protocol = cell.names, cell.protocol
     return [  # strategies take different parts of one source: it is told apart within a strategy
         (("source", names.source, names.architecture, parts.strategy), parts.source),
-        (("strategy", names.strategy, protocol), parts.strategy),
+        (("strategy", names.strategy, names.training, protocol), parts.strategy),
         (("target", names.target, protocol), parts.target),
     ]
 
