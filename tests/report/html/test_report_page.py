@@ -143,6 +143,18 @@ def test_a_long_table_is_folded(lines, folded):
     assert (f"<summary>show all {lines} lines</summary>" in text) is folded
 
 
+@pytest.mark.parametrize(("lines", "told"), [(12, None), (13, "show the other 3 lines")])
+def test_the_first_lines_of_a_long_leaderboard_are_shown(lines, told):
+    rows = [(f"line {number}",) for number in range(lines)]
+    text = page(small_report(sections=(one_section(written(("arm",), rows), first=10),)))
+    assert [text.count(f">line {number}<") for number in range(lines)] == [1] * lines
+    assert (told is not None) == ("<summary>show the other" in text)
+    if told:
+        shown, folded = text.split(f"<summary>{told}</summary>")
+        assert ">line 9<" in shown
+        assert ">line 10<" in folded
+
+
 def test_every_section_of_evidence_has_its_place_and_its_words():
     folder = resources.files("transfergrid.report.html")
     texts = [path.read_text() for path in folder.iterdir() if path.name.endswith(".py")]

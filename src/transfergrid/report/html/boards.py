@@ -20,6 +20,8 @@ from transfergrid.report.words import UNICODE, plural
 
 MOST_OPEN = 40
 """Lines from which on a leaderboard is folded."""
+LEADERS = 10
+"""Lines of a folded leaderboard that are shown."""
 
 
 def itself(verdict: Verdict) -> Verdict:
@@ -40,7 +42,7 @@ def leaders(boards: Sequence[Board]) -> Section | None:
         *said.use_told(boards),
         *said.left_out(boards),
     )
-    return Section("leaderboard", tables, notes=notes, most_open=MOST_OPEN)
+    return Section("leaderboard", tables, notes=notes, most_open=MOST_OPEN, first=LEADERS)
 
 
 def over_plain(verdicts: Sequence[Verdict]) -> Section | None:

@@ -34,6 +34,7 @@ class Section:
         lines: what the tables come to, a sentence each.
         notes: what letters in the tables mean, a line each.
         most_open: lines from which on a table is folded.
+        first: lines of a folded table that are shown nevertheless.
         pictures: what is drawn above the tables.
     """
 
@@ -42,6 +43,7 @@ class Section:
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     most_open: int = 12
+    first: int = 0
     pictures: tuple[Markup, ...] = ()
 
 
