@@ -175,6 +175,13 @@ def test_values_of_options_are_left_alone():
     assert for_hydra(words, [*VERBS]) == words
 
 
+@pytest.mark.parametrize("several", ["strategy=scratch,lora", "seed=range(3)", "source=[a,b]"])
+def test_one_configuration_is_shown_and_help_is_the_same_whatever_is_asked_for(several):
+    with pytest.raises(BadInputError, match="show one configuration; give one value"):
+        for_hydra([several, "--cfg", "job"], [*VERBS])
+    assert for_hydra([several, "--help"], [*VERBS]) == ["--help"]
+
+
 def test_multirun_anywhere():
     words = ["seed=1", "-m", "labels=2", "--multirun"]
     assert for_hydra(words, [*VERBS]) == ["-m", "seed=1", "labels=2"]

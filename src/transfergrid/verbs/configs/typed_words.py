@@ -17,7 +17,9 @@ from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.several_sources import expanded, members, split, takes_lists
 
 COMPLETION = {"-sc", "--shell-completion"}
-ASKS_FOR_TEXT = {"--cfg", "-c", "--info", "-i", "--help", "-h"}
+SHOWS_ONE = {"--cfg", "-c", "--info", "-i"}
+HELP = {"--help", "-h"}
+ASKS_FOR_TEXT = SHOWS_ONE | HELP
 MULTIRUN = ("-m", "--multirun")
 TAKE_A_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
@@ -88,10 +90,29 @@ def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
     rest = multirun_first(allowing(words))
     rest = [_DETACHED if word == DETACH else word for word in rest]
     runs = not ASKS_FOR_TEXT & set(rest)
+    if HELP & set(rest):
+        rest = [word for word in rest if "=" not in word]  # help is the same whatever is asked for
+    if SHOWS_ONE & set(rest):
+        _check_one_each(word for word in rest if "=" in word and not word.startswith("-"))
     return [
         word if is_value or word.startswith("-") else prepared(_override(word, verbs), runs)
         for word, is_value in zip(rest, _are_values(rest), strict=True)
     ]
+
+
+def _check_one_each(overrides: Iterator[str]) -> None:
+    """Raise `BadInputError` if there are several values of a key, of which Hydra shows none."""
+    for word in overrides:
+        try:
+            several = OverridesParser.create().parse_override(word).is_sweep_override()
+        except HydraException:
+            continue  # said later, with what is wrong
+        key, _, value = word.partition("=")
+        if several or (takes_lists(key) and value.startswith("[")):
+            raise BadInputError(
+                f"{word}: --cfg and --info show one configuration; give one value, or see all "
+                "cells with transfergrid plan"
+            )
 
 
 def _are_values(words: Sequence[str]) -> Iterator[bool]:
