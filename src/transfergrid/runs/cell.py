@@ -25,7 +25,7 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.printing import warn
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
-from transfergrid.records.several import in_links, parts_of
+from transfergrid.records.several import in_order, parts_of
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
@@ -169,7 +169,7 @@ def set_up(
     training: Training = build(config["training"]) if config["training"] else Training()
     training = replace(training, accumulate=training.accumulate * 2**halvings)
     needs = strategy.needs
-    source = source and in_links(source, strategy.hparams)
+    source = source and in_order(source, needs, strategy.hparams)
     both = (source, needs, target, store)
     target = target.seen_from(pair_of(*both), seen_classes(*both))
     drawn = target.draw(cell.labels, cell.seed, training.judges)
