@@ -24,13 +24,20 @@ LEGEND = (
     "training and seed, with uncorrected 95 % intervals; verdicts ({kinds}) are corrected over all "
     "on one task. Of the source's task they speak of its test part as it is."
 )
+CHAINED = " What chains forgot of them, link by link: --show forgetting."
 LONELY = " Where alone is -, run it: strategy=scratch target={names} labels=all."
 
 
-def tasks(found: Sequence[Verdict]) -> Sheet:
-    """Return a line for each task."""
+def tasks(found: Sequence[Verdict], chained: bool = False) -> Sheet:
+    """Return a line for each task.
+
+    Args:
+        found: a verdict on each.
+        chained: whether some were learned in chains, of which there is more to see.
+    """
     rows = [as_row(verdict) for verdict in found]
-    return sheet(found, rows, task_columns, lambda symbols: legend(found, symbols), EMPTY)
+    more = CHAINED if chained else ""
+    return sheet(found, rows, task_columns, lambda symbols: legend(found, symbols) + more, EMPTY)
 
 
 def as_row(verdict: Verdict) -> dict[str, Any]:
