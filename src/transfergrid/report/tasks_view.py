@@ -25,7 +25,7 @@ LEGEND = (
     "on one task. Of the source's task they speak of its test part as it is."
 )
 CHAINED = " What chains forgot of them, link by link: --show forgetting."
-LONELY = " Where alone is -, run it: strategy=scratch target={names} labels=all."
+LONELY = "Where nothing stands beside alone, run it: strategy=scratch target={names} labels=all."
 
 
 def tasks(found: Sequence[Verdict], chained: bool = False) -> Sheet:
@@ -70,6 +70,11 @@ def legend(found: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
     if not found:
         return ""
     kinds = ", ".join(f"{sign(kind, symbols)} {kind.value}" for kind in Kind)
-    lonely = sorted({verdict.target for verdict in found if not verdict.n})
-    more = LONELY.format(names=",".join(lonely)) if lonely else ""
-    return LEGEND.format(units=gains_in(found), kinds=kinds) + more
+    told = LEGEND.format(units=gains_in(found), kinds=kinds)
+    return " ".join(filter(None, (told, lonely(found))))
+
+
+def lonely(found: Sequence[Verdict]) -> str:
+    """Return what to run where a task was not trained alone; empty where each was."""
+    names = sorted({verdict.target for verdict in found if not verdict.n})
+    return LONELY.format(names=",".join(names)) if names else ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from transfergrid.evidence.affinity import Pair
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
@@ -35,6 +36,7 @@ class Section:
         notes: what letters in the tables mean, a line each.
         most_open: lines from which on a table is folded.
         pictures: what is drawn above the tables.
+        chart: the kind of those that the page's script draws there.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Section:
     notes: tuple[str, ...] = ()
     most_open: int = 12
     pictures: tuple[Markup, ...] = ()
+    chart: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,10 @@ class ReportData:
     scores: tuple[tuple[int, str, float], ...] = ()
     """Number of a row, name of a transferability score, and its value (more is better)."""
     further: tuple[Verdict, ...] = ()
-    """Verdicts that sections show beside those on arms: what each of several sources adds."""
+    """Verdicts that sections show beside those on arms: what each of several sources adds, and
+    those on tasks of sources."""
+    pairs: tuple[Pair, ...] = ()
+    """What each of two tasks gained that were learned at once."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """By number of the row, what is said of it beyond its notes, such as the likely cause."""
     failed: tuple[Told, ...] = ()
