@@ -94,6 +94,7 @@ def test_what_a_chain_forgot_stands_below_link_by_link(section):
     ]
     assert told[1][2:] == ["58.0", "22.0 [20.0, 24.0]", "5"]
     assert told[4][3] == "0.0 in each seed"
+    assert "Chains forgot 0.0 to 30.0 points of a task" in section
 
 
 def test_a_ledger_without_such_tasks_has_no_such_section(tmp_path):
@@ -128,7 +129,7 @@ def test_matrices_are_figures_for_papers_too(data, tmp_path):
     written = {path.name for path in write_figures(data, tmp_path)}
     named = sorted(name for name in written if name.startswith("affinity"))
     assert len(named) == 6
-    (table,) = [n for n in named if n.endswith(".csv") and "source_s_task" in n]
+    (table,) = [n for n in named if n.endswith(".csv") and "source_labels_all_beside" in n]
     with (tmp_path / table).open() as file:
         rows = {(row["target"], row["source"]): row for row in csv.DictReader(file)}
     assert rows["letters", "digits"]["verdict"] == "negative"

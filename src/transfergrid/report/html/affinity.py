@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,11 +45,11 @@ def _place(pair: Pair) -> tuple[str, str]:
 
 def _panel(pair: Pair, several: bool) -> str:
     """Return what a matrix is called, by its network where there are several."""
-    role = "source" if pair.as_source else "target"
+    own, other = ("source", "target") if pair.as_source else ("target", "source")
     network = f" of {pair.verdict.architecture}" if several else ""
     return (
-        f"{pair.verdict.strategy}{network}: the {role}'s task, labels={pair.labels}, beside "
-        f"labels={pair.beside_labels} of the other"
+        f"{pair.verdict.strategy}{network}: {own} (labels={pair.labels}) beside {other} "
+        f"(labels={pair.beside_labels})"
     )
 
 
@@ -57,4 +58,4 @@ def affinity_maps(data: ReportData) -> Iterator[Figure]:
     spec = charts.affinity(data.rules.margin, reach(data))
     for (panel,), inside in split(affinity_rows(data.pairs), "panel").items():
         title = [panel, f"gain in points {overs(inside)}; {READ}", MARKS_TOLD]
-        yield figure("affinity", (panel,), title, spec, inside)
+        yield figure("affinity", (re.sub("[()]", "", panel),), title, spec, inside)

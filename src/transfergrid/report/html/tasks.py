@@ -15,7 +15,7 @@ from transfergrid.report import forgetting_view, tasks_view
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
 from transfergrid.report.verdict_words import SAID
-from transfergrid.report.words import UNICODE, plural
+from transfergrid.report.words import UNICODE, number, plural
 
 CHAINS = (
     "What chains forgot: mean test score of each task after each stage, and the points lost since "
@@ -44,10 +44,20 @@ def each(
     return Section(
         "tasks",
         tuple(tables),
-        tuple(filter(None, map(_counted, _by_role(found)))),
+        tuple(filter(None, (*map(_counted, _by_role(found)), _lost(forgotten)))),
         notes=(lonely,) if lonely else (),
         chart="affinity" if pairs else "",
     )
+
+
+def _lost(forgotten: Sequence[Forgotten]) -> str:
+    """Say between which ends lies what chains forgot, and where it stands."""
+    lost = [line.forgotten for line in forgotten if line.forgotten is not None]
+    if not lost:
+        return ""
+    least, most = (number(end, "%") for end in (min(lost), max(lost)))
+    told = least if least == most else f"{least} to {most}"
+    return f"Chains forgot {told} points of a task; the last table says of which, and by when."
 
 
 def _by_role(found: Sequence[Verdict]) -> list[tuple[str, list[Verdict]]]:
