@@ -190,8 +190,8 @@ class Strategy(nn.Module, Component):
             above = super(cls, cls).__init__
             cls.__init__ = noting(cls.__init__, above)  # type: ignore[method-assign]
         if cls.needs.ordered_by:
-            known = inspect.signature(cls).parameters
-            check_known(f"needs.ordered_by of {cls.__name__}", cls.needs.ordered_by, known)
+            arguments = inspect.signature(cls).parameters
+            check_known(f"needs.ordered_by of {cls.__name__}", cls.needs.ordered_by, arguments)
 
     @noting
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from transfergrid.evidence.affinity import Pair
 from transfergrid.evidence.decisions import Kind
@@ -12,6 +13,7 @@ from transfergrid.evidence.each_task import ALONE
 from transfergrid.evidence.forgetting import Forgotten
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.report import forgetting_view, tasks_view
+from transfergrid.report.columns import Table
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
 from transfergrid.report.verdict_words import SAID
@@ -36,7 +38,7 @@ def each(
     """
     if not found:
         return None
-    tables = [columns.limited(tasks_view.task_columns(UNICODE), found)]
+    tables: list[Table[Any]] = [columns.limited(tasks_view.task_columns(UNICODE), found)]
     if forgotten:
         table = columns.limited(forgetting_view.forgetting_columns(UNICODE), forgotten)
         tables.append(replace(table, title=" ".join(filter(None, (CHAINS, table.title)))))
