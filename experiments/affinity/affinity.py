@@ -67,8 +67,8 @@ def places(found: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def panel_of(row: Row) -> str:
-    """Return which of the matrices a row belongs to."""
-    return f"{row['labels']} labels, beside {row['beside_labels']} of the other"
+    """Return which of the matrices a row belongs to: of targets, or of sources over them alone."""
+    return f"{row['labels']} labels, beside {row['beside_labels']} of the other, over {row['over']}"
 
 
 def main() -> None:

@@ -148,7 +148,7 @@ def verdict_rows(
             another baseline, without flagged runs or for this test set; "classes" or "groups": the
             gains within them; "beside": calibration, overfitting and forgetting; "sources": what
             each of several sources adds to the others; "tasks": the gain of each task that was
-            learned beside others.
+            learned beside others; "forgetting": what is left of each link of a chain, link by link.
         over: an exploratory baseline instead of the primary one.
         where: which arms, as in "target=digits labels=2,20"; see `selecting`.
 

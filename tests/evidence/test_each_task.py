@@ -1,5 +1,7 @@
 """What learning together gives each task is a verdict of its own, the source's over it alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger_factory import identity
@@ -87,3 +89,46 @@ def test_the_view_says_both_and_is_a_look(tmp_path):
 def test_an_arm_that_keeps_no_head_of_the_source_is_not_shown(tmp_path):
     bench = written(tmp_path, [0.7] * 5)
     assert {v.strategy for v in each_task(bench, bench.verdicts())} == {"multitask"}
+
+
+def two_networks(tmp_path, alone=("narrow", "wide")):
+    """Return a bench of two networks of one name; letters alone score 70 by one, 80 by the other.
+
+    Both learn letters to 75 per cent beside digits.
+    """
+    cells, means = Cells(), {"narrow": 70, "wide": 80}
+    for network in means:
+        scratch = cells.arm("scratch", mean=70, sd=0.4, architecture=network)
+        both = cells.arm("multitask", "letters", 76, scratch, sd=0.4, architecture=network)
+        for cell, others in zip(both, learned([0.74, 0.745, 0.75, 0.755, 0.76]), strict=True):
+            cells.change([cell], others=others)
+    for network in alone:
+        told = {"target": "letters", "labels": "all", "architecture": network}
+        cells.arm("scratch", mean=means[network], sd=0.4, **told)
+    for cell in list(cells.records):
+        cells.change([cell], names=replace(cell.names, architecture="small_cnn"))
+    return bench_of(cells.write(Ledger(tmp_path / "r")))
+
+
+def gains_over_alone(bench):
+    found = each_task(bench, bench.verdicts())
+    return sorted((v.n, round(v.gain or 0)) for v in found if v.reference == ALONE)
+
+
+def test_alone_is_by_the_same_network_and_not_by_another_of_its_name(tmp_path):
+    assert gains_over_alone(two_networks(tmp_path)) == [(5, -5), (5, 5)]
+
+
+def test_where_only_another_network_of_its_name_was_trained_alone_nothing_is_judged(tmp_path):
+    assert gains_over_alone(two_networks(tmp_path, alone=("wide",))) == [(0, 0), (5, -5)]
+
+
+def test_a_task_alone_of_another_validation_part_counts_and_one_of_other_steps_does_not(tmp_path):
+    for name, counts in (("default", 5), ("default(steps=9)", 0)):
+        bench = written(tmp_path / name, [0.74] * 5)
+        for one in bench.results:
+            training = name if one.labels == "all" else "default"
+            one.names = replace(one.names, training=training)
+            if one.labels == "all":
+                one.parts = replace(one.parts, training=identity("its own validation part"))
+        assert rows(bench)[("letters" if counts else "Letters"), ALONE].n == counts

@@ -1,14 +1,17 @@
 """What a strategy learned of its source's task is scored, on the source's own test part."""
 
 import numpy as np
+import pytest
 import torch
 
 from transfergrid.data.opened import OpenDomain
+from transfergrid.data.several_domains import SeveralDomains
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import config_digest
 from transfergrid.runs import cell
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.strategies.tasks.multitask import Multitask
+from transfergrid.strategies.tasks.sequential import Sequential
 from transfergrid.testing.bench import Bench
 from transfergrid.testing.tiny import TinyDomain, TinySource
 
@@ -38,3 +41,13 @@ def test_the_sources_test_part_is_scored_by_its_own_head_and_classes():
 
 def test_who_keeps_no_head_of_the_source_says_nothing_of_it():
     assert judged(FullFinetuning)[2].others == ()
+
+
+@pytest.mark.parametrize("links", [None, ["b", "a"]])
+def test_several_source_domains_are_called_by_their_names_in_the_order_of_learning(links):
+    parts = [TinyDomain(shift=0.4), TinyDomain(shift=0.7)]
+    several = SeveralDomains(parts=parts, names=["b", "a"], metric=parts[0].metric)
+    setup = Bench(Sequential, {"links": links}, source=TinySource(domain=several)).set_up(10)
+    assert setup.sources_called == tuple(links or ("a", "b"))
+    shifts = {"b": 0.4, "a": 0.7}
+    assert [one["shift"] for one in setup.sources] == [shifts[n] for n in setup.sources_called]

@@ -76,6 +76,9 @@ class Needs:
             trained from, instead of those that are trained on all.
         source_labels: whether labels of source domains are learned from; where not, they are not
             handed over, and a source without labels will do.
+        ordered_by: the argument that lists the names of the source's domains in the order in which
+            they are learned, and stands for the order by name where it is null; empty: they are a
+            set.
         layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
             `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
             these cells out; with `any` it never does.
@@ -97,6 +100,7 @@ class Needs:
     pairs: tuple[PairWord, ...] = PAIRS
     each: bool = False
     source_labels: bool = True
+    ordered_by: str = ""
 
     def __post_init__(self) -> None:
         for name, known in _WORDS.items():
@@ -202,7 +206,11 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"] |= {name: list(getattr(needs, name)) for name in _SEVERAL}
-    for later in ("trials", "each"):  # as YAMLs say it that are older than these needs
+    for later in (
+        "trials",
+        "each",
+        "ordered_by",
+    ):  # as YAMLs say it that are older than these needs
         if not told["needs"][later]:
             del told["needs"][later]
     if needs.source_labels:

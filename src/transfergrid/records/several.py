@@ -12,6 +12,7 @@ from typing import Any
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import config_digest
+from transfergrid.records.needs import Needs
 
 TARGET = "transfergrid.data.several_domains.SeveralDomains"
 """The class of several domains."""
@@ -38,32 +39,67 @@ def in_one_order(parts: Sequence[Config]) -> list[int]:
     return sorted(range(len(parts)), key=digests.__getitem__)
 
 
-def in_links(source: Config, strategy: Mapping[str, Any]) -> Config:
-    """Return a source whose domains stand in the order in which a chain goes through them.
+def order_of(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> list[str]:
+    """Return the names of a source's domains in the order in which a strategy learns them.
 
     Args:
         source: its config.
-        strategy: its arguments; without `links` the source stays as it is. Where they are null the
-            domains stand by name.
+        needs: of the strategy; by `ordered_by` it says how it is told the order.
+        strategy: its arguments.
+
+    Returns:
+        Nothing where the domains are a set, or only one, or have no names and none is asked for.
 
     Raises:
-        BadInputError: `links` are not the names of all domains, each once.
+        BadInputError: what was asked for are not the names of all domains, each once.
     """
     domain = source.get("domain")
-    if "links" not in strategy or not domain or not is_of_several(domain):
-        return source
-    names = [str(name) for name in domain.get("names") or ()]
-    if not names:
-        return source
-    links = strategy["links"] or sorted(names)
-    if sorted(map(str, links)) != sorted(names):
+    if not needs.ordered_by or not is_of_several(domain):
+        return []
+    names = [str(name) for name in (domain or {}).get("names") or ()]
+    asked = [str(name) for name in strategy.get(needs.ordered_by) or sorted(names)]
+    if sorted(asked) != sorted(names):
+        known = ", ".join(sorted(names)) or "they have no names, SeveralDomains(names=...)"
         raise BadInputError(
-            f"strategy.links=[{','.join(map(str, links))}] must name each domain of the source "
-            f"once, in the order in which they are learned: {', '.join(sorted(names))}"
+            f"strategy.{needs.ordered_by}=[{','.join(asked)}] must name each domain of the source "
+            f"once, in the order in which they are learned: {known}"
         )
-    order = [names.index(str(link)) for link in links]
-    parts = [domain[PARTS][place] for place in order]
-    return with_domain(source, {**domain, PARTS: parts, "names": [names[p] for p in order]})
+    return asked
+
+
+def in_order(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> Config:
+    """Return a source whose domains stand in the order in which a strategy learns them.
+
+    Args:
+        source: its config; where `order_of` says nothing it stays as it is.
+        needs: of the strategy.
+        strategy: its arguments.
+
+    Raises:
+        BadInputError: what was asked for are not the names of all domains, each once.
+    """
+    order = order_of(source, needs, strategy)
+    if not order:
+        return source
+    domain = source["domain"]
+    names = [str(name) for name in domain["names"]]
+    parts = [domain[PARTS][names.index(name)] for name in order]
+    return with_domain(source, {**domain, PARTS: parts, "names": order})
+
+
+def usual_order(source: Config | None, needs: Needs, strategy: Config) -> Config:
+    """Return a strategy's arguments, the order null where the one typed is what null stands for.
+
+    So that what is the same cell has one identity, however it was typed.
+
+    Raises:
+        BadInputError: what was asked for are not the names of all domains, each once.
+    """
+    key = needs.ordered_by
+    if source is None or not key or strategy.get(key) is None:
+        return strategy
+    order = order_of(source, needs, strategy)
+    return {**strategy, key: None} if order and order == sorted(order) else strategy
 
 
 def joined(parts: Sequence[Config], names: Sequence[str], about: Config) -> Config:

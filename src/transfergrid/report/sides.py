@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from transfergrid.evidence.each_task import ALONE, each_task
 from transfergrid.evidence.families import RulesOf, family_of
+from transfergrid.evidence.forgetting import forgetting
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.oracle_gap import RuleGap, gaps_of
 from transfergrid.evidence.parts import By, part_gains
@@ -16,10 +17,20 @@ from transfergrid.evidence.source_shares import source_shares
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
-from transfergrid.report import rules_view, scorecard_view, source_view, tasks_view, verdict_views
+from transfergrid.report import (
+    forgetting_view,
+    rules_view,
+    scorecard_view,
+    source_view,
+    tasks_view,
+    verdict_views,
+)
 from transfergrid.report.sheet import Sheet
 
-SIDES = ("flips", "classes", "groups", "beside", "scores", "rules", "sources", "tasks")
+SIDES = (
+    *("flips", "classes", "groups", "beside", "scores", "rules", "sources", "tasks"),
+    "forgetting",
+)
 
 
 def side(
@@ -57,7 +68,9 @@ def side(
     if name == "tasks":
         found = each_task(bench, verdicts, rules)
         bench.note_look([one for one in found if one.reference == ALONE], "tasks")
-        return tasks_view.tasks(found)
+        return tasks_view.tasks(found, chained=bool(forgetting(bench, verdicts)))
+    if name == "forgetting":
+        return forgetting_view.forgetting(forgetting(bench, verdicts))
     if name == "scores":
         return scorecard_view.scores(*scorecards_of(bench, verdicts))
     if name == "rules":

@@ -24,13 +24,20 @@ LEGEND = (
     "training and seed, with uncorrected 95 % intervals; verdicts ({kinds}) are corrected over all "
     "on one task. Of the source's task they speak of its test part as it is."
 )
-LONELY = " Where alone is -, run it: strategy=scratch target={names} labels=all."
+CHAINED = " What chains forgot of them, link by link: --show forgetting."
+LONELY = "Where nothing stands beside alone, run it: strategy=scratch target={names} labels=all."
 
 
-def tasks(found: Sequence[Verdict]) -> Sheet:
-    """Return a line for each task."""
+def tasks(found: Sequence[Verdict], chained: bool = False) -> Sheet:
+    """Return a line for each task.
+
+    Args:
+        found: a verdict on each.
+        chained: whether some were learned in chains, of which there is more to see.
+    """
     rows = [as_row(verdict) for verdict in found]
-    return sheet(found, rows, task_columns, lambda symbols: legend(found, symbols), EMPTY)
+    more = CHAINED if chained else ""
+    return sheet(found, rows, task_columns, lambda symbols: legend(found, symbols) + more, EMPTY)
 
 
 def as_row(verdict: Verdict) -> dict[str, Any]:
@@ -63,6 +70,11 @@ def legend(found: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
     if not found:
         return ""
     kinds = ", ".join(f"{sign(kind, symbols)} {kind.value}" for kind in Kind)
-    lonely = sorted({verdict.target for verdict in found if not verdict.n})
-    more = LONELY.format(names=",".join(lonely)) if lonely else ""
-    return LEGEND.format(units=gains_in(found), kinds=kinds) + more
+    told = LEGEND.format(units=gains_in(found), kinds=kinds)
+    return " ".join(filter(None, (told, lonely(found))))
+
+
+def lonely(found: Sequence[Verdict]) -> str:
+    """Return what to run where a task was not trained alone; empty where each was."""
+    names = sorted({verdict.target for verdict in found if not verdict.n})
+    return LONELY.format(names=",".join(names)) if names else ""

@@ -25,7 +25,7 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.printing import warn
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
-from transfergrid.records.several import in_links, parts_of
+from transfergrid.records.several import in_order, parts_of
 from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
@@ -169,7 +169,7 @@ def set_up(
     training: Training = build(config["training"]) if config["training"] else Training()
     training = replace(training, accumulate=training.accumulate * 2**halvings)
     needs = strategy.needs
-    source = source and in_links(source, strategy.hparams)
+    source = source and in_order(source, needs, strategy.hparams)
     both = (source, needs, target, store)
     target = target.seen_from(pair_of(*both), seen_classes(*both))
     drawn = target.draw(cell.labels, cell.seed, training.judges)
@@ -210,14 +210,19 @@ def set_up(
     backbone = strategy.backbone if begun else None  # which may have put another in its place
     parts = (target, drawn, data, strategy, backbone, preprocess)
     streamed = _streamed(source, needs)
-    return Setup(*parts, card, copies.notes, tuned, selecting, streamed, halvings)
+    return Setup(*parts, card, copies.notes, tuned, selecting, *streamed, halvings)
 
 
-def _streamed(source: Config | None, needs: Needs) -> tuple[Config, ...]:
-    """Return the domains whose examples a strategy with these needs learns from, in their order."""
+def _streamed(source: Config | None, needs: Needs) -> tuple[tuple[Config, ...], tuple[str, ...]]:
+    """Return the domains whose examples a strategy with these needs learns from, in their order.
+
+    Beside them, what they are called; nothing where they have no names.
+    """
     if source is None or not needs.domains:
-        return ()
-    return tuple(parts_of(source["domain"])) if needs.domains > 1 else (source["domain"],)
+        return (), ()
+    if needs.domains == 1:
+        return (source["domain"],), ()
+    return tuple(parts_of(source["domain"])), tuple(source["domain"].get("names") or ())
 
 
 def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:

@@ -35,7 +35,7 @@ def _scored(other: Other, setup: Setup, machine: Machine) -> OtherTask:
         raise FloatingPointError("the predictions of the source's task are not finite")
     decides = opened.domain.metric
     return OtherTask(
-        name=opened.domain.kind,
+        name=setup.sources_called[other.domain] if setup.sources_called else opened.domain.kind,
         target_part=config_digest(config),
         after=other.after,
         metric=Metric(name=decides, higher_is_better=METRICS[decides].higher_is_better),

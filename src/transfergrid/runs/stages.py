@@ -58,6 +58,8 @@ class Setup:
     """What chooses its step without target labels; None: nobody does."""
     sources: tuple[Config, ...] = ()
     """The source domains that its batches come from, in their order."""
+    sources_called: tuple[str, ...] = ()
+    """What these are called, where they are several with names."""
     halvings: int = 0
     """How often the parts were doubled in which a batch is computed, for want of memory."""
 

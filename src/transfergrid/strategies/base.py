@@ -189,6 +189,9 @@ class Strategy(nn.Module, Component):
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
             cls.__init__ = noting(cls.__init__, above)  # type: ignore[method-assign]
+        if cls.needs.ordered_by:
+            arguments = inspect.signature(cls).parameters
+            check_known(f"needs.ordered_by of {cls.__name__}", cls.needs.ordered_by, arguments)
 
     @noting
     def __init__(

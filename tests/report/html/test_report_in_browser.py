@@ -7,6 +7,8 @@ import shutil
 import pytest
 from made_report import ATTACK, cells_of, small_report, verdict
 
+from transfergrid.evidence.affinity import Pair
+from transfergrid.report.html.data import Section
 from transfergrid.report.html.page import page
 from transfergrid.report.words import number
 
@@ -67,6 +69,26 @@ def test_every_chart_is_drawn(show, file):
     for kind in ("heatmap", "forest", "labels", "cost", "steps", "scores"):
         assert shown.locator(f'[data-chart="{kind}"] svg').count() > 0, kind
     assert "▲ +6.0" in shown.locator('[data-chart="heatmap"] svg').first.text_content()
+
+
+def test_the_matrix_of_tasks_is_drawn_whatever_the_filters_leave(show, tmp_path):
+    told = {"labels": "all", "beside_labels": "all", "as_source": True}
+    pairs = tuple(
+        Pair(task=one, beside=other, verdict=verdict(gain=6.0, baseline="alone"), **told)
+        for one, other in (("letters", "digits"), ("digits", "letters"), ("digits", "digits"))
+    )
+    path = tmp_path / "report.html"
+    sections = (Section("tasks", chart="affinity"),)
+    path.write_text(page(small_report(pairs=pairs, sections=sections)), encoding="utf-8")
+    shown = show(path)
+    drawn = shown.locator('[data-chart="affinity"] svg')
+    assert drawn.count() == 1
+    assert {"letters", "digits", "▲ +6.0"} <= set(drawn.locator("text").all_text_contents())
+    label = shown.locator('[data-chart="affinity"] .chart').get_attribute("aria-label")
+    assert "3 helped" in label
+    shown.select_option("#filters [name=source]", "insects")
+    shown.evaluate("drawAll()")
+    assert shown.locator('[data-chart="affinity"] svg').count() == 1
 
 
 def test_filters_narrow_table_and_charts_alike(show, file):

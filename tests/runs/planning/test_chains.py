@@ -4,6 +4,8 @@ import pytest
 
 from composed import planned
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.identity import identity_of
+from transfergrid.records.needs import Needs
 
 CHAIN = [
     "source=trained_here",
@@ -24,6 +26,30 @@ def test_the_order_of_links_is_part_of_what_a_cell_is():
     one, other = sequential(ORDER), sequential("strategy.links=[glyph_digits,glyph_letters]")
     assert one.id != other.id
     assert one.baseline.name == "scratch"
+
+
+def test_the_usual_order_is_one_cell_whether_it_is_typed_or_not():
+    usual, typed = sequential(), sequential("strategy.links=[glyph_digits,glyph_letters]")
+    assert (typed.id, typed.parts) == (usual.id, usual.parts)
+    assert typed.names == usual.names
+    plan = planned(
+        *CHAIN, "strategy=sequential", "labels=5", f"{ORDER},[glyph_digits,glyph_letters],null"
+    )
+    assert len(plan.wanted) == 2
+
+
+def test_other_keys_that_were_typed_are_told_beside_an_order_that_is_not():
+    cell = sequential("strategy.links=[glyph_digits,glyph_letters]", "strategy.keep=ewc")
+    assert cell.names.strategy == "sequential(keep=ewc)"
+
+
+def test_a_cell_has_the_identity_that_its_own_config_gives_it():
+    """So has one that was planned when an order that was typed was always part of it."""
+    for cell in (sequential(), sequential(ORDER)):
+        needs = Needs.read(cell.needs)
+        assert identity_of(cell.config, needs) == (cell.parts, cell.id)
+        older = {k: v for k, v in cell.needs.items() if k != "ordered_by"}
+        assert identity_of(cell.config, Needs.read(older)) == (cell.parts, cell.id)
 
 
 @pytest.mark.parametrize(

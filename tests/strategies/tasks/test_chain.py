@@ -1,5 +1,7 @@
 """One task after the other: what the chain ends with, what it forgets and what it cannot forget."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from plain_torch import adamw, cosine, set_rate
@@ -8,7 +10,8 @@ from torch.nn.functional import cross_entropy, kl_div
 from trajectories import same, trajectory
 
 from transfergrid.records.errors import BadInputError, ImpossibleError
-from transfergrid.records.several import in_links, joined
+from transfergrid.records.needs import Needs
+from transfergrid.records.several import in_order, joined
 from transfergrid.runs import cell
 from transfergrid.sources.source import Source
 from transfergrid.strategies.tasks.progressive_columns import ProgressiveColumns
@@ -199,19 +202,32 @@ def test_at_weight_0_nothing_is_held_bit_for_bit():
 def test_links_stand_in_the_order_that_is_asked_for():
     source = {"domain": joined(PARTS, ["a", "b", "c"], {})}
 
-    def order(strategy):
-        return [part["name"] for part in in_links(source, strategy)["domain"]["parts"]]
+    def order(strategy, needs=Sequential.needs):
+        return [part["name"] for part in in_order(source, needs, strategy)["domain"]["parts"]]
 
     assert order({"links": ["b", "c", "a"]}) == ["b", "c", "a"]
     assert order({"links": None}) == ["a", "b", "c"]
-    assert in_links(source, {}) is source
+    assert in_order(source, Needs(domains=2), {"links": ["b", "c", "a"]}) is source
+    assert order({"way": ["c", "a", "b"]}, Needs(domains=2, ordered_by="way")) == ["c", "a", "b"]
 
 
 @pytest.mark.parametrize("links", [["a", "b"], ["a", "b", "b"], ["a", "b", "d"]])
 def test_links_that_are_not_the_sources_domains_are_refused_in_one_line(links):
     source = {"domain": joined(PARTS, ["a", "b", "c"], {})}
     with pytest.raises(BadInputError, match=r"must name each domain of the source once.*a, b, c"):
-        in_links(source, {"links": links})
+        in_order(source, Sequential.needs, {"links": links})
+
+
+def test_links_of_domains_that_have_no_names_are_refused_and_not_passed_over():
+    source = {"domain": joined(PARTS, ["a", "b", "c"], {}) | {"names": []}}
+    with pytest.raises(BadInputError, match="have no names"):
+        in_order(source, Sequential.needs, {"links": ["a", "b", "c"]})
+    assert in_order(source, Sequential.needs, {"links": None}) is source
+
+
+def test_an_order_is_told_by_an_argument_that_there_is():
+    with pytest.raises(BadInputError, match=r"ordered_by of Misspelt.*did you mean links"):
+        type("Misspelt", (Sequential,), {"needs": replace(Sequential.needs, ordered_by="link")})
 
 
 def test_a_link_of_numbers_is_refused():

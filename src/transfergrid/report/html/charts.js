@@ -18,15 +18,16 @@ function spec(name, rows, width) {
   }
   if (name === "forest") nameArms(chart, rows, width);
   if (name === "labels" || name === "steps") legendOf(chart, rows, width);
-  if (name === "heatmap") fitColumns(chart, rows, width);
+  if (name === "heatmap") fitColumns(chart, rows, width, "strategy");
+  if (name === "affinity") fitColumns(chart, rows, width, "target");
   return chart;
 }
 
 const UPRIGHT = { labelAngle: -90, labelAlign: "left", labelBaseline: "middle" };
 
 /* As narrow as the numbers allow where all sources would else not fit. */
-function fitColumns(chart, rows, width) {
-  const longest = Math.max(...rows.map((row) => row.strategy.length));
+function fitColumns(chart, rows, width, lines) {
+  const longest = Math.max(...rows.map((row) => row[lines].length));
   const columns = new Set(rows.map((row) => row.source)).size;
   const leaning = Math.max(...rows.map((row) => row.source.length)) * 5.6 - 30; // beyond the last column
   const room = width - 7 * longest - 24;
@@ -133,11 +134,13 @@ const KINDS_OF_PANELS = {
     title: (row) => `${row.strategy}: ${row.target}, ${row.budget}`,
     takes: () => true,
   },
+  affinity: { key: (row) => row.panel, title: (row) => row.panel, takes: () => true },
   scores: { key: (row) => row.score, title: (row) => row.score, takes: (row) => row.kind !== "placebo" },
 };
 
 /* What a chart shows: rows, or points that belong to rows. */
 function pointsOf(name, rows) {
+  if (name === "affinity") return page.affinity;
   const shown = new Set(rows.map((row) => row.row));
   if (name === "scores") {
     return page.scores.filter(([row]) => shown.has(row)).map(([row, score, value]) => ({ ...page.rows[row], score, value }));
@@ -161,7 +164,7 @@ function showPanels(container, rows) {
 function panelOf(name, kind, rows, most = MOST_ARMS) {
   const title = kind.title(rows[0]);
   const figure = make("figure", {}, captionOf(name, title, rows));
-  if (name === "heatmap" || name === "forest") figure.append(make("p", { class: "over" }, oversOf(rows)));
+  if (["heatmap", "forest", "affinity"].includes(name)) figure.append(make("p", { class: "over" }, oversOf(rows)));
   if (name !== "forest") figure.append(chartOf(name, kind, rows));
   else addForest(figure, kind, rows, most);
   if (name === "cost") figure.append(make("p", { class: "over" }, frontOf(rows)));
@@ -175,8 +178,8 @@ function chartOf(name, kind, rows) {
 }
 
 function captionOf(name, title, rows) {
-  const link = make("button", { type: "button", onclick: () => showRows(name, rows) }, "rows");
-  link.setAttribute("aria-label", `Rows behind the figure of ${title}`);
+  const link = name === "affinity" ? null : make("button", { type: "button", onclick: () => showRows(name, rows) }, "rows");
+  link?.setAttribute("aria-label", `Rows behind the figure of ${title}`);
   const save = make("button", { type: "button", onclick: () => saved(figureOf(save), title) }, "SVG");
   save.setAttribute("aria-label", `Save the figure of ${title} as SVG`);
   return make("figcaption", {}, make("h3", {}, title), make("span", { class: "tools" }, link, save));
@@ -218,16 +221,17 @@ function frontOf(rows) {
 const costChart = (name) => (name === "cost" && byId("with-source").checked ? "all_cost" : name);
 
 const CALLED = {
-  heatmap: "Heat map", forest: "Gains with intervals", cost: "Gain against time",
+  heatmap: "Heat map", affinity: "Matrix of tasks", forest: "Gains with intervals", cost: "Gain against time",
   labels: "Gains over label budgets", steps: "Validation scores over steps", scores: "Gains against the score",
 };
 
 function described(name, kind, points) {
-  const rows = [...new Set(points.map((point) => point.row))].map((row) => page.rows[row]);
+  const rows = name === "affinity" ? points : [...new Set(points.map((point) => point.row))].map((row) => page.rows[row]);
+  const where = name === "affinity" ? "below it" : "of all comparisons";
   const many = (verdict) => rows.filter((row) => row.verdict === verdict).length;
   return `${CALLED[name]}: ${kind.title(points[0])}. ${many("positive")} helped, ${many("negative")} hurt, ` +
     `${many("equivalent")} no difference, ${many("harm ruled out")} with harm ruled out, ` +
-    `${many("gain ruled out")} with gain ruled out, ${many("undecided")} undecided. The numbers stand in the table of all comparisons.`;
+    `${many("gain ruled out")} with gain ruled out, ${many("undecided")} undecided. The numbers stand in the table ${where}.`;
 }
 
 function showRows(name, rows) {

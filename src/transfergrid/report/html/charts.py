@@ -38,6 +38,7 @@ def templates(margin: float, reach: float, sources: Sequence[str], counted: str)
     """
     return {
         "heatmap": heatmap(margin, reach),
+        "affinity": affinity(margin, reach),
         "forest": forest(),
         "labels": over_labels(sources, counted),
         "cost": cost("seconds", "front"),
@@ -65,13 +66,30 @@ def _tips(*more: Any) -> list[Any]:
     ]
 
 
-def heatmap(margin: float, reach: float) -> Spec:
-    """Gains of sources (columns) by strategies (rows), the verdict as mark and hatching."""
+def affinity(margin: float, reach: float) -> Spec:
+    """Gains of tasks (rows) by what they are learned beside (columns), as in the heat map."""
+    return heatmap(margin, reach, "target", ("beside", "task"))
+
+
+def heatmap(
+    margin: float,
+    reach: float,
+    lines: str = "strategy",
+    titles: tuple[str | None, str | None] = (None, None),
+) -> Spec:
+    """Gains of sources (columns) by strategies (rows), the verdict as mark and hatching.
+
+    Args:
+        margin: see `templates`.
+        reach: likewise.
+        lines: what the rows are of.
+        titles: above the columns and beside the rows.
+    """
     import altair as alt
 
-    x = alt.X("named:N", title=None, sort=alt.EncodingSortField("column", op="min"))
+    x = alt.X("named:N", title=titles[0], sort=alt.EncodingSortField("column", op="min"))
     x = x.axis(orient="top", labelAngle=-30, labelPadding=4, ticks=False, domain=False)
-    y = alt.Y("strategy:N", title=None, sort=alt.EncodingSortField("line", op="min"))
+    y = alt.Y(f"{lines}:N", title=titles[1], sort=alt.EncodingSortField("line", op="min"))
     y = y.axis(ticks=False, domain=False, labelPadding=6)
     scale = alt.Scale(
         type="symlog", constant=5 * margin, domain=[-reach, reach], domainMid=0, clamp=True,

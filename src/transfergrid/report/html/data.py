@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from transfergrid.evidence.affinity import Pair
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
@@ -36,6 +37,7 @@ class Section:
         most_open: lines from which on a table is folded.
         first: lines of a folded table that are shown nevertheless.
         pictures: what is drawn above the tables.
+        chart: the kind of those that the page's script draws there.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Section:
     most_open: int = 12
     first: int = 0
     pictures: tuple[Markup, ...] = ()
+    chart: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,10 @@ class ReportData:
     scores: tuple[tuple[int, str, float], ...] = ()
     """Number of a row, name of a transferability score, and its value (more is better)."""
     further: tuple[Verdict, ...] = ()
-    """Verdicts that sections show beside those on arms: what each of several sources adds."""
+    """Verdicts that sections show beside those on arms: what each of several sources adds, and
+    those on tasks of sources."""
+    pairs: tuple[Pair, ...] = ()
+    """What each of two tasks gained that were learned at once."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """By number of the row, what is said of it beyond its notes, such as the likely cause."""
     failed: tuple[Told, ...] = ()

@@ -10,6 +10,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.records.errors import writing
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts
+from transfergrid.report.html.affinity import affinity_maps
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.heat_map import Figure, Row, figure, heat_maps, overs, split
 from transfergrid.report.html.rows import page_rows, sources_in_order
@@ -45,6 +46,7 @@ def figures(data: ReportData) -> Iterator[Figure]:
     sources = sources_in_order(data.verdicts, data.called)
     rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
     yield from heat_maps(data)
+    yield from affinity_maps(data)
     forest, cost = charts.forest(), charts.cost("seconds", "front")
     for place, inside in split(rows, "target", "labels").items():
         title, band = [f"{place[0]}, {inside[0]['budget']}", overs(inside)], _band(inside)

@@ -8,9 +8,12 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from transfergrid.evidence.affinity import affinity
 from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.curves.assembly import label_curves, step_means
 from transfergrid.evidence.declarations import grids_of
+from transfergrid.evidence.each_task import ALONE, each_task
+from transfergrid.evidence.forgetting import forgetting
 from transfergrid.evidence.judged import Bench
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import Result
@@ -24,7 +27,7 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
-from transfergrid.report.html import best_of, boards, forecasts, paths, sections
+from transfergrid.report.html import best_of, boards, forecasts, paths, sections, tasks
 from transfergrid.report.html.data import Points, ReportData
 from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
@@ -63,7 +66,8 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
         sections=tuple(beside.sections),
         steps=tuple(beside.steps),
         scores=tuple(beside.scores),
-        further=tuple(share.less for share in beside.shares),
+        further=(*(share.less for share in beside.shares), *beside.tasks),
+        pairs=tuple(beside.pairs),
         remarks={row: tuple(lines) for row, lines in beside.remarks.items()},
         failed=tuple(
             told([record for record in bench.failures if asked.keeps(record)])
@@ -125,7 +129,16 @@ def _inside(
     beside.add(sections.harmed(arms))
     beside.shares = source_shares(bench, verdicts)
     beside.add(sections.several(beside.shares))
+    _each_task(bench, verdicts, beside)
     beside.add(sections.came_with(effects_of(bench, [v for v in verdicts if v.n])))
+
+
+def _each_task(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
+    """Add what each task gained that was learned beside others, and what chains forgot."""
+    found = each_task(bench, verdicts)
+    beside.tasks = [verdict for verdict in found if verdict.reference == ALONE]
+    beside.pairs = affinity(bench, found)
+    beside.add(tasks.each(found, beside.pairs, forgetting(bench, verdicts)))
 
 
 def _steps(

@@ -90,7 +90,8 @@ def heat_maps(data: ReportData) -> Iterator[Figure]:
 
 def reach(data: ReportData) -> float:
     """Return the largest gain, in points, that the colours of heat maps tell apart."""
-    found = [abs(v.gain) / v.point for v in data.verdicts if v.gain is not None]
+    shown = [*data.verdicts, *(pair.verdict for pair in data.pairs)]
+    found = [abs(v.gain) / v.point for v in shown if v.gain is not None]
     return max([10 * data.rules.margin, *found])
 
 

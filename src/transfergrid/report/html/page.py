@@ -15,6 +15,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html import charts, rows, themes
+from transfergrid.report.html.affinity import affinity_rows
 from transfergrid.report.html.answer import answers, counts, listed, scores, summary
 from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
@@ -53,7 +54,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
         "plain": _plain(data),
         "units": gains_in(data.verdicts),
         "classes": any(not is_of_numbers(v.metric) for v in data.verdicts),
-        "payload": rows.payload(data, compiled(drawn, themes.themes())),
+        "payload": rows.payload(data, compiled(drawn, themes.themes()), affinity_rows(data.pairs)),
         "library": Markup(library()),
         "scripts": SCRIPTS,
     }

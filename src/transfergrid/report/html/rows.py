@@ -317,12 +317,15 @@ def parts_of(cell: Result) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if digest}
 
 
-def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
+def payload(
+    data: ReportData, specs: Mapping[str, Any], affinity: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Return everything the script needs as plain data, whose texts command nothing.
 
     Args:
         data: what the report shows.
         specs: compiled charts by theme and name.
+        affinity: rows of the matrices of tasks.
     """
     columns, names = comparisons(data.verdicts), source_names(data.verdicts, data.called)
     found = {
@@ -341,6 +344,7 @@ def payload(data: ReportData, specs: Mapping[str, Any]) -> dict[str, Any]:
         "configs": data.configs,
         "steps": [[_rounded(told) for told in curve] for curve in data.steps],
         "scores": [[row, name, _rounded(value)] for row, name, value in data.scores],
+        "affinity": affinity,
         "specs": specs,
     }
     calm: dict[str, Any] = _calm(found)

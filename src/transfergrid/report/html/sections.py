@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from transfergrid.evidence.affinity import Pair
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve
@@ -41,6 +42,9 @@ class Beside:
     """Both as in `ReportData`."""
 
     shares: list[SourceShare] = field(default_factory=list)
+    tasks: list[Verdict] = field(default_factory=list)
+    """Verdicts on tasks of sources."""
+    pairs: list[Pair] = field(default_factory=list)
 
     def add(self, section: Section | None) -> None:
         """Add a section, if there is one."""

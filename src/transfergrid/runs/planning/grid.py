@@ -39,6 +39,7 @@ from transfergrid.runs.planning.plan import (
     in_order,
 )
 from transfergrid.runs.planning.selected import looks, selected, unselectable
+from transfergrid.runs.planning.several import ordered
 from transfergrid.runs.planning.tuned import search_of, tuned
 from transfergrid.runs.planning.warm_starts import WarmStarts
 
@@ -90,6 +91,7 @@ class Planner:
         self.library, self.references, self.compared = library, references, compared
         self._strategies: dict[str, Option] = {}
         self._chosen: dict[tuple[Option, Option | None], Option] = {}
+        self._orders: dict[tuple[Option, Option | None], Option] = {}
         self._trainings: dict[tuple[Option, Option], Option] = {}
         self._arms: dict[tuple[Any, ...], Arm] = {}
         self._asked: dict[tuple[Any, ...], Planned | None] = {}
@@ -194,7 +196,7 @@ class Planner:
         """Return what the cells of these parts have in common, less what cannot matter to them."""
         looked_at = looks(shared.training) and labels == 0
         by_rule = looked_at and bool(shared.training.config.get("selection"))
-        chosen = self._tuned(strategy, shared.training)
+        chosen = self._ordered(self._tuned(strategy, shared.training), source)
         search = self._search(shared.tuning, chosen, labels, by_rule and chosen.needs.steps)
         if search is not None and search.config.get("warm_start"):
             search = self._begun(search, chosen, target, shared, labels)
@@ -258,6 +260,12 @@ class Planner:
         if key not in self._chosen:
             self._chosen[key] = tuned(strategy, training)
         return self._chosen[key]
+
+    def _ordered(self, strategy: Option, source: Option | None) -> Option:
+        key = (strategy, source)
+        if key not in self._orders:
+            self._orders[key] = ordered(strategy, source)
+        return self._orders[key]
 
     def _judged(self, training: Option, target: Option) -> Option:
         key = (training, target)

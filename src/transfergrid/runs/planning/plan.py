@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -243,6 +244,13 @@ def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
         return found[cell.id]
 
     return {name: depth(cell) for name, cell in cells.items()}
+
+
+def less(name: str, key: str) -> str:
+    """Return what tables call an option, without a key that turned out to say nothing."""
+    value = r"(?:\[[^\[\]]*\]|[^,()\[\]])*"
+    name = re.sub(rf"(?<=[(,]){key}={value},?", "", name)
+    return name.replace(",)", ")").removesuffix("()")
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

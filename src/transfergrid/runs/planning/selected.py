@@ -6,12 +6,10 @@ are, and validate by these.
 
 from __future__ import annotations
 
-import re
-
 from transfergrid.records.cell import Labels
 from transfergrid.records.needs import Needs
 from transfergrid.records.selection import KEYS, OF_SOURCE
-from transfergrid.runs.planning.plan import Option
+from transfergrid.runs.planning.plan import Option, less
 
 
 def looks(training: Option) -> bool:
@@ -27,8 +25,7 @@ def selected(training: Option, labels: Labels) -> Option:
         return training
     name = training.name
     for key in says.keys() - kept.keys():
-        name = re.sub(rf"(?<=[(,]){key}=[^,()]*,?", "", name)
-    name = name.replace(",)", ")").removesuffix("()")
+        name = less(name, key)
     return Option(name, {**training.config, **dict.fromkeys(KEYS), **kept}, training.typed)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
 from transfergrid.records.needs import Needs
-from transfergrid.records.several import in_links, parts_of
-from transfergrid.runs.planning.plan import Option, listed
+from transfergrid.records.several import order_of, parts_of, usual_order
+from transfergrid.runs.planning.plan import Option, less, listed
 
 
 def unsuited(
@@ -35,7 +36,7 @@ def unsuited(
             "several as one source, source=[A,B]"
         )
     try:
-        in_links(source.config, strategy.config)
+        order_of(source.config, needs, strategy.config)
     except BadInputError as error:
         return str(error)
     labelled = not about.get("unlabelled") and needs.source_labels
@@ -49,6 +50,18 @@ def unsuited(
                 f"has {listed(first)}, another {listed(other)}"
             )
     return None
+
+
+def ordered(strategy: Option, source: Option | None) -> Option:
+    """Return a strategy as it is where the order of its source's domains was not typed.
+
+    So it is returned, too, where the order that was typed is the usual one.
+    """
+    needs = strategy.needs
+    config = usual_order(source.config if source else None, needs, strategy.config)
+    if config is strategy.config:
+        return strategy
+    return replace(strategy, name=less(strategy.name, needs.ordered_by), config=config)
 
 
 def _are_matched(needs: Needs, made_here: bool) -> bool:

@@ -27,7 +27,9 @@ from transfergrid.strategies import (
     rates,
 )
 
-CHAINED = Needs(source="start", domains=2, tasks=("classification",), layers="some")
+CHAINED = Needs(
+    source="start", domains=2, tasks=("classification",), layers="some", ordered_by="links"
+)
 COMPARED = Baselines(exploratory=["full_finetuning", "multitask"])
 RATES = rates(9.5, small_images=3.0, images=0.3, text=0.1)
 """Those of `multitask`, which learns the same tasks at once."""
