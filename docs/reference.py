@@ -23,7 +23,7 @@ from transfergrid.records.factory import locate
 from transfergrid.records.record import documented_keys
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.cli import VERBS
-from transfergrid.verbs.configs.composing import GROUPS
+from transfergrid.verbs.configs.keys import GROUPS
 
 COLUMNS = "80"
 TITLES = {

@@ -11,7 +11,9 @@ from composed import asked, loader, needed, planned, whole
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs.configs.composing import GROUPS, finished
+from transfergrid.verbs.configs.composing import Composer, finished
+from transfergrid.verbs.configs.keys import GROUPS
+from transfergrid.verbs.configs.loading import loading
 from transfergrid.verbs.configs.option_names import display_name
 from transfergrid.verbs.configs.typed_words import prepared
 
@@ -36,7 +38,7 @@ def names(*arguments, **more):
 
 
 def test_options_of_all_groups_are_composed_at_once(monkeypatch):
-    """One composition takes 0.1 s: there are as many as the longest axis has options."""
+    """One composition takes 0.1 s: there is one for all that was asked for."""
     loaded = []
     real = type(loader()).load_configuration
 
@@ -47,10 +49,52 @@ def test_options_of_all_groups_are_composed_at_once(monkeypatch):
     monkeypatch.setattr(type(loader()), "load_configuration", load)
     words = ("source=glyph_digits,placebo", "strategy=scratch,shot,mcd", "target=digits")
     made = asked(*words)
-    assert len(loaded) == 3
+    assert len(loaded) == 1
     assert [option.name for option in made.strategies] == ["scratch", "shot", "mcd"]
     alone = [only(f"strategy={name}")["strategy"] for name in ("scratch", "shot", "mcd")]
     assert [option.config for option in made.strategies] == alone
+
+
+def test_options_that_are_composed_at_once_are_what_each_is_alone():
+    together, single = (Composer(loader(), "config", []) for _ in range(2))
+    together.compose_together({g: [name for of, name in OPTIONS if of == g] for g in GROUPS})
+    few = ("placebo", "glyph_digits", "mlp", "distillation", "digits", "random", "none")
+    for group, name in [option for option in OPTIONS if option[1] in few]:
+        choice = (f"{group}={name}",)
+        one, other = (made._fragment(group, choice)[group] for made in (together, single))
+        assert OmegaConf.to_yaml(one) == OmegaConf.to_yaml(other), choice
+    assert not together._wholes, "none of them was composed by itself"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words", "options"),
+    [
+        (
+            "study/mine.yaml",
+            "# @package _global_\ntraining: {steps: 7}\nabout: {help: mine}\n",
+            ["study=mine"],
+            {"training": ["default", "vectors"]},
+        ),
+        (
+            "strategy/mine.yaml",
+            "defaults: [full_finetuning, _self_]\nlr_factor: ${training.lr}\n",
+            [],
+            {"strategy": ["mine", "scratch"]},
+        ),
+    ],
+    ids=["a study adds to a group", "a strategy names another group's value"],
+)
+def test_what_is_told_outside_a_file_holds_for_its_options(tmp_path, file, text, words, options):
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(text)
+    with loading([], str(tmp_path)) as (_, made):
+        together, single = (Composer(made, "config", words) for _ in range(2))
+        together.compose_together(options)
+        for group, names in options.items():
+            for name in names:
+                assert together.option(group, name).config == single.option(group, name).config
+        told = single.option(*next((g, n[0]) for g, n in options.items())).config
+    assert told.get("steps", told.get("lr_factor")) in (7, 0.01)
 
 
 # Every shipped config ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from transfergrid.verbs.cli import VERBS, main
-from transfergrid.verbs.configs.composing import KEYS
+from transfergrid.verbs.configs.keys import KEYS
 from transfergrid.verbs.parser import Parser
 
 

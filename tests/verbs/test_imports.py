@@ -15,7 +15,7 @@ def start(words, folder):
     command = [sys.executable, "-X", "importtime", "-m", "transfergrid", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     imported = re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.M)
-    assert {"hydra", "yaml"} & {*imported}, "the list of imports can be read"
+    assert {"hydra", "argparse"} & {*imported}, "the list of imports can be read"
     return done.stdout + done.stderr.rpartition("import time:")[2], {*imported}
 
 
@@ -31,3 +31,10 @@ def test_help_and_an_early_refusal_import_nothing_heavy(words, said, absent, tmp
     told, imported = start(words, tmp_path)
     assert said in told
     assert not imported & absent
+
+
+@pytest.mark.parametrize("verb", ["status", "table"])
+def test_a_verb_that_reads_results_does_not_import_what_composes_and_trains(verb, tmp_path):
+    told, imported = start([verb, "nowhere"], tmp_path)
+    assert "no results in 'nowhere'" in told
+    assert not imported & {"hydra", "omegaconf", "antlr4", "torch", "pandas"}

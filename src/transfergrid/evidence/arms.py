@@ -42,9 +42,12 @@ def labels_order(labels: Labels) -> float:
 
 def valid_scores(cells: Iterable[AnyCell]) -> list[float]:
     """Return the scores that there are, in points."""
-    scored = [(cell.metric, cell.score) for cell in cells if cell.score is not None]
-    worth = {id(metric): points(metric) for metric, _ in scored}  # few objects, of many cells each
-    return [worth[id(metric)] * score for metric, score in scored]
+    scored = [cell for cell in cells if cell.score is not None]
+    metrics = {id(cell.metric): cell.metric for cell in scored}  # mostly one, of many cells
+    if len(metrics) > 1:
+        return [points(cell.metric) * (cell.score or 0.0) for cell in scored]
+    worth = points(scored[0].metric) if scored else 1.0
+    return [worth * cell.score for cell in scored if cell.score is not None]
 
 
 def mean_score(cells: Iterable[AnyCell]) -> float | None:

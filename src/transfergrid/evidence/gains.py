@@ -87,8 +87,9 @@ def _estimated(
             arm, base = np.split(scores_by_item(ids, metric.name, read), 2)
             if metric.name in ERRORS and not _are_recorded(pairs, read):
                 return over_blocks(gains)
-            by_item = oriented(metric) * (arm - base).astype(np.float64)
-            return over_blocks_and_clusters(by_item / size, clusters(read, ids[0]))
+            by_item = np.multiply(arm - base, oriented(metric), dtype=np.float64)
+            by_item /= size
+            return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
         return _resampled(gains, pairs, read)
     except BadInputError:  # a block without predictions, or of other items: they do not cross
         return over_blocks(gains)

@@ -39,7 +39,6 @@ from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.cell import Reference
 from transfergrid.records.ledger import Ledger, without_garbage_collection
 from transfergrid.records.record import Record
 
@@ -204,12 +203,14 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
     grids = grids_of(ledger)
     told = comparisons(grids)
     is_meant = partial(_is_meant, cells)
-    results = as_declared((one for one in results if is_meant(one.id)), told)
+    if cells is not None:
+        results = [one for one in results if one.id in cells]
+    results = as_declared(results, told)
     failures = as_declared((one for one in ledger.failures() if is_meant(one.id)), told)
     declaration, earlier = newest(grids), looks.looks(ledger)
     families = families_of(results)
     there = {result.id for result in results} | {record.id for record in failures}
-    asked = {name for grid in grids for name in grid["cells"] if is_meant(name)}
+    asked = set().union(*(grid["cells"] for grid in grids))
     return Bench(
         ledger,
         results,
@@ -219,7 +220,7 @@ def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
         declaration is not None,
         earlier,
         by_family(grids, families),
-        len(asked - there),
+        sum(map(is_meant, asked - there)),
         plans_by_family(grids, families, earlier),
         told,
         [one for one in ledger.failed_anew() if is_meant(one.id)],
@@ -238,16 +239,25 @@ def as_declared(cells: Iterable[Cell], told: Mapping[str, Comparisons]) -> list[
 def _declared(cell: Cell, told: Comparisons | None) -> Cell:
     if told is None:
         return cell
-    seen = cell.flags.contaminated_by if told.contaminated_by is None else told.contaminated_by
-    own = _spelled(cell.baseline, cell.exploratory)
-    if seen == cell.flags.contaminated_by and own == _spelled(told.baseline, told.exploratory):
+    own = cell.flags.contaminated_by
+    seen = own if told.contaminated_by is None else told.contaminated_by
+    if seen == own and _are_alike(cell, told):
         return cell
     flags = replace(cell.flags, contaminated_by=seen)
     return replace(cell, flags=flags, baseline=told.baseline, exploratory=told.exploratory)
 
 
-def _spelled(
-    baseline: Reference | None, others: Iterable[Reference]
-) -> list[tuple[str, str] | None]:
-    """Return what tells references from others, quicker than they themselves do."""
-    return [None if one is None else (one.name, one.id) for one in (baseline, *others)]
+def _are_alike(cell: Cell, told: Comparisons) -> bool:
+    """Return whether a cell names what a grid says, told quicker than by the references' `==`."""
+    one, other = cell.baseline, told.baseline
+    if one is None or other is None:
+        if one is not other:
+            return False
+    elif one.id != other.id or one.name != other.name:
+        return False
+    if len(cell.exploratory) != len(told.exploratory):
+        return False
+    for ours, theirs in zip(cell.exploratory, told.exploratory, strict=True):
+        if ours.id != theirs.id or ours.name != theirs.name:
+            return False
+    return True

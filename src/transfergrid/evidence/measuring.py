@@ -161,6 +161,7 @@ class Measured:
         self.collapsed = frozenset(cell.id for cell in results if cell.collapsed)
         self.underfit = frozenset(cell.id for cell in results if cell.underfit)
         self.code_now = cache(code_fingerprint)  # looked for once a class, not once a cell
+        self._baselines: dict[tuple[str, ...], list[Result]] = {}
         self.used = {cell.baseline.id for cell in results if cell.baseline}
 
     def arms(self) -> Iterator[Comparison]:
@@ -178,7 +179,7 @@ class Measured:
         tried = cells or [cell for cell in self.failed.get(key, ()) if cell.baseline]
         if not tried or key[0] == self._baseline_parts(tried):
             return None
-        there = arms.baselines_of(cells, self.by_id)
+        there = self._there(cells)
         asked = next(cell.baseline.name for cell in tried if cell.baseline)
         is_named = bool(there) and there[0].names.strategy == asked
         name = self.names[arms.key_of(there[0])][2] if is_named else asked
@@ -191,10 +192,19 @@ class Measured:
         pairs = paired(cells, there)
         return Comparison(key, cells, name, asked, pairs, list(there), self.read, self.fallen)
 
+    def _there(self, cells: Sequence[Result]) -> list[Result]:
+        """Return the primary baselines that are there, looked for once for dozens of arms."""
+        named = tuple([cell.baseline.id for cell in cells if cell.baseline])
+        if named not in self._baselines:
+            self._baselines[named] = arms.baselines_of(cells, self.by_id)
+        return self._baselines[named]
+
     def _baseline_parts(self, cells: Sequence[Result]) -> object:
         """Return the parts of an arm that is named as its own baseline, which is no comparison."""
-        own = [cell for cell in cells if cell.baseline and cell.baseline.id == cell.id]
-        return own[0].parts if own else None
+        for cell in cells:
+            if cell.baseline and cell.baseline.id == cell.id:
+                return cell.parts
+        return None
 
     def verdict(self, arm: Comparison) -> Verdict:
         """Put together what is known of an arm before anything is decided."""

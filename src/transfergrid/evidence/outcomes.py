@@ -49,6 +49,11 @@ class Outcomes:
         known = self._known.get(identity)
         return packed(self._read(identity)) if known is None else known
 
+    def rights(self, cells: Sequence[str]) -> list[Packed]:
+        """Return `right` of several cells, which mostly are known: dozens of each arm are asked."""
+        found = [*map(self._known.get, cells)]
+        return [one or self.right(cell) for one, cell in zip(found, cells, strict=True)]
+
     def clusters(self, identity: str) -> NDArray[np.int32] | None:
         """See `clusters`; one cell's predictions are opened for all that share its test items."""
         name = self.right(identity).clusters
@@ -76,7 +81,7 @@ def right(read: Read, identity: str) -> Packed:
 def rights(read: Read, cells: Sequence[str]) -> list[Packed]:
     """Return `right` of several cells."""
     if isinstance(read, Outcomes):
-        return [*map(read.right, cells)]
+        return read.rights(cells)
     return [packed(read(identity)) for identity in cells]
 
 
@@ -102,4 +107,5 @@ def labels(read: Read, identity: str) -> NDArray[Any]:
 
 def shared_items(cells: Sequence[Packed]) -> bool:
     """Return whether cells were tested on the same items, which depend on each other alike."""
-    return len({(cell.items, cell.clusters) for cell in cells}) <= 1
+    items, clusters = {cell.items for cell in cells}, {cell.clusters for cell in cells}
+    return len(items) <= 1 and len(clusters) <= 1

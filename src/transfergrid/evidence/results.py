@@ -98,21 +98,18 @@ def references(cell: AnyCell) -> tuple[Reference, ...]:
     return (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory)
 
 
-_SAME = (
+COLUMNS = (
     *("id", "protocol", "seed", "score", "train_score", "validation_score", "ece", "floor"),
     *("classes", "one_checkpoint", "placebo", "seconds", "source_seconds", "study", "code"),
     *("strategy_class", "finished", "trials", "remarks"),
     *("parameters_trained", "flops_forward", "seconds_forward"),
-)
-"""Columns of an index that are fields of a result under the same name."""
-COLUMNS = (
-    *_SAME,
     *("strategy", "target", "source", "architecture", "training", "tuning"),
     *("strategy_part", "target_part", "source_part", "training_part", "tuning_part", "labels"),
     *("baseline", "baseline_id", "exploratory", "metric", "higher_is_better"),
     *("collapsed", "underfit", "contaminated_by", "fewest_labels", "most_labels"),
     *("right", "items_n", "items", "clusters"),
 )
+"""Columns of an index that results are made of; the first are fields of the same name."""
 
 
 def results_of(ledger: Ledger) -> tuple[list[Result], Outcomes]:
@@ -142,12 +139,37 @@ def results_from(records: Iterable[Record]) -> list[Result]:
 
 
 def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
-    strategy, target, source, architecture, training, tuning, *rest = row[len(_SAME) :]
+    """Return what a row of `COLUMNS` holds; written out, for there are a hundred thousand."""
+    identity, protocol, seed, score, train_score, validation_score, ece, floor, *rest = row
+    classes, one_checkpoint, placebo, seconds, source_seconds, study, code, *rest = rest
+    strategy_class, finished, trials, remarks, trained, flops, seconds_forward, *rest = rest
+    strategy, target, source, architecture, training, tuning, *rest = rest
     strategy_part, target_part, source_part, training_part, tuning_part, labels, *rest = rest
     baseline, baseline_id, exploratory, metric, higher, *rest = rest
     collapsed, underfit, contaminated_by, fewest, most, bits, items_n, items, clusters = rest
     result = Result(
-        **dict(zip(_SAME, row, strict=False)),
+        id=identity,
+        protocol=protocol,
+        seed=seed,
+        score=score,
+        train_score=train_score,
+        validation_score=validation_score,
+        ece=ece,
+        floor=floor,
+        classes=classes,
+        one_checkpoint=one_checkpoint,
+        placebo=placebo,
+        seconds=seconds,
+        source_seconds=source_seconds,
+        study=study,
+        code=code,
+        strategy_class=strategy_class,
+        finished=finished,
+        trials=trials,
+        remarks=remarks,
+        parameters_trained=trained,
+        flops_forward=flops,
+        seconds_forward=seconds_forward,
         names=shared_names(strategy, target, source, architecture, training, tuning),
         parts=shared_parts(strategy_part, target_part, source_part, training_part, tuning_part),
         labels="all" if labels == "all" else int(labels),

@@ -81,6 +81,7 @@ class UnderWay:
         return self.waiting + len(self.running)
 
 
+@without_garbage_collection()
 def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -> UnderWay:
     """Look how far the grid is that runs here, or else was asked for last.
 
@@ -100,8 +101,7 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
     ids: set[str] = set().union(*(grid["cells"] for grid in chosen))
     if not grids:  # cells that were run alone, as from Python
         ids = {*ledger.listed(), *ledger.tried(), *(sign.cell for sign in found if sign.lives)}
-    with without_garbage_collection():
-        done = _done(ledger, ids)
+    done = _done(ledger, ids)
     running = [sign for sign in found if sign.lives and sign.cell in ids]
     held = {sign.cell for sign in running}
     gone = [sign for sign in found if not sign.lives and sign.cell in ids - done.keys()]

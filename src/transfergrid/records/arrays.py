@@ -229,9 +229,10 @@ def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
     Raises:
         BadInputError: numbers were predicted, of which none is right or wrong.
     """
-    if not all(cell.bits for cell in cells):
+    kept = [cell.bits for cell in cells]
+    if not all(kept):
         raise BadInputError("numbers were predicted: no item is right or wrong")
-    bits = np.frombuffer(b"".join(cell.bits for cell in cells), dtype=np.uint8)
+    bits = np.frombuffer(b"".join(kept), dtype=np.uint8)
     return np.unpackbits(bits.reshape(len(cells), -1), axis=1, count=cells[0].n)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -207,9 +207,19 @@ def group_of(names: Names, labels: Labels, parts: Parts) -> str:
 
 def cell_id(parts: Parts, labels: Labels, seed: int, protocol: int = PROTOCOL) -> str:
     """Return the identity of the cell with these part digests, label budget and seed."""
-    begun = _begun(parts, labels, protocol).copy()
-    begun.update(f",{seed}]".encode())
-    return str(begun.hexdigest()[:16])
+    return cell_ids(parts, labels, (seed,), protocol)[0]
+
+
+def cell_ids(
+    parts: Parts, labels: Labels, seeds: Iterable[int], protocol: int = PROTOCOL
+) -> list[str]:
+    """Return the identities of cells that differ in their seed alone."""
+    begun, found = _begun(parts, labels, protocol), []
+    for seed in seeds:
+        whole = begun.copy()
+        whole.update(f",{seed}]".encode())
+        found.append(str(whole.hexdigest()[:16]))
+    return found
 
 
 @lru_cache(maxsize=100_000)

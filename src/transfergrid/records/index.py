@@ -100,6 +100,13 @@ _OTHERS = (
 OF_ITEMS = frozenset({"right", "items_n", "items", "clusters"})
 """Columns that come of a cell's predictions."""
 
+_LOOKED_INTO = frozenset({"labels", "exploratory", "contaminated_by", "finished", "remarks"})
+"""Columns whose texts are read as something else: each text is looked into once."""
+_REPEATED = frozenset({*_TEXTS, *_OTHERS, "labels", "contaminated_by", "remarks"}) - {
+    *("id", "record", "baseline_id", "commit")
+}
+"""Columns of texts of which many cells have the same: each is read, and made, once."""
+
 HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
 """Columns that all segments of this version have; one of an earlier version lacks the newest."""
 
@@ -173,13 +180,16 @@ def _current(
     contents.status_of(path)
     # by its path: a thread of Arrow's that lets go of a Python file as Python ends aborts both
     with pyarrow.parquet.ParquetFile(path) as file:
-        there = set(file.schema_arrow.names)
-        if not {*names, *needed} <= there | ABSENT.keys():
-            return []  # written before there were these columns
-        wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
-        _check_types(file.schema_arrow, wanted)
+        metadata, schema = file.metadata, file.schema_arrow
+    there = set(schema.names)
+    if not {*names, *needed} <= there | ABSENT.keys():
+        return []  # written before there were these columns
+    wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
+    _check_types(schema, wanted)
+    once = [name for name in wanted if name in _REPEATED]
+    with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=once) as file:
         table = file.read(wanted)
-    values = {name: table.column(name).to_pylist() for name in wanted}
+    values = {name: _listed(table.column(name)) for name in wanted}
     values |= {n: [ABSENT[n]] * table.num_rows for n in names if n not in there}
     current = [
         found.get(identity) == time
@@ -189,6 +199,22 @@ def _current(
         values = {name: list(compress(column, current)) for name, column in values.items()}
     _check_values(values)
     return list(zip(values["id"], zip(*(values[name] for name in names), strict=True), strict=True))
+
+
+def _listed(column: Any) -> list[Any]:
+    """Return a column of Arrow as plain values; of equal texts of a dictionary there is one."""
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    found: list[Any] = []
+    for chunk in column.chunks:
+        texts, numbers = chunk.dictionary.to_pylist(), chunk.indices.to_pylist()
+        if chunk.null_count:
+            found += [None if number is None else texts[number] for number in numbers]
+        else:
+            found += [texts[number] for number in numbers]
+    return found
 
 
 def _check_types(schema: Any, names: Iterable[str]) -> None:
@@ -204,9 +230,9 @@ def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
     for name, column in values.items():
         if name in _readers:
             try:
-                _readers[name].of(column)
-            except BadInputError as error:
-                raise BadInputError(f"column {name}, row {error}") from None
+                _readers[name].of(list(set(column)) if name in _LOOKED_INTO else column)
+            except BadInputError:
+                _check_each(name, column)
     if "score" in values and "metric" in values:
         for metric, score in zip(values["metric"], values["score"], strict=True):
             if metric in SHARES and score is not None and not 0 <= score <= 1:
@@ -217,6 +243,14 @@ def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
         for bits, n, items, metric in rows:
             if bits is not None and (not n or not items or not _is_packed(bits, n, metric)):
                 raise BadInputError(f"column items_n: {n} test items in {len(bits)} bytes")
+
+
+def _check_each(name: str, column: Sequence[Any]) -> None:
+    """Raise `BadInputError` that names the first row whose value no record could hold."""
+    try:
+        _readers[name].of(column)
+    except BadInputError as error:
+        raise BadInputError(f"column {name}, row {error}") from None
 
 
 def _is_packed(bits: bytes, n: int, metric: str) -> bool:

@@ -20,7 +20,8 @@ from transfergrid.records.printing import complain, told_os
 from transfergrid.runs.launching import launchers
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning.plan import Asked
-from transfergrid.verbs.configs.composing import GROUPS, Composer, Request, read_request
+from transfergrid.verbs.configs.composing import Composer, Request, read_request
+from transfergrid.verbs.configs.keys import GROUPS
 from transfergrid.verbs.rerunning import Rerun
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def ask(request: Request, composer: Composer) -> Asked:
     """
     labels = list(dict.fromkeys(read_labels(value) for value in request.labels))
     seeds = list(dict.fromkeys(read_seed(value) for value in request.seeds))
-    composer.compose_together(request.axes)
+    composer.compose_together(request.names)
     options = {group: composer.options(group, request.axes[group]) for group in GROUPS}
     return Asked(
         sources=options["source"],

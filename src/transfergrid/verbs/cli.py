@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -14,15 +15,7 @@ from transfergrid.records import interrupts
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.printing import complain, hearing, say, told_os, warn
 from transfergrid.records.shipped import conf_dir
-from transfergrid.verbs.configs import own_configs
-from transfergrid.verbs.configs.typed_words import (
-    COMPLETION,
-    check_no_key,
-    for_hydra,
-    is_verb,
-    told,
-    verb_first,
-)
+from transfergrid.verbs.configs.keys import check_no_key, is_verb, verb_first
 from transfergrid.verbs.parser import fitting
 
 HELP = {"--help", "-h"}
@@ -100,6 +93,7 @@ def _verb(words: Sequence[str]) -> int:
     with _naming_what_is_left_out(), interrupts.interruptible():
         code: int = command(words[1:])
         sys.stdout.flush()  # a disk that is full says so here, and not when Python has ended
+    gc.freeze()  # Python would search all that was read for circles as it ends
     return code
 
 
@@ -123,6 +117,9 @@ def _hydra(words: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
+
+    from transfergrid.verbs.configs import own_configs
+    from transfergrid.verbs.configs.typed_words import COMPLETION, for_hydra, told
 
     if not COMPLETION & set(words):
         words = for_hydra(own_configs.use(words), [*VERBS])

@@ -18,6 +18,7 @@ from transfergrid.records.factory import Config, build
 from transfergrid.records.indexing import Indexing
 from transfergrid.records.keeping import Keeper
 from transfergrid.records.ledger import Ledger
+from transfergrid.records.needs import AT
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import now
 from transfergrid.records.sending import sending
@@ -259,10 +260,19 @@ def make_plan(
     for source in asked.sources:
         with told_if_slow(f"checking source {source.name}"):
             build(source.config).check()
+    beside = compared_with(asked) if compared else []
+    composer.compose_together({"strategy": [*references, *beside]})
     plan = planner.plan(asked)
     for warm in planner.warm.values() if remember else ():
         warm.remember()
     return plan
+
+
+def compared_with(asked: Asked) -> list[str]:
+    """Return the names of all that the strategies say that they are compared with."""
+    told = [strategy.baselines for strategy in asked.strategies]
+    names = [(one.labelled, one.unlabelled, *one.exploratory) for one in told]
+    return [name.partition(AT)[0] for each in names for name in each if name]
 
 
 def references_in(config: DictConfig) -> list[str]:

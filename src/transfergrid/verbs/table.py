@@ -18,6 +18,7 @@ from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser
 
 
+@without_garbage_collection()
 def command(arguments: Sequence[str]) -> int:
     """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`.
 
@@ -37,10 +38,9 @@ def command(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.leaderboard:
         return _leaderboard(chosen)
-    with without_garbage_collection():
-        bench = bench_of(Ledger(chosen.results))
-        cells = _selected(bench, chosen.where)
-        rows, failed = rows_of(bench.of_cells(cells), over=chosen.over, by_group=chosen.by_group)
+    bench = bench_of(Ledger(chosen.results))
+    cells = _selected(bench, chosen.where)
+    rows, failed = rows_of(bench.of_cells(cells), over=chosen.over, by_group=chosen.by_group)
     show(table.sheet(rows, failed, footer=closing_lines(bench)), chosen.format)
     bench.note_gains(cells, "table", chosen.over)
     return 0

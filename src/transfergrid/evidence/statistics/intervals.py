@@ -148,7 +148,8 @@ def each_over_blocks_and_items(gains: NDArray[np.float64]) -> list[Estimate]:
     left += mean[:, None, None]
     free = (n - 1) * (items - 1)
     by_blocks = (block_means.var(axis=1, ddof=1) / n).tolist()
-    rest = ((left**2).sum(axis=(1, 2)) / free / (n * items)).tolist()
+    np.square(left, out=left)
+    rest = (left.sum(axis=(1, 2)) / free / (n * items)).tolist()
     parts = zip(by_blocks, by_items, rest, strict=True)
     return [crossed(value, n, items, abc) for value, abc in zip(mean.tolist(), parts, strict=True)]
 

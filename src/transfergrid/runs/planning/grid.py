@@ -14,6 +14,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.identity import (
     architecture_of,
     cell_id,
+    cell_ids,
     given,
     part_digest,
     read_labels,
@@ -143,7 +144,7 @@ class Planner:
 
     def _plan(self, arm: Arm, shared: Shared, labels: Labels, seeds: Sequence[int]) -> Planned:
         """Plan the cells of an arm that are not planned yet, after their baselines."""
-        planned = Planned(arm.parts, labels, [cell_id(arm.parts, labels, seed) for seed in seeds])
+        planned = Planned(arm.parts, labels, cell_ids(arm.parts, labels, seeds))
         new = [(s, i) for s, i in zip(seeds, planned.ids, strict=True) if i not in self.cells]
         if not new:
             return planned

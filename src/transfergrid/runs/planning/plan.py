@@ -211,9 +211,10 @@ def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
     A place is a target with a label budget. What is compared there is through, and can be judged,
     while other places have yet to begin. Places stand in the order of their first cells.
     """
-    places = {place_of(cell): None for cell in cells.values()}
-    number, depth = {place: i for i, place in enumerate(places)}, depths(cells)
-    keys = {name: (number[place_of(c)], depth[name], c.seed) for name, c in cells.items()}
+    places = {name: place_of(cell) for name, cell in cells.items()}
+    number = {place: i for i, place in enumerate(dict.fromkeys(places.values()))}
+    depth = depths(cells)
+    keys = {name: (number[places[name]], depth[name], c.seed) for name, c in cells.items()}
     wanted = sorted(cells, key=keys.__getitem__)
     found: dict[str, Cell] = {}
 

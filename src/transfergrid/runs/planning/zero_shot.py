@@ -61,8 +61,12 @@ def _earlier(source: Config) -> Iterator[Config]:
 def lines(cells: Iterable[Cell]) -> Iterator[str]:
     """Yield a line for each source and target of which some classes are told by descriptions."""
     met: dict[tuple[str | None, str], Cell] = {}
+    told: dict[str, Needs] = {}
     for cell in cells:
-        source, needs = cell.config["source"], Needs.read(cell.needs)
+        strategy = cell.parts.strategy  # of a hundred thousand cells there are few
+        if strategy not in told:
+            told[strategy] = Needs.read(cell.needs)
+        source, needs = cell.config["source"], told[strategy]
         if source is not None and needs.describes:
             key = config_digest([source, needs.domains > 0]), cell.parts.target
             met.setdefault(key, cell)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import product, zip_longest
+from itertools import product
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -29,6 +29,7 @@ from transfergrid.records.factory import Config, locate
 from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
 from transfergrid.runs.planning.plan import Option
+from transfergrid.verbs.configs.keys import DEFAULTS, GROUPS
 from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
@@ -40,16 +41,10 @@ from transfergrid.verbs.configs.several_sources import (
     takes_lists,
 )
 
-GROUPS = ("source", "strategy", "target", "training", "tuning")
-SETTINGS = (
-    *("trainer", "tracking", "study", "results", "keep", "rerun"),
-    *("references", "baselines", "strategy_defaults", "verdict", "debug", "allow", "hydra"),
-)
-KEYS = (*GROUPS, "labels", "seed", *SETTINGS)
-
-
 _ABSENT_PART = re.compile(r"Could not override '([^']*@[^']*)'")
 """What Hydra says of `group@package=...` where the option has nothing there by default."""
+_INTERPOLATION = re.compile(r"\$\{(?:(oc\.env:)|(\.*))")
+"""The beginning of a value that stands elsewhere: dots where it is looked for beside this one."""
 
 
 @dataclass
@@ -75,6 +70,14 @@ class Request:
     labels: list[str]
     seeds: list[str]
     settings: list[str]
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The options that were asked for, by group, whatever is set inside them."""
+        return {
+            group: [name for told in axis.names for name, _ in alone(group, (told, ()))]
+            for group, axis in self.axes.items()
+        }
 
 
 def read_request(
@@ -187,6 +190,8 @@ class Composer:
     def __init__(self, loader: ConfigLoader, config_name: str, settings: Sequence[str]) -> None:
         self.loader, self.config_name, self.settings = loader, config_name, list(settings)
         self._wholes: dict[tuple[str, ...], DictConfig] = {}
+        self._fragments: dict[tuple[str, ...], DictConfig] = {}
+        """Of `_wholes` what the choice is about, and all else where that refers to it."""
         self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
 
     def names(self, group: str) -> list[str]:
@@ -195,19 +200,32 @@ class Composer:
             group, config_name=self.config_name, overrides=self.settings
         )
 
-    def compose_together(self, axes: Mapping[str, Axis]) -> None:
-        """Compose an option of each group at once, for a config holds one of each.
+    def compose_together(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Compose options at once, each in a place of its own, for a composition takes 0.1 s.
 
-        Where one of them is wrong nothing is kept: it is met again, and told, by itself.
+        Nothing is kept where one of them is wrong, or where something else adds to a group, as a
+        study may: they are composed one by one then, as they are asked for.
+
+        Args:
+            names: of the options, by group.
         """
-        names = ([n for name in axes[g].names for n, _ in alone(g, (name, ()))] for g in GROUPS)
-        for row in zip_longest(*names):
-            choice = [f"{g}={name}" for g, name in zip(GROUPS, row, strict=True) if name]
-            try:
-                whole = self._load(choice)
-            except (HydraException, OmegaConfBaseException, YAMLError):
-                return
-            self._wholes.update({(one,): whole for one in choice})
+        pairs = dict.fromkeys((group, name) for group in names for name in names[group])
+        new = [(g, n) for g, n in pairs if n and (f"{g}={n}",) not in self._fragments]
+        places = {f"{group}_{i}": (group, name) for i, (group, name) in enumerate(new)}
+        placed = [f"+{group}@{place}={name}" for place, (group, name) in places.items()]
+        if not placed:
+            return
+        try:
+            whole = self._load([*(f"~{group}" for group in GROUPS), *placed])
+        except (HydraException, OmegaConfBaseException, YAMLError):
+            return
+        if not set(GROUPS).isdisjoint(whole):
+            return
+        for place, (group, name) in places.items():
+            node = whole.get(place)
+            if OmegaConf.is_dict(node) and "_target_" in node and not _refers_out(_plain(node)):
+                self._fragments[f"{group}={name}",] = made = OmegaConf.masked_copy(whole, DEFAULTS)
+                made[group] = node
 
     def options(self, group: str, axis: Axis) -> list[Option]:
         """Return the options that were asked of a group, under names that tell them apart.
@@ -240,9 +258,11 @@ class Composer:
         parts = [o for o in placed if "@" in o.partition("=")[0]]
         inside = [o for o in placed if o not in parts]
         choice = (f"{group}={name}", *parts)
-        whole = copy.deepcopy(self._composed(choice))
+        typed_there = any("${" in override for override in inside)  # whatever they refer to
+        made = self._composed(choice) if typed_there else self._fragment(group, choice)
+        whole = copy.deepcopy(made)
         for override in parse([f"++{override}" for override in inside]):
-            known = OmegaConf.to_container(whole[group])
+            known = _plain(whole[group])
             path = override.key_or_group.split(".")[1:]
             check_key(path, known, f"{group}={name}")
         for override in parse([f"++{override}" for override in inside]):
@@ -263,9 +283,8 @@ class Composer:
         Raises:
             BadInputError: they are of no strategy, or of what it does not have.
         """
-        key = "strategy_defaults"
-        told: Any = OmegaConf.to_container(whole, resolve=False)
-        told = told[key] or {}
+        key = DEFAULTS
+        told: Any = _plain(OmegaConf.masked_copy(whole, key))[key] or {}
         for known in told if isinstance(told, dict) else ():
             check_known(f"strategy in {key}", known, self.names("strategy"))
         if not isinstance(told, dict) or not all(isinstance(v, dict) for v in told.values()):
@@ -289,14 +308,21 @@ class Composer:
         """
         if not overrides:
             return overrides
-        node = OmegaConf.to_container(self._composed((f"{group}={name}",))[group])
-        assert isinstance(node, dict)
+        node = _plain(self._fragment(group, (f"{group}={name}",))[group])
         inner = (node.get("about") or {}).get("wraps")
         if inner is None:
             return overrides
         own = rf"(?:{'|'.join(map(str, node))})\b(?!=block$)"
         place = re.compile(rf"^((?:\w+@)?{group}\.)(?!{own})")
         return tuple(place.sub(rf"\g<1>{inner}.", override) for override in overrides)
+
+    def _fragment(self, group: str, choice: tuple[str, ...]) -> DictConfig:
+        """Return what this choice composes of a group, and all else where that may refer to it."""
+        if choice not in self._fragments:
+            whole = self._composed(choice)
+            keys = list(map(str, whole)) if _refers_out(_plain(whole[group])) else [group, DEFAULTS]
+            self._fragments[choice] = OmegaConf.masked_copy(whole, keys)
+        return self._fragments[choice]
 
     def _composed(self, choice: tuple[str, ...]) -> DictConfig:
         """Return the whole config under this choice, unresolved and without Hydra's own part."""
@@ -328,12 +354,37 @@ class Composer:
         return whole
 
 
+def _plain(node: DictConfig) -> dict[str, Any]:
+    """Return a config as plain values, unresolved."""
+    plain = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def _refers_out(node: Any, depth: int = 0) -> bool:
+    """Return whether an unresolved fragment names a value outside itself.
+
+    Args:
+        node: the fragment, or a part of it.
+        depth: how many steps below the fragment it lies; so many dots and one more lead out of it.
+    """
+    if isinstance(node, dict):
+        return any(_refers_out(inner, depth + 1) for inner in node.values())
+    if isinstance(node, list):
+        return any(_refers_out(inner, depth + 1) for inner in node)
+    if not isinstance(node, str):
+        return False
+    return any(not env and not 0 < len(dots) <= depth for env, dots in _INTERPOLATION.findall(node))
+
+
 def _drop_unused(node: DictConfig) -> None:
     """Ask for no shortcut whose place was taken: a part of the user's own has no `model`."""
-    written = OmegaConf.to_yaml(node)
-    for key in (node.get("about") or {}).get("shortcuts", ()):
-        if OmegaConf.is_missing(node, key) and not re.search(rf"\$\{{\.+{key}\}}", written):
-            node[key] = None
+    shortcuts = (node.get("about") or {}).get("shortcuts", ())
+    if missing := [key for key in shortcuts if OmegaConf.is_missing(node, key)]:
+        written = OmegaConf.to_yaml(node)
+        for key in missing:
+            if not re.search(rf"\$\{{\.+{key}\}}", written):
+                node[key] = None
 
 
 def _resolved(whole: DictConfig, group: str, choice: str) -> Config:

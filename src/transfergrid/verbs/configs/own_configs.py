@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.fingerprints import at_home
-from transfergrid.verbs.configs.composing import GROUPS
+from transfergrid.verbs.configs.keys import GROUPS
 
 FOLDERS = (*GROUPS, "trainer", "tracking", "study", "score", "hydra")
 OPTIONS = ("--config-dir", "-cd")

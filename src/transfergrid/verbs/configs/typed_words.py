@@ -12,7 +12,7 @@ from yaml import MarkedYAMLError
 
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
-from transfergrid.verbs.configs.composing import GROUPS, KEYS
+from transfergrid.verbs.configs.keys import GROUPS, KEYS, TAKE_A_VALUE
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.several_sources import expanded, members, split, takes_lists
 
@@ -21,12 +21,6 @@ SHOWS_ONE = {"--cfg", "-c", "--info", "-i"}
 HELP = {"--help", "-h"}
 ASKS_FOR_TEXT = SHOWS_ONE | HELP
 MULTIRUN = ("-m", "--multirun")
-TAKE_A_VALUE = (
-    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
-    *("--cfg", "-c", "--info", "-i", "--package", "-p", "--experimental-rerun"),
-    *("--allow", "--results"),
-)
-"""Options behind which a word may stand that is their value."""
 INSIDE = {
     **dict.fromkeys(
         ("steps", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "schedule"),
@@ -52,33 +46,6 @@ NO_CHOICE = ("=", "=null", "=None")
 _VARIANT = r"\w+(?:\([^()]*\))?"
 """An option's name, with overrides inside it as tables show them."""
 _OVERRIDE = re.compile(r"^([+~]*)([A-Za-z_]\w*)([.@/][^=]*)?(=.*)?$", re.DOTALL)
-
-
-def verb_first(words: Sequence[str]) -> list[str]:
-    """Return the words with the verb in front, if one stands behind options alone."""
-    is_value = False
-    for place, word in enumerate(words):
-        if word.startswith("-"):
-            is_value = word in TAKE_A_VALUE
-        elif is_value:
-            is_value = False
-        elif "=" in word or word.startswith(("+", "~")):
-            break
-        else:
-            return [word, *words[:place], *words[place + 1 :]]
-    return list(words)
-
-
-def is_verb(words: Sequence[str]) -> bool:
-    """Is the first word neither an override nor an option?"""
-    return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
-
-
-def check_no_key(word: str, verbs: Sequence[str]) -> None:
-    """Raise `BadInputError` if what stands where a verb belongs is a key."""
-    if word in KEYS:
-        meant = f"; the verb is {word}s" if f"{word}s" in verbs else ""
-        raise BadInputError(f"{word}: write {word}=VALUE, without spaces{meant}")
 
 
 def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
