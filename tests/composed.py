@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.planning.plan import Asked, Plan
 from transfergrid.verbs.asking import ask
-from transfergrid.verbs.configs.composing import Composer, described, finished, read_request
+from transfergrid.verbs.configs.composing import Composer, described, finished
+from transfergrid.verbs.configs.requests import read_request
 from transfergrid.verbs.configs.typed_words import prepared
 from transfergrid.verbs.sweep import make_plan
 

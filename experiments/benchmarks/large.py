@@ -33,7 +33,8 @@ from transfergrid.records.provenance import identified, now
 from transfergrid.records.record import Chosen, Cost, Data, Scores, Seconds, Status
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.asking import ask
-from transfergrid.verbs.configs.composing import Composer, read_request
+from transfergrid.verbs.configs.composing import Composer
+from transfergrid.verbs.configs.requests import read_request
 from transfergrid.verbs.sweep import make_plan
 
 VARIANTS = 50

@@ -18,7 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.asking import ask
-from transfergrid.verbs.configs.composing import Composer, read_request
+from transfergrid.verbs.configs.composing import Composer
+from transfergrid.verbs.configs.requests import read_request
 from transfergrid.verbs.sweep import make_plan
 
 REQUEST = (

@@ -13,7 +13,8 @@ from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.asking import ask
 from transfergrid.verbs.cli import main
 from transfergrid.verbs.configs import own_configs
-from transfergrid.verbs.configs.composing import Composer, read_request
+from transfergrid.verbs.configs.composing import Composer
+from transfergrid.verbs.configs.requests import read_request
 from transfergrid.verbs.sweep import make_plan
 
 

@@ -7,7 +7,7 @@ from composed import asked, loader, planned
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
 from transfergrid.records.identity import config_digest
-from transfergrid.verbs.configs.composing import parse, values_of
+from transfergrid.verbs.configs.requests import parse, values_of
 from transfergrid.verbs.configs.several_sources import expanded, members, split
 from transfergrid.verbs.configs.typed_words import prepared
 

@@ -13,8 +13,8 @@ from transfergrid.records.shipped import conf_dir, parameters
 from transfergrid.runs.launching.launchers import Workers
 from transfergrid.verbs.asking import settings_of
 from transfergrid.verbs.cli import VERBS
-from transfergrid.verbs.configs.composing import parse, values_of
 from transfergrid.verbs.configs.keys import verb_first
+from transfergrid.verbs.configs.requests import parse, values_of
 from transfergrid.verbs.configs.typed_words import INSIDE, for_hydra, prepared
 
 HOME = str(Path.home())

@@ -20,8 +20,9 @@ from transfergrid.records.printing import complain, told_os
 from transfergrid.runs.launching import launchers
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.planning.plan import Asked
-from transfergrid.verbs.configs.composing import Composer, Request, read_request
+from transfergrid.verbs.configs.composing import Composer
 from transfergrid.verbs.configs.keys import GROUPS
+from transfergrid.verbs.configs.requests import Request, read_request
 from transfergrid.verbs.rerunning import Rerun
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from transfergrid.records.scores import Kept
     from transfergrid.runs.scores.pairs import Pair
-    from transfergrid.verbs.configs.composing import Composer, Request
+    from transfergrid.verbs.configs.composing import Composer
+    from transfergrid.verbs.configs.requests import Request
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
 KNN = "knn"
@@ -108,7 +109,7 @@ class Asked:
         return [*beside, *typed]
 
     def _typed_scores(self) -> list[Option]:
-        from transfergrid.verbs.configs.composing import Axis, override_key, parse, values_of
+        from transfergrid.verbs.configs.requests import Axis, override_key, parse, values_of
 
         asked = {override_key(o): values_of(o) for o in parse(self.score_words)}
         names = asked.pop("score", [])
@@ -261,7 +262,8 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
     from hydra.types import RunMode
 
     from transfergrid.verbs.asking import allowed_in, defaults_of
-    from transfergrid.verbs.configs.composing import Composer, override_key, parse, read_request
+    from transfergrid.verbs.configs.composing import Composer
+    from transfergrid.verbs.configs.requests import override_key, parse, read_request
 
     keys = {
         word: override_key(override) for word, override in zip(words, parse(words), strict=True)

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import product
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -33,149 +29,17 @@ from transfergrid.verbs.configs.keys import DEFAULTS, GROUPS
 from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
+from transfergrid.verbs.configs.requests import Axis, first_line, parse
 from transfergrid.verbs.configs.several_sources import (
     alone,
-    expanded,
     listed_domains,
     one_source,
-    takes_lists,
 )
 
 _ABSENT_PART = re.compile(r"Could not override '([^']*@[^']*)'")
 """What Hydra says of `group@package=...` where the option has nothing there by default."""
 _INTERPOLATION = re.compile(r"\$\{(?:(oc\.env:)|(\.*))")
 """The beginning of a value that stands elsewhere: dots where it is looked for beside this one."""
-
-
-@dataclass
-class Axis:
-    """What was asked of one group: its options, and the values of keys inside it."""
-
-    names: list[str]
-    inside: dict[str, list[str]] = field(default_factory=dict)
-    """Override key, such as `source.model` or `target@source.domain`, to its values as typed."""
-
-    def choices(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield every (option, overrides) of this axis."""
-        pairs = [[f"{key}={value}" for value in values] for key, values in self.inside.items()]
-        for name, *overrides in product(self.names, *pairs):
-            yield name, tuple(overrides)
-
-
-@dataclass
-class Request:
-    """A parsed command line: group axes, the two plain axes, and what belongs to no axis."""
-
-    axes: dict[str, Axis]
-    labels: list[str]
-    seeds: list[str]
-    settings: list[str]
-
-    @property
-    def names(self) -> dict[str, list[str]]:
-        """The options that were asked for, by group, whatever is set inside them."""
-        return {
-            group: [name for told in axis.names for name, _ in alone(group, (told, ()))]
-            for group, axis in self.axes.items()
-        }
-
-
-def read_request(
-    arguments: Sequence[str],
-    params: Mapping[str, Any],
-    defaults: Mapping[str, str],
-    loader: ConfigLoader | None = None,
-) -> Request:
-    """Sort overrides into axes; the command line wins over a study's `params` key by key.
-
-    Args:
-        arguments: overrides as typed.
-        params: `hydra.sweeper.params`, key to comma-separated values or a sweep expression.
-        defaults: the option of each group, and `labels` and `seed`, where nothing was asked.
-        loader: Hydra's, for `glob(...)` over the options of a group.
-
-    Raises:
-        BadInputError: an override cannot be read, sweeps what is no axis, or asks for nothing.
-    """
-    asked: dict[str, list[str]] = {}
-    settings: list[str] = []
-    typed = parse([expanded(word) for word in arguments], loader)
-    given = {override_key(o) for o in typed}
-    study = {key: value for key, value in params.items() if key not in given}
-    from_study = [expanded(f"{key}={value}") for key, value in study.items()]
-    for override in [*parse(from_study, loader), *typed]:
-        group = group_of(override)
-        if group is None:
-            settings.append(_single(override))
-        elif override.is_delete():
-            raise BadInputError(f"{override.input_line}: no part of a cell can be left out")
-        else:
-            asked[override_key(override)] = _one_each(override)
-            if not asked[override_key(override)]:
-                raise BadInputError(f"{override.input_line} names nothing")
-    labels = asked.pop("labels", [defaults["labels"]])
-    seeds = asked.pop("seed", [defaults["seed"]])
-    axes = {group: Axis(asked.pop(group, [defaults[group]])) for group in GROUPS}
-    for key, values in asked.items():
-        axes[key.partition("@")[2].partition(".")[0] or key.partition(".")[0]].inside[key] = values
-    return Request(axes, labels, seeds, settings)
-
-
-def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Parse overrides by Hydra's grammar."""
-    try:
-        parsed: list[Override] = OverridesParser.create(loader).parse_overrides(list(lines))
-    except HydraException as error:
-        raise BadInputError(f"cannot read this override: {_first_line(error)}") from error
-    return parsed
-
-
-def override_key(override: Override) -> str:
-    """Return the key without `+`; groups inside a package are `group@package`."""
-    key = override.key_or_group
-    return f"{key}@{override.package}" if override.package else key
-
-
-def group_of(override: Override) -> str | None:
-    """Return the axis that an override belongs to, or None for a setting."""
-    place = override.package or override.key_or_group
-    first = place.partition(".")[0]
-    return first if first in (*GROUPS, "labels", "seed") else None
-
-
-def values_of(override: Override) -> list[str]:
-    """Return an override's values as they would be typed one by one."""
-    if not override.is_sweep_override():
-        return [override.get_value_element_as_str()]
-    if override.is_interval_sweep():
-        raise BadInputError(f"{override.input_line}: list the values or give a range")
-    return [str(value) for value in override.sweep_iterator(transformer=Transformer.encode)]
-
-
-def _one_each(override: Override) -> list[str]:
-    """Return an override's values, of which a place for one part, budget or seed takes no list.
-
-    A list of sources, or of a source's domains, is one source.
-    """
-    key, values = override_key(override), values_of(override)
-    if "@" in key or key in (*GROUPS, "labels", "seed"):
-        for value in values:
-            if value[:1] in ("[", "{") and not (value[0] == "[" and takes_lists(key)):
-                each = ",".join(part.strip() for part in value.strip("[]{}").split(","))
-                raise BadInputError(
-                    f"{key}={value}: a place takes one at a time, and this is several; to try "
-                    f"each give {key}={each}"
-                )
-    return values
-
-
-def _single(override: Override) -> str:
-    if override.is_sweep_override():
-        raise BadInputError(
-            f"{override.input_line}: {override_key(override)} is the same for all cells; "
-            f"axes are {', '.join((*GROUPS, 'labels', 'seed'))}"
-        )
-    return str(override.input_line)
 
 
 class Composer:
@@ -335,7 +199,7 @@ class Composer:
                 group, _, name = choice[0].partition("=")
                 places = [element.path for element in self.loader.get_search_path().get_path()]
                 check_known(group, name, self.names(group), other_names(group, places))
-                raise BadInputError(f"{' '.join(choice)}: {_first_line(error)}") from error
+                raise BadInputError(f"{' '.join(choice)}: {first_line(error)}") from error
             self._wholes[choice] = whole
         return self._wholes[choice]
 
@@ -394,11 +258,11 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
         lacking = [
             f"{group}.{key}" for key in whole[group] if OmegaConf.is_missing(whole[group], key)
         ]
-        lacking = lacking or [str(error.full_key or _first_line(error))]
+        lacking = lacking or [str(error.full_key or first_line(error))]
         told = " ".join(f"{key}=..." for key in lacking)
         raise BadInputError(f"{choice} also needs {told}") from error
     except OmegaConfBaseException as error:
-        raise BadInputError(f"{choice}: {_first_line(error)}") from error
+        raise BadInputError(f"{choice}: {first_line(error)}") from error
     assert isinstance(node, dict)
     return node  # type: ignore[return-value]
 
@@ -452,8 +316,3 @@ def finished(config: Any) -> Any:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.tuning.studies import Dimension
-from transfergrid.verbs.configs.composing import group_of, override_key, parse, values_of
+from transfergrid.verbs.configs.requests import group_of, override_key, parse, values_of
 from transfergrid.verbs.configs.several_sources import expanded
 
 JUDGED_ON = ("labels", "seed", "target")
