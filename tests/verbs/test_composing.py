@@ -7,14 +7,16 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from composed import asked, loader, needed, planned, whole
+from composed import DEFAULTS, asked, loader, needed, planned, whole
 from transfergrid.records.errors import BadInputError, check_key
 from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir
+from transfergrid.verbs.asking import ask
 from transfergrid.verbs.configs.composing import Composer, finished
 from transfergrid.verbs.configs.keys import GROUPS
 from transfergrid.verbs.configs.loading import loading
 from transfergrid.verbs.configs.option_names import display_name
+from transfergrid.verbs.configs.requests import read_request
 from transfergrid.verbs.configs.typed_words import prepared
 
 CONF = conf_dir()
@@ -48,7 +50,8 @@ def test_options_of_all_groups_are_composed_at_once(monkeypatch):
 
     monkeypatch.setattr(type(loader()), "load_configuration", load)
     words = ("source=glyph_digits,placebo", "strategy=scratch,shot,mcd", "target=digits")
-    made = asked(*words)
+    request = read_request(words, {}, DEFAULTS, loader())
+    made = ask(request, Composer(loader(), "config", []))  # which has composed nothing before
     assert len(loaded) == 1
     assert [option.name for option in made.strategies] == ["scratch", "shot", "mcd"]
     alone = [only(f"strategy={name}")["strategy"] for name in ("scratch", "shot", "mcd")]
