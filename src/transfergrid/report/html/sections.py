@@ -27,7 +27,7 @@ from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Points, Section
 from transfergrid.report.html.rows import NO_SOURCE
-from transfergrid.report.words import UNICODE, Letters
+from transfergrid.report.words import UNICODE, Letters, plural
 
 
 @dataclass
@@ -90,8 +90,8 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[Verdict]]]) -> Section | None:
     table = columns.limited([*views.part_columns(UNICODE), whole], rows)
     hides = "hides" if hidden < 2 else "hide"
     told = (
-        f"Of {len(arms)} comparisons {hidden or 'none'} {hides} a harmed class behind a mean "
-        "that is not shown to be harmed."
+        f"Of {plural(len(arms), 'comparison')} {hidden or 'none'} {hides} a harmed class behind a "
+        "mean that is not shown to be harmed."
     )
     return Section("classes", (table,) if rows else (), (told,))
 
@@ -131,7 +131,7 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
         return ""
     above = sum(change.low is not None and change.low > 0 for change in known)
     below = sum(change.high is not None and change.high < 0 for change in known)
-    return f"The {name} rose in {above} and fell in {below} of {len(known)} comparisons."
+    return f"The {name} rose in {above} and fell in {below} of {plural(len(known), 'comparison')}."
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
