@@ -20,7 +20,8 @@ from reference import cell, described, plain
 
 from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir, strategies
-from transfergrid.strategies.base import ADDITIONS, Strategy
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.composition.offered import ADDITIONS
 
 HERE = Path(__file__).parent
 MADE = "% Made by `python docs/strategy_pages.py` from the class, its YAML and the marks of tests."

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.noise import Noise
 
 EVENTS: list[str] = []

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from transfergrid.data import views
 from transfergrid.data.batches import Batch, Labelled, ViewBatches, join
-from transfergrid.data.domain import Examples, LoadedDomain
+from transfergrid.data.domain import LoadedDomain
+from transfergrid.data.examples import Examples
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import Augmenting, CellData, StepBatches, Stream
 from transfergrid.data.task import Classification

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from transfergrid.data.budgets import draw
 from transfergrid.data.digits import Digits
-from transfergrid.data.domain import ArrayExamples
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.glyphs import FONTS, Glyphs
 from transfergrid.data.noise import Noise
 from transfergrid.records.errors import BadInputError

@@ -15,7 +15,7 @@ from transfergrid.data.copies import duplicates, image_copies
 from transfergrid.data.copies.duplicates import order_key, without_copies
 from transfergrid.data.copies.found import PAIRS
 from transfergrid.data.copies.text_copies import find_copies, similarity, simplified
-from transfergrid.data.domain import ArrayExamples, Examples
+from transfergrid.data.examples import ArrayExamples, Examples
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.text import TextExamples
 from transfergrid.records.errors import BadInputError

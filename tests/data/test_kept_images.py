@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from transfergrid.data import kept_images, views
-from transfergrid.data.domain import ArrayExamples, Subset
+from transfergrid.data.examples import ArrayExamples, Subset
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.views import Prepared, View

@@ -12,7 +12,7 @@ from PIL import Image
 
 from transfergrid.data import domain, views
 from transfergrid.data.copies import image_copies
-from transfergrid.data.domain import ArrayExamples, Reading, Subset
+from transfergrid.data.examples import ArrayExamples, Reading, Subset
 from transfergrid.data.features import ImageFeatures
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.views import Prepared, prepared

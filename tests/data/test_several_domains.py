@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.noise import Noise
 from transfergrid.data.several_domains import JoinedExamples, SeveralDomains
 from transfergrid.records.errors import BadInputError

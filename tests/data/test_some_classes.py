@@ -9,7 +9,8 @@ import pytest
 from composed import composer
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.digits import Digits
-from transfergrid.data.domain import OPTIONAL, ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import OPTIONAL, Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.glyph_angles import GlyphAngles
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.image_folder import ImageFolder

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfergrid.data.batches import Batch, Labelled, parts_of
-from transfergrid.data.domain import Subset
+from transfergrid.data.examples import Subset
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import Augmenting, CellData, Episodes, StepBatches, Stream
 from transfergrid.data.task import Classification

@@ -18,7 +18,8 @@ from transfergrid.records import sender as sending_process
 from transfergrid.records.outbox import Outbox
 from transfergrid.records.sender import Sender, answers
 from transfergrid.records.sending import sending
-from transfergrid.records.tracking import RunCard, WandbTracker, tracked
+from transfergrid.records.tracking import RunCard, tracked
+from transfergrid.records.wandb_tracker import WandbTracker
 from wandb_files import offline_runs
 from wandb_server import Manner, Server, serving
 

@@ -27,6 +27,7 @@ MODULES = [
 MODULES += [
     "transfergrid.records.training",
     "transfergrid.records.tracking",
+    "transfergrid.records.wandb_tracker",
     "transfergrid.records.component",
 ]
 CLASSES = [

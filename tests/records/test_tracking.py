@@ -17,14 +17,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.record import Record
-from transfergrid.records.tracking import (
-    RunCard,
-    SafeTracker,
-    WandbTracker,
-    logged_in,
-    tracked,
-    unique,
-)
+from transfergrid.records.tracking import RunCard, SafeTracker, tracked, unique
+from transfergrid.records.wandb_tracker import WandbTracker, logged_in
 from wandb_files import offline_runs
 
 

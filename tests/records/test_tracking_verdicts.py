@@ -28,7 +28,7 @@ from transfergrid.report.verdict_run import (
 )
 from wandb_files import offline_runs, records_in
 
-WANDB: Config = {"_target_": "transfergrid.records.tracking.WandbTracker"}
+WANDB: Config = {"_target_": "transfergrid.records.wandb_tracker.WandbTracker"}
 GRID = Judged(id="0123", study="shapes", declaration="abcd", cells=40, failed=2)
 
 

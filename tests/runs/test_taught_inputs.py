@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from transfergrid.data.domain import ArrayExamples
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.streams import Augmenting
 from transfergrid.data.views import Prepared, View
 from transfergrid.records.errors import BadInputError

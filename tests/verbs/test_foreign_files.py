@@ -25,8 +25,9 @@ from transfergrid.records.keeping import MODEL, WEIGHTS
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.provenance import code_fingerprint, identified
 from transfergrid.records.record import Data, Scores, Status
-from transfergrid.records.tracking import NoTracker, SafeTracker, WandbTracker
+from transfergrid.records.tracking import NoTracker, SafeTracker
 from transfergrid.records.trust import ForeignNameError
+from transfergrid.records.wandb_tracker import WandbTracker
 from transfergrid.runs.launching import worker
 from transfergrid.sources.backbones.transformers_models import read_config
 from transfergrid.sources.timm import TimmArchitecture

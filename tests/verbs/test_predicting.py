@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from kept_cells import made
-from transfergrid.data.domain import ArrayExamples
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.errors import BadInputError
 from transfergrid.runs.models import load_model

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.domain import ArrayExamples, Domain, Labels, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples, Labels
 from transfergrid.data.images.array_values import (
     as_images,
     as_indices,

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import SAMPLINGS, Labels
+from transfergrid.data.domain import SAMPLINGS
+from transfergrid.data.examples import Labels
 from transfergrid.data.numbers import TENTHS, first_of, tenths
 from transfergrid.data.rounds import Rounds
 from transfergrid.records.errors import BadInputError, check_known

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfergrid.data.budgets import stratified_split
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.outline import Outline, outlined
 
 N_TEST = 797

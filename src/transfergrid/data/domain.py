@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from transfergrid.data.class_texts import Descriptions, class_texts
 from transfergrid.data.copies.found import search_version
-from transfergrid.data.inputs import Raw
+from transfergrid.data.examples import Examples, Subset
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.data.rounds import Rounds
 from transfergrid.data.some_classes import Kept, among, kept_names, of_kept, places_of
@@ -37,159 +37,12 @@ from transfergrid.records.metrics import (
 if TYPE_CHECKING:
     from transfergrid.data.task import Task
 
-Labels: TypeAlias = NDArray[Any]
-"""(n,) int64 indices of classes; of numbers (n,) or, of several, (n, outputs) float32."""
-
-PART_BYTES = 16 * 2**20
-"""Decoded pixels that are held at once; as real numbers they take four times as much."""
-
 RANKS = frozenset({"auroc"})
 """Metrics of whether examples of one class stand above those of others."""
 Sampling = Literal["balanced", "natural"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 OPTIONAL = ("only", "descriptions")
 """Keys of every domain that are no part of what it is where they are not given."""
-
-
-class Examples(ABC):
-    """The examples of one split, in a fixed order."""
-
-    labels: Labels
-    """(n,) indices into the domain's classes, or numbers (n,) or (n, outputs)."""
-    groups: NDArray[np.str_] | None = None
-    """(n,) the group of each example (patient, hospital, ...), where there are groups."""
-    clusters: NDArray[np.str_] | None = None
-    """(n,) what each example depends on (its patient, author, film), where that is declared; one
-    for each example where these are declared independent."""
-
-    of_entries: bool = False
-    """Whether they are entries of a matrix, read as the numbers of two names."""
-    are_decoded: bool = False
-    """Whether reading is work that is worth doing once only."""
-
-    @property
-    def kept_whole(self) -> NDArray[np.str_] | None:
-        """Return (n,) what no split may cut apart: clusters, or groups where none are declared."""
-        return self.groups if self.clusters is None else self.clusters
-
-    @property
-    def characters(self) -> NDArray[np.int64] | None:
-        """How many characters each example has, (n,), both of a pair together; None of images."""
-        return None
-
-    def __len__(self) -> int:
-        """Return how many examples there are."""
-        return len(self.labels)
-
-    @abstractmethod
-    def read(self, indices: NDArray[np.int64]) -> Raw:
-        """Return these examples and no others, in this order."""
-
-    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
-        """Yield these examples in order, no more at once than memory should hold as they are.
-
-        Of texts that is all of them: what they are prepared to is as long as the longest.
-        """
-        yield self.read(indices)
-
-
-class DecodedExamples(Examples):
-    """Images that are decoded when they are read; a photo may take 36 MB then."""
-
-    are_decoded = True
-
-    @abstractmethod
-    def image(self, place: int) -> NDArray[np.uint8]:
-        """Return one image (H, W, C), size and channels as its file has them."""
-
-    def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """Return a list of images (H, W, C)."""
-        return [self.image(int(i)) for i in indices]
-
-    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[list[NDArray[np.uint8]]]:
-        """Yield as many images as fit `PART_BYTES`, and one at least."""
-        part: list[NDArray[np.uint8]] = []
-        held = 0
-        for i in indices:
-            part.append(self.image(int(i)))
-            held += part[-1].nbytes
-            if held >= PART_BYTES:
-                yield part
-                part, held = [], 0
-        if part:
-            yield part
-
-
-class Subset(Examples):
-    """Some examples of a split, in their order."""
-
-    def __init__(
-        self, whole: Examples, places: NDArray[np.int64], labels: Labels | None = None
-    ) -> None:
-        """Keep those at these places (n,), under other labels (n,) where such are given."""
-        self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
-        self.of_entries = whole.of_entries
-        self.labels = whole.labels[places] if labels is None else labels
-        self.groups = None if whole.groups is None else whole.groups[places]
-        self.clusters = None if whole.clusters is None else whole.clusters[places]
-
-    @property
-    def characters(self) -> NDArray[np.int64] | None:
-        """See `Examples.characters`."""
-        counts = self.whole.characters
-        return None if counts is None else counts[self.places]
-
-    def read(self, indices: NDArray[np.int64]) -> Raw:
-        """See `Examples.read`."""
-        return self.whole.read(self.places[indices])
-
-    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
-        """See `Examples.in_parts`."""
-        yield from self.whole.in_parts(self.places[indices])
-
-
-class Reading(Sequence[Any]):
-    """Chosen examples that are read as often as they are gone through, a part at a time."""
-
-    def __init__(self, examples: Examples, indices: NDArray[np.int64]) -> None:
-        """Keep what is to be read."""
-        self.examples, self.indices = examples, indices
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.indices)
-
-    def __getitem__(self, place: Any) -> Any:
-        """Return one of them, or a list."""
-        if isinstance(place, slice):
-            return list(self.examples.read(self.indices[place]))
-        return self.examples.read(self.indices[[place]])[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield them in order."""
-        for part in self.examples.in_parts(self.indices):
-            yield from part
-
-
-class ArrayExamples(Examples):
-    """Images that lie in memory as one array."""
-
-    def __init__(self, images: NDArray[np.uint8], labels: Labels) -> None:
-        """Keep images (n, H, W, C) in 0 to 255 and labels (n, ...) as they are."""
-        if len(images) != len(labels):
-            raise ValueError(f"{len(images)} images but {len(labels)} labels")
-        self.images = images
-        self.labels = labels
-
-    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return images (len(indices), H, W, C)."""
-        return self.images[indices]
-
-    def in_parts(self, indices: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        """Yield as many images as fit `PART_BYTES`, and one at least."""
-        at_once = max(1, PART_BYTES // max(1, self.images[:1].nbytes))
-        for start in range(0, len(indices), at_once):
-            yield self.read(indices[start : start + at_once])
 
 
 @dataclass(frozen=True)

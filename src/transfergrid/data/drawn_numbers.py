@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 
-from transfergrid.data.domain import Domain, Examples, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Examples
 from transfergrid.data.outline import Outline
 from transfergrid.records.arguments import Whole
 from transfergrid.records.metrics import NUMBERS

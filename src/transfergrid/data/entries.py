@@ -13,7 +13,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Examples, Labels
+from transfergrid.data.examples import Examples, Labels
 
 NAMES = 2
 """Of an entry: its row's, a user's, and its column's, an item's."""

@@ -10,7 +10,8 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from transfergrid.data.domain import Domain, LoadedDomain, Subset
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Subset
 from transfergrid.data.outline import Outline
 from transfergrid.data.rounds import Rounds
 from transfergrid.records.arguments import Count, Whole

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge, Interval, doc
 
-from transfergrid.data.domain import ArrayExamples
 from transfergrid.data.drawn_numbers import DrawnNumbers
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.glyphs import (
     CANVAS,
     INK,

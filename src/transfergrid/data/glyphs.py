@@ -10,7 +10,8 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.glyph_attributes import are_described, attributes_of
 from transfergrid.data.outline import Outline
 from transfergrid.records.arguments import Count, Whole

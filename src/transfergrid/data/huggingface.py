@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.group_names import Alike
 from transfergrid.data.hub_columns import known_column, label_text, only_column, texts_of
 from transfergrid.data.hub_datasets import read_splits

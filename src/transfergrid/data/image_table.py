@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.content_splits import named
-from transfergrid.data.domain import Labels
+from transfergrid.data.examples import Labels
 from transfergrid.data.images.brightness import Depth, Scale, check_files, scale_of
 from transfergrid.data.images.image_files import FileExamples, looked_at
 from transfergrid.data.table_domain import TableDomain, present

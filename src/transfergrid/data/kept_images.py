@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 from transfergrid.data.inputs import Preprocess
 from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store
 from transfergrid.records.provenance import versions

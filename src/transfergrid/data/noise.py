@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from annotated_types import Ge
 
-from transfergrid.data.domain import ArrayExamples, Domain, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import ArrayExamples
 from transfergrid.data.outline import Outline
 from transfergrid.records.arguments import Count, Whole
 from transfergrid.records.seeds import generator

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.budgets import Draw, draw, draw_episode, some_of
-from transfergrid.data.domain import Domain, Examples, LoadedDomain, Reading
-from transfergrid.data.domain import Labels as Targets
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Examples, Reading
+from transfergrid.data.examples import Labels as Targets
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.paired import labels_of_pair, task_of_pair
 from transfergrid.data.plain_features import PlainFeatures

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Labels, LoadedDomain, Sampling
+from transfergrid.data.domain import LoadedDomain, Sampling
 from transfergrid.data.entries import EntryExamples, counts, users_of
+from transfergrid.data.examples import Labels
 from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.tables.table_rows import Input, Row, whole_column
 from transfergrid.records.arguments import Column, Columns

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.outline import Outline
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.domain import OPTIONAL, Domain, Examples, Labels, LoadedDomain
+from transfergrid.data.domain import OPTIONAL, Domain, LoadedDomain
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.group_names import Alike
 from transfergrid.data.numbers import OF_NUMBERS, as_number, spelled
 from transfergrid.data.outline import Outline, outline_of, outlined

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Examples, Labels
+from transfergrid.data.examples import Examples, Labels
 
 Texts: TypeAlias = Sequence[str] | Sequence[tuple[str, str]]
 

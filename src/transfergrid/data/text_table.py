@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.content_splits import NAMED
-from transfergrid.data.domain import Labels
+from transfergrid.data.examples import Labels
 from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.tables.table_labels import sound_text
 from transfergrid.data.tables.table_rows import Input, Row

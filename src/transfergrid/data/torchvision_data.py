@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from transfergrid.data.budgets import check_some_left, stratified_split
 from transfergrid.data.copies.duplicates import Duplicates, with_copies_settled
-from transfergrid.data.domain import DecodedExamples, Domain, Examples, LoadedDomain, Subset
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import DecodedExamples, Examples, Subset
 from transfergrid.data.images.decoding import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean

@@ -13,7 +13,8 @@ from annotated_types import MinLen, doc
 from numpy.typing import NDArray
 
 from transfergrid.data.content_splits import named
-from transfergrid.data.domain import Examples, Labels, LoadedDomain
+from transfergrid.data.domain import LoadedDomain
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.table_domain import TableDomain
 from transfergrid.data.tables.array_tables import ENDING, SPLIT, has_parts, read_arrays
 from transfergrid.data.tables.table_layout import Choice, Part, find_parts

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import Examples, Labels
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.records.errors import BadInputError
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.data.domain import Examples, Labels
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.inputs import Drawing, Inputs, Preprocess
 from transfergrid.data.kept_images import KeptImages, as_bytes, can_be_kept
 from transfergrid.records.cached import Store

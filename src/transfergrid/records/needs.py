@@ -206,11 +206,7 @@ def describe(
     """Return the plain dicts that stand in a strategy's YAML under `about`."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"] |= {name: list(getattr(needs, name)) for name in _SEVERAL}
-    for later in (
-        "trials",
-        "each",
-        "ordered_by",
-    ):  # as YAMLs say it that are older than these needs
+    for later in ("trials", "each", "ordered_by"):  # YAMLs are there that are older than these
         if not told["needs"][later]:
             del told["needs"][later]
     if needs.source_labels:

@@ -209,7 +209,7 @@ class Sender:
 
 def main(arguments: Sequence[str]) -> int:
     """Run as a program."""
-    from transfergrid.records.tracking import imported, own_mode
+    from transfergrid.records.wandb_tracker import imported, own_mode
 
     folder, mode = arguments
     orphans.end_with_parent()

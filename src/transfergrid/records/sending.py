@@ -16,7 +16,8 @@ from pathlib import Path
 from transfergrid.records.orphans import scratch_for, within
 from transfergrid.records.outbox import FOLDER
 from transfergrid.records.printing import say, warn
-from transfergrid.records.tracking import Tracker, WandbTracker
+from transfergrid.records.tracking import Tracker
+from transfergrid.records.wandb_tracker import WandbTracker
 
 COMMAND = (sys.executable, "-P", "-m", "transfergrid.records.sender")
 SOON = 2.0

@@ -1,7 +1,7 @@
 """W&B's pages of a project, built by code: a workspace of panels, and a report of the same.
 
-Beside `tracking.py` the only file that knows W&B. Every key that a panel reads is one that a run
-logs: a cell's (`recording.summary_of`, `fitting`) or that of the verdicts (`verdict_run`).
+Every key that a panel reads is one that a run logs: a cell's (`recording.summary_of`, `fitting`)
+or that of the verdicts (`verdict_run`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.tracking import own_mode, silence
+from transfergrid.records.wandb_tracker import own_mode, silence
 from transfergrid.report.verdict_run import COUNT, HEAT_MAP, TABLE
 
 STRATEGY, SOURCE, TARGET = "names.strategy", "names.source", "names.target"

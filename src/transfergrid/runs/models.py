@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.regression import task_of

@@ -1,14 +1,13 @@
-"""What a strategy is: what it needs, what may be tuned, and what happens in time."""
+"""What a strategy does: what it builds, what happens in time, what it predicts."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, ClassVar, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,46 +18,21 @@ from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Part, Positive, Share
-from transfergrid.records.component import Component
-from transfergrid.records.errors import ImpossibleError, check_known
-from transfergrid.records.needs import (
-    Assumption,
-    Badge,
-    Baselines,
-    Needs,
-    Setting,
-    Statistics,
-    Transferred,
-    describe,
-    usual_statistics,
-)
+from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.seeds import stream_seed
-from transfergrid.records.space import Space
 from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
 from transfergrid.strategies.checked import listed
-from transfergrid.strategies.composition.additions import Addition, asked
-from transfergrid.strategies.composition.l2_sp import PulledToStart
-from transfergrid.strategies.composition.label_smoothing import SmoothedLabels
-from transfergrid.strategies.composition.layer_decay import FallingRates
-from transfergrid.strategies.composition.probe_first import ProbedHead
-from transfergrid.strategies.composition.weight_averaging import AveragedWeights
+from transfergrid.strategies.composition.additions import asked
+from transfergrid.strategies.composition.offered import ADDITIONS
 from transfergrid.strategies.copies import Copied
+from transfergrid.strategies.declared import Declared
 from transfergrid.strategies.modes import eval_where_still, unrecorded_statistics
 from transfergrid.strategies.noting import noting
 from transfergrid.strategies.phases import Data, Group, Objective, Other, Phase
 from transfergrid.strategies.trials import Judge, Member
 
 Module = TypeVar("Module", bound=nn.Module)
-
-ADDITIONS: tuple[Addition, ...] = (
-    SmoothedLabels(),
-    FallingRates(),
-    PulledToStart(),
-    AveragedWeights(),
-    ProbedHead(),
-)
-"""What may be asked for beside any method of steps, in the order in which it is added."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class Sizes:
     all_names: tuple[int, int] = (0, 0)
 
 
-class Strategy(nn.Module, Component):
+class Strategy(nn.Module, Declared):
     """How a source's knowledge reaches the target.
 
     A subclass takes its hyperparameters as constructor arguments (plain values, the keys of its
@@ -126,35 +100,6 @@ class Strategy(nn.Module, Component):
         cut: leading blocks of the backbone that inputs have been through; set by the driver alone.
     """
 
-    group: ClassVar[str] = "strategy"
-    needs: ClassVar[Needs] = Needs()
-    baselines: ClassVar[Baselines] = Baselines()
-    space: ClassVar[Space] = {}
-    stackable: ClassVar[bool] = False
-    """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked.
-
-    It is not inherited: each class says so of its own losses.
-    """
-    moves_statistics: ClassVar[bool] = False
-    """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
-    target_statistics: ClassVar[Statistics | None] = None
-    """What BatchNorm does with target batches, where that does not follow from needs.
-
-    So in a network of which a part alone learns; None: as `records.needs.usual_statistics` has it.
-    """
-    setting: ClassVar[Setting] = "inductive"
-    transfers: ClassVar[Transferred] = "parameters"
-    also_called: ClassVar[tuple[str, ...]] = ()
-    """Other usual names of the method, for whoever types one of them; not inherited."""
-    variants: ClassVar[Mapping[str, str]] = {}
-    """Usual names of it with an option, each with what is typed for that; not inherited."""
-    closed_to: ClassVar[Mapping[str, str]] = {}
-    """Why an addition, by its key, cannot be: the method is it already, or has another way."""
-    assumes: ClassVar[tuple[Assumption, ...]] = ()
-    """What of classes it takes for true, of `records.needs.Assumption`; not inherited."""
-    badges: ClassVar[tuple[Badge, ...]] = ()
-    """What tests prove of it, of `records.needs.Badge`; not inherited."""
-
     hparams: dict[str, Any]
     given: frozenset[str]
     backbone: Backbone
@@ -172,26 +117,9 @@ class Strategy(nn.Module, Component):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let the constructor note its arguments, from which an equal strategy can be made."""
         super().__init_subclass__(**kwargs)
-        cls.stackable = vars(cls).get("stackable", False)
-        cls.also_called = vars(cls).get("also_called", ())
-        cls.variants = vars(cls).get("variants", {})
-        cls.badges = vars(cls).get("badges", ())
-        cls.assumes = vars(cls).get("assumes", ())
-        check_known(f"setting of {cls.__name__}", cls.setting, get_args(Setting))
-        check_known(f"transfers of {cls.__name__}", cls.transfers, get_args(Transferred))
-        for assumption in cls.assumes:
-            check_known(f"assumption of {cls.__name__}", assumption, get_args(Assumption))
-        if cls.target_statistics is not None:
-            known = get_args(Statistics)
-            check_known(f"target_statistics of {cls.__name__}", cls.target_statistics, known)
-        for badge in cls.badges:
-            check_known(f"badge of {cls.__name__}", badge, get_args(Badge))
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
             cls.__init__ = noting(cls.__init__, above)  # type: ignore[method-assign]
-        if cls.needs.ordered_by:
-            arguments = inspect.signature(cls).parameters
-            check_known(f"needs.ordered_by of {cls.__name__}", cls.needs.ordered_by, arguments)
 
     @noting
     def __init__(
@@ -212,29 +140,6 @@ class Strategy(nn.Module, Component):
         self.hparams |= {
             k: getattr(self, k) for k in ("lr_factor", "schedule") if k in self.hparams
         }
-
-    @classmethod
-    @override
-    def about(cls) -> dict[str, Any]:
-        kind: dict[str, Any] = {"setting": cls.setting, "transfers": cls.transfers}
-        found = cls.target_statistics or usual_statistics(cls.needs, cls.moves_statistics)
-        kind |= {"target_statistics": found} if found != "recorded" else {}
-        kind |= {"stackable": True} if cls.stackable else {}
-        kind |= {"optional": [*cls.optional, *taken]} if (taken := cls._additions()) else {}
-        told = {
-            "also_called": list(cls.also_called),
-            "variants": dict(cls.variants),
-            "badges": list(cls.badges),
-            "assumes": list(cls.assumes),
-        }
-        kind |= {key: names for key, names in told.items() if names}
-        return {**super().about(), **describe(cls.needs, cls.baselines, cls.space, kind)}
-
-    @classmethod
-    def _additions(cls) -> list[str]:
-        """Return the keys of what may be added to it."""
-        taken = inspect.signature(cls).parameters
-        return [addition.key for addition in ADDITIONS if addition.key in taken]
 
     # What a subclass overrides -----------------------------------------------------------------
 

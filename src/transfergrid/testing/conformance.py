@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 from transfergrid.records.errors import BadInputError, ImpossibleError, check_known
 from transfergrid.records.metrics import CLASSES, ENTRIES, NUMBERS
 from transfergrid.sources.source import Architecture
-from transfergrid.strategies.base import ADDITIONS, Strategy
+from transfergrid.strategies.base import Strategy
+from transfergrid.strategies.composition.offered import ADDITIONS
 from transfergrid.testing import (
     belonging,
     cutting,

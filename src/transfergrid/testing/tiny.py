@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
-from transfergrid.data.domain import Domain, Examples, Labels, LoadedDomain
+from transfergrid.data.domain import Domain, LoadedDomain
+from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.records.errors import check_known
 from transfergrid.records.needs import Needs

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from transfergrid.data.content_splits import named
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 from transfergrid.data.images.brightness import Scale
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.images.image_kinds import is_junk, sorted_by_kind

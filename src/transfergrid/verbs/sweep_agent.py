@@ -11,7 +11,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import can_be_chosen
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import warn
-from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, WandbTracker
+from transfergrid.records.tracking import RunCard, SafeTracker, Tracker
+from transfergrid.records.wandb_tracker import WandbTracker
 
 
 def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:

@@ -15,14 +15,8 @@ from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.records.sending import sending
-from transfergrid.records.tracking import (
-    MODES,
-    SafeTracker,
-    Tracker,
-    WandbTracker,
-    tracked,
-    unique,
-)
+from transfergrid.records.tracking import SafeTracker, Tracker, tracked, unique
+from transfergrid.records.wandb_tracker import MODES, WandbTracker
 from transfergrid.runs.run_cards import Curve, kept_curves, run_card, summary_of
 from transfergrid.verbs.parser import Parser
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression as Solver
 
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 from transfergrid.data.streams import CellData
 from transfergrid.data.task import Classification
 from transfergrid.data.views import Prepared, View

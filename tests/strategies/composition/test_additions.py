@@ -15,10 +15,10 @@ from transfergrid.records.identity import canonical
 from transfergrid.records.shipped import conf_dir, strategies
 from transfergrid.strategies import Group, Objective, Phase, Strategy
 from transfergrid.strategies.adaptation.coral import Coral
-from transfergrid.strategies.base import ADDITIONS
 from transfergrid.strategies.baselines.scratch import Scratch
 from transfergrid.strategies.baselines.source_and_target import SourceAndTarget
 from transfergrid.strategies.baselines.source_only import SourceOnly
+from transfergrid.strategies.composition.offered import ADDITIONS
 from transfergrid.strategies.distillation.distillation import Distillation
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning

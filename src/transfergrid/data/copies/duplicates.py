@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.found import Copies, search_version
-from transfergrid.data.domain import Examples, LoadedDomain, Subset
+from transfergrid.data.domain import LoadedDomain
+from transfergrid.data.examples import Examples, Subset
 from transfergrid.records import contents
 from transfergrid.records.arguments import checked
 from transfergrid.records.errors import BadInputError

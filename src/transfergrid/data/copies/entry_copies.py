@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.found import Copies, exact_copies
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 
 ODD = np.uint64(0x9E3779B97F4A7C15)
 """By which the number of a row is multiplied, so that row and column cannot be exchanged."""

@@ -24,7 +24,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from transfergrid.data.copies.found import Copies, add_near, exact_copies
-from transfergrid.data.domain import Examples, Reading
+from transfergrid.data.examples import Examples, Reading
 
 SIDE = 32
 """Pixels of the small images that are compared."""

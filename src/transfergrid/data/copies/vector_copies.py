@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.data.copies.found import Copies, exact_copies
-from transfergrid.data.domain import Examples
+from transfergrid.data.examples import Examples
 from transfergrid.data.vectors import raw_values
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import DecodedExamples, Labels
+from transfergrid.data.examples import DecodedExamples, Labels
 from transfergrid.data.images.brightness import PLAIN, Depth, Scale
 from transfergrid.data.images.decoding import SOUND, read_image, verdict, verdict_kind
 from transfergrid.records.errors import BadInputError

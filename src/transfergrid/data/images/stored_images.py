@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.data.domain import DecodedExamples, Labels
+from transfergrid.data.examples import DecodedExamples, Labels
 from transfergrid.data.images.brightness import PLAIN, Depth, Scale
 from transfergrid.data.images.decoding import decode, depth_of, may_be_deep
 

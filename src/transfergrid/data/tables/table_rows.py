@@ -17,7 +17,7 @@ from transfergrid.data.content_splits import (
     share_of_each_class,
     share_of_groups,
 )
-from transfergrid.data.domain import Labels
+from transfergrid.data.examples import Labels
 from transfergrid.data.group_names import Alike, alone, named_once
 from transfergrid.data.numbers import check_numbers, first_of, rows_of, share_parts, tenths
 from transfergrid.data.tables.table_labels import class_order

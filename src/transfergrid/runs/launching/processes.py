@@ -24,8 +24,8 @@ from transfergrid.records.factory import Config
 from transfergrid.records.orphans import scratch_for, within
 from transfergrid.records.printing import say, told_os
 from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE, how_far
-from transfergrid.records.tracking import REPORTS
 from transfergrid.records.trust import allowed
+from transfergrid.records.wandb_tracker import REPORTS
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.tally import WARNING, Tally
