@@ -172,7 +172,10 @@ class Budget:
 class Trial:
     """One setting that was tried inside a cell."""
 
-    values: Annotated[dict[str, float], "what was tried, by the strategy's argument"]
+    values: Annotated[
+        dict[str, float],
+        "what was tried, by the strategy's argument; without those that the method chose itself",
+    ]
     score: Annotated[
         float | None,
         "on the validation part, by the metric that decides; by the rule where one chose without "

@@ -130,6 +130,45 @@ def test_data_are_told_by_what_files_hold(tmp_path):
     assert not first & different
 
 
+def test_the_first_trial_may_be_the_strategy_as_it_comes(tmp_path):
+    first = (*SEARCH, "tuning.warm_start=defaults")
+    ledger, machine = Ledger(tmp_path), Machine("cpu", threads=1, diagnostics="none")
+    for warm, cold, plain in zip(
+        *(plan_of(ledger, *words).cells for words in (first, SEARCH, ())), strict=True
+    ):
+        assert len({warm.names.strategy, cold.names.strategy, plain.names.strategy}) == 1
+        own, other = (run_cell(cell, ledger, machine).tuning.trials for cell in (warm, cold))
+        as_it_comes = plain.config["strategy"]
+        assert own[0].values == {name: as_it_comes[name] for name in other[0].values}
+        assert (own[0].cell, own[0].target) == (None, None)
+        assert [t.values for t in own[1:]] == [t.values for t in other[:3]]
+
+
+def test_what_a_method_chooses_by_itself_is_left_to_it(tmp_path):
+    """The noise of r3f follows from its precision unless it is typed."""
+    words = ("source=glyph_digits", "target=digits", "strategy=r3f", "labels=20", *SEARCH)
+    asked = requested(*words, "tuning.warm_start=defaults")
+    plan = make_plan(*asked, [], True, Ledger(tmp_path))
+    (told,) = [c.config["tuning"] for c in plan.cells if c.names.strategy == "r3f"]
+    (begun,) = told["first"]
+    assert begun["values"].keys() == told["space"].keys() - {"eps"}
+    assert None not in begun["values"].values()
+
+
+def test_a_default_that_is_not_searched_begins_nothing(tmp_path):
+    ledger = Ledger(tmp_path)
+    ends = "tuning.space={rank: {low: 30, high: 40}}"
+    words = (*SEARCH, "tuning.warm_start=defaults", ends)
+    plan = plan_of(ledger, *words)
+    asked = requested(*WORDS, "strategy=matrix_factorization", *words)[0]
+    (line,) = lines(plan.cells, asked.tunings)
+    assert (
+        line == "no warm start of matrix_factorization: a default lies outside of what is searched"
+    )
+    plain = {c.id for c in plan_of(ledger, *SEARCH, ends).cells}
+    assert len(plain & {c.id for c in plan.cells}) == 1, "the other arm begins with its defaults"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -199,7 +199,7 @@ class Planner:
         by_rule = looked_at and bool(shared.training.config.get("selection"))
         chosen = self._ordered(self._tuned(strategy, shared.training), source)
         search = self._search(shared.tuning, chosen, labels, by_rule and chosen.needs.steps)
-        if search is not None and search.config.get("warm_start"):
+        if search is not None and search.config.get("warm_start") == "ledger":
             search = self._begun(search, chosen, target, shared, labels)
         key = (source, strategy, target, shared.training, search, looked_at)
         if key not in self._arms:

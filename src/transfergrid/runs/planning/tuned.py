@@ -154,7 +154,13 @@ def search_of(
     if not free:
         return None
     told = {key: value for key, value in tuning.config.items() if key != "only"}
-    return Option(tuning.name, {**told, "space": searched(free)}, tuning.typed)
+    told |= {"space": searched(free)}
+    if told.get("warm_start") == "defaults":
+        usual = {name: strategy.config[name] for name in free}
+        known = {name: value for name, value in usual.items() if value is not None}
+        inside = all(free[n]["low"] <= value <= free[n]["high"] for n, value in known.items())
+        told |= {"first": [{"values": known}]} if inside else {"warm_start": None}
+    return Option(tuning.name, told, tuning.typed)
 
 
 def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
@@ -198,7 +204,7 @@ def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option
     known = sorted({name for space in spaces for name in space})
     for tuning in filter(None, tunings):
         if tuning.config.get("first"):
-            raise BadInputError("tuning.first is planning's to fill: give tuning.warm_start=ledger")
+            raise BadInputError("tuning.first is planning's to fill: give tuning.warm_start")
         for name in tuning.config.get("space") or {}:
             check_known("argument in tuning.space", str(name), known)
         for name in tuning.config.get("only") or ():

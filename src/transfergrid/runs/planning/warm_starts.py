@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -223,14 +223,15 @@ class WarmStarts:
 
 def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
     """Say what searches begin with, a line for each target and what it begins with."""
-    if not any(tuning and tuning.config.get("warm_start") for tuning in tunings):
-        return []
+    asked = {tuning.config.get("warm_start") for tuning in tunings if tuning}
+    if "ledger" not in asked:
+        return list(_without_defaults(cells)) if "defaults" in asked else []
     found: dict[tuple[str, str], dict[str, None]] = {}
     for cell in cells:
         tuning = cell.config.get("tuning")
         if not tuning:
             continue
-        first = tuning.get("first") or ()
+        first = [one for one in tuning.get("first") or () if "target" in one]
         where = ", ".join(str(one["target"]) for one in first)
         told = f"{len(first)} of {tuning['trials']} trials from {where}" if first else ""
         found.setdefault((cell.names.target, told), {})[cell.names.strategy] = None
@@ -239,3 +240,11 @@ def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
         + (told or "nothing, for not all that is compared was tuned on one same other target")
         for (target, told), names in found.items()
     ]
+
+
+def _without_defaults(cells: Iterable[Cell]) -> Iterator[str]:
+    """Say of which strategies the defaults are no setting that a search could try."""
+    searches = ((cell.names.strategy, cell.config.get("tuning")) for cell in cells)
+    names = sorted({name for name, told in searches if told and not told.get("first")})
+    if names:
+        yield f"no warm start of {', '.join(names)}: a default lies outside of what is searched"

@@ -39,10 +39,11 @@ class Search(Component, ABC):
         seed: of what is drawn, the same settings then in all seed blocks; None for each block's.
         held_out: labels a class (of numbers, in all) that judge the trials although no strategy
             is given them, of a development target; None for the cell's validation part.
-        warm_start: "ledger": the first trials are what was best on other targets, of the same
-            strategy, by their validation parts; the others are those of a search without it.
-        first: what these trials are: `values`, and the `cell` and `target` that they come from.
-            Planning fills it.
+        warm_start: "defaults": the first trial is what the strategy is without a search; "ledger":
+            the first trials are what was best on other targets, of the same strategy, by their
+            validation parts. The others are those of a search without it.
+        first: what these trials are: `values`, and the `cell` and `target` that they come from,
+            where they do. Planning fills it.
 
     Raises:
         BadInputError: a value makes no sense.
@@ -56,7 +57,7 @@ class Search(Component, ABC):
     only: Sequence[str] | None = None
     seed: Whole | None = None
     held_out: Count | None = None
-    warm_start: Literal["ledger"] | None = None
+    warm_start: Literal["defaults", "ledger"] | None = None
     first: Sequence[Options] | None = None
 
     @property
@@ -168,7 +169,7 @@ class OptunaSearch(Search):
             study.add_trial(
                 optuna.trial.create_trial(
                     params=trial.values,
-                    distributions=places,
+                    distributions={name: places[name] for name in trial.values},
                     value=trial.score,
                     state=states.FAIL if trial.score is None else states.COMPLETE,
                 )

@@ -118,11 +118,9 @@ class Trials:
         return self.search.values(len(self.ended) - first, self.drawn_by, self.ended, more)
 
     def _noted(self, trial: Trial) -> Trial:
-        """Return the trial at hand with where its setting is from, if it was not searched here."""
-        begun = self.search.begin(len(self.ended))
-        if begun is None:
-            return trial
-        return replace(trial, cell=str(begun["cell"]), target=str(begun["target"]))
+        """Return the trial at hand with the cell that its setting is from, if it is of another."""
+        begun = self.search.begin(len(self.ended)) or {}
+        return replace(trial, cell=begun.get("cell"), target=begun.get("target"))
 
     def _try(self, values: Values) -> None:
         """Train with these values from the start that all trials have; keep it if it is the best.
