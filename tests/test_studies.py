@@ -27,6 +27,13 @@ NARROWED = {
     "real_text": ("source=minilm", "strategy=feature_extraction", "target=trec", "labels=5"),
     "real_shift": ("source=mnist", "strategy=source_only", "labels=0"),
     "finetuning": ("source=mobilenetv2_insects,minilm", "strategy=ridge,bitfit", "labels=5"),
+    "finetuning_tuned": (
+        "source=mobilenetv2_insects,minilm",
+        "strategy=wise_ft,head2toe",
+        "target=flowers",
+        "labels=10",
+        "tuning.trials=2",
+    ),
 }
 FAMILY = ("fine_tuning", "held_near", "few_parameters", "beside", "weight_space", "closed_form")
 LEFT_OUT = {
