@@ -137,6 +137,19 @@ def test_what_a_page_offers_can_be_and_what_it_leaves_out_cannot(name):
         assert possible == offered, addition.key
 
 
+@pytest.mark.parametrize("name", sorted(strategies()))
+def test_whoever_offers_smoothed_labels_learns_from_them(name):
+    kind = locate(strategies()[name])
+    bench = bench_for(kind, conf_dir() / "strategy" / f"{name}.yaml")
+    key = "label_smoothing"
+    if key not in inspect.signature(kind).parameters or key in kind.closed_to or bench.of_numbers:
+        pytest.skip("does not offer them")
+    budget = 0 if kind.needs.target_labels == "unused" else 5
+    arguments = {**bench.arguments, key: ALL[key]}
+    one, other = bench.run(budget), dataclasses.replace(bench, arguments=arguments).run(budget)
+    assert far_apart(one, other) > 1e-7
+
+
 @pytest.mark.parametrize("key", ["label_smoothing", "probe_first"])
 def test_what_is_for_classes_is_refused_for_numbers(key):
     with pytest.raises(ImpossibleError, match="it is for classes"):

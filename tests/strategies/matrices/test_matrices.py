@@ -69,7 +69,7 @@ def test_the_fixed_point_of_soft_impute_is_the_published_one():
     left, values, right = shrunk(torch.where(observed, matrix, 0.0), given["lam"])
     first = (left * values) @ right
     torch.testing.assert_close(first, exact(expected["first_step"]), rtol=0, atol=tolerance)
-    left, values, right = completed(matrix, observed, given["lam"], 100_000, close=1e-18)
+    left, values, right = completed(matrix, observed, given["lam"], SoftImpute().iterations)
     found = (left * values) @ right
     torch.testing.assert_close(found, exact(expected["fixed_point"]), rtol=0, atol=tolerance)
     lost = (matrix - found)[observed].square().sum() / 2 + given["lam"] * values.sum()

@@ -23,13 +23,25 @@ def test_what_is_projected_on_is_the_original():
     assert project_conflicts(gradients).tolist() == pytest.approx([0.5, 1.5, 2.0])
 
 
-def test_without_conflict_it_is_the_sum():
-    strategy = PCGrad()
-    gradients = [[torch.tensor([[1.0, 2.0]]), torch.tensor([3.0])]] * 2
-    for part, expected in zip(strategy.combined(gradients), ([[2.0, 4.0]], [6.0]), strict=True):
-        assert part.tolist() == expected
-    summed = Multitask().combined(gradients)
-    assert [part.tolist() for part in summed] == [[[2.0, 4.0]], [6.0]]
+@pytest.mark.parametrize("kind", [PCGrad, Multitask])
+def test_without_conflict_it_is_the_sum(kind):
+    (moment,) = Bench(kind).moments(10)
+    one = [torch.rand_like(p) for p in moment.strategy.learning()]
+    for part, own in zip(moment.strategy.combined([one, one]), one, strict=True):
+        torch.testing.assert_close(part, 2 * own)
+
+
+def test_what_a_head_learns_is_no_conflict_and_is_not_looked_at():
+    (moment,) = Bench(PCGrad).moments(10)
+    strategy = moment.strategy
+    heads = {id(p) for p in (*strategy.head.parameters(), *strategy.scaffold.parameters())}
+    one = [torch.rand_like(p) for p in strategy.learning()]
+    other = [
+        -9.0 * own if id(p) in heads else own
+        for p, own in zip(strategy.learning(), one, strict=True)
+    ]
+    for part, own, theirs in zip(strategy.combined([one, other]), one, other, strict=True):
+        torch.testing.assert_close(part, own + theirs)
 
 
 def test_the_gradient_of_both_is_that_of_the_summed_loss():

@@ -11,14 +11,21 @@ from transfergrid.strategies.tasks.multitask import Multitask
 from transfergrid.strategies.tasks.pcgrad import PCGrad
 
 
-def without_conflict(first, second):
-    """Each gradient less its part along the other, where that runs against it; then their sum."""
-    along = (first @ second).clamp(max=0)
-    return first - along / (second @ second) * second + second - along / (first @ first) * first
+def without_conflict(first, second, trunk):
+    """On the trunk each less its part along the other, where that runs against it; then the sum."""
+    one, other = first[trunk], second[trunk]
+    along = (one @ other).clamp(max=0)
+    found = first + second
+    found[trunk] -= along / (other @ other) * other + along / (one @ one) * one
+    return found
+
+
+def added(first, second, trunk):
+    return first + second
 
 
 COMBINED = [
-    pytest.param(Multitask, torch.add, marks=pytest.mark.proves("trajectory_exact", "multitask")),
+    pytest.param(Multitask, added, marks=pytest.mark.proves("trajectory_exact", "multitask")),
     pytest.param(PCGrad, without_conflict, marks=pytest.mark.proves("trajectory_exact", "pcgrad")),
 ]
 
@@ -45,7 +52,9 @@ def test_two_tasks(kind, combined, on):
                 torch.zeros_like(p) if s is None else s for p, s in zip(both, slopes, strict=True)
             ]
             flat.append(torch.cat([part.flatten() for part in whole]))
-        parts = torch.split(combined(*flat), [p.numel() for p in both])
+        begins = sum(p.numel() for p in net.head.parameters())
+        trunk = slice(begins, begins + sum(p.numel() for p in net.backbone.parameters()))
+        parts = torch.split(combined(*flat, trunk), [p.numel() for p in both])
         for parameter, part in zip(both, parts, strict=True):
             parameter.grad = part.view_as(parameter)
         set_rate(optimiser, cosine(step, 20))

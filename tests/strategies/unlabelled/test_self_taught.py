@@ -54,8 +54,27 @@ def test_scikit_learns_lasso_of_half_the_squares_agrees(beta):
     bases /= np.linalg.norm(bases, axis=1, keepdims=True)
     lasso = Lasso(alpha=beta / (2 * len(row)), fit_intercept=False, tol=1e-12, max_iter=100_000)
     theirs = lasso.fit(bases.T, row).coef_
-    ours = activations(exact(row)[None], exact(bases), beta, steps=2000)
+    ours = activations(exact(row)[None], exact(bases), beta)
     np.testing.assert_allclose(ours[0].numpy(), theirs, atol=1e-7)
+
+
+@pytest.mark.parametrize("cosine", [0.8, 0.95, 0.999])
+def test_bases_that_are_nearly_alike_are_told_apart(cosine):
+    """Of two bases with both activations above 0, G a = B x - beta / 2 has one solution."""
+    bases = exact([[1.0, 0.0], [cosine, (1 - cosine**2) ** 0.5]])
+    wanted = exact([[0.3, 0.4]])
+    beta = 0.1
+    gram = bases @ bases.T
+    row = torch.linalg.solve(bases, (wanted @ gram + beta / 2).T).T
+    torch.testing.assert_close(activations(row, bases, beta), wanted, rtol=0, atol=1e-7)
+
+
+def test_what_is_found_of_an_input_depends_on_no_other():
+    torch.manual_seed(0)
+    rows = torch.randn(20, 6, dtype=torch.float64)
+    bases = torch.nn.functional.normalize(torch.randn(9, 6, dtype=torch.float64), dim=1)
+    alone = torch.cat([activations(row[None], bases, 0.1) for row in rows])
+    torch.testing.assert_close(activations(rows, bases, 0.1), alone, rtol=0, atol=1e-9)
 
 
 def test_a_turn_never_makes_the_objective_worse_and_bases_stay_in_the_ball():

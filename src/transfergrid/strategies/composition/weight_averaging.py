@@ -21,7 +21,7 @@ class AveragedWeights(Addition):
 
     As `strategy=weight_averaging` has it (Izmailov et al. 2018, algorithm 1), but at the strategy's
     own schedule: one that falls to nothing leaves little to average, and `constant` suits it.
-    BatchNorm's statistics are taken anew.
+    BatchNorm's statistics are taken anew where the phase reads labelled examples, else averaged.
     """
 
     key = "weight_averaging"

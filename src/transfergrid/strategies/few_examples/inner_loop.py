@@ -80,6 +80,9 @@ class StartLearned(Strategy):
     }
     transfers: ClassVar[Transferred] = "parameters"
     target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
+    closed_to: ClassVar[Mapping[str, str]] = {
+        "probe_first": "its head learns over episodes, whose classes have no order"
+    }
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class StartLearned(Strategy):
         def loss(weights: Weights) -> Tensor:
             with evaluating(network), sdpa_kernel(SDPBackend.MATH):
                 said = functional_call(network, dict(weights), (inputs,))
-            return torch.nn.functional.cross_entropy(said, labels)
+            return self.task.loss(said, labels)
 
         return loss
 

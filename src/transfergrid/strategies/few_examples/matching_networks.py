@@ -6,6 +6,7 @@ from torch.nn.functional import normalize, one_hot
 
 from transfergrid.strategies import Batch, Inputs
 from transfergrid.strategies.few_examples.memory import Remembering
+from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 LEAST = 1e-12
 """Of a probability: that of a class without examples."""
@@ -50,6 +51,7 @@ class MatchingNetworks(Remembering):
 
     also_called = ("matching", "matching_nets")
     badges = ("formula_exact", "trajectory_exact")
+    closed_to = {**MetaLearned.closed_to, "label_smoothing": "its loss is of probabilities alone"}
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
         assert batch.episode is not None

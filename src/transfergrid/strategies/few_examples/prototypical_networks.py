@@ -1,6 +1,5 @@
 """Features learned over episodes, in which the nearest class mean is right."""
 
-import torch
 from torch import Tensor
 
 from transfergrid.strategies import Batch, Data
@@ -43,7 +42,7 @@ class PrototypicalNetworks(MetaLearned):
         classes = int(support.labels.max()) + 1
         weight, bias = nearest_mean(features, support.labels, classes)
         said = self.features(query.inputs) @ weight.T + bias
-        return torch.nn.functional.cross_entropy(said, query.labels)
+        return self.task.loss(said, query.labels)
 
     def take(self, data: Data) -> None:
         assert data.target is not None

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from transfergrid.strategies import Batch, Count, Inputs, Positive, Range, rates
 from transfergrid.strategies.few_examples.memory import Remembering
+from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 APART = 1e4
-"""A distance that no example is at: that of a class without examples."""
+"""How much further, squared, than the farthest example a class without examples is."""
 
 
 def contrastive(distances: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -67,6 +68,8 @@ class Siamese(Remembering):
     }
     also_called = ("siamese_networks", "siamese_network")
     badges = ("formula_exact", "trajectory_exact")
+    closed_to = {**MetaLearned.closed_to, "label_smoothing": "its loss is of pairs of examples"}
+    version = 2  # 1 had all examples alike that are further than 100
 
     def __init__(
         self,
@@ -87,6 +90,6 @@ class Siamese(Remembering):
 
     def predict(self, inputs: Inputs) -> Tensor:
         squares = distances(self.features(inputs), self.kept).square()
-        far = squares.new_full((len(squares), self.task.outputs), APART)
+        far = (squares.amax(1, keepdim=True) + APART).repeat(1, self.task.outputs)
         index = self.labels.expand(len(squares), -1)
         return -far.scatter_reduce(1, index, squares, "amin", include_self=True)

@@ -84,6 +84,7 @@ class ALE(ByDescription):
         "probe_first": "its head maps features to descriptions, and not to classes",
         "layer_decay": "no layer of the backbone learns",
         "l2_sp": "the backbone stays as it is",
+        "label_smoothing": "its loss ranks classes",
     }
     variants = {"devise": "strategy.ranked=sum", "sje": "strategy.ranked=max"}
     badges = ("formula_exact", "trajectory_exact")

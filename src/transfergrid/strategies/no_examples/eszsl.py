@@ -46,9 +46,9 @@ class ESZSL(ByDescription):
     """ESZSL: what descriptions score features by is one linear system.
 
     Where a penalty is not given, both are chosen by classes of the source that are held out, a
-    fifth of them and two at least: the accuracy on these by their descriptions alone, of equals the
-    weaker penalties. The target plays no part in it. Of fewer than four classes none is held out,
-    and both penalties are 1.
+    fifth of them and two at least: the mean accuracy over these by their descriptions alone, of
+    equals the weaker penalties. The target plays no part in it. Of fewer than four classes none is
+    held out, and a penalty that is not given is 1.
 
     Formula:
         scores x' V S, least |X' V S - Y|² + γ|V S|² + λ|X' V|² + γλ|V|², Y of 1 and -1
@@ -86,8 +86,9 @@ class ESZSL(ByDescription):
         """Return both, those that are not given by classes that are held out."""
         gammas = GRID if self.gamma is None else (self.gamma,)
         lams = GRID if self.lam is None else (self.lam,)
+        chosen = (self.gamma or 1.0), (self.lam or 1.0)
         if len(gammas) * len(lams) == 1 or len(known) < FEWEST:
-            return (self.gamma or 1.0), (self.lam or 1.0)
+            return chosen
         order = generator(self.block_seed, "held-out classes").permutation(len(known))
         held = torch.from_numpy(order[: max(2, len(known) // HELD)]).to(labels)
         kept = torch.from_numpy(order[max(2, len(known) // HELD) :]).to(labels)
@@ -95,11 +96,12 @@ class ESZSL(ByDescription):
         place[kept] = torch.arange(len(kept), dtype=labels.dtype, device=labels.device)
         own = place[labels] >= 0
         answers = signs(place[labels[own]], len(kept))
-        best, chosen = -1.0, (1.0, 1.0)
+        best = -1.0
         for gamma, lam in itertools.product(gammas, lams):
             found = bilinear(features[own], answers, known[kept], gamma, lam)
             said = held[(features[~own] @ found @ known[held].T).argmax(1)]
-            right = (said == labels[~own]).double().mean().item()
+            hits = [said[labels[~own] == name] == name for name in held if (labels == name).any()]
+            right = torch.stack([hit.double().mean() for hit in hits]).mean() if hits else -1.0
             if right > best:
                 best, chosen = right, (gamma, lam)
         return chosen

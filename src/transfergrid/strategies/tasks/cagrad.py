@@ -7,7 +7,6 @@ from torch import Tensor
 
 from transfergrid.strategies import NotNegative, Range, rates
 from transfergrid.strategies.tasks.multitask import Multitask
-from transfergrid.strategies.tasks.on_one_trunk import flat, shaped
 
 
 def share_of_first(first: Tensor, second: Tensor, c: float) -> float:
@@ -86,8 +85,4 @@ class CAGrad(Multitask):
         self.c = c
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        found, shared = super().combined(gradients), self.in_trunk()
-        both = [[g for g, is_so in zip(own, shared, strict=True) if is_so] for own in gradients]
-        step = 2 * conflict_averse(flat(both[0]), flat(both[1]), self.c)
-        parts = iter(shaped(step, both[0]))
-        return [next(parts) if is_so else own for own, is_so in zip(found, shared, strict=True)]
+        return self.on_trunk(gradients, lambda both: 2 * conflict_averse(*both, self.c))

@@ -9,7 +9,7 @@ from transfergrid.strategies import Batch, NotNegative, Range, Sizes, rates
 from transfergrid.strategies.tasks.on_one_trunk import BothTasks, flat
 
 SMALLEST = 0.01
-"""A weight is never less: at 0 its task would have no say in its own return."""
+"""A step leaves a weight at this at least, before the sum is mended: at 0 it could not return."""
 
 
 def aims(weights: Tensor, norms: Tensor, losses: Tensor, alpha: float) -> Tensor:
@@ -40,7 +40,7 @@ class Gradnorm(BothTasks):
 
     At every step weights move, once, towards gradients whose lengths in the last layer of the
     backbone are alike, longer for the task whose loss has fallen less since the first step. They
-    begin at 1, have 2 as their sum and never fall below a hundredth. The record tells them.
+    begin at 1, have 2 as their sum and stay above 0. The record tells them.
 
     Formula:
         w <- w - rate d/dw sum_i |w_i G_i - mean(w G) r_i^alpha|, r_i the loss over its first value,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -74,10 +76,21 @@ class BothTasks(Strategy):
         (phase,) = (phase for phase in self.all_phases() if phase.name == TOGETHER)
         return [p for group in phase.learning() for p in group.parameters]
 
-    def in_trunk(self) -> list[bool]:
-        """Return of what learns whether both tasks do: a head has the gradient of its own alone."""
+    def on_trunk(
+        self, gradients: list[list[Tensor]], step: Callable[[list[Tensor]], Tensor]
+    ) -> list[Tensor]:
+        """Return one gradient a parameter; a head has that of its own task alone.
+
+        Args:
+            gradients: of both tasks, a parameter each.
+            step: makes one vector (n,) of both tasks' gradients of the backbone.
+        """
         shared = {id(parameter) for parameter in self.backbone.parameters()}
-        return [id(parameter) in shared for parameter in self.learning()]
+        is_shared = [id(parameter) in shared for parameter in self.learning()]
+        both = [[g for g, is_so in zip(own, is_shared, strict=True) if is_so] for own in gradients]
+        made = iter(shaped(step([flat(own) for own in both]), both[0]))
+        sums = (sum(own[1:], own[0]) for own in zip(*gradients, strict=True))
+        return [next(made) if is_so else own for own, is_so in zip(sums, is_shared, strict=True)]
 
 
 def flat(gradients: list[Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from transfergrid.strategies import rates
 from transfergrid.strategies.tasks.multitask import Multitask
-from transfergrid.strategies.tasks.on_one_trunk import flat, shaped
 
 
 def project_conflicts(gradients: list[Tensor]) -> Tensor:
@@ -27,6 +26,8 @@ def project_conflicts(gradients: list[Tensor]) -> Tensor:
 class PCGrad(Multitask):
     """Learn the two tasks of `multitask`, their gradients freed of conflict.
 
+    Gradients are those of the backbone, which both tasks share; each head has that of its own task.
+
     Formula:
         g_i <- g_i - (g_i g_j) / |g_j|^2 g_j, where g_i g_j < 0; then their sum
     Try it:
@@ -36,11 +37,16 @@ class PCGrad(Multitask):
     Source:
         Yu et al. 2020, Gradient surgery for multi-task learning, NeurIPS, arXiv 2001.06782,
         algorithm 1
+
+    Args:
+        weight: of the source's loss.
+        shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
     space = {**Multitask.space, "lr_factor": rates(3.0, small_images=3.0, images=0.3, text=0.1)}
     also_called = ("gradient_surgery", "projecting_conflicting_gradients")
     badges = ("formula_exact", "trajectory_exact")
+    version = 2  # 1 looked for conflict in the heads too
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        return shaped(project_conflicts([flat(own) for own in gradients]), gradients[0])
+        return self.on_trunk(gradients, project_conflicts)

@@ -25,7 +25,7 @@ class ProgressiveColumns(OneAfterTheOther):
 
     The first column begins with the source's start, each other one with random weights of the
     source's architecture. What enters a block of a column, and its head, has a lateral map added of
-    what enters the same block of each earlier column, as in `progressive_networks`, of which this
+    what the block before makes in each earlier column, as in `progressive_networks`, of which this
     is the form with more than two columns. What a link said when it was learned it says, bit for
     bit, after all others: forgetting is 0.
 
@@ -45,6 +45,7 @@ class ProgressiveColumns(OneAfterTheOther):
     """
 
     badges = ("trajectory_exact",)
+    version = 2  # 1 handed on what had been added to an earlier column as well
     also_called = ("progressive_chain",)
     transfers = "features"
     closed_to: ClassVar[Mapping[str, str]] = {
@@ -89,35 +90,35 @@ class ProgressiveColumns(OneAfterTheOther):
         ]
 
     def embedded(self, place: int, inputs: Inputs, after: int | None = None) -> Tensor:
-        found: list[list[Tensor]] = []
+        made: list[list[Tensor]] = []
         for number in range(place + 1):
             with nullcontext() if number == place else torch.no_grad():
-                found.append(self._states(number, inputs, found))
-        return found[-1][-1]
+                states, found = self._column(number, inputs, made)
+                made.append(states)
+        return found
 
-    def _states(
+    def _column(
         self, number: int, inputs: Inputs, before: Sequence[Sequence[Tensor]]
-    ) -> list[Tensor]:
-        """Return what enters each block of a column but the first, and its head.
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return what each block of a column makes, and what enters its head.
 
         Args:
             number: of the column, from 0.
             inputs: of all columns.
-            before: the same of each earlier column.
+            before: what the blocks of each earlier column make.
         """
         column: Backbone = self.columns[number - 1] if number else self.backbone  # type: ignore[assignment]
         laterals: Any = self.laterals[number - 1] if number else ()
         states: list[Tensor] = []
 
         def beside(block: int, hidden: Tensor) -> Tensor:
+            states.append(hidden)
             for lateral, theirs in zip(laterals, before, strict=True):
                 hidden = hidden + lateral[block - 1](theirs[block - 1])
-            states.append(hidden)
             return hidden
 
         embedded = column.steered(inputs, beside)
-        beside(len(states) + 1, embedded)
-        return states
+        return states, beside(len(states) + 1, embedded)
 
     def predict(self, inputs: Inputs) -> Tensor:
         outputs: Tensor = self.head(self.embedded(len(self.columns), inputs))

@@ -40,6 +40,7 @@ class KmeansOnCodes(Clusters):
     needs = replace(Clusters.needs, source="start", domains=1, layers="some", source_labels=False)
     space = {"beta": Range(0.01, 1.0, default=0.1), "bases": Range(32, 512, default=128)}
     badges = ("formula_exact",)
+    version = 2  # as of `self_taught`
 
     def __init__(
         self,

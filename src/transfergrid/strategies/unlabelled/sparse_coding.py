@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from transfergrid.strategies import ImpossibleError, Inputs
 
-STEPS = 200
-"""Steps of the search for an input's activations, always as many."""
+STEPS = 2000
+"""Steps of the search for an input's activations, at most; some dozens are usual."""
 WARM = 20
 """Steps of it in a round of learning, from where the round before left off."""
 LARGEST = 32
@@ -20,25 +20,34 @@ def activations(
 ) -> Tensor:
     """Return a, (n, k), that makes |x - a B|^2 + beta |a|_1 least, by FISTA.
 
-    There is no half before the square: of a library that has one, alpha is beta / 2.
+    There is no half before the square: of a library that has one, alpha is beta / 2. Each input is
+    searched for by itself, whatever others there are: it begins to gather pace anew where it would
+    run back (O'Donoghue & Candès 2015, section 3), and rests where a step moves it no more.
 
     Args:
         inputs: x, (n, d).
         bases: B, (k, d).
         beta: what an activation costs.
-        steps: taken, Beck & Teboulle 2009, section 4.
+        steps: at most so many, Beck & Teboulle 2009, section 4.
         start: activations to begin with; by default 0.
     """
     gram, towards = bases @ bases.T, inputs @ bases.T
     rate = 1 / (2 * torch.linalg.matrix_norm(gram, 2).clamp_min(1e-12))
+    close = torch.finfo(towards.dtype).eps ** 0.75
     found = torch.zeros_like(towards) if start is None else start
-    ahead, pace = found, 1.0
+    ahead, pace = found, torch.ones_like(towards[:, :1])
+    moves = torch.ones_like(pace, dtype=torch.bool)
     for _ in range(steps):
         moved = ahead - 2 * rate * (ahead @ gram - towards)
         shrunk = moved.sign() * (moved.abs() - rate * beta).clamp_min(0)
-        faster = (1 + (1 + 4 * pace**2) ** 0.5) / 2
-        ahead = shrunk + (pace - 1) / faster * (shrunk - found)
-        found, pace = shrunk, faster
+        step, way = shrunk - ahead, shrunk - found
+        found = torch.where(moves, shrunk, found)
+        moves = moves & (step.norm(dim=1, keepdim=True) > close * shrunk.norm(dim=1, keepdim=True))
+        if not moves.any():
+            break
+        pace = torch.where((step * way).sum(1, keepdim=True) < 0, 1.0, pace)
+        faster = (1 + (1 + 4 * pace**2).sqrt()) / 2
+        ahead, pace = shrunk + (pace - 1) / faster * way, faster
     return found
 
 
