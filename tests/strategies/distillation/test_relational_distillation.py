@@ -40,15 +40,15 @@ def test_both_terms_by_hand():
 def test_a_square_against_its_two_halves_by_hand():
     """Four corners of a square against two pairs that fell together.
 
-    Distances of the square: 8 of 1 and 4 of sqrt 2, mean (8 + 4 sqrt 2) / 12; of the pairs, only
-    the 8 that are apart count, all of them 1 over their mean.
+    Distances of the square: 8 of 1 and 4 of sqrt 2, mean (8 + 4 sqrt 2) / 12; of the pairs 8 of 1
+    and 4 of 0, mean 8 / 12.
     """
     square = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
     pairs = torch.tensor([[0.0], [0], [1], [1]], dtype=torch.float64)
     mean = (8 + 4 * 2**0.5) / 12
     side, diagonal = 1 / mean, 2**0.5 / mean
     # 4 sides fell together, 4 are 1 apart, and so are 4 diagonals; the rest is on the diagonal.
-    expected = (4 * side**2 + 4 * (side - 1) ** 2 + 4 * (diagonal - 1) ** 2) / 2 / 16
+    expected = (4 * side**2 + 4 * (1.5 - side) ** 2 + 4 * (1.5 - diagonal) ** 2) / 2 / 16
     assert relational_losses(square, pairs)[0].item() == pytest.approx(expected, abs=1e-12)
 
 

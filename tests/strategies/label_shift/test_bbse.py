@@ -51,7 +51,15 @@ def test_what_is_predicted_less_often_than_by_mistake_is_not_there():
     found, _ = weights_of_classes(
         *examples(40, 10, 10, 40), torch.tensor([0.1, 0.9], dtype=torch.float64)
     )
-    assert found.tolist() == pytest.approx([0.0, 2.0]), "the mean over the source stays 1"
+    assert found.tolist() == pytest.approx([0.0, 7 / 3])
+
+
+def test_a_class_of_which_nothing_was_held_out_keeps_its_weight():
+    """C w = q of the two that were: .4 w0 + .1 w1 = .45, likewise the other."""
+    said, labels = examples(40, 10, 10, 40)
+    q = torch.tensor([0.45, 0.45, 0.1], dtype=torch.float64)
+    found, _ = weights_of_classes(said, labels, q)
+    assert found.tolist() == pytest.approx([0.9, 0.9, 1.0])
 
 
 def test_a_model_that_says_one_class_gives_finite_weights():

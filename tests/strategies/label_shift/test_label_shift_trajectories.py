@@ -43,7 +43,6 @@ def test_bbse(on):
     joint = first.T @ one_hot(source.labels[held], 3).double() / held.sum()
     target = one_hot(said(net, run.unlabelled).argmax(1), 3).double().mean(0)
     weights = torch.from_numpy(np.linalg.pinv(joint.numpy()) @ target.numpy()).clamp(min=0)
-    weights = weights / (joint.sum(0) @ weights)
     for step, batch in enumerate(run.batches[10:], 10):
         seen = batch.source[0]
         losses = cross_entropy(net(seen.inputs), seen.labels, reduction="none")

@@ -39,32 +39,55 @@ def test_the_domain_loss_is_the_sum_of_both_sides_means():
 
 @pytest.mark.parametrize("labels", [0, 10])
 def test_features_climb_what_the_discriminators_descend(labels):
-    """Finite differences of lse_k(CE_k - w d_k): features go down it, discriminators up."""
+    """Finite differences of lse_k(CE_k + w d_k), at its weights: features climb the d_k in it."""
     (moment,) = Bench(Mdan, {"weight": 0.7, "gamma": 3.0}).moments(labels)
     strategy, batch = moment.strategy.double().eval(), doubled(moment.batch)
+    critics = strategy.scaffold["discriminators"]
 
-    def value():
+    def parts():
         with torch.no_grad():
-            return strategy.loss(batch, 0.0).item()
+            seen = strategy.passed(batch)
+            other = strategy.features(batch.unlabelled)
+            pairs = zip(critics, seen.features, strict=True)
+            return seen, torch.stack([domain_loss(critic, own, other) for critic, own in pairs])
+
+    seen, told = parts()
+    weights = torch.softmax(3.0 * (seen.losses + 0.7 * told), 0)
+
+    def value(sign):
+        now, apart = parts()
+        return now.with_target(weights @ (now.losses + sign * 0.7 * apart)).item()
 
     strategy.zero_grad()
     strategy.loss(batch, 0.0).backward()
-    critics = strategy.scaffold["discriminators"]
     for parameter, sign in (
-        (strategy.backbone.network.dense.weight, 1),
+        (strategy.backbone.network.dense.weight, -1),
         (strategy.head.weight, 1),
-        (critics[0][0].weight, -1),
-        (critics[1][4].weight, -1),
+        (critics[0][0].weight, 1),
+        (critics[1][4].weight, 1),
     ):
         place = parameter.grad.abs().flatten().argmax()
         flat, step = parameter.data.view(-1), 1e-6
         kept = flat[place].item()
         flat[place] = kept + step
-        above = value()
+        above = value(sign)
         flat[place] = kept - step
-        slope = (above - value()) / (2 * step)
+        slope = (above - value(sign)) / (2 * step)
         flat[place] = kept
-        assert parameter.grad.view(-1)[place].item() == pytest.approx(sign * slope, rel=1e-4)
+        assert parameter.grad.view(-1)[place].item() == pytest.approx(slope, rel=1e-4)
+
+
+def test_what_is_minimised_is_the_soft_worst_of_sums():
+    (moment,) = Bench(Mdan, {"weight": 0.7, "gamma": 3.0}).moments(0)
+    strategy, batch = moment.strategy.double().eval(), doubled(moment.batch)
+    seen, other = strategy.passed(batch), strategy.features(batch.unlabelled)
+    pairs = zip(strategy.scaffold["discriminators"], seen.features, strict=True)
+    sums = [
+        loss + 0.7 * domain_loss(critic, own, other)
+        for loss, (critic, own) in zip(seen.losses, pairs, strict=True)
+    ]
+    by_hand = math.log(sum(math.exp(3.0 * value.item()) for value in sums)) / 3.0
+    assert strategy.loss(batch, 0.0).item() == pytest.approx(by_hand, abs=1e-9)
 
 
 def doubled(batch):

@@ -79,13 +79,14 @@ def test_mdan(on, labels):
                 for c, f in zip(critics, features, strict=True)
             ]
         )
-        worst = (2.0 * (losses - 0.4 * d)).exp().sum().log() / 2.0
-        total = joined(worst, own)
+        weights = (2.0 * (losses + 0.4 * d)).softmax(0).detach()
+        descended = joined(weights @ (losses + 0.4 * d), own)
+        climbed = joined(weights @ (losses - 0.4 * d), own)
         optimiser.zero_grad()
-        slopes = torch.autograd.grad(total, [*critics.parameters()], retain_graph=True)
-        total.backward()
+        slopes = torch.autograd.grad(descended, [*critics.parameters()], retain_graph=True)
+        climbed.backward()
         for parameter, slope in zip(critics.parameters(), slopes, strict=True):
-            parameter.grad = -slope
+            parameter.grad = slope
         set_rate(optimiser, annealed(step, 20))
         optimiser.step()
     same(run, {**net.state_dict(), **{inside + n: v for n, v in critics.state_dict().items()}})

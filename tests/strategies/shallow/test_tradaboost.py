@@ -47,7 +47,7 @@ def by_hand(rows, labels, n, rounds, c, tests):
         solver = LogisticRegression(C=c, tol=1e-10, max_iter=10_000)
         solver.fit(rows / unit, labels, weights / weights.mean())
         wrong = solver.predict(rows / unit) != labels
-        error = max((weights * wrong)[n:].sum() / weights[n:].sum(), 0.5 / k)
+        error = (weights * wrong)[n:].sum() / weights[n:].sum() or 0.5 / k
         if error >= 0.5:
             break
         errors.append(error)

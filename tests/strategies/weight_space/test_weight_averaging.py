@@ -8,11 +8,21 @@ from trajectories import same, trajectory
 
 from transfergrid.records.training import Training
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
+from transfergrid.strategies.weight_space.batch_statistics import norms_of
 from transfergrid.strategies.weight_space.weight_averaging import WeightAveraging
 from transfergrid.testing.bench import Bench
 
 STEADY = {"lr_factor": 0.5, "schedule": "constant"}
 PLAN = Training(steps=8, batch_size=8, validations=4, lr=0.02)
+
+
+def test_a_norm_without_weights_moves_where_something_around_it_learns():
+    """So its statistics, too, are to be taken anew of the mean."""
+    still = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False))
+    learns = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2))
+    both = nn.Sequential(still, learns)
+    assert norms_of(both, learns.parameters()) == [learns[1], learns[2]]
+    assert norms_of(both, learns[0].parameters()) == [learns[1]]
 
 
 @pytest.mark.proves("trajectory_exact", "weight_averaging")

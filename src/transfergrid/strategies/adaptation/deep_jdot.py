@@ -81,8 +81,8 @@ class DeepJdot(Strategy):
         domain adaptation, ECCV, arXiv 1803.10081, section 3
 
     Args:
-        weight: of the transport, features and labels alike; the paper's lambda_t.
-        alpha: of the features' distance within it.
+        weight: of the transport, features and labels alike: the paper's lambda_t, that of labels.
+        alpha: of the features' distance within it: the paper's alpha over its lambda_t.
         plan: the label costs by which the plan is found.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.

@@ -28,6 +28,9 @@ def discrepancy(one: Tensor, other: Tensor) -> Tensor:
 class MCD(Strategy):
     """Let two heads find where they disagree on the target, and the features make them agree.
 
+    The mean of both heads' logits predicts. Labelled batches pass twice, in A and in B, and
+    BatchNorm records both; target inputs are normalised by their own statistics, unrecorded.
+
     Formula:
         A: min CE(heads, f); B: min_heads CE - d; C: min_f d, n times;
         d = mean |p1 - p2| on the target

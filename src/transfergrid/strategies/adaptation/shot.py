@@ -50,6 +50,11 @@ def information(logits: Tensor) -> Tensor:
 class SHOT(Strategy):
     """Adapt a source model to unlabelled target inputs, its head kept and no source example seen.
 
+    The head is the plain one on the backbone's features: without the authors' bottleneck, its
+    BatchNorm and their weight normalisation. While it adapts, BatchNorm records target batches.
+    Pseudo labels are found in eval mode, at the start and after each fifth of the steps that adapt:
+    the nearest of centroids that are found twice, without classes that nobody is taken for.
+
     Formula:
         H(p(x)) - H(mean p) + w CE(p(x), pseudo label), over the features alone
     Try it:

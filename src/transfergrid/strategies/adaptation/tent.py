@@ -33,12 +33,13 @@ def entropy(logits: Tensor) -> Tensor:
 class Tent(Strategy):
     """Make a source model sure of a stream of target inputs, by scales and shifts of BatchNorm.
 
-    The stream is the unlabelled inputs in the order of the seed block; each passes once and takes
-    part in one step, at the batch's own statistics, whose variance is with n. As in the authors'
-    code dropout is on in a step. The authors score test inputs as they pass, before the step that
-    they are part of. Here the test split is no part of any stream. The model is judged after the
-    last step, at statistics that are taken of all unlabelled inputs, as `adabn` takes them: so an
-    example is predicted alike in whatever company. No source example is read.
+    The stream is the unlabelled inputs in the order of the seed block, each once, in whole batches:
+    what is left of them takes part in no step. A step is at the batch's own statistics, whose
+    variance is with n. As in the authors' code dropout is on in it. The authors score test inputs
+    as they pass, before the step that they are part of. Here the test split is no part of any
+    stream. The model is judged after the last step, at statistics that are taken of all unlabelled
+    inputs, as `adabn` takes them: so an example is predicted alike in whatever company. No source
+    example is read.
 
     LayerNorm and its kin normalise each example by itself and keep no statistics: networks without
     BatchNorm are refused.

@@ -76,8 +76,8 @@ class LDA(Strategy):
     The covariance is that within classes, divided by n, and shrunk towards its mean variance in all
     directions; on features as they are, where scikit-learn's `auto` standardises them first. Priors
     are the shares of the training labels, which an even draw makes even whatever the pool is. With
-    one label a class nothing varies within, and it is `prototypes`. The record tells the shrinkage
-    that was taken (`told`).
+    one label a class nothing varies within, and it predicts the classes that `prototypes` does. The
+    record tells the shrinkage that was taken (`told`).
 
     Formula:
         w_k = S^-1 m_k;  b_k = log p_k - m_k' S^-1 m_k / 2;  S = (1 - s) W + s tr(W) / d I,

@@ -23,12 +23,12 @@ TINY = 1e-12
 def distances(embeddings: Tensor) -> Tensor:
     """Return the distances between all pairs of embeddings (n, dim) over their mean, (n, n).
 
-    The mean is that of the distances above 0: of an example to itself there is none.
+    The mean is that of all pairs of two, those that fall together among them.
     """
     squares = (embeddings[:, None] - embeddings[None]).square().sum(2)
-    apart = squares > TINY
-    found = squares.clamp(min=TINY).sqrt() * apart
-    return found / (found.sum() / apart.sum().clamp(min=1)).clamp(min=TINY)
+    found = squares.clamp(min=TINY).sqrt() * (squares > TINY)
+    pairs = len(found) * (len(found) - 1)
+    return found / (found.sum() / max(pairs, 1)).clamp(min=TINY)
 
 
 def angles(embeddings: Tensor) -> Tensor:
@@ -93,6 +93,7 @@ class RelationalDistillation(Student):
     transfers: ClassVar[Transferred] = "relations"
     also_called = ("rkd", "relational_knowledge_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
+    version = 2  # 1 left pairs that fall together out of the mean distance
     reads_layers: ClassVar[bool] = True
 
     def __init__(

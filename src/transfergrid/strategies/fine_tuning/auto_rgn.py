@@ -139,7 +139,7 @@ class AutoRGN(Strategy):
         looked_at = self._drawn(len(data.target))
         for batch in data.target.batches():
             assert batch.rows is not None
-            few = looked_at[batch.rows].nonzero()[:, 0]
+            few = looked_at[batch.rows.cpu()].nonzero()[:, 0].to(batch.labels.device)
             if not len(few):
                 continue
             with torch.enable_grad():

@@ -42,7 +42,8 @@ class LinearProbeThenFinetuning(Strategy):
 
     Args:
         share: of the steps, that the probe takes; ignored with c.
-        tuning_lr_factor: multiplies the shared rate once all weights learn; below the probe's.
+        tuning_lr_factor: multiplies the shared rate once all weights learn; the paper has it below
+            the probe's.
         c: solves the probe to its one optimum, of this inverse strength of penalty, as
             `logistic_probe` does; then all steps tune. Null: the probe takes its share of steps.
         shared: `lr_factor` of the probe, and `schedule`, which each of the two runs through; see

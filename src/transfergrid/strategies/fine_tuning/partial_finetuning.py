@@ -25,8 +25,8 @@ Numbers = Annotated[Sequence[int], Len(2, 2), doc("[FROM, TO] in numbers of bloc
 class PartialFinetuning(Strategy):
     """One stretch of neighbouring blocks learns, and the head always does; the rest stands still.
 
-    A frozen block keeps its running statistics and has no dropout. Leading frozen blocks are run
-    once and kept.
+    A frozen block keeps its running statistics and has no dropout; a layer without parameters that
+    stands in no block goes as the whole does. Leading frozen blocks are run once and kept.
 
     Formula:
         min CE over (W_from ... W_to, head), all other W as the source has them

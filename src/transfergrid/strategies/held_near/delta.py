@@ -51,7 +51,10 @@ def behaviour(theirs: Map, ours: Map, attention: Tensor) -> Tensor:
 
 
 def attention_of(rises: Tensor) -> Tensor:
-    """Return the softmax of a fifth of standardised rises of the loss, (C,) likewise."""
+    """Return the softmax of a fifth of standardised rises of the loss, (C,) likewise.
+
+    They are standardised in the authors' code; a short form of it is softmax(rises / 5).
+    """
     spread = rises.std(correction=0).clamp(min=torch.finfo(rises.dtype).tiny)
     return ((rises - rises.mean()) / spread / 5).softmax(0)
 

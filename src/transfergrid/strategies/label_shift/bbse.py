@@ -23,8 +23,8 @@ def weights_of_classes(said: Tensor, labels: Tensor, target: Tensor) -> tuple[Te
     """Return the weights w of C w = q (Lipton et al. 2018, equation 3), and how well C is posed.
 
     C is the joint confusion, C_ij the share of held-out source examples that are of class j and are
-    taken for i; q the shares of what is predicted on the target. A negative weight becomes 0; the
-    weights then keep a mean of 1 over the source, as C w = q gives it.
+    taken for i; q the shares of what is predicted on the target. A negative weight becomes 0, and
+    that of a class without held-out examples is 1: nothing is known of it.
 
     Args:
         said: predicted classes of held-out source examples, (n,).
@@ -40,9 +40,8 @@ def weights_of_classes(said: Tensor, labels: Tensor, target: Tensor) -> tuple[Te
     joint.index_put_((said, labels), torch.ones(len(labels)).to(target), accumulate=True)
     joint /= max(len(labels), 1)
     found = (torch.linalg.pinv(joint, rtol=1e-10) @ target).clamp_min(0.0)
-    mean = float(joint.sum(0) @ found)
     smallest = float(torch.linalg.svdvals(joint)[-1])
-    return (found / mean if mean > 0 else torch.ones_like(found)), smallest
+    return torch.where(joint.sum(0) > 0, found, 1.0), smallest
 
 
 class Bbse(LabelShift):
@@ -74,6 +73,7 @@ class Bbse(LabelShift):
     transfers = "instances"
     also_called = ("black_box_shift_estimation", "label_shift")
     badges = ("formula_exact", "trajectory_exact")
+    version = 2  # 1 brought clipped weights to a mean of 1
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from transfergrid.strategies import (
 from transfergrid.strategies.adaptation.alignment import ADAPTED, SAME
 
 HELD_OUT = 5
-"""Of each class of the source, one example of so many is held out."""
+"""Of each class of the source, one example of so many is held out, and one of fewer."""
 
 
 class LabelShift(Strategy):
@@ -54,12 +54,16 @@ class LabelShift(Strategy):
             self.scaffold.register_buffer(name, torch.zeros(classes, dtype=torch.float64))
 
     def hold_out(self, data: Data) -> None:
-        """Set a fifth of each class of the source aside; the seed block says which."""
+        """Set a fifth of each class of the source aside, one at least; the seed block says which.
+
+        A class of one example keeps it.
+        """
         labels, held = data.source[0].labels.cpu(), self.scaffold.get_buffer("held")
         for k in range(self.task.outputs):
             rows = torch.nonzero(labels == k)[:, 0]
             order = generator(self.block_seed, "held out", k).permutation(len(rows))
-            held[rows[order[: len(rows) // HELD_OUT]]] = True
+            few = max(len(rows) // HELD_OUT, min(1, len(rows) - 1))
+            held[rows[order[:few]]] = True
 
     def on_kept(self, batch: Batch, progress: float) -> Tensor:
         """Return the loss on source examples that are not held out."""

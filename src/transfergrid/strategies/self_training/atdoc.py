@@ -25,9 +25,12 @@ from transfergrid.strategies.draws import same_draws
 
 
 def sharpened(probabilities: Tensor) -> Tensor:
-    """Return p^2 (batch, classes), normalised down the batch: columns sum to 1, not rows."""
+    """Return p^2 (batch, classes), normalised down the batch: columns sum to 1, not rows.
+
+    That of a class which nobody is given any probability of stays 0.
+    """
     squares = probabilities.square()
-    return squares / squares.sum(0)
+    return squares / squares.sum(0).clamp_min(torch.finfo(squares.dtype).tiny)
 
 
 def said_nearby(
@@ -58,7 +61,8 @@ def agreement(logits: Tensor, said: Tensor) -> Tensor:
         said: (batch, classes), rows of any sum.
     """
     weights, labels = said.max(1)
-    return (weights * cross_entropy(logits, labels, reduction="none")).sum() / weights.sum()
+    losses = cross_entropy(logits, labels, reduction="none")
+    return (weights * losses).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
 
 
 class Atdoc(Strategy):

@@ -30,15 +30,14 @@ class Mdan(SeveralSources):
     """Learn features in which the worst source is learned and cannot be told from the target.
 
     A discriminator for each source descends its domain loss d_k, the sum of the mean losses of both
-    sides as in the authors' code; the features climb it. Declared: d_k counts against a source's
-    loss, as in the paper's bound, so that a source counts most which is learned badly and told
-    apart easily. In the authors' code it is added, which is the same for a source's features and
-    discriminator and weighs the sources the other way. There is no ramp.
+    sides; the features climb it, by a reversal on the way. Declared: d_k is added to a source's
+    loss, as in the authors' code. In the paper's bound it is taken off, which is the same for a
+    source's features and discriminator, and weighs the sources the other way. There is no ramp.
     With `weight` 0 no discriminator touches anything, and sources have the weights of a softmax of
     gamma times their losses. Any order of the sources is the same.
 
     Formula:
-        1/gamma log sum_k exp(gamma (CE_k - w d_k)), the discriminators descending d_k; labelled
+        1/gamma log sum_k exp(gamma (CE_k + w d_k)), features behind a reversal in d_k; labelled
         target examples join for their share of a batch
     Try it:
         where some of several sources are far from the target and you cannot tell which
@@ -47,7 +46,7 @@ class Mdan(SeveralSources):
         a source; nothing at prediction
     Source:
         Zhao et al. 2018, Adversarial multiple source domain adaptation, NeurIPS, arXiv 1705.09684,
-        equation 6 (soft version)
+        equation 6 (soft version), signs as in the authors' code
 
     Args:
         weight: of the domain losses, mu in the paper.
@@ -59,6 +58,7 @@ class Mdan(SeveralSources):
     space = {"lr_factor": RATES, "weight": Range(1e-2, 1.0, default=0.01)}
     also_called = ("multisource_domain_adversarial_networks",)
     badges = ("formula_exact", "trajectory_exact")
+    version = 2  # 1 took the domain losses off
 
     def __init__(
         self,
@@ -92,16 +92,12 @@ class Mdan(SeveralSources):
             domain_loss(critic, source, other)
             for critic, source in zip(critics, seen.features, strict=True)  # type: ignore[call-overload]
         ]
-        turned: Tensor = GradientReversal.apply(torch.stack(told), 1.0)
-        return seen.with_target(soft_worst(seen.losses - self.weight * turned, self.gamma))
+        each = seen.losses + self.weight * torch.stack(told)
+        return seen.with_target(soft_worst(each, self.gamma))
 
 
 def domain_loss(critic: nn.Module, source: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of telling source from target, reversed on its way into their features.
-
-    Turned once more outside, it is climbed by the features and descended by the discriminator where
-    it stands with a minus.
-    """
+    """Return the loss of telling source from target, reversed on its way into their features."""
     said = critic(GradientReversal.apply(torch.cat([source, target]), 1.0)).squeeze(1)
     ours, theirs = said[: len(source)], said[len(source) :]
     return softplus(-ours).mean() + softplus(theirs).mean()

@@ -29,7 +29,7 @@ class Boosted(NamedTuple):
     Attributes:
         source: (n,).
         target: (k,).
-        error: of the target's examples, weighted; not below `least`.
+        error: of the target's examples, weighted; `none` where it is 0.
         odds: beta_t = error / (1 - error).
     """
 
@@ -44,7 +44,7 @@ def boosted(
     target: Floats,
     wrong: tuple[Floats, Floats],
     shrink: float,
-    least: float = 0.0,
+    none: float = 0.0,
 ) -> Boosted:
     """Return weights after a round: source ones times beta where wrong, target ones over beta_t.
 
@@ -53,9 +53,9 @@ def boosted(
         target: weights, (k,).
         wrong: 1 where the round's head errs and 0 elsewhere, of both.
         shrink: beta.
-        least: what an error below counts as.
+        none: what an error of 0 counts as.
     """
-    error = max(float(target @ wrong[1] / target.sum()), least)
+    error = float(target @ wrong[1] / target.sum()) or none
     odds = error / max(1 - error, TINY)
     grown = target * np.where(wrong[1] > 0, 1 / odds, 1.0) if odds else target
     return Boosted(source * shrink ** wrong[0], grown, error, odds)
@@ -95,6 +95,7 @@ class Tradaboost(OnFrozenFeatures):
     setting, transfers = "inductive", "instances"
     also_called = ("transfer_adaboost",)
     badges = ("formula_exact",)
+    version = 2  # 1 let small errors, too, count as half an example's
     finds = ("rounds", "source_share", "effective_sample_size")
 
     weights: Tensor

@@ -15,15 +15,18 @@ from transfergrid.strategies.phases import View
 
 
 def norms_of(module: nn.Module, learning: Iterable[Tensor]) -> list[_BatchNorm]:
-    """Return the BatchNorm layers whose running statistics move where these parameters learn."""
+    """Return the BatchNorm layers whose running statistics move where these parameters learn.
+
+    One without parameters of its own does where something learns in the part that it is in.
+    """
     known = {id(parameter) for parameter in learning}
-    return [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, _BatchNorm)
-        and layer.running_mean is not None
-        and any(id(parameter) in known for parameter in layer.parameters())
-    ]
+    around = {child: part for part in module.modules() for child in part.children()}
+
+    def move(layer: _BatchNorm) -> bool:
+        own = [*layer.parameters()] or [*around.get(layer, layer).parameters()]
+        return layer.running_mean is not None and any(id(one) in known for one in own)
+
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and move(m)]
 
 
 def statistics_of(norms: Sequence[_BatchNorm]) -> list[Tensor]:
