@@ -27,7 +27,7 @@ from transfergrid.data.images.brightness import BRIGHTEST, DIM, Scale, scale_of
 from transfergrid.data.numbers import check_numbers, first_of, share_parts, tenths
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.records.arguments import Part
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.fingerprints import existing, file_facts, fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
@@ -275,7 +275,7 @@ class Archive:
             with zipfile.ZipFile(file) as archive:
                 self.keys = frozenset(name.removesuffix(".npy") for name in archive.namelist())
         except Exception as error:  # foreign bytes, see `read`
-            raise BadInputError(f"is no npz archive: {_reason(error)}") from error
+            raise BadInputError(f"is no npz archive: {as_line(error, LONGEST_REASON)}") from error
 
     def read(self, key: str) -> NDArray[Any]:
         """Return one array.
@@ -290,7 +290,9 @@ class Archive:
             if "allow_pickle" in str(error):
                 told = "holds pickled Python objects; save plain numbers or text"
                 raise BadInputError(f"{key} {told}") from error
-            raise BadInputError(f"{key} cannot be read: {_reason(error)}") from error
+            raise BadInputError(
+                f"{key} cannot be read: {as_line(error, LONGEST_REASON)}"
+            ) from error
         if not isinstance(array, np.ndarray):  # a member that is no .npy file comes as bytes
             raise BadInputError(f"{key} is no array")
         return array
@@ -302,10 +304,6 @@ class Archive:
     def numbers(self, part: str) -> NDArray[np.float32]:
         """Return the numbers (n,) or (n, outputs) that the labels of a part are."""
         return as_numbers(f"y{part}", self.read(f"y{part}"))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def _classes(archive: Archive, parts: Parts) -> tuple[tuple[str, ...], NDArray[Any]]:

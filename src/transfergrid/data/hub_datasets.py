@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.fingerprints import existing
 from transfergrid.records.network import hub_answers
 
@@ -79,7 +79,7 @@ def _offline(library: Any, is_offline: bool) -> Iterator[None]:
 
 
 def _refused(spelled: str, error: Exception, is_local: bool) -> BadInputError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = as_line(error)
     if is_local:
         return BadInputError(f"{spelled} cannot be read as a dataset: {reason}")
     if isinstance(error, ConnectionError):

@@ -21,7 +21,7 @@ from transfergrid.data.domain import Domain, LoadedDomain
 from transfergrid.data.examples import DecodedExamples, Examples, Subset
 from transfergrid.data.images.decoding import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
-from transfergrid.records.errors import BadInputError, check_known, did_you_mean
+from transfergrid.records.errors import BadInputError, check_known, did_you_mean, first_line
 from transfergrid.records.fingerprints import at_home, content_hashes, visible_files
 
 PATIENCE = 10.0
@@ -166,7 +166,7 @@ class TorchvisionData(Domain):
                 return constructor(folder, **arguments, download=True)
         except (RuntimeError, OSError, ValueError, TypeError) as error:
             raise BadInputError(
-                f"{self.dataset} could not be downloaded ({_first_line(error)}): without a network "
+                f"{self.dataset} could not be downloaded ({first_line(error)}): without a network "
                 f"put its files ({self._looked_for()}) into target.root={self.root}"
             ) from error
 
@@ -184,9 +184,9 @@ class TorchvisionData(Domain):
 
     def _missing(self, error: Exception) -> BadInputError:
         if isinstance(error, ImportError) or "is not found" in str(error):
-            return BadInputError(f"{self.dataset} cannot be read: {_first_line(error)}")
+            return BadInputError(f"{self.dataset} cannot be read: {first_line(error)}")
         if "Unknown value" in str(error):
-            return BadInputError(f"{self.dataset}: {_first_line(error)}")
+            return BadInputError(f"{self.dataset}: {first_line(error)}")
         return BadInputError(
             f"{self.dataset} is not in {self.root}, or not whole (looked for {self._looked_for()}):"
             " give target.root, or target.download=true to fetch it where there is a network"
@@ -215,7 +215,7 @@ class DatasetExamples(DecodedExamples):
         except MemoryError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-            raise BadInputError(f"{self.name}: image {place}: {_first_line(error)}") from error
+            raise BadInputError(f"{self.name}: image {place}: {first_line(error)}") from error
 
 
 def labels_of(part: Any) -> NDArray[np.int64]:
@@ -258,8 +258,3 @@ def impatient() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

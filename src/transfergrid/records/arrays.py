@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from transfergrid.records import contents
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 
 PREDICTIONS = {
     "probabilities": "(n, classes) float32, in the order of `data.classes`; rows sum to 1",
@@ -280,7 +280,7 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise
     except Exception as error:  # foreign bytes: zipfile, zlib and numpy raise some fifteen kinds
-        raise BadInputError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise BadInputError(as_line(error, 200)) from None
 
 
 _UTF8 = 0x800

@@ -35,6 +35,22 @@ class KilledError(Exception):
         self.signal = signal
 
 
+def as_line(error: BaseException, most: int | None = None) -> str:
+    """Return what an error says as one line, or the name of its class where it says nothing.
+
+    Args:
+        error: any.
+        most: characters at most; None for all.
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says that says anything, or the name of its class."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 @contextmanager
 def writing(place: object) -> Iterator[None]:
     """Tell as bad input what a disk does not take of what is written to a place."""

@@ -21,7 +21,7 @@ from pydantic import Field, Json
 from transfergrid.records import contents
 from transfergrid.records.arrays import Packed
 from transfergrid.records.border import Checked, Reader, is_time
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.records.metrics import SHARES, is_of_numbers
 from transfergrid.records.origins import is_one_checkpoint, is_placebo
 from transfergrid.records.record import Data, Record
@@ -166,8 +166,7 @@ def load(
         except FileNotFoundError:
             continue  # merged with others meanwhile
         except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
-            told = [*str(error).splitlines(), type(error).__name__]
-            warn(path, told[0])
+            warn(path, first_line(error))
     return rows
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from transfergrid.records import contents
-from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean, first_line
 from transfergrid.records.spellings import seen, shown
 
 Columns: TypeAlias = tuple[dict[str, list[Any]], Sequence[int], str]
@@ -358,8 +358,7 @@ def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
             read = opened.read(columns=wanted)
             columns = {column: read.column(column).to_pylist() for column in wanted}
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["damaged"])[0]
-        raise BadInputError(f"{name} cannot be read as Parquet: {reason}") from error
+        raise BadInputError(f"{name} cannot be read as Parquet: {first_line(error)}") from error
     return columns, range(1, read.num_rows + 1), "row"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from transfergrid.records import printing
 from transfergrid.records.agents import AgentRun
 from transfergrid.records.component import Part
+from transfergrid.records.errors import as_line
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class SafeTracker:
         except Exception as error:  # whatever it is, no cell is worth less than its tracker
             if self._well:
                 what = getattr(act, "__name__", "tracking")
-                warn(f"{self._name} is not tracked, {what} failed: {_one_line(error)}")
+                warn(f"{self._name} is not tracked, {what} failed: {_named(error)}")
             self._well = False
 
 
@@ -144,7 +145,7 @@ def tracked(tracker: Tracker, card: RunCard) -> Iterator[dict[str, Any]]:
     try:
         yield summary
     except BaseException as error:  # Ctrl-C too: an open run would swallow the next one
-        tracker.finish({**summary, "failed": _one_line(error)}, failed=True)
+        tracker.finish({**summary, "failed": _named(error)}, failed=True)
         raise
     tracker.finish(summary)
 
@@ -159,5 +160,5 @@ def warn(line: str) -> None:
     printing.warn(line)
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {as_line(error, 300)}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transfergrid.evidence.decisions import Kind
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.wandb_tracker import own_mode, silence
 from transfergrid.report.verdict_run import COUNT, HEAT_MAP, TABLE
 
@@ -239,7 +239,7 @@ def save(page: Page, with_report: bool = False) -> list[str]:
                 saved.append(str(report(there, online=True).save().url))
     except Exception as error:  # W&B's clients raise what they like
         before = f" (the workspace is saved: {saved[0]})" if saved else ""
-        raise BadInputError(f"{server}: {' '.join(str(error).split())[:200]}{before}") from error
+        raise BadInputError(f"{server}: {as_line(error, 200)}{before}") from error
     return saved
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import group_of
 from transfergrid.records.ledger import Ledger
@@ -85,7 +85,7 @@ def report_verdicts(
         if any(v.n > 1 for v in verdicts) and not isinstance(tracker, NoTracker):
             _report(verdicts, SafeTracker(tracker), ledger, grid)
     except Exception as error:  # the verdicts are in the ledger, and shown
-        warn(f"verdicts are not tracked: {type(error).__name__}: {' '.join(str(error).split())}")
+        warn(f"verdicts are not tracked: {type(error).__name__}: {as_line(error)}")
 
 
 def _report(

@@ -13,7 +13,7 @@ from torch import nn
 
 from transfergrid.data.streams import Augmenting
 from transfergrid.records.cell import Cell
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import warn
 from transfergrid.records.telling import ALONE, tell
@@ -77,7 +77,7 @@ def train_together(
     except BadInputError:  # whoever runs alone says so
         pass
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = as_line(error, 200)
         warn(f"seeds of {cells[0].names.strategy} are trained one by one: {reason}")
     if not drivers:
         tell(ALONE)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Preprocess, Raw
-from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.errors import BadInputError, ImpossibleError, as_line
 
 Granularity: TypeAlias = Literal["fine", "coarse"]
 Change: TypeAlias = Callable[[int, Tensor], Tensor]
@@ -238,7 +238,7 @@ class Backbone(nn.Module, ABC):
             with evaluating(self), torch.no_grad():
                 return tuple(self.embed(self.example()).shape)
         except (RuntimeError, ValueError, AssertionError, LookupError, *_ODD) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = as_line(error, 200)
             shape = self.image_shape
             pixels = f"images of {shape[-1]} pixels" if shape else "its own example inputs"
             way = f"; {self.ways['size'].format('PIXELS')}" if "size" in self.ways else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, did_you_mean, first_line
 from transfergrid.sources.files.weights import OWN
 from transfergrid.sources.source import Architecture
 
@@ -52,7 +52,7 @@ class ImageArchitecture(Architecture):
     def unmade(self, library: str, arguments: Mapping[str, Any], error: Exception) -> BadInputError:
         """Return what to say when a library cannot make the model with these arguments."""
         given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         return BadInputError(f"{library} cannot make {self.model} with {given}: {reason}")
 
 

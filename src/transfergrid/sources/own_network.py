@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfergrid.records.arguments import Count, Options, Pixels, Shares
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.sources.source import Architecture
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OwnNetwork(Architecture):
         try:
             made = made_by(**self.options)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = as_line(error)
             raise BadInputError(
                 f"{self.target} cannot be called with {dict(self.options)}: {reason}; its "
                 "arguments are source.architecture.options={key: value}"

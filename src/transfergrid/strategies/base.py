@@ -18,7 +18,7 @@ from transfergrid.data.inputs import Inputs, Raw
 from transfergrid.data.task import Task
 from transfergrid.data.torch_seed import seed_torch
 from transfergrid.records.arguments import Part, Positive, Share
-from transfergrid.records.errors import ImpossibleError
+from transfergrid.records.errors import ImpossibleError, as_line
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES, Schedule, Training
 from transfergrid.sources.backbone import Backbone, Granularity
@@ -417,7 +417,7 @@ class Strategy(nn.Module, Declared):
                     parameter.data = state[name].clone()
             self.load_state_dict(dict(state), strict=False)
         except (AttributeError, KeyError, RuntimeError) as error:
-            raise ValueError(" ".join(str(error).split())) from error
+            raise ValueError(as_line(error)) from error
         lacking = sorted(self.kept_state().keys() - state.keys())
         if lacking:
             raise ValueError(f"it lacks {', '.join(lacking[:3])}")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from transfergrid.evidence import selecting
-from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.errors import BadInputError, as_line, check_known
 from transfergrid.records.keeping import has_model
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import in_points, unit
@@ -179,7 +179,7 @@ def _read(path: Path) -> tuple[Path, str, Any]:
     try:
         config = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
-        raise BadInputError(f"{path} is broken YAML: {' '.join(str(error).split())}") from error
+        raise BadInputError(f"{path} is broken YAML: {as_line(error)}") from error
     told = _inside(config, "about", "help") or _inside(config, "hydra", "help", "header")
     first, *_ = [*text.splitlines(), ""]
     return path, str(told or (first.lstrip("# ") if first.startswith("#") else "")), config

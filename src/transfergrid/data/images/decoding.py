@@ -23,7 +23,7 @@ from transfergrid.data.images.brightness import (
     to_grey,
 )
 from transfergrid.data.images.image_kinds import NEEDED, head_kind
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -157,7 +157,7 @@ def verdict_kind(scale: Scale = PLAIN) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    line = (str(error).splitlines() or [type(error).__name__])[0]
+    line = first_line(error)
     return NO_IMAGE if line.startswith("cannot identify") else line
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.runs.launching import processes
 from transfergrid.runs.launching.joining import command
 from transfergrid.runs.launching.launchers import Ray
@@ -71,7 +71,7 @@ class RayLoops:
                 logging_level="ERROR",
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            told = " ".join(str(error).split())[:200]
+            told = as_line(error, 200)
             raise BadInputError(f"hydra.launcher.address={self.launcher.address}: {told}") from None
         return ray
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.runs.launching import processes
 from transfergrid.runs.launching.joining import command
 from transfergrid.runs.launching.launchers import Slurm
@@ -65,7 +65,7 @@ class SlurmLoops:
             words = command(self.queue, self.launcher.cpus_per_worker)
             jobs = executor.map_array(_become, [words] * number)
         except (FailedJobError, ValueError, TypeError, subprocess.CalledProcessError) as error:
-            told = " ".join(str(error).split())[:300]
+            told = as_line(error, 300)
             raise BadInputError(f"hydra/launcher=slurm: the jobs are not taken: {told}") from None
         self._arrays.append(str(jobs[0].job_id).partition("_")[0])
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfergrid.records import orphans, stopping, trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
-from transfergrid.records.errors import BadInputError, ImpossibleError, KilledError
+from transfergrid.records.errors import BadInputError, ImpossibleError, KilledError, as_line
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import identity_of
 from transfergrid.records.ledger import Ledger
@@ -143,7 +143,7 @@ def _unless_broken(step: Callable[[Cell], Found], cell: Cell) -> Found | None:
 
 def reason_of(error: BaseException) -> str:
     """Return an error as one line."""
-    text = " ".join(str(error).split())
+    text = as_line(error)
     return text if isinstance(error, BadInputError) else f"{type(error).__name__}: {text}"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.sources.backbone import Backbone, Block, Change, evaluating
 from transfergrid.sources.backbones.layout import is_channels_last, quickest
 
@@ -239,8 +239,7 @@ def _graph(backbone: Backbone, block_of: dict[str, int]) -> fx.Graph:
 
 
 def _uncut(backbone: Backbone, error: Exception) -> BadInputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return BadInputError(f"{backbone.architecture} cannot be cut: {reason}")
+    return BadInputError(f"{backbone.architecture} cannot be cut: {first_line(error)}")
 
 
 def _graph_of_both_modes(backbone: Backbone, tracer: _Tracer) -> fx.Graph:

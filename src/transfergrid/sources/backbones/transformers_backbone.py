@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from transfergrid.data.inputs import Inputs, Raw
-from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.errors import BadInputError, ImpossibleError, as_line
 from transfergrid.records.identity import digest
 from transfergrid.sources.backbone import Language, evaluating
 from transfergrid.sources.backbones import transformers_models, vocabulary
@@ -281,7 +281,7 @@ def _running(name: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = as_line(error, 200)
         raise BadInputError(f"{name} cannot be run on a few tokens: {reason}") from error
 
 

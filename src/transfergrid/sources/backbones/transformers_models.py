@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.errors import BadInputError, as_line, did_you_mean
 from transfergrid.sources.files import model_folder, state_dicts, weights
 
 HEADS = ("pooler", "pooler_activation", "cls", "classifier", "lm_head", "score")
@@ -84,7 +84,7 @@ def _consistent(values: dict[str, Any]) -> dict[str, Any]:
 
 def _unfit(name: str, options: Mapping[str, Any], error: Exception) -> BadInputError:
     given = ", ".join(f"{key}={value}" for key, value in options.items())
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = as_line(error)
     with_these = f" with {given}" if given else ""
     return BadInputError(f"transformers cannot make {name}{with_these}: {reason}")
 
@@ -262,5 +262,5 @@ def load_tokenizer(folder: Path) -> Any:
                 str(folder), trust_remote_code=False, local_files_only=True
             )
     except Exception as error:  # of several libraries, for files of many kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = as_line(error, 200)
         raise BadInputError(f"{folder}: the tokenizer cannot be read: {reason}") from error

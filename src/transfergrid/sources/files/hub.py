@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.records.network import hub_answers, reachable
 from transfergrid.sources.files import weights
 
@@ -41,7 +41,7 @@ def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone
     try:
         made = with_weights(True)
     except OSError as error:  # of the hub's client and of urllib alike
-        raise _none(model, _first_line(error)) from error
+        raise _none(model, first_line(error)) from error
     file = _cached_file(config)
     return made if file is None else _with_head(made, weights.read(file))
 
@@ -72,7 +72,7 @@ def torchvision_file(model: str, published: Any | None) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(published.url, str(file), progress=False)
     except OSError as error:
-        raise _unavailable(model, _first_line(error), instead) from error
+        raise _unavailable(model, first_line(error), instead) from error
     return str(file)
 
 
@@ -87,10 +87,6 @@ def _none(model: str, reason: str) -> BadInputError:
 def _unavailable(model: str, reason: str, instead: str) -> BadInputError:
     told = f"no pretrained weights for {model}: {reason}. Without a network give {instead}"
     return BadInputError(told)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _with_head(made: Backbone, held: Mapping[str, Tensor]) -> Backbone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.records.fingerprints import at_home
 from transfergrid.records.network import hub_answers
 from transfergrid.sources.files import model_folder
@@ -98,8 +98,7 @@ def _download(model: str, revision: str | None, with_weights: bool) -> Path:
             if not model_folder.weight_files(folder):
                 folder = fetch(*patterns)
     except Exception as error:  # of the hub's client: no such model, gated, cut off, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _none(model, reason) from error
+        raise _none(model, first_line(error)) from error
     return folder
 
 

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.sources.backbones.image_backbone import for_channels
 from transfergrid.sources.files import model_folder
 
@@ -119,8 +119,7 @@ def _made(told: Mapping[str, Any], folder: Path, name: str) -> Any:
             )
         except Exception as error:  # a file's values may break anything in there
             kind = told.get("image_processor_type", told.get("feature_extractor_type"))
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            reason = lines[0].replace(place, str(folder))[:150]
+            reason = first_line(error).replace(place, str(folder))[:150]
             raise _beyond(name, f"{kind or 'it'} cannot be made: {reason}") from error
 
 

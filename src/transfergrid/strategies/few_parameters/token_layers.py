@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfergrid.records.errors import as_line
 from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.strategies import ImpossibleError
 
@@ -103,7 +104,7 @@ def tried_out(backbone: Backbone, method: str) -> Iterator[None]:
     try:
         after = _said(backbone)
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = as_line(error, 120)
         raise ImpossibleError(
             f"{backbone.title}: its layers take no further tokens, as {method} adds: {reason}"
         ) from error

@@ -101,7 +101,7 @@ class ESZSL(ByDescription):
             found = bilinear(features[own], answers, known[kept], gamma, lam)
             said = held[(features[~own] @ found @ known[held].T).argmax(1)]
             hits = [said[labels[~own] == name] == name for name in held if (labels == name).any()]
-            right = torch.stack([hit.double().mean() for hit in hits]).mean() if hits else -1.0
+            right = sum(hit.double().mean().item() for hit in hits) / len(hits) if hits else -1.0
             if right > best:
                 best, chosen = right, (gamma, lam)
         return chosen

@@ -85,4 +85,4 @@ class CAGrad(Multitask):
         self.c = c
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        return self.on_trunk(gradients, lambda both: 2 * conflict_averse(*both, self.c))
+        return self.on_trunk(gradients, lambda both: 2 * conflict_averse(both[0], both[1], self.c))

@@ -20,7 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from transfergrid.records import trust
-from transfergrid.records.errors import BadInputError, check_key, check_known
+from transfergrid.records.errors import BadInputError, as_line, check_key, check_known, first_line
 from transfergrid.records.factory import Config, locate
 from transfergrid.records.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
@@ -29,7 +29,7 @@ from transfergrid.verbs.configs.keys import DEFAULTS, GROUPS
 from transfergrid.verbs.configs.option_names import display_name, told_apart
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.configs.refusals import check_config
-from transfergrid.verbs.configs.requests import Axis, first_line, parse
+from transfergrid.verbs.configs.requests import Axis, parse
 from transfergrid.verbs.configs.several_sources import (
     alone,
     listed_domains,
@@ -194,7 +194,7 @@ class Composer:
             try:
                 whole = self._load(choice)
             except YAMLError as error:
-                raise BadInputError(f"{choice[0]}: broken YAML: {_one_line(error)}") from error
+                raise BadInputError(f"{choice[0]}: broken YAML: {as_line(error)}") from error
             except (HydraException, OmegaConfBaseException) as error:
                 group, _, name = choice[0].partition("=")
                 places = [element.path for element in self.loader.get_search_path().get_path()]
@@ -312,7 +312,3 @@ def finished(config: Any) -> Any:
         if kept.get(key) and not is_packaged(kept[key]):
             kept[key] = str(at_home(kept[key]).absolute())
     return kept
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer
 from hydra.errors import HydraException
 
-from transfergrid.records.errors import BadInputError
+from transfergrid.records.errors import BadInputError, first_line
 from transfergrid.verbs.configs.keys import GROUPS
 from transfergrid.verbs.configs.several_sources import alone, expanded, takes_lists
 
@@ -146,9 +146,3 @@ def _single(override: Override) -> str:
             f"axes are {', '.join((*GROUPS, 'labels', 'seed'))}"
         )
     return str(override.input_line)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or its name."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
