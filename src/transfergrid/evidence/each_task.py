@@ -10,7 +10,7 @@ their own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from transfergrid.evidence.families import RulesOf
@@ -50,13 +50,10 @@ def each_task(
                 cells[own.id], again[own.id] = own, result.id
     chosen = rules or bench.rules
     found = judge(cells.values(), chosen, levels=bench.levels(chosen), primary=False)
-    return [*told, *(_named(verdict, again) for verdict in found if verdict.reference == ALONE)]
-
-
-def _named(verdict: Verdict, again: Mapping[str, str]) -> Verdict:
-    """Return a verdict whose cells have the names that they have in the ledger."""
-    source = (verdict.source or "").partition("#")[0]
-    return verdict.but(source=source, cells=tuple(again.get(c, c) for c in verdict.cells))
+    return [
+        *told,
+        *(verdict.as_in_ledger(again) for verdict in found if verdict.reference == ALONE),
+    ]
 
 
 def _learned_both(bench: Bench, verdict: Verdict) -> bool:

@@ -92,7 +92,7 @@ def scorecard_of(
     """Set kept scores beside measured gains.
 
     Args:
-        scores: the ledger's folder, or what `scores.keeping.read_all` gives.
+        scores: the ledger's folder, or what `records.scores.read_all` gives.
         verdicts: one for each source, target, label budget and strategy.
         placebos: count them as sources. Any score that sees structure puts them last, which
             flatters tau and regret; for the flagging of harm they are most of what there is.

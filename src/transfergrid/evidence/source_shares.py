@@ -192,12 +192,6 @@ def _judged(
         primary=False,
     )
     return [
-        (by_part[str(verdict.source_part), _arm_of(verdict)], _named(verdict, again))
+        (by_part[str(verdict.source_part), _arm_of(verdict)], verdict.as_in_ledger(again))
         for verdict in verdicts
     ]
-
-
-def _named(verdict: Verdict, again: Mapping[str, str]) -> Verdict:
-    """Return a verdict whose cells have the names that they have in the ledger."""
-    source = (verdict.source or "").partition("#")[0]
-    return verdict.but(source=source, cells=tuple(again.get(c, c) for c in verdict.cells))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,6 +197,16 @@ class Verdict:
         found = object.__new__(Verdict)
         vars(found).update(vars(self), **changes)
         return found
+
+    def as_in_ledger(self, ids: Mapping[str, str]) -> Verdict:
+        """Return it of cells as a ledger names them.
+
+        Args:
+            ids: of cells that were judged under another identity, theirs in the ledger; their
+                source was told apart by what stands behind a "#".
+        """
+        source = (self.source or "").partition("#")[0]
+        return self.but(source=source, cells=tuple(ids.get(cell, cell) for cell in self.cells))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it by field name, ready for JSON or a data frame: the columns of every output.

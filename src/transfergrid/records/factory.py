@@ -112,3 +112,10 @@ def config_of(component: Any) -> Any:
     trust.vouch(described)
     about = getattr(type(component), "about", None)
     return {**described, "about": about()} if about else described
+
+
+def undescribed(config: Any) -> Any:
+    """Return a config without what its parts say about themselves."""
+    if isinstance(config, dict):
+        return {key: undescribed(value) for key, value in config.items() if key != "about"}
+    return [undescribed(item) for item in config] if isinstance(config, list) else config

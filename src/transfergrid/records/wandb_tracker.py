@@ -1,7 +1,7 @@
 """The tracker that makes a Weights & Biases run of every run.
 
-Only this file, `sender.py`, which brings up what is written here, and `dashboards.py`, which builds
-W&B's pages, know W&B.
+Only this file, `sender.py`, which brings up what is written here, and `report/dashboards.py`, which
+builds W&B's pages (its verb asks whether W&B's library for that is there), know W&B.
 """
 
 from __future__ import annotations

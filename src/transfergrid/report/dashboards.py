@@ -1,7 +1,7 @@
 """W&B's pages of a project, built by code: a workspace of panels, and a report of the same.
 
-Every key that a panel reads is one that a run logs: a cell's (`recording.summary_of`, `fitting`)
-or that of the verdicts (`verdict_run`).
+Every key that a panel reads is one that a run logs: a cell's (`runs.run_cards.summary_of`) or that
+of the verdicts (`verdict_run`).
 """
 
 from __future__ import annotations

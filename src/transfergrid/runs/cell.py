@@ -78,6 +78,8 @@ def run_cell(
 ) -> Record:
     """Run a cell, write its record and return it.
 
+    Where the device's memory is out it is run once more, each batch in twice as many parts.
+
     Args:
         cell: what is run.
         ledger: gets the record.
@@ -85,8 +87,6 @@ def run_cell(
         tracker: is told of it.
         keep: why its weights are kept, if so.
         share: what was trained of it beside other seeds.
-
-    Where the device's memory is out it is run once more, each batch in twice as many parts.
 
     Raises:
         BadInputError: something that was asked for cannot be.

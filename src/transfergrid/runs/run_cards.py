@@ -15,6 +15,7 @@ from typing import Any
 from transfergrid.records import folders
 from transfergrid.records.cell import Cell, title
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.factory import undescribed
 from transfergrid.records.identity import group_of
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
@@ -50,7 +51,7 @@ def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
         group=group_of(cell.names, cell.labels, cell.parts),
         job_type="adapt",
         tags=tuple(tag for tag in tags if tag),
-        config={**told, **_undescribed(cell.config)},
+        config={**told, **undescribed(cell.config)},
         results=ledger.root,
     )
 
@@ -63,12 +64,6 @@ def told_if_failing(tracker: Tracker, cell: Cell, ledger: Ledger) -> Iterator[No
     except Exception:
         with tracked(tracker, run_card(cell, ledger)):
             raise
-
-
-def _undescribed(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
-    return [_undescribed(item) for item in config] if isinstance(config, list) else config
 
 
 def shown(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -83,6 +83,7 @@ class Standing:
         self.represented = represented and bool(strategy.representation)
         at_rest(machine, plan).precision_plugin.convert_module(strategy)  # as it will be run
         kinds = _kinds(backbone) | ({type(strategy)} if self.represented else set())
+        rooms = ("data", "sources", *(("strategies",) if self.represented else ()))
         self._about = {
             "network": backbone.architecture,
             "blocks": blocks if blocks < whole else "all",
@@ -90,7 +91,7 @@ class Standing:
             "inputs": f"{backbone.preprocess!r} {backbone.preprocess}",
             "precision": plan.precision,
             "device": machine.device.type,
-            "code": code_of(kinds, ("data", "sources")),
+            "code": code_of(kinds, rooms),
             "versions": versions(),
         }
         if self.represented:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -11,13 +9,12 @@ from transfergrid.data.views import View
 from transfergrid.records.record import Path
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.predictions import predictions
+from transfergrid.runs.seen import StillNow
 from transfergrid.runs.standing import Standing
 from transfergrid.strategies.phases import Dial, Phase
 
 LARGEST_TRAIN = 2000
 """So many training examples at most tell the loss along a path."""
-StillNow = Callable[[], Standing | None]
-"""Says which leading blocks need not be run for a value that was put."""
 
 
 def turned(

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -360,15 +360,3 @@ def opened(target: TinyDomain) -> tuple[TinyExamples, TinyExamples]:
     """Return the pool and the test split that cells of this target read."""
     loaded = OpenDomain(config_of(target)).loaded
     return cast(TinyExamples, loaded.pool), cast(TinyExamples, loaded.test)
-
-
-def after_each(strategy: Strategy, method: str, then: Callable[..., None]) -> None:
-    """Call `then`, with the same arguments, after each call of a method of this one strategy."""
-    original = getattr(strategy, method)
-
-    def both(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        then(*args, **kwargs)
-        return result
-
-    setattr(strategy, method, both)

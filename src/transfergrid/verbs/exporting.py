@@ -20,7 +20,7 @@ from typing import Any
 
 from transfergrid.records import living, trust
 from transfergrid.records.errors import BadInputError, writing
-from transfergrid.records.factory import Config, build, config_of, locate
+from transfergrid.records.factory import Config, build, config_of, locate, undescribed
 from transfergrid.records.keeping import FEATURES, VECTOR, WEIGHTS, has_model, model_folder
 from transfergrid.records.ledger import Ledger
 from transfergrid.records.printing import say
@@ -115,7 +115,7 @@ def exported_config(record: Record, folder: Path) -> Config:
         "format": FORMAT,
         "cell": record.id,
         "inputs": inputs_of(record),
-        **{key: _undescribed(value) for key, value in description.items() if key != "classes"},
+        **{key: undescribed(value) for key, value in description.items() if key != "classes"},
         "versions": record.versions,
     }
 
@@ -181,12 +181,6 @@ def _relative(config: Any, folder: Path) -> Any:
         if config.get(key) and Path(config[key]).is_relative_to(folder)
     }
     return {**config, **inside, "inside": sorted(inside)} if inside else config
-
-
-def _undescribed(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {key: _undescribed(value) for key, value in config.items() if key != "about"}
-    return [_undescribed(item) for item in config] if isinstance(config, list) else config
 
 
 def _move(draft: Path, folder: Path) -> None:

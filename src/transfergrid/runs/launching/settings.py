@@ -43,7 +43,7 @@ class Settings:
     """How cells are run; nothing here is part of their identity.
 
     Args:
-        machine: arguments of `fitting.Machine`.
+        machine: arguments of `runs.machine.Machine`.
         tracking: config of the tracker.
         workers: that run cells side by side, here or wherever the launcher starts them.
         gpus: device numbers, shared out among the workers; empty on a CPU.

@@ -8,11 +8,11 @@
 
 The file holds an order or a record, such as results/attempts/<id>/1/record.json. An order holds
 `cell` (as in a record, without results) and may hold `results` (the ledger's folder), `machine`
-(arguments of `fitting.Machine`), `tracking` (config of a tracker) and `keep` (why the weights are
-kept). With `beside`, cells that differ in their seed alone and are ordered next, these are trained
-at once, if `stacked` says so. Or it holds `check`, a list of cells whose parts are built and thrown
-away: the answer says what is wrong, and how many bytes each would keep. Or `prepare`, what to
-import before it is needed: that is not answered.
+(arguments of `runs.machine.Machine`), `tracking` (config of a tracker) and `keep` (why the weights
+are kept). With `beside`, cells that differ in their seed alone and are ordered next, these are
+trained at once, if `stacked` says so. Or it holds `check`, a list of cells whose parts are built
+and thrown away: the answer says what is wrong, and how many bytes each would keep. Or `prepare`,
+what to import before it is needed: that is not answered.
 """
 
 from __future__ import annotations

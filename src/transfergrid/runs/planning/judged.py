@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from transfergrid.records.factory import Config, build, target_of
+from transfergrid.records.shipped import located
 from transfergrid.records.training import LARGE_POOL, MOST_VALIDATION, Training
 from transfergrid.runs.planning.plan import Option
 
@@ -31,7 +32,7 @@ def judged(training: Option, target: Config) -> Option:
 
 def _is_ours(training: Config) -> bool:
     """Return whether a training can be told the number; one of a user's own class may not."""
-    return training.get("_target_") == target_of(Training)
+    return located(str(training.get("_target_"))) == target_of(Training)
 
 
 def pool_size(target: Config) -> int:
