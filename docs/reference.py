@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from transfergrid.records.arrays import CURVES, PREDICTIONS
 from transfergrid.records.factory import locate
+from transfergrid.records.files.arrays import CURVES, PREDICTIONS
 from transfergrid.records.record import documented_keys
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.cli import VERBS

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from composed import planned
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 

@@ -12,8 +12,8 @@ from transfergrid.evidence.measuring import measure
 from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 

@@ -10,8 +10,8 @@ import torch
 
 from ledger_factory import made
 from transfergrid.data.regression import Regression
-from transfergrid.records.arrays import Predictions
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Predictions
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data, Metric, Record, Scores
 
 ITEMS = 200

@@ -5,7 +5,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from transfergrid.records.cell import Cell, Names, Parts
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching import grids, joining, processes
 from transfergrid.runs.launching.launchers import Workers
 from transfergrid.runs.launching.settings import Settings

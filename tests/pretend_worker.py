@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from transfergrid.records import stopping
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import cell_of
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.orphans import end_with_parent
+from transfergrid.records.files.arrays import Predictions
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process import stopping
+from transfergrid.records.process.orphans import end_with_parent
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
 from transfergrid.runs.launching.worker_process import TELLS

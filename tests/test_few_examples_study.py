@@ -5,7 +5,7 @@ import pytest
 from composed import planned
 from transfergrid import api
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 

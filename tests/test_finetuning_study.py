@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from composed import planned
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 

@@ -10,7 +10,7 @@ import pytest
 from ledger_factory import made
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.runs.launching import processes, progress
 from transfergrid.verbs.cli import main

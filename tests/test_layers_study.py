@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from composed import planned
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

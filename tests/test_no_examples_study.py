@@ -7,7 +7,7 @@ import pytest
 
 from composed import planned
 from transfergrid import api
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning import forewarnings

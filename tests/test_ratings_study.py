@@ -7,7 +7,7 @@ from composed import loader, planned
 from transfergrid.evidence.decisions import Kind, Rules
 from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.words import budget
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

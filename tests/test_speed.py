@@ -14,7 +14,7 @@ from torch import nn
 
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

@@ -7,7 +7,7 @@ import yaml
 
 from composed import planned
 from transfergrid.evidence.scoring import value_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ledger_factory import made, predicted
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Predictions
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 
 ITEMS = 400

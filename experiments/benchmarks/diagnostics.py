@@ -25,7 +25,7 @@ from transfergrid.data.text_table import TextTable
 from transfergrid.records import shipped
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import config_of, locate
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

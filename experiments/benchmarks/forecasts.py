@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.planning.forecast import COLUMNS, Took, checked
 
 SHARES = (0.1, 0.25, 0.5)

@@ -18,9 +18,12 @@ from pathlib import Path
 
 from made_up import fill
 
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
-INDEX = "import sys; from transfergrid.records.ledger import Ledger; Ledger(sys.argv[1]).compact()"
+INDEX = (
+    "import sys; from transfergrid.records.ledgers.ledger import Ledger; "
+    "Ledger(sys.argv[1]).compact()"
+)
 VERBS = {
     "verdicts": ["verdicts", "--format", "json"],
     "table": ["table", "--format", "json"],

@@ -26,9 +26,9 @@ from made_up import CLASSES, ITEMS, NAMES, curves, predictions, scores
 from planning import DEFAULTS, REQUEST
 
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.records import arrays
 from transfergrid.records.cell import Cell
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files import arrays
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import identified, now
 from transfergrid.records.record import Chosen, Cost, Data, Scores, Seconds, Status
 from transfergrid.records.shipped import conf_dir

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.records import shipped
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import (
     BatchNorm,
     Diagnostics,
@@ -32,7 +32,7 @@ from transfergrid.records.findings import (
     Probe,
     Statistics,
 )
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import (
     Budget,
     Chosen,

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Predictions
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost, Data, Metric, Record, Scores, Seconds, Status
 
 TARGETS, LABELS, SEEDS, STRATEGIES = 5, (5, 20, 100, "all"), 5, 10

@@ -49,7 +49,7 @@ SENTENCE = "and so it went on for miles of words in a sentence of usual length"
 
 def transfergrid(file: Path) -> Any:
     """Read by the one reader of this package."""
-    from transfergrid.records.tables import read_table
+    from transfergrid.records.files.tables import read_table
 
     table = read_table(file, file.name, None)
     return {**table.columns, table.unit: list(table.numbers)}

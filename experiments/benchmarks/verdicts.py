@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.records import index
-from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
-from transfergrid.records.index import Indexed
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Packed
+from transfergrid.records.ledgers import index
+from transfergrid.records.ledgers.index import Indexed
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status
 
 SOURCES, STRATEGIES, TARGETS, SEEDS, ITEMS = 10, 20, 5, 10, 1_000

@@ -13,7 +13,7 @@ from transfergrid.data.glyphs import Glyphs
 from transfergrid.records import shipped
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import config_of, locate
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell

@@ -23,7 +23,7 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_resamples,
     wilson,
 )
-from transfergrid.records.arrays import Predictions
+from transfergrid.records.files.arrays import Predictions
 
 SIMULATIONS, ITEMS = 1_000, 360
 CLASSES = np.array([0.4, 0.3, 0.2, 0.1])

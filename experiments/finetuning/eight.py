@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 
 GIVEN = ("full_finetuning", "feature_extraction", "refine")

@@ -151,7 +151,7 @@ def read(target: Domain) -> None:
         BadInputError: the target cannot be read.
     """
     from transfergrid.data import opened
-    from transfergrid.records.tracking import NoTracker
+    from transfergrid.records.tracking.tracker import NoTracker
     from transfergrid.runs import cell
     from transfergrid.runs.cost import Stopwatch
     from transfergrid.runs.machine import Machine

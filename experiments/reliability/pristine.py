@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data, Metric, Record, Scores, Status
 from transfergrid.report import verdict_table
 from transfergrid.report.sheet import render

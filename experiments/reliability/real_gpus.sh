@@ -14,7 +14,7 @@ told() {
     python - "$1" <<'PY'
 import sys
 from collections import Counter
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
 records = Ledger(sys.argv[1]).records()
 print(len(records), "cells;", Counter((r.machine.device, r.machine.devices) for r in records))

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from transfergrid.records.component import Part
-from transfergrid.records.tracking import Exhibit, RunCard
+from transfergrid.records.tracking.tracker import Exhibit, RunCard
 
 PATIENCE = 3.0
 """Seconds after which the tracker gives up."""

@@ -128,7 +128,7 @@ def judging(told: Told) -> Found:
     from growth import INDEX, VERBS
     from made_up import fill
 
-    from transfergrid.records.ledger import Ledger
+    from transfergrid.records.ledgers.ledger import Ledger
 
     found: Found = {"cells": 1}
     with tempfile.TemporaryDirectory() as folder, Watched() as watched:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import sys
 
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
 
 def main(results: str, key: str) -> None:

@@ -29,9 +29,9 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import Augmenting, StepBatches
 from transfergrid.data.views import View
 from transfergrid.records.cell import Cell
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.seeds import stream_seed
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell as cells
 from transfergrid.runs.cost import Stopwatch

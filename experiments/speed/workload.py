@@ -12,7 +12,7 @@ from typing import Any
 from transfergrid.records import shipped
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import config_of, locate
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option

@@ -16,7 +16,7 @@ def hear() -> None:
     """End on the spot at Ctrl-C from this very moment on, until it is known what to put away."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a shell
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from transfergrid.records import interrupts
+    from transfergrid.records.process import interrupts
 
     interrupts.hear()
 

@@ -16,7 +16,7 @@ from transfergrid.records import shipped
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import config_of, locate
 from transfergrid.records.identity import read_labels, read_seed
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.report.closing import rows_of
 from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows

@@ -9,9 +9,9 @@ from transfergrid.data.glyph_angles import GlyphAngles
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.opened import OpenDomain
 from transfergrid.evidence.scoring import item_variances, value_of
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.metrics import CLUSTERS, deciding, one_answer
 
 CLASSES = ("a", "b", "c")

@@ -213,7 +213,7 @@ def test_without_a_network_the_hub_is_given_up_at_once(monkeypatch):
     def unreachable(*address, **options):
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
+    monkeypatch.setattr("transfergrid.records.tracking.network.getproxies", dict)
     monkeypatch.setattr("socket.create_connection", unreachable)
     began = time.monotonic()
     refused("the hub cannot be reached: give target.folder=PATH.*text_table", dataset="owner/name")

@@ -253,7 +253,7 @@ def test_a_class_of_broken_images_only_is_refused(flat):
 def test_a_verdict_is_remembered_until_the_file_changes(flat, monkeypatch):
     for file in flat.rglob("*.png"):
         os.utime(file, (1e9, 1e9))
-    monkeypatch.setattr("transfergrid.records.fingerprints.SETTLED_SECONDS", -60)
+    monkeypatch.setattr("transfergrid.records.files.fingerprints.SETTLED_SECONDS", -60)
     domain = ImageFolder(str(flat), test_split=0.2)
     domain.check()
     with monkeypatch.context() as patched:

@@ -13,7 +13,7 @@ from transfergrid.data.images import decoding
 from transfergrid.data.images.image_kinds import kind_of, sorted_by_kind
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
-from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.files.fingerprints import fingerprint
 from transfergrid.records.identity import config_digest
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)

@@ -12,7 +12,7 @@ from transfergrid.data.examples import ArrayExamples, Subset
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.views import Prepared, View
-from transfergrid.records.cached import Store
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 GIB = 2**30

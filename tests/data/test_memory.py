@@ -16,8 +16,8 @@ from transfergrid.data.examples import ArrayExamples, Reading, Subset
 from transfergrid.data.features import ImageFeatures
 from transfergrid.data.images.image_files import FileExamples
 from transfergrid.data.views import Prepared, prepared
-from transfergrid.records import cached
-from transfergrid.records.cached import Store
+from transfergrid.records.ledgers import cached
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.runs.models import new_view
 from transfergrid.sources.preprocessing.images import ImagePreprocess
 

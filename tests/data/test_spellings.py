@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfergrid.records.spellings import alike, is_missing, listed, near, same, shown, together
+from transfergrid.records.files.spellings import (
+    alike,
+    is_missing,
+    listed,
+    near,
+    same,
+    shown,
+    together,
+)
 
 SAME = [
     ("7", "7.0"),

@@ -161,7 +161,7 @@ def test_a_column_of_groups_or_names_of_classes_do_not_move_the_order(tmp_path):
 
 
 def test_content_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfergrid.records.fingerprints.SETTLED_SECONDS", -60)
+    monkeypatch.setattr("transfergrid.records.files.fingerprints.SETTLED_SECONDS", -60)
     test = write(tmp_path / "test.csv", some_rows(4, start=20))
     domain = TextTable(str(write(tmp_path / "t.csv", some_rows())), test_file=str(test))
     first = domain.content()

@@ -14,7 +14,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.results import results_from
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
 from transfergrid.report.closing import rows_of
 from transfergrid.report.sides import effects_of

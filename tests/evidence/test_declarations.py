@@ -19,7 +19,7 @@ from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, named
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
 FULL = Declaration(
     margins={"flowers": 3.0},

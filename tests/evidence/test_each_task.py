@@ -9,7 +9,7 @@ from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.each_task import ALONE, each_task
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import OtherTask
 from transfergrid.report.sheet import render
 from transfergrid.report.sides import side

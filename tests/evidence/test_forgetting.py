@@ -8,7 +8,7 @@ from ledger_factory import identity
 from transfergrid.evidence.forgetting import ITSELF, forgetting
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, OtherTask
 from transfergrid.report.sheet import render
 from transfergrid.report.sides import side

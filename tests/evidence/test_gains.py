@@ -12,9 +12,9 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_TEST_SET,
     over_blocks_and_items,
 )
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.points import gain_this_seed, oriented
 from transfergrid.records.record import Metric, Scores
 

@@ -13,7 +13,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.results import result_of, results_from, results_of
 from transfergrid.records.cell import Reference
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Status
 from transfergrid.report.declared import declared_lines
 from verdict_cells import Cells

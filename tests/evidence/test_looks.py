@@ -22,7 +22,7 @@ from transfergrid.evidence.looks import (
     told,
 )
 from transfergrid.evidence.statistics.boundaries import RESERVE, nominal, spent
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
 FAMILY = Family("aa", 20, "scratch", "transfer")
 NAME = named(FAMILY)

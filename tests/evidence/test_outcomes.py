@@ -16,9 +16,9 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_TEST_SET,
     over_blocks_and_items,
 )
-from transfergrid.records.arrays import Packed, Predictions, items_of, packed, unpacked
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Packed, Predictions, items_of, packed, unpacked
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Scores
 
 

@@ -16,8 +16,8 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_clusters,
     over_blocks_and_items,
 )
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from verdict_cells import Cells
 
 CLASSES, PER_CLASS, SEEDS = ("cat", "dog", "eel", "fox"), 100, 6

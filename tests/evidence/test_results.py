@@ -8,7 +8,7 @@ from ledger_factory import made, predicted
 from transfergrid.evidence.results import Result, result_of, results_of
 from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost, Flags, Metric, Scores, Seconds, Status
 
 FULL = replace(

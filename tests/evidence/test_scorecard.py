@@ -19,7 +19,7 @@ from transfergrid.evidence.statistics.rank_statistics import (
     weighted_tau,
 )
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.scores import Kept, Value
+from transfergrid.records.ledgers.scores import Kept, Value
 
 
 def forecasts(values, gains, negative=None, score="knn", **more):

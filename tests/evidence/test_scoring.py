@@ -16,8 +16,8 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_items,
     over_blocks_and_resamples,
 )
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.metrics import CLASSES, METRICS, NUMBERS, SHARES, metrics_of
 
 

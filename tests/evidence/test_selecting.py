@@ -11,7 +11,7 @@ from transfergrid.evidence.results import results_from
 from transfergrid.evidence.selecting import Where, selected
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Metric
 from transfergrid.verbs.listing import command as list_command
 from transfergrid.verbs.table import command as table_command

@@ -12,7 +12,7 @@ from transfergrid.evidence.looks import looks
 from transfergrid.evidence.source_shares import BUT_ONE, source_shares
 from transfergrid.records.cell import Parts
 from transfergrid.records.identity import part_digest, source_part
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.several import joined
 from transfergrid.report import source_view

@@ -8,7 +8,7 @@ from transfergrid.evidence.families import arm_of
 from transfergrid.evidence.verdict_notes import noted
 from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.identity import group_of
-from transfergrid.records.index import ABSENT
+from transfergrid.records.ledgers.index import ABSENT
 from transfergrid.records.record import Trial, Tuning, from_json
 from transfergrid.report.html.best_of import tuning
 

@@ -11,7 +11,7 @@ import pytest
 from ledger_factory import made
 from transfergrid.evidence.under_way import INPUT, KILLED, TIMEOUT, cause_of, look
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import Status
 

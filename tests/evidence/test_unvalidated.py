@@ -8,7 +8,7 @@ from ledger_factory import made
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.results import results_from
 from transfergrid.evidence.unvalidated import Unvalidated, unvalidated
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path, Scores
 from transfergrid.report.declared import closing_lines, declared_lines
 from transfergrid.report.findings_words import without_validation

@@ -13,9 +13,9 @@ from transfergrid.evidence.parts import part_gains
 from transfergrid.evidence.results import results_from, results_of
 from transfergrid.evidence.scoring import value_of
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_ITEMS
-from transfergrid.records.arrays import Predictions, packed
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Predictions, packed
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.points import point
 from transfergrid.records.record import Metric
 

@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from transfergrid.records import arrays
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files import arrays
 
 CURVES = {
     "train_step": np.arange(5),

@@ -9,9 +9,9 @@ import pytest
 
 import pretend_grid
 from kept_cells import CPU, cell, made
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Parts
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.keeping import (
     KEPT,
     MODEL,
@@ -25,7 +25,7 @@ from transfergrid.records.keeping import (
     put,
     why_kept,
 )
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
 from transfergrid.report import kept

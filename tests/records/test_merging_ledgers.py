@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.records import merging
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.merging import merge
+from transfergrid.records.ledgers import merging
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.merging import merge
 from transfergrid.records.record import Cost, Seconds, Status
 
 
@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_meets_a_ledger_that_is_as_it_was(a, b, monkeypatch)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from transfergrid.records import ledger, merging
+from transfergrid.records.ledgers import ledger, merging
 left = int(sys.argv[3])
 rename, replace = Path.rename, Path.replace
 

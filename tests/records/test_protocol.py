@@ -15,14 +15,15 @@ import pytest
 from ledger_factory import made
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.results import results_of
-from transfergrid.records import index, trust
-from transfergrid.records.arrays import Predictions
+from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.identity import config_digest, identity_of
-from transfergrid.records.index import Indexed
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers import index
+from transfergrid.records.ledgers.index import Indexed
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import from_json

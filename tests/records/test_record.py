@@ -127,7 +127,7 @@ def test_reference_lists_every_key_of_a_written_record_and_of_the_arrays():
 
 def test_reading_and_reporting_import_neither_torch_nor_lightning():
     code = (
-        "import sys, transfergrid.records.ledger, transfergrid.records.index\n"
+        "import sys, transfergrid.records.ledgers.ledger, transfergrid.records.ledgers.index\n"
         "import transfergrid.evidence.measuring as measuring,"
         "transfergrid.report.table as table,"
         "transfergrid.report.sheet as sheet\n"

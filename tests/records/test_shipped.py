@@ -26,8 +26,8 @@ MODULES = [
 ]
 MODULES += [
     "transfergrid.records.training",
-    "transfergrid.records.tracking",
-    "transfergrid.records.wandb_tracker",
+    "transfergrid.records.tracking.tracker",
+    "transfergrid.records.tracking.wandb_tracker",
     "transfergrid.records.component",
 ]
 CLASSES = [

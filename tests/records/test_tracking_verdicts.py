@@ -16,7 +16,7 @@ from PIL import Image
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, Verdict
 from transfergrid.records.factory import Config
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.verdict_run import (
     MORE,
     MOST_NAMED,
@@ -28,7 +28,7 @@ from transfergrid.report.verdict_run import (
 )
 from wandb_files import offline_runs, records_in
 
-WANDB: Config = {"_target_": "transfergrid.records.wandb_tracker.WandbTracker"}
+WANDB: Config = {"_target_": "transfergrid.records.tracking.wandb_tracker.WandbTracker"}
 GRID = Judged(id="0123", study="shapes", declaration="abcd", cells=40, failed=2)
 
 
@@ -202,7 +202,7 @@ def test_without_a_tracker_or_a_second_seed_nothing_is_drawn_or_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("transfergrid.report.verdict_run.table", None)
-    none = {"_target_": "transfergrid.records.tracking.NoTracker"}
+    none = {"_target_": "transfergrid.records.tracking.tracker.NoTracker"}
     report_verdicts(VERDICTS, none, Ledger(tmp_path), GRID)
     report_verdicts([], WANDB, Ledger(tmp_path), GRID)
     report_verdicts([replace(v, n=1) for v in VERDICTS], WANDB, Ledger(tmp_path), GRID)

@@ -8,7 +8,7 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path
 from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid
 from transfergrid.verbs import table

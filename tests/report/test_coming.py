@@ -7,7 +7,7 @@ import pytest
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report import coming as coming_verdicts
 from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming

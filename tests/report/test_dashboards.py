@@ -19,9 +19,9 @@ from composed import planned
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.verdicts import Verdict
 from transfergrid.records.factory import config_of, target_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
-from transfergrid.records.wandb_tracker import WandbTracker
+from transfergrid.records.tracking.wandb_tracker import WandbTracker
 from transfergrid.report.dashboards import Page, specification
 from transfergrid.report.verdict_run import Judged, report_verdicts
 from transfergrid.runs.cell import run_cell

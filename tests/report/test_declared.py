@@ -8,7 +8,7 @@ from ledger_factory import made
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.report.declared import NOTHING, closing_lines, declared_lines
 from transfergrid.report.words import without_result

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.report.escaping import CsvWriter, in_latex, in_markdown
 from transfergrid.verbs.cli import main

@@ -13,7 +13,7 @@ from transfergrid.evidence.judging import judge
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.results import results_from
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost
 from transfergrid.report.costs import LEGEND, amount, milliseconds
 from transfergrid.report.html.boards import leaders

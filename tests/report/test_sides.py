@@ -9,10 +9,10 @@ import pytest
 from ledger_factory import made
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import bench_of
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data
 from transfergrid.report.sheet import render
 from transfergrid.report.sides import SIDES, effects_of, parts_of, side

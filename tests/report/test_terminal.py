@@ -5,7 +5,7 @@ import io
 import pytest
 
 from ledger_factory import made
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data
 from transfergrid.report.terminal import Terminal
 from transfergrid.report.words import ASCII, UNICODE

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from transfergrid.records import stopping
+from transfergrid.records.process import stopping
 
 
 @pytest.fixture

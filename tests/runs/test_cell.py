@@ -11,7 +11,7 @@ import watched_domain
 from composed import planned
 from transfergrid.data.views import View
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import CLASSES, metrics_of
 from transfergrid.records.record import Status
 from transfergrid.report.model_card import model_card

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from transfergrid.records import stopping
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process import stopping
 from transfergrid.runs import checkpoints, states
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch

@@ -11,8 +11,8 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_MODEL,
     over_blocks_and_items,
 )
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.runs import episodes
 from transfergrid.runs.cell import judge, learn, maker_of, run_cell, set_up
 from transfergrid.runs.cost import Stopwatch

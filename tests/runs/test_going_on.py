@@ -13,10 +13,10 @@ from forked import begun, python
 from transfergrid import api
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.opened import OpenDomain
-from transfergrid.records import stopping
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.telling import listen
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process import stopping
+from transfergrid.records.process.telling import listen
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import checkpoints, states
 from transfergrid.runs.cell import run_cell

@@ -11,7 +11,7 @@ from transfergrid import api
 from transfergrid.data.arrays import Arrays
 from transfergrid.data.text_table import TextTable
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

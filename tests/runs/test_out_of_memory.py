@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_going_on import CPU, chosen
 
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
 

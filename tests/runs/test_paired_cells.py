@@ -8,7 +8,7 @@ import pytest
 
 from transfergrid import api
 from transfergrid.records.keeping import model_folder
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import from_json
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell

@@ -8,7 +8,7 @@ from transfergrid.data.noise import Noise
 from transfergrid.data.task import Classification
 from transfergrid.records import identity
 from transfergrid.records.seeds import stream_seed
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import pretraining, source_contents
 from transfergrid.runs.cost import Stopwatch

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transfergrid.data.noise import Noise
 from transfergrid.data.several_domains import SeveralDomains
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine

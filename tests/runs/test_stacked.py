@@ -11,9 +11,9 @@ from flat_networks import FlatArchitecture
 from transfergrid import api
 from transfergrid.records import shipped
 from transfergrid.records.factory import locate
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.telling import ALONE, listen
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process.telling import ALONE, listen
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import learn, maker_of, run_cell, set_up
 from transfergrid.runs.cost import Stopwatch

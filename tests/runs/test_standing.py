@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from transfergrid.records.cached import Store
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.training import Training
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.standing import standing, weights_of

@@ -10,7 +10,7 @@ from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.factory import config_of
 from transfergrid.records.needs import Needs
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import checking, models
 from transfergrid.runs.cost import Stopwatch

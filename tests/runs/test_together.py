@@ -12,7 +12,7 @@ from torch import nn
 
 from transfergrid import api
 from transfergrid.records.errors import BadInputError, KilledError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs import together
 from transfergrid.runs.cell import run_cell

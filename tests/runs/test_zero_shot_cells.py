@@ -5,7 +5,7 @@ import pytest
 
 from transfergrid import api
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

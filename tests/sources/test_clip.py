@@ -14,7 +14,7 @@ from small_models import wordpieces
 from transfergrid import api
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine

@@ -17,7 +17,7 @@ from composed import planned
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.checking import check_parts

@@ -160,7 +160,7 @@ class TestHub:
     def test_a_hub_that_does_not_answer_is_given_up_soon(self, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-        monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
+        monkeypatch.setattr("transfergrid.records.tracking.network.getproxies", dict)
         monkeypatch.setattr(hub, "_cached", lambda *_: None)
         with pytest.raises(BadInputError, match="hub cannot be reached"):
             self.SOURCE.initial()

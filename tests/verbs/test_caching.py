@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from transfergrid.records.cached import FOLDER, Store
+from transfergrid.records.ledgers.cached import FOLDER, Store
 from transfergrid.verbs.cli import main
 
 ABOUT = {

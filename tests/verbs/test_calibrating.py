@@ -10,7 +10,7 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.evidence.calibration.rules import OURS
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.verbs.calibrating import command
 
 FEW = ["--simulations", "40", "--items", "60"]

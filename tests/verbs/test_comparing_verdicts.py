@@ -16,7 +16,7 @@ from transfergrid.evidence.comparing.opened import opened
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Machine
 from transfergrid.report.sheet import render
 from transfergrid.report.verdict_table import sheet

@@ -9,7 +9,7 @@ import pytest
 from curve_records import study
 from transfergrid.evidence.looks import looks
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.verbs.curves import command
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.records.findings import Diagnostics, Head
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data, Scores
 from transfergrid.verbs.cli import main
 

@@ -10,7 +10,7 @@ import pytest
 
 from kept_cells import CPU, cell, made
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path, Trial, Tuning
 from transfergrid.report.model_card import model_card, wilson
 from transfergrid.runs.cell import run_cell

@@ -19,15 +19,15 @@ from transfergrid.records import trust
 from transfergrid.records.cell import Names, Reference, cell_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
-from transfergrid.records.fingerprints import existing
+from transfergrid.records.files.fingerprints import existing
 from transfergrid.records.identity import digest
 from transfergrid.records.keeping import MODEL, WEIGHTS
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import code_fingerprint, identified
 from transfergrid.records.record import Data, Scores, Status
-from transfergrid.records.tracking import NoTracker, SafeTracker
+from transfergrid.records.tracking.tracker import NoTracker, SafeTracker
+from transfergrid.records.tracking.wandb_tracker import WandbTracker
 from transfergrid.records.trust import ForeignNameError
-from transfergrid.records.wandb_tracker import WandbTracker
 from transfergrid.runs.launching import worker
 from transfergrid.sources.backbones.transformers_models import read_config
 from transfergrid.sources.timm import TimmArchitecture

@@ -10,7 +10,7 @@ import pytest
 from ledger_factory import made, predicted
 from transfergrid.evidence import looks
 from transfergrid.records.identity import cell_id
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.verbs.cli import main
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from transfergrid.records.claims import Claims
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.claims import Claims
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.verbs.cli import main
 
 GRID = [

@@ -17,7 +17,7 @@ from transfergrid.data.huggingface import HuggingFaceText
 from transfergrid.data.opened import OpenDomain
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data
 from transfergrid.runs.cell import run_cell
 from transfergrid.sources.transformers import TransformersArchitecture

@@ -12,7 +12,7 @@ from kept_cells import CPU
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.vectors import Scaling
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs import predicting
 from transfergrid.verbs.exporting import export

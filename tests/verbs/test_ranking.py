@@ -14,8 +14,8 @@ from transfergrid.evidence.ranking import ranked
 from transfergrid.records.cell import Names, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.scores import Kept, Value, read_all
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.scores import Kept, Value, read_all
 from transfergrid.report.ranking_table import sheet
 from transfergrid.report.sheet import render
 from transfergrid.runs.scores import features

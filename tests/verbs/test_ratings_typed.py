@@ -9,7 +9,7 @@ import pytest
 from composed import planned
 from transfergrid.data.planted_ratings import PlantedRatings
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 from transfergrid.verbs.predicting import chunks_of, described, write_predictions

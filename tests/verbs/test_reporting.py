@@ -10,7 +10,7 @@ import pytest
 
 from ledger_factory import made, predicted
 from transfergrid.evidence.judged import bench_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
 from transfergrid.report.html.gather import report_data
 from transfergrid.verbs.cli import main

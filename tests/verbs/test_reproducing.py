@@ -12,10 +12,10 @@ import pytest
 
 from composed import planned
 from kept_cells import CPU, cell, made
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.keeping import has_model, why_kept
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.sheet import render
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs import reproducing

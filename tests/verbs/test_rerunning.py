@@ -6,9 +6,9 @@ from unittest.mock import patch
 import pytest
 
 import pretend_grid
-from transfergrid.records import again
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers import again
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching import processes
 from transfergrid.verbs.cli import main
 from transfergrid.verbs.rerunning import Rerun

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.tuning.studies import Dimension
 from transfergrid.verbs import cli
 from transfergrid.verbs.configs.searched_space import split

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from ledger_factory import identity
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.verbs.cli import MOST_NAMED, main
 from verdict_cells import Cells
 

@@ -11,7 +11,7 @@ import pytest
 
 import pretend_grid
 from pretend_grid import cell
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import now
 from transfergrid.verbs.cli import main
 

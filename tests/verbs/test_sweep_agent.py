@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from transfergrid.records import agents
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.tracking import agents
 from wandb_server import Server, serving
 
 COMMAND = [

@@ -10,7 +10,7 @@ import pytest
 from composed import planned
 from transfergrid.evidence.defaults import Default
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.defaults_table import to_write
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.verbs.tuning import command

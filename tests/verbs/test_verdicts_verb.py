@@ -13,9 +13,9 @@ from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
 from transfergrid.evidence.verdicts import COLUMNS
-from transfergrid.records.arrays import Predictions
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Scores, Status
 from transfergrid.report.sheet import FORMATS
 from transfergrid.verbs.cli import VERBS, main

@@ -28,7 +28,7 @@ from transfergrid.data.numbers import check_numbers, first_of, share_parts, tent
 from transfergrid.data.outline import Outline, outline_of, outlined
 from transfergrid.records.arguments import Part
 from transfergrid.records.errors import BadInputError, as_line
-from transfergrid.records.fingerprints import existing, file_facts, fingerprint
+from transfergrid.records.files.fingerprints import existing, file_facts, fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
 SOUND = "sound"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.spellings import (
+from transfergrid.records.files.spellings import (
     NAMED,
     alike,
     is_missing,
@@ -16,7 +16,7 @@ from transfergrid.records.spellings import (
     shown,
     together,
 )
-from transfergrid.records.whole import whole_number
+from transfergrid.records.files.whole import whole_number
 
 FEW = 10
 """One text among so many numbers is looked at."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import doc
 
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.spellings import shown
+from transfergrid.records.files.spellings import shown
 
 Descriptions = Annotated[
     Mapping[str, Any], doc("a table of classes, each with a text or a list of texts")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from transfergrid.records.arguments import checked
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.spellings import alike, is_missing, listed, near, same, shown
+from transfergrid.records.files.spellings import alike, is_missing, listed, near, same, shown
 
 Alike = Literal["refuse", "merge", "keep"]
 """What is done with names that are near."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.errors import BadInputError, as_line
-from transfergrid.records.fingerprints import existing
-from transfergrid.records.network import hub_answers
+from transfergrid.records.files.fingerprints import existing
+from transfergrid.records.tracking.network import hub_answers
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` leaves in a folder: of several splits, of one."""

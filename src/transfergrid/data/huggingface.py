@@ -43,7 +43,7 @@ from transfergrid.data.tables.table_rows import (
 from transfergrid.data.text import TextExamples
 from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.files.fingerprints import fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
 LABELS = ("label", "labels")

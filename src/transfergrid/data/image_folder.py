@@ -22,7 +22,7 @@ from transfergrid.data.images.image_kinds import SUFFIXES, Kinds, is_junk, sorte
 from transfergrid.data.outline import Outline, outlined
 from transfergrid.records.arguments import SplitOrPart
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import content_hashes, existing, visible_files
+from transfergrid.records.files.fingerprints import content_hashes, existing, visible_files
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from transfergrid.data.tables.table_paths import Places
 from transfergrid.data.tables.table_rows import Input, Row, Rows
 from transfergrid.records.arguments import Columns
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import content_hashes, existing
-from transfergrid.records.tables import Table
+from transfergrid.records.files.fingerprints import content_hashes, existing
+from transfergrid.records.files.tables import Table
 
 
 class Image(NamedTuple):

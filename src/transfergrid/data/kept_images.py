@@ -23,7 +23,7 @@ from torch import Tensor
 
 from transfergrid.data.examples import Examples
 from transfergrid.data.inputs import Preprocess
-from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store
+from transfergrid.records.ledgers.cached import Arrays, Compute, Entry, Rows, Store
 from transfergrid.records.provenance import versions
 
 SHARE = 2

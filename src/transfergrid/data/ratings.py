@@ -16,8 +16,8 @@ from transfergrid.data.table_domain import TableDomain, present
 from transfergrid.data.tables.table_rows import Input, Row, whole_column
 from transfergrid.records.arguments import Column, Columns
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.tables import Table
 from transfergrid.records.metrics import NUMBERS
-from transfergrid.records.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

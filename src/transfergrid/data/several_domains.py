@@ -15,10 +15,10 @@ from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.outline import Outline
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
+from transfergrid.records.files.spellings import near
 from transfergrid.records.identity import config_digest
 from transfergrid.records.metrics import CLASSES, NUMBERS
 from transfergrid.records.several import PARTS, in_one_order
-from transfergrid.records.spellings import near
 
 if TYPE_CHECKING:
     from transfergrid.data.inputs import Raw

@@ -42,12 +42,12 @@ from transfergrid.data.tables.table_rows import (
     whole_column,
     with_groups_named_once,
 )
-from transfergrid.records import contents
 from transfergrid.records.arguments import Columns, SplitOrPart
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import content_hashes, existing, file_facts
+from transfergrid.records.files import contents
+from transfergrid.records.files.fingerprints import content_hashes, existing, file_facts
+from transfergrid.records.files.tables import Table, read_table
 from transfergrid.records.metrics import CLASSES, NUMBERS
-from transfergrid.records.tables import Table, read_table
 
 READING = 3
 """Raised whenever the same table may come to other rows, splits, classes or order than before: what

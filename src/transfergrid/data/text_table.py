@@ -17,7 +17,7 @@ from transfergrid.data.tables.table_rows import Input, Row
 from transfergrid.data.text import TextExamples
 from transfergrid.records.arguments import Columns
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.tables import Table
+from transfergrid.records.files.tables import Table
 
 Empty = Literal["refuse", "drop"]
 

@@ -22,7 +22,7 @@ from transfergrid.data.examples import DecodedExamples, Examples, Subset
 from transfergrid.data.images.decoding import as_array
 from transfergrid.data.torchvision_splits import KNOWN, LABELS, PACKED, Known, files_of
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean, first_line
-from transfergrid.records.fingerprints import at_home, content_hashes, visible_files
+from transfergrid.records.files.fingerprints import at_home, content_hashes, visible_files
 
 PATIENCE = 10.0
 """Seconds to wait for a server's next answer while downloading."""

@@ -15,7 +15,7 @@ from transfergrid.data.images.image_files import FileExamples, Looked, looked_at
 from transfergrid.data.images.image_kinds import is_junk, sorted_by_kind
 from transfergrid.data.outline import Outline
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import existing, visible_files
+from transfergrid.records.files.fingerprints import existing, visible_files
 
 NOTHING = ("unlabelled",)
 """What all examples are called alike."""

@@ -29,9 +29,9 @@ from transfergrid.data.vectors import (
 )
 from transfergrid.records.arguments import Columns
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.spellings import MISSING
-from transfergrid.records.table_formats import TARGET, Advice
-from transfergrid.records.tables import Table, read_table
+from transfergrid.records.files.spellings import MISSING
+from transfergrid.records.files.table_formats import TARGET, Advice
+from transfergrid.records.files.tables import Table, read_table
 
 Named = Annotated[Sequence[str], MinLen(1), doc("a list of columns")]
 Unnamed = Annotated[Sequence[str], doc("a list of columns")]

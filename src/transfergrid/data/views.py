@@ -14,7 +14,7 @@ from torch import Tensor
 from transfergrid.data.examples import Examples, Labels
 from transfergrid.data.inputs import Drawing, Inputs, Preprocess
 from transfergrid.data.kept_images import KeptImages, as_bytes, can_be_kept
-from transfergrid.records.cached import Store
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.seeds import stream_seed
 
 AT_ONCE = 500  # texts that are prepared together where a split may hold long ones

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.results import AnyCell, Cell, Result, references
 from transfergrid.evidence.scoring import KNOWN, value_of
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.origins import is_placebo
 
 PLACEBO = "placebo"

@@ -17,10 +17,10 @@ from typing_extensions import TypedDict
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.families import Family
 from transfergrid.evidence.looks import Look, Plan, named
-from transfergrid.records.border import Checked, Reader, is_time
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.border import Checked, Reader, is_time
+from transfergrid.records.ledgers.ledger import Ledger
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
 SHOWN = 8

@@ -26,8 +26,8 @@ from transfergrid.evidence.statistics.intervals import (
     over_blocks_and_clusters,
     over_blocks_and_resamples,
 )
-from transfergrid.records.arrays import packed
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import packed
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import oriented, points
 

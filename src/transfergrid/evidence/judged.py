@@ -39,7 +39,7 @@ from transfergrid.evidence.remarks import by_arm
 from transfergrid.evidence.results import Cell, Result, result_of, results_of
 from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.records.record import Record
 
 

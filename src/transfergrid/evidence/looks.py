@@ -25,9 +25,9 @@ from typing_extensions import TypedDict
 from transfergrid.evidence.families import Family, ItemShare, Levels, Seen, Shares
 from transfergrid.evidence.statistics.boundaries import nominal, spent
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.border import Reader
+from transfergrid.records.ledgers.ledger import Ledger
 
 T = TypeVar("T")
 

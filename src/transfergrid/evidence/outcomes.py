@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.records.arrays import Packed, Predictions, packed
+from transfergrid.records.files.arrays import Packed, Predictions, packed
 
 Read = Callable[[str], Predictions]
 """Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.statistics.rank_statistics import places
 from transfergrid.records.cell import Labels
-from transfergrid.records.scores import Kept
+from transfergrid.records.ledgers.scores import Kept
 
 
 @dataclass(frozen=True, kw_only=True)

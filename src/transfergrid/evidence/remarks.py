@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from transfergrid.evidence.arms import Key, grouped
 from transfergrid.evidence.results import AnyCell, Cell
-from transfergrid.records.index import remarked
+from transfergrid.records.ledgers.index import remarked
 from transfergrid.records.record import Data, Record
 
 

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from transfergrid.evidence.outcomes import Outcomes
-from transfergrid.records.arrays import Packed
 from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, Reference
-from transfergrid.records.index import Indexed, columns
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Packed
+from transfergrid.records.ledgers.index import Indexed, columns
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Record
 
 CONSTANT = "majority"

@@ -29,8 +29,8 @@ from transfergrid.evidence.statistics.rank_statistics import (
 )
 from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
 from transfergrid.records.cell import Labels
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.scores import Kept, read_all
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.scores import Kept, read_all
 
 FEWEST = 5
 """Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
@@ -92,7 +92,7 @@ def scorecard_of(
     """Set kept scores beside measured gains.
 
     Args:
-        scores: the ledger's folder, or what `records.scores.read_all` gives.
+        scores: the ledger's folder, or what `records.ledgers.scores.read_all` gives.
         verdicts: one for each source, target, label budget and strategy.
         placebos: count them as sources. Any score that sees structure puts them last, which
             flatters tau and regret; for the flagging of harm they are most of what there is.

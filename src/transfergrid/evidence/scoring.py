@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.outcomes import Read, rights, shared_items
 from transfergrid.evidence.statistics.intervals import ItemVariances
-from transfergrid.records.arrays import Predictions, unpacked
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions, unpacked
 from transfergrid.records.metrics import is_of_numbers
 
 Weights = NDArray[np.float32]

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transfergrid.evidence.declarations import Grid, grids_of
-from transfergrid.records.again import marked
-from transfergrid.records.border import time_of
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.files.border import time_of
+from transfergrid.records.ledgers.again import marked
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.signs import Sign, signs
 from transfergrid.records.provenance import stale_among
 from transfergrid.records.record import Record
-from transfergrid.records.signs import Sign, signs
 
 WINDOW = 3600.0
 """Seconds that the rate is of, the last ones."""

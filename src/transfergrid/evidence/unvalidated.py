@@ -11,7 +11,7 @@ from transfergrid.evidence.results import Result
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 
 BY = "chosen_by_"

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Interval
 
 from transfergrid.records import shapes
-from transfergrid.records.border import Checked, Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.border import Checked, Reader
 from transfergrid.records.needs import Needs
 from transfergrid.records.printing import one_line
 

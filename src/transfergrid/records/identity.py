@@ -14,9 +14,9 @@ from transfergrid.records import shipped
 from transfergrid.records.cell import PROTOCOL, Labels, Names, Parts, title
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate
-from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.files.fingerprints import fingerprint
+from transfergrid.records.files.whole import EXACT, whole_number
 from transfergrid.records.needs import Needs
-from transfergrid.records.whole import EXACT, whole_number
 
 LARGEST_SEED = 2**63 - 1
 """The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import contents
 from transfergrid.records.cell import Cell, Labels
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files import contents
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import told_os
 from transfergrid.records.record import Record
 from transfergrid.records.training import VALIDATION_FROM

@@ -18,10 +18,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import Field, TypeAdapter
 
 from transfergrid.records import shapes
-from transfergrid.records.arrays import CURVES, PREDICTIONS
-from transfergrid.records.border import Checked, Reader, is_time, like
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import CURVES, PREDICTIONS
+from transfergrid.records.files.border import Checked, Reader, is_time, like
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.metrics import OPEN_SET, SHARES, ZERO_SHOT
 from transfergrid.records.pairs import Pair

@@ -11,8 +11,8 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from transfergrid.records.arguments import Whole
-from transfergrid.records.border import Reader
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.border import Reader
 
 PARTS = ("source", "strategy", "target", "training", "tuning")
 

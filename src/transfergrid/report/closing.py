@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import table, verdict_table, words
 from transfergrid.report.declared import declared_lines, failed_anew, unchosen

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import warn
 from transfergrid.report import verdict_table
 from transfergrid.report.sheet import show

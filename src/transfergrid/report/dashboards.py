@@ -15,7 +15,7 @@ from typing import Any
 
 from transfergrid.evidence.decisions import Kind
 from transfergrid.records.errors import BadInputError, as_line
-from transfergrid.records.wandb_tracker import own_mode, silence
+from transfergrid.records.tracking.wandb_tracker import own_mode, silence
 from transfergrid.report.verdict_run import COUNT, HEAT_MAP, TABLE
 
 STRATEGY, SOURCE, TARGET = "names.strategy", "names.source", "names.target"

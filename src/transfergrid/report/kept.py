@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from transfergrid.records import printing
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper, can_be_chosen, estimated, has_model, model_folder
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.report.layout import wrapped
 from transfergrid.report.words import plural

@@ -11,7 +11,7 @@ from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import why_kept
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, unit
 from transfergrid.records.record import Record
 from transfergrid.report.columns import Align, Column, Group, Table

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.errors import writing
-from transfergrid.records.index import KINDS, Indexed, columns
-from transfergrid.records.ledger import Ledger, without_garbage_collection
-from transfergrid.records.living import unique_name
+from transfergrid.records.ledgers.index import KINDS, Indexed, columns
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
+from transfergrid.records.process.living import unique_name
 from transfergrid.records.record import Status
 from transfergrid.report.escaping import CsvWriter
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from transfergrid.evidence.under_way import Cause, UnderWay
-from transfergrid.records.border import time_of
+from transfergrid.records.files.border import time_of
+from transfergrid.records.ledgers.signs import Sign
 from transfergrid.records.printing import one_line, roughly
-from transfergrid.records.signs import Sign
 from transfergrid.report.columns import Column, Group, Line, Page, Table
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.words import plural

@@ -14,8 +14,8 @@ from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
 from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import group_of
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.tracking import (
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.tracking.tracker import (
     Exhibit,
     NoTracker,
     RunCard,

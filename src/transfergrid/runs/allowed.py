@@ -16,9 +16,9 @@ from transfergrid.data.plain_features import PlainFeatures
 from transfergrid.data.streams import CellData
 from transfergrid.data.text import TextExamples
 from transfergrid.data.views import Prepared, View
-from transfergrid.records.cached import Store
 from transfergrid.records.factory import Config
 from transfergrid.records.identity import known_domain, learned_domain
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import Pair
 from transfergrid.records.seeds import generator, stream_seed

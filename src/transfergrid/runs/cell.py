@@ -15,18 +15,18 @@ from torch import Tensor
 from transfergrid.data.inputs import Preprocess
 from transfergrid.data.opened import OpenDomain, plain_features
 from transfergrid.data.views import View
-from transfergrid.records import sent
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import ImpossibleError
 from transfergrid.records.factory import Config, build
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.arrays import Predictions
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.printing import warn
 from transfergrid.records.provenance import now
 from transfergrid.records.record import Record, Tuning
 from transfergrid.records.several import in_order, parts_of
-from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker, tracked
+from transfergrid.records.tracking import sent
+from transfergrid.records.tracking.tracker import NoTracker, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs import episodes, recording, run_cards, together
 from transfergrid.runs.allowed import (

@@ -14,11 +14,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import stopping
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import KilledError
-from transfergrid.records.folders import RUNNING
+from transfergrid.records.files.folders import RUNNING
 from transfergrid.records.printing import told_os, warn
+from transfergrid.records.process import stopping
 from transfergrid.records.provenance import versions
 from transfergrid.runs import states
 from transfergrid.runs.cost import Spent, Stopwatch, peak_memory

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transfergrid.data.task import Task
+from transfergrid.records.process.telling import tell_step
 from transfergrid.records.record import Path, Tuning
 from transfergrid.records.selection import ChosenBy, Selection
-from transfergrid.records.telling import tell_step
 
 Log = Callable[[Mapping[str, float], int], None]
 POINTS = 50

@@ -20,10 +20,10 @@ from torch import Tensor
 from transfergrid.data.batches import Batch
 from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.records import stopping
+from transfergrid.records.process import stopping
+from transfergrid.records.process.telling import GOES_ON, tell
 from transfergrid.records.record import Path
 from transfergrid.records.seeds import stream_seed
-from transfergrid.records.telling import GOES_ON, tell
 from transfergrid.runs.choosing import Choice
 from transfergrid.runs.curve import Curves, Fit, Log
 from transfergrid.runs.learner import Learner

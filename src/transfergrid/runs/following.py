@@ -16,10 +16,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from transfergrid.records import orphans, trust
+from transfergrid.records import trust
 from transfergrid.records.cell import cell_of
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process import orphans
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.runs.cell import learn, maker_of, set_up
 from transfergrid.runs.checkpoints import Checkpoint
 from transfergrid.runs.cost import Stopwatch

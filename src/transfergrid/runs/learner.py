@@ -14,8 +14,8 @@ from typing_extensions import override
 from transfergrid.data.batches import Batch, parts_of
 from transfergrid.data.streams import Augmenting, CellData, StepBatches
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.records import stopping
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.process import stopping
 from transfergrid.records.seeds import stream_seed
 from transfergrid.records.training import SCHEDULES, Training
 from transfergrid.runs.choosing import Choice

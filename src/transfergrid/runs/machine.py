@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfergrid.data.batches import ViewBatches
 from transfergrid.data.views import View
-from transfergrid.records.cached import FOLDER, Store
+from transfergrid.records.ledgers.cached import FOLDER, Store
 from transfergrid.records.training import Precision, Training
 from transfergrid.runs.memory import keep_what_is_freed
 from transfergrid.runs.peers import ALONE, Peers

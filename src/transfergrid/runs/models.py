@@ -28,9 +28,9 @@ from transfergrid.data.regression import task_of
 from transfergrid.data.task import Task
 from transfergrid.data.text import TextExamples
 from transfergrid.data.views import Prepared, View
-from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build, locate, target_of
+from transfergrid.records.files import contents
 from transfergrid.records.identity import learner_of
 from transfergrid.records.keeping import FEATURES, KEPT, MODEL, VECTOR, WEIGHTS
 from transfergrid.records.metrics import CLUSTERS, kind_of

@@ -21,13 +21,13 @@ from transfergrid.data.opened import OpenDomain
 from transfergrid.data.regression import ScaledLinear
 from transfergrid.data.streams import CellData
 from transfergrid.data.torch_seed import seed_torch
-from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
+from transfergrid.records.files import contents
 from transfergrid.records.identity import config_digest
+from transfergrid.records.process.telling import TRAINS_SOURCE, tell
 from transfergrid.records.seeds import generator, stream_seed
-from transfergrid.records.telling import TRAINS_SOURCE, tell
-from transfergrid.records.tracking import RunCard, SafeTracker, Tracker, tracked
+from transfergrid.records.tracking.tracker import RunCard, SafeTracker, Tracker, tracked
 from transfergrid.records.training import Training
 from transfergrid.runs.allowed import sizes_of, target_data
 from transfergrid.runs.checkpoints import Checkpoint

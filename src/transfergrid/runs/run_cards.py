@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from transfergrid.records import folders
 from transfergrid.records.cell import Cell, title
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import undescribed
+from transfergrid.records.files import folders
 from transfergrid.records.identity import group_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.points import gain_this_seed, points, unit
 from transfergrid.records.record import Cost, Metric, Record
-from transfergrid.records.tracking import RunCard, Tracker, tracked
+from transfergrid.records.tracking.tracker import RunCard, Tracker, tracked
 from transfergrid.runs.curve import logged
 
 VALIDATION_SCORE = "validation_score"

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from transfergrid.data.batches import Batch, Labelled
-from transfergrid.records import stopping
+from transfergrid.records.process import stopping
 from transfergrid.runs.learner import Learner, optimiser_of
 from transfergrid.runs.machine import Machine
 from transfergrid.strategies.base import Strategy

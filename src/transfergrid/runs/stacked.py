@@ -14,10 +14,10 @@ from torch import nn
 from transfergrid.data.streams import Augmenting
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError, as_line
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import warn
-from transfergrid.records.telling import ALONE, tell
-from transfergrid.records.tracking import NoTracker, SafeTracker, Tracker
+from transfergrid.records.process.telling import ALONE, tell
+from transfergrid.records.tracking.tracker import NoTracker, SafeTracker, Tracker
 from transfergrid.runs.cell import maker_of, set_up
 from transfergrid.runs.cost import Spent, Stopwatch, peak_memory, reset_peak_memory
 from transfergrid.runs.driver import Driver

@@ -26,7 +26,7 @@ from transfergrid.data import views
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.streams import Augmenting, CellData, Use
 from transfergrid.data.views import Prepared, View, size_of, take
-from transfergrid.records.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
+from transfergrid.records.ledgers.cached import Arrays, Compute, Entry, Rows, Store, TooLargeError
 from transfergrid.records.provenance import versions
 from transfergrid.runs.cost import forward_flops
 from transfergrid.runs.machine import Machine, applied, at_rest

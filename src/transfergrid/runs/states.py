@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from transfergrid.records import contents
-from transfergrid.records.living import unique_name
+from transfergrid.records.files import contents
+from transfergrid.records.process.living import unique_name
 
 State: TypeAlias = dict[str, Any]
 """Dicts, lists and tuples of tensors, numbers, texts and None."""

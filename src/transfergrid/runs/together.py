@@ -23,7 +23,7 @@ import torch.distributed as dist
 
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import KilledError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.trust import allowed
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.peers import Peers

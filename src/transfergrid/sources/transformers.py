@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transfergrid.records.arguments import Name, Options, Tokens
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import fingerprint
+from transfergrid.records.files.fingerprints import fingerprint
 from transfergrid.sources.cards import Card
 from transfergrid.sources.files import model_folder
 from transfergrid.sources.source import Architecture, FileSource

@@ -25,7 +25,7 @@ from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.needs import Needs
-from transfergrid.records.tracking import NoTracker
+from transfergrid.records.tracking.tracker import NoTracker
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
 from transfergrid.runs.cost import Stopwatch

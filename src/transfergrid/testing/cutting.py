@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from transfergrid.data.batches import parts_of
-from transfergrid.records.cached import Store
 from transfergrid.records.cell import Labels
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.runs import states
 from transfergrid.runs.curve import Fit
 from transfergrid.runs.stages import Setup

@@ -74,7 +74,9 @@ def obeyed(
         BadInputError: the request cannot be met.
     """
     asked, composer, settings = read(arguments, params, config, loader)
-    from transfergrid.records.ledger import Ledger  # and more that no refusal so far waits for
+    from transfergrid.records.ledgers.ledger import (
+        Ledger,  # and more that no refusal so far waits for
+    )
     from transfergrid.runs.launching.grids import begun
 
     ledger = Ledger(str(config.results))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records.cached import FOLDER, Kept, Store
 from transfergrid.records.errors import BadInputError, check_known
+from transfergrid.records.ledgers.cached import FOLDER, Kept, Store
 from transfergrid.records.printing import say
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
 from transfergrid.report.kept import size

@@ -16,7 +16,7 @@ from transfergrid.evidence.calibration.rates import GAINS, SEEDS, SIMULATIONS, P
 from transfergrid.evidence.decisions import Rules
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import calibration_plot, calibration_table
 from transfergrid.report.sheet import show

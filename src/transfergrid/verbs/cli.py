@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
-from transfergrid.records import interrupts
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.printing import complain, hearing, say, told_os, warn
+from transfergrid.records.process import interrupts
 from transfergrid.records.shipped import conf_dir
 from transfergrid.verbs.configs.keys import check_no_key, is_verb, verb_first
 from transfergrid.verbs.parser import fitting

@@ -10,7 +10,7 @@ import numpy as np
 
 from transfergrid.evidence.comparing.differing import TOLERANCE, WEIGHTS, circumstances, distance
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.report.columns import Column, Group, Page, Table
 from transfergrid.report.sheet import Sheet

@@ -9,7 +9,7 @@ from transfergrid.evidence.curves.assembly import curves_of
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import curves_table
 from transfergrid.report.declared import closing_lines
 from transfergrid.report.sheet import show

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfergrid.records.errors import BadInputError, writing
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report.dashboards import Page, save, specification
 from transfergrid.verbs.parser import Parser

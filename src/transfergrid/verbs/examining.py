@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import replace
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.runs.launching.worker import reason_of, run
 from transfergrid.verbs.comparing import compare

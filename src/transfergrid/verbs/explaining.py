@@ -23,7 +23,7 @@ from transfergrid.evidence.autopsy.ranking import (
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import check_known
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.printing import say

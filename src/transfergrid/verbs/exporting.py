@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import living, trust
+from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config, build, config_of, locate, undescribed
 from transfergrid.records.keeping import FEATURES, VECTOR, WEIGHTS, has_model, model_folder
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
+from transfergrid.records.process import living
 from transfergrid.records.record import Record
 from transfergrid.report.model_card import model_card
 from transfergrid.sources.source import Architecture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from transfergrid.records import folders
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files import folders
+from transfergrid.records.ledgers.ledger import Ledger
 
 SHORTEST = 4
 SHOWN = 8

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from transfergrid.evidence.declarations import read_grid
 from transfergrid.evidence.looks import read_look
-from transfergrid.records.checkup import check
-from transfergrid.records.compacting import compact
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.merging import Merged, merge
-from transfergrid.records.packing import ENDING, EXACT, KINDS, NONE, ROUNDED, pack
+from transfergrid.records.ledgers.checkup import check
+from transfergrid.records.ledgers.compacting import compact
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.merging import Merged, merge
+from transfergrid.records.ledgers.packing import ENDING, EXACT, KINDS, NONE, ROUNDED, pack
+from transfergrid.records.ledgers.unpacking import unpack
 from transfergrid.records.printing import say
-from transfergrid.records.unpacking import unpack
 from transfergrid.report.kept import size
 from transfergrid.report.one_table import ENDINGS, write_table
 from transfergrid.report.words import plural, some

@@ -12,7 +12,7 @@ import yaml
 from transfergrid.evidence import selecting
 from transfergrid.records.errors import BadInputError, as_line, check_known
 from transfergrid.records.keeping import has_model
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.points import in_points, unit
 from transfergrid.records.record import Record
 from transfergrid.records.shipped import conf_dir

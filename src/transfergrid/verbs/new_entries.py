@@ -10,8 +10,8 @@ import numpy as np
 from transfergrid.data.entries import EntryExamples
 from transfergrid.data.table_domain import present
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import Advice
-from transfergrid.records.tables import is_table, read_table
+from transfergrid.records.files.table_formats import Advice
+from transfergrid.records.files.tables import is_table, read_table
 from transfergrid.verbs.new_examples import Chunk, chunked
 
 ADVICE = Advice("--", ", which this model takes")

@@ -22,10 +22,10 @@ from transfergrid.data.text_table import check_none_empty, text_inputs
 from transfergrid.data.vector_table import check_complete, numbers_of, read_numbers
 from transfergrid.data.vectors import Scaling, VectorExamples
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import visible_files
+from transfergrid.records.files.fingerprints import visible_files
+from transfergrid.records.files.table_formats import Advice
+from transfergrid.records.files.tables import is_table, read_table
 from transfergrid.records.printing import say
-from transfergrid.records.table_formats import Advice
-from transfergrid.records.tables import is_table, read_table
 
 CHUNK = 4096
 """Examples that are held at once; a multiple of the batches that cells are scored in."""

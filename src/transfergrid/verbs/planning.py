@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from transfergrid.records.cell import Cell
-    from transfergrid.records.ledger import Ledger
+    from transfergrid.records.ledgers.ledger import Ledger
     from transfergrid.report.plan_view import Foreseen, Standing, TrainedFirst
     from transfergrid.runs.planning.plan import Plan
     from transfergrid.verbs.rerunning import Rerun
@@ -38,7 +38,7 @@ def command(arguments: Sequence[str]) -> int:
     """
     from hydra.types import RunMode
 
-    from transfergrid.records.ledger import without_garbage_collection
+    from transfergrid.records.ledgers.ledger import without_garbage_collection
     from transfergrid.verbs.configs.loading import loading
     from transfergrid.verbs.configs.typed_words import for_hydra
 
@@ -73,7 +73,7 @@ def _parser() -> Parser:
 def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     from omegaconf import OmegaConf
 
-    from transfergrid.records.ledger import Ledger
+    from transfergrid.records.ledgers.ledger import Ledger
     from transfergrid.report.plan_view import Foreseen
     from transfergrid.runs.planning.forecast import COLUMNS, History, Took, checked
     from transfergrid.verbs.asking import read
@@ -141,8 +141,8 @@ def _standing(
     rows: Mapping[str, tuple[Any, ...]],
     kept: Set[str],
 ) -> Standing:
-    from transfergrid.records.claims import now_held
-    from transfergrid.records.folders import RUNNING, listed
+    from transfergrid.records.files.folders import RUNNING, listed
+    from transfergrid.records.ledgers.claims import now_held
     from transfergrid.records.provenance import stale_among
     from transfergrid.report.plan_view import Standing
 

@@ -14,12 +14,13 @@ from typing_extensions import TypedDict
 
 from transfergrid.data.images.brightness import scale_of
 from transfergrid.data.vectors import Scaling
-from transfergrid.records import contents, trust
-from transfergrid.records.border import Reader
+from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.factory import Config
+from transfergrid.records.files import contents
+from transfergrid.records.files.border import Reader
 from transfergrid.records.keeping import VECTOR, WEIGHTS, model_folder
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.printing import put, shown
 from transfergrid.report.escaping import CsvWriter

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transfergrid.evidence import selecting
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs.loading import loading
@@ -21,7 +21,7 @@ from transfergrid.verbs.parser import Parser
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from transfergrid.records.scores import Kept
+    from transfergrid.records.ledgers.scores import Kept
     from transfergrid.runs.scores.pairs import Pair
     from transfergrid.verbs.configs.composing import Composer
     from transfergrid.verbs.configs.requests import Request
@@ -216,7 +216,7 @@ def scored(
     pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
 ) -> Iterator[Kept]:
     """Yield what is kept of each pair, computed where that is missing."""
-    from transfergrid.records.scores import read
+    from transfergrid.records.ledgers.scores import read
     from transfergrid.runs.scores.pairs import missing
 
     obey = None

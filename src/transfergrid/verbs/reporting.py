@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.errors import BadInputError, writing
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.records.printing import say
 from transfergrid.verbs.parser import Parser
 

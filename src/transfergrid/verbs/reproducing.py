@@ -10,9 +10,9 @@ from typing import Any
 from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_key
-from transfergrid.records.fingerprints import at_home
+from transfergrid.records.files.fingerprints import at_home
 from transfergrid.records.keeping import MODEL, has_model, put
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import processor
 from transfergrid.records.record import Record

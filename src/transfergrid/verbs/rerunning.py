@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfergrid.records import again
 from transfergrid.records.errors import BadInputError, did_you_mean
+from transfergrid.records.ledgers import again
 
 if TYPE_CHECKING:
     from transfergrid.evidence.selecting import Where
     from transfergrid.records.cell import Cell
-    from transfergrid.records.ledger import Ledger
+    from transfergrid.records.ledgers.ledger import Ledger
 
 FAILED, STALE, ALL = "failed", "stale", "all"
 WORDS = (FAILED, STALE, ALL)

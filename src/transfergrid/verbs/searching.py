@@ -19,8 +19,8 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.whole import whole_number
 from transfergrid.records.printing import complain, say, told_os
-from transfergrid.records.whole import whole_number
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.verbs.asking import ask, obeyed, request_of
 from transfergrid.verbs.configs.composing import Composer
@@ -28,7 +28,7 @@ from transfergrid.verbs.configs.searched_space import Words, split
 
 if TYPE_CHECKING:
     from transfergrid.records.cell import Cell
-    from transfergrid.records.ledger import Ledger
+    from transfergrid.records.ledgers.ledger import Ledger
     from transfergrid.runs.launching.grids import Checked
     from transfergrid.runs.launching.processes import Pool
     from transfergrid.runs.launching.tally import Outcome
@@ -130,9 +130,9 @@ class Search:
         """
         if not pool.settings.launcher.is_local:
             raise BadInputError("hydra/sweeper=optuna runs on hydra/launcher=local, and no other")
-        from transfergrid.records.claims import now_held
         from transfergrid.records.factory import build
-        from transfergrid.records.sending import sending
+        from transfergrid.records.ledgers.claims import now_held
+        from transfergrid.records.tracking.sending import sending
         from transfergrid.verbs.sweep import make_plan
 
         self._composer, self._pool, self._config = composer, pool, config

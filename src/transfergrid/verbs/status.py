@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from transfergrid.evidence.under_way import look
-from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files import contents
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
 from transfergrid.report.sheet import show

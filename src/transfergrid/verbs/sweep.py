@@ -11,17 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfergrid.evidence import declarations
 from transfergrid.evidence.declarations import Declaration
-from transfergrid.records import again, agents, interrupts
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build
-from transfergrid.records.indexing import Indexing
 from transfergrid.records.keeping import Keeper
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers import again
+from transfergrid.records.ledgers.indexing import Indexing
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import AT
 from transfergrid.records.printing import say
+from transfergrid.records.process import interrupts
 from transfergrid.records.provenance import now
-from transfergrid.records.sending import sending
+from transfergrid.records.tracking import agents
+from transfergrid.records.tracking.sending import sending
 from transfergrid.report import kept, names
 from transfergrid.report.closing import show_grid
 from transfergrid.report.coming import Coming

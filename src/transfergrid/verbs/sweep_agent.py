@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from transfergrid.records.agents import AgentRun
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import can_be_chosen
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import warn
-from transfergrid.records.tracking import RunCard, SafeTracker, Tracker
-from transfergrid.records.wandb_tracker import WandbTracker
+from transfergrid.records.tracking.agents import AgentRun
+from transfergrid.records.tracking.tracker import RunCard, SafeTracker, Tracker
+from transfergrid.records.tracking.wandb_tracker import WandbTracker
 
 
 def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:

@@ -10,7 +10,7 @@ from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.results import result_of
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import leaderboard, names, table
 from transfergrid.report.closing import rows_of
 from transfergrid.report.declared import closing_lines

@@ -9,14 +9,14 @@ from dataclasses import replace
 from transfergrid.evidence.declarations import asking, comparisons, grids_of
 from transfergrid.evidence.judged import as_declared
 from transfergrid.evidence.selecting import Where
-from transfergrid.records import sent
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
-from transfergrid.records.sending import sending
-from transfergrid.records.tracking import SafeTracker, Tracker, tracked, unique
-from transfergrid.records.wandb_tracker import MODES, WandbTracker
+from transfergrid.records.tracking import sent
+from transfergrid.records.tracking.sending import sending
+from transfergrid.records.tracking.tracker import SafeTracker, Tracker, tracked, unique
+from transfergrid.records.tracking.wandb_tracker import MODES, WandbTracker
 from transfergrid.runs.run_cards import Curve, kept_curves, run_card, summary_of
 from transfergrid.verbs.parser import Parser
 

@@ -129,7 +129,7 @@ class Search:
             BadInputError: nothing can be searched, or no default can be chosen.
         """
         from transfergrid.records.factory import build
-        from transfergrid.records.sending import sending
+        from transfergrid.records.tracking.sending import sending
         from transfergrid.report.words import plural
         from transfergrid.verbs.sweep import carry_out, exit_code, get_ready
 

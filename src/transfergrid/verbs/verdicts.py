@@ -26,7 +26,7 @@ from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import TableLooks
 from transfergrid.evidence.selecting import Where
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger, without_garbage_collection
+from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import verdict_table
 from transfergrid.report.declared import declared_lines, shown_where
 from transfergrid.report.sheet import show

@@ -21,9 +21,9 @@ from transfergrid.evidence.autopsy.ranking import (
     is_placebo_of,
     shared_by,
 )
-from transfergrid.records.arrays import Predictions
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Domains, Drift, Features, Probe
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data, Scores
 from transfergrid.records.shipped import conf_dir
 from transfergrid.records.training import Training

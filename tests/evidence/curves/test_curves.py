@@ -20,8 +20,8 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_TEST_SET,
     over_blocks_and_clusters,
 )
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.record import Data, Metric, Scores
 
 

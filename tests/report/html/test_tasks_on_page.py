@@ -13,7 +13,7 @@ from transfergrid.evidence.affinity import Pair
 from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.judged import bench_of
 from transfergrid.evidence.looks import looks
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import OtherTask
 from transfergrid.report.html.affinity import affinity_maps, affinity_rows
 from transfergrid.report.html.figures import write_figures

@@ -10,7 +10,7 @@ from torch import nn
 
 from transfergrid import api
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs import cell
 from transfergrid.runs.diagnostics import brief, watching

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 import forked
 import pretend_grid
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching.launchers import Slurm
 
 SCRIPT = Path(__file__).parents[4] / "shared" / "slurm" / "one_node.sh"

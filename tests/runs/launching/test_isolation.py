@@ -9,7 +9,7 @@ import yaml
 
 from forked import python
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.testing.tiny_vectors import TinyVectorDomain, TinyVectorSource
 
 CULPRITS = Path(__file__).parents[2] / "culprits.py"

@@ -4,7 +4,7 @@ import sys
 
 import pretend_grid
 from pretend_grid import cell
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 
 WORKER = """
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pretend_worker
 from transfergrid.records.cell import cell_of
 from transfergrid.records.errors import KilledError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching import worker
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import pretend_grid
 from pretend_grid import cell
-from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.claims import Claims
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching import launchers
 from transfergrid.runs.launching.launchers import Local, Workers
 from transfergrid.runs.launching.loops_here import LoopsHere

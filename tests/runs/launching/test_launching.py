@@ -20,8 +20,8 @@ from forked import side_by_side
 from pretend_grid import cell
 from transfergrid.records.cell import different_parts
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.telling import GOES_ON
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process.telling import GOES_ON
 from transfergrid.runs.launching import grids, processes, progress, worker_process
 from transfergrid.runs.launching.grids import run_here
 from transfergrid.runs.launching.settings import Settings

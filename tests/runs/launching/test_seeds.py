@@ -10,8 +10,8 @@ import pretend_grid
 from pretend_grid import cell
 from transfergrid.records.cell import Parts, Reference
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.telling import ALONE
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process.telling import ALONE
 from transfergrid.runs.launching import processes
 from transfergrid.runs.launching.seeds import MOST, Seeds
 from transfergrid.runs.launching.settings import Settings

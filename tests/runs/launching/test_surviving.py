@@ -14,8 +14,8 @@ import pytest
 
 import pretend_grid
 from pretend_grid import cell
-from transfergrid.records.claims import Claims
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.claims import Claims
+from transfergrid.records.ledgers.ledger import Ledger
 
 
 @pytest.fixture

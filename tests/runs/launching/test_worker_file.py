@@ -8,7 +8,7 @@ import pytest
 from composed import planned
 from transfergrid.records.cell import cell_of
 from transfergrid.records.errors import BadInputError, ImpossibleError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Machine, Status
 from transfergrid.runs import checking

@@ -12,7 +12,7 @@ from transfergrid.data.noise import Noise
 from transfergrid.evidence.judged import bench_of
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.factory import config_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.record import Flags, from_json
 from transfergrid.report.closing import rows_of

@@ -8,8 +8,8 @@ import pytest
 
 from transfergrid.records.factory import config_of
 from transfergrid.records.identity import identity_of
-from transfergrid.records.ledger import Ledger
-from transfergrid.records.scores import read, read_all
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.scores import read, read_all
 from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.computing import compute
@@ -106,7 +106,7 @@ def test_source_parts_are_those_in_the_records_of_cells(strategy):
 
 def test_reading_kept_scores_imports_neither_torch_nor_hydra_nor_scikit_learn():
     code = (
-        "import sys, transfergrid.evidence.scorecard, transfergrid.records.scores, "
+        "import sys, transfergrid.evidence.scorecard, transfergrid.records.ledgers.scores, "
         "transfergrid.evidence.ranking, transfergrid.report.ranking_table; "
         "print({'torch', 'hydra', 'sklearn', 'wandb', 'scipy'} & set(sys.modules))"
     )

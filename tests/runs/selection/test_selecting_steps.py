@@ -9,7 +9,7 @@ import torch
 
 from transfergrid import api
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import from_json
 from transfergrid.records.selection import LOWER, RULES
 from transfergrid.records.training import Training

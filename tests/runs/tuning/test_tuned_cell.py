@@ -3,7 +3,7 @@
 import pytest
 
 from transfergrid import api
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.training import Training
 from transfergrid.runs import cell as cell_module
 from transfergrid.runs.models import description_of

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from torch.nn.functional import adaptive_avg_pool2d
 
 from golden import golden
-from transfergrid.records.cached import Store
 from transfergrid.records.errors import BadInputError, ImpossibleError
+from transfergrid.records.ledgers.cached import Store
 from transfergrid.runs.standing import standing
 from transfergrid.strategies.closed_form.head2toe import Head2toe, block_features, kept
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe

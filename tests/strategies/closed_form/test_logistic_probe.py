@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from composed import planned
 from golden import golden
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 from transfergrid.strategies.closed_form.logistic_probe import LogisticProbe

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from transfergrid.data.copies.found import Copies, search_version
 from transfergrid.data.domain import LoadedDomain
 from transfergrid.data.examples import Examples, Subset
-from transfergrid.records import contents
 from transfergrid.records.arguments import checked
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import cache_folder, replace_text
+from transfergrid.records.files import contents
+from transfergrid.records.files.fingerprints import cache_folder, replace_text
 
 Duplicates = Literal["keep", "drop"]
 """Whether pool examples that are copies of test examples stay."""

@@ -13,7 +13,7 @@ from transfergrid.data.examples import DecodedExamples, Labels
 from transfergrid.data.images.brightness import PLAIN, Depth, Scale
 from transfergrid.data.images.decoding import SOUND, read_image, verdict, verdict_kind
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import file_facts
+from transfergrid.records.files.fingerprints import file_facts
 
 NAMED = 3
 """How many broken files an error message names."""

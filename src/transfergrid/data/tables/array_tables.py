@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transfergrid.data.arrays import Archive
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.tables import Table
+from transfergrid.records.files.tables import Table
 
 ENDING = ".npz"
 SPLIT = "split"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from transfergrid.data.images.folder_layout import TEST, TRAIN, VALIDATION
 from transfergrid.records.errors import BadInputError, did_you_mean
-from transfergrid.records.fingerprints import existing
-from transfergrid.records.spellings import near
-from transfergrid.records.tables import is_table
+from transfergrid.records.files.fingerprints import existing
+from transfergrid.records.files.spellings import near
+from transfergrid.records.files.tables import is_table
 
 CLASS_NAMES = "classes.json"
 """A file beside a folder's tables that names the labels 0, 1, ..."""

@@ -9,8 +9,8 @@ from functools import cached_property
 from transfergrid.evidence.gains import estimated
 from transfergrid.evidence.outcomes import Read
 from transfergrid.evidence.statistics.intervals import Estimate
-from transfergrid.records.arrays import Predictions
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics
 from transfergrid.records.points import unit
 from transfergrid.records.record import Metric, Record

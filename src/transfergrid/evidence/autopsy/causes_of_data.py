@@ -18,7 +18,7 @@ from transfergrid.evidence.autopsy.case import (
     percent,
     ramp,
 )
-from transfergrid.records.arrays import Predictions
+from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.points import unit
 
 PRIOR_LOW, PRIOR_HIGH = 0.08, 0.35

@@ -12,9 +12,9 @@ from transfergrid.evidence.declarations import Declaration
 from transfergrid.evidence.judged import Bench, bench_of
 from transfergrid.evidence.results import Result
 from transfergrid.evidence.verdicts import Verdict
-from transfergrid.records.border import Reader, time_of
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files.border import Reader, time_of
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.foreign.columns import OPTIONAL, REQUIRED, TableColumns
-from transfergrid.records import tables
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import BETWEEN, Advice, Asked
-from transfergrid.records.tables import Table
+from transfergrid.records.files import tables
+from transfergrid.records.files.table_formats import BETWEEN, Advice, Asked
+from transfergrid.records.files.tables import Table
 
 STANDARD_INPUT = "-"
 ADVICE = Advice(None, twice="; two rows of headings are read with --wide, as in --wide target,seed")

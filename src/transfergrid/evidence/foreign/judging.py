@@ -45,7 +45,7 @@ from transfergrid.evidence.verdict_notes import ONE_TEST_SET
 from transfergrid.evidence.verdicts import FIELDS, Verdict
 from transfergrid.records.cell import Labels, Reference
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
-from transfergrid.records.spellings import alike, listed, near
+from transfergrid.records.files.spellings import alike, listed, near
 
 SEED = "seed"
 FEWEST_BLOCKS = 5

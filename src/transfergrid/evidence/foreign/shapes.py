@@ -8,8 +8,8 @@ from typing import Any
 from transfergrid.evidence.foreign.columns import OPTIONAL, REQUIRED, TableColumns, Wide
 from transfergrid.evidence.foreign.values import is_missing
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.table_formats import BETWEEN
-from transfergrid.records.tables import Table
+from transfergrid.records.files.table_formats import BETWEEN
+from transfergrid.records.files.tables import Table
 
 NO_TARGET = frozenset(
     {

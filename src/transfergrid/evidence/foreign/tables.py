@@ -17,8 +17,8 @@ from transfergrid.evidence.foreign.values import (
 )
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError, did_you_mean
-from transfergrid.records.tables import Table
-from transfergrid.records.whole import whole_number
+from transfergrid.records.files.tables import Table
+from transfergrid.records.files.whole import whole_number
 
 WAYS_OUT = {
     "strategy": "--column strategy=NAME names it; --wide strategy if each has a column of scores",

@@ -10,8 +10,8 @@ from typing import Any
 from transfergrid.evidence.foreign.columns import PERCENT
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.spellings import seen
-from transfergrid.records.whole import whole_number
+from transfergrid.records.files.spellings import seen
+from transfergrid.records.files.whole import whole_number
 
 MISSING = frozenset(
     {"", "nan", "+nan", "-nan", "<na>", "na", "n/a", "null", "none", "nat", "-", "–", "—"}

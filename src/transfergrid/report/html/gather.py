@@ -23,7 +23,7 @@ from transfergrid.evidence.selecting import Where
 from transfergrid.evidence.source_shares import source_shares
 from transfergrid.evidence.verdicts import PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines

@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from transfergrid.data.inputs import Inputs
 from transfergrid.data.views import View, tensors_of
-from transfergrid.records.cached import TooLargeError
 from transfergrid.records.factory import Config
+from transfergrid.records.ledgers.cached import TooLargeError
 from transfergrid.runs.diagnostics.noting import JUDGES
 from transfergrid.runs.diagnostics.reading import (
     Moments,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from transfergrid.records import interrupts
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process import interrupts
 from transfergrid.runs.launching.launches import launch
 from transfergrid.runs.launching.pace import Pace
 from transfergrid.runs.launching.processes import Pool

@@ -3,7 +3,7 @@
     python -m transfergrid.runs.launching.joining results/launches/ID
 
 Any number of these, on any machines that share the folder of results, run each cell once between
-them: who runs which is told by claims (`records.claims`). One may join or die at any time. It ends
+them: who runs which is told by claims (`ledgers.claims`). One may join or die at any time. It ends
 where every cell is done or has failed, and also where others have run all that is left for so long
 that they will end it.
 """
@@ -16,12 +16,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.records import orphans, stopping, trust
-from transfergrid.records.claims import Claims
+from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.keeping import Keeper
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.claims import Claims
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import complain, told_os
+from transfergrid.records.process import orphans, stopping
 from transfergrid.runs.launching.pace import Pace
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import progress

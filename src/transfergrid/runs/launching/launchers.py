@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, doc
 
 from transfergrid.records.arguments import Count, Options, check_values, taken_by
-from transfergrid.records.claims import LEASE
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config
+from transfergrid.records.ledgers.claims import LEASE
 
 STUB = "hydra_plugins.transfergrid.GridLauncher"
 GROUP = "hydra.launcher"

@@ -16,16 +16,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
-from transfergrid.records import agents, interrupts
 from transfergrid.records.cell import Cell, different_parts, pair_of
-from transfergrid.records.claims import Claims
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
-from transfergrid.records.orphans import scratch_for, within
+from transfergrid.records.ledgers.claims import Claims
 from transfergrid.records.printing import say, told_os
-from transfergrid.records.telling import ALONE, GOES_ON, TRAINS_SOURCE, how_far
+from transfergrid.records.process import interrupts
+from transfergrid.records.process.orphans import scratch_for, within
+from transfergrid.records.process.telling import ALONE, GOES_ON, TRAINS_SOURCE, how_far
+from transfergrid.records.tracking import agents
+from transfergrid.records.tracking.wandb_tracker import REPORTS
 from transfergrid.records.trust import allowed
-from transfergrid.records.wandb_tracker import REPORTS
 from transfergrid.runs.launching.seeds import Seeds
 from transfergrid.runs.launching.settings import Settings
 from transfergrid.runs.launching.tally import WARNING, Tally

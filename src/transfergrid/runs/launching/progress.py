@@ -15,7 +15,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from transfergrid.records.printing import one_line, roughly, say
-from transfergrid.records.telling import TRAINS_SOURCE
+from transfergrid.records.process.telling import TRAINS_SOURCE
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import contents
 from transfergrid.records.cell import Cell, cell_of
-from transfergrid.records.claims import LEASE
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.files import contents
+from transfergrid.records.ledgers.claims import LEASE
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.runs.launching.settings import Settings
 
 FOLDER, FILE = "launches", "queue.json"

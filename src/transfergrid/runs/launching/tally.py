@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from transfergrid.records.cell import Cell
 from transfergrid.records.keeping import Keeper
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import told_os
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status

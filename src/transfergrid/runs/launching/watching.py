@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from transfergrid.records.arrivals import Arrivals
 from transfergrid.records.cell import Cell
-from transfergrid.records.claims import now_held
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.ledgers.arrivals import Arrivals
+from transfergrid.records.ledgers.claims import now_held
 from transfergrid.runs.launching.tally import Tally
 
 LOOK = 1.0

@@ -29,16 +29,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfergrid.records import orphans, stopping, trust
+from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Cell, cell_of
 from transfergrid.records.errors import BadInputError, ImpossibleError, KilledError, as_line
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import identity_of
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import complain, say
+from transfergrid.records.process import orphans, stopping
+from transfergrid.records.process.telling import listen, tell
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Record, Status
-from transfergrid.records.telling import listen, tell
 from transfergrid.runs.launching.seeds import Stacked
 from transfergrid.runs.launching.worker_process import TELLS
 from transfergrid.runs.memory import end_of_cell

@@ -12,8 +12,8 @@ from transfergrid.data.outline import Outline
 from transfergrid.records.cell import Cell, Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build
+from transfergrid.records.files.spellings import NAMED, shown
 from transfergrid.records.metrics import NUMBERS
-from transfergrid.records.spellings import NAMED, shown
 from transfergrid.runs.planning import pairs, zero_shot
 
 AMOUNTS = 12

@@ -21,7 +21,7 @@ from transfergrid.records.identity import (
     source_part,
 )
 from transfergrid.records.keeping import can_validate
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import CLASSES
 from transfergrid.records.needs import AT, Needs
 from transfergrid.runs.planning.alike import Alike

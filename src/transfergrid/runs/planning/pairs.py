@@ -13,10 +13,10 @@ from transfergrid.data.domain import Domain
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
+from transfergrid.records.files.spellings import near
 from transfergrid.records.identity import config_digest, known_domain
 from transfergrid.records.needs import Needs
 from transfergrid.records.pairs import SHIFTED, Pair
-from transfergrid.records.spellings import near
 from transfergrid.runs.planning.plan import Option, listed
 
 Named = tuple[str, Sequence[str]]

@@ -13,7 +13,7 @@ from typing import Any
 from transfergrid.records.cell import Cell, Labels, Names, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
-from transfergrid.records.fingerprints import PACKAGE, is_packaged
+from transfergrid.records.files.fingerprints import PACKAGE, is_packaged
 from transfergrid.records.identity import config_digest, digest, learner_of
 from transfergrid.records.needs import Baselines, Needs
 

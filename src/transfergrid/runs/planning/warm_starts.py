@@ -15,9 +15,9 @@ from typing import Any
 from transfergrid.records.cell import Cell, Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config
-from transfergrid.records.fingerprints import fingerprint, replace_text
+from transfergrid.records.files.fingerprints import fingerprint, replace_text
 from transfergrid.records.identity import canonical, digest
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.records.space import Range
 from transfergrid.runs.planning.plan import Option

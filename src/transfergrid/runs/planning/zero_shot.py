@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config, build
+from transfergrid.records.files.spellings import NAMED, shown
 from transfergrid.records.identity import config_digest, learned_domain, start_of
 from transfergrid.records.needs import Needs
-from transfergrid.records.spellings import NAMED, shown
 from transfergrid.runs.planning.plan import Option
 
 Classes = Callable[[Config], tuple[str, ...]]

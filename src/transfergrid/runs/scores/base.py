@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.records.component import Component
-from transfergrid.records.scores import Value
+from transfergrid.records.ledgers.scores import Value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

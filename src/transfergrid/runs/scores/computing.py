@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from transfergrid.records.factory import build
-from transfergrid.records.ledger import Ledger
+from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.ledgers.scores import Kept, Value, read, write
 from transfergrid.records.printing import told_os
 from transfergrid.records.provenance import commit, versions
-from transfergrid.records.scores import Kept, Value, read, write
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.scores.features import FeaturePasses

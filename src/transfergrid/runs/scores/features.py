@@ -14,7 +14,7 @@ from transfergrid.records.factory import Config, build
 from transfergrid.records.needs import Needs
 from transfergrid.records.printing import say
 from transfergrid.records.seeds import generator
-from transfergrid.records.tracking import NoTracker, RunCard
+from transfergrid.records.tracking.tracker import NoTracker, RunCard
 from transfergrid.records.training import Training
 from transfergrid.runs.cost import Stopwatch
 from transfergrid.runs.machine import Machine

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from transfergrid.records.cell import PROTOCOL, Labels
 from transfergrid.records.identity import canonical, config_digest, digest, part_digest, source_part
+from transfergrid.records.ledgers.scores import VERSION, Kept
 from transfergrid.records.needs import Needs
-from transfergrid.records.scores import VERSION, Kept
 from transfergrid.runs.planning.plan import Option
 
 USES = (

@@ -22,9 +22,9 @@ from transfergrid.data.task import better
 from transfergrid.records import selection
 from transfergrid.records.factory import build
 from transfergrid.records.metrics import METRICS
+from transfergrid.records.process.telling import tell
 from transfergrid.records.record import Path, Trial, Tuning
 from transfergrid.records.selection import LOWER, Look, Selection
-from transfergrid.records.telling import tell
 from transfergrid.runs.curve import Fit, Log, logged
 from transfergrid.runs.driver import Driver
 from transfergrid.runs.memory import bytes_of, free_cycles

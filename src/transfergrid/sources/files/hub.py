@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from transfergrid.records.errors import BadInputError, first_line
-from transfergrid.records.network import hub_answers, reachable
+from transfergrid.records.tracking.network import hub_answers, reachable
 from transfergrid.sources.files import weights
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfergrid.records.errors import BadInputError, first_line
-from transfergrid.records.fingerprints import at_home
-from transfergrid.records.network import hub_answers
+from transfergrid.records.files.fingerprints import at_home
+from transfergrid.records.tracking.network import hub_answers
 from transfergrid.sources.files import model_folder
 
 WELL_KNOWN = (

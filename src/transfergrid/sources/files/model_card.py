@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from transfergrid.records import contents
+from transfergrid.records.files import contents
 from transfergrid.sources.cards import Card, listed
 
 README = "README.md"

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError, did_you_mean
-from transfergrid.records.fingerprints import (
+from transfergrid.records.files import contents
+from transfergrid.records.files.fingerprints import (
     PACKAGE,
     content_hashes,
     existing,

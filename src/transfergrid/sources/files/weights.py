@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from transfergrid.records import contents
 from transfergrid.records.errors import BadInputError
+from transfergrid.records.files import contents
 from transfergrid.records.printing import say
 from transfergrid.sources.files import state_dicts
 

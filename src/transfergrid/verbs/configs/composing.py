@@ -22,7 +22,7 @@ from yaml import YAMLError
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, as_line, check_key, check_known, first_line
 from transfergrid.records.factory import Config, locate
-from transfergrid.records.fingerprints import at_home, is_packaged
+from transfergrid.records.files.fingerprints import at_home, is_packaged
 from transfergrid.records.shipped import parameters, takes_fractions
 from transfergrid.runs.planning.plan import Option
 from transfergrid.verbs.configs.keys import DEFAULTS, GROUPS

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.records.fingerprints import at_home
+from transfergrid.records.files.fingerprints import at_home
 from transfergrid.verbs.configs.keys import GROUPS
 
 FOLDERS = (*GROUPS, "trainer", "tracking", "study", "score", "hydra")

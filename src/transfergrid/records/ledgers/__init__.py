@@ -1,0 +1,1 @@
+"""The ledger on disk: cells, claims and index in one folder that many write; its upkeep."""

@@ -1,0 +1,330 @@
+"""Copies of records in immutable Parquet segments, so that a hundred thousand of them open at once.
+
+A row holds the columns that tables and verdicts are made of, for readers with no code of ours, and
+the whole record. An index is never the truth: a row counts only while the cell's folder stands
+unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from itertools import compress
+from pathlib import Path
+from types import GenericAlias
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, Json
+
+from transfergrid.records.errors import BadInputError, first_line
+from transfergrid.records.files import contents
+from transfergrid.records.files.arrays import Packed
+from transfergrid.records.files.border import Checked, Reader, is_time
+from transfergrid.records.metrics import SHARES, is_of_numbers
+from transfergrid.records.origins import is_one_checkpoint, is_placebo
+from transfergrid.records.record import Data, Record
+
+Warn = Callable[[Path, object], None]
+
+KINDS = {
+    **dict.fromkeys(("changed", "protocol", "seed", "items_n", "classes"), "int64"),
+    **dict.fromkeys(("trials", "parameters_trained", "flops_forward"), "int64"),
+    **dict.fromkeys(("fewest_labels", "most_labels", "peak_memory_bytes"), "int64"),
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), "float64"),
+    **dict.fromkeys(("seconds", "source_seconds", "seconds_forward"), "float64"),
+    **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), "bool"),
+    **dict.fromkeys(("one_checkpoint", "placebo"), "bool"),
+    "right": "binary",
+}
+"""Types of the columns that hold no text."""
+
+
+ABSENT: dict[str, Any] = {
+    "protocol": 1,
+    **dict.fromkeys(("floor", "tuning", "tuning_part", "trials", "peak_memory_bytes")),
+}
+"""What a column holds in segments that were written before any record told this."""
+
+
+REMARKED = ("cut_texts", "no_validation", "untested", "duplicates", "source_copies")
+"""Notes of a domain that tables remark on."""
+_data: Reader[Data] = Reader(Data)
+
+
+@lru_cache(maxsize=10_000)
+def remarked(text: str) -> Data:
+    """Return what the column `remarks` tells: of `data` what tables remark on.
+
+    Raises:
+        BadInputError: it tells something else.
+    """
+    return _data(text) if text else Data()
+
+
+def _is_remarks(text: str) -> str:
+    try:
+        remarked(text)
+    except BadInputError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+_TEXTS = ("id", "strategy", "target", "strategy_part", "target_part", "metric", "code", "record")
+_VALUES: dict[str, Any] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("changed", "seed", "classes"), int),
+    "protocol": Annotated[int, Field(ge=1)],
+    **dict.fromkeys(("score", "train_score", "validation_score", "ece", "floor"), float | None),
+    **dict.fromkeys(("seconds", "source_seconds", "seconds_forward"), float | None),
+    **dict.fromkeys(("parameters_trained", "flops_forward"), int | None),
+    **dict.fromkeys(("collapsed", "underfit", "higher_is_better"), bool),
+    **dict.fromkeys(("one_checkpoint", "placebo"), bool),
+    "labels": Annotated[str, Field(pattern=r"^(all|[0-9]{1,30})$")],
+    **dict.fromkeys(("trials", "peak_memory_bytes"), int | None),
+    "exploratory": Json[list[tuple[str, str]]],
+    "contaminated_by": Json[list[str]],
+    "finished": Annotated[str | None, Checked(is_time)],
+    "remarks": Annotated[str, Checked(_is_remarks)],
+}
+"""What the columns may hold beyond their types; of those that are not here, anything."""
+
+_OTHERS = (
+    *("source", "architecture", "training", "tuning", "source_part", "training_part"),
+    *("tuning_part", "baseline", "baseline_id", "study", "commit", "strategy_class"),
+    *("items", "clusters"),
+)
+"""Columns of texts, or none, that may hold anything."""
+
+OF_ITEMS = frozenset({"right", "items_n", "items", "clusters"})
+"""Columns that come of a cell's predictions."""
+
+_LOOKED_INTO = frozenset({"labels", "exploratory", "contaminated_by", "finished", "remarks"})
+"""Columns whose texts are read as something else: each text is looked into once."""
+_REPEATED = frozenset({*_TEXTS, *_OTHERS, "labels", "contaminated_by", "remarks"}) - {
+    *("id", "record", "baseline_id", "commit")
+}
+"""Columns of texts of which many cells have the same: each is read, and made, once."""
+
+HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
+"""Columns that all segments of this version have; one of an earlier version lacks the newest."""
+
+
+def written() -> set[str]:
+    """Return the columns that this version writes."""
+    return {*_VALUES, *KINDS, *_OTHERS}
+
+
+_readers: dict[str, Reader[Any]] = {
+    name: Reader(GenericAlias(list, (kind,))) for name, kind in _VALUES.items()
+}
+
+
+class Indexed(NamedTuple):
+    """What is kept of a cell in an index."""
+
+    record: Record
+    changed: int
+    """Time at which its folder was changed, ns."""
+    right: Packed | None
+    """The test items that it got right; None if no predictions were kept."""
+
+
+def save(path: Path, rows: Iterable[Indexed]) -> None:
+    """Write one or more records as one segment; none of them is held once it is flat."""
+    import pyarrow  # a third of a second that commands which read no ledger do not pay
+    import pyarrow.parquet
+
+    flat = [columns(row) for row in rows]
+    # types spelled out, for a column of nulls alone would get another type than its neighbours'
+    schema = pyarrow.schema({key: KINDS.get(key, "string") for key in flat[0]})
+    table = pyarrow.table({key: [row[key] for row in flat] for key in flat[0]}, schema=schema)
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def load(
+    folder: Path,
+    found: Mapping[str, int],
+    names: Sequence[str],
+    warn: Warn,
+    needed: Collection[str] = (),
+) -> dict[str, tuple[Any, ...]]:
+    """Return the named columns of each indexed cell whose folder is still as it was, by id.
+
+    Args:
+        folder: where the segments lie; it need not exist.
+        found: id and time of change (ns) of the folders there are.
+        names: the columns to read.
+        warn: told of segments that cannot be read; their cells are read one by one instead.
+        needed: further columns without which a segment is passed over, as of an older version.
+    """
+    rows: dict[str, tuple[Any, ...]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            rows.update(_current(path, found, names, needed))
+        except FileNotFoundError:
+            continue  # merged with others meanwhile
+        except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
+            warn(path, first_line(error))
+    return rows
+
+
+def _current(
+    path: Path, found: Mapping[str, int], names: Sequence[str], needed: Collection[str]
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
+    import pyarrow.parquet
+
+    contents.status_of(path)
+    # by its path: a thread of Arrow's that lets go of a Python file as Python ends aborts both
+    with pyarrow.parquet.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    there = set(schema.names)
+    if not {*names, *needed} <= there | ABSENT.keys():
+        return []  # written before there were these columns
+    wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
+    _check_types(schema, wanted)
+    once = [name for name in wanted if name in _REPEATED]
+    with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=once) as file:
+        table = file.read(wanted)
+    values = {name: _listed(table.column(name)) for name in wanted}
+    values |= {n: [ABSENT[n]] * table.num_rows for n in names if n not in there}
+    current = [
+        found.get(identity) == time
+        for identity, time in zip(values["id"], values["changed"], strict=True)
+    ]
+    if not all(current):
+        values = {name: list(compress(column, current)) for name, column in values.items()}
+    _check_values(values)
+    return list(zip(values["id"], zip(*(values[name] for name in names), strict=True), strict=True))
+
+
+def _listed(column: Any) -> list[Any]:
+    """Return a column of Arrow as plain values; of equal texts of a dictionary there is one."""
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    found: list[Any] = []
+    for chunk in column.chunks:
+        texts, numbers = chunk.dictionary.to_pylist(), chunk.indices.to_pylist()
+        if chunk.null_count:
+            found += [None if number is None else texts[number] for number in numbers]
+        else:
+            found += [texts[number] for number in numbers]
+    return found
+
+
+def _check_types(schema: Any, names: Iterable[str]) -> None:
+    """Raise `BadInputError` unless the columns are of the types that `save` writes."""
+    for name in names:
+        kind, wanted = str(schema.field(name).type), KINDS.get(name, "string")
+        if kind != ("double" if wanted == "float64" else wanted):
+            raise BadInputError(f"column {name} holds {kind}, not {wanted}")
+
+
+def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `BadInputError` unless a record could hold each value."""
+    for name, column in values.items():
+        if name in _readers:
+            try:
+                _readers[name].of(list(set(column)) if name in _LOOKED_INTO else column)
+            except BadInputError:
+                _check_each(name, column)
+    if "score" in values and "metric" in values:
+        for metric, score in zip(values["metric"], values["score"], strict=True):
+            if metric in SHARES and score is not None and not 0 <= score <= 1:
+                raise BadInputError(f"column score: {metric} must be from 0 to 1: {score:g}")
+    if "right" in values:
+        metrics = values.get("metric", ["mae"] * len(values["right"]))
+        rows = zip(values["right"], values["items_n"], values["items"], metrics, strict=True)
+        for bits, n, items, metric in rows:
+            if bits is not None and (not n or not items or not _is_packed(bits, n, metric)):
+                raise BadInputError(f"column items_n: {n} test items in {len(bits)} bytes")
+
+
+def _check_each(name: str, column: Sequence[Any]) -> None:
+    """Raise `BadInputError` that names the first row whose value no record could hold."""
+    try:
+        _readers[name].of(column)
+    except BadInputError as error:
+        raise BadInputError(f"column {name}, row {error}") from None
+
+
+def _is_packed(bits: bytes, n: int, metric: str) -> bool:
+    """Return whether this may be a bit an item; of numbers there are none."""
+    return len(bits) == (n + 7) // 8 or (not bits and is_of_numbers(metric))
+
+
+def columns(row: Indexed) -> dict[str, Any]:
+    """Return a record as one flat row, ready for Parquet."""
+    record, right = row.record, row.right
+    names, parts, baseline = record.names, record.parts, record.baseline
+    train, validation, test = record.scores.train, record.scores.validation, record.scores.test
+    metric, seconds = record.metric, record.cost.seconds
+    fewest, most = record.labels_got or (None, None)
+    return {
+        "id": record.id,
+        "changed": row.changed,
+        "protocol": record.protocol,
+        "source": names.source,
+        "architecture": names.architecture,
+        "strategy": names.strategy,
+        "target": names.target,
+        "training": names.training,
+        "tuning": names.tuning,
+        "labels": str(record.labels),
+        "fewest_labels": fewest,
+        "most_labels": most,
+        "seed": record.seed,
+        "source_part": parts.source,
+        "strategy_part": parts.strategy,
+        "target_part": parts.target,
+        "training_part": parts.training,
+        "tuning_part": parts.tuning,
+        "trials": len(record.tuning.trials) if record.tuning else None,
+        "baseline": baseline.name if baseline else None,
+        "baseline_id": baseline.id if baseline else None,
+        "exploratory": json.dumps([[other.name, other.id] for other in record.exploratory]),
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "score": record.score,
+        "train_score": (train or {}).get(metric.name),
+        "validation_score": (validation or {}).get(metric.name),
+        "ece": (test or {}).get("ece"),
+        "floor": (record.data.floor or {}).get(metric.name),
+        "items_n": right.n if right else None,
+        "items": right.items if right else None,
+        "clusters": right.clusters if right else None,
+        "right": right.bits if right else None,
+        "collapsed": record.flags.collapsed,
+        "underfit": record.flags.underfit,
+        "contaminated_by": json.dumps(record.flags.contaminated_by),
+        "classes": len(record.data.classes),
+        "one_checkpoint": is_one_checkpoint(record),
+        "placebo": is_placebo(record),
+        "seconds": seconds.total,
+        "source_seconds": seconds.source,
+        "peak_memory_bytes": record.cost.peak_memory_bytes,
+        "parameters_trained": record.cost.parameters_trained,
+        "flops_forward": record.cost.flops_forward,
+        "seconds_forward": record.cost.seconds_forward,
+        "study": record.study,
+        "commit": record.commit,
+        "code": record.code,
+        "strategy_class": record.strategy_class,
+        "finished": record.finished,
+        "remarks": _remarks(record.data),
+        "record": record.to_json(indent=None),
+    }
+
+
+def _remarks(data: Data) -> str:
+    """Return what tables remark on as JSON; empty where there is nothing, as of most cells."""
+    notes = {key: data.notes[key] for key in REMARKED if data.notes.get(key)}
+    if not (data.short or notes or data.pair):
+        return ""
+    told = {"test": data.test, "short": data.short, "notes": notes}
+    told |= {"pair": asdict(data.pair)} if data.pair else {}
+    return json.dumps(told, default=lambda value: value.item())

@@ -1,0 +1,91 @@
+"""What the claims in a ledger's folder tell of who is at work: read by anyone, from any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.files import contents
+from transfergrid.records.files.border import Checked, Reader, is_time
+from transfergrid.records.ledgers.claims import FOLDER, Claims, holder_in
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Told(TypedDict, total=False):
+    """How far a cell is, as who runs it notes that in its claim."""
+
+    label: str
+    """The cell in words."""
+    grid: str | None
+    """That asked for it."""
+    worker: Count
+    """Its number among those of its process."""
+    since: Annotated[str, Checked(is_time)]
+    """ISO 8601 time at which a worker was given it."""
+    doing: str
+    """Something else than its steps, such as the training of its source."""
+    step: Count
+    steps: Count
+    to_go: float | None
+    """Seconds foreseen for all cells that this process has to run."""
+
+
+class _Claim(TypedDict, total=False):
+    told: Told
+
+
+_claim: Reader[_Claim] = Reader(_Claim)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A cell that a process holds, or held when it died."""
+
+    cell: str
+    told: Told
+    host: str
+    process: int
+    silence: float
+    """Seconds since the last sign of life."""
+    lives: bool
+
+
+def signs(root: Path) -> list[Sign]:
+    """Return who holds which cell, ordered by host, process and worker; none is written.
+
+    Args:
+        root: the ledger's folder.
+    """
+    if not (root / FOLDER).is_dir():
+        return []
+    claims = Claims(root)
+    newest = claims.newest()
+    living = claims.others(newest)
+    found = [_sign(claims, cell, place, cell in living) for cell, place in newest.items()]
+    return sorted(filter(None, found), key=_order)
+
+
+def _sign(claims: Claims, cell: str, place: Path, lives: bool) -> Sign | None:
+    silence = claims.silence(place)
+    if silence is None:  # let go meanwhile
+        return None
+    holder = holder_in(place)
+    host = holder.place.partition(" ")[0]
+    return Sign(cell, _told(place), host, holder.process, silence, lives)
+
+
+def _told(place: Path) -> Told:
+    try:
+        return _claim(contents.read_bytes(place)).get("told", {})
+    except (OSError, BadInputError):
+        return {}
+
+
+def _order(sign: Sign) -> tuple[str, int, int, str]:
+    return sign.host, sign.process, sign.told.get("worker", 0), sign.cell
