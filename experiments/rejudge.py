@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from transfergrid.evidence.decisions import Decision, Rules, decide
 from transfergrid.evidence.statistics.intervals import Estimate
+from transfergrid.evidence.verdicts.decisions import Decision, Rules, decide
 
 Row = dict[str, str]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from transfergrid.evidence.measuring import measure
-from transfergrid.evidence.remarks import by_arm
-from transfergrid.evidence.results import results_from
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.measured.measuring import measure
+from transfergrid.evidence.measured.remarks import by_arm
+from transfergrid.evidence.measured.results import results_from
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.record import Cost, Data, Record, Scores, Seconds, Status

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status

@@ -4,9 +4,9 @@ import pytest
 from hydra.types import RunMode
 
 from composed import loader, planned
-from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.judging import judge
-from transfergrid.evidence.results import results_from
+from transfergrid.evidence.measured.results import results_from
+from transfergrid.evidence.verdicts.decisions import Kind, Rules
+from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.words import budget
 from transfergrid.runs.cell import run_cell

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from composed import planned
-from transfergrid.evidence.scoring import value_of
+from transfergrid.evidence.measured.scoring import value_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.shipped import conf_dir
 from transfergrid.runs.cell import run_cell

@@ -25,7 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 from made_up import CLASSES, ITEMS, NAMES, curves, predictions, scores
 from planning import DEFAULTS, REQUEST
 
-from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.declared.declarations import Declaration
 from transfergrid.records.cell import Cell
 from transfergrid.records.files import arrays
 from transfergrid.records.ledgers.ledger import Ledger

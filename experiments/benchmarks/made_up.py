@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.declared.declarations import Declaration
 from transfergrid.records import shipped
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.files.arrays import Predictions
@@ -192,7 +192,7 @@ def identity(arm: Arm, target: str, labels: object, seed: int) -> str:
 
 def scores(said: Predictions) -> Scores:
     """Return the scores of these predictions, and some on the other parts."""
-    from transfergrid.evidence.scoring import value_of
+    from transfergrid.evidence.measured.scoring import value_of
 
     names = ("accuracy", "macro_f1", "auroc", "ece", "loss")
     test = {name: value_of(name, said) for name in names}

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.declared.declarations import Declaration
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.files.arrays import Packed
 from transfergrid.records.ledgers import index

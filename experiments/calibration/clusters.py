@@ -17,8 +17,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.decisions import Kind, Rules, decide
 from transfergrid.evidence.statistics.intervals import over_blocks_and_clusters, wilson
+from transfergrid.evidence.verdicts.decisions import Kind, Rules, decide
 
 SIMULATIONS, ITEMS = 1_000, 360
 NEVER_EQUIVALENT = Rules(margin=1e-9)

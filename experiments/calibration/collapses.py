@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.calibration.rules import OURS, RULES, families
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.rule import UNDECIDED
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.rule import UNDECIDED
 
 SIMULATIONS, SEEDS = 4_000, (3, 5, 10)
 

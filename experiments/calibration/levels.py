@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.calibration.rules import OURS, RULES, Families, decided, families, said
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.rule import EQUIVALENT, POSITIVE, UNDECIDED, Codes
 from transfergrid.evidence.statistics.intervals import wilson
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.rule import EQUIVALENT, POSITIVE, UNDECIDED, Codes
 
 SEEDS, ITEMS, SDS = (3, 5, 10, 20), (156, 360, 797, 2_000), (0.5, 1.0, 2.0, 4.0)
 GAIN = 5.0

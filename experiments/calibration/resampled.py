@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
-from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.scoring import item_variances, macro_f1
+from transfergrid.evidence.measured.scoring import item_variances, macro_f1
 from transfergrid.evidence.statistics.intervals import (
     Estimate,
     over_blocks,
     over_blocks_and_resamples,
     wilson,
 )
+from transfergrid.evidence.verdicts.decisions import Kind, Rules, decide
 from transfergrid.records.files.arrays import Predictions
 
 SIMULATIONS, ITEMS = 1_000, 360

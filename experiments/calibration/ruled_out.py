@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.rules import decided
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.rule import (
+from transfergrid.evidence.statistics.intervals import wilson
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.rule import (
     EQUIVALENT,
     GAIN_RULED_OUT,
     HARM_RULED_OUT,
@@ -25,7 +26,6 @@ from transfergrid.evidence.rule import (
     Codes,
     Estimates,
 )
-from transfergrid.evidence.statistics.intervals import wilson
 
 TRUE = np.array([0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 1.0, 1.0])
 """True gains of the arms, the margin being 1."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.declarations import Declaration
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.declarations import Declaration
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.cell import PROTOCOL, Names, Parts, Reference
 from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe

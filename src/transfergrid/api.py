@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfergrid.evidence.curves.assembly import curves_of
-from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.declared.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.measured.selecting import Where
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records import shipped
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import config_of, locate

@@ -8,7 +8,7 @@ from transfergrid.data.clustering import Clustering
 from transfergrid.data.glyph_angles import GlyphAngles
 from transfergrid.data.glyphs import Glyphs
 from transfergrid.data.opened import OpenDomain
-from transfergrid.evidence.scoring import item_variances, value_of
+from transfergrid.evidence.measured.scoring import item_variances, value_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.files.arrays import Predictions
@@ -60,7 +60,7 @@ def test_what_judges_computes_the_same_without_torch(metric, seed):
 
 @pytest.mark.parametrize("metric", deciding(CLUSTERS))
 def test_a_resample_is_scored_as_the_examples_that_it_holds(metric):
-    from transfergrid.evidence.scoring import RESAMPLED
+    from transfergrid.evidence.measured.scoring import RESAMPLED
 
     clusters, labels = random(7)
     drawn = np.random.default_rng(1).integers(len(labels), size=len(labels))

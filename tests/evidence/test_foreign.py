@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.foreign import judge_table, read_foreign, verdicts
 from transfergrid.evidence.foreign.columns import TableColumns, renamed
 from transfergrid.evidence.foreign.files import read_table
-from transfergrid.evidence.verdicts import COLUMNS
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import COLUMNS
 from transfergrid.records.errors import BadInputError
 
 FIELDS = ("source", "architecture", "strategy", "target", "labels", "seed", "score")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from transfergrid.evidence.judging import judge
 from transfergrid.evidence.leaderboard import critical_difference, leaderboards
-from transfergrid.evidence.results import results_from
+from transfergrid.evidence.measured.results import results_from
+from transfergrid.evidence.verdicts.judging import judge
 from verdict_cells import Cells
 
 SCRATCH = (None, "small_cnn", "scratch")

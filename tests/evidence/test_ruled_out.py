@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.standing import Standing, forecast, seeds_needed
 from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 from transfergrid.evidence.statistics.power import multiplier
 from transfergrid.evidence.statistics.skew import skewness_limit, stands_apart
+from transfergrid.evidence.verdicts.decisions import Kind, Rules, decide
+from transfergrid.evidence.verdicts.standing import Standing, forecast, seeds_needed
 
 LEVELS = (0.7, 0.74, 0.9, 0.95, 0.62)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.judging import judge
-from transfergrid.evidence.results import result_of
+from transfergrid.evidence.measured.results import result_of
 from transfergrid.evidence.side_effects import side_effects
+from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.record import Metric, Scores
 
 T_2 = 4.302652729749464

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from ledger_factory import made, measured
-from transfergrid.evidence.comparisons import over
-from transfergrid.evidence.families import arm_of
-from transfergrid.evidence.verdict_notes import noted
+from transfergrid.evidence.measured.comparisons import over
+from transfergrid.evidence.verdicts.families import arm_of
+from transfergrid.evidence.verdicts.notes import noted
 from transfergrid.records.cell import Names, Parts, Reference
 from transfergrid.records.identity import group_of
 from transfergrid.records.ledgers.index import ABSENT

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from number_cells import ITEMS, NumberCells, family
-from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.gains import estimated, paired
-from transfergrid.evidence.judging import judge
-from transfergrid.evidence.parts import part_gains
-from transfergrid.evidence.results import results_from, results_of
-from transfergrid.evidence.scoring import value_of
+from transfergrid.evidence.measured.gains import estimated, paired
+from transfergrid.evidence.measured.parts import part_gains
+from transfergrid.evidence.measured.results import results_from, results_of
+from transfergrid.evidence.measured.scoring import value_of
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_ITEMS
+from transfergrid.evidence.verdicts.decisions import Kind, Rules
+from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.arrays import Predictions, packed
 from transfergrid.records.ledgers.ledger import Ledger

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.paths import walked
+from transfergrid.evidence.chosen.paths import walked
 from transfergrid.records.record import Chosen, Path, from_json
 from transfergrid.report.html.paths import along
 

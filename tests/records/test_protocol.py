@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.results import results_of
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.measured.results import results_of
 from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Reference
 from transfergrid.records.errors import BadInputError

@@ -128,7 +128,7 @@ def test_reference_lists_every_key_of_a_written_record_and_of_the_arrays():
 def test_reading_and_reporting_import_neither_torch_nor_lightning():
     code = (
         "import sys, transfergrid.records.ledgers.ledger, transfergrid.records.ledgers.index\n"
-        "import transfergrid.evidence.measuring as measuring,"
+        "import transfergrid.evidence.measured.measuring as measuring,"
         "transfergrid.report.table as table,"
         "transfergrid.report.sheet as sheet\n"
         "import pyarrow.parquet, scipy.stats\n"

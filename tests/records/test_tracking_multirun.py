@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transfergrid.evidence.declarations import Declaration, read_grid
+from transfergrid.evidence.declared.declarations import Declaration, read_grid
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.verbs.tracking_done import command

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import COLUMNS, CONTROL, PLACEBO, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import COLUMNS, CONTROL, PLACEBO, Verdict
 from transfergrid.records.factory import Config
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.verdict_run import (

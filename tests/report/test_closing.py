@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.looks import looks
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import looks
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path
 from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid

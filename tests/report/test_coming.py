@@ -4,8 +4,8 @@ from operator import attrgetter
 
 import pytest
 
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.looks import looks
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import looks
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report import coming as coming_verdicts

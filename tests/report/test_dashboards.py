@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from composed import planned
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.factory import config_of, target_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import Declaration
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.declarations import Declaration
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
 from transfergrid.report.declared import NOTHING, closing_lines, declared_lines

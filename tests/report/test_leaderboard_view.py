@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.judging import judge
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import looks
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.looks import looks
-from transfergrid.evidence.results import results_from
+from transfergrid.evidence.measured.results import results_from
+from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost
 from transfergrid.report.costs import LEGEND, amount, milliseconds

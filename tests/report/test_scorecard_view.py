@@ -3,7 +3,7 @@
 import csv
 import io
 
-from transfergrid.evidence.scorecard import scorecard
+from transfergrid.evidence.chosen.scorecard import scorecard
 from transfergrid.evidence.statistics.rank_statistics import Forecast
 from transfergrid.report import scorecard_view
 from transfergrid.report.html.drawing import drawn

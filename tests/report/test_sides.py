@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ledger_factory import made, measured, predicted
-from transfergrid.evidence.remarks import Remarks
-from transfergrid.evidence.results import result_of
-from transfergrid.evidence.verdict_notes import noted
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.measured.remarks import Remarks
+from transfergrid.evidence.measured.results import result_of
+from transfergrid.evidence.verdicts.notes import noted
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Data, Flags, Status
 from transfergrid.report import words

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdict_notes import noted
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.notes import noted
+from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.report import verdict_words
 from transfergrid.report.escaping import in_latex

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.robustness import Flip
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import verdict_views
 from transfergrid.report.html.drawing import drawn
 from transfergrid.report.html.sections import came_with

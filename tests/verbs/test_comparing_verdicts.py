@@ -13,8 +13,8 @@ from ledger_factory import identity, made
 from transfergrid.evidence.comparing.changes import compare, seeds
 from transfergrid.evidence.comparing.differing import Difference, differences
 from transfergrid.evidence.comparing.opened import opened
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.measured.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Machine

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from curve_records import study
-from transfergrid.evidence.looks import looks
+from transfergrid.evidence.declared.looks import looks
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.verbs.curves import command

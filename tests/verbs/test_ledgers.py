@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence import looks
+from transfergrid.evidence.declared import looks
 from transfergrid.records.identity import cell_id
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status

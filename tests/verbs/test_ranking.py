@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from ledger_factory import made
-from transfergrid.evidence.ranking import ranked
+from transfergrid.evidence.chosen.ranking import ranked
 from transfergrid.records.cell import Names, Parts
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of

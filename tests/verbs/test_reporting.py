@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
 from transfergrid.report.html.gather import report_data

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from composed import planned
-from transfergrid.evidence.defaults import Default
+from transfergrid.evidence.chosen.defaults import Default
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.report.defaults_table import to_write

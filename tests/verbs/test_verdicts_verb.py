@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.declarations import Declaration
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.looks import looks
-from transfergrid.evidence.verdicts import COLUMNS
+from transfergrid.evidence.declared.declarations import Declaration
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import looks
+from transfergrid.evidence.verdicts.verdict import COLUMNS
 from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
 from transfergrid.records.ledgers.ledger import Ledger

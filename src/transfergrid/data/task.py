@@ -137,7 +137,7 @@ class Task(ABC):
     def score(self, metric: str, predicted: Tensor, labels: Tensor) -> float:
         """Return one metric in its own unit, shares from 0 to 1; NaN where it is not defined.
 
-        `evidence.scoring` computes the same of a resample.
+        `evidence.measured.scoring` computes the same of a resample.
 
         Raises:
             BadInputError: the task has no such metric.

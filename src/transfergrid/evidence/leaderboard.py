@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.best_set import MOST_PAIRS, best_set
-from transfergrid.evidence.decisions import ALPHA
-from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.measured.outcomes import Read
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.measured.uses import NOTHING, Use, largest, use_of
 from transfergrid.evidence.statistics.rank_statistics import places as ranks_of
-from transfergrid.evidence.uses import NOTHING, Use, largest, use_of
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.verdicts.best_set import MOST_PAIRS, best_set
+from transfergrid.evidence.verdicts.decisions import ALPHA
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
 

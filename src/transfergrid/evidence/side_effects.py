@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfergrid.evidence.results import Result
+from transfergrid.evidence.measured.results import Result
 from transfergrid.evidence.statistics.intervals import over_blocks
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.points import oriented
 
 

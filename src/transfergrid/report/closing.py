@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from transfergrid.evidence.judged import Bench, bench_of
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.declared.judged import Bench, bench_of
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.report import table, verdict_table, words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Sequence
 
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.cell import Cell
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger

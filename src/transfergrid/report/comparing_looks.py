@@ -10,8 +10,8 @@ from typing import Any
 from transfergrid.evidence.comparing.changes import Arm, Comparison, Pair, score_of, seeds
 from transfergrid.evidence.comparing.differing import Difference
 from transfergrid.evidence.comparing.opened import Side
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import COLUMNS, Verdict
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.verdict import COLUMNS, Verdict
 from transfergrid.records.points import unit
 from transfergrid.report import verdict_words, words
 from transfergrid.report.columns import LATEX, MARKDOWN, TERMINAL, Column, Group, Page, Table

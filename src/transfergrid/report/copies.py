@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.verdict import Verdict
 
 
 def copies(rows: Sequence[Verdict]) -> list[str]:

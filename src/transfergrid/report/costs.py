@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from transfergrid.evidence.uses import Use
+from transfergrid.evidence.measured.uses import Use
 from transfergrid.report.columns import Align, Column
 from transfergrid.report.words import UNICODE, Symbols
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.tracking.wandb_tracker import own_mode, silence
 from transfergrid.report.verdict_run import COUNT, HEAT_MAP, TABLE

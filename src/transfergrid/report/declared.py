@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.declarations import SHOWN, Declaration
-from transfergrid.evidence.families import RulesOf, family_of
-from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.looks import named
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.unvalidated import unvalidated
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.declared.declarations import SHOWN, Declaration
+from transfergrid.evidence.declared.judged import Bench
+from transfergrid.evidence.declared.looks import named
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.measured.selecting import Where
+from transfergrid.evidence.measured.unvalidated import unvalidated
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.families import RulesOf, family_of
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.report import words
 from transfergrid.report.findings_words import without_validation

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from transfergrid.evidence.defaults import Default
+from transfergrid.evidence.chosen.defaults import Default
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.record import Metric, Record

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.unvalidated import Place, Unvalidated
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.measured.unvalidated import Place, Unvalidated
 from transfergrid.records.points import points
 from transfergrid.records.record import Record
 

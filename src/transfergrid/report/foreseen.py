@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.standing import MOST_SEEDS
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.standing import MOST_SEEDS
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report.verdict_words import counted, is_beyond_any, number
 from transfergrid.report.words import ASCII, UNICODE, Symbols, plural
 

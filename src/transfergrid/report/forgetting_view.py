@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transfergrid.evidence.forgetting import Forgotten
+from transfergrid.evidence.several.forgetting import Forgotten
 from transfergrid.report.columns import HTML, Align, Column
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_views import LEAST, names, sheet

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfergrid.evidence.leaderboard import Board, Entry, Line, Place
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import verdict_words as said
 from transfergrid.report import words
 from transfergrid.report.columns import HTML, Align, Column, Group, Medium, Page, Table

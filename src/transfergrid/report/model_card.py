@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
 
-from transfergrid.evidence.gains import estimated, paired
+from transfergrid.evidence.measured.gains import estimated, paired
 from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.cell import PROTOCOL
 from transfergrid.records.errors import BadInputError

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from itertools import groupby
 from typing import Any
 
-from transfergrid.evidence.ranking import Ranked
+from transfergrid.evidence.chosen.ranking import Ranked
 from transfergrid.records.printing import in_one_line
 from transfergrid.report import words
 from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
@@ -21,7 +21,7 @@ def sheet(rows: Sequence[Ranked], by: str = KNN) -> Sheet:
     """Return ranked sources as a sheet.
 
     Args:
-        rows: as `evidence.ranking.ranked` orders them.
+        rows: as `evidence.chosen.ranking.ranked` orders them.
         by: the score that the sources are ordered by.
     """
     keys = [field.name for field in fields(Ranked)]

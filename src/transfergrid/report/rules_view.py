@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence.oracle_gap import RuleGap
+from transfergrid.evidence.chosen.oracle_gap import RuleGap
 from transfergrid.report.columns import Align, Column
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_views import LEAST, sheet

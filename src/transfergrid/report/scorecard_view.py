@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from transfergrid.evidence.scorecard import ScorecardRow
+from transfergrid.evidence.chosen.scorecard import ScorecardRow
 from transfergrid.report.columns import HTML, Align, Column
 from transfergrid.report.sheet import Sheet
 from transfergrid.report.verdict_views import LEAST, NARROW, Columns, sheet

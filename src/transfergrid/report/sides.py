@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence.each_task import ALONE, each_task
-from transfergrid.evidence.families import RulesOf, family_of
-from transfergrid.evidence.forgetting import forgetting
-from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.oracle_gap import RuleGap, gaps_of
-from transfergrid.evidence.parts import By, part_gains
-from transfergrid.evidence.robustness import flips
-from transfergrid.evidence.scorecard import ScorecardRow, scorecard_of
+from transfergrid.evidence.chosen.oracle_gap import RuleGap, gaps_of
+from transfergrid.evidence.chosen.scorecard import ScorecardRow, scorecard_of
+from transfergrid.evidence.declared.judged import Bench
+from transfergrid.evidence.measured.parts import By, part_gains
+from transfergrid.evidence.several.each_task import ALONE, each_task
+from transfergrid.evidence.several.forgetting import forgetting
+from transfergrid.evidence.several.source_shares import source_shares
 from transfergrid.evidence.side_effects import SideEffects, side_effects
-from transfergrid.evidence.source_shares import source_shares
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.families import RulesOf, family_of
+from transfergrid.evidence.verdicts.robustness import flips
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
 from transfergrid.report import (

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.source_shares import SourceShare
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.several.source_shares import SourceShare
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import verdict_words as said
 from transfergrid.report.columns import HTML, Align, Column
 from transfergrid.report.sheet import Sheet

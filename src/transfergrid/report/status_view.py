@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from transfergrid.evidence.under_way import Cause, UnderWay
+from transfergrid.evidence.declared.under_way import Cause, UnderWay
 from transfergrid.records.files.border import time_of
 from transfergrid.records.ledgers.signs import Sign
 from transfergrid.records.printing import one_line, roughly

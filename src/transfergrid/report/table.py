@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from transfergrid.evidence.statistics.intervals import THIS_TEST_SET
-from transfergrid.evidence.verdict_notes import ONE_CHECKPOINT
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.notes import ONE_CHECKPOINT
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_words as said
 from transfergrid.report import words
@@ -37,7 +37,7 @@ def sheet(
     """Return gains as a sheet.
 
     Args:
-        rows: as `evidence.measuring.measure` orders them.
+        rows: as `evidence.measured.measuring.measure` orders them.
         failed: failed cells, each in words and with its reason (`words.told`).
         skipped: cells that were left out, each in words and with its reason.
         footer: lines that close it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import verdict_words as said
 from transfergrid.report.columns import HTML, Align, Column
 from transfergrid.report.sheet import Sheet

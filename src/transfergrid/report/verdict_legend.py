@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from transfergrid.evidence.arms import worse_than_classical
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.measured.arms import worse_than_classical
 from transfergrid.evidence.statistics.intervals import THIS_MODEL
-from transfergrid.evidence.verdict_notes import (
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.notes import (
     ONE_MODEL,
     share_told,
     undone,
     undone_if,
     undone_note,
 )
-from transfergrid.evidence.verdicts import TRANSFER, Verdict
+from transfergrid.evidence.verdicts.verdict import TRANSFER, Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
 from transfergrid.report.foreseen import sees

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind, Rules
-from transfergrid.evidence.verdicts import COLUMNS, TRANSFER, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind, Rules
+from transfergrid.evidence.verdicts.verdict import COLUMNS, TRANSFER, Verdict
 from transfergrid.records.errors import BadInputError, as_line
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import group_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import FIELDS, TRANSFER, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import FIELDS, TRANSFER, Verdict
 from transfergrid.report import names as naming
 from transfergrid.report import verdict_words as said
 from transfergrid.report import words

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.robustness import Flip
 from transfergrid.evidence.side_effects import Change, SideEffects
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.robustness import Flip
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import verdict_words as said
 from transfergrid.report.columns import (

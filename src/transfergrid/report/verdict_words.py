@@ -10,11 +10,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from transfergrid.evidence.arms import worse_than_classical
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.measured.arms import worse_than_classical
 from transfergrid.evidence.statistics.correction import benjamini_hochberg
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report import words
 from transfergrid.report.words import ASCII, UNICODE, Symbols

@@ -10,7 +10,7 @@ from itertools import groupby
 from string import ascii_lowercase
 from typing import Protocol, TypeVar
 
-from transfergrid.evidence.results import AnyCell
+from transfergrid.evidence.measured.results import AnyCell
 from transfergrid.evidence.statistics.intervals import (
     SEEDS_AND_GROUPS,
     SEEDS_AND_ITEMS,
@@ -18,7 +18,7 @@ from transfergrid.evidence.statistics.intervals import (
     THIS_MODEL,
     THIS_TEST_SET,
 )
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
 from transfergrid.records.record import Metric, Record

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transfergrid.evidence import selecting
 from transfergrid.evidence.calibration.noise import Observed, observed
 from transfergrid.evidence.calibration.planted import Noise, Scenario
 from transfergrid.evidence.calibration.rates import GAINS, SEEDS, SIMULATIONS, Plan, calibrate
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.declared.judged import Bench, bench_of
+from transfergrid.evidence.measured import selecting
+from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence import selecting
 from transfergrid.evidence.comparing.changes import compare
 from transfergrid.evidence.comparing.opened import opened
+from transfergrid.evidence.measured import selecting
 from transfergrid.report import comparing_looks
 from transfergrid.report.sheet import show
 from transfergrid.verbs.parser import Parser

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfergrid.evidence import selecting
 from transfergrid.evidence.curves.assembly import curves_of
 from transfergrid.evidence.curves.measures import Axis
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.measured import selecting
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import curves_table

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transfergrid.evidence.declarations import read_grid
-from transfergrid.evidence.looks import read_look
+from transfergrid.evidence.declared.declarations import read_grid
+from transfergrid.evidence.declared.looks import read_look
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.checkup import check
 from transfergrid.records.ledgers.compacting import compact

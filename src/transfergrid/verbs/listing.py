@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from transfergrid.evidence import selecting
+from transfergrid.evidence.measured import selecting
 from transfergrid.records.errors import BadInputError, as_line, check_known
 from transfergrid.records.keeping import has_model
 from transfergrid.records.ledgers.ledger import Ledger

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.measured.selecting import Where
 from transfergrid.report.columns import Column, Group, Page, Table
 from transfergrid.report.sheet import Sheet
 

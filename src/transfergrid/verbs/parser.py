@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         self, help: str = "the ledger's folder", default: str | None = "results"
     ) -> None:
         """Take the folder of results, and --where, which says what of it is meant."""
-        from transfergrid.evidence.selecting import HELP
+        from transfergrid.evidence.measured.selecting import HELP
 
         self.add_argument("results", nargs="?", default=default, help=help)
         self.add_argument("--where", default="", help=HELP)

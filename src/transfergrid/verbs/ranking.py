@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from transfergrid.evidence import selecting
+from transfergrid.evidence.measured import selecting
 from transfergrid.records import trust
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.ledger import Ledger
@@ -49,7 +49,7 @@ def command(arguments: Sequence[str]) -> int:
         kept = list(scored(pairs, scores, Ledger(results), asked.machine()))
     if not kept:
         raise BadInputError("nothing to rank")
-    from transfergrid.evidence.ranking import ranked
+    from transfergrid.evidence.chosen.ranking import ranked
     from transfergrid.report import ranking_table
     from transfergrid.report.sheet import show
 

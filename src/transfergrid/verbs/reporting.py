@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.records.printing import say

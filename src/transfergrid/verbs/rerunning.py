@@ -11,7 +11,7 @@ from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.ledgers import again
 
 if TYPE_CHECKING:
-    from transfergrid.evidence.selecting import Where
+    from transfergrid.evidence.measured.selecting import Where
     from transfergrid.records.cell import Cell
     from transfergrid.records.ledgers.ledger import Ledger
 
@@ -56,7 +56,9 @@ class Rerun:
         return words if all(map(_IDS.fullmatch, words)) else ()
 
     def _where(self) -> Where:
-        from transfergrid.evidence.selecting import Where  # NumPy, which no refusal waits for
+        from transfergrid.evidence.measured.selecting import (
+            Where,  # NumPy, which no refusal waits for
+        )
 
         try:
             return Where.parse(self.told, KEYS)

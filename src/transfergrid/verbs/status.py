@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from transfergrid.evidence.under_way import look
+from transfergrid.evidence.declared.under_way import look
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files import contents
 from transfergrid.records.ledgers.ledger import Ledger

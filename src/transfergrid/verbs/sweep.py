@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transfergrid.evidence import declarations
-from transfergrid.evidence.declarations import Declaration
+from transfergrid.evidence.declared import declarations
+from transfergrid.evidence.declared.declarations import Declaration
 from transfergrid.records.cell import PROTOCOL, Cell
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.factory import Config, build

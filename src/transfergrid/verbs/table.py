@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from transfergrid.evidence import selecting
-from transfergrid.evidence.judged import Bench, bench_of
+from transfergrid.evidence.declared.judged import Bench, bench_of
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.results import result_of
+from transfergrid.evidence.measured import selecting
+from transfergrid.evidence.measured.results import result_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import leaderboard, names, table

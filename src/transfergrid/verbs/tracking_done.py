@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from transfergrid.evidence.declarations import asking, comparisons, grids_of
-from transfergrid.evidence.judged import as_declared
-from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.declared.declarations import asking, comparisons, grids_of
+from transfergrid.evidence.declared.judged import as_declared
+from transfergrid.evidence.measured.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say

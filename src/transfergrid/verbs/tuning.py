@@ -164,7 +164,7 @@ class Search:
         Raises:
             BadInputError: nothing can be chosen.
         """
-        from transfergrid.evidence.defaults import defaults
+        from transfergrid.evidence.chosen.defaults import defaults
         from transfergrid.report import defaults_table
         from transfergrid.report.sheet import show
 

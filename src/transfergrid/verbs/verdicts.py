@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import TableLooks
 from transfergrid.evidence.foreign import judge_table, read_foreign
 from transfergrid.evidence.foreign.columns import (
     BUDGETS,
@@ -22,9 +23,8 @@ from transfergrid.evidence.foreign.columns import (
     units,
 )
 from transfergrid.evidence.foreign.files import STANDARD_INPUT
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.selecting import Where
+from transfergrid.evidence.measured.selecting import Where
+from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.report import verdict_table

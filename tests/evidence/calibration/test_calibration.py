@@ -7,7 +7,7 @@ import pytest
 from transfergrid.evidence.calibration.planted import Noise, Scenario
 from transfergrid.evidence.calibration.rates import COLUMNS, Plan, calibrate, rates_of
 from transfergrid.evidence.calibration.rules import OURS, RULES
-from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError
 
 NORMAL = Scenario.NORMAL

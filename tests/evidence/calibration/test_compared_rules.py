@@ -6,8 +6,10 @@ from scipy import stats
 
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
 from transfergrid.evidence.calibration.rules import OURS, RULES, decided, families
-from transfergrid.evidence.decisions import Kind, Rules, decide
-from transfergrid.evidence.rule import (
+from transfergrid.evidence.statistics.correction import holm
+from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
+from transfergrid.evidence.verdicts.decisions import Kind, Rules, decide
+from transfergrid.evidence.verdicts.rule import (
     EQUIVALENT,
     GAIN_RULED_OUT,
     HARM_RULED_OUT,
@@ -15,8 +17,6 @@ from transfergrid.evidence.rule import (
     POSITIVE,
     UNDECIDED,
 )
-from transfergrid.evidence.statistics.correction import holm
-from transfergrid.evidence.statistics.intervals import over_blocks, over_blocks_and_items
 
 CODES = {
     Kind.NEGATIVE: NEGATIVE,

@@ -9,7 +9,7 @@ from ledger_factory import made, predicted
 from number_cells import family
 from transfergrid.evidence.calibration.noise import observed
 from transfergrid.evidence.calibration.planted import Noise, Scenario, draw, run
-from transfergrid.evidence.results import result_of, results_from
+from transfergrid.evidence.measured.results import result_of, results_from
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Flags
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.declarations import Comparisons, read_grid
+from transfergrid.evidence.declared.declarations import Comparisons, read_grid
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.border import LARGEST, Reader, is_time, time_of
 from transfergrid.records.metrics import SHARES

@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 
 from ledger_factory import made, predicted
-from transfergrid.evidence.declarations import read_grid
-from transfergrid.evidence.looks import read_look
+from transfergrid.evidence.declared.declarations import read_grid
+from transfergrid.evidence.declared.looks import read_look
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files import arrays
 from transfergrid.records.identity import cell_id

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from ledger_factory import identity, made, predicted
-from transfergrid.evidence.results import COLUMNS
+from transfergrid.evidence.measured.results import COLUMNS
 from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.arrays import packed

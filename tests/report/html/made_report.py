@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Names, Parts
 from transfergrid.report.html.columns import written
 from transfergrid.report.html.data import ReportData, Section

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from made_report import fact, small_report, verdict
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import PLACEBO
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import PLACEBO
 from transfergrid.records.cell import Names, Parts
 from transfergrid.records.record import Metric
 from transfergrid.report.html.answer import answers, counts, scores, summary

@@ -7,8 +7,8 @@ import pytest
 from made_report import small_report, verdict
 from PIL import Image
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import PLACEBO
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import PLACEBO
 from transfergrid.report import verdict_run
 from transfergrid.report.html.figures import figures
 from transfergrid.report.html.heat_map import heat_maps

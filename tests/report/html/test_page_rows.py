@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from made_report import ATTACK, small_report, verdict
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.report.html.charts import counted
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.rows import (

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.report.html import themes
 
 KINDS = tuple(kind.key for kind in Kind)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from made_report import ATTACK, cells_of, small_report, verdict
 
-from transfergrid.evidence.affinity import Pair
+from transfergrid.evidence.several.affinity import Pair
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.page import page
 from transfergrid.report.words import number

@@ -10,8 +10,8 @@ import pytest
 from jinja2 import UndefinedError
 from made_report import ATTACK, small_report, verdict
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import CONTROL
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import CONTROL
 from transfergrid.report.columns import TERMINAL, Column, Group, Table
 from transfergrid.report.html.columns import count, written
 from transfergrid.report.html.data import Section

@@ -9,10 +9,10 @@ import pytest
 from made_report import ATTACK, small_report, verdict
 
 from ledger_factory import identity
-from transfergrid.evidence.affinity import Pair
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.judged import bench_of
-from transfergrid.evidence.looks import looks
+from transfergrid.evidence.declared.judged import bench_of
+from transfergrid.evidence.declared.looks import looks
+from transfergrid.evidence.several.affinity import Pair
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import OtherTask
 from transfergrid.report.html.affinity import affinity_maps, affinity_rows

@@ -9,7 +9,7 @@ import pytest
 
 from ledger_factory import made, measured
 from transfergrid.data.noise import Noise
-from transfergrid.evidence.judged import bench_of
+from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.records.cell import Cell, Names, Parts
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledgers.ledger import Ledger

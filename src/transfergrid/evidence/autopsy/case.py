@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from transfergrid.evidence.gains import estimated
-from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.measured.gains import estimated
+from transfergrid.evidence.measured.outcomes import Read
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.arrays import Predictions

@@ -13,7 +13,7 @@ from typing import Any
 
 from transfergrid.evidence.autopsy import causes, causes_of_data
 from transfergrid.evidence.autopsy.case import Case, Cause
-from transfergrid.evidence.outcomes import Read
+from transfergrid.evidence.measured.outcomes import Read
 from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.record import Record
 

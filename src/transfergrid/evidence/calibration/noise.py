@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence.arms import baselines_of, grouped
 from transfergrid.evidence.calibration.planted import Noise, correlation, disagreement
-from transfergrid.evidence.families import kind_of
-from transfergrid.evidence.gains import paired
-from transfergrid.evidence.outcomes import Read, right, shared_items
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import TRANSFER
+from transfergrid.evidence.measured.arms import baselines_of, grouped
+from transfergrid.evidence.measured.gains import paired
+from transfergrid.evidence.measured.outcomes import Read, right, shared_items
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.families import kind_of
+from transfergrid.evidence.verdicts.verdict import TRANSFER
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 

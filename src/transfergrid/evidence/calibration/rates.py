@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from transfergrid.evidence.calibration.planted import Drawn, Noise, Scenario, draw, run, truth
 from transfergrid.evidence.calibration.rules import RULES, Called, families
-from transfergrid.evidence.decisions import CODES, Rules
-from transfergrid.evidence.rule import (
+from transfergrid.evidence.statistics.intervals import wilson
+from transfergrid.evidence.verdicts.decisions import CODES, Rules
+from transfergrid.evidence.verdicts.rule import (
     EQUIVALENT,
     GAIN_RULED_OUT,
     HARM_RULED_OUT,
     NEGATIVE,
     POSITIVE,
 )
-from transfergrid.evidence.statistics.intervals import wilson
 from transfergrid.records.errors import BadInputError
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence import rule
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.rule import UNDECIDED, Codes, Estimates, Floats, signs
 from transfergrid.evidence.statistics.correction import holm
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
+from transfergrid.evidence.verdicts import rule
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.rule import UNDECIDED, Codes, Estimates, Floats, signs
 
 RESAMPLES = 400
 

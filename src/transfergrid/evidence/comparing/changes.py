@@ -22,9 +22,9 @@ from transfergrid.evidence.comparing.differing import (
     distance,
 )
 from transfergrid.evidence.comparing.opened import Side
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.measured.selecting import Where
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import points
 

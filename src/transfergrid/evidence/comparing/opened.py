@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from transfergrid.evidence.declarations import Declaration
-from transfergrid.evidence.judged import Bench, bench_of
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.declared.declarations import Declaration
+from transfergrid.evidence.declared.judged import Bench, bench_of
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.border import Reader, time_of
 from transfergrid.records.ledgers.ledger import Ledger

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence import comparisons, selecting
-from transfergrid.evidence.arms import Key, Shown, display_names, grouped, key_of, labels_order
 from transfergrid.evidence.curves.cells import (
     Pair,
     arms,
@@ -42,9 +40,18 @@ from transfergrid.evidence.curves.results import Curve, CurvePoint, NoCurve
 from transfergrid.evidence.curves.source_cost import SourceCost, source_cost
 from transfergrid.evidence.curves.summary import CurveMeasures, charged, measures
 from transfergrid.evidence.curves.thresholds import break_even, usual_threshold
-from transfergrid.evidence.judged import Bench
-from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.scoring import BY_ITEM
+from transfergrid.evidence.declared.judged import Bench
+from transfergrid.evidence.measured import comparisons, selecting
+from transfergrid.evidence.measured.arms import (
+    Key,
+    Shown,
+    display_names,
+    grouped,
+    key_of,
+    labels_order,
+)
+from transfergrid.evidence.measured.outcomes import Read
+from transfergrid.evidence.measured.scoring import BY_ITEM
 from transfergrid.records.cell import Labels
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.origins import is_one_checkpoint, is_placebo

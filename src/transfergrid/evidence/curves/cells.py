@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfergrid.evidence import remarks
 from transfergrid.evidence.curves.measures import A_CLASS, Array
-from transfergrid.evidence.outcomes import Read, clusters
-from transfergrid.evidence.scoring import BY_ITEM, ERRORS, scores_by_item
+from transfergrid.evidence.measured import remarks
+from transfergrid.evidence.measured.outcomes import Read, clusters
+from transfergrid.evidence.measured.scoring import BY_ITEM, ERRORS, scores_by_item
 from transfergrid.evidence.statistics.intervals import SEEDS_AND_GROUPS, by_cluster
 from transfergrid.records.cell import Labels, Parts
 from transfergrid.records.errors import BadInputError

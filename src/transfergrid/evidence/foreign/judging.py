@@ -19,8 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.arms import CLASSICAL
-from transfergrid.evidence.decisions import Rules
+from transfergrid.evidence.declared.looks import TableLooks
 from transfergrid.evidence.foreign.columns import (
     BUDGETS,
     PER_CLASS,
@@ -32,17 +31,18 @@ from transfergrid.evidence.foreign.columns import (
 from transfergrid.evidence.foreign.files import as_narwhals, table_of
 from transfergrid.evidence.foreign.scales import scales_of
 from transfergrid.evidence.foreign.tables import Run, Runs, runs_of
-from transfergrid.evidence.judging import judge
-from transfergrid.evidence.looks import TableLooks
-from transfergrid.evidence.results import (
+from transfergrid.evidence.measured.arms import CLASSICAL
+from transfergrid.evidence.measured.results import (
     CONSTANT,
     Result,
     shared_metric,
     shared_names,
     shared_parts,
 )
-from transfergrid.evidence.verdict_notes import ONE_TEST_SET
-from transfergrid.evidence.verdicts import FIELDS, Verdict
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.judging import judge
+from transfergrid.evidence.verdicts.notes import ONE_TEST_SET
+from transfergrid.evidence.verdicts.verdict import FIELDS, Verdict
 from transfergrid.records.cell import Labels, Reference
 from transfergrid.records.errors import BadInputError, check_known, did_you_mean
 from transfergrid.records.files.spellings import alike, listed, near

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from transfergrid.evidence.affinity import Pair
+from transfergrid.evidence.several.affinity import Pair
 from transfergrid.report.html import charts
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.heat_map import MARKS_TOLD, Figure, figure, overs, reach, split

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import TRANSFER, Verdict
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import TRANSFER, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.report import verdict_words as said
 from transfergrid.report.foreseen import more_seeds

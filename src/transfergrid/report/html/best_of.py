@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from transfergrid.evidence.arms import display_names, grouped, labels_order
-from transfergrid.evidence.best_of import Tried, tried
-from transfergrid.evidence.results import AnyCell
+from transfergrid.evidence.chosen.best_of import Tried, tried
+from transfergrid.evidence.measured.arms import display_names, grouped, labels_order
+from transfergrid.evidence.measured.results import AnyCell
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
 from transfergrid.report.columns import Align, Column

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from transfergrid.evidence.comparisons import PLAIN
-from transfergrid.evidence.decisions import Kind
 from transfergrid.evidence.leaderboard import Board
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.measured.comparisons import PLAIN
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.report import leaderboard as said
 from transfergrid.report.columns import Column
 from transfergrid.report.html import columns

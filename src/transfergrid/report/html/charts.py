@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 
 HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
 """Diagonal lines over a unit square, as the path of a mark."""

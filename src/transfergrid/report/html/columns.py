@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report.columns import Align, Column, Group, Item, Table
 from transfergrid.report.verdict_words import number
 

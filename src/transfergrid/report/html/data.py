@@ -11,10 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from transfergrid.evidence.affinity import Pair
-from transfergrid.evidence.decisions import Rules
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.several.affinity import Pair
+from transfergrid.evidence.verdicts.decisions import Rules
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.report.columns import Table
 from transfergrid.report.names import without_common

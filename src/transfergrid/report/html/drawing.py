@@ -16,8 +16,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from transfergrid.evidence.comparisons import PLAIN
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.measured.comparisons import PLAIN
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records import printing
 from transfergrid.report.columns import HTML, Align, Table
 from transfergrid.report.html import themes

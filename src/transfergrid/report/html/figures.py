@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.errors import writing
 from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from transfergrid.evidence.autopsy.case import Cause
 from transfergrid.evidence.autopsy.ranking import Autopsy, autopsy, case_of, shared_by
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.outcomes import Read
-from transfergrid.evidence.scorecard import ScorecardRow
+from transfergrid.evidence.chosen.scorecard import ScorecardRow
+from transfergrid.evidence.measured.outcomes import Read
 from transfergrid.evidence.statistics.rank_statistics import Forecast
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
 from transfergrid.report import scorecard_view

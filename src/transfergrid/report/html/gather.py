@@ -8,20 +8,20 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
-from transfergrid.evidence.affinity import affinity
-from transfergrid.evidence.comparisons import PLAIN, strategies_with_source
+from transfergrid.evidence.chosen.scorecard import forecasts_of, is_foretold, scorecard
 from transfergrid.evidence.curves.assembly import label_curves, step_means
-from transfergrid.evidence.declarations import grids_of
-from transfergrid.evidence.each_task import ALONE, each_task
-from transfergrid.evidence.forgetting import forgetting
-from transfergrid.evidence.judged import Bench
+from transfergrid.evidence.declared.declarations import grids_of
+from transfergrid.evidence.declared.judged import Bench
 from transfergrid.evidence.leaderboard import leaderboards
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.robustness import flips
-from transfergrid.evidence.scorecard import forecasts_of, is_foretold, scorecard
-from transfergrid.evidence.selecting import Where
-from transfergrid.evidence.source_shares import source_shares
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.measured.comparisons import PLAIN, strategies_with_source
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.measured.selecting import Where
+from transfergrid.evidence.several.affinity import affinity
+from transfergrid.evidence.several.each_task import ALONE, each_task
+from transfergrid.evidence.several.forgetting import forgetting
+from transfergrid.evidence.several.source_shares import source_shares
+from transfergrid.evidence.verdicts.robustness import flips
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import versions

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.html import charts, themes
 from transfergrid.report.html.bundle import vega_lite

@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html import charts, rows, themes

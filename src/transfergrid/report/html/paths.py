@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from transfergrid.evidence.arms import display_names, grouped, labels_order
-from transfergrid.evidence.paths import Line, Walked, walked
+from transfergrid.evidence.chosen.paths import Line, Walked, walked
+from transfergrid.evidence.measured.arms import display_names, grouped, labels_order
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
 from transfergrid.report.columns import Column

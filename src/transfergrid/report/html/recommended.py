@@ -10,8 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transfergrid.evidence.choosing import Candidate, LeftOut, leave_one_out, simultaneous
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.chosen.choosing import Candidate, LeftOut, leave_one_out, simultaneous
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.points import in_points
 from transfergrid.report import verdict_words as said
 from transfergrid.report.html.data import Place, ReportData

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
 
-from transfergrid.evidence.arms import labels_order
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.verdicts import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, TRANSFER, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import in_points

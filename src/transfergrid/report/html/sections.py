@@ -7,16 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transfergrid.evidence.affinity import Pair
-from transfergrid.evidence.arms import labels_order
 from transfergrid.evidence.curves.measures import Axis
 from transfergrid.evidence.curves.results import Curve
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.results import Result
-from transfergrid.evidence.robustness import Flip
+from transfergrid.evidence.measured.arms import labels_order
+from transfergrid.evidence.measured.results import Result
+from transfergrid.evidence.several.affinity import Pair
+from transfergrid.evidence.several.source_shares import SourceShare
 from transfergrid.evidence.side_effects import Change, SideEffects
-from transfergrid.evidence.source_shares import SourceShare
-from transfergrid.evidence.verdicts import PLACEBO, Verdict
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.robustness import Flip
+from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
 from transfergrid.report import source_view

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from transfergrid.evidence.affinity import Pair
-from transfergrid.evidence.decisions import Kind
-from transfergrid.evidence.each_task import ALONE
-from transfergrid.evidence.forgetting import Forgotten
-from transfergrid.evidence.verdicts import Verdict
+from transfergrid.evidence.several.affinity import Pair
+from transfergrid.evidence.several.each_task import ALONE
+from transfergrid.evidence.several.forgetting import Forgotten
+from transfergrid.evidence.verdicts.decisions import Kind
+from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.report import forgetting_view, tasks_view
 from transfergrid.report.columns import Table
 from transfergrid.report.html import columns

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfergrid.evidence.decisions import Kind
+from transfergrid.evidence.verdicts.decisions import Kind
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 

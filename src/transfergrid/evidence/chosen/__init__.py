@@ -1,0 +1,1 @@
+"""What choosing is worth: settings, sources by forecast, and rules without target labels."""

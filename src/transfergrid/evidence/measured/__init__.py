@@ -1,0 +1,1 @@
+"""What was measured: which cells are meant, arms, their scores and gains."""

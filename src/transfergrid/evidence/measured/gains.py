@@ -1,0 +1,160 @@
+"""The gain of an arm over its baseline, paired by seed block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfergrid.evidence.measured.outcomes import Read, clusters, right, shared_items
+from transfergrid.evidence.measured.results import AnyCell, Cell
+from transfergrid.evidence.measured.scoring import (
+    BY_ITEM,
+    ERRORS,
+    KNOWN,
+    item_variances,
+    scores_by_item,
+    value_of,
+)
+from transfergrid.evidence.statistics.intervals import (
+    Estimate,
+    in_groups,
+    over_blocks,
+    over_blocks_and_clusters,
+    over_blocks_and_resamples,
+)
+from transfergrid.records.errors import BadInputError
+from transfergrid.records.files.arrays import packed
+from transfergrid.records.metrics import is_of_numbers
+from transfergrid.records.points import oriented, points
+
+
+def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Cell]]:
+    """Return the (arm, baseline) cells in which both have a valid score, ordered by seed."""
+    there = {base.id: base for base in baseline if base.score is not None}
+    pairs: list[tuple[Cell, Cell]] = []
+    for cell in sorted(arm, key=attrgetter("seed", "id")):
+        if cell.score is None:
+            continue
+        partner = there.get(cell.baseline.id) if cell.baseline else None
+        if partner is None:
+            named = (other.id for other in cell.exploratory if other.id in there)
+            partner = next(map(there.__getitem__, named), None)
+        if partner is not None:
+            pairs.append((cell, partner))
+    return pairs
+
+
+def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]:
+    """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
+    arm, base = (np.array([cell.score for cell in side]) for side in zip(*pairs, strict=True))
+    if arm.dtype == object or base.dtype == object:
+        raise ValueError("a cell has no valid score")
+    differences: NDArray[np.float64] = arm - base
+    return oriented(pairs[0][0].metric) * differences
+
+
+def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
+    """Return the power of two beside the scores, by which errors of numbers are divided.
+
+    What is rounding, and no spread, is told of numbers around 1: squared errors of labels in
+    millionths would else all be rounding. A power of two changes no digit. Other metrics have 1.
+    """
+    metric = pairs[0][0].metric.name
+    if metric not in ERRORS or not is_of_numbers(metric):
+        return 1.0
+    return 2.0 ** math.frexp(max(abs(_score(cell)) for pair in pairs for cell in pair))[1]
+
+
+def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Estimate:
+    """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
+    size = magnitude(pairs)
+    return _estimated(pairs, read, size).times(size)
+
+
+def _estimated(
+    pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None, size: float
+) -> Estimate:
+    metric, gains = pairs[0][0].metric, block_gains(pairs) / size
+    if read is None or metric.name not in KNOWN:
+        return over_blocks(gains)
+    try:
+        if metric.name == BY_ITEM or metric.name in ERRORS:
+            ids = [cell.id for side in zip(*pairs, strict=True) for cell in side]
+            arm, base = np.split(scores_by_item(ids, metric.name, read), 2)
+            if metric.name in ERRORS and not _are_recorded(pairs, read):
+                return over_blocks(gains)
+            by_item = np.multiply(arm - base, oriented(metric), dtype=np.float64)
+            by_item /= size
+            return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
+        return _resampled(gains, pairs, read)
+    except BadInputError:  # a block without predictions, or of other items: they do not cross
+        return over_blocks(gains)
+
+
+def why_uncrossed(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> str:
+    """Return why the test items of these pairs do not cross with their seeds.
+
+    Empty where nothing is amiss: no cell has kept its predictions, or the metric does not allow it.
+    """
+    cells = [cell for pair in pairs for cell in pair]
+    lost = sum(not _has_predictions(cell, read) for cell in cells)
+    if lost == len(cells) or cells[0].metric.name not in KNOWN:
+        return ""
+    if lost:
+        return f"predictions of {lost} of {len(cells)} runs are missing"
+    found = [right(read, cell.id) for cell in cells]
+    if not shared_items(found):
+        return "the seeds were not tested on the same items"
+    together = clusters(read, cells[0].id)
+    if together is not None and not together.any():
+        return "all test items are of one group"
+    if not _are_recorded(pairs, read):
+        return "the recorded scores are not those of the predictions: these cells are to run again"
+    return "" if found[0].n == 1 else "the metric has no value on many a resample of the test items"
+
+
+def _has_predictions(cell: AnyCell, read: Read) -> bool:
+    try:
+        right(read, cell.id)
+    except BadInputError:
+        return False
+    return True
+
+
+def _score(cell: AnyCell) -> float:
+    score = cell.score
+    if score is None:
+        raise ValueError(f"cell {cell.id} has no valid score")
+    return score
+
+
+def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
+    """Return whether predictions tell what was recorded.
+
+    They do not where an older version scored otherwise: an interval would be of another metric.
+    """
+    cells = [cell for pair in pairs for cell in pair]
+    told = [value_of(cell.metric.name, read(cell.id)) for cell in cells]
+    recorded = [_score(cell) for cell in cells]
+    return bool(np.allclose(np.array(told, dtype=np.float64), recorded, rtol=1e-3, atol=1e-3))
+
+
+def _resampled(
+    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
+) -> Estimate:
+    """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
+    said = [(read(cell.id), read(base.id)) for cell, base in pairs]
+    if not shared_items([packed(side) for pair in said for side in pair]):
+        return over_blocks(gains)
+    if not _are_recorded(pairs, read):
+        return over_blocks(gains)
+    together = said[0][0].dependent()
+    found = item_variances(said, pairs[0][0].metric.name, together)
+    if found is None:
+        return over_blocks(gains)
+    estimate = over_blocks_and_resamples(gains, found.scaled(points(pairs[0][0].metric) ** 2))
+    return estimate if together is None else in_groups(estimate)

@@ -1,0 +1,1 @@
+"""Several tasks or sources: what each gives and gains, and what is forgotten."""
