@@ -50,7 +50,7 @@ class CollectiveFactorization(MatrixFactorization):
 
     Formula:
         (1 - α) sum over the target's entries of (y - u · z)² + α sum over the source's of
-        (x - u · v)² + λ (sum |u|² + sum |z|² + sum |v|²), of centred values
+        (x - u · v)² + λ (sum |u|² + sum |z|² + sum |v|²), of centred values over their deviation
 
     Try it:
         With few ratings in the target, and a denser matrix of the same users or items.

@@ -25,8 +25,8 @@ class MatrixFactorization(FillsMatrix):
     training entry tells of has factors of 0, and the means remain.
 
     Formula:
-        sum over known entries of (r - m - b_u - b_i - u · v)² + λ (sum |u|² + sum |v|²), by
-        alternating least squares
+        sum over known entries of ((r - m - b_u - b_i) / s - u · v)² + λ (sum |u|² + sum |v|²), s
+        the standard deviation of what means leave, by alternating least squares
 
     Try it:
         With ten ratings a user and more; with fewer its factors are little else than 0.

@@ -57,6 +57,9 @@ class MeanTeacher(UnlabelledTerm):
     inputs; the paper has two of one kind. With `training.augmentation: none` the teacher sees the
     inputs as they are, and the student strong views all the same.
 
+    Under `training.selection=dev` examples are weighted by the student's embeddings, and the
+    teacher's losses are what is weighted.
+
     `weight: 0` is the baseline with its weights averaged; with `momentum: 0` beside it, the
     baseline bit for bit.
 
