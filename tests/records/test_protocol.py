@@ -17,6 +17,7 @@ from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.evidence.measured.results import results_of
 from transfergrid.records import trust
 from transfergrid.records.cell import PROTOCOL, Reference
+from transfergrid.records.code import code_fingerprint
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate
 from transfergrid.records.files.arrays import Predictions
@@ -25,7 +26,6 @@ from transfergrid.records.ledgers import index
 from transfergrid.records.ledgers.index import Indexed
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.record import from_json
 from transfergrid.records.shipped import is_part, located
 from transfergrid.report.html.gather import report_data

@@ -17,13 +17,14 @@ from ledger_factory import predicted
 from listening import listening
 from transfergrid.records import trust
 from transfergrid.records.cell import Names, Reference, cell_of
+from transfergrid.records.code import code_fingerprint
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import build, config_of
 from transfergrid.records.files.fingerprints import existing
 from transfergrid.records.identity import digest
 from transfergrid.records.keeping import MODEL, WEIGHTS
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.records.provenance import code_fingerprint, identified
+from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Scores, Status
 from transfergrid.records.tracking.tracker import NoTracker, SafeTracker
 from transfergrid.records.tracking.wandb_tracker import WandbTracker

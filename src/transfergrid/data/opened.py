@@ -24,12 +24,12 @@ from transfergrid.data.task import Classification, Task
 from transfergrid.data.views import Prepared, View
 from transfergrid.data.zero_shot import zero_shot
 from transfergrid.records.cell import Labels
+from transfergrid.records.code import code_fingerprint
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import Config, build
 from transfergrid.records.identity import config_digest
 from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.pairs import Pair
-from transfergrid.records.provenance import code_fingerprint
 from transfergrid.records.several import parts_of
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.records.cell import Cell
+from transfergrid.records.code import code_fingerprint, known_as
 from transfergrid.records.record import Record, Status
-from transfergrid.records.trust import source_file
 
 PACKAGES = ("transfergrid", "torch", "torchvision", "pytorch-lightning", "timm", "numpy")
 
@@ -53,35 +52,20 @@ def _git(folder: Path, *words: str) -> str | None:
     return done.stdout.strip()
 
 
-def code_fingerprint(target: str) -> str:
-    """Return a fingerprint of the source file of a class by its dotted path.
-
-    Nothing is imported to find it: `target` may be of a record that anyone wrote. "" if it has
-    none, and for what is neither shipped nor allowed (see `trust`).
-    """
-    file = source_file(target)
-    return _digest_of(file) if file is not None else ""
-
-
 def stale_among(cells: Iterable[tuple[str, str, str | None]]) -> set[str]:
     """Return which of some done cells are stale: their strategy has other code now.
 
     Args:
         cells: identity, fingerprint of the code, and the class of the strategy, if it is known.
     """
-    now: dict[str, str] = {}
+    now: dict[str, Set[str]] = {}
     found = set()
     for identity, code, kind in cells:
         if kind is not None:
-            current = now[kind] if kind in now else now.setdefault(kind, code_fingerprint(kind))
-            if current not in ("", code):
+            known = now[kind] if kind in now else now.setdefault(kind, known_as(kind))
+            if known and code not in known:
                 found.add(identity)
     return found
-
-
-@cache
-def _digest_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 @cache

@@ -330,7 +330,7 @@ def test_a_gain_that_a_placebo_shares_is_not_all_knowledge(cells, gain, shares):
 
 @pytest.mark.parametrize(("now", "stale"), [("now", 5), ("then", 0), ("", 0)])  # "": not known
 def test_code_that_has_changed_since_is_stale(cells, now, stale, monkeypatch):
-    monkeypatch.setattr(measuring, "code_fingerprint", lambda path: now)
+    monkeypatch.setattr(measuring, "known_as", lambda path: {now} - {""})
     base = cells.arm("scratch")
     arm = cells.arm("a", "glyphs", 80, base)
     cells.change(arm, code="then", config={"strategy": {"_target_": "m.A"}})

@@ -31,9 +31,9 @@ from transfergrid.evidence.verdicts.fallen import fallen
 from transfergrid.evidence.verdicts.families import Family, kind_of
 from transfergrid.evidence.verdicts.notes import noted
 from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, TRANSFER, Verdict
+from transfergrid.records.code import known_as
 from transfergrid.records.metrics import labels_are
 from transfergrid.records.points import points, unit
-from transfergrid.records.provenance import code_fingerprint
 
 
 def measure(
@@ -160,7 +160,7 @@ class Measured:
         self.fallen = fallen(self.groups)
         self.collapsed = frozenset(cell.id for cell in results if cell.collapsed)
         self.underfit = frozenset(cell.id for cell in results if cell.underfit)
-        self.code_now = cache(code_fingerprint)  # looked for once a class, not once a cell
+        self.code_now = cache(known_as)  # looked for once a class, not once a cell
         self._baselines: dict[tuple[str, ...], list[Result]] = {}
         self.used = {cell.baseline.id for cell in results if cell.baseline}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -78,14 +78,15 @@ class Result:
         """Whether it has not learned its own training examples, which it is made to do."""
         return self.flags.underfit and self.names.strategy != CONSTANT
 
-    def is_stale(self, code_now: Callable[[str], str]) -> bool:
+    def is_stale(self, code_now: Callable[[str], Set[str]]) -> bool:
         """Return whether the strategy's code is known, and another one now.
 
         Args:
-            code_now: fingerprints the code of a class by its dotted path.
+            code_now: returns the fingerprints of a class's code by its dotted path; none where it
+                is not known.
         """
-        now = code_now(self.strategy_class) if self.strategy_class else ""
-        return bool(now) and self.code != now
+        now = code_now(self.strategy_class) if self.strategy_class else ()
+        return bool(now) and self.code not in now
 
 
 Cell = TypeVar("Cell", Result, Record)
