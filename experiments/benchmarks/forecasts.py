@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 
+from transfergrid.evidence.forecast import COLUMNS, Took, checked
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.runs.planning.forecast import COLUMNS, Took, checked
 
 SHARES = (0.1, 0.25, 0.5)
 

@@ -12,10 +12,9 @@ import io
 import tokenize
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 from transfergrid.records.trust import source_file
-
-_CUT = (ast.Import, ast.ImportFrom)
 
 
 def code_fingerprint(target: str) -> str:
@@ -61,16 +60,15 @@ def statements(content: bytes) -> bytes:
                 line, column = token.start
                 lines[line - 1] = lines[line - 1][:column]
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, _CUT) or _is_docstring(node):
-                lines[node.lineno - 1 : node.end_lineno] = [""] * (
-                    (node.end_lineno or node.lineno) - node.lineno + 1
-                )
+            if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):
+                first, last = node.lineno, node.end_lineno or node.lineno
+                lines[first - 1 : last] = [""] * (last - first + 1)
     except (SyntaxError, ValueError, tokenize.TokenError):
         return content
     return "\n".join(line.rstrip() for line in lines if line.strip()).encode()
 
 
-def _is_docstring(node: ast.AST) -> bool:
+def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:
     """Return whether it is a string that stands alone: what nobody computes with."""
     return (
         isinstance(node, ast.Expr)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from transfergrid.evidence.forecast import Check, Forecast
 from transfergrid.records.printing import roughly
 from transfergrid.report.columns import Align, Column, Group, Line, Medium, Page, Table
 from transfergrid.report.kept import size
@@ -44,49 +45,6 @@ class TrainedFirst:
     """Of one, as such trainings took."""
 
 
-class Kind(Protocol):
-    """What cells have in common that take about as long."""
-
-    @property
-    def strategy(self) -> str: ...  # noqa: D102
-    @property
-    def architecture(self) -> str | None: ...  # noqa: D102
-    @property
-    def target(self) -> str: ...  # noqa: D102
-    @property
-    def training(self) -> str | None: ...  # noqa: D102
-    @property
-    def labels(self) -> str: ...  # noqa: D102
-
-
-class Foretold(Protocol):
-    """Cells of one kind that are to run, and what is foreseen of one."""
-
-    @property
-    def kind(self) -> Kind: ...  # noqa: D102
-    @property
-    def runs(self) -> int: ...  # noqa: D102
-    @property
-    def count(self) -> int: ...  # noqa: D102
-    @property
-    def seconds(self) -> float | None: ...  # noqa: D102
-    @property
-    def memory(self) -> int | None: ...  # noqa: D102
-
-
-class Checked(Protocol):
-    """What a forecast would have said of done cells, by those that were done before them."""
-
-    @property
-    def known(self) -> int: ...  # noqa: D102
-    @property
-    def of(self) -> int: ...  # noqa: D102
-    @property
-    def foreseen(self) -> float: ...  # noqa: D102
-    @property
-    def took(self) -> float: ...  # noqa: D102
-
-
 @dataclass(frozen=True, kw_only=True)
 class Foreseen:
     """A grid before it starts."""
@@ -96,13 +54,13 @@ class Foreseen:
     left_out: Sequence[Told]
     warnings: Sequence[str]
     """What may do harm, a line each."""
-    groups: Sequence[Foretold]
+    groups: Sequence[Forecast]
     sources: Sequence[TrainedFirst]
     once: int
     """Cells to run that read what a frozen network makes of examples, which is computed once."""
     known: int
     """Done cells that the forecast is from."""
-    checks: Sequence[Checked]
+    checks: Sequence[Check]
     workers: int
     disk: int | None
     free: int
@@ -147,15 +105,15 @@ class Row:
     """Seconds of one, the mean over networks, targets and budgets; None if one is unknown."""
 
 
-def rows_of(groups: Iterable[Foretold]) -> list[Row]:
+def rows_of(groups: Iterable[Forecast]) -> list[Row]:
     """Return groups joined by strategy, in their order."""
-    joined: dict[str, list[Foretold]] = {}
+    joined: dict[str, list[Forecast]] = {}
     for group in groups:
         joined.setdefault(group.kind.strategy, []).append(group)
     return [Row(name, sum(g.count for g in own), _each(own)) for name, own in joined.items()]
 
 
-def _each(groups: Sequence[Foretold]) -> float | None:
+def _each(groups: Sequence[Forecast]) -> float | None:
     if any(group.seconds is None for group in groups):
         return None
     total = sum(group.count * (group.seconds or 0.0) for group in groups)
@@ -277,7 +235,7 @@ def _time(found: Foreseen) -> str:
     return told
 
 
-def _check(check: Checked) -> str:
+def _check(check: Check) -> str:
     off = 100 * (check.foreseen / check.took - 1) if check.took else 0.0
     return (
         f"  Held against what came: after {check.known} of {check.of} done cells it would have "
@@ -298,7 +256,7 @@ def _space(found: Foreseen) -> str:
     return told + ("; kept weights come on top" if found.keeps else "")
 
 
-def _plain(group: Foretold) -> dict[str, Any]:
+def _plain(group: Forecast) -> dict[str, Any]:
     kind = group.kind
     return {
         "strategy": kind.strategy,

@@ -73,9 +73,9 @@ def _parser() -> Parser:
 def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
     from omegaconf import OmegaConf
 
+    from transfergrid.evidence.forecast import COLUMNS, History, Took, checked
     from transfergrid.records.ledgers.ledger import Ledger
     from transfergrid.report.plan_view import Foreseen
-    from transfergrid.runs.planning.forecast import COLUMNS, History, Took, checked
     from transfergrid.verbs.asking import read
     from transfergrid.verbs.rerunning import Rerun
     from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in, warnings_of

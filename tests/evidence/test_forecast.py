@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfergrid.runs.planning.forecast import Check, History, Kind, Took, checked
+from transfergrid.evidence.forecast import Check, History, Kind, Took, checked
 
 PLAIN = Kind("full_finetuning", "small_cnn", "digits", "default", "5")
 

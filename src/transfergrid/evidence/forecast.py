@@ -105,7 +105,7 @@ def totals(cells: Iterable[Took]) -> Mapping[Kind, Total]:
 
 
 @dataclass(frozen=True)
-class Group:
+class Forecast:
     """Cells of one kind that are to run, and what is foreseen of one."""
 
     kind: Kind
@@ -151,11 +151,11 @@ class History:
                 return self._levels[level].memory
         return None
 
-    def groups(self, cells: Iterable[Cell]) -> list[Group]:
+    def groups(self, cells: Iterable[Cell]) -> list[Forecast]:
         """Return cells that are to run by their kind, in their order."""
         counts = Counter((kind_of(cell), runs_of(cell)) for cell in cells)
         return [
-            Group(kind, runs, count, self.seconds(kind, runs), self.memory(kind))
+            Forecast(kind, runs, count, self.seconds(kind, runs), self.memory(kind))
             for (kind, runs), count in counts.items()
         ]
 
