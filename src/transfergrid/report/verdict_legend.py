@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from transfergrid.evidence.measured.arms import worse_than_classical
 from transfergrid.evidence.statistics.intervals import THIS_MODEL
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.notes import (
     ONE_MODEL,
+    clear_note,
     share_told,
     undone,
     undone_if,
     undone_note,
+    weak_note,
 )
 from transfergrid.evidence.verdicts.verdict import TRANSFER, Verdict
 from transfergrid.records.metrics import is_of_numbers
@@ -63,8 +64,8 @@ def _notes(verdicts: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
 
     def of(verdict: Verdict) -> list[str]:
         told = (
-            f"beyond the margin of {verdict.margin:g}",
-            f"the baseline {worse_than_classical(verdict.metric)}",
+            clear_note(verdict),
+            weak_note(verdict),
             *([ONE_MODEL] if usual == THIS_MODEL else []),
         )
         return [alike.get(note, note) for note in verdict.notes if note not in told]

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger_factory import made
-from transfergrid.evidence.declared.under_way import INPUT, KILLED, TIMEOUT, cause_of, look
+from transfergrid.evidence.declared.under_way import INPUT, cause_of, look
 from transfergrid.records.code import code_fingerprint
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
+from transfergrid.records.process.ends import KILLED, TIMEOUT
 from transfergrid.records.record import Status
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,14 +13,12 @@ from transfergrid.records.files.border import time_of
 from transfergrid.records.ledgers.again import marked
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
 from transfergrid.records.ledgers.signs import Sign, signs
+from transfergrid.records.process.ends import kind_of_end
 from transfergrid.records.provenance import stale_among
 from transfergrid.records.record import Record
 
 WINDOW = 3600.0
 """Seconds that the rate is of, the last ones."""
-TIMEOUT, KILLED = "timeout", "worker killed"
-_TIMEOUT = re.compile(r"it took longer than trainer\.cell_timeout=")
-_KILLED = re.compile(r"its worker process ended with (.*?),? ?(?:twice)?$|whoever ran it died")
 _KIND = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)): ")
 INPUT = "cannot be as asked"
 """What a reason without the name of an error is: one line of ours."""
@@ -31,7 +29,7 @@ class Cause:
     """Failed cells that failed alike."""
 
     what: str
-    """The kind of error, `TIMEOUT`, `KILLED` or `INPUT`."""
+    """The kind of error, of `records.process.ends`, or `INPUT`."""
     cells: tuple[str, ...]
     """Their identities, the newest failure first."""
     example: str
@@ -204,9 +202,7 @@ def causes(failed: Iterable[Record]) -> list[Cause]:
 def cause_of(reason: str | None) -> str:
     """Return what kind of failure a reason tells of."""
     told = reason or ""
-    if _TIMEOUT.match(told):
-        return TIMEOUT
-    if killed := _KILLED.match(told):
-        return f"{KILLED} ({killed[1]})" if killed[1] else KILLED
+    if end := kind_of_end(told):
+        return end
     kind = _KIND.match(told)
     return kind[1] if kind else INPUT

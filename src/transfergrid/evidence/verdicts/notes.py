@@ -52,8 +52,8 @@ def _notes(one: Verdict) -> list[str]:
         (undone(one), undone_note(one)),
         (not one.fallen and bool(_apart(one)), _apart(one)),
         (one.fragile, f"fragile: {_without_flagged(one)}"),
-        (_is_clear(one), f"beyond the margin of {one.margin:g}"),
-        (one.weak_baseline, f"the baseline {worse_than_classical(one.metric)}"),
+        (_is_clear(one), clear_note(one)),
+        (one.weak_baseline, weak_note(one)),
         (
             bool(one.contaminated_by),
             f"target lies inside what the source was trained on ({', '.join(one.contaminated_by)})"
@@ -88,6 +88,16 @@ def _unseen(one: Verdict) -> str:
     """Say what harm could be there all the same: rare bad seeds are what it cannot see."""
     share = share_told(one.unseen_bad_seed_rate_95 or 0.0)
     return f"harm ruled out, but a share of bad {one.block}s up to {share} could have stayed unseen"
+
+
+def clear_note(one: Verdict) -> str:
+    """Say that the interval lies beyond the margin."""
+    return f"beyond the margin of {one.margin:g}"
+
+
+def weak_note(one: Verdict) -> str:
+    """Say that the baseline is below a classical learner."""
+    return f"the baseline {worse_than_classical(one.metric)}"
 
 
 def undone(one: Verdict) -> bool:

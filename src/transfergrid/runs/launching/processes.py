@@ -22,6 +22,7 @@ from transfergrid.records.factory import Config
 from transfergrid.records.ledgers.claims import Claims
 from transfergrid.records.printing import say, told_os
 from transfergrid.records.process import interrupts
+from transfergrid.records.process.ends import deserted, died_twice, timed_out
 from transfergrid.records.process.orphans import scratch_for, within
 from transfergrid.records.process.telling import ALONE, GOES_ON, TRAINS_SOURCE, how_far
 from transfergrid.records.tracking import agents
@@ -217,7 +218,7 @@ class Pool(Tally):
         if self._has_ended(cell):  # since the last look
             return False
         if self.tried is not None and (deaths := self.claims.deaths(cell.id)) >= DEADLY:
-            self._count(cell, f"whoever ran it died, {deaths} times", "")
+            self._count(cell, deserted(deaths), "")
             return False
         return True
 
@@ -309,8 +310,7 @@ class Pool(Tally):
         del self.workers[worker.slot]
         self.seeds.release(worker.slot, self.waiting)
         assert cell is not None
-        minutes = f"{self.settings.cell_timeout:g}"
-        self._count(cell, f"it took longer than trainer.cell_timeout={minutes} minutes", said)
+        self._count(cell, timed_out(self.settings.cell_timeout or 0.0), said)
 
     def _bury(self, worker: Worker, cell: Cell | None) -> None:
         code = worker.process.wait()
@@ -328,8 +328,7 @@ class Pool(Tally):
             self.waiting.appendleft(cell)
         else:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            told = f"its worker process ended with {how}{hint}, twice"
-            self._count(cell, told, said)
+            self._count(cell, died_twice(f"{how}{hint}"), said)
 
     def _count(
         self, cell: Cell, reason: str | None, log: str | None, seconds: float | None = None
