@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from transfergrid.data import domain, views
+from transfergrid.data import examples as held_as
+from transfergrid.data import views
 from transfergrid.data.copies import image_copies
 from transfergrid.data.examples import ArrayExamples, Reading, Subset
 from transfergrid.data.features import ImageFeatures
@@ -125,7 +126,7 @@ def test_parts_give_the_same_to_the_last_bit(tmp_path, monkeypatch, kind, size):
     rows = np.random.default_rng(1).permutation(40)[:33]
     at_once = preprocess(size).prepare(made.read(rows))
     for part_bytes in (1, 5_000, 20_000, 10**9):
-        monkeypatch.setattr(domain, "PART_BYTES", part_bytes)
+        monkeypatch.setattr(held_as, "PART_BYTES", part_bytes)
         assert torch.equal(prepared(preprocess(size), made, rows), at_once)
         halved = Subset(made, rows)
         assert torch.equal(prepared(preprocess(size), halved, np.arange(33)), at_once)
@@ -133,7 +134,7 @@ def test_parts_give_the_same_to_the_last_bit(tmp_path, monkeypatch, kind, size):
 
 def test_parts_are_in_order_and_none_is_left_out(monkeypatch, tmp_path):
     made = examples("array", tmp_path)
-    monkeypatch.setattr(domain, "PART_BYTES", 28 * 28 * 3 * 7)
+    monkeypatch.setattr(held_as, "PART_BYTES", 28 * 28 * 3 * 7)
     rows = np.array([5, 3, 3, *range(20)])
     parts = list(made.in_parts(rows))
     assert [len(part) for part in parts] == [7, 7, 7, 2]
@@ -152,7 +153,7 @@ def test_what_is_kept_on_disk_is_in_memory_part_by_part(monkeypatch, tmp_path):
     """Sixteen megabytes of prepared images, written in parts of one and read in batches."""
     monkeypatch.setattr(views, "CACHE_BYTES", 0)
     monkeypatch.setattr(cached, "PART_BYTES", 2**20)
-    monkeypatch.setattr(domain, "PART_BYTES", 2**16)
+    monkeypatch.setattr(held_as, "PART_BYTES", 2**16)
     images = np.random.default_rng(0).integers(0, 256, (400, 20, 20, 3), dtype=np.uint8)
     held = ArrayExamples(images, np.zeros(400, dtype=np.int64))
     sizes = iter((58, 59))  # `peak` does it twice
